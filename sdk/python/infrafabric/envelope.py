@@ -1,0 +1,100 @@
+"""Envelope v2.1: build, sign, check. docs/formats/envelope.md."""
+import base64
+import hashlib
+import json
+import os
+import stat
+import time
+import uuid
+
+import nacl.exceptions
+import nacl.signing
+import rfc8785
+
+from .errors import VerifyError
+
+DOMAIN = b"IF-CONNECT-v2.1\n"
+PKCS8_ED25519 = bytes.fromhex("302e020100300506032b657004220420")  # RFC 8410 section 7, then the seed
+PEM = (b"-----BEGIN PRIVATE KEY-----", b"-----END PRIVATE KEY-----")
+
+
+def b64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def b64url_decode(text):
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if b64url(data) != text:
+        raise ValueError("not base64url without padding")
+    return data
+
+
+def loads(data):
+    """JSON without duplicate names: two readers must never see two documents."""
+    def pairs(items):
+        out = dict(items)
+        if len(out) != len(items):
+            raise ValueError("duplicate name in JSON")
+        return out
+    return json.loads(data, object_pairs_hook=pairs)
+
+
+def uuid7():
+    value = (time.time_ns() // 1000000 << 80) | int.from_bytes(os.urandom(10), "big")
+    return str(uuid.UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | (7 << 76) | (2 << 62)))
+
+
+def timestamp(wall):
+    ms = int(wall * 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ms // 1000)) + f".{ms % 1000:03d}Z"
+
+
+def key_id(pubkey):
+    return "k-" + hashlib.sha256(pubkey).hexdigest()[:16]
+
+
+def load_key(key):
+    """A path of a PKCS#8 PEM file, 32 bytes of seed, or a nacl SigningKey."""
+    if isinstance(key, (bytes, nacl.signing.SigningKey)):
+        return nacl.signing.SigningKey(bytes(key))
+    with open(key, "rb") as f:
+        if stat.S_IMODE(os.fstat(f.fileno()).st_mode) & 0o077:
+            raise PermissionError(f"{key}: others may read this key: chmod 600 it")
+        text = f.read(65536)
+    if b"ENCRYPTED PRIVATE KEY" in text:
+        raise ValueError(f"{key}: has a passphrase; this package reads keys without one only")
+    lines = text.strip().split(b"\n")
+    der = base64.b64decode(b"".join(lines[1:-1]), validate=True) if (lines[0], lines[-1]) == PEM else b""
+    if len(der) != 48 or not der.startswith(PKCS8_ED25519):
+        raise ValueError(f"{key}: not an Ed25519 key in PKCS#8 PEM (RFC 8410)")
+    return nacl.signing.SigningKey(der[16:])
+
+
+def signed_bytes(envelope):
+    """What the signature covers: domain, then the canonical form without signature.sig."""
+    signature = {k: v for k, v in envelope["signature"].items() if k != "sig"}
+    return DOMAIN + rfc8785.dumps({**envelope, "signature": signature})
+
+
+def sign(envelope, key):
+    """Adds the signature and returns the canonical bytes to send."""
+    pub = bytes(key.verify_key)
+    envelope["signature"] = {"algorithm": "ed25519", "key_id": key_id(pub), "pubkey": b64url(pub)}
+    envelope["signature"]["sig"] = b64url(key.sign(signed_bytes(envelope)).signature)
+    return rfc8785.dumps(envelope)
+
+
+def check(envelope, pubkey):
+    """Signature under a key the caller knows (32 bytes or base64url). Raises VerifyError."""
+    try:
+        raw = b64url_decode(pubkey) if isinstance(pubkey, str) else bytes(pubkey)
+        signature = envelope["signature"]
+        if signature["pubkey"] != b64url(raw):
+            raise VerifyError("signed under another key")
+        nacl.signing.VerifyKey(raw).verify(signed_bytes(envelope), b64url_decode(signature["sig"]))
+    except (nacl.exceptions.CryptoError, KeyError, TypeError, ValueError, AttributeError) as e:
+        raise VerifyError("bad signature") from e
+
+
+def agent(name):
+    return name if name.startswith("if://") else "if://agent/" + name

@@ -1,0 +1,109 @@
+#ifndef CLIENT_VERIFY_INTERNAL_H
+#define CLIENT_VERIFY_INTERNAL_H
+/* Shared by verify_*.c only. */
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/time.h"
+#include "client/verify.h"
+#include "crypto/crypto.h"
+#include "json/json.h"
+#include "witness/witness.h"
+
+#define VERIFY_NOTE_MAX 65536
+#define VERIFY_MESSAGE_MAX (1 << 20)
+#define VERIFY_TILE 256 /* hashes in a full tile, entries in a full bundle */
+
+/* Fills report->integrity (first cause kept), clears intact; returns false, so that a broken thing is one line. */
+bool ifab_verify__broken(struct ifab_verify_report *report, const char *format, ...) __attribute__((format(__printf__, 2, 3)));
+bool ifab_verify__broken_at(struct ifab_verify_report *report, uint64_t index, const char *format, ...) __attribute__((format(__printf__, 3, 4)));
+bool ifab_verify__distrust(struct ifab_verify_report *report, const char *format, ...) __attribute__((format(__printf__, 2, 3)));
+
+/* Replaces what buf holds by the file's bytes; dir_fd may be AT_FDCWD. Statuses as ifab_verify_read_file(). */
+ifab_status ifab_verify__file(int dir_fd, const char *path, size_t max, struct ifab_buf *buf, struct ifab_error *err);
+
+/* A checkpoint and who signed it. */
+struct verify_head {
+    struct ifab_view note; /* borrowed */
+    struct ifab_checkpoint body;
+    /* the key that the caller trusts */
+    bool has_key;
+    struct ifab_view key_name; /* borrowed from the options */
+    uint8_t key32[32];
+    /* an older head of the same log, once its signature was good */
+    bool has_old;
+    struct ifab_checkpoint old;
+};
+/* Reads options.vkey. IFAB_INVALID. */
+ifab_status ifab_verify__key(const struct ifab_verify_options *options, struct verify_head *head, struct ifab_error *err);
+/* The body of a note whose signature is judged later: form only. */
+bool ifab_verify__head_read(struct ifab_view note, struct verify_head *head, struct ifab_verify_report *report);
+/* Signature by the trusted key, origin, size, and the older checkpoint (checked by that key, else by fallback_key32 of fallback_name). */
+ifab_status ifab_verify__head_trust(const struct ifab_verify_options *options, struct verify_head *head, struct ifab_view fallback_name,
+                                    const uint8_t *fallback_key32, struct ifab_verify_report *report, struct ifab_error *err);
+/* Everything was checked: verdict and the words for what went well. */
+void ifab_verify__conclude(const struct verify_head *head, struct ifab_verify_report *report);
+
+/* Leaf hashes against hash tiles of every level, and the root over them. */
+struct verify_tree;
+ifab_status ifab_verify__tree_new(int dir_fd, uint64_t size, struct verify_tree **ret_tree); /* size: leaves to come */
+void ifab_verify__tree_free(struct verify_tree *self);
+/* IFAB_OK also when a tile is wrong: then report is no longer intact. IFAB_IO, IFAB_NOMEM. */
+ifab_status ifab_verify__tree_add(struct verify_tree *self, const uint8_t leaf32[32], struct ifab_verify_report *report, struct ifab_error *err);
+ifab_status ifab_verify__tree_end(struct verify_tree *self, struct ifab_verify_report *report, struct ifab_error *err); /* partial tiles above the leaves */
+void ifab_verify__tree_root(const struct verify_tree *self, uint8_t ret_root32[32]);
+
+/* What entries say: canonical form, index, chain, time; enrolled keys; messages beside the log. */
+struct verify_entries {
+    int dir_fd;
+    int messages_fd;             /* -1: no such folder */
+    uint8_t prev32[32];          /* hash of the entry before */
+    ifab_usec time;
+    char log[65];                /* of entry 0 */
+    struct ifab_arena arena;     /* of one entry */
+    struct ifab_buf canonical, file;
+    struct ifab_map talents;     /* name -> place in enrolled */
+    struct verify_talent *enrolled;
+    size_t enrolled_count, enrolled_room;
+    struct ifab_u64map erased;   /* index -> enum verify_erased, from erased.json */
+    struct ifab_map erased_id;   /* subjects of erase entries */
+    struct ifab_u64map erased_at; /* indexes that erase entries name */
+    struct verify_gone *gone;    /* listed messages that are absent: to be found in those two at the end */
+    size_t gone_count, gone_room;
+};
+ifab_status ifab_verify__entries_init(struct verify_entries *self, int dir_fd, struct ifab_verify_report *report, struct ifab_error *err);
+void ifab_verify__entries_fini(struct verify_entries *self);
+ifab_status ifab_verify__entry(struct verify_entries *self, uint64_t index, struct ifab_view entry, struct ifab_verify_report *report,
+                               struct ifab_error *err);
+
+/* verify_talents.c */
+struct verify_enrolled_key {
+    uint8_t pubkey32[32];
+    bool revoked; /* already so when the entry was written */
+};
+struct verify_talent {
+    struct verify_enrolled_key *keys; /* owned */
+    size_t key_count;
+};
+ifab_status ifab_verify__enrol(struct verify_entries *self, uint64_t index, const struct ifab_json *record, struct ifab_verify_report *report,
+                               struct ifab_error *err);
+const struct verify_talent *ifab_verify__enrolled(const struct verify_entries *self, struct ifab_view name);
+
+/* verify_message.c */
+struct verify_gone {
+    uint64_t index;
+    uint8_t subject_hash32[32];
+};
+ifab_status ifab_verify__erased_read(struct verify_entries *self, struct ifab_verify_report *report, struct ifab_error *err);
+ifab_status ifab_verify__erasure(struct verify_entries *self, const struct ifab_json *entry, struct ifab_error *err);
+/* An entry of type "message": its bytes, when they are here. */
+ifab_status ifab_verify__message(struct verify_entries *self, uint64_t index, const struct ifab_json *entry, struct ifab_verify_report *report,
+                                 struct ifab_error *err);
+ifab_status ifab_verify__messages_end(struct verify_entries *self, struct ifab_verify_report *report, struct ifab_error *err);
+
+/* String member of an object, "" when absent or of another type. */
+struct ifab_view ifab_verify__text(const struct ifab_json *object, const char *name);
+/* "sha256:" + 64 hex. */
+bool ifab_verify__digest(struct ifab_view text, uint8_t ret_digest32[32]);
+#endif

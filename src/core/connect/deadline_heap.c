@@ -1,0 +1,83 @@
+/* The heap behind ifab_sequences_dead() and ifab_conversations_dead(): see deadline_heap.h. */
+#include "deadline_heap.h"
+
+#include "base/mem.h"
+
+bool ifab_deadline_heap__reserve(struct deadline_heap *self, uint32_t slots)
+{
+    if (slots > self->capacity) { /* grows with the blocks of the pool, but by a half at least */
+        uint32_t capacity = self->capacity + self->capacity / 2;
+        if (capacity < slots)
+            capacity = slots;
+        struct deadline *items = ifab_realloc(self->items, (size_t)capacity * sizeof *items);
+        if (items == NULL)
+            return false;
+        self->items = items;
+        self->capacity = capacity;
+    }
+    if (slots >= self->place_capacity) {
+        uint32_t capacity = self->capacity + 1;
+        uint32_t *places = ifab_realloc(self->places, (size_t)capacity * sizeof *places);
+        if (places == NULL)
+            return false;
+        memset(places + self->place_capacity, 0, (size_t)(capacity - self->place_capacity) * sizeof *places);
+        self->places = places;
+        self->place_capacity = capacity;
+    }
+    return true;
+}
+
+void ifab_deadline_heap__fini(struct deadline_heap *self)
+{
+    ifab_free(self->items);
+    ifab_free(self->places);
+    *self = (struct deadline_heap){.items = NULL};
+}
+
+static bool before(const struct deadline *a, const struct deadline *b)
+{
+    return a->when != b->when ? a->when < b->when : a->number < b->number;
+}
+
+static void place(struct deadline_heap *self, uint32_t at, struct deadline item)
+{
+    self->items[at] = item;
+    self->places[item.slot] = at + 1;
+}
+
+static void settle(struct deadline_heap *self, uint32_t at, struct deadline item)
+{
+    while (at > 0 && before(&item, &self->items[(at - 1) / 2])) {
+        place(self, at, self->items[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    for (;;) {
+        uint32_t child = at * 2 + 1;
+        if (child >= self->count)
+            break;
+        if (child + 1 < self->count && before(&self->items[child + 1], &self->items[child]))
+            child++;
+        if (!before(&self->items[child], &item))
+            break;
+        place(self, at, self->items[child]);
+        at = child;
+    }
+    place(self, at, item);
+}
+
+void ifab_deadline_heap__set(struct deadline_heap *self, uint32_t slot, ifab_usec when, uint64_t number)
+{
+    uint32_t at = self->places[slot] != 0 ? self->places[slot] - 1 : self->count++;
+    settle(self, at, (struct deadline){.when = when, .number = number, .slot = slot});
+}
+
+void ifab_deadline_heap__remove(struct deadline_heap *self, uint32_t slot)
+{
+    if (self->places[slot] == 0)
+        return;
+    uint32_t at = self->places[slot] - 1;
+    self->places[slot] = 0;
+    self->count--;
+    if (at < self->count)
+        settle(self, at, self->items[self->count]);
+}

@@ -1,0 +1,26 @@
+#ifndef CONNECT_DEADLINE_HEAP_H
+#define CONNECT_DEADLINE_HEAP_H
+/*
+ * Which record ends first: a binary heap over (when, number), one item a slot of a slot_pool. The order is total, so what comes out
+ * does not depend on the order in which things were put in (INV-14).
+ */
+#include "base/time.h"
+
+#include <stdbool.h>
+
+struct deadline {
+    ifab_usec when;
+    uint64_t number;
+    uint32_t slot;
+};
+struct deadline_heap { /* zeroed = empty */
+    struct deadline *items;
+    uint32_t *places; /* by slot: its place in items, from 1; 0: not in the heap */
+    uint32_t count, capacity, place_capacity;
+};
+
+bool ifab_deadline_heap__reserve(struct deadline_heap *self, uint32_t slots); /* room for slots 1..slots */
+void ifab_deadline_heap__fini(struct deadline_heap *self);
+void ifab_deadline_heap__set(struct deadline_heap *self, uint32_t slot, ifab_usec when, uint64_t number); /* inserts or moves */
+void ifab_deadline_heap__remove(struct deadline_heap *self, uint32_t slot);
+#endif

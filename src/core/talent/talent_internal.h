@@ -1,0 +1,39 @@
+#ifndef TALENT_INTERNAL_H
+#define TALENT_INTERNAL_H
+/* Inside of talent: the table and its nodes, the record's reader and writer. */
+#include "base/map.h"
+#include "talent/talent.h"
+
+#include <stdatomic.h>
+
+#define IFAB_TALENT__WALL_MAX ((ifab_usec)253402300799999999) /* 9999-12-31T23:59:59.999999Z */
+
+/* One version of one talent: a single block, immutable once made. The table holds a reference, each keyring another. */
+struct talent_node {
+    atomic_uint refs;
+    struct ifab_talent talent; /* its arrays and views point behind it, into this block */
+};
+
+struct ifab_talents {
+    uint64_t seed;
+    struct talent_node **nodes; /* number - 1 */
+    size_t count, capacity;
+    struct ifab_map names;  /* lower case -> number */
+    struct ifab_map owners; /* lower case -> number of a talent with this owner */
+    struct ifab_map keys;   /* 32 bytes -> number << 8 | place in keys; of every talent ever */
+};
+
+/* table.c */
+void ifab_talent__node_unref(struct talent_node *node);
+/* Is the name free, and how an owner may be spelled, given every talent ever. */
+bool ifab_talents__name_free(const struct ifab_talents *self, struct ifab_view name);
+bool ifab_talents__owner_fits(const struct ifab_talents *self, struct ifab_view owner, struct ifab_view own_name);
+
+/* record.c */
+bool ifab_talent__scope_valid(struct ifab_view scope);
+/* A built-in role's name means that role and nothing else; another name may mean any. */
+bool ifab_talent__role_fits(struct ifab_view role_name, enum ifab_role role);
+void ifab_talent__write(struct ifab_buf *buf, const struct ifab_talent *talent);
+/* Strict; arrays in arena, views into record. IFAB_CORRUPT, IFAB_NOMEM. */
+ifab_status ifab_talent__read(struct ifab_view record, struct ifab_arena *arena, struct ifab_talent *ret_talent, struct ifab_error *err);
+#endif

@@ -1,0 +1,121 @@
+#ifndef WITNESS_WITNESS_H
+#define WITNESS_WITNESS_H
+/*
+ * The log: canonical JSON entries chained by hash, an RFC 6962 tree over them, checkpoints, tiles. SURFACE section 4. Pure.
+ * hash = SHA-256(entry); prev_hash chains from 64 zeros; leaf = SHA-256(0x00 || entry), node = SHA-256(0x01 || l || r).
+ */
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/code.h"
+#include "base/time.h"
+
+#define IFAB_ENTRY_MAX 65535
+#define IFAB_SEGMENT_ENTRIES 65536
+
+/* (type, component, operation, severity): the one table of what can stand in the log. X(NAME, type, component, operation, severity) */
+#define IFAB_EVENT_MAP(X)                                                   \
+    X(FABRIC_INIT, "fabric", "IF.fabric", "init", "INFO")                   \
+    X(FABRIC_RESTORE, "fabric", "IF.fabric", "restore", "HIGH")             \
+    X(CLOCK_JUMP, "fabric", "IF.fabric", "clock_jump", "HIGH")              \
+    X(CLOCK_ACCEPT, "fabric", "IF.fabric", "clock_accept", "HIGH")          \
+    X(RULES_LOADED, "rules", "IF.guard", "rules_loaded", "HIGH")            \
+    X(TALENT_ADD, "talent", "IF.talent", "add", "INFO")                     \
+    X(TALENT_GRANT, "talent", "IF.talent", "grant", "INFO")                 \
+    X(TALENT_REVOKE, "talent", "IF.talent", "revoke", "WARN")               \
+    X(TALENT_ROTATE, "talent", "IF.talent", "rotate_key", "INFO")           \
+    X(TALENT_REMOVE, "talent", "IF.talent", "remove", "WARN")               \
+    X(MESSAGE_SHARE, "message", "IF.connect", "share", "INFO")              \
+    X(MESSAGE_HOLD, "message", "IF.connect", "hold", "INFO")                \
+    X(MESSAGE_ESCALATE, "message", "IF.connect", "escalate", "WARN")        \
+    X(MESSAGE_DENY, "message", "IF.connect", "deny", "WARN")                \
+    X(MESSAGE_REFUSED, "refusal", "IF.connect", "refused", "WARN")          \
+    X(REFUSALS_COUNTED, "refusal", "IF.connect", "refusals_counted", "WARN") \
+    X(DECISION_RELEASED, "decision", "IF.guard", "released", "INFO")        \
+    X(DECISION_ESCALATED, "decision", "IF.guard", "escalated", "WARN")      \
+    X(DECISION_DENIED, "decision", "IF.guard", "denied", "WARN")            \
+    X(DECISION_REOPENED, "decision", "IF.guard", "reopened", "WARN")        \
+    X(VOTE_CAST, "vote", "IF.guard", "vote", "INFO")                        \
+    X(ADMIN_REFUSED, "refusal", "IF.talent", "admin_refused", "WARN")       \
+    X(MESSAGE_ERASED, "witness", "IF.witness", "erase", "HIGH")             \
+    X(ANCHOR_CREATED, "witness", "IF.witness", "anchor", "INFO")
+enum ifab_event {
+#define IFAB_E_(name, type, component, operation, severity) IFAB_EVENT_##name,
+    IFAB_EVENT_MAP(IFAB_E_)
+#undef IFAB_E_
+        IFAB_EVENT_COUNT
+};
+struct ifab_event_info {
+    const char *type, *component, *operation, *severity;
+};
+const struct ifab_event_info *ifab_event_info(enum ifab_event event);
+
+struct ifab_entry { /* what a caller fills in; every view borrowed until the call returns */
+    enum ifab_event event;
+    struct ifab_view log;          /* "main" */
+    uint64_t index;
+    ifab_usec time;                /* wall; never decreases: the caller takes max(last, wall) */
+    struct ifab_view actor;        /* "if://agent/NAME", "if://fabric/ORIGIN", "uid:1000" */
+    struct ifab_view why;          /* text; or empty with why_from set */
+    bool has_why_from;
+    uint64_t why_from;             /* index of the entry whose why is inherited */
+    uint8_t trace16[16];           /* all zero: none, "trace" is then null */
+    struct ifab_view subject;      /* message id, talent URI, … */
+    struct ifab_view refs[16];
+    size_t ref_count;
+    struct ifab_view payload;      /* canonical JSON object, put in as it is; empty: payload is {} */
+    uint8_t prev_hash32[32];
+};
+/* Appends the canonical entry. IFAB_TOO_LARGE above IFAB_ENTRY_MAX (buf unchanged); IFAB_NOMEM. */
+IFAB_MUST_CHECK ifab_status ifab_entry_write(const struct ifab_entry *entry, struct ifab_buf *buf);
+
+/* The right edge of the tree: enough to append and to compute the root. */
+struct ifab_tree {
+    uint64_t size;
+    uint8_t edge[64][32]; /* edge[i]: root of the perfect subtree of 2^i leaves, where bit i of size is set */
+};
+void ifab_leaf_hash(struct ifab_view entry, uint8_t ret_hash32[32]);
+void ifab_node_hash(const uint8_t left32[32], const uint8_t right32[32], uint8_t ret_hash32[32]);
+void ifab_tree_append(struct ifab_tree *self, const uint8_t leaf32[32]);
+void ifab_tree_root(const struct ifab_tree *self, uint8_t ret_root32[32]); /* of the empty tree: SHA-256("") */
+#define IFAB_TREE_PACKED_MAX (8 + 64 * 32)
+size_t ifab_tree_pack(const struct ifab_tree *self, uint8_t ret_bytes[IFAB_TREE_PACKED_MAX]); /* size, then edge hashes of set bits, low to high */
+bool ifab_tree_unpack(struct ifab_view bytes, struct ifab_tree *ret_tree);
+
+/* Reads stored node hashes: level 0 = leaves; node (level, i) covers [i << level, (i + 1) << level). */
+typedef ifab_status ifab_node_fn(void *user, unsigned level, uint64_t index, uint8_t ret_hash32[32], struct ifab_error *err);
+/* RFC 6962 2.1.1 / 2.1.2 proofs. ret_path: caller's room for 64 hashes. IFAB_INVALID: index >= size, old > new. */
+ifab_status ifab_proof_inclusion(uint64_t index, uint64_t size, ifab_node_fn *node, void *user, uint8_t ret_path[][32], size_t *ret_count,
+                                 struct ifab_error *err);
+ifab_status ifab_proof_consistency(uint64_t old_size, uint64_t new_size, ifab_node_fn *node, void *user, uint8_t ret_path[][32],
+                                   size_t *ret_count, struct ifab_error *err);
+/* RFC 9162 2.1.3.2, 2.1.4.2. */
+bool ifab_proof_inclusion_verify(uint64_t index, uint64_t size, const uint8_t leaf32[32], const uint8_t path[][32], size_t count,
+                                 const uint8_t root32[32]);
+bool ifab_proof_consistency_verify(uint64_t old_size, uint64_t new_size, const uint8_t old_root32[32], const uint8_t new_root32[32],
+                                   const uint8_t path[][32], size_t count);
+/* Root of [0, size) from stored nodes. */
+ifab_status ifab_tree_root_of(uint64_t size, ifab_node_fn *node, void *user, uint8_t ret_root32[32], struct ifab_error *err);
+
+/* C2SP tlog-checkpoint body: "<origin>\n<size>\n<base64 root>\n". */
+struct ifab_checkpoint {
+    struct ifab_view origin; /* borrowed from the text */
+    uint64_t size;
+    uint8_t root32[32];
+};
+ifab_status ifab_checkpoint_write(const struct ifab_checkpoint *checkpoint, struct ifab_buf *text);
+ifab_status ifab_checkpoint_read(struct ifab_view text, struct ifab_checkpoint *ret_checkpoint, struct ifab_error *err);
+
+/* C2SP tlog-tiles paths below the log's prefix: "tile/<L>/<N>[.p/<W>]", "tile/entries/<N>[.p/<W>]"; N in groups x001/x234/067. */
+struct ifab_tile {
+    bool entries;    /* entry bundle */
+    unsigned level;  /* 0..63, hash tiles */
+    uint64_t number;
+    unsigned width;  /* 1..256; 256 = full */
+};
+bool ifab_tile_parse(struct ifab_view path, struct ifab_tile *ret_tile);
+void ifab_tile_format(const struct ifab_tile *tile, char ret_path[64]);
+/* Entry bundle: each entry as big-endian uint16 length and bytes (tlog-tiles). */
+void ifab_bundle_put(struct ifab_buf *buf, struct ifab_view entry);
+/* Takes the next entry off *bundle. false at the end or when malformed (then *bundle is not empty). */
+bool ifab_bundle_next(struct ifab_view *bundle, struct ifab_view *ret_entry);
+#endif

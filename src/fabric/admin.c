@@ -1,0 +1,75 @@
+/*
+ * Who may do an administrative act: an operator of the socket, or a signed admin act (SURFACE sections 3 and 8). The uid alone is an operator, never an
+ * admin. An act is used up once: its digest and nonce go into replay memory of the talent that signed.
+ */
+#include "fabric_internal.h"
+
+#include <string.h>
+
+static enum ifab_code check_act(const struct ifab_fabric *self, const struct ifab_admin_act *act, struct ifab_outcome *o, const struct ifab_talent *signer)
+{
+    struct ifab_refusal *r = &o->reply.refusal;
+    const struct ifab_key *key;
+    ifab_usec wall = o->now.wall, skew = self->settings.skew;
+    enum ifab_code code = ifab_talent_key_check(signer, act->pubkey32, wall, &key, r);
+    if (code != IFAB_CODE_NONE)
+        return code == IFAB_CODE_INVALID_SIGNATURE ? IFAB_CODE_KEY_REVOKED : code;
+    if (act->issued_at > wall + skew)
+        return ifab_refuse(r, IFAB_CODE_FUTURE_MESSAGE, "IF-Admin", "the admin act was issued in the future");
+    ifab_usec expiry = act->issued_at + IFAB_ADMIN_ACT_TTL;
+    if (expiry + skew < wall || expiry <= ifab_replay_dropped_until(self->replay))
+        return ifab_refuse(r, IFAB_CODE_EXPIRED_MESSAGE, "IF-Admin", "the admin act is older than 5 minutes");
+    struct ifab_replay_tag *tag = &o->tags[o->tag_count];
+    ifab_replay_tags(self->settings.tag_key16, signer->number, act->digest16, act->nonce, act->nonce_size, tag);
+    tag->expiry = expiry;
+    tag->index = o->next_index;
+    tag->talent = signer->number;
+    tag->decision = IFAB_DECISION_SHARE;
+    enum ifab_replay_verdict seen = ifab_replay_check(self->replay, tag, NULL, NULL);
+    if (seen == IFAB_REPLAY_SEEN)
+        return ifab_refuse(r, IFAB_CODE_REPLAY_DETECTED, "IF-Admin", "this admin act was used already");
+    if (seen == IFAB_REPLAY_QUOTA)
+        return ifab_refuse(r, IFAB_CODE_QUOTA_EXCEEDED, NULL, "too many live messages of this talent");
+    o->tag_count++;
+    return IFAB_CODE_NONE;
+}
+
+/*
+ * need_admin: an admin's signature is needed. self_talent: the act of this talent itself is enough (its own key), 0: nobody's.
+ * On success *ret_actor names who did it and *ret_why says why.
+ */
+enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool need_admin,
+                                      uint32_t self_talent, char ret_actor[96], struct ifab_view *ret_why)
+{
+    struct ifab_refusal *r = &o->reply.refusal;
+    const struct ifab_principal *principal = command->principal;
+    const struct ifab_admin_act *act = command->act;
+    memset(ret_actor, 0, 96);
+    if (principal != NULL)
+        memcpy(ret_actor, principal->actor, 95);
+    *ret_why = command->why;
+    if (act != NULL && act->present) {
+        const struct ifab_talent *signer = ifab_talents_at(self->talents, act->talent);
+        if (signer == NULL)
+            return ifab_refuse(r, IFAB_CODE_UNKNOWN_SENDER, "IF-Admin", "the admin act is signed by nobody known here");
+        enum ifab_code code = check_act(self, act, o, signer);
+        if (code != IFAB_CODE_NONE)
+            return code;
+        if (signer->role != IFAB_ROLE_ADMIN && !(self_talent != 0 && signer->number == self_talent))
+            return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "IF-Admin", "signed by a talent of role %s; an admin's signature is needed",
+                               ifab_role_name(signer->role));
+        size_t size = signer->name.size;
+        memcpy(ret_actor, "if://agent/", 11);
+        memcpy(ret_actor + 11, signer->name.data, size);
+        ret_actor[11 + size] = '\0';
+        *ret_why = ifab_view_str(act->why);
+        return IFAB_CODE_NONE;
+    }
+    if (need_admin)
+        return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "IF-Admin", "this needs an admin act, signed with an admin's key (the socket's uid alone is an operator)");
+    if (principal == NULL || (principal->role != IFAB_ROLE_OPERATOR && principal->role != IFAB_ROLE_ADMIN))
+        return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, NULL, "this needs the role operator");
+    if (ret_why->size == 0)
+        return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "why", "say why");
+    return IFAB_CODE_NONE;
+}

@@ -1,0 +1,379 @@
+/*
+ * The state and its one way in: load. A start loads what the store kept, apply loads what a step decided.
+ *
+ * Invariants:
+ * 1. decide takes a const fabric: nothing changes before apply.
+ * 2. apply finds room ready (prepare), so it cannot fail half-way.
+ * 3. Every durable change of memory is a record change, a tag or an entry of the outcome: replaying outcomes rebuilds the state.
+ */
+#include "fabric_internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+void ifab_fabric_settings_default(struct ifab_fabric_settings *ret_settings)
+{
+    memset(ret_settings, 0, sizeof *ret_settings);
+    memcpy(ret_settings->log, "main", 5);
+    ret_settings->skew = 60 * IFAB_SECOND;
+    ifab_guard_rules_default(&ret_settings->rules);
+    ret_settings->replay = (struct ifab_replay_limits){.per_talent = 65536, .total = 4U << 20};
+    ret_settings->conversations = (struct ifab_conversation_limits){.total = 100000, .per_talent = 10000, .idle = 24 * IFAB_HOUR};
+    ret_settings->rate_per_second = 20000;
+    ret_settings->rate_burst = 40000;
+    ret_settings->refusals_per_second = 10;
+    ret_settings->refusal_bytes_per_day = 16U << 20;
+}
+
+ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct ifab_fabric **ret_fabric, struct ifab_error *err)
+{
+    struct ifab_fabric *self = ifab_calloc(1, sizeof *self);
+    if (self == NULL)
+        return ifab_fail(err, IFAB_NOMEM, "fabric");
+    self->settings = *settings;
+    self->rows_first = IFAB_NEVER;
+    self->rows_since = INT64_MIN / 2;
+    self->next_number = 1;
+    self->fence_offset = settings->fence_offset;
+    ifab_map_init(&self->kept_by_request, settings->seed ^ 4);
+    self->rows = ifab_calloc(IFAB_REFUSAL_ROWS, sizeof *self->rows);
+    ifab_status status = self->rows == NULL ? IFAB_NOMEM : IFAB_OK;
+    if (status == IFAB_OK)
+        status = ifab_talents_new(settings->seed, &self->talents);
+    if (status == IFAB_OK)
+        status = ifab_replay_new(&settings->replay, &self->replay);
+    if (status == IFAB_OK)
+        status = ifab_sequences_new(settings->seed ^ 1, &self->sequences);
+    if (status == IFAB_OK)
+        status = ifab_conversations_new(&settings->conversations, &self->conversations);
+    if (status == IFAB_OK)
+        status = ifab_decisions_new(settings->seed ^ 3, &self->decisions);
+    if (status != IFAB_OK) {
+        ifab_fabric_free(self);
+        return ifab_fail(err, status, "fabric: out of memory");
+    }
+    self->issued_after = INT64_MIN;
+    ifab_fabric__trust_root(self, self->trust_root32);
+    *ret_fabric = self;
+    return IFAB_OK;
+}
+
+void ifab_fabric_free(struct ifab_fabric *self)
+{
+    if (self == NULL)
+        return;
+    ifab_talents_free(self->talents);
+    ifab_replay_free(self->replay);
+    ifab_sequences_free(self->sequences);
+    ifab_conversations_free(self->conversations);
+    ifab_decisions_free(self->decisions);
+    ifab_fabric__kept_free(self);
+    ifab_free(self->approvers);
+    ifab_free(self->meters);
+    ifab_free(self->rows);
+    ifab_free(self);
+}
+
+/* Keeps the ascending list of those who may vote. A talent's role never changes, so it is only ever added. */
+static ifab_status note_approver(struct ifab_fabric *self, const struct ifab_talent *talent)
+{
+    if (talent->role != IFAB_ROLE_OPERATOR && talent->role != IFAB_ROLE_ADMIN)
+        return IFAB_OK;
+    for (size_t i = 0; i < self->approver_count; i++)
+        if (self->approvers[i] == talent->number)
+            return IFAB_OK;
+    if (self->approver_count == self->approver_room) {
+        size_t room = self->approver_room == 0 ? 16 : self->approver_room * 2;
+        uint32_t *bigger = ifab_realloc(self->approvers, room * sizeof *bigger);
+        if (bigger == NULL)
+            return IFAB_NOMEM;
+        self->approvers = bigger;
+        self->approver_room = room;
+    }
+    size_t at = self->approver_count++;
+    while (at > 0 && self->approvers[at - 1] > talent->number) {
+        self->approvers[at] = self->approvers[at - 1];
+        at--;
+    }
+    self->approvers[at] = talent->number;
+    return IFAB_OK;
+}
+
+static ifab_status load_talent(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes, struct ifab_error *err)
+{
+    if (number == 0 || number > IFAB_TALENT_MAX)
+        return ifab_fail(err, IFAB_CORRUPT, "talent record %llu: impossible number", (unsigned long long)number);
+    IFAB_TRY(ifab_talents_load(self->talents, (uint32_t)number, bytes, err));
+    self->trust_version++;
+    return note_approver(self, ifab_talents_at(self->talents, (uint32_t)number));
+}
+
+static ifab_status load_meta(struct ifab_fabric *self, struct ifab_view bytes, struct ifab_error *err)
+{
+    struct ifab_meta meta;
+    if (!ifab_meta_unpack(bytes, &meta))
+        return ifab_fail(err, IFAB_CORRUPT, "record META does not parse");
+    if (meta.next_number > self->next_number)
+        self->next_number = meta.next_number;
+    self->fence_offset = meta.fence_offset;
+    self->clock_doubt = meta.clock_doubt;
+    self->issued_after = meta.issued_after;
+    memcpy(self->rules32, meta.rules32, 32);
+    ifab_replay_set_dropped_until(self->replay, meta.dropped_until);
+    return IFAB_OK;
+}
+
+/* One kind of record each; a size of 0 deletes. Room has been reserved, or is made here at a start. */
+static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes, struct ifab_error *err)
+{
+    union {
+        struct ifab_sequence sequence;
+        struct ifab_conversation conversation;
+        struct ifab_open_decision decision;
+        struct ifab_bucket bucket;
+    } u;
+    bool good = true;
+    switch ((enum ifab_kind)kind) {
+    case IFAB_KIND_SEQUENCE:
+        if (bytes.size == 0)
+            ifab_sequences_remove(self->sequences, number);
+        else if ((good = ifab_sequence_unpack(bytes, number, &u.sequence)))
+            ifab_sequences_put(self->sequences, &u.sequence);
+        break;
+    case IFAB_KIND_CONVERSATION:
+        if (bytes.size == 0)
+            ifab_conversations_remove(self->conversations, number);
+        else if ((good = ifab_conversation_unpack(bytes, number, &u.conversation)))
+            ifab_conversations_put(self->conversations, &u.conversation);
+        break;
+    case IFAB_KIND_DECISION:
+        if (bytes.size == 0)
+            ifab_decisions_remove(self->decisions, number);
+        else if ((good = ifab_open_decision_unpack(bytes, number, &u.decision)))
+            ifab_decisions_put(self->decisions, &u.decision);
+        break;
+    case IFAB_KIND_BUCKET:
+        if (bytes.size > 0 && (good = number <= IFAB_TALENT_MAX && ifab_bucket_unpack(bytes, (uint32_t)number, &u.bucket)))
+            ifab_decisions_put_bucket(self->decisions, &u.bucket);
+        break;
+    case IFAB_KIND_IDEMPOTENCY:
+        good = ifab_fabric__load_kept(self, number, bytes) == IFAB_OK;
+        break;
+    case IFAB_KIND_METER:
+        ifab_fabric__load_meter(self, number, bytes);
+        break;
+    case IFAB_KIND_META:
+    case IFAB_KIND_TALENT:
+        good = false;
+        break;
+    }
+    if (!good)
+        return ifab_fail(err, IFAB_CORRUPT, "record of kind %u, number %llu does not parse", kind, (unsigned long long)number);
+    if (kind < IFAB_KIND_METER && kind != IFAB_KIND_BUCKET && number >= self->next_number)
+        self->next_number = number + 1;
+    return IFAB_OK;
+}
+
+ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes, struct ifab_error *err)
+{
+    if (kind == IFAB_KIND_META)
+        return load_meta(self, bytes, err);
+    if (kind == IFAB_KIND_TALENT)
+        return load_talent(self, number, bytes, err);
+    if (kind != IFAB_KIND_SEQUENCE && kind != IFAB_KIND_CONVERSATION && kind != IFAB_KIND_DECISION && kind != IFAB_KIND_BUCKET &&
+        kind != IFAB_KIND_IDEMPOTENCY)
+        return ifab_fail(err, IFAB_CORRUPT, "record of unknown kind %u", kind);
+    if (ifab_fabric_prepare(self) != IFAB_OK)
+        return ifab_fail(err, IFAB_NOMEM, "records: out of memory");
+    return load_live(self, kind, number, bytes, err);
+}
+
+ifab_status ifab_fabric_load_tags(struct ifab_fabric *self, struct ifab_view packed, ifab_usec wall, struct ifab_error *err)
+{
+    if (packed.size % IFAB_REPLAY_TAG_SIZE != 0)
+        return ifab_fail(err, IFAB_CORRUPT, "row of replay tags has %zu bytes", packed.size);
+    size_t count = packed.size / IFAB_REPLAY_TAG_SIZE;
+    if (ifab_replay_reserve(self->replay, count) != IFAB_OK)
+        return ifab_fail(err, IFAB_NOMEM, "replay tags: out of memory");
+    for (size_t i = 0; i < count; i++) {
+        struct ifab_replay_tag tag;
+        if (!ifab_replay_tag_unpack(ifab_view_of(packed.data + i * IFAB_REPLAY_TAG_SIZE, IFAB_REPLAY_TAG_SIZE), &tag))
+            return ifab_fail(err, IFAB_CORRUPT, "replay tag does not parse");
+        if (tag.expiry + self->settings.skew >= wall && tag.expiry > ifab_replay_dropped_until(self->replay))
+            ifab_replay_add(self->replay, &tag);
+    }
+    return IFAB_OK;
+}
+
+ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fabric_head *head, struct ifab_error *err)
+{
+    uint8_t root[32], trust[32];
+    if (!ifab_tree_unpack(ifab_view_of(head->edge, head->edge_size), &self->tree) || self->tree.size != head->size)
+        return ifab_fail(err, IFAB_CORRUPT, "the stored edge of the tree does not parse");
+    ifab_tree_root(&self->tree, root);
+    if (memcmp(root, head->root32, 32) != 0)
+        return ifab_fail(err, IFAB_CORRUPT, "the stored edge of the tree does not give the stored root");
+    ifab_fabric__trust_root(self, trust);
+    if (memcmp(trust, head->trust_root32, 32) != 0) /* INV-16 */
+        return ifab_fail(err, IFAB_CORRUPT, "a stored trust record (talent, key, grant, role or rules) is not the one that the log covers");
+    memcpy(self->last_hash32, head->last_hash32, 32);
+    memcpy(self->trust_root32, trust, 32);
+    self->last_time = head->time;
+    return IFAB_OK;
+}
+
+/* What INV-16 covers: every talent's record and the rule set in force. */
+void ifab_fabric__trust_root(const struct ifab_fabric *self, uint8_t ret_root32[32])
+{
+    uint8_t talents[32];
+    ifab_talents_trust_root(self->talents, talents);
+    ifab_sha256_2(ifab_view_of(talents, 32), ifab_view_of(self->rules32, 32), ret_root32);
+}
+
+const struct ifab_guard_rules *ifab_fabric__rules(const struct ifab_fabric *self, const struct ifab_outcome *o)
+{
+    return o->set_rules ? &o->rules : &self->settings.rules;
+}
+
+bool ifab_fabric_rules_stale(const struct ifab_fabric *self)
+{
+    return self->settings.rules.loaded && memcmp(self->settings.rules.digest32, self->rules32, 32) != 0;
+}
+
+void ifab_fabric_head(const struct ifab_fabric *self, struct ifab_fabric_head *ret_head)
+{
+    ret_head->size = self->tree.size;
+    ifab_tree_root(&self->tree, ret_head->root32);
+    memcpy(ret_head->last_hash32, self->last_hash32, 32);
+    memcpy(ret_head->trust_root32, self->trust_root32, 32);
+    ret_head->time = self->last_time;
+    ret_head->edge_size = ifab_tree_pack(&self->tree, ret_head->edge);
+}
+
+/* Meters are an array by talent number: a talent's first message finds its place here. */
+static ifab_status grow_meters(struct ifab_fabric *self)
+{
+    size_t wanted = (size_t)ifab_talents_count(self->talents) + 1;
+    if (wanted <= self->meter_room)
+        return IFAB_OK;
+    size_t room = self->meter_room == 0 ? 64 : self->meter_room * 2;
+    if (room < wanted)
+        room = wanted;
+    struct ifab_meter *bigger = ifab_realloc(self->meters, room * sizeof *bigger);
+    if (bigger == NULL)
+        return IFAB_NOMEM;
+    memset(bigger + self->meter_room, 0, (room - self->meter_room) * sizeof *bigger);
+    self->meters = bigger;
+    self->meter_room = room;
+    return IFAB_OK;
+}
+
+ifab_status ifab_fabric_prepare(struct ifab_fabric *self)
+{
+    IFAB_TRY(ifab_replay_reserve(self->replay, 2));
+    IFAB_TRY(ifab_sequences_reserve(self->sequences, 1));
+    IFAB_TRY(ifab_conversations_reserve(self->conversations, 1));
+    IFAB_TRY(ifab_decisions_reserve(self->decisions, 1));
+    IFAB_TRY(ifab_map_reserve(&self->kept_by_request, 1));
+    IFAB_TRY(ifab_u64map_reserve(&self->kept_by_number, 1));
+    IFAB_TRY(ifab_u64map_reserve(&self->kept_per_principal, 1));
+    return grow_meters(self);
+}
+
+void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_now now, struct ifab_outcome *o)
+{
+    o->now = now;
+    o->next_index = self->tree.size;
+    memcpy(o->last_hash32, self->last_hash32, 32);
+    o->last_time = self->last_time;
+    o->next_number = self->next_number;
+    o->issued_after = INT64_MIN;
+    memcpy(o->reply.trace16, command->mint16, 16);
+    switch (command->type) {
+    case IFAB_COMMAND_NONE:
+        break;
+    case IFAB_COMMAND_INIT:
+        ifab_fabric__decide_init(self, command, o);
+        break;
+    case IFAB_COMMAND_MESSAGE:
+        ifab_fabric__decide_message(self, command, o);
+        break;
+    case IFAB_COMMAND_VOTE:
+        ifab_fabric__decide_vote(self, command, o);
+        break;
+    case IFAB_COMMAND_TALENT:
+        ifab_fabric__decide_talent(self, command, o);
+        break;
+    case IFAB_COMMAND_ERASE:
+    case IFAB_COMMAND_ANCHORED:
+    case IFAB_COMMAND_CLOCK_JUMP:
+    case IFAB_COMMAND_CLOCK_ACCEPT:
+        ifab_fabric__decide_note(self, command, o);
+        break;
+    case IFAB_COMMAND_RULES:
+        ifab_fabric__decide_rules(self, command, o);
+        break;
+    case IFAB_COMMAND_TICK:
+        ifab_fabric__decide_tick(self, command, o);
+        break;
+    case IFAB_COMMAND_RESTORE:
+        ifab_fabric__decide_restore(self, command, o);
+        break;
+    }
+    if (o->failed) { /* INV-15: nothing half decided is applied */
+        o->entry_count = o->change_count = o->tag_count = 0;
+        o->set_rules = o->flush_refusals = false;
+        o->count_code = IFAB_CODE_NONE;
+        memset(&o->reply, 0, sizeof o->reply);
+        o->reply.refusal.offset = o->reply.refusal.retry_after_ms = -1;
+        o->reply.refusal.code = IFAB_CODE_NONE;
+        ifab_fabric__refused(o, IFAB_CODE_SYSTEM_ERROR);
+    }
+}
+
+void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
+{
+    bool trust = false;
+    for (size_t i = 0; i < o->entry_count; i++)
+        ifab_tree_append(&self->tree, o->entries[i].leaf32);
+    if (o->entry_count > 0) {
+        memcpy(self->last_hash32, o->last_hash32, 32);
+        self->last_time = o->last_time;
+    }
+    for (size_t i = 0; i < o->change_count; i++) {
+        const struct ifab_change *c = &o->changes[i];
+        ifab_status status;
+        if (c->kind == IFAB_KIND_TALENT) {
+            status = load_talent(self, c->number, c->bytes, NULL);
+            trust = true;
+        } else {
+            status = load_live(self, c->kind, c->number, c->bytes, NULL);
+        }
+        assert(status == IFAB_OK); /* our own bytes, room reserved: see the header */
+    }
+    if (o->issued_after != INT64_MIN)
+        self->issued_after = o->issued_after;
+    if (o->set_rules) {
+        self->settings.rules = o->rules;
+        memcpy(self->rules32, o->rules.digest32, 32);
+    }
+    if (trust || o->set_rules)
+        ifab_fabric__trust_root(self, self->trust_root32);
+    for (size_t i = 0; i < o->tag_count; i++)
+        ifab_replay_add(self->replay, &o->tags[i]);
+    ifab_replay_expire(self->replay, o->now.wall, self->settings.skew);
+    if (o->flush_refusals)
+        ifab_fabric__refusals_clear(self, o->now.run);
+    if (o->count_code != IFAB_CODE_NONE)
+        ifab_fabric_count_refusal(self, o->count_code, o->count_source, o->count_sample16, o->now.run);
+    if (o->next_number > self->next_number)
+        self->next_number = o->next_number;
+}
+
+const struct ifab_fabric_settings *ifab_fabric_settings(const struct ifab_fabric *self) { return &self->settings; }
+const struct ifab_talents *ifab_fabric_talents(const struct ifab_fabric *self) { return self->talents; }
+const struct ifab_decisions *ifab_fabric_decisions(const struct ifab_fabric *self) { return self->decisions; }
+const struct ifab_sequences *ifab_fabric_sequences(const struct ifab_fabric *self) { return self->sequences; }
+const struct ifab_replay *ifab_fabric_replay(const struct ifab_fabric *self) { return self->replay; }
+uint64_t ifab_fabric_size(const struct ifab_fabric *self) { return self->tree.size; }
+uint64_t ifab_fabric_trust_version(const struct ifab_fabric *self) { return self->trust_version; }

@@ -1,0 +1,129 @@
+#ifndef FABRIC_INTERNAL_H
+#define FABRIC_INTERNAL_H
+/* What the files of the fabric share. Nothing outside src/fabric sees it. */
+#include "base/map.h"
+#include "base/mem.h"
+#include "crypto/crypto.h"
+#include "fabric/fabric.h"
+#include "json/json.h"
+
+/* Volatile: how fast a talent may speak, and how many of its refusals become entries. Lost at a restart: then every bucket is full. */
+struct ifab_meter {
+    uint32_t talent;
+    ifab_usec rate_tat, refusal_tat; /* run: theoretical arrival times of the two GCRA buckets */
+    ifab_usec day;                   /* run: when the byte quota's day began */
+    uint64_t day_bytes;
+};
+
+#define IFAB_REFUSAL_ROWS 1024
+struct ifab_refusal_row {
+    enum ifab_code code;
+    uint8_t source_size;
+    char source[63];
+    uint8_t sample16[16];
+    uint64_t count;
+};
+
+struct ifab_kept_reply { /* of an idempotent request */
+    uint64_t number;
+    uint8_t request16[16], body32[32];
+    ifab_usec expires; /* wall */
+    uint32_t principal, http;
+    uint8_t *body; /* owned */
+    size_t body_size;
+};
+#define IFAB_KEPT_REPLY_BODY_MAX 4096
+
+struct ifab_fabric {
+    struct ifab_fabric_settings settings;
+    struct ifab_talents *talents;
+    struct ifab_replay *replay;
+    struct ifab_sequences *sequences;
+    struct ifab_conversations *conversations;
+    struct ifab_decisions *decisions;
+    /* approvers: talents of role operator or admin, ascending; kept so that ESCALATE does not walk all talents */
+    uint32_t *approvers;
+    size_t approver_count, approver_room;
+    struct ifab_meter *meters; /* by talent number; grown in prepare */
+    size_t meter_room;
+    /* idempotent requests: ring by number, map by request digest */
+    struct ifab_map kept_by_request;
+    struct ifab_u64map kept_by_number; /* -> pointer */
+    struct ifab_u64map kept_per_principal;
+    /* head of the log */
+    struct ifab_tree tree;
+    uint8_t last_hash32[32], trust_root32[32];
+    ifab_usec last_time;
+    uint64_t next_number, trust_version, fence_offset;
+    ifab_usec issued_after;
+    uint8_t rules32[32]; /* of the newest rules entry */
+    bool clock_doubt;
+    /* counted refusals */
+    struct ifab_refusal_row *rows;
+    size_t row_count;
+    uint64_t rows_overflow;
+    ifab_usec rows_since; /* run: of the last entry about them */
+    ifab_usec rows_first; /* run: of the first count since; IFAB_NEVER */
+};
+
+/* outcome.c: everything returns false and sets failed when memory ends; callers may go on and ask once at the end. */
+void *ifab_fabric__alloc(struct ifab_outcome *o, size_t size);
+bool ifab_fabric__entry(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_entry *fields, struct ifab_view message,
+                        struct ifab_outcome_entry **ret_entry);
+bool ifab_fabric__change(struct ifab_outcome *o, uint8_t kind, uint64_t number, const void *bytes, size_t size);
+enum ifab_code ifab_fabric__refused(struct ifab_outcome *o, enum ifab_code code); /* code and refusal stand in reply.refusal or are filled */
+struct ifab_view ifab_fabric__keep(struct ifab_outcome *o, const struct ifab_buf *buf);
+void ifab_fabric__reply_json(struct ifab_outcome *o, const struct ifab_buf *buf, int http);
+void ifab_fabric__put_digest(struct ifab_buf *buf, const uint8_t digest32[32]); /* "sha256:…" quoted */
+void ifab_fabric__put_uuid(struct ifab_buf *buf, const uint8_t uuid16[16]);     /* quoted; null when zero */
+void ifab_fabric__owner_digest(struct ifab_view owner, uint8_t ret_digest16[16]);
+
+/* admin.c */
+enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool need_admin,
+                                      uint32_t self_talent, char ret_actor[96], struct ifab_view *ret_why);
+
+const struct ifab_guard_rules *ifab_fabric__rules(const struct ifab_fabric *self, const struct ifab_outcome *o); /* those of this step */
+void ifab_fabric__trust_root(const struct ifab_fabric *self, uint8_t ret_root32[32]);
+
+/* open.c: what becomes of a waiting decision */
+bool ifab_fabric__open_escalation(const struct ifab_fabric *self, struct ifab_open_decision *decision, ifab_usec wall);
+bool ifab_fabric__release(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *decision, const char *reason,
+                          struct ifab_view actor, struct ifab_view why, uint64_t cause);
+bool ifab_fabric__close_denied(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *decision, const char *reason,
+                               struct ifab_view actor, struct ifab_view why, uint64_t cause);
+bool ifab_fabric__to_escalated(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *decision,
+                               enum ifab_event event, const char *reason, uint64_t cause);
+bool ifab_fabric__second_sources(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_guard_facts *facts, uint32_t talent,
+                                 uint64_t cause);
+bool ifab_fabric__reevaluate(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *decision, const char *reason,
+                             struct ifab_view actor, struct ifab_view why, uint64_t cause);
+void ifab_fabric__id_text(const uint8_t id16[16], char ret_text[41]); /* "msg-…" */
+
+/* message.c, vote.c, talent_act.c, life.c, refusals.c: one decide function a command */
+void ifab_fabric__decide_message(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_vote(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_talent(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_init(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_rules(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__bury(const struct ifab_fabric *self, struct ifab_outcome *o); /* deletes one dead sequence and one dead conversation */
+bool ifab_fabric__flush_refusals(const struct ifab_fabric *self, struct ifab_outcome *o);
+ifab_usec ifab_fabric__refusals_due(const struct ifab_fabric *self);
+void ifab_fabric__refusals_clear(struct ifab_fabric *self, ifab_usec run);
+
+/* meter.c */
+enum ifab_code ifab_fabric__rate(const struct ifab_fabric *self, struct ifab_meter *meter, ifab_usec run, struct ifab_refusal *refusal);
+struct ifab_meter ifab_fabric__meter(const struct ifab_fabric *self, uint32_t talent, ifab_usec run);
+bool ifab_fabric__may_enter_refusal(const struct ifab_fabric *self, struct ifab_meter *meter, ifab_usec run, size_t bytes);
+bool ifab_fabric__put_meter(struct ifab_outcome *o, const struct ifab_meter *meter);
+void ifab_fabric__load_meter(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
+
+/* idempotency.c */
+bool ifab_fabric__idempotent(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o); /* true: answered */
+void ifab_fabric__keep_reply(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+ifab_status ifab_fabric__load_kept(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
+size_t ifab_fabric__kept_dead(const struct ifab_fabric *self, ifab_usec wall, uint64_t *ret_numbers, size_t max);
+void ifab_fabric__kept_free(struct ifab_fabric *self);
+#endif

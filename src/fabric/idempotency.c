@@ -1,0 +1,151 @@
+/*
+ * Idempotency-Key of changing calls other than messages: kept per (principal, method, route, key) with the body's digest in the transaction of the effect,
+ * 24 h, at most 10,000 a principal (305); another body under the same key is 409. SURFACE section 8.
+ * Record: request digest 16, body digest 32, expires u64, principal u32, http u32, reply bytes.
+ */
+#include "base/encode.h"
+#include "fabric_internal.h"
+
+#include <string.h>
+
+#define KEPT_TOTAL 1000000
+#define KEPT_PER_PRINCIPAL 10000
+#define KEPT_LIFE IFAB_DAY
+#define KEPT_HEAD (16 + 32 + 8 + 4 + 4)
+
+static struct ifab_kept_reply *by_number(const struct ifab_fabric *self, uint64_t number)
+{
+    uint64_t pointer;
+    return ifab_u64map_get(&self->kept_by_number, number, &pointer) ? (struct ifab_kept_reply *)(uintptr_t)pointer : NULL;
+}
+
+bool ifab_fabric__idempotent(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    uint64_t number, held = 0;
+    if (command->idempotency.size == 0)
+        return false;
+    if (!ifab_map_get(&self->kept_by_request, ifab_view_of(command->request16, 16), &number)) {
+        (void)ifab_u64map_get(&self->kept_per_principal, command->principal->uid, &held);
+        if (held < KEPT_PER_PRINCIPAL && self->kept_by_number.count < KEPT_TOTAL)
+            return false;
+        ifab_refuse(&o->reply.refusal, IFAB_CODE_QUOTA_EXCEEDED, "Idempotency-Key", "%d idempotency keys of this caller are kept; they end after 24 h",
+                    KEPT_PER_PRINCIPAL);
+        ifab_fabric__refused(o, IFAB_CODE_QUOTA_EXCEEDED);
+        return true;
+    }
+    const struct ifab_kept_reply *kept = by_number(self, number);
+    if (kept == NULL || kept->expires <= o->now.wall)
+        return false;
+    if (memcmp(kept->body32, command->body32, 32) != 0) {
+        ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, "Idempotency-Key", "this key was used with another body");
+        ifab_fabric__refused(o, IFAB_CODE_CONFLICT);
+        return true;
+    }
+    if (ifab_arena_copy(o->arena, ifab_view_of(kept->body, kept->body_size), &o->reply.body) != IFAB_OK) {
+        o->failed = true;
+        return true;
+    }
+    o->reply.code = IFAB_CODE_NONE;
+    o->reply.http = (int)kept->http;
+    o->reply.replayed = true;
+    return true;
+}
+
+void ifab_fabric__keep_reply(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    uint64_t number;
+    if (command->idempotency.size == 0 || o->failed || o->reply.body.size > IFAB_KEPT_REPLY_BODY_MAX)
+        return;
+    if (ifab_map_get(&self->kept_by_request, ifab_view_of(command->request16, 16), &number))
+        ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, number, NULL, 0); /* an ended one gives way */
+    uint8_t *bytes = ifab_fabric__alloc(o, KEPT_HEAD + o->reply.body.size);
+    if (bytes == NULL)
+        return;
+    uint8_t *at = bytes;
+    ifab_put_bytes(&at, command->request16, 16);
+    ifab_put_bytes(&at, command->body32, 32);
+    ifab_put_u64(&at, (uint64_t)(o->now.wall + KEPT_LIFE));
+    ifab_put_u32(&at, command->principal->uid);
+    ifab_put_u32(&at, (uint32_t)o->reply.http);
+    ifab_put_bytes(&at, o->reply.body.data, o->reply.body.size);
+    ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, o->next_number++, bytes, KEPT_HEAD + o->reply.body.size);
+}
+
+static void count_principal(struct ifab_fabric *self, uint32_t principal, bool up)
+{
+    uint64_t held = 0;
+    (void)ifab_u64map_get(&self->kept_per_principal, principal, &held);
+    held = up ? held + 1 : held - (held > 0);
+    if (held == 0)
+        ifab_u64map_remove(&self->kept_per_principal, principal);
+    else
+        (void)ifab_u64map_put(&self->kept_per_principal, principal, held); /* room reserved */
+}
+
+static void forget(struct ifab_fabric *self, uint64_t number)
+{
+    struct ifab_kept_reply *kept = by_number(self, number);
+    if (kept == NULL)
+        return;
+    ifab_map_remove(&self->kept_by_request, ifab_view_of(kept->request16, 16));
+    ifab_u64map_remove(&self->kept_by_number, number);
+    count_principal(self, kept->principal, false);
+    ifab_free(kept->body);
+    ifab_free(kept);
+}
+
+ifab_status ifab_fabric__load_kept(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes)
+{
+    forget(self, number);
+    if (bytes.size == 0)
+        return IFAB_OK;
+    if (bytes.size < KEPT_HEAD || bytes.size > KEPT_HEAD + IFAB_KEPT_REPLY_BODY_MAX)
+        return IFAB_CORRUPT;
+    struct ifab_reader r = {bytes.data, bytes.data + bytes.size, false};
+    struct ifab_kept_reply *kept = ifab_calloc(1, sizeof *kept);
+    if (kept == NULL)
+        return IFAB_NOMEM;
+    kept->number = number;
+    memcpy(kept->request16, ifab_get_bytes(&r, 16).data, 16);
+    memcpy(kept->body32, ifab_get_bytes(&r, 32).data, 32);
+    kept->expires = (ifab_usec)ifab_get_u64(&r);
+    kept->principal = ifab_get_u32(&r);
+    kept->http = ifab_get_u32(&r);
+    kept->body_size = bytes.size - KEPT_HEAD;
+    kept->body = ifab_malloc(kept->body_size + 1);
+    if (kept->body == NULL || ifab_map_put(&self->kept_by_request, ifab_view_of(kept->request16, 16), number) != IFAB_OK ||
+        ifab_u64map_put(&self->kept_by_number, number, (uint64_t)(uintptr_t)kept) != IFAB_OK) {
+        ifab_free(kept->body);
+        ifab_free(kept);
+        return IFAB_NOMEM;
+    }
+    if (kept->body_size > 0)
+        memcpy(kept->body, r.at, kept->body_size);
+    count_principal(self, kept->principal, true);
+    return IFAB_OK;
+}
+
+/* Ended ones, at most max: one walk of the table, in a tick only. */
+size_t ifab_fabric__kept_dead(const struct ifab_fabric *self, ifab_usec wall, uint64_t *ret_numbers, size_t max)
+{
+    size_t cursor = 0, count = 0;
+    uint64_t number, pointer;
+    while (count < max && ifab_u64map_next(&self->kept_by_number, &cursor, &number, &pointer))
+        if (((const struct ifab_kept_reply *)(uintptr_t)pointer)->expires <= wall)
+            ret_numbers[count++] = number;
+    return count;
+}
+
+void ifab_fabric__kept_free(struct ifab_fabric *self)
+{
+    size_t cursor = 0;
+    uint64_t number, pointer;
+    while (ifab_u64map_next(&self->kept_by_number, &cursor, &number, &pointer)) {
+        struct ifab_kept_reply *kept = (struct ifab_kept_reply *)(uintptr_t)pointer;
+        ifab_free(kept->body);
+        ifab_free(kept);
+    }
+    ifab_map_fini(&self->kept_by_request);
+    ifab_u64map_fini(&self->kept_by_number);
+    ifab_u64map_fini(&self->kept_per_principal);
+}

@@ -1,0 +1,249 @@
+#ifndef FABRIC_FABRIC_H
+#define FABRIC_FABRIC_H
+/*
+ * The state machine over all cores: decide reads, apply changes memory. DESIGN section 4; INV-14. Pure.
+ *
+ *   shell: prepare -> decide(const) -> apply -> (commit) -> reply
+ *
+ * All state but the volatile meters is a set of records (kind, number, bytes), replay tags and the head of the log. apply() takes an outcome in by the
+ * very functions that read the store at a start, so replaying outcomes rebuilds the state.
+ * Threads: one (the loop).
+ */
+#include "base/arena.h"
+#include "base/code.h"
+#include "base/time.h"
+#include "connect/envelope.h"
+#include "connect/order.h"
+#include "connect/replay.h"
+#include "guard/guard.h"
+#include "talent/talent.h"
+#include "witness/witness.h"
+
+/* Kinds of records; the numbers are on disk and never reused. Kinds from 128 on are volatile: memory only, lost at a restart. */
+enum ifab_kind {
+    IFAB_KIND_META = 1,   /* number 0: struct ifab_meta */
+    IFAB_KIND_TALENT = 2, /* trust: canonical JSON, covered by trust_root */
+    IFAB_KIND_SEQUENCE = 3,
+    IFAB_KIND_CONVERSATION = 4,
+    IFAB_KIND_DECISION = 5,
+    IFAB_KIND_BUCKET = 6,
+    IFAB_KIND_IDEMPOTENCY = 7,
+    IFAB_KIND_METER = 128, /* number = talent */
+};
+
+struct ifab_fabric_settings {
+    char origin[300];          /* "name/8hex" */
+    char log[IFAB_NAME_MAX + 1]; /* "main" */
+    ifab_usec skew;
+    struct ifab_guard_rules rules;
+    struct ifab_replay_limits replay;
+    struct ifab_conversation_limits conversations;
+    uint32_t rate_per_second, rate_burst;            /* messages a talent: 302 */
+    uint32_t refusals_per_second;                    /* entries about refusals a talent: 10 */
+    uint64_t refusal_bytes_per_day;                  /* of them; past that they are counted */
+    uint8_t tag_key16[16];                           /* keyed tags of replay memory and claims */
+    uint64_t seed;                                   /* of hash tables */
+    uint64_t fence_offset;                           /* of a new incarnation; a stored one wins */
+    const char (*sensitive_scopes)[129];             /* grants of these need an admin act; borrowed for the fabric's life */
+    size_t sensitive_count;
+    char fabric_actor[320];                          /* "if://fabric/ORIGIN" */
+};
+void ifab_fabric_settings_default(struct ifab_fabric_settings *ret_settings);
+
+/* Who asks, as the shell established it. */
+enum ifab_principal_kind { IFAB_PRINCIPAL_NONE = 0, IFAB_PRINCIPAL_UID, IFAB_PRINCIPAL_TALENT };
+struct ifab_principal {
+    enum ifab_principal_kind kind;
+    enum ifab_role role;
+    uint32_t uid, talent;
+    char actor[96]; /* "uid:1000", "if://agent/NAME" */
+};
+/* A signed admin act (SURFACE section 3) whose signature was good under the key registered in version key_version of talent's record. */
+struct ifab_admin_act {
+    bool present;
+    uint32_t talent;
+    uint64_t key_version;
+    uint8_t pubkey32[32], digest16[16];
+    ifab_usec issued_at;
+    uint8_t nonce[64];
+    size_t nonce_size;
+    char why[1025];
+};
+#define IFAB_ADMIN_ACT_TTL (300 * IFAB_SECOND)
+
+enum ifab_command_type {
+    IFAB_COMMAND_NONE = 0,
+    IFAB_COMMAND_INIT,         /* entry 0: u.init */
+    IFAB_COMMAND_MESSAGE,      /* u.message */
+    IFAB_COMMAND_VOTE,         /* u.vote */
+    IFAB_COMMAND_TALENT,       /* u.talent */
+    IFAB_COMMAND_ERASE,        /* u.note: subject = message id, index */
+    IFAB_COMMAND_ANCHORED,     /* u.note */
+    IFAB_COMMAND_CLOCK_JUMP,   /* u.note: text */
+    IFAB_COMMAND_CLOCK_ACCEPT, /* u.note */
+    IFAB_COMMAND_RULES,        /* u.rules: the rule set changed; every open decision is routed again */
+    IFAB_COMMAND_TICK,         /* what is due: deadlines, refusal counts, the dead */
+    IFAB_COMMAND_RESTORE,      /* u.restore: a new origin goes on from an old log */
+};
+enum ifab_talent_act { IFAB_ACT_ADD, IFAB_ACT_GRANT, IFAB_ACT_REVOKE, IFAB_ACT_ROTATE, IFAB_ACT_REMOVE };
+
+struct ifab_command { /* everything borrowed until apply returns; signatures were checked before */
+    enum ifab_command_type type;
+    const struct ifab_principal *principal;
+    const struct ifab_admin_act *act; /* NULL or not present: none */
+    uint8_t mint16[16];               /* a fresh UUIDv7: trace when none came with the command */
+    struct ifab_view why;             /* text of the person */
+    struct ifab_view idempotency;     /* key of the request; size 0: none. Messages: must equal their id */
+    uint8_t request16[16];            /* digest of (principal, method, route, key) and */
+    uint8_t body32[32];               /* of the body, when idempotency is given */
+    union {
+        struct {
+            uint8_t operator_key32[32];
+            const char *version;
+        } init;
+        struct {
+            const struct ifab_envelope *envelope;
+            uint32_t talent;
+            uint64_t key_version;               /* of the record that verified it: compared again */
+            const struct ifab_guard_facts *facts; /* what the envelope says and the shell derived (redaction, domains) */
+        } message;
+        struct {
+            uint32_t talent;
+            uint64_t key_version;
+            uint8_t pubkey32[32], digest16[16];
+            uint8_t decision_id16[16], message_digest32[32], policy_digest32[32];
+            struct ifab_view id_text, log, why;
+            enum ifab_vote_verdict verdict;
+            ifab_usec issued_at, expires_at;
+            uint8_t nonce[64];
+            size_t nonce_size;
+        } vote;
+        struct {
+            enum ifab_talent_act act;
+            struct ifab_talent_request request; /* wall is set by the step */
+        } talent;
+        struct {
+            struct ifab_view subject, text; /* text: canonical JSON object for the payload, may be empty */
+        } note;
+        struct {
+            const struct ifab_guard_rules *rules;
+        } rules;
+        struct {
+            struct ifab_view old_checkpoint; /* signed note */
+            struct ifab_view old_origin;
+            uint64_t old_size;
+            const char *version;
+            const struct ifab_talents *talents; /* of the old log: each stands whole in an entry of the new one */
+        } restore;
+    } u;
+};
+
+struct ifab_reply {
+    enum ifab_code code;            /* NONE: an answer; else refusal */
+    bool is_decision;               /* body is a receipt with `decision` */
+    enum ifab_decision decision;
+    bool first;                     /* an idempotent repeat: the shell reads the receipt of entry first_index after the commit */
+    uint64_t first_index;
+    bool replayed;                  /* body is the kept answer of an idempotent request */
+    int http;                       /* 0: the code's, or 200 */
+    struct ifab_view body;          /* JSON; in the arena. Refusals: empty, made from refusal */
+    struct ifab_refusal refusal;
+    uint8_t trace16[16];
+};
+struct ifab_outcome_entry {
+    uint64_t index;
+    struct ifab_view bytes, message; /* message: the exact envelope bytes to keep beside it; size 0: none */
+    uint8_t hash32[32], leaf32[32];
+};
+struct ifab_change {
+    uint8_t kind;
+    uint64_t number;
+    struct ifab_view bytes; /* size 0: deleted */
+};
+struct ifab_outcome {
+    struct ifab_arena *arena; /* the caller's: everything below lives there */
+    struct ifab_now now;
+    struct ifab_outcome_entry *entries;
+    size_t entry_count, entry_room;
+    struct ifab_change *changes;
+    size_t change_count, change_room;
+    struct ifab_replay_tag tags[2];
+    size_t tag_count;
+    struct ifab_reply reply;
+    bool set_rules;
+    struct ifab_guard_rules rules;
+    ifab_usec issued_after;    /* restore: nothing issued up to here is taken; INT64_MIN: unchanged */
+    bool flush_refusals;       /* the counted refusals stand in an entry now */
+    enum ifab_code count_code; /* a refusal past its sender's allowance of entries: counted instead. NONE: nothing */
+    struct ifab_view count_source;
+    uint8_t count_sample16[16];
+    bool failed;               /* out of memory while deciding: reply is 500, nothing is applied */
+    /* running head while deciding */
+    uint64_t next_index;
+    uint8_t last_hash32[32];
+    ifab_usec last_time;
+    uint64_t next_number;      /* of records made in this step */
+    struct ifab_buf scratch, payload; /* reused from step to step; owned */
+};
+void ifab_outcome_init(struct ifab_outcome *self, struct ifab_arena *arena);
+void ifab_outcome_begin(struct ifab_outcome *self, struct ifab_arena *arena); /* before every decide */
+void ifab_outcome_fini(struct ifab_outcome *self);
+
+struct ifab_fabric;
+IFAB_MUST_CHECK ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct ifab_fabric **ret_fabric, struct ifab_error *err);
+void ifab_fabric_free(struct ifab_fabric *self);
+
+/* At a start: every record, every row of tags, then the head. IFAB_CORRUPT: a record that is none, or trust_root differs (INV-16). */
+IFAB_MUST_CHECK ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes,
+                                                    struct ifab_error *err);
+IFAB_MUST_CHECK ifab_status ifab_fabric_load_tags(struct ifab_fabric *self, struct ifab_view packed, ifab_usec wall, struct ifab_error *err);
+struct ifab_fabric_head {
+    uint64_t size;
+    uint8_t root32[32], last_hash32[32], trust_root32[32];
+    ifab_usec time;
+    uint8_t edge[IFAB_TREE_PACKED_MAX];
+    size_t edge_size;
+};
+IFAB_MUST_CHECK ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fabric_head *head, struct ifab_error *err);
+void ifab_fabric_head(const struct ifab_fabric *self, struct ifab_fabric_head *ret_head);
+
+/* Room for one more of everything a step can make. IFAB_NOMEM: do not step, answer 500. */
+IFAB_MUST_CHECK ifab_status ifab_fabric_prepare(struct ifab_fabric *self);
+/* Reads only: dry-run, falsify and explain stop here. Always fills ret_outcome->reply. outcome was begun. */
+void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_now now, struct ifab_outcome *ret_outcome);
+/* Cannot fail after prepare and decide (a talent's record may need memory: out of memory there ends the process before anything is told). */
+void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *outcome);
+/* When the next TICK is due, run time; IFAB_NEVER. */
+ifab_usec ifab_fabric_deadline(const struct ifab_fabric *self, struct ifab_now now);
+/* Refusals before a valid signature: counted per (code, source) in 1,024 rows, in an entry at most once a minute (INV-01). */
+void ifab_fabric_count_refusal(struct ifab_fabric *self, enum ifab_code code, struct ifab_view source, const uint8_t sample16[16], ifab_usec run);
+
+/* What the shell keeps over a restart; written into every commit as record META. */
+struct ifab_meta {
+    ifab_usec wall, run;         /* at the commit */
+    ifab_usec dropped_until;     /* W */
+    uint64_t next_number;        /* of records */
+    uint64_t fence_offset;       /* of this incarnation */
+    ifab_usec issued_after;      /* wall: older messages are 102; set by a restore, INT64_MIN else */
+    bool clock_doubt;            /* a jump stands unaccepted */
+    uint8_t rules32[32];         /* digest of the rule set of the newest rules entry: part of trust_root */
+};
+#define IFAB_META_PACKED 88
+size_t ifab_meta_pack(const struct ifab_meta *meta, uint8_t ret_bytes[IFAB_META_PACKED]);
+bool ifab_meta_unpack(struct ifab_view bytes, struct ifab_meta *ret_meta);
+void ifab_fabric_meta(const struct ifab_fabric *self, struct ifab_now now, struct ifab_meta *ret_meta);
+void ifab_fabric_set_clock_doubt(struct ifab_fabric *self, bool doubt);
+
+/* Read access for the shell's reads of one object; they leave after the commit of what they were computed from. */
+const struct ifab_fabric_settings *ifab_fabric_settings(const struct ifab_fabric *self);
+const struct ifab_talents *ifab_fabric_talents(const struct ifab_fabric *self);
+const struct ifab_decisions *ifab_fabric_decisions(const struct ifab_fabric *self);
+const struct ifab_sequences *ifab_fabric_sequences(const struct ifab_fabric *self);
+const struct ifab_replay *ifab_fabric_replay(const struct ifab_fabric *self);
+uint64_t ifab_fabric_size(const struct ifab_fabric *self);
+/* The rule set in force is not the one of the newest rules entry: the shell gives IFAB_COMMAND_RULES before it serves. */
+bool ifab_fabric_rules_stale(const struct ifab_fabric *self);
+uint64_t ifab_fabric_trust_version(const struct ifab_fabric *self); /* grows with every trust record: keyring to be made anew */
+/* JSON of one open decision, without envelope. */
+void ifab_fabric_decision_json(const struct ifab_fabric *self, const struct ifab_open_decision *decision, struct ifab_buf *buf);
+#endif

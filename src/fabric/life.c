@@ -1,0 +1,268 @@
+/* The fabric's own acts: its first entry, going on after a restore, notes of the shell, a changed rule set, and what time brings (TICK). */
+#include "fabric_internal.h"
+
+#include <string.h>
+
+#define DUE_IN_TICK 64
+#define ENDED_IN_TICK 256
+
+static void reply_entry(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_outcome_entry *entry)
+{
+    struct ifab_buf *b = &o->scratch;
+    ifab_buf_clear(b);
+    ifab_buf_str(b, "{\"entry\":{\"hash\":");
+    ifab_fabric__put_digest(b, entry->hash32);
+    ifab_buf_format(b, ",\"index\":%llu,\"log\":", (unsigned long long)entry->index);
+    ifab_json_put_cstr(b, self->settings.log);
+    ifab_buf_str(b, "}}");
+    ifab_fabric__reply_json(o, b, 200);
+}
+
+void ifab_fabric__decide_init(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    struct ifab_talent_request request = {
+        .name = IFAB_VIEW("operator"),
+        .owner = IFAB_VIEW("operator"),
+        .role_name = IFAB_VIEW("admin"),
+        .role = IFAB_ROLE_ADMIN,
+        .pubkey32 = command->u.init.operator_key32,
+        .expires_at = IFAB_NEVER,
+        .wall = o->now.wall,
+    };
+    uint32_t number;
+    struct ifab_buf *p = &o->payload;
+    if (self->tree.size != 0) {
+        ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, NULL, "this log has entries already");
+        ifab_fabric__refused(o, IFAB_CODE_CONFLICT);
+        return;
+    }
+    ifab_buf_clear(&o->scratch);
+    enum ifab_code code = ifab_talent_add(self->talents, &request, &o->scratch, &number, &o->reply.refusal);
+    if (code != IFAB_CODE_NONE) {
+        ifab_fabric__refused(o, code);
+        return;
+    }
+    struct ifab_view record = ifab_fabric__keep(o, &o->scratch);
+    ifab_buf_clear(p);
+    ifab_buf_str(p, "{\"format\":1,\"origin\":");
+    ifab_json_put_cstr(p, self->settings.origin);
+    ifab_buf_str(p, ",\"record\":");
+    ifab_buf_view(p, record);
+    ifab_buf_str(p, ",\"version\":");
+    ifab_json_put_cstr(p, command->u.init.version);
+    ifab_buf_char(p, '}');
+    struct ifab_entry fields = {
+        .event = IFAB_EVENT_FABRIC_INIT,
+        .actor = ifab_view_str(self->settings.fabric_actor),
+        .why = command->why,
+        .subject = ifab_view_str(self->settings.fabric_actor),
+        .payload = ifab_buf_as_view(p),
+    };
+    memcpy(fields.trace16, command->mint16, 16);
+    struct ifab_outcome_entry *entry;
+    if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
+        return;
+    ifab_fabric__change(o, IFAB_KIND_TALENT, number, record.data, record.size);
+    reply_entry(self, o, entry);
+}
+
+/* Entry 0 holds the old log's checkpoint; then every talent's record stands in an entry of its own, so that the new log covers them (INV-16). */
+void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    struct ifab_buf *p = &o->payload;
+    ifab_buf_clear(p);
+    ifab_buf_str(p, "{\"format\":1,\"old\":{\"checkpoint\":");
+    ifab_json_put_string(p, command->u.restore.old_checkpoint);
+    ifab_buf_str(p, ",\"origin\":");
+    ifab_json_put_string(p, command->u.restore.old_origin);
+    ifab_buf_format(p, ",\"size\":%llu},\"origin\":", (unsigned long long)command->u.restore.old_size);
+    ifab_json_put_cstr(p, self->settings.origin);
+    ifab_buf_str(p, ",\"version\":");
+    ifab_json_put_cstr(p, command->u.restore.version);
+    ifab_buf_char(p, '}');
+    struct ifab_entry fields = {
+        .event = IFAB_EVENT_FABRIC_RESTORE,
+        .actor = ifab_view_str(self->settings.fabric_actor),
+        .why = command->why,
+        .subject = ifab_view_str(self->settings.fabric_actor),
+        .payload = ifab_buf_as_view(p),
+    };
+    struct ifab_outcome_entry *first;
+    if (self->tree.size != 0 || !ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &first)) {
+        o->failed = true;
+        return;
+    }
+    reply_entry(self, o, first);
+    for (uint32_t i = 1; i <= ifab_talents_count(command->u.restore.talents); i++) {
+        const struct ifab_talent *talent = ifab_talents_at(command->u.restore.talents, i);
+        if (talent == NULL)
+            continue;
+        ifab_buf_clear(p);
+        ifab_buf_str(p, "{\"record\":");
+        ifab_buf_view(p, talent->record);
+        ifab_buf_char(p, '}');
+        struct ifab_entry restated = {
+            .event = IFAB_EVENT_TALENT_ADD,
+            .actor = ifab_view_str(self->settings.fabric_actor),
+            .has_why_from = true,
+            .why_from = 0,
+            .subject = talent->name,
+            .payload = ifab_buf_as_view(p),
+        };
+        if (!ifab_fabric__entry(self, o, &restated, IFAB_VIEW(""), NULL))
+            return;
+        ifab_fabric__change(o, IFAB_KIND_TALENT, i, talent->record.data, talent->record.size);
+    }
+    /* A message taken before the loss could carry a time up to skew ahead of the clock then. */
+    o->issued_after = o->now.wall + self->settings.skew;
+}
+
+static const struct {
+    enum ifab_command_type type;
+    enum ifab_event event;
+    bool admin;
+} notes[] = {
+    {IFAB_COMMAND_ERASE, IFAB_EVENT_MESSAGE_ERASED, true},
+    {IFAB_COMMAND_ANCHORED, IFAB_EVENT_ANCHOR_CREATED, false},
+    {IFAB_COMMAND_CLOCK_JUMP, IFAB_EVENT_CLOCK_JUMP, false},
+    {IFAB_COMMAND_CLOCK_ACCEPT, IFAB_EVENT_CLOCK_ACCEPT, false},
+};
+
+void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    size_t row = 0;
+    char actor[96];
+    struct ifab_view why;
+    while (notes[row].type != command->type)
+        row++;
+    if (ifab_fabric__idempotent(self, command, o))
+        return;
+    enum ifab_code code = ifab_fabric__authority(self, command, o, notes[row].admin, 0, actor, &why);
+    if (code != IFAB_CODE_NONE) {
+        o->tag_count = 0;
+        ifab_fabric__refused(o, code);
+        return;
+    }
+    struct ifab_entry fields = {
+        .event = notes[row].event,
+        .actor = ifab_view_str(actor),
+        .why = why,
+        .subject = command->u.note.subject,
+        .payload = command->u.note.text,
+    };
+    memcpy(fields.trace16, o->reply.trace16, 16);
+    struct ifab_outcome_entry *entry;
+    if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
+        return;
+    reply_entry(self, o, entry);
+    ifab_fabric__keep_reply(self, command, o);
+}
+
+/* A changed rule set routes every open decision again: DENY closes it, else it reopens with the new digest, its votes void and witnessed. */
+void ifab_fabric__decide_rules(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    struct ifab_buf *p = &o->payload;
+    o->set_rules = true;
+    o->rules = *command->u.rules.rules;
+    ifab_buf_clear(p);
+    ifab_buf_str(p, "{\"policy_digest\":");
+    ifab_fabric__put_digest(p, o->rules.digest32);
+    ifab_buf_str(p, ",\"previous\":");
+    ifab_fabric__put_digest(p, self->rules32);
+    ifab_buf_char(p, '}');
+    struct ifab_entry fields = {
+        .event = IFAB_EVENT_RULES_LOADED,
+        .actor = ifab_view_str(self->settings.fabric_actor),
+        .why = command->why,
+        .subject = IFAB_VIEW("rules"),
+        .payload = ifab_buf_as_view(p),
+    };
+    struct ifab_outcome_entry *entry;
+    if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
+        return;
+    uint64_t cause = entry->index;
+    reply_entry(self, o, entry);
+    const struct ifab_open_decision *d = ifab_decisions_after(self->decisions, 0);
+    for (; d != NULL && !o->failed; d = ifab_decisions_after(self->decisions, d->number)) {
+        struct ifab_guard_verdict verdict;
+        ifab_guard_evaluate(&o->rules, &d->facts, d->step2_met, &verdict);
+        if (verdict.decision == IFAB_DECISION_DENY) {
+            ifab_fabric__close_denied(self, o, d, verdict.reason, IFAB_VIEW(""), IFAB_VIEW(""), cause);
+        } else if (d->state == IFAB_DECISION_ESCALATE || verdict.decision == IFAB_DECISION_ESCALATE) {
+            ifab_fabric__to_escalated(self, o, d, IFAB_EVENT_DECISION_REOPENED, verdict.reason, cause);
+        } else { /* still held: a new rule never releases by itself what waits for a second source */
+            struct ifab_open_decision *next = ifab_fabric__alloc(o, sizeof *next);
+            uint8_t packed[IFAB_OPEN_DECISION_PACKED_MAX];
+            if (next == NULL)
+                return;
+            *next = *d;
+            memcpy(next->policy_digest32, o->rules.digest32, 32);
+            ifab_fabric__change(o, IFAB_KIND_DECISION, next->number, packed, ifab_open_decision_pack(next, packed));
+        }
+    }
+}
+
+void ifab_fabric__bury(const struct ifab_fabric *self, struct ifab_outcome *o)
+{
+    uint64_t number;
+    if (ifab_sequences_dead(self->sequences, o->now.wall, &number)) {
+        bool touched = false; /* not one that this very step brings back to life */
+        for (size_t i = 0; i < o->change_count; i++)
+            touched = touched || (o->changes[i].kind == IFAB_KIND_SEQUENCE && o->changes[i].number == number);
+        if (!touched)
+            ifab_fabric__change(o, IFAB_KIND_SEQUENCE, number, NULL, 0);
+    }
+    if (ifab_conversations_dead(self->conversations, o->now.wall, &number)) {
+        bool touched = false;
+        for (size_t i = 0; i < o->change_count; i++)
+            touched = touched || (o->changes[i].kind == IFAB_KIND_CONVERSATION && o->changes[i].number == number);
+        if (!touched)
+            ifab_fabric__change(o, IFAB_KIND_CONVERSATION, number, NULL, 0);
+    }
+}
+
+/* Those due, in order of (deadline, number); due() gives the first, so later ones are found by walking while this step is undecided. */
+static void close_due(const struct ifab_fabric *self, struct ifab_outcome *o)
+{
+    const struct ifab_open_decision *d = ifab_decisions_due(self->decisions, o->now.run);
+    size_t count = 0;
+    if (d == NULL)
+        return;
+    for (d = ifab_decisions_after(self->decisions, 0); d != NULL && count < DUE_IN_TICK && !o->failed;
+         d = ifab_decisions_after(self->decisions, d->number)) {
+        if (d->deadline_run > o->now.run)
+            continue;
+        count++;
+        if (d->state == IFAB_DECISION_HOLD)
+            ifab_fabric__to_escalated(self, o, d, IFAB_EVENT_DECISION_ESCALATED, "held until its deadline", d->index);
+        else
+            ifab_fabric__close_denied(self, o, d, "no decision before the deadline", IFAB_VIEW(""), IFAB_VIEW(""), d->index);
+    }
+}
+
+void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    uint64_t ended[ENDED_IN_TICK];
+    (void)command;
+    o->reply.code = IFAB_CODE_NONE;
+    close_due(self, o);
+    ifab_fabric__bury(self, o);
+    size_t count = ifab_fabric__kept_dead(self, o->now.wall, ended, ENDED_IN_TICK);
+    for (size_t i = 0; i < count; i++)
+        ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, ended[i], NULL, 0);
+    if (ifab_fabric__refusals_due(self) <= o->now.run)
+        ifab_fabric__flush_refusals(self, o);
+}
+
+ifab_usec ifab_fabric_deadline(const struct ifab_fabric *self, struct ifab_now now)
+{
+    uint64_t number;
+    ifab_usec due = ifab_decisions_next_deadline(self->decisions);
+    ifab_usec counts = ifab_fabric__refusals_due(self);
+    if (counts < due)
+        due = counts;
+    if (ifab_sequences_dead(self->sequences, now.wall, &number) || ifab_conversations_dead(self->conversations, now.wall, &number) ||
+        ifab_fabric__kept_dead(self, now.wall, &number, 1) > 0)
+        due = due < now.run + IFAB_SECOND ? due : now.run + IFAB_SECOND;
+    return due;
+}

@@ -1,0 +1,81 @@
+/*
+ * Refusals before a valid signature: counted per (code, source) in 1,024 rows, in one entry at most once a minute. The only thing that unauthenticated
+ * bytes may change (INV-01): so the table is bounded, and what finds no row is counted together.
+ */
+#include "fabric_internal.h"
+
+#include <string.h>
+
+#define FLUSH_EVERY IFAB_MINUTE
+#define ROWS_IN_ENTRY 256
+
+void ifab_fabric_count_refusal(struct ifab_fabric *self, enum ifab_code code, struct ifab_view source, const uint8_t sample16[16], ifab_usec run)
+{
+    size_t size = source.size < sizeof self->rows[0].source ? source.size : sizeof self->rows[0].source;
+    if (self->rows_first == IFAB_NEVER)
+        self->rows_first = run;
+    for (size_t i = 0; i < self->row_count; i++) {
+        struct ifab_refusal_row *row = &self->rows[i];
+        if (row->code == code && row->source_size == size && memcmp(row->source, source.data, size) == 0) {
+            row->count++;
+            return;
+        }
+    }
+    if (self->row_count == IFAB_REFUSAL_ROWS) {
+        self->rows_overflow++;
+        return;
+    }
+    struct ifab_refusal_row *row = &self->rows[self->row_count++];
+    *row = (struct ifab_refusal_row){.code = code, .source_size = (uint8_t)size, .count = 1};
+    memcpy(row->source, source.data, size);
+    memcpy(row->sample16, sample16, 16);
+}
+
+ifab_usec ifab_fabric__refusals_due(const struct ifab_fabric *self)
+{
+    if (self->rows_first == IFAB_NEVER)
+        return IFAB_NEVER;
+    ifab_usec next = self->rows_since + FLUSH_EVERY;
+    return next > self->rows_first ? next : self->rows_first;
+}
+
+void ifab_fabric__refusals_clear(struct ifab_fabric *self, ifab_usec run)
+{
+    self->row_count = 0;
+    self->rows_overflow = 0;
+    self->rows_since = run;
+    self->rows_first = IFAB_NEVER;
+}
+
+bool ifab_fabric__flush_refusals(const struct ifab_fabric *self, struct ifab_outcome *o)
+{
+    struct ifab_buf *p = &o->payload;
+    uint64_t total = self->rows_overflow, unlisted = self->rows_overflow;
+    for (size_t i = 0; i < self->row_count; i++)
+        total += self->rows[i].count;
+    ifab_buf_clear(p);
+    ifab_buf_str(p, "{\"counts\":[");
+    for (size_t i = 0; i < self->row_count; i++) {
+        const struct ifab_refusal_row *row = &self->rows[i];
+        if (i >= ROWS_IN_ENTRY) {
+            unlisted += row->count;
+            continue;
+        }
+        ifab_buf_format(p, "%s{\"code\":\"IF_ERR_%03d\",\"count\":%llu,\"sample\":\"", i == 0 ? "" : ",", (int)row->code,
+                        (unsigned long long)row->count);
+        ifab_buf_hex(p, row->sample16, 16);
+        ifab_buf_str(p, "\",\"source\":");
+        ifab_json_put_string(p, ifab_view_of(row->source, row->source_size));
+        ifab_buf_char(p, '}');
+    }
+    ifab_buf_format(p, "],\"total\":%llu,\"unlisted\":%llu}", (unsigned long long)total, (unsigned long long)unlisted);
+    struct ifab_entry fields = {
+        .event = IFAB_EVENT_REFUSALS_COUNTED,
+        .actor = ifab_view_str(self->settings.fabric_actor),
+        .why = IFAB_VIEW("refused before a valid signature"),
+        .subject = ifab_view_str(self->settings.fabric_actor),
+        .payload = ifab_buf_as_view(p),
+    };
+    o->flush_refusals = true;
+    return ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), NULL);
+}

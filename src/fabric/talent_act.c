@@ -1,0 +1,100 @@
+/* Acts on talents: authority, the core's next record, one entry in which that record stands whole (INV-16). */
+#include "fabric_internal.h"
+
+#include <string.h>
+
+static const struct {
+    enum ifab_event event;
+    enum ifab_code (*next)(const struct ifab_talents *, const struct ifab_talent_request *, struct ifab_buf *, uint32_t *, struct ifab_refusal *);
+} acts[] = {
+    [IFAB_ACT_ADD] = {IFAB_EVENT_TALENT_ADD, ifab_talent_add},
+    [IFAB_ACT_GRANT] = {IFAB_EVENT_TALENT_GRANT, ifab_talent_grant},
+    [IFAB_ACT_REVOKE] = {IFAB_EVENT_TALENT_REVOKE, ifab_talent_revoke},
+    [IFAB_ACT_ROTATE] = {IFAB_EVENT_TALENT_ROTATE, ifab_talent_rotate},
+    [IFAB_ACT_REMOVE] = {IFAB_EVENT_TALENT_REMOVE, ifab_talent_remove},
+};
+
+static bool sensitive(const struct ifab_fabric *self, struct ifab_view scope)
+{
+    for (size_t i = 0; i < self->settings.sensitive_count; i++)
+        if (ifab_view_is(scope, self->settings.sensitive_scopes[i]))
+            return true;
+    return false;
+}
+
+/* SURFACE section 8: an operator handles talents of role agent; another's key, roles above agent and sensitive grants are an admin's. */
+static bool needs_admin(const struct ifab_fabric *self, const struct ifab_command *command, const struct ifab_talent *talent)
+{
+    const struct ifab_talent_request *request = &command->u.talent.request;
+    if (command->u.talent.act == IFAB_ACT_ADD)
+        return request->role != IFAB_ROLE_AGENT;
+    if (command->u.talent.act == IFAB_ACT_ROTATE)
+        return true;
+    if (command->u.talent.act == IFAB_ACT_GRANT && sensitive(self, request->scope))
+        return true;
+    return talent != NULL && talent->role != IFAB_ROLE_AGENT;
+}
+
+static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    struct ifab_talent_request request = command->u.talent.request;
+    const struct ifab_talent *talent = command->u.talent.act == IFAB_ACT_ADD ? NULL : ifab_talents_find(self->talents, request.name);
+    char actor[96];
+    struct ifab_view why;
+    uint32_t number = 0;
+    uint32_t self_talent = command->u.talent.act == IFAB_ACT_ROTATE && talent != NULL ? talent->number : 0;
+    enum ifab_code code = ifab_fabric__authority(self, command, o, needs_admin(self, command, talent), self_talent, actor, &why);
+    if (code != IFAB_CODE_NONE)
+        return code;
+    request.wall = o->now.wall;
+    struct ifab_buf *record = &o->scratch, *p = &o->payload;
+    ifab_buf_clear(record);
+    code = acts[command->u.talent.act].next(self->talents, &request, record, &number, &o->reply.refusal);
+    if (code != IFAB_CODE_NONE)
+        return code;
+    struct ifab_view kept = ifab_fabric__keep(o, record);
+    ifab_buf_clear(p);
+    ifab_buf_str(p, "{\"record\":");
+    ifab_buf_view(p, kept);
+    ifab_buf_char(p, '}');
+    ifab_buf_clear(record);
+    ifab_buf_str(record, "if://agent/");
+    ifab_buf_view(record, request.name);
+    struct ifab_view subject = ifab_fabric__keep(o, record);
+    struct ifab_entry fields = {
+        .event = acts[command->u.talent.act].event,
+        .actor = ifab_view_str(actor),
+        .why = why,
+        .subject = subject,
+        .payload = ifab_buf_as_view(p),
+    };
+    memcpy(fields.trace16, o->reply.trace16, 16);
+    struct ifab_outcome_entry *entry;
+    if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
+        return IFAB_CODE_SYSTEM_ERROR;
+    ifab_fabric__change(o, IFAB_KIND_TALENT, number, kept.data, kept.size);
+    struct ifab_buf *b = &o->scratch;
+    ifab_buf_clear(b);
+    ifab_buf_str(b, "{\"entry\":{\"hash\":");
+    ifab_fabric__put_digest(b, entry->hash32);
+    ifab_buf_format(b, ",\"index\":%llu,\"log\":", (unsigned long long)entry->index);
+    ifab_json_put_cstr(b, self->settings.log);
+    ifab_buf_str(b, "},\"talent\":");
+    ifab_buf_view(b, kept);
+    ifab_buf_char(b, '}');
+    ifab_fabric__reply_json(o, b, command->u.talent.act == IFAB_ACT_ADD ? 201 : 200);
+    return IFAB_CODE_NONE;
+}
+
+void ifab_fabric__decide_talent(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    if (ifab_fabric__idempotent(self, command, o))
+        return;
+    enum ifab_code code = decide(self, command, o);
+    if (code == IFAB_CODE_NONE) {
+        ifab_fabric__keep_reply(self, command, o);
+        return;
+    }
+    o->tag_count = 0; /* a refused act uses up nothing */
+    ifab_fabric__refused(o, code);
+}

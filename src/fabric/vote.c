@@ -1,0 +1,189 @@
+/*
+ * A signed vote: approve or refuse on what was escalated, scope-ok on what is held. It is admitted like a message: key again, time, replay; then the
+ * decision, its digests and the voter are compared. DESIGN section 5 Guard; SURFACE section 3.
+ */
+#include "fabric_internal.h"
+
+#include <string.h>
+
+static const char *const verdict_names[] = {
+    [IFAB_VOTE_APPROVE] = "approve",
+    [IFAB_VOTE_REFUSE] = "refuse",
+    [IFAB_VOTE_SCOPE_OK] = "scope-ok",
+};
+
+static enum ifab_code admit(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o,
+                            const struct ifab_talent *voter, struct ifab_replay_tag *tag)
+{
+    struct ifab_refusal *r = &o->reply.refusal;
+    const struct ifab_key *key;
+    ifab_usec wall = o->now.wall, skew = self->settings.skew;
+    enum ifab_code code = ifab_talent_key_check(voter, command->u.vote.pubkey32, wall, &key, r);
+    if (code != IFAB_CODE_NONE)
+        return code == IFAB_CODE_INVALID_SIGNATURE ? IFAB_CODE_KEY_REVOKED : code;
+    if (command->u.vote.issued_at > wall + skew)
+        return ifab_refuse(r, IFAB_CODE_FUTURE_MESSAGE, "issued_at", "the vote was issued in the future");
+    if (command->u.vote.expires_at + skew < wall || command->u.vote.expires_at <= ifab_replay_dropped_until(self->replay) ||
+        command->u.vote.expires_at - command->u.vote.issued_at > IFAB_HOUR)
+        return ifab_refuse(r, IFAB_CODE_EXPIRED_MESSAGE, "expires_at", "the vote has expired, or is meant to live for more than an hour");
+    if (!ifab_view_is(command->u.vote.log, self->settings.origin))
+        return ifab_refuse(r, IFAB_CODE_WRONG_AUDIENCE, "log", "the vote is for another log; this is %s", self->settings.origin);
+    ifab_replay_tags(self->settings.tag_key16, voter->number, command->u.vote.digest16, command->u.vote.nonce, command->u.vote.nonce_size, tag);
+    tag->expiry = command->u.vote.expires_at;
+    tag->index = o->next_index;
+    tag->talent = voter->number;
+    enum ifab_replay_verdict seen = ifab_replay_check(self->replay, tag, NULL, NULL);
+    if (seen == IFAB_REPLAY_SEEN)
+        return ifab_refuse(r, IFAB_CODE_REPLAY_DETECTED, "nonce", "this vote was cast already");
+    if (seen == IFAB_REPLAY_QUOTA)
+        return ifab_refuse(r, IFAB_CODE_QUOTA_EXCEEDED, NULL, "too many live messages of this talent");
+    return IFAB_CODE_NONE;
+}
+
+static enum ifab_code match(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o,
+                            const struct ifab_open_decision **ret_decision)
+{
+    struct ifab_refusal *r = &o->reply.refusal;
+    const struct ifab_open_decision *d = ifab_decisions_find(self->decisions, command->u.vote.decision_id16);
+    if (d == NULL)
+        return ifab_refuse(r, IFAB_CODE_NOT_FOUND, "decision", "no open decision of this id; it may be decided already");
+    if (memcmp(d->message_digest32, command->u.vote.message_digest32, 32) != 0) {
+        /* ids are unique per talent: another talent's message may carry the same one */
+        for (d = ifab_decisions_after(self->decisions, 0); d != NULL; d = ifab_decisions_after(self->decisions, d->number))
+            if (memcmp(d->id16, command->u.vote.decision_id16, 16) == 0 &&
+                memcmp(d->message_digest32, command->u.vote.message_digest32, 32) == 0)
+                break;
+        if (d == NULL)
+            return ifab_refuse(r, IFAB_CODE_CONFLICT, "message_digest", "the vote is about other bytes than those that wait");
+    }
+    if (memcmp(d->policy_digest32, command->u.vote.policy_digest32, 32) != 0)
+        return ifab_refuse(r, IFAB_CODE_CONFLICT, "policy_digest", "the rules changed since; look at the decision again and vote anew");
+    *ret_decision = d;
+    return IFAB_CODE_NONE;
+}
+
+static bool put_vote_entry(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o,
+                           const struct ifab_open_decision *d, const char *actor, uint64_t *ret_index)
+{
+    struct ifab_buf *p = &o->payload;
+    struct ifab_outcome_entry *entry;
+    char id[41];
+    ifab_fabric__id_text(d->id16, id);
+    ifab_buf_clear(p);
+    ifab_buf_str(p, "{\"decision\":");
+    ifab_json_put_cstr(p, id);
+    ifab_buf_str(p, ",\"message_digest\":");
+    ifab_fabric__put_digest(p, d->message_digest32);
+    ifab_buf_str(p, ",\"policy_digest\":");
+    ifab_fabric__put_digest(p, d->policy_digest32);
+    ifab_buf_str(p, ",\"verdict\":");
+    ifab_json_put_cstr(p, verdict_names[command->u.vote.verdict]);
+    ifab_buf_str(p, ",\"vote\":\"");
+    ifab_buf_hex(p, command->u.vote.digest16, 16);
+    ifab_buf_str(p, "\"}");
+    struct ifab_entry fields = {
+        .event = IFAB_EVENT_VOTE_CAST,
+        .actor = ifab_view_str(actor),
+        .why = command->u.vote.why,
+        .subject = ifab_view_str(id),
+        .payload = ifab_buf_as_view(p),
+    };
+    memcpy(fields.trace16, d->trace16, 16);
+    if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
+        return false;
+    *ret_index = entry->index;
+    return true;
+}
+
+static void reply(const struct ifab_fabric *self, struct ifab_outcome *o, const char *state, enum ifab_decision decision, uint64_t index)
+{
+    struct ifab_buf *b = &o->scratch;
+    ifab_buf_clear(b);
+    ifab_buf_str(b, "{\"decision\":");
+    ifab_json_put_cstr(b, ifab_decision_name(decision));
+    ifab_buf_format(b, ",\"entry\":{\"index\":%llu,\"log\":", (unsigned long long)index);
+    ifab_json_put_cstr(b, self->settings.log);
+    ifab_buf_str(b, "},\"state\":");
+    ifab_json_put_cstr(b, state);
+    ifab_buf_char(b, '}');
+    ifab_fabric__reply_json(o, b, 200);
+}
+
+/* What a vote leads to; the vote's own entry stands already, at index cause. */
+static enum ifab_code count_escalated(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o,
+                                      const struct ifab_open_decision *d, const struct ifab_open_decision *next, enum ifab_decision outcome,
+                                      const char *actor)
+{
+    uint64_t cause;
+    if (!put_vote_entry(self, command, o, d, actor, &cause))
+        return IFAB_CODE_SYSTEM_ERROR;
+    if (outcome == IFAB_DECISION_SHARE)
+        ifab_fabric__reevaluate(self, o, d, "approved by vote", IFAB_VIEW(""), IFAB_VIEW(""), cause);
+    else if (outcome == IFAB_DECISION_DENY)
+        ifab_fabric__close_denied(self, o, d, "refused by vote", IFAB_VIEW(""), IFAB_VIEW(""), cause);
+    else {
+        uint8_t packed[IFAB_OPEN_DECISION_PACKED_MAX];
+        ifab_fabric__change(o, IFAB_KIND_DECISION, next->number, packed, ifab_open_decision_pack(next, packed));
+    }
+    /* the last entry tells: re-evaluation may have denied what was approved */
+    reply(self, o, outcome == IFAB_DECISION_SHARE || outcome == IFAB_DECISION_DENY ? "decided" : "escalated", outcome, cause);
+    return IFAB_CODE_NONE;
+}
+
+static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    struct ifab_refusal *r = &o->reply.refusal;
+    const struct ifab_talent *voter = ifab_talents_at(self->talents, command->u.vote.talent);
+    const struct ifab_open_decision *d = NULL;
+    struct ifab_replay_tag tag;
+    char actor[96];
+    if (voter == NULL)
+        return IFAB_CODE_UNKNOWN_SENDER;
+    enum ifab_code code = admit(self, command, o, voter, &tag);
+    if (code == IFAB_CODE_NONE)
+        code = match(self, command, o, &d);
+    if (code != IFAB_CODE_NONE)
+        return code;
+    struct ifab_buf name = IFAB_BUF_INIT(sizeof actor);
+    ifab_buf_str(&name, "if://agent/");
+    ifab_buf_view(&name, voter->name);
+    memset(actor, 0, sizeof actor);
+    if (ifab_buf_status(&name) == IFAB_OK)
+        memcpy(actor, name.data, name.size < sizeof actor ? name.size : sizeof actor - 1);
+    ifab_buf_fini(&name);
+
+    if (command->u.vote.verdict == IFAB_VOTE_SCOPE_OK) {
+        uint8_t owner[16];
+        uint64_t cause;
+        ifab_fabric__owner_digest(voter->owner, owner);
+        if (!ifab_talent_has_grant(voter, IFAB_VIEW("guard:scope"), o->now.wall))
+            return ifab_refuse(r, IFAB_CODE_GRANT_MISSING, "voter", "a scope check needs the grant guard:scope");
+        if (d->state != IFAB_DECISION_HOLD)
+            return ifab_refuse(r, IFAB_CODE_CONFLICT, "verdict", "scope-ok answers a held decision; this one is escalated");
+        if (memcmp(owner, d->owner_digest16, 16) == 0)
+            return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "voter", "the checker has the same owner as the sender");
+        if (!put_vote_entry(self, command, o, d, actor, &cause))
+            return IFAB_CODE_SYSTEM_ERROR;
+        ifab_fabric__reevaluate(self, o, d, "scope check", IFAB_VIEW(""), IFAB_VIEW(""), cause);
+        reply(self, o, "decided", IFAB_DECISION_SHARE, cause);
+        code = IFAB_CODE_NONE;
+    } else {
+        enum ifab_decision outcome = IFAB_DECISION_DENY;
+        struct ifab_open_decision *next = ifab_fabric__alloc(o, sizeof *next);
+        if (next == NULL)
+            return IFAB_CODE_SYSTEM_ERROR;
+        code = ifab_guard_vote(d, voter->number, command->u.vote.verdict, next, &outcome, r);
+        if (code == IFAB_CODE_NONE)
+            code = count_escalated(self, command, o, d, next, outcome, actor);
+    }
+    if (code == IFAB_CODE_NONE)
+        o->tags[o->tag_count++] = tag;
+    return code;
+}
+
+void ifab_fabric__decide_vote(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    enum ifab_code code = decide(self, command, o);
+    if (code != IFAB_CODE_NONE)
+        ifab_fabric__refused(o, code);
+}

@@ -1,0 +1,193 @@
+#ifndef IFCTL_CLI_H
+#define IFCTL_CLI_H
+/*
+ * ifctl: one table of commands (table.c) that parser, help, completions and man pages walk. A command is a row and a function that
+ * returns the exit code. stdout is data, stderr is talk.
+ */
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/code.h"
+#include "base/mem.h"
+#include "base/time.h"
+#include "json/json.h"
+
+#include <infrafabric/client.h>
+#include <infrafabric/envelope.h>
+
+#define IFCTL_VERSION "0.1.0"
+#define EXIT_USAGE 2
+#define EXIT_SYSTEM 20
+#define EXIT_NO_ANSWER 21
+#define EXIT_HELD 30
+#define EXIT_DENIED 31
+#define INPUT_MAX ((size_t)1 << 20) /* of a file or stdin: @/dev/zero ends here */
+
+enum cli_flags {
+    CMD_WHY = 1,      /* asks for a why */
+    CMD_CHANGES = 2,  /* changes something: dry-run and falsify are not reading */
+    CMD_LATER = 4,    /* its part comes later: IF_ERR_509 */
+    CMD_FREE = 8,     /* takes --anything VALUE as a parameter */
+    CMD_ADMIN = 16,   /* always an admin act */
+    CMD_REST = 32,    /* words after -- are not counted */
+};
+struct cli;
+typedef int cli_run_fn(struct cli *cli);
+struct cli_command {
+    const char *name;    /* "talent add" */
+    const char *group;   /* "start" "agents" "operate" "audit" */
+    int min_words, max_words;
+    cli_run_fn *run;     /* NULL with CMD_LATER */
+    unsigned flags;
+    const char *words;   /* "[FILE|-]" */
+    const char *options; /* names in cli_options, separated by spaces */
+    const char *summary;
+};
+extern const struct cli_command cli_commands[];
+extern const size_t cli_command_count;
+struct cli_option {
+    const char *name;
+    char letter;         /* 0: none */
+    const char *value;   /* placeholder; NULL: a switch; "[=X]": optional */
+    const char *help;
+};
+extern const struct cli_option cli_globals[], cli_options[];
+extern const size_t cli_global_count, cli_option_count;
+const struct cli_option *cli_option_find(const struct cli_option *table, size_t count, struct ifab_view name);
+bool cli_command_takes(const struct cli_command *command, struct ifab_view option);
+/* The next word of a space-separated list; false at its end. */
+bool cli_word_next(const char **list, struct ifab_view *ret_word);
+
+enum cli_format { CLI_TABLE, CLI_JSON, CLI_NDJSON, CLI_YAML, CLI_CSV };
+#define CLI_GIVEN_MAX 256
+#define CLI_WORDS_MAX 64
+struct cli {
+    const struct cli_command *command;
+    const char *words[CLI_WORDS_MAX];
+    size_t word_count;
+    struct {
+        const char *name, *value; /* value "" for a switch */
+        size_t name_size;
+    } given[CLI_GIVEN_MAX];
+    size_t given_count;
+    /* settled by cli_settle() */
+    enum cli_format format;
+    bool quiet, help, trace_asked;
+    char trace[37];          /* "" or a UUID */
+    char directory[1024], endpoint[1100], token_file[1024], as[129], origin[300];
+    char why[1100];
+    int retry;
+    int64_t timeout_usec;
+    struct ifab_client *client;
+    struct ifab_identity *identity; /* of as, once read */
+    struct ifab_error err;
+};
+
+/* parse.c: fills cli from argv. 0, or EXIT_USAGE after saying why. */
+int cli_parse(struct cli *cli, int argc, char *const *argv);
+const char *cli_get(const struct cli *cli, const char *name);                 /* last value given; NULL */
+const char *cli_get_nth(const struct cli *cli, const char *name, size_t nth); /* 0 = first; NULL */
+bool cli_duration(const char *text, int64_t *ret_usec);                       /* "30s", "250ms", "5min"; a bare number is seconds */
+/* settle.c: flags, environment, context and defaults become values. */
+int cli_settle(struct cli *cli);
+int cli_ask_why(struct cli *cli);
+void cli_fini(struct cli *cli);
+
+/* help.c, complete.c */
+void cli_help(const struct cli *cli, FILE *to);
+void cli_help_command(const struct cli_command *command, FILE *to);
+void cli_usage_line(const struct cli_command *command, FILE *to);
+int cli_complete(const char *shell, FILE *to);
+
+/* talk.c: stderr, and questions on the terminal */
+__attribute__((format(printf, 2, 3))) int cli_usage(const struct cli *cli, const char *format, ...);          /* EXIT_USAGE */
+__attribute__((format(printf, 3, 4))) int cli_refuse(const struct cli *cli, int code, const char *format, ...); /* exit code of that IF_ERR */
+int cli_fail(const struct cli *cli, ifab_status status); /* says cli->err; exit code */
+__attribute__((format(printf, 2, 3))) void cli_say(const struct cli *cli, const char *format, ...); /* nothing when --quiet */
+bool cli_terminal(void);                                                    /* stdin and stderr are one */
+bool cli_prompt(const char *question, bool secret, char *ret_text, size_t size); /* false: no terminal, or no line */
+void cli_show_answer_error(const struct cli *cli, const struct ifab_answer_error *error);
+
+/* escape.c: what reaches a person's screen */
+void cli_put_text(FILE *to, struct ifab_view text);            /* escapes C0, C1, bidi, zero-width, bad UTF-8 as \u{202e} */
+size_t cli_text_width(struct ifab_view text);                  /* columns it takes as escaped: one a character */
+void cli_put_json_string(FILE *to, struct ifab_view text);     /* the same as \u escapes: still the same JSON string */
+void cli_put_csv_cell(FILE *to, struct ifab_view text);        /* quoted; formula cells neutralised */
+
+/* output.c: columns are "TITLE:path|TITLE:path"; path may have dots, "#" at the end counts a list */
+int cli_print(const struct cli *cli, struct ifab_view json, const char *columns);
+void cli_print_tree(const struct cli *cli, const struct ifab_json *tree, const char *columns);
+/* value of a dotted path as text; in arena when it must be made */
+struct ifab_view cli_path_text(const struct ifab_json *value, const char *path, size_t path_size, struct ifab_arena *arena);
+void cli_put_json(FILE *to, const struct ifab_json *value, int indent); /* -1: one line */
+
+/* file.c */
+int cli_read_input(struct cli *cli, const char *name, size_t limit, struct ifab_buf *buf); /* "-": stdin; a leading @ is dropped */
+int cli_write_file(struct cli *cli, const char *path, struct ifab_view bytes, unsigned mode, bool replace); /* durable, all or nothing */
+int cli_make_directory(struct cli *cli, const char *path, unsigned mode, bool parents);
+__attribute__((format(printf, 3, 4))) bool cli_path(char *to, size_t size, const char *format, ...); /* false: cut */
+int cli_find_ifd(struct cli *cli, char *ret_path, size_t size);
+int cli_run_program(struct cli *cli, const char *path, char *const *argv, struct ifab_view secret, int secret_fd_in_child);
+
+/* session.c: one answer of the daemon; 0 or an exit code after the refusal was shown */
+enum cli_act { ACT_NONE, ACT_IF_NEEDED, ACT_ALWAYS };
+struct cli_call {
+    const char *method, *target;
+    struct ifab_view body;
+    const char *idempotency_key;
+    enum cli_act act;
+    bool show_403;   /* a 403 without "error" is an answer (DENY) */
+    bool silent;     /* says nothing when refused; still the exit code */
+    uint64_t seq;    /* of a message, for the sentence about 104; with sender */
+    const char *sender;
+};
+int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response *ret_response);
+int cli_get_json(struct cli *cli, const char *target, struct ifab_arena *arena, const struct ifab_json **ret_tree); /* copies the body */
+int cli_get_print(struct cli *cli, const char *target, const char *columns);
+int cli_origin(struct cli *cli); /* fills cli->origin */
+int cli_identity(struct cli *cli); /* key of cli->as */
+const char *cli_as_name(const struct cli *cli, char ret_name[65]); /* NAME of NAME[/INSTANCE] */
+/* Percent-encodes into the target: "/v1/x?name=" + value. */
+void cli_put_query(struct ifab_buf *target, const char *name, const char *value); /* value NULL: nothing */
+void cli_put_segment(struct ifab_buf *target, const char *value);
+
+/* body.c: request bodies */
+struct cli_body {
+    struct ifab_buf buf;
+    bool any;
+};
+void cli_body_begin(struct cli_body *body);
+void cli_body_text(struct cli_body *body, const char *name, const char *value); /* NULL: left out */
+void cli_body_raw(struct cli_body *body, const char *name, const char *json);
+void cli_body_end(struct cli_body *body);
+/* Ends and frees body; prints the answer. */
+int cli_post(struct cli *cli, const char *target, struct cli_body *body, enum cli_act act, const char *columns);
+
+/* sequence.c: last seq of a sender, kept with a lock so that one process sends at a time */
+struct cli_sequence {
+    int fd;
+    uint64_t last;
+};
+int cli_sequence_lock(struct cli *cli, const char *sender, struct cli_sequence *ret);
+void cli_sequence_done(struct cli_sequence *self, uint64_t last); /* keeps it and unlocks */
+
+/* cmd_key.c: makes path (0600, must not exist); its public half comes out */
+int cli_key_make(struct cli *cli, const char *path, uint8_t ret_pubkey32[32]);
+/* cmd_talent.c: "KEY" or "@FILE" of --pubkey as base64url */
+int cli_pubkey_option(struct cli *cli, const char *value, char ret_text[44]);
+/* cmd_decision.c: polls until decided or the time is up; exit code by the decision */
+int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, bool print);
+int cli_decision_exit(struct ifab_view decision); /* SHARE 0, HOLD and ESCALATE 30, DENY and anything else 31 */
+
+/* context.c */
+int cli_context_load(struct cli *cli); /* the current one: fills what is still empty */
+
+cli_run_fn cmd_init, cmd_doctor, cmd_version, cmd_explain, cmd_help, cmd_completion, cmd_context_add, cmd_context_use, cmd_context_list, cmd_json_check,
+    cmd_json_canon, cmd_key_new, cmd_key_show, cmd_talent_add, cmd_talent_list, cmd_talent_show, cmd_talent_grant, cmd_talent_revoke,
+    cmd_talent_rotate_key, cmd_talent_remove, cmd_message_new, cmd_message_sign, cmd_message_canon, cmd_message_send, cmd_message_inbox,
+    cmd_decision_list, cmd_decision_show, cmd_decision_wait, cmd_decision_approve, cmd_decision_refuse, cmd_decision_scope_ok, cmd_witness_query,
+    cmd_witness_show, cmd_witness_trace, cmd_witness_verify, cmd_witness_checkpoint, cmd_witness_vkey, cmd_witness_prove, cmd_witness_export,
+    cmd_witness_tail, cmd_witness_erase, cmd_anchor_create, cmd_anchor_list, cmd_anchor_verify, cmd_receipt_save, cmd_backup, cmd_restore,
+    cmd_config_check, cmd_config_show, cmd_config_schema, cmd_clock_accept;
+#endif

@@ -1,0 +1,183 @@
+/* anchor create|list|verify, receipt save, backup, restore, clock accept. */
+#include "cli.h"
+#include "head.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "crypto/crypto.h"
+
+static int post_why(struct cli *cli, const char *target, enum cli_act act)
+{
+    struct cli_body body;
+    cli_body_begin(&body);
+    cli_body_text(&body, "why", cli->why);
+    return cli_post(cli, target, &body, act, NULL);
+}
+
+int cmd_anchor_create(struct cli *cli)
+{
+    return post_why(cli, "/v1/anchors", ACT_IF_NEEDED);
+}
+
+int cmd_clock_accept(struct cli *cli)
+{
+    return post_why(cli, "/v1/clock/accept", ACT_ALWAYS);
+}
+
+int cmd_anchor_list(struct cli *cli)
+{
+    struct ifab_buf target = IFAB_BUF_INIT(4096);
+    ifab_buf_str(&target, "/v1/anchors");
+    cli_put_query(&target, "limit", cli_get(cli, "limit"));
+    cli_put_query(&target, "cursor", cli_get(cli, "cursor"));
+    ifab_buf_char(&target, '\0');
+    int code = ifab_buf_status(&target) == IFAB_OK ? cli_get_print(cli, (const char *)target.data, "SIZE:size|STORE:store") : cli_fail(cli, IFAB_NOMEM);
+    ifab_buf_fini(&target);
+    return code;
+}
+
+/* Signed by the same key, of the same origin, and a beginning of the log as it is now. */
+static const char *check_anchor(struct cli *cli, const struct ifab_json *item, const struct cli_head *head, struct ifab_arena *arena)
+{
+    struct ifab_view note, text;
+    struct ifab_checkpoint old;
+    const struct ifab_json *proof;
+    uint8_t path[64][32];
+    size_t count = 0;
+    char target[128];
+    if (!ifab_json_string(ifab_json_get(item, "checkpoint"), &note) || ifab_note_verify(note, head->name, head->key32, &text, NULL) != IFAB_OK ||
+        ifab_checkpoint_read(text, &old, NULL) != IFAB_OK)
+        return "not signed by the fabric's key";
+    if (!ifab_view_equal(old.origin, head->body.origin))
+        return "of another log";
+    if (old.size > head->body.size)
+        return "ahead of the log: entries are missing";
+    if (old.size == head->body.size)
+        return memcmp(old.root32, head->body.root32, 32) == 0 ? NULL : "another root for the same size";
+    if (old.size == 0)
+        return NULL;
+    cli_path(target, sizeof target, "/v1/witness/consistency?old=%llu&new=%llu", (unsigned long long)old.size, (unsigned long long)head->body.size);
+    if (cli_get_json(cli, target, arena, &proof) != 0 || !cli_proof_path(proof, path, &count))
+        return "no proof was given";
+    bool good = ifab_proof_consistency_verify(old.size, head->body.size, old.root32, head->body.root32, (const uint8_t(*)[32])path, count);
+    return good ? NULL : "the log does not continue it";
+}
+
+int cmd_anchor_verify(struct cli *cli)
+{
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf text = IFAB_BUF_INIT(8 << 20);
+    const struct ifab_json *tree;
+    struct cli_head head;
+    size_t bad = 0;
+    ifab_arena_init(&arena, (size_t)512 << 20);
+    int code = cli_get_json(cli, "/v1/anchors", &arena, &tree); /* before the head: none is newer than it */
+    if (code == 0)
+        code = cli_checkpoint(cli, &arena, &head);
+    if (code != 0)
+        return code;
+    const struct ifab_json *items = ifab_json_get(tree, "items");
+    size_t count = items != NULL && items->type == IFAB_JSON_ARRAY ? items->u.array.count : 0;
+    ifab_buf_str(&text, "{\"items\":[");
+    for (size_t i = 0; i < count; i++) {
+        const char *why = check_anchor(cli, &items->u.array.items[i], &head, &arena);
+        int64_t size = 0;
+        struct ifab_view store = {NULL, 0};
+        (void)ifab_json_integer(ifab_json_get(&items->u.array.items[i], "size"), &size);
+        (void)ifab_json_string(ifab_json_get(&items->u.array.items[i], "store"), &store);
+        bad += why != NULL;
+        ifab_buf_format(&text, "%s{\"size\":%lld,\"state\":", i > 0 ? "," : "", (long long)size);
+        ifab_json_put_cstr(&text, why == NULL ? "good" : why);
+        ifab_buf_str(&text, ",\"store\":");
+        ifab_json_put_string(&text, store);
+        ifab_buf_char(&text, '}');
+    }
+    ifab_buf_str(&text, "],\"next\":null}");
+    if (ifab_buf_status(&text) != IFAB_OK)
+        return cli_fail(cli, ifab_buf_status(&text));
+    code = cli_print(cli, ifab_buf_as_view(&text), "SIZE:size|STATE:state|STORE:store");
+    if (count == 0)
+        cli_say(cli, "there is no anchor: set anchor.directories");
+    return bad > 0 ? cli_refuse(cli, IFAB_CODE_LOG_CORRUPT, "%zu of %zu anchors do not fit this log", bad, count) : code;
+}
+
+int cmd_receipt_save(struct cli *cli)
+{
+    struct ifab_buf target = IFAB_BUF_INIT(4096);
+    struct ifab_response response;
+    char path[1200];
+    const char *out = cli_get(cli, "out");
+    if (!cli_path(path, sizeof path, "%s%s", out == NULL ? cli->words[0] : out, out == NULL ? ".ifproof" : "") || (out == NULL && strchr(path, '/') != NULL))
+        return cli_usage(cli, "say where: --out FILE");
+    ifab_buf_str(&target, "/v1/messages");
+    cli_put_segment(&target, cli->words[0]);
+    cli_put_query(&target, "sender", cli_get(cli, "sender"));
+    cli_put_query(&target, "proof", "1");
+    ifab_buf_char(&target, '\0');
+    const struct cli_call call = {.method = "GET", .target = ifab_buf_status(&target) == IFAB_OK ? (const char *)target.data : "/"};
+    int code = cli_call(cli, &call, &response);
+    if (code == 0)
+        code = cli_write_file(cli, path, response.body, 0644, false);
+    if (code == 0)
+        cli_say(cli, "%s. Verify it: if-verify receipt %s --vkey VKEY", path, path);
+    ifab_buf_fini(&target);
+    return code;
+}
+
+static int absolute(struct cli *cli, const char *path, char *to, size_t size)
+{
+    char here[1024];
+    if (path[0] == '/')
+        return cli_path(to, size, "%s", path) ? 0 : cli_usage(cli, "path too long");
+    if (getcwd(here, sizeof here) == NULL || !cli_path(to, size, "%s/%s", here, path))
+        return cli_usage(cli, "path too long");
+    return 0;
+}
+
+int cmd_backup(struct cli *cli)
+{
+    struct cli_body body;
+    char path[2200];
+    int code = absolute(cli, cli->words[0], path, sizeof path);
+    if (code != 0)
+        return code;
+    cli_body_begin(&body);
+    cli_body_text(&body, "directory", path);
+    cli_body_text(&body, "why", cli->why);
+    if (cli->timeout_usec < 10 * IFAB_MINUTE && cli_get(cli, "timeout") == NULL)
+        cli->timeout_usec = 10 * IFAB_MINUTE;
+    code = cli_post(cli, "/v1/backup", &body, ACT_IF_NEEDED, NULL);
+    if (code == 0)
+        cli_say(cli, "keys are not in it: keep keys/log.key and keys/operator.pem apart");
+    return code;
+}
+
+int cmd_restore(struct cli *cli)
+{
+    char ifd[1200];
+    const char *dir = cli_get(cli, "dir"), *keys = cli_get(cli, "keys"), *argv[12];
+    size_t n = 0;
+    if (dir == NULL)
+        return cli_usage(cli, "say the new directory: --dir NEW");
+    int code = cli_find_ifd(cli, ifd, sizeof ifd);
+    if (code != 0)
+        return code;
+    if (cli->words[0][0] == '-' || dir[0] == '-')
+        return cli_usage(cli, "a path that begins with - is written ./-…");
+    argv[n++] = ifd;
+    argv[n++] = "--restore";
+    argv[n++] = cli->words[0];
+    argv[n++] = "--dir";
+    argv[n++] = dir;
+    if (keys != NULL) {
+        argv[n++] = "--keys";
+        argv[n++] = keys;
+    }
+    argv[n++] = "--why";
+    argv[n++] = cli->why;
+    argv[n] = NULL;
+    char *plain[12]; /* execv's type has no const; it changes nothing */
+    memcpy(plain, argv, sizeof plain);
+    return cli_run_program(cli, ifd, plain, (struct ifab_view){NULL, 0}, 0);
+}

@@ -1,0 +1,271 @@
+/*
+ * decision list|show|wait|approve|refuse|scope-ok. Before a vote is signed, the envelope is read here, its signature checked under the key
+ * that is enrolled for its sender, and its digest computed: what a person sees is what the vote binds.
+ */
+#include "cli.h"
+
+#include "base/id.h"
+
+#define DECISION_COLUMNS "ID:id|STATE:state|SENDER:sender|REASON:reason|DEADLINE:deadline|VOTES:votes.#"
+
+int cli_decision_exit(struct ifab_view decision)
+{
+    if (ifab_view_is(decision, "SHARE"))
+        return 0;
+    if (ifab_view_is(decision, "HOLD") || ifab_view_is(decision, "ESCALATE"))
+        return EXIT_HELD;
+    return EXIT_DENIED; /* DENY, and whatever else: nothing unknown is a yes */
+}
+
+static int target_of(struct cli *cli, const char *id, const char *tail, struct ifab_buf *target)
+{
+    ifab_buf_init(target, 4096);
+    ifab_buf_str(target, "/v1/decisions");
+    cli_put_segment(target, id);
+    ifab_buf_str(target, tail);
+    ifab_buf_char(target, '\0');
+    return ifab_buf_status(target) == IFAB_OK ? 0 : cli_fail(cli, IFAB_NOMEM);
+}
+
+int cmd_decision_list(struct cli *cli)
+{
+    struct ifab_buf target = IFAB_BUF_INIT(4096);
+    ifab_buf_str(&target, "/v1/decisions");
+    cli_put_query(&target, "state", cli_get(cli, "state"));
+    cli_put_query(&target, "limit", cli_get(cli, "limit"));
+    cli_put_query(&target, "cursor", cli_get(cli, "cursor"));
+    ifab_buf_char(&target, '\0');
+    int code = ifab_buf_status(&target) == IFAB_OK ? cli_get_print(cli, (const char *)target.data, DECISION_COLUMNS) : cli_fail(cli, IFAB_NOMEM);
+    ifab_buf_fini(&target);
+    return code;
+}
+
+int cmd_decision_show(struct cli *cli)
+{
+    struct ifab_buf target;
+    int code = target_of(cli, cli->words[0], "", &target);
+    if (code == 0)
+        code = cli_get_print(cli, (const char *)target.data, DECISION_COLUMNS);
+    ifab_buf_fini(&target);
+    return code;
+}
+
+/* One look, waiting at most wait_ms at the daemon. *ret_exit by the decision as it stands, *ret_done when it is decided. */
+static int look(struct cli *cli, const char *id, int64_t wait_ms, bool print, int *ret_exit, bool *ret_done)
+{
+    struct ifab_arena arena;
+    struct ifab_buf target;
+    const struct ifab_json *tree;
+    struct ifab_view state = {NULL, 0}, decision = {NULL, 0};
+    char tail[64] = "";
+    ifab_arena_init(&arena, 64 << 20);
+    if (wait_ms > 0)
+        cli_path(tail, sizeof tail, "?wait_ms=%lld", (long long)wait_ms);
+    int code = target_of(cli, id, tail, &target);
+    if (code == 0)
+        code = cli_get_json(cli, (const char *)target.data, &arena, &tree);
+    if (code == 0) {
+        (void)ifab_json_string(ifab_json_get(tree, "state"), &state);
+        (void)ifab_json_string(ifab_json_get(tree, "decision"), &decision);
+        *ret_done = ifab_view_is(state, "decided");
+        *ret_exit = *ret_done ? cli_decision_exit(decision) : EXIT_HELD;
+        if (print && (*ret_done || wait_ms == 0))
+            cli_print_tree(cli, tree, DECISION_COLUMNS);
+    }
+    ifab_buf_fini(&target);
+    ifab_arena_fini(&arena);
+    return code;
+}
+
+int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, bool print)
+{
+    int64_t end = ifab_wall_usec() + wait_usec;
+    int exit_code = EXIT_HELD;
+    bool done = false;
+    for (int64_t left = wait_usec; !done;) {
+        int64_t ms = left / 1000 > 30000 ? 30000 : left / 1000;
+        if (cli->client != NULL)
+            ifab_client_set_timeout(cli->client, (ms + 10000) * 1000);
+        int code = look(cli, id, ms > 0 ? ms : 0, print, &exit_code, &done);
+        if (code != 0)
+            return code;
+        if (ms <= 0)
+            break;
+        left = end - ifab_wall_usec();
+        if (left > wait_usec) /* the clock went back: not for ever */
+            break;
+    }
+    return exit_code;
+}
+
+int cmd_decision_wait(struct cli *cli)
+{
+    const char *wait = cli_get(cli, "wait");
+    int64_t usec = 24 * IFAB_HOUR;
+    if (wait != NULL && !cli_duration(wait, &usec))
+        return cli_usage(cli, "--wait is a time such as 5min, not \"%s\"", wait);
+    cli->timeout_usec = 40 * IFAB_SECOND;
+    return cli_decision_wait(cli, cli->words[0], usec, true);
+}
+
+static void show(const char *label, struct ifab_view text)
+{
+    fprintf(stderr, "  %-11s ", label);
+    cli_put_text(stderr, text);
+    fputc('\n', stderr);
+}
+
+/* Sender, scope, hazards and claim as they will be voted on; every text escaped. */
+static void show_message(const struct ifab_json *envelope, struct ifab_arena *arena)
+{
+    static const struct {
+        const char *label, *path;
+    } rows[] = {{"sender", "sender"},      {"receiver", "receiver"},          {"says", "performative"},
+                {"scope", "content.scope"}, {"hazards", "content.hazards"},    {"confidence", "content.confidence.normalized"},
+                {"claim", "content.claim"}, {"evidence", "content.evidence"}, {"data", "content.data"}};
+    for (size_t i = 0; i < IFAB_COUNT(rows); i++)
+        show(rows[i].label, cli_path_text(envelope, rows[i].path, strlen(rows[i].path), arena));
+}
+
+/* Is this key enrolled for the sender and not revoked? The one inside the envelope proves nothing (INV-02). */
+static int check_enrolled(struct cli *cli, struct ifab_view sender, const uint8_t pubkey32[32], struct ifab_arena *arena)
+{
+    struct ifab_buf target = IFAB_BUF_INIT(4096);
+    struct ifab_view name, instance, key;
+    const struct ifab_json *tree;
+    char text[44], name_text[65];
+    if (ifab_sender_parse(sender, &name, &instance) != IFAB_OK || !cli_path(name_text, sizeof name_text, IFAB_FMT, IFAB_ARG(name)))
+        return cli_refuse(cli, IFAB_CODE_INVALID_ENVELOPE, "the message names no sender");
+    ifab_buf_str(&target, "/v1/talents");
+    cli_put_segment(&target, name_text);
+    ifab_buf_char(&target, '\0');
+    int code = ifab_buf_status(&target) == IFAB_OK ? cli_get_json(cli, (const char *)target.data, arena, &tree) : cli_fail(cli, IFAB_NOMEM);
+    ifab_buf_fini(&target);
+    if (code != 0)
+        return code;
+    const struct ifab_json *keys = ifab_json_get(tree, "keys");
+    if (keys == NULL)
+        keys = ifab_json_get(ifab_json_get(tree, "talent"), "keys");
+    ifab_public_text(pubkey32, text);
+    for (size_t i = 0; keys != NULL && keys->type == IFAB_JSON_ARRAY && i < keys->u.array.count; i++)
+        if (ifab_json_string(ifab_json_get(&keys->u.array.items[i], "pubkey"), &key) && ifab_view_is(key, text))
+            return 0;
+    return cli_refuse(cli, IFAB_CODE_INVALID_SIGNATURE, "the message is signed by a key that is not enrolled for %s: nothing was signed", name_text);
+}
+
+/* The envelope as the decision shows it: read, verified, digest computed here and compared with the one to be voted on. */
+static int check_message(struct cli *cli, const struct ifab_json *tree, struct ifab_arena *arena, uint8_t ret_digest32[32])
+{
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf canonical = IFAB_BUF_INIT(4 << 20);
+    const struct ifab_json *envelope = ifab_json_get(tree, "envelope");
+    struct ifab_message message = {0};
+    struct ifab_view claimed, sender = {NULL, 0};
+    char hex[72] = "sha256:";
+    if (envelope == NULL || envelope->type != IFAB_JSON_OBJECT)
+        return cli_refuse(cli, IFAB_CODE_NOT_FOUND, "the message itself is not kept: it cannot be checked, so nothing was signed");
+    ifab_json_write(&canonical, envelope);
+    memset(&cli->err, 0, sizeof cli->err);
+    ifab_status status = ifab_buf_status(&canonical);
+    if (status == IFAB_OK)
+        status = ifab_message_read(ifab_buf_as_view(&canonical), &message, &cli->err);
+    if (status != IFAB_OK)
+        return cli_fail(cli, status);
+    memcpy(ret_digest32, message.digest32, 32);
+    for (size_t i = 0; i < 32; i++)
+        snprintf(hex + 7 + 2 * i, 3, "%02x", message.digest32[i]);
+    (void)ifab_json_string(ifab_json_get(envelope, "sender"), &sender);
+    int code = 0;
+    if (!ifab_json_string(ifab_json_get(tree, "message_digest"), &claimed) || !ifab_view_is(claimed, hex))
+        code = cli_refuse(cli, IFAB_CODE_DIGEST_MISMATCH, "the message shown is not the one to be decided: nothing was signed");
+    else
+        code = check_enrolled(cli, sender, message.pubkey32, arena);
+    ifab_message_free(&message);
+    return code;
+}
+
+static int send_vote(struct cli *cli, const char *id, const char *policy, const uint8_t digest32[32], const char *verdict)
+{
+    char voter[96], name[65];
+    struct ifab_text vote = {NULL, 0};
+    struct ifab_buf target;
+    struct ifab_response response;
+    int code = cli_origin(cli);
+    if (code == 0)
+        code = cli_identity(cli);
+    if (code != 0)
+        return code;
+    cli_path(voter, sizeof voter, "if://agent/%s", cli_as_name(cli, name));
+    const struct ifab_vote_draft draft = {.version = IFAB_VOTE_VERSION, .log = cli->origin, .decision = id, .message_digest32 = digest32,
+                                          .policy_digest = policy, .verdict = verdict, .voter = voter, .why = cli->why};
+    memset(&cli->err, 0, sizeof cli->err);
+    ifab_status status = ifab_vote_build(&draft, cli->identity, &vote, &cli->err);
+    if (status != IFAB_OK)
+        return cli_fail(cli, status);
+    code = target_of(cli, id, "/votes", &target);
+    if (code == 0) {
+        const struct cli_call call = {.method = "POST", .target = (const char *)target.data, .body = ifab_view_of(vote.data, vote.size)};
+        code = cli_call(cli, &call, &response);
+    }
+    if (code == 0 && response.body.size > 0)
+        code = cli_print(cli, response.body, DECISION_COLUMNS);
+    ifab_buf_fini(&target);
+    ifab_text_free(&vote);
+    return code;
+}
+
+static bool confirmed(struct cli *cli, const char *verdict)
+{
+    char question[64], answer[16];
+    if (cli_get(cli, "yes") != NULL || !cli_terminal())
+        return true; /* a script has said its why */
+    snprintf(question, sizeof question, "Sign %s? [y/N] ", verdict);
+    return cli_prompt(question, false, answer, sizeof answer) && (strcmp(answer, "y") == 0 || strcmp(answer, "yes") == 0);
+}
+
+static int vote(struct cli *cli, const char *verdict)
+{
+    struct ifab_arena arena;
+    struct ifab_buf target;
+    const struct ifab_json *tree;
+    struct ifab_view policy;
+    char policy_text[80];
+    uint8_t digest32[32];
+    ifab_arena_init(&arena, 64 << 20);
+    int code = target_of(cli, cli->words[0], "", &target);
+    if (code == 0)
+        code = cli_get_json(cli, (const char *)target.data, &arena, &tree);
+    ifab_buf_fini(&target);
+    if (code == 0 && (!ifab_json_string(ifab_json_get(tree, "policy_digest"), &policy) ||
+                      !cli_path(policy_text, sizeof policy_text, IFAB_FMT, IFAB_ARG(policy))))
+        code = cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "the decision names no policy_digest");
+    if (code == 0)
+        code = check_message(cli, tree, &arena, digest32);
+    if (code == 0) {
+        fprintf(stderr, "decision ");
+        cli_put_text(stderr, ifab_view_str(cli->words[0]));
+        fputc('\n', stderr);
+        show_message(ifab_json_get(tree, "envelope"), &arena);
+        show("reason", cli_path_text(tree, "reason", 6, &arena));
+        if (!confirmed(cli, verdict))
+            code = cli_usage(cli, "nothing was signed");
+    }
+    if (code == 0)
+        code = send_vote(cli, cli->words[0], policy_text, digest32, verdict);
+    ifab_arena_fini(&arena);
+    return code;
+}
+
+int cmd_decision_approve(struct cli *cli)
+{
+    return vote(cli, "approve");
+}
+
+int cmd_decision_refuse(struct cli *cli)
+{
+    return vote(cli, "refuse");
+}
+
+int cmd_decision_scope_ok(struct cli *cli)
+{
+    return vote(cli, "scope-ok");
+}

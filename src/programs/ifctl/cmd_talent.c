@@ -1,0 +1,217 @@
+/* talent add|list|show|grant|revoke|rotate-key|remove. */
+#include "cli.h"
+
+#include "base/id.h"
+
+#define TALENT_COLUMNS "NAME:name|ROLE:role|OWNER:owner|KEYS:keys.#|GRANTS:grants.#|REMOVED:removed_at"
+
+/* --name N or the first word; both must agree. */
+static int talent_name(struct cli *cli, const char **ret_name)
+{
+    const char *flag = cli_get(cli, "name"), *word = cli->word_count > 0 ? cli->words[0] : NULL;
+    if (flag != NULL && word != NULL && strcmp(flag, word) != 0)
+        return cli_usage(cli, "two names: \"%s\" and \"%s\"", word, flag);
+    *ret_name = flag != NULL ? flag : word;
+    if (*ret_name == NULL)
+        return cli_usage(cli, "say which: --name NAME");
+    if (!ifab_name_valid(ifab_view_str(*ret_name)))
+        return cli_usage(cli, "a name is [A-Za-z0-9][A-Za-z0-9._-]{0,63}, not \"%s\"", *ret_name);
+    return 0;
+}
+
+static int talent_target(struct cli *cli, const char *name, const char *tail, struct ifab_buf *target)
+{
+    ifab_buf_init(target, 4096);
+    ifab_buf_str(target, "/v1/talents");
+    cli_put_segment(target, name);
+    ifab_buf_str(target, tail);
+    ifab_buf_char(target, '\0');
+    return ifab_buf_status(target) == IFAB_OK ? 0 : cli_fail(cli, IFAB_NOMEM);
+}
+
+int cli_pubkey_option(struct cli *cli, const char *value, char ret_text[44])
+{
+    struct ifab_buf file = IFAB_BUF_INIT(16384);
+    uint8_t pubkey32[32];
+    struct ifab_view text = ifab_view_str(value);
+    if (value[0] == '@') {
+        int code = cli_read_input(cli, value, 16384, &file);
+        if (code != 0)
+            return code;
+        text = ifab_buf_as_view(&file);
+    }
+    memset(&cli->err, 0, sizeof cli->err);
+    ifab_status status = ifab_public_read(text, pubkey32, &cli->err);
+    ifab_buf_fini(&file);
+    if (status != IFAB_OK)
+        return cli_fail(cli, status);
+    ifab_public_text(pubkey32, ret_text);
+    return 0;
+}
+
+static int make_key(struct cli *cli, const char *name, char ret_text[44])
+{
+    char directory[1200], path[1300];
+    uint8_t pubkey32[32];
+    if (!cli_path(directory, sizeof directory, "%s/keys", cli->directory) || !cli_path(path, sizeof path, "%s/%s.pem", directory, name))
+        return cli_usage(cli, "directory name too long");
+    int code = cli_key_make(cli, path, pubkey32);
+    if (code != 0)
+        return code;
+    ifab_public_text(pubkey32, ret_text);
+    cli_say(cli, "private key: %s", path);
+    return 0;
+}
+
+int cmd_talent_add(struct cli *cli)
+{
+    const char *name, *pubkey = cli_get(cli, "pubkey"), *role = cli_get(cli, "role");
+    char text[44] = "";
+    struct cli_body body;
+    int code = talent_name(cli, &name);
+    if (code == 0 && pubkey != NULL && cli_get(cli, "new-key") != NULL)
+        code = cli_usage(cli, "--pubkey or --new-key, not both");
+    if (code == 0 && pubkey != NULL)
+        code = cli_pubkey_option(cli, pubkey, text);
+    if (code == 0 && cli_get(cli, "new-key") != NULL)
+        code = make_key(cli, name, text);
+    if (code != 0)
+        return code;
+    cli_body_begin(&body);
+    cli_body_text(&body, "name", name);
+    cli_body_text(&body, "owner", cli_get(cli, "owner"));
+    cli_body_text(&body, "role", role);
+    cli_body_text(&body, "pubkey", text[0] == '\0' ? NULL : text);
+    cli_body_text(&body, "mode", cli_get(cli, "order"));
+    cli_body_text(&body, "why", cli->why);
+    if (text[0] == '\0')
+        cli_say(cli, "%s has no key yet: ifctl talent rotate-key %s --pubkey @FILE", name, name);
+    bool admin = role != NULL && (strcmp(role, "admin") == 0 || strcmp(role, "operator") == 0 || strcmp(role, "auditor") == 0);
+    return cli_post(cli, "/v1/talents", &body, admin ? ACT_ALWAYS : ACT_IF_NEEDED, TALENT_COLUMNS);
+}
+
+int cmd_talent_list(struct cli *cli)
+{
+    struct ifab_buf target = IFAB_BUF_INIT(4096);
+    ifab_buf_str(&target, "/v1/talents");
+    cli_put_query(&target, "limit", cli_get(cli, "limit"));
+    cli_put_query(&target, "cursor", cli_get(cli, "cursor"));
+    ifab_buf_char(&target, '\0');
+    int code = ifab_buf_status(&target) == IFAB_OK ? cli_get_print(cli, (const char *)target.data, TALENT_COLUMNS) : cli_fail(cli, IFAB_NOMEM);
+    ifab_buf_fini(&target);
+    return code;
+}
+
+int cmd_talent_show(struct cli *cli)
+{
+    struct ifab_buf target = IFAB_BUF_INIT(4096);
+    const char *name;
+    int code = talent_name(cli, &name);
+    if (code == 0)
+        code = talent_target(cli, name, "", &target);
+    if (code == 0)
+        code = cli_get_print(cli, (const char *)target.data, TALENT_COLUMNS);
+    ifab_buf_fini(&target);
+    return code;
+}
+
+/* "24h" from now, or the time itself. */
+static int expires_option(struct cli *cli, const char *value, char ret_text[25])
+{
+    int64_t usec, wall;
+    if (cli_duration(value, &usec)) {
+        ifab_time_format(ifab_wall_usec() + usec, ret_text);
+        return 0;
+    }
+    if (ifab_time_parse(ifab_view_str(value), &wall) != IFAB_OK)
+        return cli_usage(cli, "--expires is YYYY-MM-DDThh:mm:ssZ or how long, e.g. 24h; not \"%s\"", value);
+    ifab_time_format(wall, ret_text);
+    return 0;
+}
+
+int cmd_talent_grant(struct cli *cli)
+{
+    struct ifab_buf target = IFAB_BUF_INIT(4096);
+    struct cli_body body;
+    const char *name, *scope = cli_get(cli, "scope"), *expires = cli_get(cli, "expires");
+    char until[25] = "";
+    if (scope == NULL)
+        scope = cli_get(cli, "capability"); /* the seeds' spelling */
+    int code = talent_name(cli, &name);
+    if (code == 0 && scope == NULL)
+        code = cli_usage(cli, "say what: --scope SCOPE");
+    if (code == 0 && expires != NULL)
+        code = expires_option(cli, expires, until);
+    if (code == 0)
+        code = talent_target(cli, name, "/grants", &target);
+    if (code == 0) {
+        cli_body_begin(&body);
+        cli_body_text(&body, "scope", scope);
+        cli_body_text(&body, "expires_at", until[0] == '\0' ? NULL : until);
+        cli_body_text(&body, "why", cli->why);
+        code = cli_post(cli, (const char *)target.data, &body, ACT_IF_NEEDED, TALENT_COLUMNS);
+    }
+    ifab_buf_fini(&target);
+    return code;
+}
+
+static int revoke(struct cli *cli, bool remove)
+{
+    struct ifab_buf target = IFAB_BUF_INIT(4096);
+    struct cli_body body;
+    const char *name, *key_id = remove ? NULL : cli_get(cli, "key-id"), *scope = remove ? NULL : cli_get(cli, "scope");
+    int code = talent_name(cli, &name);
+    if (code == 0 && key_id != NULL && scope != NULL)
+        code = cli_usage(cli, "--key-id or --scope, not both");
+    if (code == 0)
+        code = talent_target(cli, name, "/revoke", &target);
+    if (code == 0) {
+        cli_body_begin(&body);
+        cli_body_text(&body, "key_id", key_id);
+        cli_body_text(&body, "scope", scope);
+        if (remove)
+            cli_body_raw(&body, "talent", "true");
+        cli_body_text(&body, "why", cli->why);
+        code = cli_post(cli, (const char *)target.data, &body, ACT_IF_NEEDED, TALENT_COLUMNS);
+    }
+    ifab_buf_fini(&target);
+    return code;
+}
+
+int cmd_talent_revoke(struct cli *cli)
+{
+    return revoke(cli, false);
+}
+
+int cmd_talent_remove(struct cli *cli)
+{
+    return revoke(cli, true);
+}
+
+int cmd_talent_rotate_key(struct cli *cli)
+{
+    struct ifab_buf target = IFAB_BUF_INIT(4096);
+    struct cli_body body;
+    const char *name, *pubkey = cli_get(cli, "pubkey"), *overlap = cli_get(cli, "overlap");
+    char text[44], seconds[32] = "";
+    int64_t usec = 0;
+    int code = talent_name(cli, &name);
+    if (code == 0 && pubkey == NULL)
+        code = cli_usage(cli, "say the new key: --pubkey KEY|@FILE (ifctl key new --out F makes one)");
+    if (code == 0 && overlap != NULL && (!cli_duration(overlap, &usec) || usec % IFAB_SECOND != 0))
+        code = cli_usage(cli, "--overlap is a time of whole seconds such as 10min, not \"%s\"", overlap);
+    if (code == 0)
+        code = cli_pubkey_option(cli, pubkey, text);
+    if (code == 0)
+        code = talent_target(cli, name, "/keys", &target);
+    if (code == 0) {
+        cli_body_begin(&body);
+        cli_body_text(&body, "pubkey", text);
+        if (overlap != NULL && cli_path(seconds, sizeof seconds, "%lld", (long long)(usec / IFAB_SECOND)))
+            cli_body_raw(&body, "overlap_s", seconds);
+        cli_body_text(&body, "why", cli->why);
+        code = cli_post(cli, (const char *)target.data, &body, ACT_ALWAYS, TALENT_COLUMNS);
+    }
+    ifab_buf_fini(&target);
+    return code;
+}

@@ -1,0 +1,260 @@
+/* witness query|show|trace|checkpoint|vkey|prove|tail|erase. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/encode.h"
+#include "base/id.h"
+#include "crypto/crypto.h"
+#include "head.h"
+
+#define ENTRY_COLUMNS \
+    "INDEX:index|TIME:time|SEVERITY:severity|COMPONENT:component|OPERATION:operation|ACTOR:actor|SUBJECT:subject|WHY:why|TRACE:trace"
+
+static bool is_index(const char *text)
+{
+    size_t size = strlen(text);
+    return size > 0 && size < 17 && strspn(text, "0123456789") == size;
+}
+
+static int query_page(struct cli *cli, const char *cursor, char *ret_next, size_t size)
+{
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf target = IFAB_BUF_INIT(8192);
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    static const char *const filters[] = {"component", "type", "from", "to", "limit"};
+    const struct ifab_json *tree;
+    struct ifab_view next;
+    ifab_arena_init(&arena, (size_t)256 << 20);
+    ifab_buf_str(&target, "/v1/witness/entries");
+    cli_put_query(&target, "trace", cli->trace[0] == '\0' ? NULL : cli->trace);
+    for (size_t i = 0; i < IFAB_COUNT(filters); i++)
+        cli_put_query(&target, filters[i], cli_get(cli, filters[i]));
+    cli_put_query(&target, "cursor", cursor);
+    ifab_buf_char(&target, '\0');
+    ret_next[0] = '\0';
+    if (ifab_buf_status(&target) != IFAB_OK)
+        return cli_fail(cli, IFAB_NOMEM);
+    int code = cli_get_json(cli, (const char *)target.data, &arena, &tree);
+    if (code != 0)
+        return code;
+    if (ifab_json_string(ifab_json_get(tree, "next"), &next))
+        cli_path(ret_next, size, IFAB_FMT, IFAB_ARG(next));
+    cli_print_tree(cli, tree, ENTRY_COLUMNS);
+    return 0;
+}
+
+int cmd_witness_query(struct cli *cli)
+{
+    char next[600];
+    bool all = cli_get(cli, "all") != NULL;
+    const char *cursor = cli_get(cli, "cursor");
+    if (all && (cli->format == CLI_JSON || cli->format == CLI_TABLE)) /* pages of these do not join */
+        cli->format = CLI_NDJSON;
+    bool quiet = cli->quiet;
+    cli->quiet = quiet || all;
+    for (char at[600];;) {
+        int code = query_page(cli, cursor, next, sizeof next);
+        if (code != 0 || !all || next[0] == '\0')
+            return code;
+        memcpy(at, next, sizeof at);
+        cursor = at;
+    }
+}
+
+int cmd_witness_trace(struct cli *cli)
+{
+    char next[600];
+    if (cli->word_count > 0) {
+        uint8_t bytes16[16];
+        if (ifab_uuid_parse(ifab_view_str(cli->words[0]), bytes16) != IFAB_OK && ifab_hex_decode(ifab_view_str(cli->words[0]), bytes16, 16) != IFAB_OK)
+            return cli_usage(cli, "a trace token is a UUID in lower case, not \"%s\"", cli->words[0]);
+        ifab_uuid_format(bytes16, cli->trace);
+    }
+    if (cli->trace[0] == '\0')
+        return cli_usage(cli, "say which: a token, or --trace-token");
+    return query_page(cli, NULL, next, sizeof next);
+}
+
+int cmd_witness_show(struct cli *cli)
+{
+    char target[128];
+    if (!is_index(cli->words[0]))
+        return cli_usage(cli, "INDEX is a number, not \"%s\"", cli->words[0]);
+    cli_path(target, sizeof target, "/v1/witness/entries/%s", cli->words[0]);
+    return cli_get_print(cli, target, ENTRY_COLUMNS);
+}
+
+int cmd_witness_checkpoint(struct cli *cli)
+{
+    struct ifab_response response;
+    const struct cli_call call = {.method = "GET", .target = "/log/main/checkpoint"};
+    int code = cli_call(cli, &call, &response);
+    if (code == 0)
+        fwrite(response.body.data, 1, response.body.size, stdout); /* exact: it is signed text */
+    return code;
+}
+
+int cmd_witness_vkey(struct cli *cli)
+{
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    const struct ifab_json *tree;
+    struct ifab_view vkey;
+    ifab_arena_init(&arena, 4 << 20);
+    int code = cli_get_json(cli, "/v1/fabric", &arena, &tree);
+    if (code != 0)
+        return code;
+    if (!ifab_json_string(ifab_json_get(tree, "vkey"), &vkey))
+        return cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "GET /v1/fabric names no vkey");
+    cli_put_text(stdout, vkey);
+    fputc('\n', stdout);
+    return 0;
+}
+
+int cli_checkpoint(struct cli *cli, struct ifab_arena *arena, struct cli_head *ret_head)
+{
+    struct ifab_response response;
+    struct ifab_view text;
+    const struct ifab_json *tree;
+    const struct cli_call call = {.method = "GET", .target = "/log/main/checkpoint"};
+    int code = cli_call(cli, &call, &response);
+    if (code != 0)
+        return code;
+    if (ifab_arena_copy(arena, response.body, &ret_head->note) != IFAB_OK)
+        return cli_fail(cli, IFAB_NOMEM);
+    if ((code = cli_get_json(cli, "/v1/fabric", arena, &tree)) != 0)
+        return code;
+    memset(&cli->err, 0, sizeof cli->err);
+    if (!ifab_json_string(ifab_json_get(tree, "vkey"), &ret_head->vkey) ||
+        ifab_note_vkey_read(ret_head->vkey, &ret_head->name, ret_head->key32, &cli->err) != IFAB_OK ||
+        ifab_note_verify(ret_head->note, ret_head->name, ret_head->key32, &text, &cli->err) != IFAB_OK ||
+        ifab_checkpoint_read(text, &ret_head->body, &cli->err) != IFAB_OK)
+        return cli_refuse(cli, IFAB_CODE_LOG_CORRUPT, "the checkpoint is not signed by the fabric's key: %s", cli->err.text);
+    return 0;
+}
+
+bool cli_proof_path(const struct ifab_json *proof, uint8_t path[][32], size_t *ret_count)
+{
+    const struct ifab_json *items = ifab_json_get(proof, "path");
+    struct ifab_view hex;
+    if (items == NULL || items->type != IFAB_JSON_ARRAY || items->u.array.count > 64)
+        return false;
+    for (size_t i = 0; i < items->u.array.count; i++)
+        if (!ifab_json_string(&items->u.array.items[i], &hex) || ifab_hex_decode(hex, path[i], 32) != IFAB_OK)
+            return false;
+    *ret_count = items->u.array.count;
+    return true;
+}
+
+/* The leaf of the entry as it is shown, so that the proof is about these very bytes. */
+static int leaf_of_entry(struct cli *cli, const char *index, struct ifab_arena *arena, uint8_t ret_leaf32[32])
+{
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf canonical = IFAB_BUF_INIT(1 << 20);
+    const struct ifab_json *tree;
+    char target[128];
+    cli_path(target, sizeof target, "/v1/witness/entries/%s", index);
+    int code = cli_get_json(cli, target, arena, &tree);
+    if (code != 0)
+        return code;
+    const struct ifab_json *entry = ifab_json_get(tree, "entry");
+    ifab_json_write(&canonical, entry != NULL && entry->type == IFAB_JSON_OBJECT ? entry : tree);
+    if (ifab_buf_status(&canonical) != IFAB_OK)
+        return cli_fail(cli, ifab_buf_status(&canonical));
+    ifab_leaf_hash(ifab_buf_as_view(&canonical), ret_leaf32);
+    return 0;
+}
+
+static int print_proof(struct cli *cli, const struct ifab_json *proof, struct ifab_view note)
+{
+    struct cli_body body;
+    struct ifab_buf part = IFAB_BUF_INIT(1 << 20);
+    ifab_json_write(&part, proof);
+    ifab_buf_char(&part, '\0');
+    struct ifab_buf text = IFAB_BUF_INIT(1 << 20);
+    ifab_json_put_string(&text, note);
+    ifab_buf_char(&text, '\0');
+    cli_body_begin(&body);
+    if (ifab_buf_status(&part) == IFAB_OK && ifab_buf_status(&text) == IFAB_OK) {
+        cli_body_raw(&body, "proof", (const char *)part.data);
+        cli_body_raw(&body, "checkpoint", (const char *)text.data);
+    }
+    cli_body_raw(&body, "verified", "true");
+    cli_body_end(&body);
+    int code = cli_print(cli, ifab_buf_as_view(&body.buf), "INDEX:proof.index|SIZE:proof.size|VERIFIED:verified");
+    ifab_buf_fini(&part);
+    ifab_buf_fini(&text);
+    ifab_buf_fini(&body.buf);
+    return code;
+}
+
+int cmd_witness_prove(struct cli *cli)
+{
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    struct cli_head head;
+    const struct ifab_json *proof;
+    uint8_t path[64][32], leaf32[32];
+    size_t count = 0;
+    char target[160];
+    if (!is_index(cli->words[0]))
+        return cli_usage(cli, "INDEX is a number, not \"%s\"", cli->words[0]);
+    ifab_arena_init(&arena, 64 << 20);
+    uint64_t index = strtoull(cli->words[0], NULL, 10);
+    int code = cli_checkpoint(cli, &arena, &head);
+    if (code != 0)
+        return code;
+    cli_path(target, sizeof target, "/v1/witness/proof?index=%llu&size=%llu", (unsigned long long)index, (unsigned long long)head.body.size);
+    if ((code = cli_get_json(cli, target, &arena, &proof)) != 0 || (code = leaf_of_entry(cli, cli->words[0], &arena, leaf32)) != 0)
+        return code;
+    if (!cli_proof_path(proof, path, &count))
+        return cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "the answer is no proof");
+    if (!ifab_proof_inclusion_verify(index, head.body.size, leaf32, (const uint8_t(*)[32])path, count, head.body.root32))
+        return cli_refuse(cli, IFAB_CODE_LOG_CORRUPT, "entry %llu does not stand in the log that the checkpoint signs", (unsigned long long)index);
+    return print_proof(cli, proof, head.note);
+}
+
+int cmd_witness_tail(struct cli *cli)
+{
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    const char *from = cli_get(cli, "from");
+    int64_t next = -1, size;
+    if (from != NULL && !is_index(from))
+        return cli_usage(cli, "--from is an index here, not \"%s\"", from);
+    if (from != NULL)
+        next = (int64_t)strtoull(from, NULL, 10);
+    if (cli->format != CLI_CSV)
+        cli->format = CLI_NDJSON;
+    ifab_arena_init(&arena, 64 << 20);
+    for (;;) {
+        const struct ifab_json *tree;
+        ifab_arena_reset(&arena);
+        int code = cli_get_json(cli, "/v1/fabric", &arena, &tree);
+        if (code != 0)
+            return code;
+        if (!ifab_json_integer(ifab_json_get(tree, "size"), &size))
+            return cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "GET /v1/fabric names no size");
+        if (next < 0)
+            next = size;
+        for (; next < size; next++) {
+            char target[96];
+            cli_path(target, sizeof target, "/v1/witness/entries/%lld", (long long)next);
+            if ((code = cli_get_print(cli, target, ENTRY_COLUMNS)) != 0)
+                return code;
+        }
+        if (fflush(stdout) != 0)
+            return 0; /* the reader has gone */
+        nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
+    }
+}
+
+int cmd_witness_erase(struct cli *cli)
+{
+    struct cli_body body;
+    const char *sender = cli_get(cli, "sender");
+    if (sender == NULL)
+        return cli_usage(cli, "say whose: --sender if://agent/NAME");
+    cli_body_begin(&body);
+    cli_body_text(&body, "id", cli->words[0]);
+    cli_body_text(&body, "sender", sender);
+    cli_body_text(&body, "why", cli->why);
+    return cli_post(cli, "/v1/witness/erase", &body, ACT_ALWAYS, NULL);
+}

@@ -1,0 +1,116 @@
+/*
+ * What reaches a screen. Text in the fabric comes from agents: control characters move the cursor, bidi and zero-width ones make a line read
+ * as something else. All of them are shown as \u{…}; JSON says the same with its own escapes, so programs read what was stored.
+ */
+#include "cli.h"
+
+/* One character of valid UTF-8 at text; 0 when it is not valid there. */
+static size_t decode(struct ifab_view text, uint32_t *ret_code)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    uint8_t first = text.data[0];
+    size_t size = first < 0x80 ? 1 : (first & 0xe0) == 0xc0 ? 2 : (first & 0xf0) == 0xe0 ? 3 : (first & 0xf8) == 0xf0 ? 4 : 0;
+    if (size == 0 || size > text.size)
+        return 0;
+    uint32_t code = size == 1 ? first : first & (0x7fU >> size);
+    for (size_t i = 1; i < size; i++) {
+        if ((text.data[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (text.data[i] & 0x3fU);
+    }
+    if (code < least[size] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
+        return 0;
+    *ret_code = code;
+    return size;
+}
+
+static bool harmful(uint32_t c)
+{
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
+        {0x00, 0x1f},      {0x7f, 0x9f},                          /* C0, DEL, C1 */
+        {0xad, 0xad},      {0x61c, 0x61c},     {0x180e, 0x180e},  /* soft hyphen, Arabic letter mark, Mongolian separator */
+        {0x200b, 0x200f},  {0x2028, 0x202e},   {0x2060, 0x206f},  /* zero-width, separators, embeddings, isolates */
+        {0x115f, 0x1160},  {0x3164, 0x3164},   {0xffa0, 0xffa0},  /* fillers that show nothing */
+        {0xfe00, 0xfe0f},  {0xfeff, 0xfeff},   {0xfff9, 0xfffb},  /* variation selectors, BOM, annotations */
+        {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},                   /* musical controls, tags */
+    };
+    for (size_t i = 0; i < IFAB_COUNT(ranges); i++)
+        if (c >= ranges[i].first && c <= ranges[i].last)
+            return true;
+    return false;
+}
+
+void cli_put_text(FILE *to, struct ifab_view text)
+{
+    while (text.size > 0) {
+        uint32_t code;
+        size_t size = decode(text, &code);
+        if (size == 0)
+            fprintf(to, "\\x{%02x}", text.data[0]);
+        else if (harmful(code))
+            fprintf(to, "\\u{%x}", code);
+        else
+            fwrite(text.data, 1, size, to);
+        text.data += size == 0 ? 1 : size;
+        text.size -= size == 0 ? 1 : size;
+    }
+}
+
+size_t cli_text_width(struct ifab_view text)
+{
+    size_t width = 0;
+    while (text.size > 0) {
+        uint32_t code = 0;
+        size_t size = decode(text, &code);
+        if (size == 0)
+            width += 6;
+        else if (harmful(code))
+            width += code < 0x10 ? 5 : code < 0x100 ? 6 : code < 0x1000 ? 7 : code < 0x10000 ? 8 : 9;
+        else
+            width++;
+        text.data += size == 0 ? 1 : size;
+        text.size -= size == 0 ? 1 : size;
+    }
+    return width;
+}
+
+void cli_put_json_string(FILE *to, struct ifab_view text)
+{
+    fputc('"', to);
+    while (text.size > 0) {
+        uint32_t code = 0xfffd;
+        size_t size = decode(text, &code);
+        if (code == '"' || code == '\\')
+            fprintf(to, "\\%c", (char)code);
+        else if (code == '\n')
+            fputs("\\n", to);
+        else if (size > 0 && !harmful(code))
+            fwrite(text.data, 1, size, to);
+        else if (code >= 0x10000)
+            fprintf(to, "\\u%04x\\u%04x", 0xd7c0U + (code >> 10), 0xdc00U + (code & 0x3ffU));
+        else
+            fprintf(to, "\\u%04x", code);
+        text.data += size == 0 ? 1 : size;
+        text.size -= size == 0 ? 1 : size;
+    }
+    fputc('"', to);
+}
+
+void cli_put_csv_cell(FILE *to, struct ifab_view text)
+{
+    fputc('"', to);
+    if (text.size > 0 && strchr("=+-@\t\r|%", (char)text.data[0]) != NULL && text.data[0] != 0)
+        fputc('\'', to); /* a spreadsheet would run it */
+    for (size_t at = 0; at < text.size; at++) {
+        size_t run = at;
+        while (run < text.size && text.data[run] != '"')
+            run++;
+        cli_put_text(to, ifab_view_of(text.data + at, run - at));
+        if (run < text.size)
+            fputs("\"\"", to);
+        at = run;
+    }
+    fputc('"', to);
+}

@@ -1,0 +1,202 @@
+/*
+ * argv → command, words, options. Global flags stand anywhere; a command's own options behind its name. Nothing is guessed: what is not in
+ * the table is a usage error, and so is a value that is missing or not wanted.
+ */
+#include "cli.h"
+
+#include <stdlib.h>
+
+static bool wants_value(const struct cli_option *option)
+{
+    return option->value != NULL && option->value[0] != '[';
+}
+
+static int give(struct cli *cli, struct ifab_view name, const char *value)
+{
+    if (cli->given_count >= CLI_GIVEN_MAX)
+        return cli_usage(cli, "too many options");
+    cli->given[cli->given_count].name = (const char *)name.data;
+    cli->given[cli->given_count].name_size = name.size;
+    cli->given[cli->given_count++].value = value;
+    return 0;
+}
+
+const char *cli_get_nth(const struct cli *cli, const char *name, size_t nth)
+{
+    for (size_t i = 0; i < cli->given_count; i++)
+        if (ifab_view_is(ifab_view_of(cli->given[i].name, cli->given[i].name_size), name) && nth-- == 0)
+            return cli->given[i].value;
+    return NULL;
+}
+
+const char *cli_get(const struct cli *cli, const char *name)
+{
+    const char *last = NULL;
+    for (size_t i = 0; i < cli->given_count; i++)
+        if (ifab_view_is(ifab_view_of(cli->given[i].name, cli->given[i].name_size), name))
+            last = cli->given[i].value;
+    return last;
+}
+
+/* The row whose name is these words: two first, then one. *ret_used words belong to the name. */
+static const struct cli_command *find_command(const char *const *words, size_t count, size_t *ret_used)
+{
+    for (size_t used = 2; used >= 1; used--) {
+        char name[128];
+        if (count < used || !cli_path(name, sizeof name, "%s%s%s", words[0], used == 2 ? " " : "", used == 2 ? words[1] : ""))
+            continue;
+        for (size_t i = 0; i < cli_command_count; i++) {
+            if (strcmp(cli_commands[i].name, name) == 0) {
+                *ret_used = used;
+                return &cli_commands[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* One option at argv[*at]; moves *at when it takes the next word. command NULL: only globals are known yet. */
+static int take_option(struct cli *cli, const struct cli_command *command, int argc, char *const *argv, int *at)
+{
+    const char *arg = argv[*at];
+    bool letter = arg[1] != '-';
+    const char *text = letter ? arg + 1 : arg + 2;
+    const char *equals = letter ? NULL : strchr(text, '=');
+    struct ifab_view name = ifab_view_of(text, letter ? 1 : equals != NULL ? (size_t)(equals - text) : strlen(text));
+    const char *value = equals != NULL ? equals + 1 : NULL;
+    if (letter && text[1] != '\0') /* -ojson */
+        value = text + 1;
+    const struct cli_option *option = cli_option_find(cli_globals, cli_global_count, name);
+    if (option == NULL && command != NULL) {
+        option = cli_option_find(cli_options, cli_option_count, name);
+        if (option != NULL && !cli_command_takes(command, ifab_view_str(option->name)))
+            option = NULL;
+    }
+    if (option == NULL && command != NULL && (command->flags & CMD_FREE) != 0) { /* -p name=value, --scene "Intro" */
+        if (value == NULL && *at + 1 < argc && strncmp(argv[*at + 1], "--", 2) != 0)
+            value = argv[++*at];
+        return give(cli, name, value == NULL ? "" : value);
+    }
+    if (option == NULL && command == NULL)
+        return cli_usage(cli, "\"%s\" stands before the command: only global flags may", arg);
+    if (option == NULL)
+        return cli_usage(cli, "%s has no option \"%.*s%s\"", command->name, (int)(name.size + (letter ? 1 : 2)), arg, value == NULL ? "" : "…");
+    if (wants_value(option) && value == NULL) {
+        if (*at + 1 >= argc)
+            return cli_usage(cli, "--%s needs a value: %s", option->name, option->value);
+        value = argv[++*at];
+    }
+    if (option->value == NULL && value != NULL)
+        return cli_usage(cli, "--%s takes no value", option->name);
+    return give(cli, ifab_view_str(option->name), value == NULL ? "" : value);
+}
+
+static bool is_option(const char *arg)
+{
+    return arg[0] == '-' && arg[1] != '\0'; /* "-" is stdin */
+}
+
+/* Where the command's own words begin, counted in argv; fills cli->command. */
+static int find_name(struct cli *cli, int argc, char *const *argv, const char *words[2], size_t *ret_count)
+{
+    size_t count = 0;
+    for (int i = 1; i < argc && count < 2; i++) {
+        if (strcmp(argv[i], "--") == 0)
+            break;
+        if (!is_option(argv[i])) {
+            words[count++] = argv[i];
+            continue;
+        }
+        const char *name = argv[i][1] == '-' ? argv[i] + 2 : argv[i] + 1;
+        size_t size = argv[i][1] == '-' ? strcspn(name, "=") : 1;
+        const struct cli_option *option = cli_option_find(cli_globals, cli_global_count, ifab_view_of(name, size));
+        if (option == NULL && count > 0)
+            break; /* the command's own: its name is complete */
+        if (option != NULL && wants_value(option) && name[size] == '\0')
+            i++;
+    }
+    *ret_count = count;
+    size_t used = 0;
+    cli->command = find_command(words, count, &used);
+    *ret_count = cli->command == NULL ? count : used;
+    return 0;
+}
+
+static int unknown_command(struct cli *cli, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < cli_command_count; i++) {
+        size_t noun = strcspn(cli_commands[i].name, " ");
+        if (strlen(words[0]) == noun && memcmp(words[0], cli_commands[i].name, noun) == 0) {
+            if (count == 1 || cli->help) {
+                cli->help = true;
+                cli->words[0] = words[0];
+                cli->word_count = 1;
+                if (cli_get(cli, "help") != NULL)
+                    return 0;
+                return cli_usage(cli, "%s what? See ifctl %s --help", words[0], words[0]);
+            }
+            return cli_usage(cli, "%s has no command \"%s\". See ifctl %s --help", words[0], words[1], words[0]);
+        }
+    }
+    return cli_usage(cli, "no command \"%s\". See ifctl --help", words[0]);
+}
+
+int cli_parse(struct cli *cli, int argc, char *const *argv)
+{
+    const char *name[2] = {NULL, NULL};
+    size_t name_count = 0;
+    bool rest = false;
+    find_name(cli, argc, argv, name, &name_count);
+    size_t skip = cli->command == NULL ? 0 : name_count;
+    bool named = false;
+    for (int i = 1; i < argc; i++) {
+        if (!rest && strcmp(argv[i], "--") == 0) {
+            rest = true;
+        } else if (!rest && is_option(argv[i])) {
+            int code = take_option(cli, named || skip == 0 ? cli->command : NULL, argc, argv, &i);
+            if (code != 0)
+                return code;
+        } else if (skip > 0) {
+            named = --skip == 0;
+        } else if (cli->word_count < CLI_WORDS_MAX) {
+            cli->words[cli->word_count++] = argv[i];
+        } else {
+            return cli_usage(cli, "too many words");
+        }
+    }
+    cli->help = cli->help || cli_get(cli, "help") != NULL;
+    if (cli->command == NULL) {
+        if (name_count == 0) {
+            cli->help = true;
+            return cli_get(cli, "help") != NULL ? 0 : EXIT_USAGE;
+        }
+        return unknown_command(cli, name, name_count);
+    }
+    if (cli->help)
+        return 0;
+    size_t least = (size_t)cli->command->min_words, most = (size_t)cli->command->max_words;
+    if (cli->word_count < least)
+        return cli_usage(cli, "%s needs %s", cli->command->name, cli->command->words);
+    if (cli->word_count > most && (cli->command->flags & CMD_REST) == 0)
+        return cli_usage(cli, "%s does not take \"%s\"", cli->command->name, cli->words[most]);
+    return 0;
+}
+
+bool cli_duration(const char *text, int64_t *ret_usec)
+{
+    static const struct {
+        const char *name;
+        int64_t factor;
+    } units[] = {{"", IFAB_SECOND}, {"us", 1}, {"ms", 1000}, {"s", IFAB_SECOND}, {"min", IFAB_MINUTE}, {"m", IFAB_MINUTE}, {"h", IFAB_HOUR}, {"d", IFAB_DAY}};
+    char *end;
+    if (text == NULL || text[0] < '0' || text[0] > '9' || strlen(text) > 12)
+        return false;
+    long long value = strtoll(text, &end, 10);
+    for (size_t i = 0; i < IFAB_COUNT(units); i++) {
+        if (strcmp(end, units[i].name) == 0 && value <= INT64_MAX / units[i].factor) {
+            *ret_usec = value * units[i].factor;
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,326 @@
+/* One request to the daemon with everything around it: token, trace, admin act, retries, and the words for each way it can fail. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/id.h"
+#include "crypto/crypto.h"
+
+static int read_token(struct cli *cli, char *ret_token, size_t size)
+{
+    const char *file = cli_get(cli, "token-file"), *environment = getenv("IFAB_TOKEN_FILE");
+    if (file == NULL)
+        file = environment != NULL && *environment != '\0' ? environment : cli->token_file[0] != '\0' ? cli->token_file : NULL;
+    ret_token[0] = '\0';
+    if (file == NULL)
+        return 0;
+    struct ifab_buf text;
+    int code = cli_read_input(cli, file, 4096, &text);
+    if (code != 0)
+        return code;
+    while (text.size > 0 && (text.data[text.size - 1] == '\n' || text.data[text.size - 1] == '\r'))
+        text.size--;
+    bool good = cli_path(ret_token, size, "%.*s", (int)text.size, text.size == 0 ? "" : (const char *)text.data) && text.size > 0;
+    if (text.data != NULL)
+        ifab_wipe(text.data, text.capacity);
+    ifab_buf_fini(&text);
+    return good ? 0 : cli_refuse(cli, IFAB_CODE_INVALID_TOKEN, "%s holds no token", file);
+}
+
+static int open_client(struct cli *cli)
+{
+    char token[4096];
+    int code = cli->client != NULL ? 0 : read_token(cli, token, sizeof token);
+    if (cli->client != NULL || code != 0)
+        return code;
+    const struct ifab_client_options options = {
+        .version = IFAB_CLIENT_VERSION, .endpoint = cli->endpoint, .token = token[0] == '\0' ? NULL : token, .timeout_usec = cli->timeout_usec};
+    memset(&cli->err, 0, sizeof cli->err);
+    ifab_status status = ifab_client_open(&options, &cli->client, &cli->err);
+    ifab_wipe(token, sizeof token);
+    return status == IFAB_OK ? 0 : cli_fail(cli, status);
+}
+
+const char *cli_as_name(const struct cli *cli, char ret_name[65])
+{
+    size_t size = strcspn(cli->as, "/");
+    memcpy(ret_name, cli->as, size > 64 ? 64 : size);
+    ret_name[size > 64 ? 64 : size] = '\0';
+    return ret_name;
+}
+
+static bool key_path(const struct cli *cli, char *ret_path, size_t size)
+{
+    char name[65];
+    const char *flag = cli_get(cli, "key");
+    if (flag != NULL)
+        return cli_path(ret_path, size, "%s", flag);
+    return cli_path(ret_path, size, "%s/keys/%s.pem", cli->directory, cli_as_name(cli, name));
+}
+
+/* From --passphrase-fd, else asked for on the terminal. */
+static bool passphrase(struct cli *cli, const char *path, char *ret_text, size_t size)
+{
+    const char *fd_text = cli_get(cli, "passphrase-fd");
+    char question[1200];
+    if (fd_text == NULL)
+        return cli_path(question, sizeof question, "Passphrase of %s: ", path) && cli_prompt(question, true, ret_text, size);
+    char *end;
+    long fd = strtol(fd_text, &end, 10);
+    size_t used = 0;
+    if (*fd_text == '\0' || *end != '\0' || fd < 0 || fd > 1023)
+        return false;
+    for (ssize_t n; used + 1 < size && (n = read((int)fd, ret_text + used, size - 1 - used)) > 0;)
+        used += (size_t)n;
+    while (used > 0 && ret_text[used - 1] == '\n')
+        used--;
+    ret_text[used] = '\0';
+    return true;
+}
+
+/* quiet_only: give up, saying nothing, when a person would have to be asked or there is no such file. */
+static int load_key(struct cli *cli, bool quiet_only)
+{
+    char path[1200], words[1024];
+    struct ifab_buf pem;
+    struct stat st;
+    if (cli->identity != NULL)
+        return 0;
+    if (!key_path(cli, path, sizeof path))
+        return cli_usage(cli, "path of the key too long");
+    if (quiet_only && access(path, R_OK) != 0)
+        return EXIT_USAGE;
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077) != 0)
+        return cli_refuse(cli, IFAB_CODE_PERMISSION_DENIED, "%s may be read by others: chmod 600 it", path);
+    int code = cli_read_input(cli, path, 16384, &pem);
+    if (code != 0)
+        return code;
+    memset(&cli->err, 0, sizeof cli->err);
+    ifab_status status = ifab_identity_read(ifab_buf_as_view(&pem), (struct ifab_view){NULL, 0}, &cli->identity, &cli->err);
+    if (status == IFAB_DENIED && !quiet_only) {
+        memset(&cli->err, 0, sizeof cli->err);
+        if (passphrase(cli, path, words, sizeof words))
+            status = ifab_identity_read(ifab_buf_as_view(&pem), ifab_view_str(words), &cli->identity, &cli->err);
+        ifab_wipe(words, sizeof words);
+    }
+    if (pem.data != NULL)
+        ifab_wipe(pem.data, pem.capacity);
+    ifab_buf_fini(&pem);
+    if (status == IFAB_OK)
+        return 0;
+    if (quiet_only)
+        return EXIT_USAGE;
+    if (status == IFAB_DENIED)
+        return cli_refuse(cli, IFAB_CODE_PERMISSION_DENIED, "%s: passphrase missing or wrong (terminal, or --passphrase-fd)", path);
+    return cli_fail(cli, status);
+}
+
+int cli_identity(struct cli *cli)
+{
+    return load_key(cli, false);
+}
+
+static int no_answer(struct cli *cli, ifab_status status)
+{
+    if (status == IFAB_NOT_FOUND) {
+        fputs("No fabric answers at ", stderr);
+        cli_put_text(stderr, ifab_view_str(cli->endpoint));
+        fputs(". Start it: ifd --config ", stderr);
+        cli_put_text(stderr, ifab_view_str(cli->directory));
+        fputs("/ifd.yaml, or name another with --endpoint.\n", stderr);
+        return EXIT_NO_ANSWER;
+    }
+    if (status == IFAB_AGAIN || status == IFAB_IO || status == IFAB_DENIED || status == IFAB_CORRUPT) {
+        cli_put_text(stderr, ifab_view_str(cli->err.text));
+        fputc('\n', stderr);
+        return status == IFAB_DENIED ? 10 : EXIT_NO_ANSWER;
+    }
+    return cli_fail(cli, status);
+}
+
+/* 1, 2, 5, 10, 30 s with full jitter, and never less than the daemon asked for. */
+static void wait_before_retry(struct cli *cli, int attempt, int64_t retry_after_ms)
+{
+    static const int64_t delays_ms[] = {1000, 2000, 5000, 10000, 30000};
+    uint32_t random;
+    ifab_random(&random, sizeof random);
+    int64_t ms = (int64_t)random % (delays_ms[attempt < 4 ? attempt : 4] + 1);
+    if (retry_after_ms > 0)
+        ms = ms / 4 + (retry_after_ms > 60000 ? 60000 : retry_after_ms);
+    cli_say(cli, "trying again in %lld ms", (long long)ms);
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&t, NULL);
+}
+
+static void show_refusal(struct cli *cli, const struct cli_call *call, const struct ifab_response *response, const struct ifab_answer_error *error)
+{
+    if (error->code == 0) {
+        cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "HTTP %d without a reason", response->status);
+    } else if (error->code == IFAB_CODE_OUT_OF_ORDER && error->has_last_seq && call->sender != NULL) {
+        fprintf(stderr, "IF_ERR_104: seq %llu is not above %llu, the last one of ", (unsigned long long)call->seq, (unsigned long long)error->last_seq);
+        cli_put_text(stderr, ifab_view_str(call->sender));
+        fputs(". Two processes with one instance name?\n", stderr);
+    } else {
+        cli_show_answer_error(cli, error);
+    }
+}
+
+static int sign_act(struct cli *cli, const struct cli_call *call, struct ifab_text *ret_header)
+{
+    char route[600];
+    size_t size = strcspn(call->target, "?");
+    int code = cli_origin(cli);
+    if (code != 0)
+        return code;
+    if (!cli_path(route, sizeof route, "%s %.*s", call->method, (int)size, call->target))
+        return cli_usage(cli, "route too long");
+    memset(&cli->err, 0, sizeof cli->err);
+    ifab_status status = ifab_admin_act(cli->origin, route, call->body, cli->why[0] == '\0' ? cli->command->name : cli->why, cli->identity, ret_header,
+                                        &cli->err);
+    return status == IFAB_OK ? 0 : cli_fail(cli, status);
+}
+
+/* One request as it stands; *ret_again says that another try may help. */
+static int attempt(struct cli *cli, const struct cli_call *call, const char *admin, struct ifab_response *ret, struct ifab_answer_error *ret_error,
+                   bool *ret_again)
+{
+    char traceparent[64];
+    uint8_t trace16[16], span8[8];
+    struct ifab_buf line = IFAB_BUF_INIT(128);
+    traceparent[0] = '\0';
+    if (cli->trace[0] != '\0' && ifab_uuid_parse(ifab_view_str(cli->trace), trace16) == IFAB_OK) {
+        ifab_random(span8, sizeof span8);
+        span8[0] |= 1;
+        ifab_buf_str(&line, "00-");
+        ifab_buf_hex(&line, trace16, 16);
+        ifab_buf_char(&line, '-');
+        ifab_buf_hex(&line, span8, 8);
+        ifab_buf_str(&line, "-01");
+        cli_path(traceparent, sizeof traceparent, "%.*s", (int)line.size, (const char *)line.data);
+        ifab_buf_fini(&line);
+    }
+    const struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = call->method, .target = call->target, .body = call->body,
+                                         .idempotency_key = call->idempotency_key, .admin = admin,
+                                         .traceparent = traceparent[0] == '\0' ? NULL : traceparent, .ref = cli_get(cli, "ref")};
+    memset(&cli->err, 0, sizeof cli->err);
+    memset(ret_error, 0, sizeof *ret_error);
+    ifab_status status = ifab_client_call(cli->client, &request, ret, &cli->err);
+    if (status != IFAB_OK) {
+        bool same = strcmp(call->method, "GET") == 0 || call->idempotency_key != NULL; /* the same bytes again are safe */
+        *ret_again = status == IFAB_AGAIN || status == IFAB_NOT_FOUND || (status == IFAB_IO && same);
+        return (int)status;
+    }
+    ifab_answer_error_read(ret, ret_error);
+    *ret_again = ret_error->retryable;
+    return 0;
+}
+
+int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response *ret_response)
+{
+    struct ifab_answer_error error;
+    struct ifab_text admin = {NULL, 0};
+    int code = open_client(cli);
+    if (code == 0 && call->act != ACT_NONE && load_key(cli, call->act == ACT_IF_NEEDED) == 0)
+        code = sign_act(cli, call, &admin);
+    for (int n = 0; code == 0; n++) {
+        bool again;
+        int status = attempt(cli, call, admin.data, ret_response, &error, &again);
+        bool answer = status == 0 && ret_response->status >= 200 && ret_response->status < 300;
+        if (answer || (status == 0 && call->show_403 && ret_response->status == 403 && error.code == 0))
+            break;
+        if (status == 0 && error.code == IFAB_CODE_PERMISSION_DENIED && call->act == ACT_IF_NEEDED && admin.data == NULL && cli_terminal()) {
+            cli_say(cli, "this needs an admin act");
+            if ((code = load_key(cli, false)) == 0 && (code = sign_act(cli, call, &admin)) == 0)
+                continue;
+            break;
+        }
+        if (again && n < cli->retry) {
+            wait_before_retry(cli, n, status == 0 ? error.retry_after_ms : -1);
+            continue;
+        }
+        if (status != 0) {
+            code = no_answer(cli, (ifab_status)status);
+        } else {
+            if (!call->silent)
+                show_refusal(cli, call, ret_response, &error);
+            code = error.exit_code;
+        }
+    }
+    ifab_text_free(&admin);
+    return code;
+}
+
+int cli_get_json(struct cli *cli, const char *target, struct ifab_arena *arena, const struct ifab_json **ret_tree)
+{
+    struct ifab_response response;
+    struct ifab_view copy;
+    const struct cli_call call = {.method = "GET", .target = target};
+    const struct ifab_json_limits limits = {.max_size = IFAB_CLIENT_RESPONSE_MAX};
+    int code = cli_call(cli, &call, &response);
+    if (code != 0)
+        return code;
+    memset(&cli->err, 0, sizeof cli->err);
+    if (ifab_arena_copy(arena, response.body, &copy) != IFAB_OK) /* the tree borrows from it; the client's buffer is used again */
+        return cli_fail(cli, IFAB_NOMEM);
+    if (ifab_json_read(copy, &limits, arena, ret_tree, &cli->err) != IFAB_OK)
+        return cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "the answer to GET %s is not JSON: %s", target, cli->err.text);
+    return 0;
+}
+
+int cli_get_print(struct cli *cli, const char *target, const char *columns)
+{
+    struct ifab_response response;
+    const struct cli_call call = {.method = "GET", .target = target};
+    int code = cli_call(cli, &call, &response);
+    return code == 0 ? cli_print(cli, response.body, columns) : code;
+}
+
+int cli_origin(struct cli *cli)
+{
+    struct ifab_arena arena;
+    const struct ifab_json *tree;
+    struct ifab_view origin;
+    if (cli->origin[0] != '\0')
+        return 0;
+    ifab_arena_init(&arena, 4 << 20);
+    int code = cli_get_json(cli, "/v1/fabric", &arena, &tree);
+    if (code == 0 && (!ifab_json_string(ifab_json_get(tree, "origin"), &origin) ||
+                      !cli_path(cli->origin, sizeof cli->origin, IFAB_FMT, IFAB_ARG(origin))))
+        code = cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "GET /v1/fabric names no origin");
+    ifab_arena_fini(&arena);
+    return code;
+}
+
+static void put_encoded(struct ifab_buf *target, const char *value)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (; *value != '\0'; value++) {
+        unsigned char c = (unsigned char)*value;
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+        ifab_buf_char(target, plain ? (char)c : '%');
+        if (!plain) {
+            ifab_buf_char(target, hex[c >> 4]);
+            ifab_buf_char(target, hex[c & 15U]);
+        }
+    }
+}
+
+void cli_put_query(struct ifab_buf *target, const char *name, const char *value)
+{
+    if (value == NULL)
+        return;
+    bool first = target->size == 0 || memchr(target->data, '?', target->size) == NULL;
+    ifab_buf_char(target, first ? '?' : '&');
+    ifab_buf_str(target, name);
+    ifab_buf_char(target, '=');
+    put_encoded(target, value);
+}
+
+void cli_put_segment(struct ifab_buf *target, const char *value)
+{
+    ifab_buf_char(target, '/');
+    put_encoded(target, value);
+}

@@ -1,0 +1,240 @@
+/* The one table: a new command or option is a row here and a page in docs/commands/. */
+#include "cli.h"
+
+#define LATER(name, group, words, options, summary) {name, group, 0, 16, NULL, CMD_LATER | CMD_FREE, words, options, summary}
+#define LATER_WHY(name, group, words, options, summary) {name, group, 0, 16, NULL, CMD_LATER | CMD_FREE | CMD_WHY | CMD_CHANGES, words, options, summary}
+#define CHANGE (CMD_WHY | CMD_CHANGES)
+
+const struct cli_command cli_commands[] = {
+    /* start */
+    {"init", "start", 0, 1, cmd_init, CMD_CHANGES, "[DIR]", "http name", "make a new fabric"},
+    {"doctor", "start", 0, 0, cmd_doctor, 0, "", "", "check directory, keys, configuration, clock and daemon"},
+    {"version", "start", 0, 0, cmd_version, 0, "", "", "print the version"},
+    {"explain", "start", 1, 1, cmd_explain, 0, "CODE", "", "say what an IF_ERR code means and what to do"},
+    {"help", "start", 0, 2, cmd_help, 0, "[COMMAND]", "", "show help"},
+    {"completion", "start", 1, 1, cmd_completion, 0, "bash|zsh|fish", "", "print a completion script for a shell"},
+    {"context add", "start", 1, 1, cmd_context_add, CMD_CHANGES, "NAME", "", "remember where a fabric is"},
+    {"context use", "start", 1, 1, cmd_context_use, CMD_CHANGES, "NAME", "", "make a context the current one"},
+    {"context list", "start", 0, 0, cmd_context_list, 0, "", "", "list contexts"},
+    {"json check", "start", 0, 1, cmd_json_check, 0, "[FILE|-]", "", "check a document against the strict rules"},
+    {"json canon", "start", 0, 1, cmd_json_canon, 0, "[FILE|-]", "", "print the canonical form (RFC 8785)"},
+    /* agents */
+    {"key new", "agents", 0, 0, cmd_key_new, CMD_CHANGES, "", "out", "make a private key"},
+    {"key show", "agents", 1, 1, cmd_key_show, 0, "FILE", "", "print the public key of a key file"},
+    {"talent add", "agents", 0, 1, cmd_talent_add, CHANGE, "[NAME]", "name role owner pubkey new-key order", "enrol an agent or a person"},
+    LATER_WHY("talent invite", "agents", "NAME", "name role", "make a one-time code with which an agent enrols itself"),
+    {"talent list", "agents", 0, 0, cmd_talent_list, 0, "", "limit cursor", "list talents"},
+    {"talent show", "agents", 0, 1, cmd_talent_show, 0, "[NAME]", "name", "show keys, role and grants of a talent"},
+    {"talent grant", "agents", 0, 1, cmd_talent_grant, CHANGE, "[NAME]", "name scope capability expires", "grant a scope or capability"},
+    {"talent revoke", "agents", 0, 1, cmd_talent_revoke, CHANGE, "[NAME]", "name key-id scope", "revoke a key, a grant, or every key"},
+    {"talent rotate-key", "agents", 0, 1, cmd_talent_rotate_key, CHANGE, "[NAME]", "name pubkey overlap", "give a talent a new key"},
+    {"talent remove", "agents", 0, 1, cmd_talent_remove, CHANGE, "[NAME]", "name", "remove a talent for good; its name stays taken"},
+    LATER_WHY("enroll", "agents", "CODE", "pubkey", "enrol with a one-time code"),
+    LATER_WHY("token create", "agents", "", "name role expires", "make a bearer token"),
+    LATER("token list", "agents", "", "", "list tokens"),
+    LATER_WHY("token revoke", "agents", "ID", "", "revoke a token"),
+    {"message new", "agents", 0, 0, cmd_message_new, 0, "", "to claim claim-id confidence scope data hazard evidence performative conversation topic ttl",
+     "print a draft"},
+    {"message sign", "agents", 0, 1, cmd_message_sign, 0, "[FILE|-]", "json file", "complete and sign a draft"},
+    {"message canon", "agents", 0, 1, cmd_message_canon, 0, "[FILE|-]", "json file", "print the bytes a signature is over"},
+    {"message send", "agents", 0, 0, cmd_message_send, CMD_CHANGES, "",
+     "to claim claim-id confidence scope data hazard evidence performative conversation topic ttl json file wait", "build, sign and send a message"},
+    {"message inbox", "agents", 0, 0, cmd_message_inbox, 0, "", "after wait follow limit", "read what was delivered"},
+    LATER_WHY("task create", "agents", "", "id type needs priority swarm budget deadline payload", "create a task"),
+    LATER("task show", "agents", "ID", "", "show a task"),
+    LATER("task list", "agents", "", "state swarm", "list tasks"),
+    LATER("task claim", "agents", "ID", "swarm lease", "claim one task"),
+    LATER("task next", "agents", "", "swarm skills lease wait", "claim the next fitting task"),
+    LATER("task renew", "agents", "ID", "fence", "renew a lease"),
+    LATER("task progress", "agents", "ID", "fence percent note", "report progress"),
+    LATER("task complete", "agents", "ID", "fence result", "complete a task"),
+    LATER("task fail", "agents", "ID", "fence kind", "report a failure"),
+    LATER_WHY("task cancel", "agents", "ID", "", "cancel a task"),
+    LATER("task block", "agents", "ID", "fence needs note", "ask for help"),
+    LATER("task watch", "agents", "[ID]", "", "follow tasks"),
+    {"worker run", "agents", 0, 16, NULL, CMD_LATER | CMD_REST, "-- COMMAND", "swarm skills", "run a command for each task"},
+    LATER("bus sub", "agents", "SUBJECT", "", "subscribe"),
+    LATER("bus pub", "agents", "SUBJECT", "json", "publish"),
+    LATER("bus consumers", "operate", "", "", "list consumers"),
+    LATER("bus dlq", "operate", "list|replay|drop [ID]", "", "the dead-letter queue"),
+    LATER("mcp", "agents", "", "", "serve MCP on stdin and stdout"),
+    /* operate */
+    {"decision list", "operate", 0, 0, cmd_decision_list, 0, "", "state limit cursor", "list what waits for a person"},
+    {"decision show", "operate", 1, 1, cmd_decision_show, 0, "ID", "", "show one decision with its message"},
+    {"decision wait", "operate", 1, 1, cmd_decision_wait, 0, "ID", "wait", "wait until it is decided"},
+    {"decision approve", "operate", 1, 1, cmd_decision_approve, CHANGE, "ID", "yes", "sign an approval"},
+    {"decision refuse", "operate", 1, 1, cmd_decision_refuse, CHANGE, "ID", "yes", "sign a refusal"},
+    {"decision scope-ok", "operate", 1, 1, cmd_decision_scope_ok, CHANGE, "ID", "yes", "sign that the scope was checked"},
+    LATER("guard check", "operate", "FILE", "", "check a rule set"),
+    LATER("guard explain", "operate", "", "json", "say how a message would be decided"),
+    LATER_WHY("swarm register", "operate", "ID", "skills", "register a swarm"),
+    LATER("swarm list", "operate", "", "", "list swarms"),
+    LATER("swarm show", "operate", "ID", "", "show a swarm"),
+    LATER_WHY("budget set", "operate", "", "usd period", "set a budget"),
+    LATER("budget list", "operate", "", "", "list budgets"),
+    LATER("budget report", "operate", "", "", "show what is left"),
+    LATER("cost report", "operate", "", "", "what was spent"),
+    LATER("cost record", "operate", "", "usd", "report what was spent elsewhere"),
+    LATER("governor match", "operate", "", "needs", "who could help"),
+    LATER("governor breakers", "operate", "", "", "list circuit breakers"),
+    LATER_WHY("governor reset", "operate", "ID", "", "reset a breaker"),
+    LATER_WHY("publisher add", "operate", "NAME", "pubkey", "trust a publisher"),
+    LATER("publisher list", "operate", "", "", "list publishers"),
+    LATER_WHY("publisher remove", "operate", "NAME", "", "stop trusting a publisher"),
+    LATER("capability new", "operate", "ID", "", "make a manifest"),
+    LATER("capability sign", "operate", "FILE", "", "sign a manifest"),
+    LATER("capability verify", "operate", "FILE", "", "verify a manifest"),
+    LATER("capability inspect", "operate", "FILE", "", "show a manifest"),
+    LATER_WHY("capability allow", "operate", "ID@VERSION", "", "put a manifest on the allow-list"),
+    LATER_WHY("capability revoke", "operate", "ID@VERSION", "", "take a manifest off the allow-list"),
+    LATER("capability list", "operate", "", "", "list verified manifests"),
+    LATER("capability show", "operate", "ID", "", "show a capability"),
+    LATER("capability plan", "operate", "ID", "operation", "plan a call"),
+    LATER_WHY("capability apply", "operate", "ID", "operation plan-hash", "apply a plan"),
+    LATER("capability health", "operate", "ID", "", "ask a capability how it is"),
+    LATER("capability logs", "operate", "ID", "", "read its log"),
+    LATER_WHY("secret set", "operate", "NAME", "for", "store a secret, read from stdin"),
+    LATER_WHY("secret rotate", "operate", "NAME", "", "replace a secret"),
+    LATER_WHY("secret revoke", "operate", "NAME", "", "revoke a secret"),
+    LATER("secret list", "operate", "", "", "list names of secrets"),
+    LATER("secret age", "operate", "", "", "how old secrets are"),
+    LATER("secret check", "operate", "", "", "check the vault"),
+    LATER("falsify", "operate", "", "task plan", "try to disprove a task or plan before it is committed"),
+    {"config check", "operate", 0, 1, cmd_config_check, 0, "[FILE]", "", "check a configuration file"},
+    {"config show", "operate", 0, 1, cmd_config_show, 0, "[FILE]", "", "show every setting and where it comes from"},
+    {"config schema", "operate", 0, 0, cmd_config_schema, 0, "", "", "list every setting with range, default and help"},
+    {"clock accept", "operate", 0, 0, cmd_clock_accept, CHANGE | CMD_ADMIN, "", "", "believe a clock that jumped"},
+    {"backup", "operate", 1, 1, cmd_backup, CHANGE, "DIR", "", "copy the fabric while it runs"},
+    {"restore", "operate", 1, 1, cmd_restore, CHANGE, "BACKUP", "keys", "make a new fabric from a backup"},
+    /* audit */
+    {"witness query", "audit", 0, 0, cmd_witness_query, 0, "", "component type from to limit cursor all", "search the log"},
+    {"witness show", "audit", 1, 1, cmd_witness_show, 0, "INDEX", "", "show one entry"},
+    {"witness trace", "audit", 0, 1, cmd_witness_trace, 0, "[TOKEN]", "", "every entry of one trace"},
+    {"witness verify", "audit", 1, 1, cmd_witness_verify, 0, "DIR", "vkey checkpoint min-size", "verify an export offline"},
+    {"witness checkpoint", "audit", 0, 0, cmd_witness_checkpoint, 0, "", "", "print the signed tree head"},
+    {"witness vkey", "audit", 0, 0, cmd_witness_vkey, 0, "", "", "print the key that verifies checkpoints"},
+    {"witness prove", "audit", 1, 1, cmd_witness_prove, 0, "INDEX", "", "prove that an entry stands in the log"},
+    {"witness export", "audit", 0, 0, cmd_witness_export, 0, "", "out", "copy the log into a directory that verifies offline"},
+    {"witness tail", "audit", 0, 0, cmd_witness_tail, 0, "", "from", "follow the log"},
+    {"witness erase", "audit", 1, 1, cmd_witness_erase, CHANGE | CMD_ADMIN, "ID", "sender", "erase the stored bytes of a message"},
+    {"anchor create", "audit", 0, 0, cmd_anchor_create, CHANGE, "", "", "keep a checkpoint elsewhere now"},
+    {"anchor list", "audit", 0, 0, cmd_anchor_list, 0, "", "limit cursor", "list anchors"},
+    {"anchor verify", "audit", 0, 0, cmd_anchor_verify, 0, "", "", "check every anchor against the log"},
+    {"receipt save", "audit", 1, 1, cmd_receipt_save, 0, "ID", "sender out", "save a receipt with its proof"},
+};
+const size_t cli_command_count = IFAB_COUNT(cli_commands);
+
+const struct cli_option cli_globals[] = {
+    {"why", 0, "TEXT", "reason that goes into the log (IFAB_WHY)"},
+    {"trace", 0, "[=TOKEN]", "begin a trace and print its token, or join one"},
+    {"trace-token", 0, "TOKEN", "the same as --trace=TOKEN"},
+    {"trace-id", 0, "TOKEN", "the same as --trace=TOKEN"},
+    {"ref", 0, "REF", "a reference for the log: repo:/PATH[@COMMIT] or if://…"},
+    {"mode", 0, "normal|dry-run|falsify", "decide only, or try to disprove, instead of acting"},
+    {"as", 0, "NAME[/INSTANCE]", "talent to act as (default operator)"},
+    {"key", 0, "FILE", "its private key (default DIR/keys/NAME.pem)"},
+    {"passphrase-fd", 0, "N", "read the key's passphrase from this descriptor"},
+    {"endpoint", 0, "unix:PATH|http://HOST:PORT", "where the fabric answers (IFAB_ENDPOINT)"},
+    {"dir", 0, "DIR", "directory of the fabric (IFAB_DIR)"},
+    {"token-file", 0, "FILE", "file with a bearer token (IFAB_TOKEN_FILE)"},
+    {"output", 'o', "table|json|ndjson|yaml|csv", "form of what is printed"},
+    {"retry", 0, "N", "try again after retryable answers, with growing waits"},
+    {"timeout", 0, "TIME", "longest wait for one answer (default 30s)"},
+    {"quiet", 'q', NULL, "no talk on stderr but errors"},
+    {"help", 'h', NULL, "show help"},
+};
+const size_t cli_global_count = IFAB_COUNT(cli_globals);
+
+const struct cli_option cli_options[] = {
+    {"after", 0, "CURSOR", "begin behind this cursor"},
+    {"all", 0, NULL, "every page"},
+    {"budget", 0, "ID", "budget it is paid from"},
+    {"capability", 0, "SCOPE", "the same as --scope"},
+    {"checkpoint", 0, "FILE", "a checkpoint kept elsewhere"},
+    {"claim", 0, "TEXT", "what is claimed"},
+    {"claim-id", 0, "ID", "id of the claim"},
+    {"component", 0, "NAME", "component of the entry, e.g. IF.guard"},
+    {"confidence", 0, "NUMBER", "0 to 1"},
+    {"conversation", 0, "ID", "conv-… to go on with"},
+    {"cursor", 0, "CURSOR", "go on from here: next of the page before"},
+    {"data", 0, "JSON", "the application's own object"},
+    {"deadline", 0, "TIME", "when it must be done"},
+    {"evidence", 0, "URL[,HASH]", "a source; may be repeated"},
+    {"expires", 0, "TIME", "YYYY-MM-DDThh:mm:ssZ, or how long: 24h"},
+    {"fence", 0, "N", "fence of the claim"},
+    {"file", 'f', "FILE", "a draft or a complete message"},
+    {"follow", 0, NULL, "go on as more comes"},
+    {"for", 0, "ORIGIN", "origin the secret is for"},
+    {"from", 0, "TIME|INDEX", "not before"},
+    {"hazard", 0, "NAME", "declared hazard; may be repeated"},
+    {"http", 0, "ADDR:PORT", "TCP address; \"\" for none"},
+    {"id", 0, "ID", "id of your own"},
+    {"json", 0, "@FILE", "a draft or a complete message"},
+    {"key-id", 0, "K", "k-… of one key"},
+    {"keys", 0, "DIR", "where log.key and operator.pem are"},
+    {"kind", 0, "transient|poison|shutdown", "kind of failure"},
+    {"lease", 0, "TIME", "length of the lease"},
+    {"limit", 0, "N", "most rows (default 50, at most 1000)"},
+    {"min-size", 0, "N", "fewest entries it must have"},
+    {"name", 0, "NAME", "name"},
+    {"needs", 0, "a,b", "skills it needs"},
+    {"new-key", 0, NULL, "make DIR/keys/NAME.pem and enrol its public key"},
+    {"note", 0, "TEXT", "a note"},
+    {"operation", 0, "NAME", "operation of the capability"},
+    {"order", 0, "strict|window", "how sequence numbers must come"},
+    {"out", 0, "PATH", "where to write; must not exist"},
+    {"overlap", 0, "TIME", "how long old keys stay valid (default 0)"},
+    {"owner", 0, "NAME", "who answers for it (default its own name)"},
+    {"payload", 0, "JSON", "payload"},
+    {"percent", 0, "N", "0 to 100"},
+    {"performative", 0, "NAME", "default inform"},
+    {"period", 0, "hour|day|week|month|total", "period of the budget"},
+    {"plan", 0, "HASH", "a plan"},
+    {"plan-hash", 0, "HASH", "plan to apply"},
+    {"priority", 0, "P0|P1|P2|P3", "priority"},
+    {"pubkey", 0, "KEY|@FILE", "base64url, SPKI PEM or an ssh-ed25519 line"},
+    {"result", 0, "JSON", "result"},
+    {"role", 0, "NAME", "role (default agent)"},
+    {"scope", 0, "SCOPE", "talent: a scope such as veritas:secrets; message: a JSON object"},
+    {"sender", 0, "URI", "sender of the message: if://agent/NAME[/INSTANCE]"},
+    {"skills", 0, "a,b", "what it can do"},
+    {"state", 0, "STATE", "only those in this state"},
+    {"swarm", 0, "ID", "swarm"},
+    {"task", 0, "TEXT", "a task"},
+    {"to", 0, "NAME|URI", "receiver; may be repeated"},
+    {"topic", 0, "HASH", "sha256:… of the topic"},
+    {"ttl", 0, "TIME", "how long it is fresh (default 60s)"},
+    {"type", 0, "NAME", "type, e.g. message"},
+    {"usd", 0, "AMOUNT", "US dollars"},
+    {"vkey", 0, "KEY|@FILE", "key of the log that you trust"},
+    {"wait", 0, "TIME", "wait so long for more, or for the decision"},
+    {"yes", 0, NULL, "do not ask before signing"},
+};
+const size_t cli_option_count = IFAB_COUNT(cli_options);
+
+const struct cli_option *cli_option_find(const struct cli_option *table, size_t count, struct ifab_view name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ifab_view_is(name, table[i].name) || (name.size == 1 && table[i].letter == (char)name.data[0]))
+            return &table[i];
+    return NULL;
+}
+
+bool cli_word_next(const char **list, struct ifab_view *ret_word)
+{
+    while (**list == ' ')
+        (*list)++;
+    size_t size = strcspn(*list, " ");
+    *ret_word = ifab_view_of(*list, size);
+    *list += size;
+    return size > 0;
+}
+
+bool cli_command_takes(const struct cli_command *command, struct ifab_view option)
+{
+    const char *list = command->options;
+    for (struct ifab_view word; cli_word_next(&list, &word);)
+        if (ifab_view_equal(word, option))
+            return true;
+    return false;
+}

@@ -1,0 +1,131 @@
+/* ifd: the daemon. --config serves; --init and --restore make a directory (ifctl calls them); --dev serves a throw-away fabric. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/code.h"
+#include "base/mem.h"
+#include "crypto/crypto.h"
+#include "dev.h"
+#include "log/log.h"
+#include "loop/node.h"
+
+static const char usage[] =
+    "ifd - the InfraFabric daemon\n"
+    "\n"
+    "  ifd --config DIR/ifd.yaml            serve in the foreground; prints one line when ready\n"
+    "  ifd --dev                            serve a temporary fabric with agents Demo.A and Demo.B\n"
+    "  ifd --init DIR [--http ADDR:PORT] [--name NAME] [--passphrase-fd N] [--why TEXT]\n"
+    "  ifd --restore BACKUP --dir NEW [--keys DIR/keys] --why TEXT\n"
+    "  ifd --version\n"
+    "\n"
+    "Make a fabric with: ifctl init. Settings: ifctl config schema.\n";
+
+enum { OPT_CONFIG = 1, OPT_DEV, OPT_INIT, OPT_HTTP, OPT_NAME, OPT_PASS, OPT_WHY, OPT_RESTORE, OPT_DIR, OPT_KEYS, OPT_VERSION, OPT_HELP };
+static const struct option options[] = {
+    {"config", required_argument, NULL, OPT_CONFIG}, {"dev", no_argument, NULL, OPT_DEV},
+    {"init", required_argument, NULL, OPT_INIT},     {"http", required_argument, NULL, OPT_HTTP},
+    {"name", required_argument, NULL, OPT_NAME},     {"passphrase-fd", required_argument, NULL, OPT_PASS},
+    {"why", required_argument, NULL, OPT_WHY},       {"restore", required_argument, NULL, OPT_RESTORE},
+    {"dir", required_argument, NULL, OPT_DIR},       {"keys", required_argument, NULL, OPT_KEYS},
+    {"version", no_argument, NULL, OPT_VERSION},     {"help", no_argument, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+static int fail(const struct ifab_error *err, int code)
+{
+    struct ifab_buf line = IFAB_BUF_INIT(1024);
+    ifab_buf_format(&line, "ifd: %s\n", err->text);
+    ifab_log_plain(2, ifab_buf_as_view(&line));
+    ifab_buf_fini(&line);
+    return code;
+}
+
+/* Wire codes of a failed start: 505 and 506 have words of their own for the operator, exit is 20 for all of them. */
+static int fail_start(const struct ifab_error *err)
+{
+    struct ifab_buf line = IFAB_BUF_INIT(1024);
+    enum ifab_code code = err->status == IFAB_CORRUPT ? IFAB_CODE_LOG_CORRUPT
+                          : err->status == IFAB_INVALID || err->status == IFAB_NOT_FOUND || err->status == IFAB_UNSUPPORTED || err->status == IFAB_DENIED
+                              ? IFAB_CODE_INVALID_CONFIG
+                          : err->status == IFAB_AGAIN ? IFAB_CODE_CONFLICT
+                                                      : IFAB_CODE_STORE_UNAVAILABLE;
+    const struct ifab_code_info *info = ifab_code_info(code);
+    ifab_buf_format(&line, "ifd: IF_ERR_%03d: %s\n  %s\n", (int)code, err->text, info->hint);
+    ifab_log_plain(2, ifab_buf_as_view(&line));
+    ifab_buf_fini(&line);
+    return 20;
+}
+
+static bool read_passphrase(const char *fd_text, uint8_t *bytes, size_t max, size_t *ret_size)
+{
+    char *end;
+    long fd = strtol(fd_text, &end, 10);
+    *ret_size = 0;
+    if (*end != '\0' || fd < 0 || fd > 1024)
+        return false;
+    for (ssize_t n; *ret_size < max && (n = read((int)fd, bytes + *ret_size, max - *ret_size)) > 0;)
+        *ret_size += (size_t)n;
+    while (*ret_size > 0 && bytes[*ret_size - 1] == '\n')
+        (*ret_size)--;
+    return *ret_size < max;
+}
+
+static int run_init(struct ifab_init_options *init, const char *passphrase_fd)
+{
+    struct ifab_error err = {0};
+    uint8_t passphrase[1024];
+    size_t size = 0;
+    if (passphrase_fd != NULL && !read_passphrase(passphrase_fd, passphrase, sizeof passphrase, &size))
+        return fail(&(struct ifab_error){.text = "the passphrase cannot be read from --passphrase-fd"}, 2);
+    init->passphrase = ifab_view_of(passphrase, size);
+    ifab_status status = ifab_node_init(init, &err);
+    ifab_wipe(passphrase, sizeof passphrase);
+    return status == IFAB_OK ? 0 : fail(&err, status == IFAB_CONFLICT ? 12 : 20);
+}
+
+int main(int argc, char **argv)
+{
+    struct ifab_init_options init = {.version = IFAB_VERSION, .why = IFAB_VIEW("init")};
+    struct ifab_restore_options restore = {.version = IFAB_VERSION};
+    struct ifab_run_options run = {.version = IFAB_VERSION, .ready_fd = 1};
+    struct ifab_error err = {0};
+    const char *passphrase_fd = NULL;
+    bool dev = false;
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (c) {
+        case OPT_CONFIG: run.config = optarg; break;
+        case OPT_DEV: dev = true; break;
+        case OPT_INIT: init.directory = optarg; break;
+        case OPT_HTTP: init.http = optarg; break;
+        case OPT_NAME: init.name = optarg; break;
+        case OPT_PASS: passphrase_fd = optarg; break;
+        case OPT_WHY: init.why = restore.why = ifab_view_str(optarg); break;
+        case OPT_RESTORE: restore.backup = optarg; break;
+        case OPT_DIR: restore.directory = optarg; break;
+        case OPT_KEYS: restore.keys = optarg; break;
+        case OPT_VERSION: ifab_log_plain(1, IFAB_VIEW("ifd " IFAB_VERSION "\n")); return 0;
+        case OPT_HELP: ifab_log_plain(1, ifab_view_str(usage)); return 0;
+        default: ifab_log_plain(2, ifab_view_str(usage)); return 2;
+        }
+    }
+    if (optind != argc || (dev + (run.config != NULL) + (init.directory != NULL) + (restore.backup != NULL)) != 1) {
+        ifab_log_plain(2, ifab_view_str(usage));
+        return 2;
+    }
+    if (init.directory != NULL)
+        return run_init(&init, passphrase_fd);
+    if (restore.backup != NULL) {
+        if (restore.directory == NULL || restore.why.size == 0)
+            return fail(&(struct ifab_error){.text = "--restore needs --dir NEW and --why TEXT"}, 2);
+        return ifab_node_restore(&restore, &err) == IFAB_OK ? 0 : fail_start(&err);
+    }
+    if (dev)
+        return ifab_dev_run(IFAB_VERSION);
+    return ifab_node_run(&run, &err) == IFAB_OK ? 0 : fail_start(&err);
+}

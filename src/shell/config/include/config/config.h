@@ -1,0 +1,56 @@
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+/*
+ * ifd.yaml: one table of settings (name, type, range, default, unit, reload or restart, help). SURFACE section 10. Unknown keys are errors with
+ * line and suggestion. Flag > environment > file > default; secrets never from the environment.
+ */
+#include "base/arena.h"
+#include "base/status.h"
+#include "base/time.h"
+
+#define IFAB_CONFIG_UIDS_MAX 64
+struct ifab_config_uid {
+    uint32_t uid;
+    char talent[65];
+};
+struct ifab_config {
+    /* every directory absolute or relative to the file's directory; resolved at load */
+    char directory[1024];      /* of the file: DIR */
+    char name[256];            /* "name": origin's configured part, e.g. "infrafabric.local/main"; RFC 1123-like plus '/' */
+    char log_name[65];         /* "log": main */
+    char data_dir[1024], run_dir[1024], keys_dir[1024], rules_file[1024]; /* data.dir run.dir keys.dir guard.rules */
+    char store_backend[16];    /* store.backend: sqlite */
+    char http_listen[128];     /* http.listen: "127.0.0.1:8474"; "" = no TCP */
+    char http_hosts[16][256];  /* http.hosts: default loopback names */
+    size_t http_host_count;
+    struct ifab_config_uid uids[IFAB_CONFIG_UIDS_MAX]; /* access.uids: {"1001": Finance.Agent} */
+    size_t uid_count;
+    int64_t time_skew_usec;    /* time.skew: 60s, 0..300s */
+    int64_t disk_reserve;      /* disk.reserve: 256MiB bytes */
+    int64_t message_max;       /* limits.message: 64KiB */
+    int64_t hold_deadline_usec, escalate_deadline_usec; /* guard.hold 15min, guard.escalate 24h */
+    int64_t hold_burst, escalate_burst;                 /* guard.hold_burst, guard.escalate_burst */
+    int64_t hold_refill_usec, escalate_refill_usec;
+    int64_t replay_per_talent, replay_total;            /* replay.per_talent 65536, replay.total 4194304 */
+    int64_t rate_messages, rate_burst;                  /* rate.messages a second and talent (302), burst */
+    int64_t anchor_every_usec;                          /* anchor.every: 1h; 0 = off */
+    char anchor_dirs[8][1024];                          /* anchor.directories */
+    size_t anchor_dir_count;
+    char role_names[16][65];                            /* roles: {analyst: agent} */
+    char role_targets[16][16];
+    size_t role_count;
+    char sensitive_scopes[32][129];                     /* access.sensitive_scopes: [] */
+    size_t sensitive_count;
+    int64_t verify_workers;                             /* threads.verify: 0 = cores - 1 */
+    char log_level[8];                                  /* log.level: info */
+};
+struct ifab_setting_info {
+    const char *name, *type, *range, *default_text, *unit, *applies /* "reload" "restart" */, *help;
+};
+const struct ifab_setting_info *ifab_setting_at(size_t i); /* NULL past the end */
+/* Reads path; defaults where absent. IFAB_INVALID: err says "ifd.yaml line 3: unknown setting \"htpp.listen\"; did you mean \"http.listen\"?". */
+IFAB_MUST_CHECK ifab_status ifab_config_load(const char *path, struct ifab_config *ret_config, struct ifab_error *err);
+IFAB_MUST_CHECK ifab_status ifab_config_parse(struct ifab_view text, const char *directory, struct ifab_config *ret_config, struct ifab_error *err);
+/* rules.yaml: `v: 1` and `rules: []`; ret_digest32 = SHA-256 of its canonical form. A rule in the list: IFAB_UNSUPPORTED (operator rules come later). */
+IFAB_MUST_CHECK ifab_status ifab_rules_load(const char *path, uint8_t ret_digest32[32], struct ifab_error *err);
+#endif

@@ -1,0 +1,263 @@
+/*
+ * The one table of settings. Help, `ifctl config schema`, the settings reference, the parser and the tests walk the same rows.
+ * A new setting is a row here and a member of struct ifab_config.
+ */
+#include "settings.h"
+
+#include "base/id.h"
+#include "base/mem.h"
+
+static bool printable(struct ifab_view text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] < 0x20 || text.data[i] == 0x7f)
+            return false;
+    return true;
+}
+
+static const char *check_origin(struct ifab_view text)
+{
+    static const char why[] = "expected labels of a-z A-Z 0-9 . - _ joined by '/', e.g. infrafabric.local/main";
+    bool edge = true; /* at the beginning of a label */
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (c == '/') {
+            if (edge)
+                return why;
+            edge = true;
+            continue;
+        }
+        if (!alnum && (edge || (c != '.' && c != '-' && c != '_')))
+            return why;
+        edge = false;
+    }
+    return edge ? why : NULL;
+}
+
+static const char *check_log(struct ifab_view text)
+{
+    return ifab_view_is(text, "main") ? NULL : "this version serves one log, named main";
+}
+
+static const char *check_store(struct ifab_view text)
+{
+    return ifab_view_is(text, "sqlite") ? NULL : "expected sqlite (other stores come in a later version)";
+}
+
+static const char *check_level(struct ifab_view text)
+{
+    bool good = ifab_view_is(text, "debug") || ifab_view_is(text, "info") || ifab_view_is(text, "warn") || ifab_view_is(text, "error");
+    return good ? NULL : "expected debug, info, warn or error";
+}
+
+static const char *check_listen(struct ifab_view text)
+{
+    static const char why[] = "expected ADDRESS:PORT on loopback, e.g. 127.0.0.1:8474 or [::1]:8474, or \"\" for none";
+    if (text.size == 0)
+        return NULL;
+    size_t colon = text.size;
+    while (colon > 0 && text.data[colon - 1] != ':')
+        colon--;
+    int64_t port;
+    if (colon == 0 || ifab_units__count(ifab_view_of(text.data + colon, text.size - colon), &port) != IFAB_OK || port > 65535)
+        return why;
+    struct ifab_view host = ifab_view_of(text.data, colon - 1);
+    if (ifab_view_is(host, "[::1]"))
+        return NULL;
+    for (size_t i = 0; i < host.size; i++)
+        if (host.data[i] != '.' && (host.data[i] < '0' || host.data[i] > '9'))
+            return why;
+    return ifab_view_starts(host, IFAB_VIEW("127.")) ? NULL : why; /* elsewhere TLS is required, which comes later */
+}
+
+static const char *check_host(struct ifab_view text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] <= 0x20 || text.data[i] >= 0x7f || text.data[i] == '/' || text.data[i] == '@')
+            return "expected a host name";
+    return text.size == 0 ? "expected a host name" : NULL;
+}
+
+static const char *check_scope(struct ifab_view text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] <= 0x20 || text.data[i] >= 0x7f)
+            return "expected a scope of printable ASCII, e.g. veritas:secrets";
+    return text.size == 0 ? "expected a scope" : NULL;
+}
+
+#define AT(member) offsetof(struct ifab_config, member)
+#define SIZE(member) sizeof(((struct ifab_config *)NULL)->member)
+#define TEXT(name, member, range, def, check, applies, help) \
+    {{name, "text", range, def, "", applies, help}, IFAB_SETTING_TEXT, AT(member), 0, SIZE(member), 0, 0, check}
+#define PATH(name, member, def, help) \
+    {{name, "path", "1..1023 bytes", def, "", "restart", help}, IFAB_SETTING_PATH, AT(member), 0, SIZE(member), 0, 0, NULL}
+#define NUMBER(kind, type, name, member, min, max, range, def, unit, applies, help) \
+    {{name, type, range, def, unit, applies, help}, kind, AT(member), 0, 0, min, max, NULL}
+#define USEC(name, member, min, max, range, def, applies, help) \
+    NUMBER(IFAB_SETTING_USEC, "time", name, member, min, max, range, def, "us ms s min h d", applies, help)
+#define BYTES(name, member, min, max, range, def, applies, help) \
+    NUMBER(IFAB_SETTING_BYTES, "size", name, member, min, max, range, def, "B KiB MiB GiB TiB", applies, help)
+#define COUNT(name, member, min, max, range, def, applies, help) \
+    NUMBER(IFAB_SETTING_COUNT, "number", name, member, min, max, range, def, "", applies, help)
+#define LIST(kind, name, member, counter, range, def, check, applies, help)                                                       \
+    {{name, "list", range, def, "", applies, help}, kind, AT(member), AT(counter), sizeof(((struct ifab_config *)NULL)->member[0]), 0, \
+     SIZE(member) / sizeof(((struct ifab_config *)NULL)->member[0]), check}
+
+const struct ifab_setting ifab_setting__rows[] = {
+    TEXT("name", name, "1..200 bytes", "infrafabric.local/main", check_origin, "restart",
+         "first part of the log's origin; fixed when the fabric is made"),
+    TEXT("log", log_name, "main", "main", check_log, "restart", "name of the log (tenant)"),
+    PATH("data.dir", data_dir, "data", "database, tiles and lock"),
+    PATH("run.dir", run_dir, "run", "Unix socket ifd.sock; its path may have 107 bytes"),
+    PATH("keys.dir", keys_dir, "keys", "log key and the operator's key"),
+    PATH("guard.rules", rules_file, "rules.yaml", "rule set; missing or broken: every message is DENY"),
+    TEXT("store.backend", store_backend, "sqlite", "sqlite", check_store, "restart", "where the log is stored"),
+    TEXT("http.listen", http_listen, "loopback ADDRESS:PORT or \"\"", "127.0.0.1:8474", check_listen, "restart",
+         "TCP address of the HTTP interface; port 0 asks the kernel, \"\" is none"),
+    LIST(IFAB_SETTING_TEXTS, "http.hosts", http_hosts, http_host_count, "0..16 names", "[localhost, 127.0.0.1, \"[::1]\"]", check_host, "restart",
+         "names a Host header may have on TCP; others get 421"),
+    {{"access.uids", "mapping", "0..64 rows", "{}", "", "reload", "uid on the Unix socket: the talent it acts as"},
+     IFAB_SETTING_UIDS, AT(uids), AT(uid_count), 0, 0, IFAB_CONFIG_UIDS_MAX, NULL},
+    LIST(IFAB_SETTING_TEXTS, "access.sensitive_scopes", sensitive_scopes, sensitive_count, "0..32 scopes", "[]", check_scope, "reload",
+         "scopes whose grant needs an admin act and whose messages need two votes"),
+    {{"roles", "mapping", "0..16 rows", "{}", "", "reload", "own role name: built-in role; resolved when a talent is added"},
+     IFAB_SETTING_ROLES, AT(role_names), AT(role_count), 0, 0, 16, NULL},
+    USEC("time.skew", time_skew_usec, 0, 300 * IFAB_SECOND, "0..300s", "60s", "reload", "how far clocks may differ (102, 107)"),
+    BYTES("disk.reserve", disk_reserve, 0, INT64_C(1) << 50, "0..1024TiB", "256MiB", "reload",
+          "free space below which new messages get 504"),
+    BYTES("limits.message", message_max, 1024, 1 << 20, "1KiB..1MiB", "64KiB", "restart", "largest envelope (109)"),
+    USEC("guard.hold", hold_deadline_usec, IFAB_SECOND, 30 * IFAB_DAY, "1s..30d", "15min", "reload", "a HOLD not met by then is ESCALATE"),
+    USEC("guard.escalate", escalate_deadline_usec, IFAB_SECOND, 90 * IFAB_DAY, "1s..90d", "24h", "reload",
+         "an ESCALATE not answered by then is DENY"),
+    COUNT("guard.hold_burst", hold_burst, 1, 10000, "1..10000", "100", "reload", "HOLDs a talent may have at once (302)"),
+    COUNT("guard.escalate_burst", escalate_burst, 1, 10000, "1..10000", "30", "reload", "ESCALATEs a talent may have at once (302)"),
+    USEC("guard.hold_refill", hold_refill_usec, 1000, IFAB_DAY, "1ms..1d", "1s", "reload", "one more HOLD after so long"),
+    USEC("guard.escalate_refill", escalate_refill_usec, 1000, IFAB_DAY, "1ms..1d", "10s", "reload", "one more ESCALATE after so long"),
+    COUNT("replay.per_talent", replay_per_talent, 16, 4194304, "16..4194304", "65536", "restart", "live messages of one talent (305)"),
+    COUNT("replay.total", replay_total, 16, 67108864, "16..67108864", "4194304", "restart", "live messages in all (305)"),
+    COUNT("rate.messages", rate_messages, 1, 1000000, "1..1000000", "10000", "reload", "messages a second and talent (302)"),
+    COUNT("rate.burst", rate_burst, 1, 10000000, "1..10000000", "20000", "reload", "messages a talent may send at once (302)"),
+    USEC("anchor.every", anchor_every_usec, 0, 365 * IFAB_DAY, "0..365d", "1h", "reload", "time between two anchors; 0 is off"),
+    LIST(IFAB_SETTING_PATHS, "anchor.directories", anchor_dirs, anchor_dir_count, "0..8 paths", "[]", NULL, "restart",
+         "where checkpoints are kept; best on another disk; they must exist"),
+    COUNT("threads.verify", verify_workers, 0, 256, "0..256", "0", "restart", "threads that check signatures; 0 is cores - 1"),
+    TEXT("log.level", log_level, "debug info warn error", "info", check_level, "reload", "least level of the daemon's own log"),
+};
+const size_t ifab_setting__row_count = IFAB_COUNT(ifab_setting__rows);
+
+const struct ifab_setting_alias ifab_setting__aliases[] = {
+    {"store.url", "data.dir", NULL},
+    {"witness_db_url", "data.dir", NULL},
+    {"event_bus_url", NULL, "the event bus"},
+    {"bus.url", NULL, "the event bus"},
+    {"bus.backend", NULL, "the event bus"},
+    {"secret_vault_backend", NULL, "the vault"},
+    {"vault.backend", NULL, "the vault"},
+    {"budgets", NULL, "budgets"},
+    {"capability_allowlist_path", NULL, "capabilities"},
+    {"capability.allowlist", NULL, "capabilities"},
+    {"witness.public", NULL, "the public log over TCP"},
+    {"http.tls", NULL, "TLS"},
+};
+const size_t ifab_setting__alias_count = IFAB_COUNT(ifab_setting__aliases);
+
+const struct ifab_setting_info *ifab_setting_at(size_t i)
+{
+    return i < ifab_setting__row_count ? &ifab_setting__rows[i].info : NULL;
+}
+
+static ifab_status put_text(char *to, size_t size, struct ifab_view text, const char **ret_why)
+{
+    if (text.size >= size || !printable(text)) {
+        *ret_why = text.size >= size ? "too long" : "control characters";
+        return IFAB_INVALID;
+    }
+    memcpy(to, text.data, text.size);
+    to[text.size] = '\0';
+    return IFAB_OK;
+}
+
+static ifab_status put_path(char *to, size_t size, struct ifab_view text, const struct ifab_config *config, const char **ret_why)
+{
+    if (text.size == 0) {
+        *ret_why = "expected a path";
+        return IFAB_INVALID;
+    }
+    if (text.data[0] == '/')
+        return put_text(to, size, text, ret_why);
+    size_t base = strlen(config->directory);
+    if (base + 1 + text.size >= size || !printable(text)) {
+        *ret_why = "path too long, or control characters in it";
+        return IFAB_INVALID;
+    }
+    memcpy(to, config->directory, base);
+    to[base] = '/';
+    memcpy(to + base + 1, text.data, text.size);
+    to[base + 1 + text.size] = '\0';
+    return IFAB_OK;
+}
+
+static ifab_status put_number(const struct ifab_setting *row, struct ifab_view text, int64_t *to, const char **ret_why)
+{
+    int64_t value = 0;
+    ifab_status status;
+    const char *why;
+    if (row->kind == IFAB_SETTING_USEC) {
+        status = ifab_units__usec(text, &value);
+        why = "expected a whole number and its unit: us, ms, s, min, h or d";
+    } else if (row->kind == IFAB_SETTING_BYTES) {
+        status = ifab_units__bytes(text, &value);
+        why = "expected a whole number of bytes, or with KiB, MiB, GiB or TiB";
+    } else {
+        status = ifab_units__count(text, &value);
+        why = "expected a whole number";
+    }
+    if (status == IFAB_INVALID) {
+        *ret_why = why;
+        return IFAB_INVALID;
+    }
+    if (status != IFAB_OK || value < row->min || value > row->max) {
+        *ret_why = "outside its range";
+        return IFAB_INVALID;
+    }
+    *to = value;
+    return IFAB_OK;
+}
+
+ifab_status ifab_setting__set(const struct ifab_setting *row, struct ifab_view text, struct ifab_config *config, const char **ret_why)
+{
+    char *where = (char *)config + row->where;
+    size_t *count = (size_t *)(void *)((char *)config + row->where_count);
+    const char *why = row->check == NULL ? NULL : row->check(text);
+    if (why != NULL) {
+        *ret_why = why;
+        return IFAB_INVALID;
+    }
+    switch (row->kind) {
+    case IFAB_SETTING_TEXT:
+        return put_text(where, row->size, text, ret_why);
+    case IFAB_SETTING_PATH:
+        return put_path(where, row->size, text, config, ret_why);
+    case IFAB_SETTING_USEC:
+    case IFAB_SETTING_BYTES:
+    case IFAB_SETTING_COUNT:
+        return put_number(row, text, (int64_t *)(void *)where, ret_why);
+    case IFAB_SETTING_TEXTS:
+    case IFAB_SETTING_PATHS:
+        if (*count >= (size_t)row->max) {
+            *ret_why = "too many items";
+            return IFAB_INVALID;
+        }
+        where += *count * row->size;
+        IFAB_TRY(row->kind == IFAB_SETTING_TEXTS ? put_text(where, row->size, text, ret_why) : put_path(where, row->size, text, config, ret_why));
+        (*count)++;
+        return IFAB_OK;
+    case IFAB_SETTING_UIDS:
+    case IFAB_SETTING_ROLES:
+        break;
+    }
+    *ret_why = "expected a mapping";
+    return IFAB_INVALID;
+}

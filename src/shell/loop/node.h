@@ -1,0 +1,401 @@
+#ifndef LOOP_NODE_INTERNAL_H
+#define LOOP_NODE_INTERNAL_H
+/*
+ * The shell's own state: DESIGN section 4. One loop thread owns everything here but what is marked otherwise.
+ *
+ *   request -> ticket (in order of arrival) -> verify (pool, or the loop itself) -> step -> batch -> commit (writer, or the loop itself) -> reply
+ */
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "admit/admit.h"
+#include "anchor/anchor.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "crypto/crypto.h"
+#include "fabric/fabric.h"
+#include "http/server.h"
+#include "json/json.h"
+#include "log/log.h"
+#include "loop/node.h"
+#include "metrics/metrics.h"
+#include "store/index.h"
+#include "store/store.h"
+
+struct node;
+struct request;
+struct ticket;
+
+/* clock.c: wall and run time from CLOCK_REALTIME and CLOCK_BOOTTIME; there is no other clock. */
+struct clock {
+    ifab_usec run_offset;   /* run = boottime + run_offset */
+    ifab_usec wall_offset;  /* believed wall = boottime + wall_offset, while in doubt */
+    bool doubt;             /* a jump of more than 60 s stands unaccepted */
+    ifab_usec last_wall;
+};
+void clock_start(struct clock *self, ifab_usec stored_wall, ifab_usec stored_run, bool doubt);
+struct ifab_now clock_now(struct clock *self, bool *ret_jumped); /* *ret_jumped: a new jump was just noticed */
+void clock_accept(struct clock *self);
+ifab_usec clock_real(void);
+ifab_usec clock_boot(void);
+
+/* A route: one row of the table in routes.c. */
+enum route_flags {
+    ROUTE_OPEN = 1,        /* needs no principal */
+    ROUTE_NDJSON = 2,      /* may take application/x-ndjson */
+    ROUTE_CHANGES = 4,     /* content type is checked; Idempotency-Key is read */
+    ROUTE_OPEN_UNIX = 8,
+};
+#define ROLE_BIT(role) (1U << (role))
+#define ROLES_LIST (ROLE_BIT(IFAB_ROLE_READONLY) | ROLE_BIT(IFAB_ROLE_AUDITOR) | ROLE_BIT(IFAB_ROLE_OPERATOR) | ROLE_BIT(IFAB_ROLE_ADMIN))
+#define ROLES_AUDIT (ROLE_BIT(IFAB_ROLE_AUDITOR) | ROLE_BIT(IFAB_ROLE_OPERATOR) | ROLE_BIT(IFAB_ROLE_ADMIN))
+#define ROLES_OPERATE (ROLE_BIT(IFAB_ROLE_OPERATOR) | ROLE_BIT(IFAB_ROLE_ADMIN))
+#define ROLES_ALL (ROLES_LIST | ROLE_BIT(IFAB_ROLE_AGENT))
+struct route {
+    enum ifab_http_method method;
+    const char *path;   /* "/v1/talents/{}/grants"; "{*}" at the end takes the rest */
+    unsigned roles;     /* bits of those who may */
+    unsigned flags;
+    size_t body_max;
+    void (*handle)(struct node *node, struct request *request); /* NULL: a part that comes later, 509 */
+};
+const struct route *route_find(enum ifab_http_method method, struct ifab_view path, struct ifab_view params[3], bool *ret_path_known);
+const struct route *route_at(size_t i);
+
+#define PARAM_MAX 3
+struct request { /* one HTTP request until it is answered */
+    ifab_http_id http;
+    const struct route *route;
+    struct ifab_principal principal;
+    struct ifab_http_peer peer;
+    struct ifab_arena arena;         /* copies of what outlives on_request */
+    struct ifab_buf body;
+    struct ifab_view params[PARAM_MAX], query, path, idempotency, admin, accept, last_event, why_header;
+    const char *method;
+    ifab_usec arrived;
+    bool proof, head_only;
+    struct ifab_http_request *raw;   /* only while on_request runs */
+};
+
+enum verify_kind { VERIFY_NONE, VERIFY_MESSAGE, VERIFY_VOTE, VERIFY_ACT };
+enum ticket_state { TICKET_WAITS, TICKET_TAKEN, TICKET_VERIFIED };
+struct group;
+typedef void ticket_step_fn(struct node *node, struct ticket *ticket); /* for what is no command: reads of one object */
+
+struct ticket {
+    struct ticket *next;        /* in order of arrival, then in its batch */
+    struct ticket *job_next;    /* in the queue of the verifiers */
+    struct request *request;    /* NULL: the daemon's own */
+    struct group *group;        /* NDJSON; line tells which */
+    size_t line;
+    enum verify_kind verify;
+    _Atomic int state;          /* enum ticket_state */
+    bool alone;                 /* nobody waited when it came: the loop verifies it itself */
+    struct ifab_view bytes;     /* of the message, vote or body */
+    struct ifab_keyring *keyring; /* a reference */
+    struct ifab_arena arena;
+    struct ifab_admitted *admitted;
+    struct ifab_command command;
+    struct ifab_admin_act act;
+    uint8_t mint16[16];
+    ifab_usec wall;             /* for the verifiers */
+    enum ifab_code code;        /* of admission */
+    struct ifab_refusal refusal;
+    ticket_step_fn *step;
+    void (*done)(struct node *node, struct ticket *ticket); /* after the commit, for the daemon's own; NULL: reply to request */
+    void *user;
+    struct ifab_reply reply;    /* body in the batch's arena */
+    const char *content_type;   /* of reply.body; NULL: application/json */
+};
+struct group { /* lines of one NDJSON body */
+    struct request *request;
+    size_t lines, answered;
+    struct ifab_buf answers;
+    struct ifab_map refused;    /* sender -> code of a retryable refusal: the rest is not tried */
+};
+
+#define BATCH_COMMANDS 1024
+#define BATCH_BYTES ((size_t)1 << 20)
+struct batch {
+    struct ifab_arena arena;
+    struct ticket *first, *last; /* answered when the batch is durable */
+    size_t tickets, bytes;
+    struct ifab_stored_entry *entries;
+    size_t entry_count, entry_room;
+    struct ifab_record *records;
+    size_t record_count, record_room;
+    struct ifab_u64map by_key;   /* kind << 56 | number -> place in records */
+    struct ifab_buf tags;
+    ifab_usec tags_until, tags_dropped;
+    struct ifab_fabric_head head;
+    struct ifab_head stored;
+    ifab_usec stepped_first;
+    uint64_t erase_index;        /* message bytes to erase after the commit */
+    bool erase;
+    ifab_status status;          /* of the commit; set by who commits */
+    struct ifab_error err;
+    ifab_usec commit_usec;
+};
+
+struct pool { /* verify workers */
+    uv_mutex_t lock;
+    uv_cond_t wake;
+    struct ticket *first, *last;
+    size_t waiting;
+    uv_thread_t *threads;
+    size_t thread_count;
+    bool stop;
+    uv_async_t *done;            /* wakes the loop */
+};
+struct job { /* for the readers: run on their thread, finish on the loop */
+    struct job *next;
+    void (*run)(struct node *node, struct ifab_store *store, struct job *job);
+    void (*finish)(struct node *node, struct job *job);
+    struct request *request;
+    struct ifab_arena arena;
+    struct ifab_buf out;
+    int status;                  /* HTTP; 0: code says */
+    enum ifab_code code;
+    struct ifab_refusal refusal;
+    const char *content_type;
+    uint64_t a, b, c;            /* the job's own numbers */
+    struct ifab_view text;
+    void *user;
+};
+
+struct charge { /* failed signatures of a principal */
+    uint64_t key;
+    ifab_usec tat;
+};
+#define CHARGES 1024
+
+struct node {
+    struct ifab_config config;
+    const char *version;
+    uv_loop_t loop;
+    struct clock clock;
+    struct ifab_signer *log_key;
+    uint8_t mac_key32[32], tag_key16[16];
+    char origin[300];
+    char vkey[512];
+    struct ifab_fabric_settings settings;
+    struct ifab_fabric *fabric;
+    struct ifab_store *store;     /* the writer's handle: used by whoever commits, one at a time */
+    int lock_fd;
+    struct ifab_keyring *keyring;
+    uint64_t keyring_version;
+    struct ifab_http_server *http;
+    uint16_t http_port;
+    struct ifab_metrics metrics;
+    struct ifab_outcome outcome;
+    struct ifab_error fatal;
+    ifab_status fatal_status;
+
+    /* tickets */
+    struct ticket *queue_first, *queue_last; /* in order of arrival, not stepped */
+    size_t queue_count;
+    struct ticket *spare;
+    size_t spare_count;
+    struct pool pool;
+    uv_async_t verified;
+    struct batch *current, *committing, *idle_batch;
+    bool commit_running;
+    uv_check_t after_io;          /* runs the pipeline once a turn of the loop */
+    uv_idle_t spin;               /* keeps the loop turning while something unverified waits */
+    bool spinning;
+
+    /* writer */
+    uv_thread_t writer;
+    uv_mutex_t writer_lock;
+    uv_cond_t writer_wake;
+    struct batch *to_write;
+    bool writer_stop;
+    uv_async_t written;
+    uv_thread_t checkpointer;
+    uv_cond_t checkpointer_wake;
+    _Atomic uint64_t wal_bytes;
+
+    /* readers and follower */
+    uv_mutex_t reader_lock;
+    uv_cond_t reader_wake;
+    struct job *jobs_first, *jobs_last, *jobs_done;
+    uv_thread_t readers[2];
+    bool readers_stop;
+    uv_async_t read_done;
+    size_t jobs_waiting;
+    struct follower *follower;
+
+    /* committed: what may be shown */
+    uint64_t committed_size;
+    uint8_t committed_root32[32];
+
+    /* waiters */
+    struct waiter *waiters;
+    size_t waiter_count;
+
+    bool closed_full;             /* no room on disk: changes are closed */
+    ifab_usec room_checked;       /* run */
+    bool room_low;
+    bool stopping, http_closed, tick_queued, threads_running, readers_running;
+    struct ifab_principal self;   /* the daemon's own acts */
+    uint64_t erasing[64];         /* found at a start */
+    size_t erasing_count;
+    bool serving;
+    uv_timer_t timer;             /* ticks, deadlines of waiters */
+    uv_signal_t sigterm, sigint;
+    struct charge charges[CHARGES];
+    ifab_usec anchor_next;        /* run */
+    uint64_t anchored_size;
+    struct ifab_anchor *anchors[8];
+    size_t anchor_count;
+    uint64_t stepped, duplicates;
+};
+
+/* start.c */
+ifab_status node_load(struct node *self, struct ifab_error *err);  /* fabric from store: at a start, and after a full disk */
+ifab_status node_keys(struct node *self, const char *keys_dir, struct ifab_error *err);
+void node_mac(const uint8_t key32[32], const struct ifab_head *head, uint8_t ret_mac32[32]);
+ifab_status node_read_file(const char *path, size_t max, struct ifab_buf *buf, struct ifab_error *err);
+ifab_status node_write_file(const char *path, struct ifab_view bytes, unsigned mode, struct ifab_error *err); /* new, 0600, fsynced */
+ifab_status node_settings(struct node *self, struct ifab_error *err);
+ifab_status node_lock(struct node *self, struct ifab_error *err);
+ifab_status node_check_anchors(struct node *self, struct ifab_error *err);
+ifab_status node_sync_dir(const char *path, struct ifab_error *err);
+ifab_status node_checkpoint(struct node *self, uint64_t size, const uint8_t root32[32], struct ifab_buf *note, struct ifab_error *err);
+
+ifab_status node_finish_erasing(struct node *self, struct ifab_error *err); /* what a crash left between entry and deletion */
+
+/* init.c */
+ifab_status node_prepare_directory(const char *directory, const char *http, const char *name, struct ifab_error *err);
+ifab_status node_first_commit(struct node *node, struct ifab_command *command, struct ifab_error *err);
+ifab_status node_check_modes(const struct ifab_config *config, struct ifab_error *err);
+
+/* node.c */
+void node_clock_jumped(struct node *node);
+
+/* batch.c */
+#define KIND_ERASING 8 /* record of the shell: number = index of an entry whose message bytes are to go */
+bool batch_record(struct batch *self, uint8_t kind, uint64_t number, struct ifab_view bytes);
+struct batch *batch_new(void);
+void batch_clear(struct batch *self);
+void batch_free(struct batch *self);
+bool batch_add(struct batch *self, const struct ifab_outcome *outcome);
+void batch_seal(struct node *node, struct batch *self, struct ifab_now now);
+void batch_commit(struct node *node, struct batch *self); /* on the writer's thread or the loop's */
+
+/* pipeline.c */
+struct ticket *ticket_new(struct node *node, struct request *request);
+void ticket_free(struct node *node, struct ticket *ticket);
+void ticket_queue(struct node *node, struct ticket *ticket); /* takes its place in the order; moved */
+void pipeline_run(struct node *node);                        /* step what is verified, commit, reply */
+bool pipeline_full(const struct node *node);
+void pipeline_written(struct node *node);                    /* a commit came back */
+void pipeline_fatal(struct node *node, ifab_status status, const struct ifab_error *err);
+bool pipeline_idle(const struct node *node);
+void pipeline_free(struct node *node);
+void mint(struct ifab_now now, uint8_t ret_uuid16[16]);
+void node_refresh_keyring(struct node *node);
+
+/* verify.c */
+ifab_status pool_start(struct pool *self, size_t threads, uv_async_t *done, struct ifab_error *err);
+void pool_push(struct pool *self, struct ticket *ticket);
+struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count); /* up to 16, linked by job_next */
+void pool_stop(struct pool *self);
+void ticket_verify(struct ticket *ticket);
+extern size_t ticket_message_max;
+extern const uint8_t *ticket_tag_key16;
+extern const char *ticket_origin;
+
+/* writer.c */
+ifab_status writer_start(struct node *node, struct ifab_error *err);
+void writer_give(struct node *node, struct batch *batch);
+void writer_stop(struct node *node);
+
+/* readers.c */
+ifab_status readers_start(struct node *node, struct ifab_error *err);
+struct job *job_new(struct request *request);
+void job_push(struct node *node, struct job *job); /* moved; answered 304 when too many wait */
+void job_free(struct job *job);
+void job_reply(struct node *node, struct job *job); /* the usual finish */
+void readers_stop(struct node *node);
+
+/* follow.c: tiles and index after the commit */
+ifab_status follower_start(struct node *node, struct ifab_error *err);
+void follower_wake(struct node *node, uint64_t size);
+void follower_stop(struct node *node);
+uint64_t follower_size(struct node *node);
+ifab_status follower_wait(struct node *node, uint64_t size); /* a reader waits until the tiles reach size */
+ifab_node_fn follower_node; /* user = struct follower_source of follow.h */
+ifab_status follower_root(struct node *node, uint64_t size, uint8_t ret_root32[32], struct ifab_error *err);
+
+/* wait.c: long polls and SSE */
+void wait_inbox(struct node *node, struct request *request);
+void wait_decision(struct node *node, struct request *request);
+void wait_events(struct node *node, struct request *request, bool inbox);
+void wait_committed(struct node *node);  /* after each commit */
+void wait_tick(struct node *node, ifab_usec run);
+void wait_gone(struct node *node, ifab_http_id id);
+void wait_stop(struct node *node);
+void wait_free(struct node *node);
+ifab_usec wait_deadline(const struct node *node);
+
+/* serve.c */
+ifab_status serve_start(struct node *node, struct ifab_error *err);
+struct request *request_keep(struct node *node, struct ifab_http_request *raw, const struct route *route);
+void request_free(struct request *request);
+void reply_json(struct node *node, struct request *request, int status, struct ifab_view body); /* answers and frees */
+void reply_text(struct node *node, struct request *request, int status, const char *type, struct ifab_view body);
+void reply_error(struct node *node, struct request *request, const struct ifab_refusal *refusal);
+void reply_code(struct node *node, struct request *request, enum ifab_code code, const char *field, const char *message);
+void reply_ticket(struct node *node, struct ticket *ticket); /* of one that went through the pipeline; frees nothing */
+void refusal_json(const struct ifab_refusal *refusal, const uint8_t trace16[16], struct ifab_buf *buf);
+bool request_query(const struct request *request, const char *name, struct ifab_buf *value);
+bool request_query_u64(struct node *node, struct request *request, const char *name, uint64_t least, uint64_t most, uint64_t fallback,
+                       uint64_t *ret_value); /* false: answered with 208 */
+bool charge_failure(struct node *node, const struct ifab_http_peer *peer, ifab_usec run); /* false: empty, 302 and close */
+
+/* route_talent.c: acts in general */
+struct ifab_schema;
+const struct ifab_json *act_body(struct node *node, struct request *request, const struct ifab_schema *schema);
+void queue_act(struct node *node, struct request *request, struct ticket *ticket);
+
+/* handlers: route_*.c */
+void handle_message(struct node *node, struct request *request);
+void handle_message_get(struct node *node, struct request *request);
+void handle_vote(struct node *node, struct request *request);
+void handle_decisions(struct node *node, struct request *request);
+void handle_decision(struct node *node, struct request *request);
+void handle_inbox(struct node *node, struct request *request);
+void handle_events(struct node *node, struct request *request);
+void handle_talents(struct node *node, struct request *request);
+void handle_talent(struct node *node, struct request *request);
+void handle_talent_add(struct node *node, struct request *request);
+void handle_talent_grant(struct node *node, struct request *request);
+void handle_talent_keys(struct node *node, struct request *request);
+void handle_talent_revoke(struct node *node, struct request *request);
+void handle_sequences(struct node *node, struct request *request);
+void handle_entries(struct node *node, struct request *request);
+void handle_entry(struct node *node, struct request *request);
+void handle_entry_message(struct node *node, struct request *request);
+void handle_proof(struct node *node, struct request *request);
+void handle_consistency(struct node *node, struct request *request);
+void handle_checkpoint(struct node *node, struct request *request);
+void handle_tile(struct node *node, struct request *request);
+void handle_erase(struct node *node, struct request *request);
+void handle_anchor_create(struct node *node, struct request *request);
+void handle_anchors(struct node *node, struct request *request);
+void handle_backup(struct node *node, struct request *request);
+void handle_clock_accept(struct node *node, struct request *request);
+void handle_fabric(struct node *node, struct request *request);
+void handle_slo(struct node *node, struct request *request);
+void handle_metrics(struct node *node, struct request *request);
+void handle_healthz(struct node *node, struct request *request);
+void handle_readyz(struct node *node, struct request *request);
+void handle_openapi(struct node *node, struct request *request);
+/* Reads the receipt of an entry from the store and answers with it (and checkpoint and proof when asked). Moved. */
+void receipt_from_entry(struct node *node, struct request *request, uint64_t index, struct ifab_view expect_digest, bool replayed);
+/* Adds checkpoint and proof to a receipt. Moved. */
+void receipt_with_proof(struct node *node, struct request *request, struct ifab_view receipt, uint64_t index, int status, bool replayed);
+void anchor_now(struct node *node, struct request *request, struct ifab_view why);
+#endif

@@ -1,0 +1,440 @@
+/*
+ * Tickets in order of arrival -> step -> batch -> commit -> replies in step order. The rules of the step, DESIGN section 4:
+ * nothing uncommitted is served; a step is never undone in memory; at most one batch is stepped ahead of the one being committed;
+ * disk full: cores are loaded from the store again and everything not answered gets 504; anything else: nobody is answered and the process ends with 20.
+ */
+#include "node.h"
+
+#include <string.h>
+#include <sys/statvfs.h>
+
+#define QUEUE_MAX 65536
+#define SPARE_MAX 256
+#define TICKET_ARENA ((size_t)4 << 20)
+#define ROOM_EVERY IFAB_SECOND
+
+static void reply_batch(struct node *node, struct batch *batch);
+
+void mint(struct ifab_now now, uint8_t ret_uuid16[16])
+{
+    uint8_t random[10];
+    ifab_random(random, sizeof random);
+    ifab_uuid7_make(now.wall, random, ret_uuid16);
+}
+
+struct ticket *ticket_new(struct node *node, struct request *request)
+{
+    struct ticket *t = node->spare;
+    if (t != NULL) {
+        struct ifab_arena arena = t->arena;
+        node->spare = t->next;
+        node->spare_count--;
+        memset(t, 0, sizeof *t);
+        t->arena = arena;
+    } else {
+        t = ifab_calloc(1, sizeof *t);
+        if (t == NULL)
+            return NULL;
+        ifab_arena_init(&t->arena, TICKET_ARENA);
+    }
+    t->request = request;
+    t->refusal.offset = t->refusal.retry_after_ms = -1;
+    if (request != NULL)
+        t->command.principal = &request->principal;
+    return t;
+}
+
+void ticket_free(struct node *node, struct ticket *t)
+{
+    if (t->keyring != NULL)
+        ifab_keyring_unref(t->keyring);
+    ifab_arena_reset(&t->arena);
+    if (node->spare_count < SPARE_MAX) {
+        t->next = node->spare;
+        node->spare = t;
+        node->spare_count++;
+        return;
+    }
+    ifab_arena_fini(&t->arena);
+    ifab_free(t);
+}
+
+bool pipeline_full(const struct node *node) { return node->queue_count >= QUEUE_MAX; }
+
+bool pipeline_idle(const struct node *node)
+{
+    return node->queue_first == NULL && !node->commit_running && (node->current == NULL || node->current->tickets == 0);
+}
+
+void node_refresh_keyring(struct node *node)
+{
+    uint64_t version = ifab_fabric_trust_version(node->fabric);
+    struct ifab_keyring *next = NULL;
+    if (node->keyring != NULL && version == node->keyring_version)
+        return;
+    if (ifab_keyring_new(ifab_fabric_talents(node->fabric), &next) != IFAB_OK)
+        return; /* the old snapshot stays: the step checks keys again */
+    ifab_keyring_unref(node->keyring);
+    node->keyring = next;
+    node->keyring_version = version;
+}
+
+void ticket_queue(struct node *node, struct ticket *t)
+{
+    bool alone = node->queue_first == NULL && !node->commit_running;
+    t->next = NULL;
+    if (node->queue_last == NULL)
+        node->queue_first = t;
+    else
+        node->queue_last->next = t;
+    node->queue_last = t;
+    node->queue_count++;
+    if (t->verify == VERIFY_NONE) {
+        atomic_store_explicit(&t->state, TICKET_VERIFIED, memory_order_relaxed);
+        return;
+    }
+    t->wall = clock_now(&node->clock, NULL).wall;
+    t->keyring = ifab_keyring_ref(node->keyring);
+    t->alone = alone; /* no hand-over when nobody waits */
+    if (!alone)
+        pool_push(&node->pool, t);
+}
+
+/* May this change be recorded? Below disk.reserve new messages get 504; votes and shutdown still pass. */
+static bool room_on_disk(struct node *node, ifab_usec run)
+{
+    struct statvfs fs;
+    if (run - node->room_checked >= ROOM_EVERY || node->room_checked == 0) {
+        node->room_checked = run;
+        if (statvfs(node->config.data_dir, &fs) == 0)
+            node->room_low = (uint64_t)fs.f_bavail * fs.f_frsize < (uint64_t)node->config.disk_reserve;
+    }
+    return !node->room_low;
+}
+
+static void refuse_ticket(struct ticket *t, enum ifab_code code, const char *message)
+{
+    memset(&t->reply, 0, sizeof t->reply);
+    t->reply.code = ifab_refuse(&t->reply.refusal, code, NULL, "%s", message);
+}
+
+/* A refusal before a valid signature: counted by (code, source), charged to who is at the other end (INV-01). */
+static void refuse_unverified(struct node *node, struct ticket *t, struct ifab_now now)
+{
+    uint8_t digest[32];
+    ifab_sha256(t->bytes, digest);
+    struct ifab_view source = t->request == NULL                ? IFAB_VIEW("self")
+                              : t->request->peer.unix_socket ? ifab_view_str(t->request->principal.actor)
+                                                             : ifab_view_str(t->request->peer.address);
+    const uint8_t *colon = source.size > 0 && t->request != NULL && !t->request->peer.unix_socket ? memrchr(source.data, ':', source.size) : NULL;
+    if (colon != NULL) /* the address, not the port */
+        source.size = (size_t)(colon - source.data);
+    ifab_fabric_count_refusal(node->fabric, t->code, source, digest, now.run);
+    memset(&t->reply, 0, sizeof t->reply);
+    t->reply.code = t->code;
+    t->reply.refusal = t->refusal;
+    ifab_metrics_add(&node->metrics, IFAB_METRIC_VERIFY_FAILURES, 0, 1);
+}
+
+/* After a retryable refusal the rest of that sender's lines in this stream get the same answer, untried. */
+static bool refused_in_stream(struct ticket *t)
+{
+    uint64_t code;
+    if (t->group == NULL || t->verify != VERIFY_MESSAGE || t->code != IFAB_CODE_NONE || t->group->refused.count == 0 ||
+        !ifab_map_get(&t->group->refused, t->admitted->envelope.sender, &code))
+        return false;
+    refuse_ticket(t, (enum ifab_code)code, "an earlier line of this sender got this answer; this one was not tried");
+    return true;
+}
+
+static void note_in_stream(struct ticket *t)
+{
+    const struct ifab_code_info *info = t->reply.code == IFAB_CODE_NONE ? NULL : ifab_code_info(t->reply.code);
+    if (t->group != NULL && info != NULL && info->retryable && t->admitted != NULL && t->code == IFAB_CODE_NONE)
+        (void)ifab_map_put(&t->group->refused, t->admitted->envelope.sender, (uint64_t)t->reply.code);
+}
+
+static void step_command(struct node *node, struct ticket *t, struct batch *batch, struct ifab_now now)
+{
+    struct ifab_outcome *o = &node->outcome;
+    if (node->closed_full || (t->command.type == IFAB_COMMAND_MESSAGE && !room_on_disk(node, now.run))) {
+        refuse_ticket(t, IFAB_CODE_STORE_UNAVAILABLE, node->closed_full ? "the disk is full" : "less than disk.reserve is free");
+        return;
+    }
+    ifab_outcome_begin(o, &batch->arena);
+    if (ifab_fabric_prepare(node->fabric) != IFAB_OK) {
+        refuse_ticket(t, IFAB_CODE_SYSTEM_ERROR, "out of memory");
+        return;
+    }
+    mint(now, t->mint16);
+    memcpy(t->command.mint16, t->mint16, 16);
+    ifab_fabric_decide(node->fabric, &t->command, now, o);
+    if (!batch_add(batch, o)) {
+        refuse_ticket(t, IFAB_CODE_SYSTEM_ERROR, "out of memory");
+        return;
+    }
+    ifab_fabric_apply(node->fabric, o);
+    t->reply = o->reply;
+    node->stepped++;
+    if (t->command.type == IFAB_COMMAND_ERASE && o->reply.code == IFAB_CODE_NONE) {
+        batch->erase_index = (uint64_t)(uintptr_t)t->user;
+        batch->erase = batch_record(batch, KIND_ERASING, batch->erase_index, IFAB_VIEW("1")); /* a crash before the deletion is made up for at the start */
+    }
+    if (o->reply.is_decision)
+        ifab_metrics_add(&node->metrics, IFAB_METRIC_MESSAGES, (size_t)o->reply.decision, 1);
+    else if (o->reply.code == IFAB_CODE_REPLAY_DETECTED)
+        node->duplicates++;
+    node_refresh_keyring(node);
+}
+
+static void step(struct node *node, struct ticket *t, struct batch *batch, struct ifab_now now)
+{
+    if (batch->tickets == 0)
+        batch->stepped_first = now.run;
+    if (t->code != IFAB_CODE_NONE)
+        refuse_unverified(node, t, now);
+    else if (refused_in_stream(t))
+        ;
+    else if (t->step != NULL)
+        t->step(node, t);
+    else
+        step_command(node, t, batch, now);
+    note_in_stream(t);
+    if (t->command.type == IFAB_COMMAND_TICK)
+        node->tick_queued = false;
+    if (t->reply.code != IFAB_CODE_NONE)
+        ifab_metrics_add(&node->metrics, IFAB_METRIC_REFUSALS, ifab_metrics_code(t->reply.code), 1);
+    t->next = NULL;
+    if (batch->last == NULL)
+        batch->first = t;
+    else
+        batch->last->next = t;
+    batch->last = t;
+    batch->tickets++;
+}
+
+
+/* The loop lends a hand: verifies what nobody has taken yet. false: nothing waits. */
+static bool verify_some(struct node *node)
+{
+    size_t count;
+    struct ticket *head = node->queue_first;
+    if (head->alone && atomic_load_explicit(&head->state, memory_order_relaxed) == TICKET_WAITS) {
+        ticket_verify(head);
+        atomic_store_explicit(&head->state, TICKET_VERIFIED, memory_order_release);
+        return true;
+    }
+    struct ticket *t = pool_take(&node->pool, false, &count);
+    if (t == NULL)
+        return false;
+    while (t != NULL) {
+        struct ticket *next = t->job_next;
+        ticket_verify(t);
+        atomic_store_explicit(&t->state, TICKET_VERIFIED, memory_order_release);
+        t = next;
+    }
+    return true;
+}
+
+static void fill(struct node *node, struct batch *batch)
+{
+    bool jumped;
+    struct ifab_now now = clock_now(&node->clock, &jumped);
+    if (jumped)
+        node_clock_jumped(node);
+    while (node->queue_first != NULL && batch->tickets < BATCH_COMMANDS && batch->bytes < BATCH_BYTES && !batch->erase) {
+        struct ticket *t = node->queue_first;
+        if (atomic_load_explicit(&t->state, memory_order_acquire) != TICKET_VERIFIED)
+            break;
+        node->queue_first = t->next;
+        if (node->queue_first == NULL)
+            node->queue_last = NULL;
+        node->queue_count--;
+        step(node, t, batch, now);
+    }
+}
+
+static void spin(uv_idle_t *handle) { (void)handle; }
+
+static void set_spin(struct node *node, bool on)
+{
+    if (on == node->spinning)
+        return;
+    node->spinning = on;
+    if (on)
+        uv_idle_start(&node->spin, spin);
+    else
+        uv_idle_stop(&node->spin);
+}
+
+static void begin_commit(struct node *node)
+{
+    struct batch *batch = node->current;
+    bool nothing = batch->entry_count == 0 && batch->record_count == 0 && batch->tags.size == 0;
+    node->committing = batch;
+    node->current = node->idle_batch != NULL ? node->idle_batch : batch_new();
+    node->idle_batch = NULL;
+    if (node->current == NULL) {
+        pipeline_fatal(node, IFAB_NOMEM, &(struct ifab_error){.text = "out of memory for a batch"});
+        return;
+    }
+    if (nothing) { /* reads and refusals only: everything before is durable, since nothing runs */
+        reply_batch(node, batch);
+        return;
+    }
+    batch_seal(node, batch, clock_now(&node->clock, NULL));
+    if (node->queue_first == NULL && batch->tickets <= 2) { /* nobody waits: no hand-over */
+        batch_commit(node, batch);
+        node->commit_running = true;
+        pipeline_written(node);
+        return;
+    }
+    node->commit_running = true;
+    writer_give(node, batch);
+}
+
+void pipeline_run(struct node *node)
+{
+    for (int turn = 0; turn < 64 && node->fatal_status == IFAB_OK; turn++) {
+        if (node->current == NULL)
+            return;
+        bool waits = node->queue_first != NULL &&
+                     atomic_load_explicit(&node->queue_first->state, memory_order_acquire) != TICKET_VERIFIED;
+        if (waits && (!verify_some(node) || turn > 2)) {
+            fill(node, node->current);
+            if (!node->commit_running && node->current->tickets > 0)
+                begin_commit(node);
+            break; /* a worker has it and will wake the loop; or others want the loop as well */
+        }
+        fill(node, node->current);
+        if (!node->commit_running && node->current->tickets > 0)
+            begin_commit(node);
+        else
+            break;
+    }
+    /* something unverified that no worker took: come back after I/O */
+    bool more = false;
+    if (node->queue_first != NULL && node->fatal_status == IFAB_OK) {
+        uv_mutex_lock(&node->pool.lock);
+        more = node->pool.waiting > 0;
+        uv_mutex_unlock(&node->pool.lock);
+    }
+    set_spin(node, more);
+}
+
+static void reply_batch(struct node *node, struct batch *batch)
+{
+    struct ticket *t = batch->first;
+    while (t != NULL) {
+        struct ticket *next = t->next;
+        if (t->done != NULL)
+            t->done(node, t);
+        else
+            reply_ticket(node, t);
+        ticket_free(node, t);
+        t = next;
+    }
+    batch_clear(batch);
+    if (node->committing == batch)
+        node->committing = NULL;
+    if (node->idle_batch == NULL)
+        node->idle_batch = batch;
+    else
+        batch_free(batch);
+}
+
+/* Everything stepped and not durable is answered 504; state is what the store holds. */
+static void refuse_batch(struct node *node, struct batch *batch)
+{
+    for (struct ticket *t = batch->first; t != NULL; t = t->next)
+        if (t->code == IFAB_CODE_NONE)
+            refuse_ticket(t, IFAB_CODE_STORE_UNAVAILABLE, "the disk is full; nothing was recorded");
+    reply_batch(node, batch);
+}
+
+static void disk_full(struct node *node, struct batch *batch)
+{
+    struct ifab_error err = {0};
+    struct batch *ahead = node->current;
+    IFAB_LOG(IFAB_LOG_ERROR, "store: disk full", IFAB_F_TEXT("error", batch->err.text));
+    node->closed_full = true;
+    node->current = batch_new();
+    ifab_status status = node_load(node, &err);
+    if (status != IFAB_OK || node->current == NULL) {
+        pipeline_fatal(node, status, &err);
+        return;
+    }
+    node_refresh_keyring(node);
+    refuse_batch(node, batch);
+    refuse_batch(node, ahead);
+}
+
+void pipeline_written(struct node *node)
+{
+    struct batch *batch = node->committing;
+    if (!node->commit_running || batch == NULL)
+        return;
+    node->commit_running = false;
+    if (batch->status == IFAB_FULL) {
+        disk_full(node, batch);
+        return;
+    }
+    if (batch->status != IFAB_OK) {
+        pipeline_fatal(node, batch->status, &batch->err);
+        return;
+    }
+    node->closed_full = false;
+    node->committed_size = batch->head.size;
+    memcpy(node->committed_root32, batch->head.root32, 32);
+    ifab_metrics_observe(&node->metrics, IFAB_METRIC_COMMIT_SECONDS, 0, batch->commit_usec);
+    ifab_metrics_observe(&node->metrics, IFAB_METRIC_COMMIT_BATCH, 0, (int64_t)batch->tickets);
+    if (batch->tickets > 0)
+        ifab_metrics_observe(&node->metrics, IFAB_METRIC_DECISION_SECONDS, 0,
+                             clock_boot() + node->clock.run_offset - batch->stepped_first);
+    if (batch->erase)
+        (void)batch_record(node->current, KIND_ERASING, batch->erase_index, IFAB_VIEW(""));
+    uint64_t size = batch->head.size;
+    bool entries = batch->entry_count > 0;
+    reply_batch(node, batch);
+    if (entries) {
+        follower_wake(node, size);
+        wait_committed(node);
+    }
+}
+
+void pipeline_fatal(struct node *node, ifab_status status, const struct ifab_error *err)
+{
+    node->fatal_status = status == IFAB_OK ? IFAB_INTERNAL : status;
+    node->fatal = *err;
+    IFAB_LOG(IFAB_LOG_ERROR, "store: the outcome of a commit is unknown; ending", IFAB_F_TEXT("status", ifab_status_name(node->fatal_status)),
+             IFAB_F_TEXT("error", err->text));
+    uv_stop(&node->loop);
+}
+
+/* At the end: what was never answered is dropped with its connections. */
+void pipeline_free(struct node *node)
+{
+    struct batch *batches[] = {node->current, node->committing, node->idle_batch};
+    for (size_t i = 0; i < 3; i++) {
+        if (batches[i] == NULL)
+            continue;
+        for (struct ticket *t = batches[i]->first, *next; t != NULL; t = next) {
+            next = t->next;
+            if (t->group == NULL)
+                request_free(t->request);
+            ticket_free(node, t);
+        }
+        batch_free(batches[i]);
+    }
+    for (struct ticket *t = node->queue_first, *next; t != NULL; t = next) {
+        next = t->next;
+        if (t->group == NULL)
+            request_free(t->request);
+        ticket_free(node, t);
+    }
+    for (struct ticket *t = node->spare, *next; t != NULL; t = next) {
+        next = t->next;
+        ifab_arena_fini(&t->arena);
+        ifab_free(t);
+    }
+}

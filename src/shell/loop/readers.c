@@ -1,0 +1,137 @@
+/* Two readers: lists and log queries on snapshots of their own, so that a long query never holds up the step. */
+#include "node.h"
+
+#include <string.h>
+
+#define JOBS_MAX 1024
+
+struct job *job_new(struct request *request)
+{
+    struct job *job = ifab_calloc(1, sizeof *job);
+    if (job == NULL)
+        return NULL;
+    ifab_arena_init(&job->arena, (size_t)64 << 20);
+    ifab_buf_init(&job->out, (size_t)64 << 20);
+    job->request = request;
+    job->finish = job_reply;
+    job->refusal.offset = job->refusal.retry_after_ms = -1;
+    return job;
+}
+
+void job_free(struct job *job)
+{
+    if (job == NULL)
+        return;
+    ifab_arena_fini(&job->arena);
+    ifab_buf_fini(&job->out);
+    ifab_free(job);
+}
+
+void job_reply(struct node *node, struct job *job)
+{
+    if (job->code == IFAB_CODE_NONE && ifab_buf_status(&job->out) != IFAB_OK)
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
+    if (job->code != IFAB_CODE_NONE)
+        reply_error(node, job->request, &job->refusal);
+    else
+        reply_text(node, job->request, job->status == 0 ? 200 : job->status, job->content_type != NULL ? job->content_type : "application/json",
+                   ifab_buf_as_view(&job->out));
+    job_free(job);
+}
+
+void job_push(struct node *node, struct job *job)
+{
+    if (job == NULL)
+        return;
+    uv_mutex_lock(&node->reader_lock);
+    bool full = node->jobs_waiting >= JOBS_MAX;
+    if (!full) {
+        job->next = NULL;
+        if (node->jobs_last == NULL)
+            node->jobs_first = job;
+        else
+            node->jobs_last->next = job;
+        node->jobs_last = job;
+        node->jobs_waiting++;
+        uv_cond_signal(&node->reader_wake);
+    }
+    uv_mutex_unlock(&node->reader_lock);
+    if (full) {
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_QUEUE_FULL, NULL, "too many reads wait");
+        job->finish(node, job);
+    }
+}
+
+static void run(void *user)
+{
+    struct node *node = user;
+    struct ifab_store *store = NULL;
+    struct ifab_error err = {0};
+    if (ifab_store_reader(node->store, &store, &err) != IFAB_OK)
+        IFAB_LOG(IFAB_LOG_ERROR, "reader: no handle", IFAB_F_TEXT("error", err.text));
+    uv_mutex_lock(&node->reader_lock);
+    for (;;) {
+        while (node->jobs_first == NULL && !node->readers_stop)
+            uv_cond_wait(&node->reader_wake, &node->reader_lock);
+        struct job *job = node->jobs_first;
+        if (job == NULL)
+            break;
+        node->jobs_first = job->next;
+        if (node->jobs_first == NULL)
+            node->jobs_last = NULL;
+        uv_mutex_unlock(&node->reader_lock);
+        if (store == NULL)
+            job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "the store cannot be read");
+        else
+            job->run(node, store, job);
+        uv_mutex_lock(&node->reader_lock);
+        job->next = node->jobs_done;
+        node->jobs_done = job;
+        node->jobs_waiting--;
+        uv_async_send(&node->read_done);
+    }
+    uv_mutex_unlock(&node->reader_lock);
+    ifab_store_close(store);
+}
+
+static void on_done(uv_async_t *handle)
+{
+    struct node *node = handle->data;
+    uv_mutex_lock(&node->reader_lock);
+    struct job *job = node->jobs_done, *first = NULL;
+    node->jobs_done = NULL;
+    uv_mutex_unlock(&node->reader_lock);
+    while (job != NULL) { /* newest first as linked: answered in the order in which they ended */
+        struct job *next = job->next;
+        job->next = first;
+        first = job;
+        job = next;
+    }
+    while (first != NULL) {
+        struct job *next = first->next;
+        first->finish(node, first);
+        first = next;
+    }
+}
+
+ifab_status readers_start(struct node *node, struct ifab_error *err)
+{
+    if (uv_mutex_init(&node->reader_lock) != 0 || uv_cond_init(&node->reader_wake) != 0 ||
+        uv_async_init(&node->loop, &node->read_done, on_done) != 0)
+        return ifab_fail(err, IFAB_INTERNAL, "readers");
+    node->read_done.data = node;
+    for (size_t i = 0; i < 2; i++)
+        if (uv_thread_create(&node->readers[i], run, node) != 0)
+            return ifab_fail(err, IFAB_INTERNAL, "cannot start a reader");
+    return IFAB_OK;
+}
+
+void readers_stop(struct node *node)
+{
+    uv_mutex_lock(&node->reader_lock);
+    node->readers_stop = true;
+    uv_cond_broadcast(&node->reader_wake);
+    uv_mutex_unlock(&node->reader_lock);
+    for (size_t i = 0; i < 2; i++)
+        uv_thread_join(&node->readers[i]);
+}

@@ -1,0 +1,85 @@
+/*
+ * Going on after a loss: a new directory with a new origin whose entry 0 holds the old checkpoint. Talents, keys and grants are stated anew, each in an entry;
+ * what waited is void; older messages are 102; fences jump by 2^32 (DESIGN section 5, Witness).
+ */
+#include <string.h>
+
+#include "node.h"
+
+static void close_node(struct node *node)
+{
+    ifab_fabric_free(node->fabric);
+    ifab_store_close(node->store);
+    ifab_signer_free(node->log_key);
+    ifab_wipe(node->mac_key32, sizeof node->mac_key32);
+    ifab_free(node);
+}
+
+/* The backup, opened and verified as a start would. */
+static ifab_status open_old(const struct ifab_restore_options *options, struct node *node, struct ifab_error *err)
+{
+    char keys[1100];
+    struct ifab_store_options store = {.directory = options->backup, .read_only = true};
+    snprintf(keys, sizeof keys, "%s/keys", options->backup);
+    IFAB_TRY(node_keys(node, options->keys != NULL ? options->keys : keys, err));
+    ifab_fabric_settings_default(&node->settings);
+    memcpy(node->settings.origin, node->origin, sizeof node->settings.origin);
+    memcpy(node->settings.tag_key16, node->tag_key16, 16);
+    snprintf(node->config.data_dir, sizeof node->config.data_dir, "%s", options->backup);
+    IFAB_TRY(ifab_store_sqlite_open(&store, &node->store, err));
+    return node_load(node, err);
+}
+
+static ifab_status open_new(const struct ifab_restore_options *options, const struct node *old, struct node *node, struct ifab_error *err)
+{
+    struct ifab_meta meta;
+    char path[1200];
+    snprintf(path, sizeof path, "%s/ifd.yaml", options->directory);
+    IFAB_TRY(ifab_config_load(path, &node->config, err));
+    struct ifab_store_options store = {.directory = node->config.data_dir, .create = true};
+    IFAB_TRY(node_keys(node, node->config.keys_dir, err));
+    IFAB_TRY(node_settings(node, err));
+    ifab_fabric_meta(old->fabric, (struct ifab_now){0}, &meta);
+    node->settings.fence_offset = meta.fence_offset + ((uint64_t)1 << 32);
+    return ifab_store_sqlite_open(&store, &node->store, err);
+}
+
+static ifab_status go_on(const struct ifab_restore_options *options, struct node *old, struct node *new, struct ifab_error *err)
+{
+    struct ifab_buf note = IFAB_BUF_INIT(4096);
+    IFAB_TRY(node_checkpoint(old, old->committed_size, old->committed_root32, &note, err));
+    struct ifab_command command = {.type = IFAB_COMMAND_RESTORE, .why = options->why};
+    command.u.restore.old_checkpoint = ifab_buf_as_view(&note);
+    command.u.restore.old_origin = ifab_view_str(old->origin);
+    command.u.restore.old_size = old->committed_size;
+    command.u.restore.version = options->version;
+    command.u.restore.talents = ifab_fabric_talents(old->fabric);
+    ifab_status status = node_first_commit(new, &command, err);
+    ifab_buf_fini(&note);
+    return status;
+}
+
+ifab_status ifab_node_restore(const struct ifab_restore_options *options, struct ifab_error *err)
+{
+    struct node *old = ifab_calloc(1, sizeof *old), *new = ifab_calloc(1, sizeof *new);
+    char name[300];
+    if (old == NULL || new == NULL)
+        return ifab_fail(err, IFAB_NOMEM, "out of memory");
+    ifab_status status = ifab_crypto_init(err);
+    if (status == IFAB_OK)
+        status = open_old(options, old, err);
+    if (status == IFAB_OK) {
+        snprintf(name, sizeof name, "%s", old->origin);
+        char *slash = strrchr(name, '/');
+        if (slash != NULL)
+            *slash = '\0';
+        status = node_prepare_directory(options->directory, NULL, name, err);
+    }
+    if (status == IFAB_OK)
+        status = open_new(options, old, new, err);
+    if (status == IFAB_OK)
+        status = go_on(options, old, new, err);
+    close_node(old);
+    close_node(new);
+    return status;
+}

@@ -1,0 +1,323 @@
+/* What operators and admins do to the fabric itself: erase, anchor, backup, accept a clock. */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "follow.h"
+#include "json/schema.h"
+
+#define FIELD_WHY {.name = "why", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable}
+static const struct ifab_schema_field erase_fields[] = {
+    {.name = "id", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 40, .max = 40, .check = ifab_schema_printable},
+    {.name = "sender", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 200, .check = ifab_schema_uri},
+    FIELD_WHY,
+};
+static const struct ifab_schema_field why_fields[] = {FIELD_WHY};
+static const struct ifab_schema_field backup_fields[] = {
+    {.name = "directory", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 2, .max = 900, .check = ifab_schema_printable},
+    FIELD_WHY,
+};
+static const struct ifab_schema erase_schema = {"erase", erase_fields, IFAB_COUNT(erase_fields)};
+static const struct ifab_schema why_schema = {"request", why_fields, IFAB_COUNT(why_fields)};
+static const struct ifab_schema backup_schema = {"backup", backup_fields, IFAB_COUNT(backup_fields)};
+
+static struct ifab_view text_of(const struct ifab_json *object, const char *name)
+{
+    struct ifab_view text = {NULL, 0};
+    (void)ifab_json_string(ifab_json_get(object, name), &text);
+    return text;
+}
+
+static void out_of_memory(struct node *node, struct request *r) { reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory"); }
+
+/* ---- erase: find the entry whose message it is (a reader), then an act with an admin's signature, then the bytes go ---- */
+
+static void run_erase(struct node *node, struct ifab_store *store, struct job *job)
+{
+    uint64_t indexes[256];
+    size_t count = 0;
+    struct ifab_error err = {0};
+    uint8_t id16[16];
+    job->b = UINT64_MAX;
+    if (ifab_id_parse(job->text, "msg-", id16) != IFAB_OK || follower_wait(node, job->a) != IFAB_OK ||
+        follower_query(node, IFAB_INDEX_SUBJECT, ifab_view_of(id16, 16), 0, job->a, 256, indexes, &count, &err) != IFAB_OK)
+        return;
+    const struct ifab_view *sender = job->user;
+    for (size_t i = 0; i < count && job->b == UINT64_MAX; i++) {
+        struct ifab_stored_entry entry;
+        struct ifab_json_limits limits = {0};
+        const struct ifab_json *tree;
+        size_t got = 0;
+        if (ifab_store_read(store, indexes[i], 1, true, &job->arena, &entry, &got, &err) != IFAB_OK || got != 1 || entry.message.size == 0 ||
+            ifab_json_read(entry.entry, &limits, &job->arena, &tree, &err) != IFAB_OK)
+            continue;
+        if (sender->size == 0 || ifab_view_starts(text_of(tree, "actor"), *sender))
+            job->b = indexes[i];
+    }
+}
+
+static void finish_erase(struct node *node, struct job *job)
+{
+    struct request *r = job->request;
+    struct ifab_buf payload = IFAB_BUF_INIT(256);
+    struct ticket *t = job->b == UINT64_MAX ? NULL : ticket_new(node, r);
+    if (t == NULL) {
+        reply_code(node, r, IFAB_CODE_NOT_FOUND, "id", "no stored bytes of a message with this id");
+        job_free(job);
+        return;
+    }
+    ifab_buf_format(&payload, "{\"entry\":%llu}", (unsigned long long)job->b);
+    t->command.type = IFAB_COMMAND_ERASE;
+    t->user = (void *)(uintptr_t)job->b;
+    (void)ifab_arena_copy(&t->arena, ifab_buf_as_view(&payload), &t->command.u.note.text);
+    (void)ifab_arena_copy(&t->arena, job->text, &t->command.u.note.subject);
+    ifab_buf_fini(&payload);
+    job_free(job);
+    queue_act(node, r, t);
+}
+
+void handle_erase(struct node *node, struct request *r)
+{
+    const struct ifab_json *body = act_body(node, r, &erase_schema);
+    if (body == NULL)
+        return;
+    struct job *job = job_new(r);
+    struct ifab_view *sender = job == NULL ? NULL : ifab_arena_alloc(&job->arena, sizeof *sender);
+    if (sender == NULL) {
+        job_free(job);
+        out_of_memory(node, r);
+        return;
+    }
+    *sender = text_of(body, "sender");
+    job->user = sender;
+    job->text = text_of(body, "id");
+    job->a = node->committed_size;
+    job->run = run_erase;
+    job->finish = finish_erase;
+    job_push(node, job);
+}
+
+/* ---- anchors ---- */
+
+struct anchor_job {
+    struct ifab_view why;
+    uint64_t size;
+    uint8_t root32[32];
+};
+
+static void run_anchor(struct node *node, struct ifab_store *store, struct job *job)
+{
+    struct anchor_job *a = job->user;
+    struct follower_source source = {node, store};
+    struct ifab_error err = {0};
+    struct ifab_buf note = IFAB_BUF_INIT(4096);
+    ifab_status status = follower_wait(node, job->a);
+    a->size = follower_size(node);
+    if (status == IFAB_OK)
+        status = ifab_tree_root_of(a->size, follower_node, &source, a->root32, &err);
+    if (status == IFAB_OK)
+        status = node_checkpoint(node, a->size, a->root32, &note, &err);
+    for (size_t i = 0; i < node->anchor_count && status == IFAB_OK; i++)
+        status = ifab_anchor_put(node->anchors[i], ifab_view_str(node->origin), a->size, ifab_buf_as_view(&note), &err);
+    ifab_buf_fini(&note);
+    if (status != IFAB_OK)
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "anchor not written: %s", err.text);
+}
+
+static void finish_anchor(struct node *node, struct job *job)
+{
+    struct anchor_job *a = job->user;
+    struct request *r = job->request;
+    struct ifab_buf payload = IFAB_BUF_INIT(512);
+    if (job->code != IFAB_CODE_NONE) {
+        IFAB_LOG(IFAB_LOG_ERROR, "anchor: not written", IFAB_F_TEXT("error", job->refusal.message));
+        if (r != NULL)
+            reply_error(node, r, &job->refusal);
+        job_free(job);
+        return;
+    }
+    node->anchored_size = a->size;
+    struct ticket *t = ticket_new(node, r);
+    if (t != NULL) {
+        ifab_buf_format(&payload, "{\"root\":\"sha256:");
+        ifab_buf_hex(&payload, a->root32, 32);
+        ifab_buf_format(&payload, "\",\"size\":%llu,\"stores\":%zu}", (unsigned long long)a->size, node->anchor_count);
+        t->command.type = IFAB_COMMAND_ANCHORED;
+        if (r == NULL)
+            t->command.principal = &node->self;
+        (void)ifab_arena_copy(&t->arena, ifab_buf_as_view(&payload), &t->command.u.note.text);
+        (void)ifab_arena_copy(&t->arena, a->why, &t->command.why);
+        t->command.u.note.subject = ifab_view_str(node->settings.fabric_actor);
+        ifab_buf_fini(&payload);
+        if (r != NULL)
+            queue_act(node, r, t);
+        else
+            ticket_queue(node, t);
+    } else if (r != NULL) {
+        out_of_memory(node, r);
+    }
+    job_free(job);
+}
+
+void anchor_now(struct node *node, struct request *r, struct ifab_view why)
+{
+    struct job *job = job_new(r);
+    struct anchor_job *a = job == NULL ? NULL : ifab_arena_calloc(&job->arena, 1, sizeof *a);
+    if (a == NULL) {
+        job_free(job);
+        if (r != NULL)
+            out_of_memory(node, r);
+        return;
+    }
+    (void)ifab_arena_copy(&job->arena, why, &a->why);
+    job->user = a;
+    job->a = node->committed_size;
+    job->run = run_anchor;
+    job->finish = finish_anchor;
+    job_push(node, job);
+}
+
+void handle_anchor_create(struct node *node, struct request *r)
+{
+    const struct ifab_json *body = act_body(node, r, &why_schema);
+    if (body == NULL)
+        return;
+    if (node->anchor_count == 0) {
+        reply_code(node, r, IFAB_CODE_INVALID_CONFIG, NULL, "no anchor store is configured: set anchor.directories");
+        return;
+    }
+    anchor_now(node, r, text_of(body, "why"));
+}
+
+static void run_anchors(struct node *node, struct ifab_store *store, struct job *job)
+{
+    struct ifab_anchor_item *items = ifab_arena_calloc(&job->arena, 1000, sizeof *items);
+    struct ifab_error err = {0};
+    bool some = false;
+    (void)store;
+    ifab_buf_str(&job->out, "{\"items\":[");
+    for (size_t i = 0; i < node->anchor_count && items != NULL; i++) {
+        size_t count = 0;
+        if (ifab_anchor_list(node->anchors[i], ifab_view_str(node->origin), 1000, &job->arena, items, &count, &err) != IFAB_OK) {
+            job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "%s", err.text);
+            return;
+        }
+        for (size_t k = 0; k < count; k++, some = true) {
+            ifab_buf_format(&job->out, "%s{\"checkpoint\":", some ? "," : "");
+            ifab_json_put_string(&job->out, items[k].note);
+            ifab_buf_format(&job->out, ",\"size\":%llu,\"store\":", (unsigned long long)items[k].size);
+            ifab_json_put_cstr(&job->out, node->config.anchor_dirs[i]);
+            ifab_buf_char(&job->out, '}');
+        }
+    }
+    ifab_buf_str(&job->out, "],\"next\":null}");
+}
+
+void handle_anchors(struct node *node, struct request *r)
+{
+    struct job *job = job_new(r);
+    if (job == NULL) {
+        out_of_memory(node, r);
+        return;
+    }
+    job->run = run_anchors;
+    job_push(node, job);
+}
+
+/* ---- backup ---- */
+
+static ifab_status write_checkpoint(struct node *node, const char *directory, struct ifab_error *err)
+{
+    struct ifab_store_options options = {.directory = directory, .read_only = true};
+    struct ifab_store *copy = NULL;
+    struct ifab_arena arena;
+    struct ifab_head head;
+    struct ifab_buf note = IFAB_BUF_INIT(4096);
+    char path[1100];
+    ifab_arena_init(&arena, (size_t)1 << 20);
+    ifab_status status = ifab_store_sqlite_open(&options, &copy, err);
+    if (status == IFAB_OK)
+        status = ifab_store_head(copy, &arena, &head, err);
+    if (status == IFAB_OK)
+        status = node_checkpoint(node, head.size, head.root32, &note, err);
+    snprintf(path, sizeof path, "%s/checkpoint", directory);
+    if (status == IFAB_OK)
+        status = node_write_file(path, ifab_buf_as_view(&note), 0600, err);
+    snprintf(path, sizeof path, "%s/vkey", directory);
+    if (status == IFAB_OK)
+        status = node_write_file(path, ifab_view_str(node->vkey), 0600, err);
+    if (status == IFAB_OK)
+        status = node_sync_dir(directory, err);
+    ifab_store_close(copy);
+    ifab_buf_fini(&note);
+    ifab_arena_fini(&arena);
+    return status;
+}
+
+static void run_backup(struct node *node, struct ifab_store *store, struct job *job)
+{
+    char directory[1000];
+    struct ifab_error err = {0};
+    snprintf(directory, sizeof directory, IFAB_FMT, IFAB_ARG(job->text));
+    ifab_status status = IFAB_OK;
+    if (mkdir(directory, 0700) != 0)
+        status = ifab_fail(&err, IFAB_CONFLICT, "%s: %s; a backup needs a new directory", directory, strerror(errno));
+    if (status == IFAB_OK)
+        status = ifab_store_backup(store, directory, &err);
+    if (status == IFAB_OK)
+        status = write_checkpoint(node, directory, &err);
+    if (status != IFAB_OK) {
+        job->code = ifab_refuse(&job->refusal, status == IFAB_CONFLICT ? IFAB_CODE_CONFLICT : IFAB_CODE_STORE_UNAVAILABLE, "directory", "%s", err.text);
+        return;
+    }
+    ifab_buf_str(&job->out, "{\"directory\":");
+    ifab_json_put_cstr(&job->out, directory);
+    ifab_buf_char(&job->out, '}');
+}
+
+void handle_backup(struct node *node, struct request *r)
+{
+    const struct ifab_json *body = act_body(node, r, &backup_schema);
+    if (body == NULL)
+        return;
+    struct ifab_view directory = text_of(body, "directory");
+    if (directory.data[0] != '/' || memmem(directory.data, directory.size, "/../", 4) != NULL || !r->peer.unix_socket) {
+        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "directory", "an absolute path without .., over the Unix socket");
+        return;
+    }
+    struct job *job = job_new(r);
+    if (job == NULL) {
+        out_of_memory(node, r);
+        return;
+    }
+    job->text = directory;
+    job->run = run_backup;
+    job_push(node, job);
+}
+
+/* ---- clock ---- */
+
+static void accepted(struct node *node, struct ticket *t)
+{
+    if (t->reply.code == IFAB_CODE_NONE) {
+        clock_accept(&node->clock);
+        ifab_fabric_set_clock_doubt(node->fabric, false);
+    }
+    reply_ticket(node, t);
+}
+
+void handle_clock_accept(struct node *node, struct request *r)
+{
+    const struct ifab_json *body = act_body(node, r, &why_schema);
+    struct ticket *t = body == NULL ? NULL : ticket_new(node, r);
+    if (t == NULL) {
+        if (body != NULL)
+            out_of_memory(node, r);
+        return;
+    }
+    t->command.type = IFAB_COMMAND_CLOCK_ACCEPT;
+    t->command.why = text_of(body, "why");
+    t->command.u.note.subject = ifab_view_str(node->settings.fabric_actor);
+    t->done = accepted;
+    queue_act(node, r, t);
+}

@@ -1,0 +1,473 @@
+/* Messages, receipts, decisions, votes. */
+#include <string.h>
+
+#include "base/encode.h"
+#include "follow.h"
+
+#define LINES_MAX 10000
+
+static bool ndjson(const struct request *r)
+{
+    return ifab_view_starts(ifab_http_header(r->raw, "content-type"), IFAB_VIEW("application/x-ndjson"));
+}
+
+static void out_of_memory(struct node *node, struct request *r) { reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory"); }
+
+/* Every line takes a ticket in the order of the body, so a stream keeps its order whoever verifies which line. */
+static void handle_lines(struct node *node, struct request *r)
+{
+    struct ifab_view rest = ifab_buf_as_view(&r->body);
+    size_t lines = 0;
+    while (rest.size > 0 && rest.data[rest.size - 1] == '\n')
+        rest.size--;
+    for (size_t i = 0; i < rest.size; i++)
+        lines += rest.data[i] == '\n';
+    lines += rest.size > 0;
+    if (lines == 0 || lines > LINES_MAX) {
+        reply_code(node, r, lines == 0 ? IFAB_CODE_INVALID_PARAMS : IFAB_CODE_TOO_LARGE, NULL, lines == 0 ? "no line" : "more than 10,000 lines");
+        return;
+    }
+    struct group *group = ifab_calloc(1, sizeof *group);
+    if (group == NULL) {
+        out_of_memory(node, r);
+        return;
+    }
+    group->request = r;
+    group->lines = lines;
+    ifab_buf_init(&group->answers, (size_t)64 << 20);
+    ifab_map_init(&group->refused, node->settings.seed);
+    for (size_t line = 0; line < lines; line++) {
+        const uint8_t *end = memchr(rest.data, '\n', rest.size);
+        size_t size = end != NULL ? (size_t)(end - rest.data) : rest.size;
+        struct ticket *t = ticket_new(node, r);
+        if (t == NULL) { /* the lines before are on their way: their outcome is unknown to the caller */
+            group->lines = line;
+            if (line == 0) {
+                ifab_map_fini(&group->refused);
+                ifab_free(group);
+                out_of_memory(node, r);
+            }
+            return;
+        }
+        t->group = group;
+        t->line = line;
+        t->verify = VERIFY_MESSAGE;
+        t->bytes = ifab_view_of(rest.data, size);
+        ticket_queue(node, t);
+        rest = end != NULL ? ifab_view_of(end + 1, rest.size - size - 1) : ifab_view_of(NULL, 0);
+    }
+}
+
+void handle_message(struct node *node, struct request *r)
+{
+    struct ifab_buf text = IFAB_BUF_INIT(16);
+    if (ndjson(r)) {
+        handle_lines(node, r);
+        return;
+    }
+    r->proof = request_query(r, "proof", &text) && ifab_view_is(ifab_buf_as_view(&text), "1");
+    ifab_buf_fini(&text);
+    struct ticket *t = ticket_new(node, r);
+    if (t == NULL) {
+        out_of_memory(node, r);
+        return;
+    }
+    t->verify = VERIFY_MESSAGE;
+    t->bytes = ifab_buf_as_view(&r->body);
+    t->command.idempotency = r->idempotency;
+    ticket_queue(node, t);
+}
+
+void handle_vote(struct node *node, struct request *r)
+{
+    struct ticket *t = ticket_new(node, r);
+    if (t == NULL) {
+        out_of_memory(node, r);
+        return;
+    }
+    t->verify = VERIFY_VOTE;
+    t->bytes = ifab_buf_as_view(&r->body);
+    ticket_queue(node, t);
+}
+
+/* ---- receipts ---- */
+
+static void copy_member(struct ifab_buf *out, const struct ifab_json *object, const char *name, const char *as)
+{
+    const struct ifab_json *value = ifab_json_get(object, name);
+    if (value == NULL)
+        return;
+    ifab_buf_format(out, ",\"%s\":", as);
+    ifab_json_write(out, value);
+}
+
+static bool receipt_of(const struct node *node, const struct ifab_json *tree, const struct ifab_stored_entry *entry, struct ifab_buf *out)
+{
+    const struct ifab_json *payload = ifab_json_get(tree, "payload");
+    struct ifab_view decision;
+    uint8_t hash[32];
+    if (!ifab_json_string(ifab_json_get(payload, "decision"), &decision))
+        return false;
+    ifab_sha256(entry->entry, hash);
+    ifab_buf_str(out, "{\"decision\":");
+    ifab_json_put_string(out, decision);
+    ifab_buf_str(out, ",\"entry\":{\"hash\":\"sha256:");
+    ifab_buf_hex(out, hash, 32);
+    ifab_buf_format(out, "\",\"index\":%llu,\"log\":\"%s\"}", (unsigned long long)entry->index, node->settings.log);
+    copy_member(out, payload, "expires_at", "expires_at");
+    copy_member(out, payload, "id", "id");
+    copy_member(out, payload, "message_digest", "message_digest");
+    copy_member(out, payload, "policy_digest", "policy_digest");
+    copy_member(out, payload, "reason", "reason");
+    copy_member(out, payload, "rule", "rule");
+    copy_member(out, tree, "trace", "trace");
+    ifab_buf_char(out, '}');
+    return true;
+}
+
+struct receipt_job {
+    uint8_t expect32[32];
+    bool has_expect, replayed, proof;
+    int status;
+    struct ifab_view receipt; /* given already: only the proof is wanted */
+};
+
+/* receipt without its last brace, then checkpoint and proof at the newest size. The canonical entry stands in the proof: its hash is the receipt's. */
+static ifab_status put_proof(struct node *node, struct ifab_store *store, struct job *job, uint64_t index, struct ifab_view receipt,
+                             struct ifab_error *err)
+{
+    uint8_t path[64][32], root[32], leaf[32];
+    size_t count = 0, got = 0;
+    struct ifab_stored_entry entry;
+    struct ifab_buf note = IFAB_BUF_INIT(4096);
+    struct follower_source source = {node, store};
+    IFAB_TRY(follower_wait(node, index + 1));
+    uint64_t size = follower_size(node);
+    IFAB_TRY(ifab_proof_inclusion(index, size, follower_node, &source, path, &count, err));
+    IFAB_TRY(ifab_tree_root_of(size, follower_node, &source, root, err));
+    IFAB_TRY(ifab_store_read(store, index, 1, false, &job->arena, &entry, &got, err));
+    if (got != 1)
+        return ifab_fail(err, IFAB_NOT_FOUND, "entry %llu", (unsigned long long)index);
+    ifab_status status = node_checkpoint(node, size, root, &note, err);
+    if (status == IFAB_OK) {
+        ifab_leaf_hash(entry.entry, leaf);
+        ifab_buf_put(&job->out, receipt.data, receipt.size - 1);
+        ifab_buf_str(&job->out, ",\"checkpoint\":");
+        ifab_json_put_string(&job->out, ifab_buf_as_view(&note));
+        ifab_buf_str(&job->out, ",\"proof\":{\"entry\":");
+        ifab_json_put_string(&job->out, entry.entry);
+        ifab_buf_format(&job->out, ",\"index\":%llu,\"leaf\":\"", (unsigned long long)index);
+        ifab_buf_hex(&job->out, leaf, 32);
+        ifab_buf_str(&job->out, "\",\"path\":[");
+        for (size_t i = 0; i < count; i++) {
+            ifab_buf_str(&job->out, i == 0 ? "\"" : ",\"");
+            ifab_buf_hex(&job->out, path[i], 32);
+            ifab_buf_char(&job->out, '"');
+        }
+        ifab_buf_format(&job->out, "],\"size\":%llu}}", (unsigned long long)size);
+    }
+    ifab_buf_fini(&note);
+    return status;
+}
+
+static void run_receipt(struct node *node, struct ifab_store *store, struct job *job)
+{
+    struct receipt_job *wanted = job->user;
+    struct ifab_json_limits limits = {0};
+    struct ifab_error err = {0};
+    struct ifab_stored_entry entry;
+    const struct ifab_json *tree;
+    struct ifab_view digest = {NULL, 0}, receipt = wanted->receipt;
+    struct ifab_buf text = IFAB_BUF_INIT((size_t)1 << 20);
+    uint8_t digest32[32];
+    size_t count = 0;
+    ifab_status status = IFAB_OK;
+    if (receipt.size == 0) {
+        status = ifab_store_read(store, job->a, 1, false, &job->arena, &entry, &count, &err);
+        if (status == IFAB_OK && count == 1)
+            status = ifab_json_read(entry.entry, &limits, &job->arena, &tree, &err);
+        if (status != IFAB_OK || count != 1 || !receipt_of(node, tree, &entry, &text)) {
+            job->code = ifab_refuse(&job->refusal, IFAB_CODE_NOT_FOUND, NULL, "no decision stands at entry %llu", (unsigned long long)job->a);
+            ifab_buf_fini(&text);
+            return;
+        }
+        (void)ifab_json_string(ifab_json_get(ifab_json_get(tree, "payload"), "message_digest"), &digest);
+        receipt = ifab_buf_as_view(&text);
+    }
+    if (wanted->has_expect && (digest.size != 71 || ifab_hex_decode(ifab_view_of(digest.data + 7, 64), digest32, 32) != IFAB_OK ||
+                               memcmp(digest32, wanted->expect32, 32) != 0)) {
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_REPLAY_DETECTED, "id", "this id was accepted already, with other content");
+        job->refusal.has_first = true;
+        job->refusal.first_index = job->a;
+    } else if (wanted->proof) {
+        status = put_proof(node, store, job, job->a, receipt, &err);
+        if (status != IFAB_OK)
+            job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "no proof yet: %s", err.text);
+    } else {
+        ifab_buf_view(&job->out, receipt);
+    }
+    ifab_buf_fini(&text);
+    job->status = wanted->status;
+}
+
+static void finish_receipt(struct node *node, struct job *job)
+{
+    struct receipt_job *wanted = job->user;
+    struct request *r = job->request;
+    if (job->code != IFAB_CODE_NONE) {
+        job_reply(node, job);
+        return;
+    }
+    (void)ifab_http_reply(node->http, r->http, job->status, "application/json",
+                          wanted->replayed ? IFAB_VIEW("Idempotent-Replayed: true\r\n") : IFAB_VIEW(""), ifab_buf_as_view(&job->out));
+    request_free(r);
+    job_free(job);
+}
+
+static void push_receipt(struct node *node, struct request *r, uint64_t index, struct ifab_view receipt, struct ifab_view expect, int status, bool replayed)
+{
+    struct job *job = job_new(r);
+    struct receipt_job *wanted = job == NULL ? NULL : ifab_arena_calloc(&job->arena, 1, sizeof *wanted);
+    if (wanted == NULL || (receipt.size > 0 && ifab_arena_copy(&job->arena, receipt, &wanted->receipt) != IFAB_OK)) {
+        job_free(job);
+        out_of_memory(node, r);
+        return;
+    }
+    wanted->has_expect = expect.size == 32;
+    if (wanted->has_expect)
+        memcpy(wanted->expect32, expect.data, 32);
+    wanted->replayed = replayed;
+    wanted->proof = r->proof;
+    wanted->status = status;
+    job->user = wanted;
+    job->a = index;
+    job->run = run_receipt;
+    job->finish = finish_receipt;
+    job_push(node, job);
+}
+
+void receipt_from_entry(struct node *node, struct request *r, uint64_t index, struct ifab_view expect_digest, bool replayed)
+{
+    push_receipt(node, r, index, IFAB_VIEW(""), expect_digest, 200, replayed);
+}
+
+void receipt_with_proof(struct node *node, struct request *r, struct ifab_view receipt, uint64_t index, int status, bool replayed)
+{
+    r->proof = true;
+    push_receipt(node, r, index, receipt, IFAB_VIEW(""), status, replayed);
+}
+
+/* ---- by id ---- */
+
+/* Entries about a message id, by index.db; the newest decision entry (or the first, the admission) of that sender. */
+static bool find_by_id(struct node *node, struct ifab_store *store, struct job *job, bool newest, struct ifab_stored_entry *ret_entry,
+                       const struct ifab_json **ret_tree)
+{
+    uint64_t indexes[512];
+    size_t count = 0;
+    struct ifab_error err = {0};
+    struct ifab_json_limits limits = {0};
+    uint8_t id16[16];
+    bool found = false;
+    if (ifab_id_parse(job->request->params[0], "msg-", id16) != IFAB_OK || follower_wait(node, job->a) != IFAB_OK ||
+        follower_query(node, IFAB_INDEX_SUBJECT, ifab_view_of(id16, 16), 0, job->a, 512, indexes, &count, &err) != IFAB_OK)
+        return false;
+    for (size_t i = 0; i < count && (newest || !found); i++) {
+        struct ifab_stored_entry entry;
+        const struct ifab_json *tree;
+        struct ifab_view actor, type, decision;
+        size_t got = 0;
+        if (ifab_store_read(store, indexes[i], 1, true, &job->arena, &entry, &got, &err) != IFAB_OK || got != 1 ||
+            ifab_json_read(entry.entry, &limits, &job->arena, &tree, &err) != IFAB_OK)
+            continue;
+        if (!ifab_json_string(ifab_json_get(ifab_json_get(tree, "payload"), "decision"), &decision) || decision.size > 9)
+            continue; /* a refusal or a vote */
+        (void)ifab_json_string(ifab_json_get(tree, "type"), &type);
+        (void)ifab_json_string(ifab_json_get(tree, "actor"), &actor);
+        if (ifab_view_is(type, "message") && job->text.size > 0 && !ifab_view_starts(actor, job->text))
+            continue;
+        *ret_entry = entry;
+        *ret_tree = tree;
+        found = true;
+    }
+    return found;
+}
+
+static void run_message_get(struct node *node, struct ifab_store *store, struct job *job)
+{
+    struct ifab_stored_entry entry;
+    const struct ifab_json *tree;
+    struct ifab_buf text = IFAB_BUF_INIT((size_t)1 << 20);
+    struct ifab_error err = {0};
+    if (!find_by_id(node, store, job, false, &entry, &tree) || !receipt_of(node, tree, &entry, &text))
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_NOT_FOUND, "id", "no decision about this message");
+    else if (!job->request->proof)
+        ifab_buf_view(&job->out, ifab_buf_as_view(&text));
+    else if (put_proof(node, store, job, entry.index, ifab_buf_as_view(&text), &err) != IFAB_OK)
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "no proof yet: %s", err.text);
+    ifab_buf_fini(&text);
+}
+
+void handle_message_get(struct node *node, struct request *r)
+{
+    struct ifab_buf text = IFAB_BUF_INIT(512);
+    struct job *job = job_new(r);
+    if (job == NULL) {
+        out_of_memory(node, r);
+        return;
+    }
+    r->proof = request_query(r, "proof", &text) && ifab_view_is(ifab_buf_as_view(&text), "1");
+    if (request_query(r, "sender", &text))
+        (void)ifab_arena_copy(&job->arena, ifab_buf_as_view(&text), &job->text);
+    ifab_buf_fini(&text);
+    job->a = node->committed_size;
+    job->run = run_message_get;
+    job_push(node, job);
+}
+
+/* ---- decisions ---- */
+
+static void step_decisions(struct node *node, struct ticket *t)
+{
+    struct request *r = t->request;
+    struct ifab_buf b = IFAB_BUF_INIT((size_t)8 << 20), text = IFAB_BUF_INIT(64);
+    const struct ifab_decisions *decisions = ifab_fabric_decisions(node->fabric);
+    uint64_t after = 0, limit = 50;
+    size_t count = 0;
+    bool filter = request_query(r, "state", &text);
+    bool held = filter && ifab_view_is(ifab_buf_as_view(&text), "held");
+    if (request_query(r, "cursor", &text))
+        for (size_t i = 0; i < text.size && text.data[i] >= '0' && text.data[i] <= '9'; i++)
+            after = after * 10 + (uint64_t)(text.data[i] - '0');
+    if (request_query(r, "limit", &text)) {
+        limit = 0;
+        for (size_t i = 0; i < text.size && i < 6 && text.data[i] >= '0' && text.data[i] <= '9'; i++)
+            limit = limit * 10 + (uint64_t)(text.data[i] - '0');
+    }
+    ifab_buf_fini(&text);
+    if (limit == 0 || limit > 1000) {
+        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_INVALID_PARAMS, "limit", "limit must be from 1 to 1,000");
+        return;
+    }
+    ifab_buf_str(&b, "{\"items\":[");
+    const struct ifab_open_decision *d = ifab_decisions_after(decisions, after);
+    for (; d != NULL && count < limit; d = ifab_decisions_after(decisions, after)) {
+        after = d->number;
+        if (filter && held != (d->state == IFAB_DECISION_HOLD))
+            continue;
+        if (count++ > 0)
+            ifab_buf_char(&b, ',');
+        ifab_fabric_decision_json(node->fabric, d, &b);
+    }
+    if (d != NULL)
+        ifab_buf_format(&b, "],\"next\":\"%llu\"}", (unsigned long long)after);
+    else
+        ifab_buf_str(&b, "],\"next\":null}");
+    if (ifab_buf_status(&b) != IFAB_OK || ifab_arena_copy(&t->arena, ifab_buf_as_view(&b), &t->reply.body) != IFAB_OK)
+        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
+    ifab_buf_fini(&b);
+}
+
+void handle_decisions(struct node *node, struct request *r)
+{
+    struct ticket *t = ticket_new(node, r);
+    if (t == NULL) {
+        out_of_memory(node, r);
+        return;
+    }
+    t->step = step_decisions;
+    ticket_queue(node, t);
+}
+
+/* An open one from memory with its envelope from the store, else how it ended, from the log. */
+static void run_decision(struct node *node, struct ifab_store *store, struct job *job)
+{
+    struct ifab_stored_entry entry;
+    struct ifab_error err = {0};
+    size_t count = 0;
+    if (job->text.size > 0) { /* it was open: add the bytes that wait */
+        if (ifab_store_read(store, job->b, 1, true, &job->arena, &entry, &count, &err) != IFAB_OK || count != 1) {
+            job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "%s", err.text);
+            return;
+        }
+        ifab_buf_put(&job->out, job->text.data, job->text.size - 1);
+        ifab_buf_str(&job->out, ",\"envelope\":");
+        ifab_buf_view(&job->out, entry.message.size > 0 ? entry.message : IFAB_VIEW("null"));
+        ifab_buf_char(&job->out, '}');
+        return;
+    }
+    const struct ifab_json *tree;
+    struct ifab_buf text = IFAB_BUF_INIT((size_t)1 << 20);
+    if (!find_by_id(node, store, job, true, &entry, &tree) || !receipt_of(node, tree, &entry, &text)) {
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_NOT_FOUND, "id", "no decision of this id");
+    } else {
+        ifab_buf_put(&job->out, text.data, text.size - 1);
+        ifab_buf_str(&job->out, ",\"state\":\"decided\"}");
+    }
+    ifab_buf_fini(&text);
+}
+
+/* Runs at its turn in the order of steps: what it saw is durable when it goes on. */
+static void decision_done(struct node *node, struct ticket *t)
+{
+    struct request *r = t->request;
+    struct job *job = t->reply.code != IFAB_CODE_NONE ? NULL : job_new(r);
+    if (job == NULL) {
+        out_of_memory(node, r);
+        return;
+    }
+    (void)ifab_arena_copy(&job->arena, t->reply.body, &job->text);
+    job->a = node->committed_size;
+    job->b = t->reply.first_index;
+    job->run = run_decision;
+    job_push(node, job);
+}
+
+static void step_decision(struct node *node, struct ticket *t)
+{
+    uint8_t id16[16];
+    struct ifab_buf b = IFAB_BUF_INIT(65536);
+    (void)ifab_id_parse(t->request->params[0], "msg-", id16);
+    const struct ifab_open_decision *d = ifab_decisions_find(ifab_fabric_decisions(node->fabric), id16);
+    if (d != NULL) {
+        ifab_fabric_decision_json(node->fabric, d, &b);
+        t->reply.first_index = d->index;
+        if (ifab_buf_status(&b) != IFAB_OK || ifab_arena_copy(&t->arena, ifab_buf_as_view(&b), &t->reply.body) != IFAB_OK)
+            t->reply.code = IFAB_CODE_SYSTEM_ERROR;
+    }
+    ifab_buf_fini(&b);
+}
+
+void handle_decision(struct node *node, struct request *r)
+{
+    uint8_t id16[16];
+    struct ifab_buf text = IFAB_BUF_INIT(16);
+    if (ifab_id_parse(r->params[0], "msg-", id16) != IFAB_OK) {
+        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "id", "a decision's id is the message's id, msg- and a UUIDv7");
+        return;
+    }
+    bool waits = request_query(r, "wait_ms", &text) && !ifab_view_is(ifab_buf_as_view(&text), "0");
+    ifab_buf_fini(&text);
+    if (waits && !node->stopping && ifab_decisions_find(ifab_fabric_decisions(node->fabric), id16) != NULL) {
+        wait_decision(node, r);
+        return;
+    }
+    struct ticket *t = ticket_new(node, r);
+    if (t == NULL) {
+        out_of_memory(node, r);
+        return;
+    }
+    t->step = step_decision;
+    t->done = decision_done;
+    ticket_queue(node, t);
+}
+
+void handle_inbox(struct node *node, struct request *r)
+{
+    if (r->accept.size > 0 && ifab_view_equal_nocase(r->accept, IFAB_VIEW("text/event-stream")))
+        wait_events(node, r, true);
+    else
+        wait_inbox(node, r);
+}
+
+void handle_events(struct node *node, struct request *r) { wait_events(node, r, false); }

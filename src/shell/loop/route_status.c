@@ -1,0 +1,100 @@
+/* Status: what the fabric is, how it does, whether it is ready. */
+#include <string.h>
+
+#include "node.h"
+
+void handle_fabric(struct node *node, struct request *r)
+{
+    struct ifab_buf b = IFAB_BUF_INIT(4096);
+    ifab_buf_str(&b, "{\"log\":");
+    ifab_json_put_cstr(&b, node->settings.log);
+    ifab_buf_str(&b, ",\"origin\":");
+    ifab_json_put_cstr(&b, node->origin);
+    ifab_buf_format(&b, ",\"size\":%llu,\"time\":\"", (unsigned long long)node->committed_size);
+    ifab_buf_time(&b, clock_now(&node->clock, NULL).wall);
+    ifab_buf_str(&b, "\",\"version\":");
+    ifab_json_put_cstr(&b, node->version);
+    ifab_buf_str(&b, ",\"vkey\":");
+    ifab_json_put_cstr(&b, node->vkey);
+    ifab_buf_char(&b, '}');
+    reply_json(node, r, 200, ifab_buf_as_view(&b));
+    ifab_buf_fini(&b);
+}
+
+void handle_healthz(struct node *node, struct request *r) { reply_json(node, r, 200, IFAB_VIEW("{\"status\":\"ok\"}")); }
+
+void handle_readyz(struct node *node, struct request *r)
+{
+    struct ifab_buf b = IFAB_BUF_INIT(1024);
+    const char *why = node->stopping               ? "stopping"
+                      : node->clock.doubt          ? "clock"
+                      : !node->settings.rules.loaded ? "rules"
+                      : node->closed_full || node->room_low ? "disk"
+                                                     : NULL;
+    ifab_buf_str(&b, why == NULL ? "{\"ready\":true" : "{\"ready\":false");
+    if (why != NULL)
+        ifab_buf_format(&b, ",\"why\":\"%s\"", why);
+    ifab_buf_char(&b, '}');
+    reply_json(node, r, why == NULL ? 200 : 503, ifab_buf_as_view(&b));
+    ifab_buf_fini(&b);
+}
+
+void handle_metrics(struct node *node, struct request *r)
+{
+    struct ifab_metrics *m = &node->metrics;
+    struct ifab_buf b = IFAB_BUF_INIT((size_t)1 << 20);
+    const struct ifab_decisions *decisions = ifab_fabric_decisions(node->fabric);
+    uv_mutex_lock(&node->pool.lock);
+    size_t verifying = node->pool.waiting;
+    uv_mutex_unlock(&node->pool.lock);
+    ifab_metrics_set(m, IFAB_METRIC_LOG_ENTRIES, 0, node->committed_size);
+    ifab_metrics_set(m, IFAB_METRIC_CONNECTIONS, 0, ifab_http_connections(node->http));
+    ifab_metrics_set(m, IFAB_METRIC_WAITERS, 0, node->waiter_count);
+    ifab_metrics_set(m, IFAB_METRIC_QUEUE_DEPTH, IFAB_METRIC_QUEUE_VERIFY, verifying);
+    ifab_metrics_set(m, IFAB_METRIC_QUEUE_DEPTH, IFAB_METRIC_QUEUE_STEP, node->queue_count);
+    ifab_metrics_set(m, IFAB_METRIC_QUEUE_DEPTH, IFAB_METRIC_QUEUE_COMMIT, node->current != NULL ? node->current->tickets : 0);
+    ifab_metrics_set(m, IFAB_METRIC_OPEN_DECISIONS, IFAB_METRIC_STATE_HELD, ifab_decisions_count(decisions, IFAB_DECISION_HOLD));
+    ifab_metrics_set(m, IFAB_METRIC_OPEN_DECISIONS, IFAB_METRIC_STATE_ESCALATED, ifab_decisions_count(decisions, IFAB_DECISION_ESCALATE));
+    ifab_metrics_set(m, IFAB_METRIC_REPLAY_TAGS, 0, ifab_replay_count(ifab_fabric_replay(node->fabric)));
+    ifab_metrics_set(m, IFAB_METRIC_WAL_BYTES, 0, atomic_load(&node->wal_bytes));
+    ifab_metrics_write(m, &b);
+    reply_text(node, r, 200, "text/plain; version=0.0.4; charset=utf-8", ifab_buf_as_view(&b));
+    ifab_buf_fini(&b);
+}
+
+static void put_quantiles(struct ifab_buf *b, const struct ifab_metrics *m, enum ifab_metric metric)
+{
+    static const unsigned permille[] = {500, 950, 990};
+    static const char *const names[] = {"p50_us", "p95_us", "p99_us"};
+    for (size_t i = 0; i < 3; i++) {
+        int64_t value = ifab_metrics_quantile(m, metric, permille[i]);
+        ifab_buf_format(b, "%s\"%s\":", i == 0 ? "{" : ",", names[i]);
+        if (value < 0)
+            ifab_buf_str(b, "null");
+        else
+            ifab_buf_i64(b, value);
+    }
+    ifab_buf_char(b, '}');
+}
+
+/* SLIs since the start of this process: DESIGN section 5. Shares are in permille: integers. */
+void handle_slo(struct node *node, struct request *r)
+{
+    const struct ifab_metrics *m = &node->metrics;
+    struct ifab_buf b = IFAB_BUF_INIT(8192);
+    uint64_t total = 0, escalated = ifab_metrics_value(m, IFAB_METRIC_MESSAGES, IFAB_DECISION_ESCALATE);
+    for (size_t i = 0; i < 4; i++)
+        total += ifab_metrics_value(m, IFAB_METRIC_MESSAGES, i);
+    ifab_buf_str(&b, "{\"commit\":");
+    put_quantiles(&b, m, IFAB_METRIC_COMMIT_SECONDS);
+    ifab_buf_str(&b, ",\"decision_automatic\":");
+    put_quantiles(&b, m, IFAB_METRIC_DECISION_SECONDS);
+    ifab_buf_format(&b, ",\"decisions\":%llu,\"duplicates_suppressed\":%llu,\"escalation_permille\":", (unsigned long long)total,
+                    (unsigned long long)node->duplicates);
+    if (total == 0)
+        ifab_buf_str(&b, "null}");
+    else
+        ifab_buf_format(&b, "%llu}", (unsigned long long)(escalated * 1000 / total));
+    reply_json(node, r, 200, ifab_buf_as_view(&b));
+    ifab_buf_fini(&b);
+}

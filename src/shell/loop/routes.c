@@ -1,0 +1,153 @@
+/* The one table of routes: method, path, roles, flags, largest body, handler. SURFACE section 8. A NULL handler is a part that comes later (509). */
+#include <string.h>
+
+#include "node.h"
+
+#define KIB ((size_t)1024)
+#define BODY (256 * KIB)
+#define G IFAB_HTTP_GET
+#define P IFAB_HTTP_POST
+#define ROLES_OWN (ROLES_ALL)
+
+static const struct route routes[] = {
+    {P, "/v1/messages", ROLES_ALL, ROUTE_OPEN | ROUTE_NDJSON | ROUTE_CHANGES, 1024 * KIB, handle_message},
+    {G, "/v1/messages/{}", ROLES_ALL, 0, 0, handle_message_get},
+    {G, "/v1/inbox", ROLES_ALL, 0, 0, handle_inbox},
+    {G, "/v1/decisions", ROLES_LIST, 0, 0, handle_decisions},
+    {G, "/v1/decisions/{}", ROLES_ALL, 0, 0, handle_decision},
+    {P, "/v1/decisions/{}/votes", ROLES_ALL, ROUTE_OPEN | ROUTE_CHANGES, 16 * KIB, handle_vote},
+    {G, "/v1/talents", ROLES_LIST, 0, 0, handle_talents},
+    {P, "/v1/talents", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_talent_add},
+    {G, "/v1/talents/{}", ROLES_LIST, 0, 0, handle_talent},
+    {G, "/v1/talents/{}/sequences", ROLES_ALL, 0, 0, handle_sequences},
+    {P, "/v1/talents/{}/grants", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_talent_grant},
+    {P, "/v1/talents/{}/keys", ROLES_ALL, ROUTE_CHANGES, BODY, handle_talent_keys},
+    {P, "/v1/talents/{}/revoke", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_talent_revoke},
+    {G, "/v1/witness/entries", ROLES_AUDIT, 0, 0, handle_entries},
+    {G, "/v1/witness/entries/{}", ROLES_AUDIT, 0, 0, handle_entry},
+    {G, "/v1/witness/messages/{}", ROLES_AUDIT, 0, 0, handle_entry_message},
+    {G, "/v1/witness/proof", ROLES_ALL, ROUTE_OPEN, 0, handle_proof},
+    {G, "/v1/witness/consistency", ROLES_ALL, ROUTE_OPEN, 0, handle_consistency},
+    {P, "/v1/witness/erase", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_erase},
+    {G, "/v1/anchors", ROLES_AUDIT, 0, 0, handle_anchors},
+    {P, "/v1/anchors", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_anchor_create},
+    {P, "/v1/backup", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_backup},
+    {P, "/v1/clock/accept", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_clock_accept},
+    {G, "/v1/events", ROLES_AUDIT, 0, 0, handle_events},
+    {G, "/v1/fabric", ROLES_ALL, ROUTE_OPEN, 0, handle_fabric},
+    {G, "/v1/slo", ROLES_LIST, 0, 0, handle_slo},
+    {G, "/metrics", ROLES_LIST, 0, 0, handle_metrics},
+    {G, "/healthz", 0, ROUTE_OPEN, 0, handle_healthz},
+    {G, "/readyz", 0, ROUTE_OPEN, 0, handle_readyz},
+    {G, "/openapi.json", 0, ROUTE_OPEN, 0, handle_openapi},
+    {G, "/checkpoint", 0, ROUTE_OPEN, 0, handle_checkpoint},
+    {G, "/tile/{*}", 0, ROUTE_OPEN, 0, handle_tile},
+    {G, "/log/{}/checkpoint", 0, ROUTE_OPEN, 0, handle_checkpoint},
+    {G, "/log/{}/tile/{*}", 0, ROUTE_OPEN, 0, handle_tile},
+    /* parts that come later */
+    {P, "/v1/invites", ROLES_OPERATE, ROUTE_CHANGES, BODY, NULL},
+    {P, "/v1/enroll", 0, ROUTE_OPEN | ROUTE_CHANGES, BODY, NULL},
+    {P, "/v1/tokens", ROLES_ALL, ROUTE_CHANGES, BODY, NULL},
+    {P, "/v1/tasks", ROLES_ALL, ROUTE_CHANGES, BODY, NULL},
+    {G, "/v1/tasks", ROLES_ALL, 0, 0, NULL},
+    {P, "/v1/tasks/{*}", ROLES_ALL, ROUTE_CHANGES, BODY, NULL},
+    {G, "/v1/tasks/{*}", ROLES_ALL, 0, 0, NULL},
+    {P, "/v1/swarms", ROLES_OPERATE, ROUTE_CHANGES, BODY, NULL},
+    {G, "/v1/swarms", ROLES_LIST, 0, 0, NULL},
+    {P, "/v1/costs", ROLES_ALL, ROUTE_CHANGES, BODY, NULL},
+    {P, "/v1/budgets", ROLES_OPERATE, ROUTE_CHANGES, BODY, NULL},
+    {G, "/v1/budgets", ROLES_LIST, 0, 0, NULL},
+    {P, "/v1/reservations", ROLES_ALL, ROUTE_CHANGES, BODY, NULL},
+    {P, "/v1/reservations/{*}", ROLES_ALL, ROUTE_CHANGES, BODY, NULL},
+    {G, "/v1/capabilities", ROLES_ALL, 0, 0, NULL},
+    {P, "/v1/capabilities/{*}", ROLES_ALL, ROUTE_CHANGES, BODY, NULL},
+    {P, "/v1/bus/{*}", ROLES_ALL, ROUTE_CHANGES, BODY, NULL},
+    {G, "/v1/bus/dlq", ROLES_OPERATE, 0, 0, NULL},
+    {G, "/v1/breakers", ROLES_LIST, 0, 0, NULL},
+    {G, "/v1/secrets", ROLES_OPERATE, 0, 0, NULL},
+    {P, "/mcp", ROLES_ALL, ROUTE_CHANGES, BODY, NULL},
+    {G, "/", 0, ROUTE_OPEN, 0, NULL},
+};
+
+const struct route *route_at(size_t i) { return i < IFAB_COUNT(routes) ? &routes[i] : NULL; }
+
+/* Segments are compared as they are: nothing is decoded, so "%2e" is no dot and an encoded slash no slash. */
+static bool path_matches(const char *pattern, struct ifab_view path, struct ifab_view params[PARAM_MAX])
+{
+    size_t at = 0, param = 0;
+    while (*pattern != '\0') {
+        if (strncmp(pattern, "{*}", 3) == 0) {
+            params[param] = ifab_view_of(path.data + at, path.size - at);
+            return path.size > at;
+        }
+        if (strncmp(pattern, "{}", 2) == 0) {
+            size_t from = at;
+            while (at < path.size && path.data[at] != '/')
+                at++;
+            if (at == from)
+                return false;
+            params[param++] = ifab_view_of(path.data + from, at - from);
+            pattern += 2;
+            continue;
+        }
+        if (at >= path.size || path.data[at] != (uint8_t)*pattern)
+            return false;
+        at++;
+        pattern++;
+    }
+    return at == path.size;
+}
+
+const struct route *route_find(enum ifab_http_method method, struct ifab_view path, struct ifab_view params[PARAM_MAX], bool *ret_path_known)
+{
+    *ret_path_known = false;
+    for (size_t i = 0; i < IFAB_COUNT(routes); i++) {
+        memset(params, 0, PARAM_MAX * sizeof params[0]);
+        if (!path_matches(routes[i].path, path, params))
+            continue;
+        *ret_path_known = true;
+        if (routes[i].method == method)
+            return &routes[i];
+    }
+    return NULL;
+}
+
+static const char *const role_words[] = {"none", "agent", "readonly", "auditor", "operator", "admin"};
+
+/* The same rows, for programs: which routes there are and who may use them. */
+void handle_openapi(struct node *node, struct request *r)
+{
+    struct ifab_buf b = IFAB_BUF_INIT((size_t)1 << 20);
+    const char *open = NULL;
+    ifab_buf_str(&b, "{\"info\":{\"title\":\"InfraFabric\",\"version\":");
+    ifab_json_put_cstr(&b, node->version);
+    ifab_buf_str(&b, "},\"openapi\":\"3.1.0\",\"paths\":{");
+    for (size_t i = 0; i < IFAB_COUNT(routes); i++) {
+        bool seen = false; /* a path is one object with a member for each method */
+        for (size_t j = 0; j < i; j++)
+            seen = seen || strcmp(routes[j].path, routes[i].path) == 0;
+        if (seen)
+            continue;
+        if (open != NULL)
+            ifab_buf_char(&b, ',');
+        open = routes[i].path;
+        ifab_json_put_cstr(&b, open);
+        ifab_buf_char(&b, ':');
+        for (size_t j = i, first = 1; j < IFAB_COUNT(routes); j++) {
+            if (strcmp(routes[j].path, open) != 0)
+                continue;
+            ifab_buf_format(&b, "%s\"%s\":{\"responses\":{\"default\":{\"description\":\"see docs/formats\"}},\"x-built\":%s,\"x-open\":%s,\"x-roles\":[",
+                            first ? "{" : ",", routes[j].method == P ? "post" : "get", routes[j].handle != NULL ? "true" : "false",
+                            (routes[j].flags & ROUTE_OPEN) != 0 ? "true" : "false");
+            first = 0;
+            for (unsigned role = IFAB_ROLE_AGENT, some = 0; role <= IFAB_ROLE_ADMIN; role++)
+                if ((routes[j].roles & ROLE_BIT(role)) != 0)
+                    ifab_buf_format(&b, "%s\"%s\"", some++ ? "," : "", role_words[role]);
+            ifab_buf_str(&b, "]}");
+        }
+        ifab_buf_char(&b, '}');
+    }
+    ifab_buf_str(&b, "}}");
+    reply_json(node, r, 200, ifab_buf_as_view(&b));
+    ifab_buf_fini(&b);
+}

@@ -1,0 +1,264 @@
+/*
+ * A start: lock, keys, store, head under its HMAC, cores from records and tags, trust root, anchors. Nothing is served before all of it agrees
+ * (INV-05, INV-16). Costs by what is live, never by the length of the log.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "node.h"
+
+ifab_status node_lock(struct node *self, struct ifab_error *err)
+{
+    char path[1100], holder[32] = "";
+    struct ifab_buf text = IFAB_BUF_INIT(64);
+    snprintf(path, sizeof path, "%s/lock", self->config.data_dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return ifab_fail(err, errno == ENOENT ? IFAB_NOT_FOUND : IFAB_DENIED, "%s: %s", path, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        ssize_t n = pread(fd, holder, sizeof holder - 1, 0);
+        close(fd);
+        holder[n > 0 ? n : 0] = '\0';
+        holder[strcspn(holder, "\n")] = '\0';
+        return ifab_fail(err, IFAB_AGAIN, "%s is held by another ifd, pid %s", path, holder[0] != '\0' ? holder : "unknown");
+    }
+    ifab_buf_i64(&text, getpid());
+    ifab_buf_char(&text, '\n');
+    bool good = ftruncate(fd, 0) == 0 && pwrite(fd, text.data, text.size, 0) == (ssize_t)text.size;
+    ifab_buf_fini(&text);
+    if (!good) {
+        close(fd);
+        return ifab_fail(err, IFAB_IO, "%s cannot be written: %s", path, strerror(errno));
+    }
+    self->lock_fd = fd;
+    return IFAB_OK;
+}
+
+ifab_status node_keys(struct node *self, const char *keys_dir, struct ifab_error *err)
+{
+    char path[1100];
+    struct stat st;
+    struct ifab_view name;
+    struct ifab_buf text = IFAB_BUF_INIT(4096), vkey = IFAB_BUF_INIT(sizeof self->vkey);
+    uint8_t public32[32], derived[32];
+    snprintf(path, sizeof path, "%s/log.key", keys_dir);
+    ifab_status status = node_read_file(path, 4000, &text, err);
+    if (status == IFAB_OK && stat(path, &st) == 0 && (st.st_mode & 077) != 0)
+        status = ifab_fail(err, IFAB_DENIED, "%s can be read by others: chmod 600 it", path);
+    while (status == IFAB_OK && text.size > 0 && text.data[text.size - 1] == '\n')
+        text.size--;
+    if (status == IFAB_OK)
+        status = ifab_note_skey_read(ifab_buf_as_view(&text), &name, &self->log_key, err);
+    if (status == IFAB_OK && name.size >= sizeof self->origin)
+        status = ifab_fail(err, IFAB_INVALID, "%s: origin too long", path);
+    if (status == IFAB_OK) {
+        memcpy(self->origin, name.data, name.size);
+        self->origin[name.size] = '\0';
+        ifab_signer_public(self->log_key, public32);
+        status = ifab_note_vkey_write(name, public32, &vkey);
+    }
+    if (status == IFAB_OK) {
+        memcpy(self->vkey, vkey.data, vkey.size < sizeof self->vkey ? vkey.size : sizeof self->vkey - 1);
+        ifab_signer_derive(self->log_key, "head", self->mac_key32);
+        ifab_signer_derive(self->log_key, "replay tags", derived);
+        memcpy(self->tag_key16, derived, 16);
+        ifab_wipe(derived, sizeof derived);
+    }
+    if (text.data != NULL)
+        ifab_wipe(text.data, text.capacity);
+    ifab_buf_fini(&text);
+    ifab_buf_fini(&vkey);
+    return status;
+}
+
+ifab_status node_settings(struct node *self, struct ifab_error *err)
+{
+    struct ifab_fabric_settings *s = &self->settings;
+    const struct ifab_config *c = &self->config;
+    ifab_fabric_settings_default(s);
+    memcpy(s->origin, self->origin, sizeof s->origin);
+    snprintf(s->log, sizeof s->log, "%s", c->log_name);
+    snprintf(s->fabric_actor, sizeof s->fabric_actor, "if://fabric/%s", self->origin);
+    s->skew = c->time_skew_usec;
+    s->rules.hold_deadline = c->hold_deadline_usec;
+    s->rules.escalate_deadline = c->escalate_deadline_usec;
+    s->rules.hold_burst = (uint32_t)c->hold_burst;
+    s->rules.escalate_burst = (uint32_t)c->escalate_burst;
+    s->rules.hold_refill = c->hold_refill_usec;
+    s->rules.escalate_refill = c->escalate_refill_usec;
+    s->replay.per_talent = (uint32_t)c->replay_per_talent;
+    s->replay.total = (uint32_t)c->replay_total;
+    s->rate_per_second = (uint32_t)c->rate_messages;
+    s->rate_burst = (uint32_t)c->rate_burst;
+    s->sensitive_scopes = c->sensitive_scopes;
+    s->sensitive_count = c->sensitive_count;
+    memcpy(s->tag_key16, self->tag_key16, 16);
+    ifab_random(&s->seed, sizeof s->seed);
+    struct ifab_error why = {0};
+    if (ifab_rules_load(c->rules_file, s->rules.digest32, &why) == IFAB_OK) {
+        s->rules.loaded = true;
+    } else { /* no rules: every message is denied and the daemon is not ready */
+        IFAB_LOG(IFAB_LOG_ERROR, "rules: not loaded, every message is denied", IFAB_F_TEXT("error", why.text));
+    }
+    (void)err;
+    return IFAB_OK;
+}
+
+struct load {
+    struct node *node;
+    struct ifab_meta meta;
+    bool has_meta;
+    ifab_usec wall;
+};
+
+static ifab_status load_record(void *user, const struct ifab_record *record, struct ifab_error *err)
+{
+    struct load *load = user;
+    if (record->kind == KIND_ERASING) {
+        if (load->node->erasing_count < IFAB_COUNT(load->node->erasing))
+            load->node->erasing[load->node->erasing_count++] = record->number;
+        return IFAB_OK;
+    }
+    if (record->kind == IFAB_KIND_META)
+        load->has_meta = ifab_meta_unpack(record->bytes, &load->meta);
+    return ifab_fabric_load_record(load->node->fabric, record->kind, record->number, record->bytes, err);
+}
+
+static ifab_status load_tags(void *user, struct ifab_view tags, struct ifab_error *err)
+{
+    struct load *load = user;
+    return ifab_fabric_load_tags(load->node->fabric, tags, load->wall, err);
+}
+
+static ifab_status load_head(struct node *self, struct ifab_arena *arena, struct ifab_error *err)
+{
+    struct ifab_head head;
+    struct ifab_fabric_head mine;
+    uint8_t mac[32];
+    ifab_status status = ifab_store_head(self->store, arena, &head, err);
+    if (status == IFAB_NOT_FOUND)
+        return ifab_fail(err, IFAB_NOT_FOUND, "%s holds no fabric yet: run ifctl init", self->config.data_dir);
+    IFAB_TRY(status);
+    node_mac(self->mac_key32, &head, mac);
+    if (!ifab_equal_ct(mac, head.mac32, 32))
+        return ifab_fail(err, IFAB_CORRUPT, "the stored head is not the one this fabric wrote (its HMAC differs): the database was edited, or keys/log.key is another's");
+    if (head.edge.size > sizeof mine.edge)
+        return ifab_fail(err, IFAB_CORRUPT, "the stored edge of the tree is too long");
+    mine.size = head.size;
+    mine.time = head.time;
+    memcpy(mine.root32, head.root32, 32);
+    memcpy(mine.last_hash32, head.last_hash32, 32);
+    memcpy(mine.trust_root32, head.trust_root32, 32);
+    memcpy(mine.edge, head.edge.data, head.edge.size);
+    mine.edge_size = head.edge.size;
+    IFAB_TRY(ifab_fabric_load_head(self->fabric, &mine, err));
+    self->committed_size = head.size;
+    memcpy(self->committed_root32, head.root32, 32);
+    return IFAB_OK;
+}
+
+/* The newest entry must be there and be the one whose hash the head holds: a database put together from two is found here. */
+static ifab_status check_newest(struct node *self, struct ifab_arena *arena, struct ifab_error *err)
+{
+    struct ifab_stored_entry entry;
+    struct ifab_fabric_head head;
+    uint8_t hash[32];
+    size_t count = 0;
+    ifab_fabric_head(self->fabric, &head);
+    if (head.size == 0)
+        return ifab_fail(err, IFAB_CORRUPT, "the stored log has no entry");
+    IFAB_TRY(ifab_store_read(self->store, head.size - 1, 1, false, arena, &entry, &count, err));
+    if (count == 1)
+        ifab_sha256(entry.entry, hash);
+    if (count != 1 || memcmp(hash, head.last_hash32, 32) != 0)
+        return ifab_fail(err, IFAB_CORRUPT, "the newest stored entry is not the one the head covers");
+    return IFAB_OK;
+}
+
+ifab_status node_load(struct node *self, struct ifab_error *err)
+{
+    struct load load = {.node = self};
+    struct ifab_arena arena;
+    ifab_arena_init(&arena, (size_t)1 << 20);
+    ifab_fabric_free(self->fabric);
+    self->fabric = NULL;
+    load.wall = clock_real();
+    ifab_status status = ifab_fabric_new(&self->settings, &self->fabric, err);
+    if (status == IFAB_OK)
+        status = ifab_store_records(self->store, load_record, &load, err);
+    if (status == IFAB_OK && !self->serving)
+        clock_start(&self->clock, load.has_meta ? load.meta.wall : load.wall, load.has_meta ? load.meta.run : 0, load.meta.clock_doubt);
+    if (status == IFAB_OK)
+        status = ifab_store_tags(self->store, load.wall - self->settings.skew, load_tags, &load, err);
+    if (status == IFAB_OK)
+        status = load_head(self, &arena, err);
+    if (status == IFAB_OK)
+        status = check_newest(self, &arena, err);
+    ifab_arena_fini(&arena);
+    return status;
+}
+
+ifab_status node_finish_erasing(struct node *self, struct ifab_error *err)
+{
+    for (size_t i = 0; i < self->erasing_count; i++) {
+        ifab_status status = ifab_store_erase(self->store, self->erasing[i], err);
+        if (status != IFAB_OK && status != IFAB_NOT_FOUND)
+            return status;
+    }
+    return IFAB_OK;
+}
+
+ifab_status node_checkpoint(struct node *self, uint64_t size, const uint8_t root32[32], struct ifab_buf *note, struct ifab_error *err)
+{
+    struct ifab_buf text = IFAB_BUF_INIT(1024);
+    struct ifab_checkpoint checkpoint = {.origin = ifab_view_str(self->origin), .size = size};
+    memcpy(checkpoint.root32, root32, 32);
+    ifab_status status = ifab_checkpoint_write(&checkpoint, &text);
+    if (status == IFAB_OK)
+        status = ifab_note_sign(ifab_buf_as_view(&text), checkpoint.origin, self->log_key, note);
+    ifab_buf_fini(&text);
+    return status == IFAB_OK ? IFAB_OK : ifab_fail(err, status, "checkpoint");
+}
+
+/* A store behind or beside its newest anchor is not served: 505. */
+static ifab_status check_anchor(struct node *self, const struct ifab_anchor_item *item, struct ifab_error *err)
+{
+    struct ifab_checkpoint checkpoint;
+    struct ifab_view text;
+    uint8_t public32[32], root[32];
+    ifab_signer_public(self->log_key, public32);
+    if (ifab_note_verify(item->note, ifab_view_str(self->origin), public32, &text, err) != IFAB_OK ||
+        ifab_checkpoint_read(text, &checkpoint, err) != IFAB_OK || !ifab_view_is(checkpoint.origin, self->origin))
+        return ifab_fail(err, IFAB_CORRUPT, "an anchor of this log (size %llu) does not verify", (unsigned long long)item->size);
+    if (checkpoint.size > self->committed_size) {
+        err->status = IFAB_OK;
+        err->text[0] = '\0';
+        return ifab_fail(err, IFAB_CORRUPT, "the store has %llu entries, its newest anchor %llu: this is an old copy; restore instead (ifctl restore)",
+                         (unsigned long long)self->committed_size, (unsigned long long)checkpoint.size);
+    }
+    IFAB_TRY(follower_wait(self, checkpoint.size));
+    IFAB_TRY(follower_root(self, checkpoint.size, root, err));
+    if (memcmp(root, checkpoint.root32, 32) != 0)
+        return ifab_fail(err, IFAB_CORRUPT, "the first %llu entries are not those of the anchor: another history", (unsigned long long)checkpoint.size);
+    return IFAB_OK;
+}
+
+ifab_status node_check_anchors(struct node *self, struct ifab_error *err)
+{
+    ifab_status status = IFAB_OK;
+    for (size_t i = 0; i < self->anchor_count && status == IFAB_OK; i++) {
+        struct ifab_arena arena;
+        struct ifab_anchor_item newest;
+        size_t count = 0;
+        ifab_arena_init(&arena, (size_t)1 << 20);
+        status = ifab_anchor_list(self->anchors[i], ifab_view_str(self->origin), 1, &arena, &newest, &count, err);
+        if (status == IFAB_OK && count == 1)
+            status = check_anchor(self, &newest, err);
+        ifab_arena_fini(&arena);
+    }
+    return status;
+}

@@ -1,0 +1,125 @@
+/* The verify pool: tickets are taken in batches of up to 16 and finished in any order; the loop takes them in ticket order. */
+#include "node.h"
+
+#include <string.h>
+
+#define TAKE 16
+
+size_t ticket_message_max;
+const uint8_t *ticket_tag_key16;
+const char *ticket_origin;
+
+void ticket_verify(struct ticket *t)
+{
+    if (t->verify == VERIFY_MESSAGE) {
+        t->admitted = ifab_arena_alloc(&t->arena, sizeof *t->admitted);
+        if (t->admitted == NULL) {
+            t->code = ifab_refuse(&t->refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
+            return;
+        }
+        t->code = ifab_admit_message(t->bytes, ticket_message_max, t->keyring, ticket_tag_key16, t->wall, &t->arena, t->admitted, &t->refusal);
+        t->command.type = IFAB_COMMAND_MESSAGE;
+        t->command.u.message.envelope = &t->admitted->envelope;
+        t->command.u.message.talent = t->admitted->talent;
+        t->command.u.message.key_version = t->admitted->key_version;
+        t->command.u.message.facts = &t->admitted->facts;
+    } else if (t->verify == VERIFY_VOTE) {
+        t->code = ifab_admit_vote(t->bytes, t->request->params[0], t->keyring, t->wall, &t->arena, &t->command, &t->refusal);
+    } else if (t->verify == VERIFY_ACT) {
+        struct ifab_buf route = IFAB_BUF_INIT(1024);
+        ifab_buf_str(&route, t->request->method);
+        ifab_buf_char(&route, ' ');
+        ifab_buf_view(&route, t->request->path);
+        t->code = ifab_admit_act(t->request->admin, ifab_buf_as_view(&route), t->bytes, ifab_view_str(ticket_origin), t->keyring, t->wall, &t->arena,
+                                 &t->act, &t->refusal);
+        t->command.act = &t->act;
+        ifab_buf_fini(&route);
+    }
+}
+
+struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count)
+{
+    struct ticket *first = NULL, *last = NULL;
+    size_t count = 0;
+    uv_mutex_lock(&self->lock);
+    while (wait && self->first == NULL && !self->stop)
+        uv_cond_wait(&self->wake, &self->lock);
+    /* A single reader takes few when few wait, so that several verifiers share what is there. */
+    size_t share = self->waiting / (self->thread_count + 1) + 1;
+    while (self->first != NULL && count < TAKE && count < share) {
+        struct ticket *t = self->first;
+        self->first = t->job_next;
+        t->job_next = NULL;
+        atomic_store_explicit(&t->state, TICKET_TAKEN, memory_order_relaxed);
+        if (first == NULL)
+            first = t;
+        else
+            last->job_next = t;
+        last = t;
+        count++;
+    }
+    if (self->first == NULL)
+        self->last = NULL;
+    self->waiting -= count;
+    uv_mutex_unlock(&self->lock);
+    *ret_count = count;
+    return first;
+}
+
+static void run(void *user)
+{
+    struct pool *self = user;
+    size_t count;
+    struct ticket *t;
+    while ((t = pool_take(self, true, &count)) != NULL) {
+        while (t != NULL) {
+            struct ticket *next = t->job_next; /* once verified it is the loop's */
+            ticket_verify(t);
+            atomic_store_explicit(&t->state, TICKET_VERIFIED, memory_order_release);
+            t = next;
+        }
+        uv_async_send(self->done);
+    }
+}
+
+ifab_status pool_start(struct pool *self, size_t threads, uv_async_t *done, struct ifab_error *err)
+{
+    self->done = done;
+    self->threads = ifab_calloc(threads, sizeof *self->threads);
+    if (self->threads == NULL || uv_mutex_init(&self->lock) != 0 || uv_cond_init(&self->wake) != 0)
+        return ifab_fail(err, IFAB_NOMEM, "verify workers");
+    for (size_t i = 0; i < threads; i++, self->thread_count++)
+        if (uv_thread_create(&self->threads[i], run, self) != 0)
+            return ifab_fail(err, IFAB_INTERNAL, "cannot start a verify worker");
+    return IFAB_OK;
+}
+
+void pool_push(struct pool *self, struct ticket *t)
+{
+    uv_mutex_lock(&self->lock);
+    t->job_next = NULL;
+    if (self->last == NULL)
+        self->first = t;
+    else
+        self->last->job_next = t;
+    self->last = t;
+    self->waiting++;
+    uv_cond_signal(&self->wake);
+    uv_mutex_unlock(&self->lock);
+}
+
+void pool_stop(struct pool *self)
+{
+    if (self->threads == NULL)
+        return;
+    uv_mutex_lock(&self->lock);
+    self->stop = true;
+    uv_cond_broadcast(&self->wake);
+    uv_mutex_unlock(&self->lock);
+    for (size_t i = 0; i < self->thread_count; i++)
+        uv_thread_join(&self->threads[i]);
+    ifab_free(self->threads);
+    self->threads = NULL;
+    uv_cond_destroy(&self->wake);
+    uv_mutex_destroy(&self->lock);
+}

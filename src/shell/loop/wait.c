@@ -1,0 +1,478 @@
+/*
+ * Long polls and event streams: readers of committed entries after an index. Nothing is stored for them; a client resumes by its index (DESIGN section 4,
+ * One stream). Bounds: 4,096 waiters, 30 s a poll, 256 KiB waiting on a stream.
+ */
+#include <string.h>
+
+#include "follow.h"
+
+#define WAITERS_MAX 4096
+#define PAGE 64
+#define HEARTBEAT (15 * IFAB_SECOND)
+
+enum waiter_kind { WAIT_INBOX, WAIT_DECISION, STREAM_INBOX, STREAM_EVENTS };
+struct waiter {
+    struct waiter *next;
+    struct request *request;
+    enum waiter_kind kind;
+    uint64_t after;        /* next index to look at */
+    uint64_t limit;
+    ifab_usec deadline;    /* run; polls: answer then; streams: next heartbeat */
+    bool busy, again, gone, begun;
+    char name[IFAB_NAME_MAX + 1];      /* inbox: the talent */
+    uint8_t id16[16];                  /* decision */
+    char component[64], type[64];
+    uint8_t trace16[16];
+    bool has_trace;
+};
+struct page { /* of a job: what it found */
+    struct waiter *waiter;
+    uint64_t next;
+    size_t items;
+    bool more;
+};
+
+static void run_job(struct node *node, struct waiter *w);
+
+static void drop(struct node *node, struct waiter *w)
+{
+    for (struct waiter **at = &node->waiters; *at != NULL; at = &(*at)->next) {
+        if (*at != w)
+            continue;
+        *at = w->next;
+        node->waiter_count--;
+        break;
+    }
+    request_free(w->request);
+    ifab_free(w);
+}
+
+/* ---- pages, on a reader's thread ---- */
+
+static ifab_status one_entry(struct ifab_store *store, uint64_t index, bool message, struct ifab_arena *arena, struct ifab_stored_entry *ret,
+                             struct ifab_error *err)
+{
+    size_t count = 0;
+    IFAB_TRY(ifab_store_read(store, index, 1, message, arena, ret, &count, err));
+    return count == 1 ? IFAB_OK : ifab_fail(err, IFAB_NOT_FOUND, "entry %llu", (unsigned long long)index);
+}
+
+/* {cursor, envelope, decision, entry} of a delivery; envelope is the exact bytes, null when erased. */
+static void put_item(const struct node *node, struct ifab_store *store, struct ifab_arena *arena, const struct ifab_stored_entry *entry,
+                     struct ifab_buf *out)
+{
+    const struct ifab_json *tree, *payload, *admitted;
+    struct ifab_json_limits limits = {0};
+    struct ifab_view message = entry->message, text;
+    struct ifab_stored_entry first;
+    uint8_t hash[32];
+    int64_t index;
+    if (ifab_json_read(entry->entry, &limits, arena, &tree, NULL) != IFAB_OK)
+        return;
+    payload = ifab_json_get(tree, "payload");
+    admitted = ifab_json_get(payload, "admitted");
+    if (admitted != NULL && ifab_json_integer(ifab_json_get(admitted, "index"), &index) &&
+        one_entry(store, (uint64_t)index, true, arena, &first, NULL) == IFAB_OK)
+        message = first.message;
+    ifab_buf_format(out, "{\"cursor\":\"%llu\",\"decision\":{\"decision\":\"SHARE\"", (unsigned long long)entry->index);
+    if (admitted != NULL) {
+        ifab_buf_str(out, ",\"admitted\":");
+        ifab_json_write(out, admitted);
+        if (ifab_json_string(ifab_json_get(payload, "reason"), &text)) {
+            ifab_buf_str(out, ",\"reason\":");
+            ifab_json_put_string(out, text);
+        }
+        if (ifab_json_string(ifab_json_get(tree, "time"), &text)) {
+            ifab_buf_str(out, ",\"released_at\":");
+            ifab_json_put_string(out, text);
+        }
+    }
+    ifab_sha256(entry->entry, hash);
+    ifab_buf_format(out, "},\"entry\":{\"hash\":\"sha256:");
+    ifab_buf_hex(out, hash, 32);
+    ifab_buf_format(out, "\",\"index\":%llu,\"log\":\"%s\"},\"envelope\":", (unsigned long long)entry->index, node->settings.log);
+    if (message.size > 0)
+        ifab_buf_view(out, message);
+    else
+        ifab_buf_str(out, "null");
+    ifab_buf_char(out, '}');
+}
+
+static void inbox_page(struct node *node, struct ifab_store *store, struct job *job)
+{
+    struct page *page = job->user;
+    struct waiter *w = page->waiter;
+    uint64_t indexes[1000], upto = job->a;
+    size_t count = 0, limit = w->kind == STREAM_INBOX ? PAGE : (size_t)w->limit;
+    struct ifab_error err = {0};
+    bool stream = w->kind == STREAM_INBOX;
+    ifab_status status = follower_wait(node, upto);
+    if (status == IFAB_OK)
+        status = follower_query(node, IFAB_INDEX_RECEIVER, ifab_view_str(w->name), job->b, upto, limit, indexes, &count, &err);
+    page->more = count == limit;
+    page->next = count == limit && count > 0 ? indexes[count - 1] + 1 : upto;
+    if (!stream)
+        ifab_buf_str(&job->out, "{\"items\":[");
+    for (size_t i = 0; i < count && status == IFAB_OK; i++) {
+        struct ifab_stored_entry entry;
+        status = one_entry(store, indexes[i], true, &job->arena, &entry, &err);
+        if (status != IFAB_OK)
+            break;
+        if (stream)
+            ifab_buf_format(&job->out, "id: %llu\nevent: message\ndata: ", (unsigned long long)indexes[i]);
+        else if (i > 0)
+            ifab_buf_char(&job->out, ',');
+        put_item(node, store, &job->arena, &entry, &job->out);
+        if (stream)
+            ifab_buf_str(&job->out, "\n\n");
+        page->items++;
+    }
+    if (!stream && page->next > 0)
+        ifab_buf_format(&job->out, "],\"next\":\"%llu\"}", (unsigned long long)(page->next - 1));
+    else if (!stream)
+        ifab_buf_str(&job->out, "],\"next\":null}");
+    if (status != IFAB_OK)
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "%s", err.text);
+}
+
+static bool wanted(const struct waiter *w, const struct ifab_json *tree, struct ifab_view *ret_component, struct ifab_view *ret_operation)
+{
+    struct ifab_view type = {NULL, 0}, trace = {NULL, 0};
+    uint8_t trace16[16];
+    (void)ifab_json_string(ifab_json_get(tree, "component"), ret_component);
+    (void)ifab_json_string(ifab_json_get(tree, "operation"), ret_operation);
+    (void)ifab_json_string(ifab_json_get(tree, "type"), &type);
+    if (w->component[0] != '\0' && !ifab_view_is(*ret_component, w->component))
+        return false;
+    if (w->type[0] != '\0' && !ifab_view_is(type, w->type))
+        return false;
+    if (!w->has_trace)
+        return true;
+    return ifab_json_string(ifab_json_get(tree, "trace"), &trace) && ifab_uuid_parse(trace, trace16) == IFAB_OK && memcmp(trace16, w->trace16, 16) == 0;
+}
+
+static void events_page(struct node *node, struct ifab_store *store, struct job *job)
+{
+    struct page *page = job->user;
+    struct ifab_stored_entry entries[PAGE];
+    struct ifab_error err = {0};
+    struct ifab_json_limits limits = {0};
+    size_t count = 0;
+    uint64_t upto = job->a, from = job->b;
+    size_t max = upto - from > PAGE ? PAGE : (size_t)(upto - from);
+    if (ifab_store_read(store, from, max, false, &job->arena, entries, &count, &err) != IFAB_OK) {
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "%s", err.text);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct ifab_json *tree;
+        struct ifab_view component = {NULL, 0}, operation = {NULL, 0};
+        if (ifab_json_read(entries[i].entry, &limits, &job->arena, &tree, NULL) != IFAB_OK || !wanted(page->waiter, tree, &component, &operation))
+            continue;
+        ifab_buf_format(&job->out, "id: %s/%llu\nevent: " IFAB_FMT "." IFAB_FMT "\ndata: ", node->settings.log,
+                        (unsigned long long)entries[i].index, IFAB_ARG(component), IFAB_ARG(operation));
+        ifab_buf_view(&job->out, entries[i].entry); /* canonical JSON has no line break */
+        ifab_buf_str(&job->out, "\n\n");
+    }
+    page->items = count;
+    page->next = from + count;
+    page->more = page->next < upto;
+}
+
+static void run_page(struct node *node, struct ifab_store *store, struct job *job)
+{
+    struct page *page = job->user;
+    if (page->waiter->kind == STREAM_EVENTS)
+        events_page(node, store, job);
+    else
+        inbox_page(node, store, job);
+}
+
+/* ---- on the loop ---- */
+
+static void lagged(struct node *node, struct waiter *w)
+{
+    (void)ifab_http_stream_write(node->http, w->request->http, IFAB_VIEW("event: lagged\ndata: {}\n\n"), true);
+    ifab_http_stream_end(node->http, w->request->http);
+    drop(node, w);
+}
+
+static void stream_page(struct node *node, struct job *job, struct waiter *w, const struct page *page)
+{
+    w->after = page->next;
+    if (job->out.size > 0) {
+        ifab_status status = ifab_http_stream_write(node->http, w->request->http, ifab_buf_as_view(&job->out), false);
+        if (status == IFAB_FULL) {
+            lagged(node, w);
+            return;
+        }
+        if (status != IFAB_OK) {
+            drop(node, w);
+            return;
+        }
+    }
+    if (page->more || w->again || w->after < node->committed_size)
+        run_job(node, w);
+}
+
+static void on_page(struct node *node, struct job *job)
+{
+    struct page *page = job->user;
+    struct waiter *w = page->waiter;
+    bool stream = w->kind == STREAM_INBOX || w->kind == STREAM_EVENTS;
+    w->busy = false;
+    if (w->gone) {
+        drop(node, w);
+    } else if (job->code != IFAB_CODE_NONE) {
+        if (stream) {
+            lagged(node, w);
+        } else {
+            struct request *r = w->request;
+            w->request = NULL;
+            reply_error(node, r, &job->refusal);
+            drop(node, w);
+        }
+    } else if (stream) {
+        stream_page(node, job, w, page);
+    } else if (page->items > 0 || node->stopping || clock_now(&node->clock, NULL).run >= w->deadline) {
+        struct request *r = w->request;
+        w->request = NULL;
+        reply_json(node, r, 200, ifab_buf_as_view(&job->out));
+        drop(node, w);
+    } else {
+        w->after = page->next;
+        if (w->again || w->after < node->committed_size)
+            run_job(node, w);
+    }
+    job_free(job);
+}
+
+static void run_job(struct node *node, struct waiter *w)
+{
+    struct job *job = job_new(NULL);
+    struct page *page = job == NULL ? NULL : ifab_arena_calloc(&job->arena, 1, sizeof *page);
+    if (page == NULL) {
+        job_free(job);
+        return; /* tried again at the next commit or deadline */
+    }
+    page->waiter = w;
+    page->next = w->after;
+    job->user = page;
+    job->run = run_page;
+    job->finish = on_page;
+    job->a = node->committed_size;
+    job->b = w->after < node->committed_size ? w->after : node->committed_size;
+    w->busy = true;
+    w->again = false;
+    job_push(node, job);
+}
+
+static struct waiter *waiter_new(struct node *node, struct request *r, enum waiter_kind kind, uint64_t wait_ms)
+{
+    if (node->waiter_count >= WAITERS_MAX) {
+        reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "4,096 requests wait already");
+        return NULL;
+    }
+    struct waiter *w = ifab_calloc(1, sizeof *w);
+    if (w == NULL) {
+        reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
+        return NULL;
+    }
+    w->request = r;
+    w->kind = kind;
+    w->deadline = clock_now(&node->clock, NULL).run + (ifab_usec)wait_ms * 1000;
+    w->next = node->waiters;
+    node->waiters = w;
+    node->waiter_count++;
+    return w;
+}
+
+/* The talent whose inbox it is: the caller's; an operator of the socket names it with as=. */
+static bool inbox_owner(struct node *node, struct request *r, char ret_name[IFAB_NAME_MAX + 1])
+{
+    struct ifab_buf as = IFAB_BUF_INIT(IFAB_NAME_MAX);
+    const struct ifab_talents *talents = ifab_fabric_talents(node->fabric);
+    const struct ifab_talent *talent = NULL;
+    bool named = request_query(r, "as", &as);
+    if (named && (ROLE_BIT(r->principal.role) & ROLES_OPERATE) != 0)
+        talent = ifab_talents_find(talents, ifab_buf_as_view(&as));
+    else if (!named && r->principal.kind == IFAB_PRINCIPAL_TALENT)
+        talent = ifab_talents_at(talents, r->principal.talent);
+    ifab_buf_fini(&as);
+    if (talent == NULL || talent->removed_at != IFAB_NEVER) {
+        if (named)
+            reply_code(node, r, IFAB_CODE_TALENT_NOT_FOUND, "as", "no such talent, or you may not read for it");
+        else
+            reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "as", "say whose inbox: as=NAME");
+        return false;
+    }
+    memcpy(ret_name, talent->name.data, talent->name.size);
+    ret_name[talent->name.size] = '\0';
+    return true;
+}
+
+void wait_inbox(struct node *node, struct request *r)
+{
+    char name[IFAB_NAME_MAX + 1];
+    uint64_t after, wait_ms, limit;
+    struct ifab_buf text = IFAB_BUF_INIT(64);
+    if (!inbox_owner(node, r, name) || !request_query_u64(node, r, "wait_ms", 0, 30000, 0, &wait_ms) ||
+        !request_query_u64(node, r, "limit", 1, 1000, 50, &limit))
+        return;
+    bool has_after = request_query(r, "after", &text) && text.size > 0;
+    ifab_buf_fini(&text);
+    if (!request_query_u64(node, r, "after", 0, (uint64_t)1 << 52, 0, &after))
+        return;
+    struct waiter *w = waiter_new(node, r, WAIT_INBOX, wait_ms);
+    if (w == NULL)
+        return;
+    memcpy(w->name, name, sizeof w->name);
+    w->after = has_after ? after + 1 : 0;
+    w->limit = limit;
+    run_job(node, w);
+}
+
+static bool filters(struct node *node, struct request *r, struct waiter *filter)
+{
+    struct ifab_buf text = IFAB_BUF_INIT(63);
+    bool good = true;
+    if (request_query(r, "component", &text))
+        memcpy(filter->component, text.data, text.size);
+    if (request_query(r, "type", &text))
+        memcpy(filter->type, text.data, text.size);
+    if (request_query(r, "trace", &text)) {
+        filter->has_trace = true;
+        good = ifab_uuid_parse(ifab_buf_as_view(&text), filter->trace16) == IFAB_OK;
+    }
+    ifab_buf_fini(&text);
+    if (!good)
+        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "trace", "trace must be a UUID");
+    return good;
+}
+
+void wait_events(struct node *node, struct request *r, bool inbox)
+{
+    struct waiter filter = {0};
+    uint64_t after = node->committed_size;
+    struct ifab_view last = r->last_event;
+    if (inbox ? !inbox_owner(node, r, filter.name) : !filters(node, r, &filter))
+        return;
+    const uint8_t *slash = last.size > 0 ? memrchr(last.data, '/', last.size) : NULL;
+    if (slash != NULL)
+        last = ifab_view_of(slash + 1, last.size - (size_t)(slash + 1 - last.data));
+    if (last.size > 0 && last.size <= 16) {
+        after = 0;
+        for (size_t i = 0; i < last.size; i++)
+            after = last.data[i] >= '0' && last.data[i] <= '9' ? after * 10 + (uint64_t)(last.data[i] - '0') : UINT64_MAX / 16;
+        after++;
+    }
+    struct waiter *w = waiter_new(node, r, inbox ? STREAM_INBOX : STREAM_EVENTS, HEARTBEAT / 1000);
+    if (w == NULL)
+        return;
+    memcpy(w->name, filter.name, sizeof w->name);
+    memcpy(w->component, filter.component, sizeof w->component);
+    memcpy(w->type, filter.type, sizeof w->type);
+    memcpy(w->trace16, filter.trace16, 16);
+    w->has_trace = filter.has_trace;
+    w->after = after < node->committed_size ? after : node->committed_size;
+    if (!ifab_http_stream(node->http, r->http, 200, "text/event-stream")) {
+        drop(node, w);
+        return;
+    }
+    run_job(node, w);
+}
+
+void wait_decision(struct node *node, struct request *r)
+{
+    uint64_t wait_ms;
+    if (!request_query_u64(node, r, "wait_ms", 0, 30000, 0, &wait_ms))
+        return;
+    struct waiter *w = waiter_new(node, r, WAIT_DECISION, wait_ms);
+    if (w != NULL)
+        (void)ifab_id_parse(r->params[0], "msg-", w->id16);
+}
+
+void wait_committed(struct node *node)
+{
+    struct waiter *next;
+    for (struct waiter *w = node->waiters; w != NULL; w = next) {
+        next = w->next;
+        if (w->busy) {
+            w->again = true;
+        } else if (w->kind == WAIT_DECISION) {
+            if (ifab_decisions_find(ifab_fabric_decisions(node->fabric), w->id16) == NULL)
+                w->deadline = 0; /* decided: answered by the next tick of the waiters, below */
+        } else {
+            run_job(node, w);
+        }
+    }
+    wait_tick(node, clock_now(&node->clock, NULL).run);
+}
+
+void wait_tick(struct node *node, ifab_usec run)
+{
+    struct waiter *next;
+    for (struct waiter *w = node->waiters; w != NULL; w = next) {
+        next = w->next;
+        if (w->busy || w->deadline > run)
+            continue;
+        if (w->kind == WAIT_DECISION) {
+            struct request *r = w->request;
+            w->request = NULL;
+            drop(node, w);
+            r->query.size = 0; /* it has waited */
+            handle_decision(node, r);
+        } else if (w->kind == WAIT_INBOX) {
+            run_job(node, w); /* past its deadline: answered even when empty */
+        } else {
+            w->deadline = run + HEARTBEAT;
+            if (ifab_http_stream_write(node->http, w->request->http, IFAB_VIEW(": \n\n"), false) != IFAB_OK)
+                lagged(node, w);
+        }
+    }
+}
+
+ifab_usec wait_deadline(const struct node *node)
+{
+    ifab_usec first = IFAB_NEVER;
+    for (const struct waiter *w = node->waiters; w != NULL; w = w->next)
+        if (!w->busy && w->deadline < first)
+            first = w->deadline;
+    return first;
+}
+
+void wait_gone(struct node *node, ifab_http_id id)
+{
+    for (struct waiter *w = node->waiters; w != NULL; w = w->next) {
+        if (w->request == NULL || w->request->http != id)
+            continue;
+        if (w->busy)
+            w->gone = true; /* its job holds it */
+        else
+            drop(node, w);
+        return;
+    }
+}
+
+void wait_stop(struct node *node)
+{
+    struct waiter *next;
+    for (struct waiter *w = node->waiters; w != NULL; w = next) {
+        next = w->next;
+        if (w->busy)
+            continue;
+        if (w->kind == STREAM_INBOX || w->kind == STREAM_EVENTS) {
+            ifab_http_stream_end(node->http, w->request->http);
+            drop(node, w);
+        } else {
+            w->deadline = 0;
+        }
+    }
+    wait_tick(node, clock_now(&node->clock, NULL).run);
+}
+
+void wait_free(struct node *node)
+{
+    while (node->waiters != NULL)
+        drop(node, node->waiters);
+}
