@@ -37,8 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool reachable = ifab_guard_in_reach(&decision);
     for (size_t i = 0; i < decision.voter_count; i++) {
         enum ifab_decision outcome;
-        if (ifab_guard_vote(&decision, decision.voters[i].talent, i % 2 == 0 ? IFAB_VOTE_APPROVE : IFAB_VOTE_REFUSE, &next, &outcome, NULL) !=
-            IFAB_CODE_NONE)
+        enum ifab_vote_verdict verdict_cast = i % 2 == 0 ? IFAB_VOTE_APPROVE : IFAB_VOTE_REFUSE;
+        if (ifab_guard_vote(&decision, decision.voters[i].talent, verdict_cast, &next, &outcome, NULL) != IFAB_CODE_NONE)
             continue;
         require(reachable || outcome == IFAB_DECISION_DENY);
         decision = next;

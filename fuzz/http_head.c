@@ -78,9 +78,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     llhttp_t parser;
     llhttp_init(&parser, HTTP_REQUEST, &settings);
     parser.data = &seen;
-    llhttp_errno_t errno_ = llhttp_execute(&parser, (const char *)data, used);
-    if (errno_ != HPE_PAUSED)
-        abort();
+    llhttp_errno_t verdict = llhttp_execute(&parser, (const char *)data, used);
+    require(verdict == HPE_PAUSED);
     require(seen.heads == 1 && seen.names == head.header_count && seen.hosts == (head.host.data != NULL ? 1 : 0));
     require(ifab_view_equal(seen.host, head.host) && ifab_view_equal(seen.url, head.target) && !parser.upgrade);
     require(ifab_view_is(head.method_text, llhttp_method_name((llhttp_method_t)parser.method)) && parser.http_minor == head.minor);

@@ -13,8 +13,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct ifab_signer *signer = NULL;
     uint8_t key32[32];
 
-    if (ifab_crypto_init(NULL) != IFAB_OK || ifab_note_vkey_read(ifab_view_str(vkey), &name, key32, NULL) != IFAB_OK)
-        assert(!"the fixed key reads");
+    if (ifab_crypto_init(NULL) != IFAB_OK)
+        return 0;
+    ifab_status fixed = ifab_note_vkey_read(ifab_view_str(vkey), &name, key32, NULL);
+    assert(fixed == IFAB_OK);
     if (ifab_note_verify(input, name, key32, &text, NULL) == IFAB_OK)
         assert(text.size > 0 && text.size < size && text.data == data && text.data[text.size - 1] == '\n');
     if (ifab_note_vkey_read(input, &name, key32, NULL) == IFAB_OK) { /* one spelling only */

@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             require(ifab_talents_by_key(talents, talent->keys[i].pubkey32, NULL) == talent);
 
         struct ifab_buf record = IFAB_BUF_INIT(1 << 20);
-        struct ifab_talent_request request = {.name = talent->name, .scope = IFAB_VIEW("guard:scope"), .expires_at = IFAB_NEVER, .wall = 1000};
+        struct ifab_talent_request request = {.name = talent->name, .scope = IFAB_VIEW("guard:scope"), .expires_at = IFAB_NEVER,
+                                               .wall = 1000};
         uint32_t number = 0;
         if (ifab_talent_grant(talents, &request, &record, &number, NULL) == IFAB_CODE_NONE)
             require(ifab_talents_load(talents, number, ifab_buf_as_view(&record), NULL) == IFAB_OK);

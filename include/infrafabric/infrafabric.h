@@ -7,6 +7,7 @@
 #include <infrafabric/client.h>
 #include <infrafabric/envelope.h>
 #include <infrafabric/status.h>
+#include <infrafabric/verify.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -70,8 +70,9 @@ static bool check_fields(struct verify_entries *self, uint64_t index, const stru
         return ifab_verify__broken_at(report, index, "time is malformed");
     if (index > 0 && time < self->time)
         return ifab_verify__broken_at(report, index, "time is before the one of the entry before");
-    if (why_from == NULL ? !ifab_json_string(ifab_json_get(entry, "why"), &text)
-                         : ifab_json_get(entry, "why") != NULL || !ifab_json_integer(why_from, &number) || number < 0 || (uint64_t)number >= index)
+    if (why_from == NULL
+            ? !ifab_json_string(ifab_json_get(entry, "why"), &text)
+            : ifab_json_get(entry, "why") != NULL || !ifab_json_integer(why_from, &number) || number < 0 || (uint64_t)number >= index)
         return ifab_verify__broken_at(report, index, "neither why nor an earlier why_from");
     text = ifab_verify__text(entry, "log");
     if (index == 0 && text.size < sizeof self->log)

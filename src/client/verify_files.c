@@ -1,4 +1,5 @@
-/* Reading what is to be verified: regular files only, bounded, never through a symbolic link at the end of a path. And the report's words. */
+/* Reading what is to be verified: regular files only, bounded, never through a symbolic link at the end of a path. And the report's words.
+ */
 #include "verify_internal.h"
 
 #include <errno.h>

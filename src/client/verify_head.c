@@ -70,8 +70,8 @@ static bool signed_by_trusted(struct verify_head *head, struct ifab_verify_repor
 }
 
 /* The older checkpoint: signed by the same key, same origin, not larger. Its root is compared while the log is read. */
-static ifab_status read_old(const struct ifab_verify_options *options, struct verify_head *head, struct ifab_view name, const uint8_t *key32,
-                            struct ifab_verify_report *report, struct ifab_error *err)
+static ifab_status read_old(const struct ifab_verify_options *options, struct verify_head *head, struct ifab_view name,
+                            const uint8_t *key32, struct ifab_verify_report *report, struct ifab_error *err)
 {
     struct ifab_view text;
     struct ifab_error why = {0};
@@ -102,7 +102,8 @@ ifab_status ifab_verify__head_trust(const struct ifab_verify_options *options, s
                             (unsigned long long)head->body.size, (unsigned long long)options->min_size);
     if (options->checkpoint.size == 0 || (head->has_key && !usable))
         return IFAB_OK;
-    IFAB_TRY(read_old(options, head, head->has_key ? head->key_name : fallback_name, head->has_key ? head->key32 : fallback_key32, report, err));
+    IFAB_TRY(
+        read_old(options, head, head->has_key ? head->key_name : fallback_name, head->has_key ? head->key32 : fallback_key32, report, err));
     if (!head->has_old) {
         ifab_verify__broken(report, "it does not go on from the older checkpoint, which is not this log's");
         return IFAB_OK;

@@ -11,13 +11,14 @@
 #include "json/json.h"
 #include "witness/witness.h"
 
-#define VERIFY_NOTE_MAX 65536
+#define VERIFY_NOTE_MAX    65536
 #define VERIFY_MESSAGE_MAX (1 << 20)
-#define VERIFY_TILE 256 /* hashes in a full tile, entries in a full bundle */
+#define VERIFY_TILE        256 /* hashes in a full tile, entries in a full bundle */
 
 /* Fills report->integrity (first cause kept), clears intact; returns false, so that a broken thing is one line. */
 bool ifab_verify__broken(struct ifab_verify_report *report, const char *format, ...) __attribute__((format(__printf__, 2, 3)));
-bool ifab_verify__broken_at(struct ifab_verify_report *report, uint64_t index, const char *format, ...) __attribute__((format(__printf__, 3, 4)));
+bool ifab_verify__broken_at(struct ifab_verify_report *report, uint64_t index, const char *format, ...)
+    __attribute__((format(__printf__, 3, 4)));
 bool ifab_verify__distrust(struct ifab_verify_report *report, const char *format, ...) __attribute__((format(__printf__, 2, 3)));
 
 /* Replaces what buf holds by the file's bytes; dir_fd may be AT_FDCWD. Statuses as ifab_verify_read_file(). */
@@ -50,26 +51,28 @@ struct verify_tree;
 ifab_status ifab_verify__tree_new(int dir_fd, uint64_t size, struct verify_tree **ret_tree); /* size: leaves to come */
 void ifab_verify__tree_free(struct verify_tree *self);
 /* IFAB_OK also when a tile is wrong: then report is no longer intact. IFAB_IO, IFAB_NOMEM. */
-ifab_status ifab_verify__tree_add(struct verify_tree *self, const uint8_t leaf32[32], struct ifab_verify_report *report, struct ifab_error *err);
-ifab_status ifab_verify__tree_end(struct verify_tree *self, struct ifab_verify_report *report, struct ifab_error *err); /* partial tiles above the leaves */
+ifab_status ifab_verify__tree_add(struct verify_tree *self, const uint8_t leaf32[32], struct ifab_verify_report *report,
+                                  struct ifab_error *err);
+ifab_status ifab_verify__tree_end(struct verify_tree *self, struct ifab_verify_report *report,
+                                  struct ifab_error *err); /* partial tiles above the leaves */
 void ifab_verify__tree_root(const struct verify_tree *self, uint8_t ret_root32[32]);
 
 /* What entries say: canonical form, index, chain, time; enrolled keys; messages beside the log. */
 struct verify_entries {
     int dir_fd;
-    int messages_fd;             /* -1: no such folder */
-    uint8_t prev32[32];          /* hash of the entry before */
+    int messages_fd;    /* -1: no such folder */
+    uint8_t prev32[32]; /* hash of the entry before */
     ifab_usec time;
-    char log[65];                /* of entry 0 */
-    struct ifab_arena arena;     /* of one entry */
+    char log[65];            /* of entry 0 */
+    struct ifab_arena arena; /* of one entry */
     struct ifab_buf canonical, file;
-    struct ifab_map talents;     /* name -> place in enrolled */
+    struct ifab_map talents; /* name -> place in enrolled */
     struct verify_talent *enrolled;
     size_t enrolled_count, enrolled_room;
-    struct ifab_u64map erased;   /* index -> enum verify_erased, from erased.json */
-    struct ifab_map erased_id;   /* subjects of erase entries */
+    struct ifab_u64map erased;    /* index -> enum verify_erased, from erased.json */
+    struct ifab_map erased_id;    /* subjects of erase entries */
     struct ifab_u64map erased_at; /* indexes that erase entries name */
-    struct verify_gone *gone;    /* listed messages that are absent: to be found in those two at the end */
+    struct verify_gone *gone;     /* listed messages that are absent: to be found in those two at the end */
     size_t gone_count, gone_room;
 };
 ifab_status ifab_verify__entries_init(struct verify_entries *self, int dir_fd, struct ifab_verify_report *report, struct ifab_error *err);
@@ -86,8 +89,8 @@ struct verify_talent {
     struct verify_enrolled_key *keys; /* owned */
     size_t key_count;
 };
-ifab_status ifab_verify__enrol(struct verify_entries *self, uint64_t index, const struct ifab_json *record, struct ifab_verify_report *report,
-                               struct ifab_error *err);
+ifab_status ifab_verify__enrol(struct verify_entries *self, uint64_t index, const struct ifab_json *record,
+                               struct ifab_verify_report *report, struct ifab_error *err);
 const struct verify_talent *ifab_verify__enrolled(const struct verify_entries *self, struct ifab_view name);
 
 /* verify_message.c */
@@ -98,8 +101,8 @@ struct verify_gone {
 ifab_status ifab_verify__erased_read(struct verify_entries *self, struct ifab_verify_report *report, struct ifab_error *err);
 ifab_status ifab_verify__erasure(struct verify_entries *self, const struct ifab_json *entry, struct ifab_error *err);
 /* An entry of type "message": its bytes, when they are here. */
-ifab_status ifab_verify__message(struct verify_entries *self, uint64_t index, const struct ifab_json *entry, struct ifab_verify_report *report,
-                                 struct ifab_error *err);
+ifab_status ifab_verify__message(struct verify_entries *self, uint64_t index, const struct ifab_json *entry,
+                                 struct ifab_verify_report *report, struct ifab_error *err);
 ifab_status ifab_verify__messages_end(struct verify_entries *self, struct ifab_verify_report *report, struct ifab_error *err);
 
 /* String member of an object, "" when absent or of another type. */

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define BUNDLE_MAX ((size_t)VERIFY_TILE * (IFAB_ENTRY_MAX + 2))
-#define VKEY_MAX 4096
+#define VKEY_MAX   4096
 
 struct run {
     const struct ifab_verify_options *options;
@@ -168,8 +168,8 @@ static ifab_status run_all(struct run *run, struct ifab_error *err)
     if (run->report->intact)
         IFAB_TRY(check_end(run, err));
     if (run->report->intact)
-        (void)snprintf(run->report->integrity, sizeof run->report->integrity, run->options->hash_only ? "every hash up to the signed root agrees"
-                                                                                                    : "every entry, hash and message agrees");
+        (void)snprintf(run->report->integrity, sizeof run->report->integrity,
+                       run->options->hash_only ? "every hash up to the signed root agrees" : "every entry, hash and message agrees");
     ifab_verify__conclude(&run->head, run->report);
     return IFAB_OK;
 }
@@ -184,7 +184,8 @@ ifab_status ifab_verify_log(const char *dir, const struct ifab_verify_options *o
     IFAB_TRY(ifab_verify__key(options, &run.head, err));
     run.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (run.dir_fd < 0)
-        return ifab_fail(err, errno == ENOENT || errno == ENOTDIR ? IFAB_NOT_FOUND : IFAB_IO, "cannot open the export: %s", strerror(errno));
+        return ifab_fail(err, errno == ENOENT || errno == ENOTDIR ? IFAB_NOT_FOUND : IFAB_IO, "cannot open the export: %s",
+                         strerror(errno));
     ifab_buf_init(&run.note, VERIFY_NOTE_MAX + 1);
     ifab_buf_init(&run.vkey, VKEY_MAX + 1);
     ifab_buf_init(&run.bundle, BUNDLE_MAX + 1);

@@ -66,20 +66,22 @@ ifab_status ifab_verify__erased_read(struct verify_entries *self, struct ifab_ve
     return status;
 }
 
-/* An entry IF.witness/erase: its subject is the message id; its payload may name the index. */
+/* An entry IF.witness/erase names the message's entry in its payload; without that, its id as subject. */
 ifab_status ifab_verify__erasure(struct verify_entries *self, const struct ifab_json *entry, struct ifab_error *err)
 {
-    struct ifab_view subject = ifab_verify__text(entry, "subject");
+    const struct ifab_json *payload = ifab_json_get(entry, "payload");
     uint8_t hash32[32];
     int64_t index = -1;
+    ifab_status status;
 
-    ifab_sha256(subject, hash32);
-    if (ifab_map_put(&self->erased_id, ifab_view_of(hash32, 32), 1) != IFAB_OK)
-        return ifab_fail(err, IFAB_NOMEM, "erased messages");
-    if (ifab_json_integer(ifab_json_get(ifab_json_get(entry, "payload"), "index"), &index) && index >= 0 &&
-        ifab_u64map_put(&self->erased_at, (uint64_t)index, 1) != IFAB_OK)
-        return ifab_fail(err, IFAB_NOMEM, "erased messages");
-    return IFAB_OK;
+    if ((ifab_json_integer(ifab_json_get(payload, "entry"), &index) || ifab_json_integer(ifab_json_get(payload, "index"), &index)) &&
+        index >= 0) {
+        status = ifab_u64map_put(&self->erased_at, (uint64_t)index, 1);
+    } else {
+        ifab_sha256(ifab_verify__text(entry, "subject"), hash32);
+        status = ifab_map_put(&self->erased_id, ifab_view_of(hash32, 32), 1);
+    }
+    return status == IFAB_OK ? IFAB_OK : ifab_fail(err, status, "erased messages");
 }
 
 static ifab_status absent(struct verify_entries *self, uint64_t index, const struct ifab_json *entry, struct ifab_verify_report *report,
@@ -136,9 +138,11 @@ static ifab_status check_bytes(struct verify_entries *self, uint64_t index, cons
         return ifab_fail(err, IFAB_NOMEM, "message");
     if (code != IFAB_CODE_NONE)
         ifab_verify__broken_at(report, index, "message bytes: no envelope");
-    else if (!ifab_verify__digest(ifab_verify__text(payload, "message_digest"), digest32) || memcmp(digest32, envelope.message_digest32, 32) != 0)
+    else if (!ifab_verify__digest(ifab_verify__text(payload, "message_digest"), digest32) ||
+             memcmp(digest32, envelope.message_digest32, 32) != 0)
         ifab_verify__broken_at(report, index, "message bytes: their digest is not the one in the entry");
-    else if (!ifab_view_equal(envelope.sender, ifab_verify__text(entry, "actor")) || !ifab_view_equal(envelope.id, ifab_verify__text(entry, "subject")))
+    else if (!ifab_view_equal(envelope.sender, ifab_verify__text(entry, "actor")) ||
+             !ifab_view_equal(envelope.id, ifab_verify__text(entry, "subject")))
         ifab_verify__broken_at(report, index, "message bytes: id or sender differ from the entry");
     else if (!key_enrolled(self, &envelope, &why))
         ifab_verify__broken_at(report, index, "message bytes: %s", why);
@@ -149,8 +153,8 @@ static ifab_status check_bytes(struct verify_entries *self, uint64_t index, cons
     return IFAB_OK;
 }
 
-ifab_status ifab_verify__message(struct verify_entries *self, uint64_t index, const struct ifab_json *entry, struct ifab_verify_report *report,
-                                 struct ifab_error *err)
+ifab_status ifab_verify__message(struct verify_entries *self, uint64_t index, const struct ifab_json *entry,
+                                 struct ifab_verify_report *report, struct ifab_error *err)
 {
     char name[32];
     uint64_t listed;

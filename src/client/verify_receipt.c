@@ -6,7 +6,7 @@
 
 #include "base/encode.h"
 
-#define RECEIPT_MAX (1 << 20)
+#define RECEIPT_MAX     (1 << 20)
 #define PATH_MAX_HASHES 64
 
 struct receipt {

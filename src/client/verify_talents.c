@@ -1,4 +1,5 @@
-/* Which keys the log itself enrolled for whom, entry by entry (INV-02, INV-16): messages are judged by these, never by the key they carry. */
+/* Which keys the log itself enrolled for whom, entry by entry (INV-02, INV-16): messages are judged by these, never by the key they carry.
+ */
 #include "verify_internal.h"
 
 #include "base/encode.h"
@@ -48,8 +49,8 @@ static bool read_key(const struct ifab_json *item, ifab_usec entry_time, struct 
     return true;
 }
 
-ifab_status ifab_verify__enrol(struct verify_entries *self, uint64_t index, const struct ifab_json *record, struct ifab_verify_report *report,
-                               struct ifab_error *err)
+ifab_status ifab_verify__enrol(struct verify_entries *self, uint64_t index, const struct ifab_json *record,
+                               struct ifab_verify_report *report, struct ifab_error *err)
 {
     const struct ifab_json *list = ifab_json_get(record, "keys");
     struct ifab_view name = ifab_verify__text(record, "name");

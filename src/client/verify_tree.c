@@ -1,7 +1,7 @@
 /*
  * Leaves against hash tiles, level by level. Each level holds the hashes of its current tile and the small tree over them; the root of a
- * full tile becomes the next hash one level up. So every node is computed once, and the root of any prefix is the fold of what the levels hold.
- * The tile of the leaves is read before them and each is compared at once: the first entry that differs is the one that is reported.
+ * full tile becomes the next hash one level up. So every node is computed once, and the root of any prefix is the fold of what the levels
+ * hold. The tile of the leaves is read before them and each is compared at once: the first entry that differs is the one that is reported.
  */
 #include "verify_internal.h"
 
@@ -73,12 +73,13 @@ static ifab_status check_upper_tile(struct verify_tree *self, unsigned number, s
 
     IFAB_TRY(load_tile(self, number, width, &here, report, err));
     if (here && memcmp(self->file.data, level->hashes, width * 32) != 0)
-        ifab_verify__broken_at(report, level->number * VERIFY_TILE << (8 * number), "tile of level %u, number %llu: not the hashes of the entries",
-                               number, (unsigned long long)level->number);
+        ifab_verify__broken_at(report, level->number * VERIFY_TILE << (8 * number),
+                               "tile of level %u, number %llu: not the hashes of the entries", number, (unsigned long long)level->number);
     return IFAB_OK;
 }
 
-static ifab_status add(struct verify_tree *self, unsigned number, const uint8_t hash32[32], struct ifab_verify_report *report, struct ifab_error *err)
+static ifab_status add(struct verify_tree *self, unsigned number, const uint8_t hash32[32], struct ifab_verify_report *report,
+                       struct ifab_error *err)
 {
     struct level *level = &self->levels[number];
 
@@ -93,7 +94,8 @@ static ifab_status add(struct verify_tree *self, unsigned number, const uint8_t 
     return number + 1 < LEVELS ? add(self, number + 1, level->tree.edge[8], report, err) : IFAB_OK;
 }
 
-ifab_status ifab_verify__tree_add(struct verify_tree *self, const uint8_t leaf32[32], struct ifab_verify_report *report, struct ifab_error *err)
+ifab_status ifab_verify__tree_add(struct verify_tree *self, const uint8_t leaf32[32], struct ifab_verify_report *report,
+                                  struct ifab_error *err)
 {
     const struct level *level = &self->levels[0];
     const uint64_t first = level->number * VERIFY_TILE;

@@ -1,4 +1,4 @@
-/* The version of the library, and the check that the installed types are the rooms' own. */
+/* The version of the library. */
 #include "internal.h"
 
 #include <infrafabric/infrafabric.h>

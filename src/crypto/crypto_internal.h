@@ -22,5 +22,5 @@ bool ifab_note__name_valid(struct ifab_view name);
 /* First four bytes of SHA-256(name || "\n" || 0x01 || key). */
 void ifab_note__key_hash(struct ifab_view name, const uint8_t pubkey32[32], uint8_t ret_hash4[4]);
 #define IFAB_NOTE__NAME_MAX 255
-#define IFAB_NOTE__ED25519 0x01
+#define IFAB_NOTE__ED25519  0x01
 #endif

@@ -13,11 +13,11 @@ typedef struct bio_method_st BIO_METHOD;
 #include <openssl/pkcs12.h>
 #include <openssl/x509.h>
 
-#define PLAIN_LABEL "PRIVATE KEY"
-#define SEALED_LABEL "ENCRYPTED PRIVATE KEY"
+#define PLAIN_LABEL    "PRIVATE KEY"
+#define SEALED_LABEL   "ENCRYPTED PRIVATE KEY"
 #define PASSPHRASE_MAX 1024
-#define SALT 16
-#define IV 16
+#define SALT           16
+#define IV             16
 /* 16 MiB and about 0.2 s; N = 2^15 is refused by OpenSSL's own reader (its memory limit is 32 MiB), so cost comes from p. */
 #define SCRYPT_N 16384
 #define SCRYPT_R 8
@@ -58,7 +58,8 @@ static ifab_status read_plain(const uint8_t *der, size_t size, struct ifab_signe
     return status;
 }
 
-static ifab_status read_encrypted(const uint8_t *der, size_t size, struct ifab_view passphrase, struct ifab_signer **ret_signer, struct ifab_error *err)
+static ifab_status read_encrypted(const uint8_t *der, size_t size, struct ifab_view passphrase, struct ifab_signer **ret_signer,
+                                  struct ifab_error *err)
 {
     const unsigned char *at = der;
     X509_SIG *sealed = d2i_X509_SIG(NULL, &at, (long)size);

@@ -1,15 +1,16 @@
 /*
  * C2SP signed-note: text, an empty line, signature lines "— <name> <base64(key hash || signature)>". Reading follows the reference
- * implementation: the last empty line divides, lines of unknown keys are skipped but must be well formed, a line of the known key that does not
- * verify refuses the note.
+ * implementation: the last empty line divides, lines of unknown keys are skipped but must be well formed, a line of the known key that does
+ * not verify refuses the note.
  */
 #include "crypto_internal.h"
 
-#define NOTE_MAX 65536     /* bytes of a whole note */
-#define SIGNATURES_MAX 100 /* lines */
-#define DASH "\xe2\x80\x94 "  /* U+2014 and a space */
+#define NOTE_MAX       65536           /* bytes of a whole note */
+#define SIGNATURES_MAX 100             /* lines */
+#define DASH           "\xe2\x80\x94 " /* U+2014 and a space */
 
-/* White space as the reference implementation sees it (Unicode White_Space), given as UTF-8. Returns its length, 0 when there is none here. */
+/* White space as the reference implementation sees it (Unicode White_Space), given as UTF-8. Returns its length, 0 when there is none here.
+ */
 static size_t white_space(struct ifab_view at)
 {
     static const char *const spaces[] = {

@@ -63,7 +63,8 @@ ifab_status ifab_pubkey_read(struct ifab_view text, uint8_t ret_pubkey32[32], st
         return ifab_fail(err, IFAB_INVALID, "public key: text of %zu bytes, at most %d", text.size, IFAB_CRYPTO__TEXT_MAX);
     text = ifab_crypto__trim(text);
     if (ifab_view_starts(text, IFAB_VIEW("-----BEGIN ")) && !ifab_pem__is(text, "PUBLIC KEY"))
-        return ifab_fail(err, IFAB_INVALID, "public key: this PEM holds something else; a public key begins \"-----BEGIN PUBLIC KEY-----\"");
+        return ifab_fail(err, IFAB_INVALID,
+                         "public key: this PEM holds something else; a public key begins \"-----BEGIN PUBLIC KEY-----\"");
     if (ifab_view_starts(text, IFAB_VIEW("-----")))
         read = read_spki(text, key32);
     else if (ifab_view_starts(text, IFAB_VIEW("ssh-")))

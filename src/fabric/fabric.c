@@ -31,6 +31,8 @@ ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct 
     if (self == NULL)
         return ifab_fail(err, IFAB_NOMEM, "fabric");
     self->settings = *settings;
+    struct ifab_conversation_limits limits = settings->conversations;
+    limits.seed = settings->seed ^ 2; /* senders choose these ids */
     self->rows_first = IFAB_NEVER;
     self->rows_since = INT64_MIN / 2;
     self->next_number = 1;
@@ -45,7 +47,7 @@ ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct 
     if (status == IFAB_OK)
         status = ifab_sequences_new(settings->seed ^ 1, &self->sequences);
     if (status == IFAB_OK)
-        status = ifab_conversations_new(&settings->conversations, &self->conversations);
+        status = ifab_conversations_new(&limits, &self->conversations);
     if (status == IFAB_OK)
         status = ifab_decisions_new(settings->seed ^ 3, &self->decisions);
     if (status != IFAB_OK) {

@@ -1,4 +1,4 @@
-/* 10^5 operations on the table against a plain array, and buckets against a model that counts tokens one by one. IFAB_SEED=N repeats a run. */
+/* 10^5 operations on the table against a plain array; buckets against a model that counts token by token. IFAB_SEED=N repeats a run. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -24,8 +24,10 @@ static uint64_t draw(void) /* splitmix64 */
 
 static double draw_confidence(void)
 {
-    static const double special[] = {0,   -0.0,     0.2,       0.3,       0.19999999999999998, 0.20000000000000004, 0.29999999999999993, 0.30000000000000004,
-                                     1,   NAN,      INFINITY,  -INFINITY, -1e-9,               1.0000000000000002,  5e-324,              0.72};
+    static const double special[] = {
+        0,   -0.0, 0.2,      0.3,       0.19999999999999998, 0.20000000000000004, 0.29999999999999993, 0.30000000000000004,
+        1,   NAN,  INFINITY, -INFINITY, -1e-9,               1.0000000000000002,  5e-324,              0.72,
+    };
     uint64_t kind = draw() % 4;
     if (kind == 0)
         return special[draw() % IFAB_COUNT(special)];

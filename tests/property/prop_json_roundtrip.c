@@ -58,7 +58,7 @@ static void put_point(struct hand *h, uint32_t p)
     size_t size = p < 0x80 ? 1 : p < 0x800 ? 2 : p < 0x10000 ? 3 : 4;
     for (size_t i = size; i-- > 1; p >>= 6)
         utf8[i] = (uint8_t)(0x80 | (p & 0x3f));
-    utf8[0] = (uint8_t)((size == 1 ? 0 : 0xf00 >> size) | p);
+    utf8[0] = (uint8_t)((size == 1 ? 0U : 0xf00U >> size) | p);
     ifab_buf_put(h->buf, utf8, size);
 }
 
@@ -173,7 +173,8 @@ static void spelling_does_not_matter_and_canonical_is_a_fixpoint(void **state)
         put_value(&other, seed, 5);
         if (a.size > 900000)
             continue;
-        bool good = canonical(ifab_buf_as_view(&a), &arena, &form_a) == IFAB_OK && canonical(ifab_buf_as_view(&b), &arena, &form_b) == IFAB_OK &&
+        bool good = canonical(ifab_buf_as_view(&a), &arena, &form_a) == IFAB_OK &&
+        canonical(ifab_buf_as_view(&b), &arena, &form_b) == IFAB_OK &&
                     ifab_view_equal(ifab_buf_as_view(&form_a), ifab_buf_as_view(&form_b)) &&
                     canonical(ifab_buf_as_view(&form_a), &arena, &again) == IFAB_OK &&
                     ifab_view_equal(ifab_buf_as_view(&form_a), ifab_buf_as_view(&again));
@@ -187,7 +188,8 @@ static void spelling_does_not_matter_and_canonical_is_a_fixpoint(void **state)
             *byte = before;
         }
         if (!good)
-            fail_msg("IFAB_SEED=%llu round %llu: %.200s", (unsigned long long)base, (unsigned long long)round, test_text(ifab_buf_as_view(&a)));
+            fail_msg("IFAB_SEED=%llu round %llu: %.200s", (unsigned long long)base, (unsigned long long)round,
+            test_text(ifab_buf_as_view(&a)));
     }
     ifab_buf_fini(&a);
     ifab_buf_fini(&b);

@@ -22,11 +22,11 @@
 
 enum flaw {
     FLAW_NONE,
-    FLAW_SPACE,          /* entry in another form than the canonical one */
-    FLAW_INDEX,          /* index left out */
+    FLAW_SPACE, /* entry in another form than the canonical one */
+    FLAW_INDEX, /* index left out */
     FLAW_PREV_HASH,
-    FLAW_TIME,           /* before the one of the entry before */
-    FLAW_LOG,            /* of another log */
+    FLAW_TIME, /* before the one of the entry before */
+    FLAW_LOG,  /* of another log */
     FLAW_NOT_JSON,
     FLAW_WHY_FROM,       /* inherits from a later entry */
     FLAW_UNKNOWN_SENDER, /* message of a talent that was never enrolled */
@@ -138,8 +138,8 @@ static inline void replace_text(struct ifab_buf *buf, size_t offset, const char 
     *buf = out;
 }
 
-static inline void export_add(struct export_log *log, enum ifab_event event, const char *actor, const char *subject, struct ifab_view payload,
-                              struct ifab_view message, enum flaw flaw)
+static inline void export_add(struct export_log *log, enum ifab_event event, const char *actor, const char *subject,
+                              struct ifab_view payload, struct ifab_view message, enum flaw flaw)
 {
     struct ifab_entry entry = {
         .event = event,
@@ -192,8 +192,8 @@ static inline void export_enrol(struct export_log *log, const char *name, const 
 }
 
 /* A signed envelope: written with a signature of zeros, read, signed over what was read, written again. */
-static inline void make_envelope(struct export_log *log, uint64_t n, const char *sender, const struct ifab_signer *key, struct ifab_buf *bytes,
-                                 uint8_t ret_digest32[32])
+static inline void make_envelope(struct export_log *log, uint64_t n, const char *sender, const struct ifab_signer *key,
+                                 struct ifab_buf *bytes, uint8_t ret_digest32[32])
 {
     struct ifab_envelope envelope;
     struct ifab_refusal refusal;
@@ -207,7 +207,9 @@ static inline void make_envelope(struct export_log *log, uint64_t n, const char 
                             "d45a1dfdd90023d002540b703adc912e8e5658758bb0d381a4f342afcb428752\",");
         ifab_buf_format(bytes, "\"sender\":\"%s\",\"issued_at\":\"2025-11-12T10:21:00Z\",\"ttl_s\":900,\"seq\":%llu,", sender,
                         (unsigned long long)n + 1);
-        ifab_buf_str(bytes, "\"nonce\":\"fkevFY6dtU_F5JAplvU2Cg\",\"content\":{\"claim\":\"x\"},\"signature\":{\"algorithm\":\"ed25519\",\"pubkey\":\"");
+        ifab_buf_str(
+            bytes,
+            "\"nonce\":\"fkevFY6dtU_F5JAplvU2Cg\",\"content\":{\"claim\":\"x\"},\"signature\":{\"algorithm\":\"ed25519\",\"pubkey\":\"");
         ifab_buf_base64url(bytes, public32, 32);
         ifab_buf_str(bytes, "\",\"sig\":\"");
         ifab_buf_base64url(bytes, sig64, 64);
@@ -260,9 +262,9 @@ static inline void export_put(const struct export_log *log, const char *name, st
 }
 
 /* Signed note of the log's first `size` entries. */
-static inline void export_note(const struct export_log *log, uint64_t size, struct ifab_buf *note)
+static inline void export_note_as(const struct export_log *log, uint64_t size, const char *origin, struct ifab_buf *note)
 {
-    struct ifab_checkpoint checkpoint = {.origin = IFAB_VIEW(EXPORT_ORIGIN), .size = size};
+    struct ifab_checkpoint checkpoint = {.origin = ifab_view_str(origin), .size = size};
     struct ifab_buf body = IFAB_BUF_INIT(4096);
 
     struct ifab_tree tree = {0};
@@ -271,8 +273,13 @@ static inline void export_note(const struct export_log *log, uint64_t size, stru
     ifab_tree_root(&tree, checkpoint.root32);
     must(ifab_checkpoint_write(&checkpoint, &body) == IFAB_OK, "checkpoint");
     ifab_buf_clear(note);
-    must(ifab_note_sign(ifab_buf_as_view(&body), checkpoint.origin, log->log_key, note) == IFAB_OK, "note");
+    must(ifab_note_sign(ifab_buf_as_view(&body), IFAB_VIEW(EXPORT_ORIGIN), log->log_key, note) == IFAB_OK, "note");
     ifab_buf_fini(&body);
+}
+
+static inline void export_note(const struct export_log *log, uint64_t size, struct ifab_buf *note)
+{
+    export_note_as(log, size, EXPORT_ORIGIN, note);
 }
 
 static inline void export_write_bundles(const struct export_log *log, uint64_t size)

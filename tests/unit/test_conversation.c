@@ -298,7 +298,7 @@ static void refuses_packed_nonsense(void **state)
         size_t at;
         uint8_t value;
     } bad[] = {{0, 0}, {0, 2}, {1, 8}, {2, IFAB_PERFORMATIVE_COUNT}, {2, IFAB_PERFORMATIVE_AGREE}, {3, 2}, {3, 65}, {19, 0x80},
-               {36, 7}, {36, 2}, {40, 1}, {40, 0}};
+               {36, 7}, {36, 2}, {40, 1}, {40, 0}, {40, 7}};
     for (size_t i = 0; i < IFAB_COUNT(bad); i++) {
         uint8_t was = bytes[bad[i].at];
         bytes[bad[i].at] = bad[i].value;
@@ -306,6 +306,12 @@ static void refuses_packed_nonsense(void **state)
             fail_msg("byte %zu = %u was taken", bad[i].at, bad[i].value);
         bytes[bad[i].at] = was;
     }
+    bytes[3] = IFAB_RECEIVER_MAX + 1; /* whole, ascending, and one too many */
+    for (uint32_t i = 0; i <= IFAB_RECEIVER_MAX; i++)
+        memcpy(&bytes[36 + 4 * (size_t)i], (const uint8_t[]){(uint8_t)(i + 10), 0, 0, 0}, 4);
+    assert_false(ifab_conversation_unpack(ifab_view_of(bytes, 36 + 4 * (IFAB_RECEIVER_MAX + 1)), 5, &back));
+    bytes[3] = IFAB_RECEIVER_MAX;
+    assert_true(ifab_conversation_unpack(ifab_view_of(bytes, 36 + 4 * IFAB_RECEIVER_MAX), 5, &back));
 }
 
 static void puts_without_allocating_after_reserve(void **state)
@@ -327,6 +333,13 @@ static void puts_without_allocating_after_reserve(void **state)
             ifab_mem_fail_at(0);
         }
         assert_int_equal(ifab_conversations_count(c), 3 * n);
+        for (uint64_t number = 1; number < 4000; number++)
+            ifab_conversations_remove(c, number);
+        assert_int_equal(ifab_conversations_count(c), 0);
+        ifab_mem_fail_at(1); /* what was removed is room again, long lists of parties too */
+        assert_int_equal(ifab_conversations_reserve(c, 3 * n), IFAB_OK);
+        assert_false(ifab_mem_failed());
+        ifab_mem_fail_at(0);
         ifab_conversations_free(c);
     }
     for (uint64_t n = 1;; n++) {

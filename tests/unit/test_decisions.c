@@ -355,7 +355,8 @@ static void zeroed_rules_admit_nothing(void **state)
     assert_int_equal(ifab_decisions_admit(table, &rules, IFAB_DECISION_HOLD, 1, 0, &next, &refusal), IFAB_CODE_NONE);
     next.hold_tokens = 0;
     ifab_decisions_put_bucket(table, &next);
-    assert_int_equal(ifab_decisions_admit(table, &rules, IFAB_DECISION_HOLD, 1, IFAB_NEVER, &next, &refusal), IFAB_CODE_RATE_LIMIT_EXCEEDED);
+    assert_int_equal(ifab_decisions_admit(table, &rules, IFAB_DECISION_HOLD, 1, IFAB_NEVER, &next, &refusal),
+                     IFAB_CODE_RATE_LIMIT_EXCEEDED);
     assert_int_equal(ifab_decisions_admit(table, &rules, IFAB_DECISION_SHARE, 1, 0, &next, &refusal), IFAB_CODE_SYSTEM_ERROR);
     assert_int_equal(ifab_decisions_admit(table, &rules, IFAB_DECISION_DENY, 1, 0, &next, &refusal), IFAB_CODE_SYSTEM_ERROR);
     ifab_decisions_free(table);

@@ -7,8 +7,8 @@
 
 #include "base/mem.h"
 #include "crypto/crypto.h"
-#include "json/json.h"
 #include "witness/witness.h"
+#include "json/json.h"
 
 static struct ifab_entry sample(void)
 {
@@ -41,11 +41,12 @@ static void writes_exactly_these_bytes(void **state)
 
     (void)state;
     entry.prev_hash32[0] = 0xab;
-    assert_entry(&entry,
-                 "{\"actor\":\"if://agent/Finance.Agent/42\",\"component\":\"IF.connect\",\"index\":7,\"log\":\"main\",\"operation\":\"share\","
-                 "\"payload\":{\"decision\":\"SHARE\"},\"prev_hash\":\"ab00000000000000000000000000000000000000000000000000000000000000\","
-                 "\"severity\":\"INFO\",\"subject\":\"msg-01930000-0000-7000-8000-000000000000\",\"time\":\"2025-11-12T10:21:00.123Z\","
-                 "\"trace\":\"01930000-0000-7000-8000-000000000001\",\"type\":\"message\",\"v\":1,\"why\":\"inform\"}");
+    assert_entry(
+        &entry,
+        "{\"actor\":\"if://agent/Finance.Agent/42\",\"component\":\"IF.connect\",\"index\":7,\"log\":\"main\",\"operation\":\"share\","
+        "\"payload\":{\"decision\":\"SHARE\"},\"prev_hash\":\"ab00000000000000000000000000000000000000000000000000000000000000\","
+        "\"severity\":\"INFO\",\"subject\":\"msg-01930000-0000-7000-8000-000000000000\",\"time\":\"2025-11-12T10:21:00.123Z\","
+        "\"trace\":\"01930000-0000-7000-8000-000000000001\",\"type\":\"message\",\"v\":1,\"why\":\"inform\"}");
     memset(&entry, 0, sizeof entry);
     entry.event = IFAB_EVENT_CLOCK_JUMP;
     entry.index = 3;
@@ -181,8 +182,10 @@ static void says_when_memory_is_out_and_leaves_the_buffer(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_exactly_these_bytes),          cmocka_unit_test(is_canonical_whatever_it_holds),
-        cmocka_unit_test(appends_all_or_nothing_at_the_limit), cmocka_unit_test(refuses_what_no_entry_can_say),
+        cmocka_unit_test(writes_exactly_these_bytes),
+        cmocka_unit_test(is_canonical_whatever_it_holds),
+        cmocka_unit_test(appends_all_or_nothing_at_the_limit),
+        cmocka_unit_test(refuses_what_no_entry_can_say),
         cmocka_unit_test(says_when_memory_is_out_and_leaves_the_buffer),
     };
 

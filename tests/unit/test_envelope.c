@@ -285,6 +285,7 @@ static const struct {
     {",\"receiver\":\"if://*\"", "receiver", IFAB_CODE_INVALID_ENVELOPE},
     {",\"receiver\":[\"if://agent/A\",\"if://agent/A/1\",\"if://topic/A\"]", "", IFAB_CODE_NONE},
     {",\"receiver\":[\"if://agent/A\",\"if://agent/B\",\"if://agent/A\"]", "receiver", IFAB_CODE_INVALID_ENVELOPE},
+    {",\"receiver\":[\"if://agent/A\",\"if://agent/A\"]", "receiver", IFAB_CODE_INVALID_ENVELOPE},
     {",\"receiver\":[\"if://agent/A\",7]", "receiver", IFAB_CODE_INVALID_ENVELOPE},
     {",\"receiver\":{}", "receiver", IFAB_CODE_INVALID_ENVELOPE},
 };
@@ -510,6 +511,69 @@ static void accepts_no_prefix_and_no_flipped_bit(void **state)
     ifab_buf_fini(&out);
 }
 
+/* One piece of a good envelope replaced by another. */
+static enum ifab_code read_replaced(const char *from, const char *to, struct ifab_envelope *e, struct ifab_refusal *refusal)
+{
+    struct ifab_buf body = IFAB_BUF_INIT(1U << 20), out = IFAB_BUF_INIT(1U << 20), text = IFAB_BUF_INIT(1U << 20);
+    make_body(&body, SENDER, 1, "inform", CONTENT, "");
+    make_envelope(&out, signer, (const char *)body.data);
+    ifab_buf_char(&out, '\0');
+    const char *at = strstr((const char *)out.data, from);
+    assert_non_null(at);
+    ifab_buf_put(&text, out.data, (size_t)(at - (const char *)out.data));
+    ifab_buf_str(&text, to);
+    ifab_buf_str(&text, at + strlen(from));
+    enum ifab_code code = read_text((const char *)text.data, text.size, e, refusal);
+    ifab_buf_fini(&body);
+    ifab_buf_fini(&out);
+    ifab_buf_fini(&text);
+    return code;
+}
+
+static const struct {
+    const char *from, *to, *field, *says;
+} replacements[] = {
+    {"\"sha256:", "\"sha512:", "topic_hash", "must be"},
+    {"\"sha256:d", "\"sha256:", "topic_hash", "must be"},
+    {"\"sha256:d45a1dfdd90023d002540b703adc912e8e5658758bb0d381a4f342afcb428752\"", "\"sha25\"", "topic_hash", "must be"},
+    {"msg-", "task-", "id", "UUIDv7"},
+    {"conv-", "msg-", "conversation_id", "UUIDv7"},
+    {"\"inform\"", "\"informs\"", "performative", "lower case"},
+    {"if://agent/Finance.Agent/42", "if://agent/Finance.Agent/42/1", "sender", "if://agent/NAME"},
+    {"if://agent/Finance.Agent/42", "if://agent/Finance.Agent/42@1", "sender", "if://agent/NAME"},
+    {"T10:21:00Z", "T10:21:60Z", "issued_at", "must be"},
+    {"\"ttl_s\":900", "\"ttl_s\":9e300", "", ""},
+    {"\"seq\":2", "\"seq\":2.5", "seq", "integer"},
+    {"\"nonce\":\"", "\"nonce\":\"AAA", "nonce", "must be"},
+    {"\"nonce\":\"AQAA", "\"nonce\":\"AQ==", "nonce", "must be"},
+    {"\"algorithm\":\"ed25519\",", "", "signature.algorithm", ""},
+    {"\"pubkey\":\"", "\"pubkey\":\"AAAA", "signature.pubkey", "must be"},
+};
+
+static void says_which_field_is_wrong_and_where(void **state)
+{
+    (void)state;
+    static struct ifab_envelope e;
+    uint8_t pubkey32[32];
+    struct ifab_refusal refusal = {0};
+    for (size_t i = 0; i < IFAB_COUNT(replacements); i++) {
+        assert_int_equal(read_replaced(replacements[i].from, replacements[i].to, &e, &refusal), IFAB_CODE_INVALID_ENVELOPE);
+        if (strcmp(refusal.field, replacements[i].field) != 0 || strstr(refusal.message, replacements[i].says) == NULL ||
+            refusal.offset < 1)
+            fail_msg("%s: %s: %s at %d", replacements[i].to, refusal.field, refusal.message, (int)refusal.offset);
+    }
+    struct ifab_buf whole = IFAB_BUF_INIT(100), part = IFAB_BUF_INIT(100); /* a key of 31 bytes, spelled rightly */
+    ifab_signer_public(signer, pubkey32);
+    ifab_buf_base64url(&whole, pubkey32, 32);
+    ifab_buf_char(&whole, '\0');
+    ifab_buf_base64url(&part, pubkey32, 31);
+    ifab_buf_char(&part, '\0');
+    assert_int_equal(read_replaced((const char *)whole.data, (const char *)part.data, &e, &refusal), IFAB_CODE_INVALID_ENVELOPE);
+    assert_string_equal(refusal.field, "signature.pubkey");
+    ifab_buf_fini(&whole);
+    ifab_buf_fini(&part);
+}
+
 static void trusts_only_the_registered_key(void **state)
 {
     (void)state; /* INV-02 */
@@ -585,6 +649,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refuses_one_byte_above_the_limit_before_reading, setup, teardown),
         cmocka_unit_test(judges_time_to_the_microsecond),
         cmocka_unit_test_setup_teardown(accepts_no_prefix_and_no_flipped_bit, setup, teardown),
+        cmocka_unit_test_setup_teardown(says_which_field_is_wrong_and_where, setup, teardown),
         cmocka_unit_test_setup_teardown(trusts_only_the_registered_key, setup, teardown),
         cmocka_unit_test_setup_teardown(survives_every_failing_allocation, setup, teardown),
     };

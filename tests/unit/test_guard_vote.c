@@ -50,7 +50,7 @@ static bool model_owner_voted(const struct walk *walk, uint32_t owner)
     return false;
 }
 
-/* From this state, every voter and a stranger say everything; a refused vote changes nothing, so the walk goes on only after counted ones. */
+/* From this state every voter and a stranger say everything. A refused vote changes nothing: the walk goes on after counted ones only. */
 static void visit(const struct ifab_open_decision *decision, const struct walk *walk)
 {
     visited++;

@@ -180,7 +180,8 @@ static void signed_documents_hold_safe_numbers_only(void **state)
     static const struct {
         const char *text;
         bool open, safe; /* accepted without, with all_numbers_safe */
-    } cases[] = {{"1e300", true, false},  {"9007199254740991.4", true, true}, {"9007199254740991.6", true, false}, {"9.007199254740991e15", true, true},
+    } cases[] = {{"1e300", true, false},  {"9007199254740991.4", true, true}, {"9007199254740991.6", true, false},
+        {"9.007199254740991e15", true, true},
                  {"9007199254740992", false, false}, {"-9.1e15", true, false}, {"9007199254740992e0", true, false}, {"0.75", true, true}};
     for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
         struct ifab_arena arena;
@@ -300,7 +301,8 @@ static void one_member_can_be_left_out(void **state)
     static const struct {
         const char *text, *outer, *inner, *expected;
     } cases[] = {
-        {"{\"signature\":{\"sig\":\"x\",\"algorithm\":\"e\"},\"a\":{\"sig\":1}}", "signature", "sig", "{\"a\":{\"sig\":1},\"signature\":{\"algorithm\":\"e\"}}"},
+        {"{\"signature\":{\"sig\":\"x\",\"algorithm\":\"e\"},\"a\":{\"sig\":1}}", "signature", "sig",
+        "{\"a\":{\"sig\":1},\"signature\":{\"algorithm\":\"e\"}}"},
         {"{\"signature\":{\"sig\":\"x\"}}", "signature", "sig", "{\"signature\":{}}"},
         {"{\"signature\":\"s\",\"sig\":1}", "signature", "sig", "{\"sig\":1,\"signature\":\"s\"}"},
         {"{\"b\":1,\"a\":2,\"c\":3}", "a", NULL, "{\"b\":1,\"c\":3}"},
@@ -417,7 +419,8 @@ static void numbers_are_laid_out_as_ecmascript_says(void **state)
     static const struct {
         double value;
         const char *text;
-    } cases[] = {{0.0, "0"}, {-0.0, "0"}, {1e-6, "0.000001"}, {1e-7, "1e-7"}, {1.5e-7, "1.5e-7"}, {123e18, "123000000000000000000"}, {1e21, "1e+21"},
+    } cases[] = {{0.0, "0"}, {-0.0, "0"}, {1e-6, "0.000001"}, {1e-7, "1e-7"}, {1.5e-7, "1.5e-7"}, {123e18, "123000000000000000000"},
+        {1e21, "1e+21"},
                  {-1.25, "-1.25"}, {0x1p-1074, "5e-324"}, {0x1p-44, "5.684341886080802e-14"}, {0x1p1023, "8.98846567431158e+307"},
                  {9007199254740993.0, "9007199254740992"}, {0.1 + 0.2, "0.30000000000000004"}, {5e-324 * 3, "1.5e-323"}, {100.0, "100"},
                  {1.7976931348623157e308, "1.7976931348623157e+308"}, {295147905179352830000.0, "295147905179352830000"}};

@@ -16,7 +16,8 @@
 /* RFC 8410 section 10.3, 10.1 */
 static const char rfc_private[] = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
                                   "-----END PRIVATE KEY-----\n";
-static const char rfc_public[] = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+static const char rfc_public[] =
+    "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
 static const char rfc_base64url[] = "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE";
 static const char x25519_private[] = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VuBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
                                      "-----END PRIVATE KEY-----\n";
@@ -60,7 +61,7 @@ static void round_trips_plain_and_encrypted(void **state)
         assert_int_equal(read_pem(ifab_buf_as_view(&pem), phrases[i], got32), IFAB_OK);
         assert_memory_equal(got32, want32, 32);
         assert_true(ifab_view_starts(ifab_buf_as_view(&pem), phrases[i][0] != '\0' ? IFAB_VIEW("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
-                                                                                  : IFAB_VIEW("-----BEGIN PRIVATE KEY-----\n")));
+                                                                                   : IFAB_VIEW("-----BEGIN PRIVATE KEY-----\n")));
         if (phrases[i][0] != '\0') { /* and it never asks anybody */
             assert_int_equal(read_pem(ifab_buf_as_view(&pem), "", got32), IFAB_DENIED);
             assert_int_equal(read_pem(ifab_buf_as_view(&pem), "wrong", got32), IFAB_DENIED);
@@ -110,10 +111,11 @@ static void refuses_every_truncation_of_a_private_key(void **state)
         text[i] = '!';
         assert_int_not_equal(read_pem(ifab_view_of(text, whole), "", key32), IFAB_DENIED);
     }
-    assert_int_equal(read_pem(IFAB_VIEW("hello\n-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
-                                        "-----END PRIVATE KEY-----\n"),
-                              "", key32),
-                     IFAB_INVALID);
+    assert_int_equal(
+        read_pem(IFAB_VIEW("hello\n-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
+                           "-----END PRIVATE KEY-----\n"),
+                 "", key32),
+        IFAB_INVALID);
     assert_int_equal(read_pem(IFAB_VIEW("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
                                         "-----END PRIVATE KEY-----\nmore\n"),
                               "", key32),
@@ -130,7 +132,8 @@ static void reads_public_keys_in_three_spellings(void **state)
         {rfc_base64url, IFAB_OK},
         {"  Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE\r\n", IFAB_OK},
         {rfc_public, IFAB_OK},
-        {"-----BEGIN PUBLIC KEY-----\r\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7\r\nlshQhqowtrbLDFw4rXAxZuE=\r\n-----END PUBLIC KEY-----\r\n", IFAB_OK},
+        {"-----BEGIN PUBLIC KEY-----\r\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7\r\nlshQhqowtrbLDFw4rXAxZuE=\r\n-----END PUBLIC KEY-----\r\n",
+         IFAB_OK},
         {ssh, IFAB_OK},
         {"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBm/RAlphM3+hUG6wWfcO5bIUIaqMLa2ywxcOK1wMWbh alice@example\n", IFAB_OK},
         {"", IFAB_INVALID},
@@ -273,9 +276,9 @@ static void exchanges_keys_with_the_openssl_command(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_the_examples_of_rfc_8410),       cmocka_unit_test(round_trips_plain_and_encrypted),
-        cmocka_unit_test(writes_the_example_byte_for_byte),     cmocka_unit_test(refuses_every_truncation_of_a_private_key),
-        cmocka_unit_test(reads_public_keys_in_three_spellings), cmocka_unit_test(bounds_size_and_passphrase),
+        cmocka_unit_test(reads_the_examples_of_rfc_8410),          cmocka_unit_test(round_trips_plain_and_encrypted),
+        cmocka_unit_test(writes_the_example_byte_for_byte),        cmocka_unit_test(refuses_every_truncation_of_a_private_key),
+        cmocka_unit_test(reads_public_keys_in_three_spellings),    cmocka_unit_test(bounds_size_and_passphrase),
         cmocka_unit_test(exchanges_keys_with_the_openssl_command),
     };
 

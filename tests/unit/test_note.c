@@ -12,7 +12,7 @@
 #define VKEY NAME "+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 #define SKEY "PRIVATE+KEY+" NAME "+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"
 #define TEXT "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
-#define SIG "\xe2\x80\x94 " NAME " x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+#define SIG  "\xe2\x80\x94 " NAME " x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
 #define NOTE TEXT "\n" SIG
 
 static uint8_t key32[32];
@@ -177,9 +177,12 @@ static void refuses_keys_that_are_cut_or_changed(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(makes_and_reads_the_published_example), cmocka_unit_test(refuses_every_truncation),
-        cmocka_unit_test(refuses_every_flipped_bit),             cmocka_unit_test(judges_notes_by_their_form),
-        cmocka_unit_test(bounds_the_number_of_signatures),       cmocka_unit_test(refuses_to_sign_what_is_no_note),
+        cmocka_unit_test(makes_and_reads_the_published_example),
+        cmocka_unit_test(refuses_every_truncation),
+        cmocka_unit_test(refuses_every_flipped_bit),
+        cmocka_unit_test(judges_notes_by_their_form),
+        cmocka_unit_test(bounds_the_number_of_signatures),
+        cmocka_unit_test(refuses_to_sign_what_is_no_note),
         cmocka_unit_test(refuses_keys_that_are_cut_or_changed),
     };
 

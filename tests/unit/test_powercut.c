@@ -155,11 +155,21 @@ static bool survives(size_t at, bool no_sync, bool write_on)
 static size_t cut_many(size_t points, bool no_sync, uint64_t seed, size_t *ret_lost)
 {
     struct pc_base base;
-    size_t *at = calloc(points, sizeof *at), lost = 0, first_lost = 0;
+    size_t *at = calloc(points, sizeof *at), *cuts = calloc(live.event_count + 1, sizeof *cuts), cut_count = 0, lost = 0, first_lost = 0;
     memset(&base, 0, sizeof base);
-    assert_non_null(at);
-    for (size_t i = 0; i < points; i++)
+    assert_true(at != NULL && cuts != NULL);
+    for (size_t i = 0; i < live.event_count; i++) {
+        if (live.events[i].type == PC_TRUNCATE)
+            cuts[cut_count++] = i;
+    }
+    for (size_t i = 0; i < points; i++) {
         at[i] = (size_t)(pc_next(&seed) % (live.event_count + 1));
+        /* a third of them where a checkpoint or an erase cuts a file: there the order of few writes decides */
+        if (i % 3 == 0 && cut_count > 0) {
+            at[i] = cuts[pc_next(&seed) % cut_count] + (size_t)(pc_next(&seed) % 8);
+            at[i] = at[i] > live.event_count ? live.event_count : at[i];
+        }
+    }
     qsort(at, points, sizeof *at, by_value);
     for (size_t i = 0; i < points; i++) {
         pc_base_advance(&base, &live, at[i]);
@@ -173,6 +183,7 @@ static size_t cut_many(size_t points, bool no_sync, uint64_t seed, size_t *ret_l
     }
     pc_base_fini(&base);
     free(at);
+    free(cuts);
     *ret_lost = lost;
     return first_lost;
 }

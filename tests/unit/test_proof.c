@@ -1,4 +1,5 @@
-/* Proofs, exhaustively for small trees: every index and every pair of sizes verifies; every changed byte, number or length does not. INV-05 */
+/* Proofs, exhaustively for small trees: every index and every pair of sizes verifies; every changed byte, number or length does not. INV-05
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -53,7 +54,8 @@ static bool consistent(uint64_t m, uint64_t n, const uint8_t old32[32], const ui
 /* The paths that the reference implementation of RFC 6962 publishes for its eight-leaf tree. */
 static void makes_the_published_paths(void **state)
 {
-    static const char *const inputs[] = {"", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"};
+    static const char *const inputs[] = {
+        "", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"};
     static const char *const of_5_in_8[] = {"bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
                                             "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
                                             "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7"};
@@ -126,7 +128,8 @@ static void proves_every_growth(void **state)
             for (uint64_t m = 1; m < new_size; m++) /* a path for another old size proves nothing about that one */
                 if (m != old_size && old_size > 0)
                     assert_false(consistent(m, new_size, roots[old_size], roots[new_size], path, count) &&
-                                 memcmp(roots[m], roots[old_size], 32) != 0 && consistent(m, new_size, roots[m], roots[new_size], path, count));
+                                 memcmp(roots[m], roots[old_size], 32) != 0 &&
+                                 consistent(m, new_size, roots[m], roots[new_size], path, count));
         }
     }
 }
@@ -232,10 +235,14 @@ static void stays_within_sixty_four_hashes(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(makes_the_published_paths),       cmocka_unit_test(proves_every_leaf_of_every_size),
-        cmocka_unit_test(proves_every_growth),             cmocka_unit_test(refuses_every_changed_byte_of_a_path),
-        cmocka_unit_test(reads_the_root_from_stored_nodes), cmocka_unit_test(passes_on_what_the_reader_says),
-        cmocka_unit_test(refuses_sizes_that_make_no_sense), cmocka_unit_test(stays_within_sixty_four_hashes),
+        cmocka_unit_test(makes_the_published_paths),
+        cmocka_unit_test(proves_every_leaf_of_every_size),
+        cmocka_unit_test(proves_every_growth),
+        cmocka_unit_test(refuses_every_changed_byte_of_a_path),
+        cmocka_unit_test(reads_the_root_from_stored_nodes),
+        cmocka_unit_test(passes_on_what_the_reader_says),
+        cmocka_unit_test(refuses_sizes_that_make_no_sense),
+        cmocka_unit_test(stays_within_sixty_four_hashes),
     };
 
     if (ifab_crypto_init(NULL) != IFAB_OK)

@@ -111,12 +111,15 @@ static void ordinary_text_stays_as_it_is(void **state)
 static void names_promise_secrets(void **state)
 {
     (void)state;
-    static const char *const secret[] = {"password", "Password", "db_password", "VMIX_PASSWORD", "secret", "client_secret", "clientSecret", "token",
+    static const char *const secret[] = {"password", "Password", "db_password", "VMIX_PASSWORD", "secret", "client_secret",
+        "clientSecret", "token",
                                          "access_token", "X-Auth-Token", "api_key", "apiKey", "X-Api-Key", "API-KEY", "authorization",
                                          "Proxy-Authorization", "private_key", "privateKey", "credential", "credentials", "passphrase",
                                          "aws_secret_access_key", "Set-Cookie", "pwd", "secrets", "refresh_token", "api_keys"};
-    static const char *const plain[] = {"", "id", "key", "key_id", "pubkey", "public_key", "tokens_in", "tokens_out", "token_type", "author",
-                                        "authorized", "trace", "nonce", "sig", "claim", "secret_name", "requires_secrets", "secretary", "passage",
+    static const char *const plain[] = {"", "id", "key", "key_id", "pubkey", "public_key", "tokens_in", "tokens_out", "token_type",
+        "author",
+                                        "authorized", "trace", "nonce", "sig", "claim", "secret_name", "requires_secrets", "secretary",
+                                        "passage",
                                         "compass", "monkey", "keyboard", "authority", "topic_hash", "scope", "data", "pass_rate"};
     for (size_t i = 0; i < IFAB_COUNT(secret); i++)
         if (!ifab_redact_secret_name(ifab_view_str(secret[i])))
@@ -192,7 +195,8 @@ static void nothing_is_shown_when_memory_runs_out(void **state)
 static void repeated_beginnings_cost_linear_time(void **state)
 {
     (void)state;
-    static const char *const units[] = {"eyJaaaaaaaa.", "sk-", "://a:b", "token:", "password=", "-----BEGIN ", "bearer ", "xoxb-", "AKIA", "ghp_", "secret\"",
+    static const char *const units[] = {"eyJaaaaaaaa.", "sk-", "://a:b", "token:", "password=", "-----BEGIN ", "bearer ", "xoxb-",
+        "AKIA", "ghp_", "secret\"",
                                         "token: \"", "-----BEGIN PRIVATE KEY", "eyJ", "a.token:"};
     enum { SIZE = 1 << 20 };
     char *text = malloc(SIZE);

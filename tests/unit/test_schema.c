@@ -54,7 +54,8 @@ static void documents_that_fit_are_accepted(void **state)
         "{\"id\":\"12345678\",\"ttl_s\":3600,\"v\":\"2.1\",\"flag\":false,\"any\":[null],\"count\":-9007199254740991,\"pair\":[1,{}]}",
         "{\"id\":\"a\",\"ttl_s\":1.0,\"receiver\":\"if://agent/A\"}",
         "{\"id\":\"a\",\"ttl_s\":1,\"receiver\":[\"if://agent/A\",\"if://topic/B\"]}",
-        "{\"id\":\"a\",\"ttl_s\":1,\"content\":{\"evidence\":[{\"type\":\"f\",\"url\":\"u\"}],\"confidence\":0.5,\"data\":{\"what\":{\"ever\":1}}}}",
+        ("{\"id\":\"a\",\"ttl_s\":1,\"content\":{\"evidence\":[{\"type\":\"f\",\"url\":\"u\"}],"
+         "\"confidence\":0.5,\"data\":{\"what\":{\"ever\":1}}}}"),
         "{\"id\":\"a\",\"ttl_s\":1,\"content\":{\"evidence\":[],\"confidence\":1}}",
         "{\"id\":\"a\",\"ttl_s\":1,\"nonce\":\"AAAAAAAAAAAAAAAA\"}",
     };
@@ -90,12 +91,15 @@ static void refusals_say_what_where_and_how(void **state)
         {"{\"id\":\"a\",\"ttl_s\":1,\"pair\":[1]}", "pair", 27, "pair must be a list of exactly 2 items"},
         {"{\"id\":\"a\",\"ttl_s\":1,\"receiver\":[]}", "receiver", 31, "receiver must be a string or a list of 1 to 2 strings"},
         {"{\"id\":\"a\",\"ttl_s\":1,\"receiver\":{}}", "receiver", 31, "receiver must be a string or a list of 1 to 2 strings"},
-        {"{\"id\":\"a\",\"ttl_s\":1,\"receiver\":[\"if://agent/A\",3]}", "receiver[1]", 47, "receiver[1] must be a string of 1 to 512 bytes"},
+        {"{\"id\":\"a\",\"ttl_s\":1,\"receiver\":[\"if://agent/A\",3]}", "receiver[1]", 47,
+        "receiver[1] must be a string of 1 to 512 bytes"},
         {"{\"id\":\"a\",\"ttl_s\":1,\"receiver\":\"x\"}", "receiver", 31, "receiver must be a URI such as if://agent/Finance.Agent"},
-        {"{\"id\":\"a\",\"ttl_s\":1,\"content\":{\"confidence\":1.1}}", "content.confidence", 44, "content.confidence must be a number from 0 to 1"},
+        {"{\"id\":\"a\",\"ttl_s\":1,\"content\":{\"confidence\":1.1}}", "content.confidence", 44,
+        "content.confidence must be a number from 0 to 1"},
         {"{\"id\":\"a\",\"ttl_s\":1,\"content\":{\"evidence\":[{\"type\":\"f\",\"url\":\"u\"},{\"type\":\"f\",\"url\":\"\\u0007\"}]}}",
          "content.evidence[1].url", 84, "content.evidence[1].url must be text without control characters"},
-        {"{\"id\":\"a\",\"ttl_s\":1,\"content\":{\"evidence\":[{\"type\":\"f\"}]}}", "content.evidence[0].url", 43, "content.evidence[0].url is required"},
+        {"{\"id\":\"a\",\"ttl_s\":1,\"content\":{\"evidence\":[{\"type\":\"f\"}]}}", "content.evidence[0].url", 43,
+        "content.evidence[0].url is required"},
         {"{\"id\":\"a\",\"ttl_s\":1,\"content\":{\"data\":[]}}", "content.data", 38, "content.data must be an object"},
         {"{\"id\":\"a\",\"ttl_s\":1,\"foo\":1,\"bar\":2}", "foo", 20, "unknown field \"foo\" in envelope"},
         {"{\"id\":\"a\",\"ttl_s\":1,\"content\":{\"x\\u0000\\u00e9\":1}}", "content.x???", 31, "unknown field \"x???\" in content"},
@@ -103,7 +107,8 @@ static void refusals_say_what_where_and_how(void **state)
         {"{\"id\":\"a\",\"ttl_s\":1,\"Content\":{}}", "Content", 20, "unknown field \"Content\" in envelope; did you mean \"content\"?"},
         {"{\"id\":\"a\",\"ttl_s\":1,\"nonec\":\"\"}", "nonec", 20, "unknown field \"nonec\" in envelope; did you mean \"nonce\"?"},
         {"{\"id\":\"a\",\"ttl_s\":1,\"nonce\":\"AAAAAAAAAAAAAA==\"}", "nonce", 28,
-         "nonce must be 12 to 64 bytes in base64url without padding; this is the standard base64 alphabet: write '-' for '+', '_' for '/' and no '='"},
+         "nonce must be 12 to 64 bytes in base64url without padding; this is the standard base64 alphabet: "
+         "write '-' for '+', '_' for '/' and no '='"},
         {"{\"id\":\"a\",\"ttl_s\":1,\"nonce\":\"AAAAAAAAAAAAAAA\"}", "nonce", 28,
          "nonce must be 12 to 64 bytes in base64url without padding (16 to 86 characters)"},
     };

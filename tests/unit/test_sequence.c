@@ -300,6 +300,13 @@ static void packs_every_field_and_refuses_nonsense(void **state)
             fail_msg("byte %zu = %u was taken", bad[i].at, bad[i].value);
         bytes[bad[i].at] = was;
     }
+    for (size_t i = 1; i < 16; i++)
+        window.window[i] = i == 1 ? 5 : 0;
+    size = ifab_sequence_pack(&window, bytes);
+    assert_int_equal(bytes[25], 2); /* words up to the last one that says something */
+    assert_true(ifab_sequence_unpack(ifab_view_of(bytes, size), 3, &back));
+    bytes[34] = 0; /* a zero word at the end: another spelling of a shorter record */
+    assert_false(ifab_sequence_unpack(ifab_view_of(bytes, size), 3, &back));
     memset(&strict.last_seq, 0, sizeof strict.last_seq);
     size = ifab_sequence_pack(&strict, bytes);
     assert_false(ifab_sequence_unpack(ifab_view_of(bytes, size), 3, &back));

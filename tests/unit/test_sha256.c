@@ -134,9 +134,12 @@ static void compares_and_wipes(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hashes_the_published_examples),      cmocka_unit_test(hashes_a_million_bytes_in_pieces),
-        cmocka_unit_test(gives_the_same_digest_however_the_bytes_are_cut), cmocka_unit_test(makes_the_macs_of_rfc_4231),
-        cmocka_unit_test(tags_with_siphash_2_4_128),          cmocka_unit_test(compares_and_wipes),
+        cmocka_unit_test(hashes_the_published_examples),
+        cmocka_unit_test(hashes_a_million_bytes_in_pieces),
+        cmocka_unit_test(gives_the_same_digest_however_the_bytes_are_cut),
+        cmocka_unit_test(makes_the_macs_of_rfc_4231),
+        cmocka_unit_test(tags_with_siphash_2_4_128),
+        cmocka_unit_test(compares_and_wipes),
     };
 
     if (ifab_crypto_init(NULL) != IFAB_OK)

@@ -129,10 +129,13 @@ static void writes_the_record_that_the_header_describes(void **state)
         ifab_buf_char(&keys[i], '\0');
     }
     ifab_buf_format(&want,
-                    "{\"created\":\"2025-11-12T10:23:20.123Z\",\"grants\":[{\"expires_at\":\"2025-11-12T11:23:20.123Z\",\"scope\":\"veritas:secrets\"}],"
-                    "\"keys\":[{\"epoch\":1,\"key_id\":\"%s\",\"not_after\":\"2025-11-12T10:24:20.123Z\",\"not_before\":\"2025-11-12T10:23:20.123Z\","
+                    "{\"created\":\"2025-11-12T10:23:20.123Z\",\"grants\":["
+                    "{\"expires_at\":\"2025-11-12T11:23:20.123Z\",\"scope\":\"veritas:secrets\"}],"
+                    "\"keys\":[{\"epoch\":1,\"key_id\":\"%s\","
+                    "\"not_after\":\"2025-11-12T10:24:20.123Z\",\"not_before\":\"2025-11-12T10:23:20.123Z\","
                     "\"pubkey\":\"%s\"},{\"epoch\":2,\"key_id\":\"%s\",\"not_before\":\"2025-11-12T10:23:20.123Z\",\"pubkey\":\"%s\"}],"
-                    "\"mode\":\"window\",\"name\":\"Finance.Agent\",\"number\":1,\"owner\":\"alice\",\"role\":\"agent\",\"role_name\":\"analyst\","
+                    "\"mode\":\"window\",\"name\":\"Finance.Agent\",\"number\":1,\"owner\":\"alice\","
+                    "\"role\":\"agent\",\"role_name\":\"analyst\","
                     "\"version\":3}",
                     ids[0], (const char *)keys[0].data, ids[1], (const char *)keys[1].data);
     ifab_buf_char(&want, '\0');
@@ -666,7 +669,8 @@ static void refuses_records_that_do_not_follow(void **state)
     assert_int_equal(load_replaced(f.talents, 3, next, "\"name\":\"Dora\"", "\"name\":\"alice\""), IFAB_CORRUPT);
     assert_int_equal(load_replaced(f.talents, 3, next, "\"owner\":\"Dora\"", "\"owner\":\"corp\""), IFAB_CORRUPT);
     assert_int_equal(load_replaced(f.talents, 3, next, "\"owner\":\"Dora\"", "\"owner\":\"dora\""), IFAB_CORRUPT);
-    assert_int_equal(load_replaced(f.talents, 3, next, "\"role\":\"agent\"", "\"removed_at\":\"2025-11-12T10:23:20.123Z\",\"role\":\"agent\""),
+    assert_int_equal(load_replaced(f.talents, 3, next, "\"role\":\"agent\"",
+                                   "\"removed_at\":\"2025-11-12T10:23:20.123Z\",\"role\":\"agent\""),
                      IFAB_CORRUPT); /* a tombstone with an open key */
     assert_int_equal(ifab_talents_load(f.talents, 3, next, NULL), IFAB_OK);
     ifab_buf_clear(&f.record); /* removal cannot be undone */

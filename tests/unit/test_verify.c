@@ -23,10 +23,10 @@ static struct ifab_verify_options by_key(const struct export_log *log)
     return (struct ifab_verify_options){.vkey = ifab_view_str(log->vkey)};
 }
 
-#define ASSERT_VERDICT(report, want)                                                                    \
-    do {                                                                                                \
-        if ((report).verdict != (want))                                                                 \
-            fail_msg("verdict %d: %s; %s", (int)(report).verdict, (report).integrity, (report).trust);  \
+#define ASSERT_VERDICT(report, want)                                                                   \
+    do {                                                                                               \
+        if ((report).verdict != (want))                                                                \
+            fail_msg("verdict %d: %s; %s", (int)(report).verdict, (report).integrity, (report).trust); \
     } while (0)
 
 /* Two enrolments, three messages, one other entry. */
@@ -96,8 +96,8 @@ static void tells_integrity_from_trust(void **state)
     export_end(&log);
 }
 
-static const char *const small_files[] = {"checkpoint", "keys/vkey", "tile/0/000.p/6", "tile/entries/000.p/6", "messages/2.json", "messages/3.json",
-                                          "messages/5.json"};
+static const char *const small_files[] = {"checkpoint",      "keys/vkey",       "tile/0/000.p/6", "tile/entries/000.p/6",
+                                          "messages/2.json", "messages/3.json", "messages/5.json"};
 
 static struct ifab_view load(const struct export_log *log, const char *name)
 {
@@ -207,9 +207,11 @@ static void swap_files(const struct export_log *log, const char *a, const char *
     unload(y);
 }
 
-static void notices_swapped_tiles(void **state)
+static void notices_swapped_and_changed_tiles(void **state)
 {
     struct export_log log;
+    struct ifab_view upper;
+    uint8_t changed[64];
     struct ifab_verify_options options;
     struct ifab_verify_report report;
 
@@ -235,6 +237,13 @@ static void notices_swapped_tiles(void **state)
         ASSERT_VERDICT(verify(&log, &options), IFAB_VERIFY_NOT_VERIFIED);
         swap_files(&log, "tile/1/000.p/2", "tile/0/002.p/88");
         ASSERT_VERDICT(verify(&log, &options), IFAB_VERIFY_VERIFIED);
+        upper = load(&log, "tile/1/000.p/2");
+        memcpy(changed, upper.data, sizeof changed);
+        changed[63] ^= 1;
+        export_put(&log, "tile/1/000.p/2", ifab_view_of(changed, sizeof changed));
+        ASSERT_VERDICT(verify(&log, &options), IFAB_VERIFY_NOT_VERIFIED);
+        export_put(&log, "tile/1/000.p/2", upper);
+        unload(upper);
     }
     export_end(&log);
 }
@@ -331,8 +340,8 @@ static void refuses_what_even_the_log_may_not_say(void **state) /* INV-02 */
         enum flaw flaw;
         bool message;
     } rows[] = {
-        {FLAW_SPACE, false},         {FLAW_INDEX, false},    {FLAW_PREV_HASH, false},  {FLAW_TIME, false},   {FLAW_LOG, false},
-        {FLAW_NOT_JSON, false},      {FLAW_WHY_FROM, false}, {FLAW_OTHER_KEY, true},   {FLAW_REVOKED_KEY, true}, {FLAW_DIGEST, true},
+        {FLAW_SPACE, false},         {FLAW_INDEX, false},    {FLAW_PREV_HASH, false}, {FLAW_TIME, false},       {FLAW_LOG, false},
+        {FLAW_NOT_JSON, false},      {FLAW_WHY_FROM, false}, {FLAW_OTHER_KEY, true},  {FLAW_REVOKED_KEY, true}, {FLAW_DIGEST, true},
         {FLAW_UNKNOWN_SENDER, true}, {FLAW_BYTES, true},     {FLAW_SIGNATURE, true},
     };
     (void)state;
@@ -370,8 +379,9 @@ static void says_erased_and_not_broken(void **state)
 
     (void)state;
     small_log(&log);
-    export_add(&log, IFAB_EVENT_MESSAGE_ERASED, "uid:1000", "msg-01930000-0000-7000-8000-000000000002", IFAB_VIEW("{}"), IFAB_VIEW(""), FLAW_NONE);
-    export_add(&log, IFAB_EVENT_MESSAGE_ERASED, "uid:1000", "any", IFAB_VIEW("{\"index\":5}"), IFAB_VIEW(""), FLAW_NONE);
+    export_add(&log, IFAB_EVENT_MESSAGE_ERASED, "uid:1000", "msg-01930000-0000-7000-8000-000000000002", IFAB_VIEW("{}"), IFAB_VIEW(""),
+               FLAW_NONE);
+    export_add(&log, IFAB_EVENT_MESSAGE_ERASED, "uid:1000", "any", IFAB_VIEW("{\"entry\":5}"), IFAB_VIEW(""), FLAW_NONE);
     export_write(&log, log.count);
     options = by_key(&log);
     export_put(&log, "erased.json", IFAB_VIEW("[2,5]\n"));
@@ -387,8 +397,17 @@ static void says_erased_and_not_broken(void **state)
     assert_true(report.messages_good == 1 && report.messages_erased == 2 && report.messages_absent == 0);
 
     static const char *const bad[] = {
-        "[2,3,5]\n", /* 3 is here */  "[2,4,5]\n", /* an entry, but no message */ "[2,5,99]\n", /* no entry */
-        "[2,2,5]\n",                  "[5, 2]\n",  "[2,5]\n\n",  "[-2,5]",       "[2.5]",      "{}",  "",  "[\"2\",5]\n",
+        "[2,3,5]\n",
+        /* 3 is here */ "[2,4,5]\n",
+        /* an entry, but no message */ "[2,5,99]\n", /* no entry */
+        "[2,2,5]\n",
+        "[5, 2]\n",
+        "[2,5]\n\n",
+        "[-2,5]",
+        "[2.5]",
+        "{}",
+        "",
+        "[\"2\",5]\n",
     };
     for (size_t i = 0; i < IFAB_COUNT(bad); i++) {
         export_put(&log, "erased.json", ifab_view_str(bad[i]));
@@ -454,7 +473,7 @@ static void gives_no_verdict_on_nonsense(void **state)
 }
 
 /* Receipt of entry `index` with its proof in the tree of the whole log. */
-static void make_receipt(const struct export_log *log, uint64_t index, struct ifab_buf *receipt)
+static void make_receipt_as(const struct export_log *log, uint64_t index, const char *origin, struct ifab_buf *receipt)
 {
     struct naive_tree nodes = {(const uint8_t(*)[32])log->leaves, log->count, 0, 0};
     struct ifab_view entry = export_entry(log, index), payload;
@@ -466,7 +485,7 @@ static void make_receipt(const struct export_log *log, uint64_t index, struct if
     payload = ifab_view_of(from, (size_t)(strchr(from, '}') - from)); /* decision, id, digests, reason, rule: as a receipt has them */
     assert_int_equal(ifab_proof_inclusion(index, log->count, naive_node, &nodes, path, &count, NULL), IFAB_OK);
     ifab_sha256(entry, hash32);
-    export_note(log, log->count, &note);
+    export_note_as(log, log->count, origin, &note);
     ifab_buf_clear(receipt);
     ifab_buf_char(receipt, '{');
     ifab_buf_view(receipt, payload);
@@ -476,7 +495,8 @@ static void make_receipt(const struct export_log *log, uint64_t index, struct if
     ifab_buf_hex(receipt, hash32, 32);
     ifab_buf_str(receipt, "\"},\"checkpoint\":");
     ifab_json_put_string(receipt, ifab_buf_as_view(&note));
-    ifab_buf_format(receipt, ",\"proof\":{\"index\":%llu,\"size\":%llu,\"leaf\":\"", (unsigned long long)index, (unsigned long long)log->count);
+    ifab_buf_format(receipt, ",\"proof\":{\"index\":%llu,\"size\":%llu,\"leaf\":\"", (unsigned long long)index,
+                    (unsigned long long)log->count);
     ifab_buf_hex(receipt, log->leaves[index], 32);
     ifab_buf_str(receipt, "\",\"path\":[");
     for (size_t i = 0; i < count; i++) {
@@ -489,6 +509,11 @@ static void make_receipt(const struct export_log *log, uint64_t index, struct if
     ifab_buf_str(receipt, "}}");
     assert_int_equal(ifab_buf_status(receipt), IFAB_OK);
     ifab_buf_fini(&note);
+}
+
+static void make_receipt(const struct export_log *log, uint64_t index, struct ifab_buf *receipt)
+{
+    make_receipt_as(log, index, EXPORT_ORIGIN, receipt);
 }
 
 static struct ifab_verify_report verify_receipt(struct ifab_view bytes, const struct ifab_verify_options *options)
@@ -536,7 +561,12 @@ static void says_not_verified_without_checkpoint_and_proof(void **state)
         "{\"id\":\"msg-1\",\"decision\":\"SHARE\",\"entry\":{\"log\":\"main\",\"index\":1,\"hash\":\"sha256:00\"}}",
         "{\"id\":\"msg-1\",\"decision\":\"SHARE\",\"entry\":{},\"proof\":{}}",
         "{\"id\":\"msg-1\",\"decision\":\"SHARE\",\"entry\":{},\"checkpoint\":\"x\"}",
-        "{\"error\":{}}", "[]", "null", "\"x\"", "{", "",
+        "{\"error\":{}}",
+        "[]",
+        "null",
+        "\"x\"",
+        "{",
+        "",
     };
     struct export_log log;
     struct ifab_verify_options options, none = {0};
@@ -566,7 +596,12 @@ static void judges_receipts_by_key_size_and_older_checkpoint(void **state)
     report = verify_receipt(ifab_buf_as_view(&receipt), &options);
     ASSERT_VERDICT(report, IFAB_VERIFY_NOT_VERIFIED);
     assert_true(report.intact && !report.trusted);
+    make_receipt_as(&log, 2, "other.example/0a1b2c3d", &receipt); /* the key of one log signs for another */
     options = by_key(&log);
+    report = verify_receipt(ifab_buf_as_view(&receipt), &options);
+    ASSERT_VERDICT(report, IFAB_VERIFY_NOT_VERIFIED);
+    assert_true(report.intact && !report.trusted);
+    make_receipt(&log, 2, &receipt);
     options.has_min_size = true;
     options.min_size = log.count + 1;
     ASSERT_VERDICT(verify_receipt(ifab_buf_as_view(&receipt), &options), IFAB_VERIFY_NOT_VERIFIED);
@@ -594,8 +629,8 @@ static void never_verifies_when_memory_is_out(void **state)
 
     (void)state;
     small_log(&log);
-    export_add(&log, IFAB_EVENT_MESSAGE_ERASED, "uid:1000", "msg-01930000-0000-7000-8000-000000000002", IFAB_VIEW("{\"index\":2}"), IFAB_VIEW(""),
-               FLAW_NONE);
+    export_add(&log, IFAB_EVENT_MESSAGE_ERASED, "uid:1000", "msg-01930000-0000-7000-8000-000000000002", IFAB_VIEW("{\"index\":2}"),
+               IFAB_VIEW(""), FLAW_NONE);
     export_write(&log, log.count);
     options = by_key(&log);
     make_receipt(&log, 3, &receipt);
@@ -633,7 +668,7 @@ int main(void)
         cmocka_unit_test(tells_integrity_from_trust),
         cmocka_unit_test(notices_every_flipped_byte_of_every_file),
         cmocka_unit_test(notices_every_truncation_and_missing_file),
-        cmocka_unit_test(notices_swapped_tiles),
+        cmocka_unit_test(notices_swapped_and_changed_tiles),
         cmocka_unit_test(names_the_first_entry_that_is_wrong),
         cmocka_unit_test(compares_with_a_checkpoint_seen_before),
         cmocka_unit_test(wants_the_size_that_was_asked_for),

@@ -75,7 +75,8 @@ enum ifab_code ifab_guard_vote(const struct ifab_open_decision *decision, uint32
     if (decision->voters[at].voted != VOTED_NOT)
         return ifab_refuse(ret_refusal, IFAB_CODE_CONFLICT, "voter", "voted already; the first vote counts");
     if (owner_said(decision, at) != VOTED_NOT)
-        return ifab_refuse(ret_refusal, IFAB_CODE_PERMISSION_DENIED, "voter", "another voter of the same owner has voted; an owner has one vote");
+        return ifab_refuse(ret_refusal, IFAB_CODE_PERMISSION_DENIED, "voter",
+                           "another voter of the same owner has voted; an owner has one vote");
 
     *ret_next = *decision;
     ret_next->voters[at].voted = verdict == IFAB_VOTE_APPROVE ? VOTED_APPROVE : VOTED_REFUSE;

@@ -8,11 +8,13 @@ const struct metric_row ifab_metrics__rows[IFAB_METRIC_COUNT] = {IFAB_METRIC_MAP
 
 /* 50 µs is about one verification; 15 s the bar for people; 24 h the longest that a decision waits. */
 static const uint64_t usec_bounds[] = {
-    50,        100,       250,       500,       1000,       2500,       5000,       10000,       25000,       50000,        100000,      250000,
-    500000,    1000000,   2500000,   5000000,   10000000,   15000000,   30000000,   60000000,    300000000,   900000000,    3600000000U, 86400000000U,
+    50,      100,     250,      500,      1000,     2500,     5000,      10000,     25000,       50000,        100000,
+    250000,  500000,  1000000,  2500000,  5000000,  10000000, 15000000,  30000000,  60000000,    300000000,    900000000,
+    3600000000U, 86400000000U,
 };
 static const uint64_t one_bounds[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
-_Static_assert(IFAB_COUNT(usec_bounds) <= IFAB_METRIC_BUCKETS_MAX && IFAB_COUNT(one_bounds) <= IFAB_METRIC_BUCKETS_MAX, "buckets have room");
+_Static_assert(IFAB_COUNT(usec_bounds) <= IFAB_METRIC_BUCKETS_MAX && IFAB_COUNT(one_bounds) <= IFAB_METRIC_BUCKETS_MAX,
+               "buckets have room");
 
 const uint64_t *ifab_metrics__bounds(enum ifab_metric metric, size_t *ret_count)
 {

@@ -31,7 +31,8 @@ static enum ifab_code check_new_key(const struct ifab_talents *self, const uint8
     if (pubkey32 == NULL)
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "pubkey", "a public key is needed");
     if (!ifab_ed25519_key_valid(pubkey32))
-        return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "pubkey", "not a valid Ed25519 public key (off the curve or of small order)");
+        return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "pubkey",
+                           "not a valid Ed25519 public key (off the curve or of small order)");
     const struct ifab_talent *holder = ifab_talents_by_key(self, pubkey32, NULL);
     if (holder != NULL)
         return ifab_refuse(ret_refusal, IFAB_CODE_CONFLICT, "pubkey", "this key is or was held by " IFAB_FMT "; keys are never used again",
@@ -84,8 +85,8 @@ static enum ifab_code finish(struct draft *draft, struct ifab_buf *record, uint3
     return IFAB_CODE_NONE;
 }
 
-static enum ifab_code check_add(const struct ifab_talents *self, const struct ifab_talent_request *request, const struct ifab_talent *talent,
-                                struct ifab_refusal *ret_refusal)
+static enum ifab_code check_add(const struct ifab_talents *self, const struct ifab_talent_request *request,
+                                const struct ifab_talent *talent, struct ifab_refusal *ret_refusal)
 {
     if (!ifab_name_valid(talent->name))
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "name", "not a name: [A-Za-z0-9][A-Za-z0-9._-]{0,63}, no \"..\"");

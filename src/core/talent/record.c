@@ -13,8 +13,10 @@
 #include "json/schema.h"
 #include "talent_internal.h"
 
-#define TIME_FIELD(name_, required_) {.name = (name_), .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 24, .max = 24, .check = ifab_schema_time}
-#define NAME_FIELD(name_) {.name = (name_), .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = IFAB_NAME_MAX, .check = ifab_schema_name}
+#define TIME_FIELD(name_, required_) \
+    {.name = (name_), .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 24, .max = 24, .check = ifab_schema_time}
+#define NAME_FIELD(name_) \
+    {.name = (name_), .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = IFAB_NAME_MAX, .check = ifab_schema_name}
 
 static bool check_scope(struct ifab_view text, const char **ret_why)
 {

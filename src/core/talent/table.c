@@ -191,7 +191,8 @@ static ifab_status check_fits(const struct ifab_talents *self, const struct ifab
     if (present == NULL && !ifab_talents__name_free(self, talent->name))
         return ifab_fail(err, IFAB_CORRUPT, "talent %u: name " IFAB_FMT " is taken", number, IFAB_ARG(talent->name));
     if (present == NULL && !ifab_talents__owner_fits(self, talent->owner, talent->name))
-        return ifab_fail(err, IFAB_CORRUPT, "talent %u: owner " IFAB_FMT " is spelled otherwise elsewhere", number, IFAB_ARG(talent->owner));
+        return ifab_fail(err, IFAB_CORRUPT, "talent %u: owner " IFAB_FMT " is spelled otherwise elsewhere", number,
+                         IFAB_ARG(talent->owner));
     for (size_t i = present == NULL ? 0 : present->key_count; i < talent->key_count; i++)
         if (ifab_talents_by_key(self, talent->keys[i].pubkey32, NULL) != NULL)
             return ifab_fail(err, IFAB_CORRUPT, "talent %u: key of epoch %u belongs to another", number, talent->keys[i].epoch);

@@ -8,7 +8,7 @@
 #include "json/json.h"
 
 #define PUT(buf, literal) ifab_buf_put(buf, literal, sizeof(literal) - 1)
-#define INDEX_MAX ((uint64_t)9007199254740991) /* 2^53-1: the index is a JSON integer */
+#define INDEX_MAX         ((uint64_t)9007199254740991) /* 2^53-1: the index is a JSON integer */
 
 static void put_refs(struct ifab_buf *buf, const struct ifab_entry *entry)
 {

@@ -43,7 +43,8 @@ static bool take_group(struct ifab_view *path, uint64_t *number)
 {
     if (path->size < 3 || !is_digit(path->data[0]) || !is_digit(path->data[1]) || !is_digit(path->data[2]))
         return false;
-    *number = *number * 1000 + (uint64_t)(path->data[0] - '0') * 100 + (uint64_t)(path->data[1] - '0') * 10 + (uint64_t)(path->data[2] - '0');
+    *number =
+        *number * 1000 + (uint64_t)(path->data[0] - '0') * 100 + (uint64_t)(path->data[1] - '0') * 10 + (uint64_t)(path->data[2] - '0');
     path->data += 3;
     path->size -= 3;
     return true;

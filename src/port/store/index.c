@@ -295,8 +295,8 @@ void ifab_index_close(struct ifab_index *self)
     if (self == NULL)
         return;
     if (self->writer && self->ready && !atomic_load(&self->shared->damaged)) {
-        /* The rows first, synced by the checkpoint; only then the word that they are whole. The change before it is for the sync: a checkpoint
-         * that has nothing to move does none. */
+        /* The rows first, synced by the checkpoint; only then the word that they are whole. The change before it is for the sync: a
+         * checkpoint that has nothing to move does none. */
         int rc = execute(self, "PRAGMA synchronous=FULL; UPDATE state SET clean=0 WHERE id=0");
         if (rc == SQLITE_OK)
             rc = sqlite3_wal_checkpoint_v2(self->db, "main", SQLITE_CHECKPOINT_FULL, NULL, NULL);

@@ -102,6 +102,15 @@ ifab_status ifab_store__first_checkpoint(struct ifab_store__sqlite *self, struct
     return IFAB_OK;
 }
 
+static ifab_status sync_wal(struct ifab_store__sqlite *self, sqlite3_file *wal, struct ifab_error *err)
+{
+    int rc = self->shared->unsafe_no_sync ? SQLITE_OK : wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+    if (rc == SQLITE_OK)
+        return IFAB_OK;
+    ifab_store__poison(self);
+    return ifab_fail(err, IFAB_IO, "store: cannot sync the WAL: %s", sqlite3_errstr(rc));
+}
+
 static ifab_status put_zeros(struct ifab_store__sqlite *self, sqlite3_file *wal, sqlite3_int64 from, sqlite3_int64 to,
                              struct ifab_error *err)
 {
@@ -113,13 +122,13 @@ static ifab_status put_zeros(struct ifab_store__sqlite *self, sqlite3_file *wal,
     for (sqlite3_int64 at = from; rc == SQLITE_OK && at < to; at += PIECE)
         rc = wal->pMethods->xWrite(wal, zeros, to - at < PIECE ? (int)(to - at) : PIECE, at);
     ifab_free(zeros);
-    if (rc != SQLITE_OK) /* nothing that counts was written; growth is for speed alone */
-        return (rc & 0xff) == SQLITE_FULL ? IFAB_OK : ifab_fail(err, IFAB_IO, "store: cannot grow the WAL: %s", sqlite3_errstr(rc));
-    if (!self->shared->unsafe_no_sync && (rc = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL)) != SQLITE_OK) {
+    if ((rc & 0xff) == SQLITE_FULL) /* nothing that counts was written; growth is for speed alone */
+        return IFAB_OK;
+    if (rc != SQLITE_OK) {
         ifab_store__poison(self);
-        return ifab_fail(err, IFAB_IO, "store: cannot sync the grown WAL: %s", sqlite3_errstr(rc));
+        return ifab_fail(err, IFAB_IO, "store: cannot grow the WAL: %s", sqlite3_errstr(rc));
     }
-    return IFAB_OK;
+    return sync_wal(self, wal, err);
 }
 
 /* Zeros behind the last byte: a frame of them has not the salt of the header, so recovery stops before it. */
@@ -135,6 +144,10 @@ ifab_status ifab_store__grow_wal(struct ifab_store__sqlite *self, struct ifab_er
         return ifab_fail(err, IFAB_IO, "store: size of the WAL: %s", sqlite3_errstr(rc));
     if ((uint64_t)size >= self->shared->wal_bytes)
         return IFAB_OK;
+    /* Cut by a wipe: synced before zeros come. Else a power cut could keep them and lose the cut, and recovery would put the old frames
+     * that stand before them over a newer database. */
+    if (size == 0)
+        IFAB_TRY(sync_wal(self, wal, err));
     return put_zeros(self, wal, size, (sqlite3_int64)self->shared->wal_bytes, err);
 }
 
@@ -158,8 +171,7 @@ static ifab_status get_wipe(struct ifab_store__sqlite *self, bool *ret_outstandi
     return status;
 }
 
-/* Moves the whole WAL into the database and cuts it to nothing: the only way that no reader can still be sent into it. Then grows it again.
- */
+/* Moves the whole WAL into the database and cuts it to nothing, so that no reader can still be sent into it. Then grows it. */
 static ifab_status wipe(struct ifab_store__sqlite *self, struct ifab_error *err)
 {
     int rc = SQLITE_BUSY;

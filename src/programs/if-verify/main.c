@@ -14,7 +14,7 @@ enum { EXIT_VERIFIED = 0, EXIT_NOT_VERIFIED = 1, EXIT_USAGE = 2, EXIT_NO_KEY = 3
 enum kind { KIND_FIND_OUT, KIND_LOG, KIND_RECEIPT, KIND_BUNDLE };
 
 #define RECEIPT_FILE_MAX (1 << 20)
-#define NOTE_FILE_MAX 65536
+#define NOTE_FILE_MAX    65536
 
 static const char usage_text[] =
     "Usage: if-verify [log|receipt|bundle] PATH --vkey KEY|@FILE [--checkpoint FILE] [--min-size N] [--hash-only] [--quiet]\n"
@@ -159,7 +159,8 @@ static int find_kind(struct arguments *args)
     if (args->kind == KIND_FIND_OUT)
         args->kind = S_ISDIR(st.st_mode) ? KIND_LOG : ends_with(args->path, ".ifproof") ? KIND_BUNDLE : KIND_RECEIPT;
     if (args->kind == KIND_BUNDLE) {
-        fprintf(stderr, "if-verify: IF_ERR_509: .ifproof bundles are not supported in this version; verify the receipt or the log's export\n");
+        fprintf(stderr,
+                "if-verify: IF_ERR_509: .ifproof bundles are not supported in this version; verify the receipt or the log's export\n");
         return EXIT_NOT_VERIFIED;
     }
     if ((args->kind == KIND_LOG) != (S_ISDIR(st.st_mode) != 0))
@@ -205,7 +206,8 @@ static void print_report(const struct arguments *args, const struct ifab_verify_
     printf("integrity  %s: ", report->intact ? "ok" : "BROKEN");
     if (report->has_bad_index)
         printf("entry %" PRIu64 ": ", report->bad_index);
-    printf("%s\ntrust      %s: %s\n", report->integrity, report->trusted ? "ok" : "none", report->trust[0] != '\0' ? report->trust : "not reached");
+    printf("%s\ntrust      %s: %s\n", report->integrity, report->trusted ? "ok" : "none",
+           report->trust[0] != '\0' ? report->trust : "not reached");
     printf("%s\n", verdicts[report->verdict]);
 }
 

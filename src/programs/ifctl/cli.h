@@ -16,7 +16,7 @@
 #include <infrafabric/client.h>
 #include <infrafabric/envelope.h>
 
-#define IFCTL_VERSION "0.1.0"
+#define IFCTL_VERSION IFAB_VERSION
 #define EXIT_USAGE 2
 #define EXIT_SYSTEM 20
 #define EXIT_NO_ANSWER 21

@@ -1,6 +1,7 @@
 /* ifctl, also started as `if` (a shell keyword: \if or 'if'). Parse, settle, ask why, run. */
 #include "cli.h"
 
+#include <errno.h>
 #include <signal.h>
 
 static int run(struct cli *cli, int argc, char *const *argv)
@@ -34,9 +35,10 @@ int main(int argc, char **argv)
     }
     int code = run(&cli, argc, argv);
     cli_fini(&cli);
-    if (fflush(stdout) != 0 && code == 0) {
-        perror("stdout");
-        return EXIT_SYSTEM;
-    }
-    return code;
+    if (fflush(stdout) == 0)
+        return code;
+    if (errno == EPIPE) /* the reader has what it wanted */
+        return code;
+    perror("stdout");
+    return code == 0 ? EXIT_SYSTEM : code;
 }

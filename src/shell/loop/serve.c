@@ -3,6 +3,7 @@
  * role. SURFACE section 8. Handlers see only what passed.
  */
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "node.h"
@@ -466,6 +467,8 @@ ifab_status serve_start(struct node *node, struct ifab_error *err)
     IFAB_TRY(ifab_http_server_new(&node->loop, &limits, &handlers, &node->http, err));
     snprintf(path, sizeof path, "%s/ifd.sock", node->config.run_dir);
     IFAB_TRY(ifab_http_listen_unix(node->http, path, err));
+    if (node->config.uid_count > 0 && chmod(path, 0666) != 0) /* others may knock: their uid decides (access.uids) */
+        return ifab_fail(err, IFAB_DENIED, "%s: cannot be opened to access.uids", path);
     if (node->config.http_listen[0] != '\0')
         IFAB_TRY(ifab_http_listen_tcp(node->http, node->config.http_listen, &node->http_port, err));
     return IFAB_OK;

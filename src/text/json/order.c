@@ -23,6 +23,14 @@ uint64_t ifab_json__prefix(struct ifab_view name)
 {
     uint64_t prefix = 0;
     size_t count = name.size < 8 ? name.size : 8;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (count == 8) {
+        memcpy(&prefix, name.data, 8);
+        if ((prefix & 0x8080808080808080ULL) == 0) /* ASCII ranks as it is */
+            return __builtin_bswap64(prefix);
+        prefix = 0;
+    }
+#endif
     for (size_t i = 0; i < count; i++)
         prefix = prefix << 8 | unit_rank(name.data[i]);
     return count == 0 ? 0 : prefix << (8 * (8 - count));

@@ -39,7 +39,8 @@ bool ifab_json_integer(const struct ifab_json *value, int64_t *ret_integer)
     return true;
 }
 
-const struct ifab_json_member *ifab_json_sort_members(const struct ifab_json_member *members, size_t count, struct ifab_json_member *ret_sorted)
+const struct ifab_json_member *ifab_json_sort_members(const struct ifab_json_member *members, size_t count,
+                                                      struct ifab_json_member *ret_sorted)
 {
     struct ifab_json__ranked ranked[IFAB_JSON_MAX_NAMES];
     assert(count <= IFAB_JSON_MAX_NAMES);

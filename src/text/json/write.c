@@ -4,18 +4,24 @@
 #define EACH_BYTE(b) (0x0101010101010101ULL * (b))
 #define HIGH_BITS EACH_BYTE(0x80ULL)
 
-/* The first byte that needs an escape: '"', '\\' or a control character. */
+/* Is one of the eight bytes at `at` a '"', a '\\' or a control character? */
+static bool eight_special(const uint8_t *at)
+{
+    uint64_t word;
+    memcpy(&word, at, 8);
+    uint64_t quote = word ^ EACH_BYTE(0x22ULL), slash = word ^ EACH_BYTE(0x5cULL);
+    uint64_t hit = ((quote - EACH_BYTE(1ULL)) & ~quote) | ((slash - EACH_BYTE(1ULL)) & ~slash) | ((word - EACH_BYTE(0x20ULL)) & ~word);
+    return (hit & HIGH_BITS) != 0;
+}
+
+/* The first byte that needs an escape. */
 static const uint8_t *find_special(const uint8_t *at, const uint8_t *end)
 {
-    while (end - at >= 8) {
-        uint64_t word;
-        memcpy(&word, at, 8);
-        uint64_t quote = word ^ EACH_BYTE(0x22ULL), slash = word ^ EACH_BYTE(0x5cULL);
-        uint64_t hit = ((quote - EACH_BYTE(1ULL)) & ~quote) | ((slash - EACH_BYTE(1ULL)) & ~slash) | ((word - EACH_BYTE(0x20ULL)) & ~word);
-        if ((hit & HIGH_BITS) != 0)
-            break;
+    const uint8_t *start = at;
+    while (end - at >= 8 && !eight_special(at))
         at += 8;
-    }
+    if (end - at < 8 && end - start >= 8 && !eight_special(end - 8)) /* the tail, overlapping what was seen */
+        return end;
     while (at != end && *at >= 0x20 && *at != '"' && *at != '\\')
         at++;
     return at;
@@ -37,8 +43,17 @@ static void put_escape(struct ifab_buf *buf, uint8_t c)
 
 void ifab_json_put_string(struct ifab_buf *buf, struct ifab_view utf8)
 {
-    ifab_buf_char(buf, '"');
     const uint8_t *at = utf8.data, *end = utf8.size == 0 ? at : at + utf8.size;
+    if (utf8.size > 0 && utf8.size < buf->capacity - buf->size && buf->capacity - buf->size - utf8.size >= 2 && buf->failed == IFAB_OK &&
+        find_special(at, end) == end) { /* most strings: no escape, and there is room */
+        uint8_t *out = buf->data + buf->size;
+        *out = '"';
+        memcpy(out + 1, at, utf8.size);
+        out[utf8.size + 1] = '"';
+        buf->size += utf8.size + 2;
+        return;
+    }
+    ifab_buf_char(buf, '"');
     while (at != end) {
         const uint8_t *special = find_special(at, end);
         ifab_buf_put(buf, at, (size_t)(special - at));

@@ -38,7 +38,8 @@ static bool blank(uint8_t c)
 
 static bool value_byte(uint8_t c) /* what may stand in an unquoted value */
 {
-    return c > 0x20 && c != '"' && c != '\'' && c != '&' && c != ',' && c != ';' && c != ')' && c != ']' && c != '}' && c != '<' && c != '>';
+    return c > 0x20 && c != '"' && c != '\'' &&
+           c != '&' && c != ',' && c != ';' && c != ')' && c != ']' && c != '}' && c != '<' && c != '>';
 }
 
 static size_t run(struct ifab_view text, size_t from, alphabet_fn *in)

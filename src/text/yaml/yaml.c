@@ -126,7 +126,8 @@ static ifab_status mark_event(struct builder *b, uint32_t *ret_ordinal)
         b->mark_capacity = capacity;
     }
     bool quoted = b->event.type == YAML_SCALAR_EVENT && b->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
-    b->marks[b->mark_count] = (struct ifab_yaml_mark){(uint32_t)b->event.start_mark.line + 1, (uint32_t)b->event.start_mark.column + 1, quoted};
+    yaml_mark_t at = b->event.start_mark;
+    b->marks[b->mark_count] = (struct ifab_yaml_mark){(uint32_t)at.line + 1, (uint32_t)at.column + 1, quoted};
     *ret_ordinal = (uint32_t)b->mark_count++;
     return IFAB_OK;
 }

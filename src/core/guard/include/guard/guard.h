@@ -85,6 +85,8 @@ bool ifab_open_decision_unpack(struct ifab_view bytes, uint64_t number, struct i
 struct ifab_decisions; /* table of the open ones and of the storm buckets */
 ifab_status ifab_decisions_new(uint64_t seed, struct ifab_decisions **ret);
 void ifab_decisions_free(struct ifab_decisions *self);
+/* Room for n more decisions, and for n more talents with a bucket or a decision; afterwards so many put and put_bucket cannot fail. A put
+ * without room stops the process. IFAB_NOMEM: what was there is unchanged. Numbers begin at 1. */
 ifab_status ifab_decisions_reserve(struct ifab_decisions *self, size_t n);
 void ifab_decisions_put(struct ifab_decisions *self, const struct ifab_open_decision *decision); /* copies; after reserve cannot fail */
 void ifab_decisions_remove(struct ifab_decisions *self, uint64_t number);

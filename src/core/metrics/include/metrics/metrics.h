@@ -1,7 +1,7 @@
 #ifndef METRICS_METRICS_H
 #define METRICS_METRICS_H
 /*
- * Counters, gauges and histograms with fixed buckets behind one table, and their Prometheus text form (0.0.4). SURFACE section 8 Metrics. Pure.
+ * Counters, gauges and histograms with fixed buckets behind one table, and their Prometheus text form (0.0.4): SURFACE section 8. Pure.
  * A new metric is a row here. Nothing is allocated but by the buffer written to. Threads: one at a time per struct ifab_metrics.
  */
 #include "base/buf.h"
@@ -9,7 +9,8 @@
 #include "base/time.h"
 
 /* Label values: X(NAME, "text") */
-#define IFAB_METRIC_DECISION_MAP(X) X(DENY, "DENY") X(ESCALATE, "ESCALATE") X(HOLD, "HOLD") X(SHARE, "SHARE") /* index = enum ifab_decision */
+/* index = enum ifab_decision */
+#define IFAB_METRIC_DECISION_MAP(X) X(DENY, "DENY") X(ESCALATE, "ESCALATE") X(HOLD, "HOLD") X(SHARE, "SHARE")
 #define IFAB_METRIC_QUEUE_MAP(X) X(VERIFY, "verify") X(STEP, "step") X(COMMIT, "commit") X(READ, "read")
 #define IFAB_METRIC_STATE_MAP(X) X(HELD, "held") X(ESCALATED, "escalated")
 
@@ -30,21 +31,21 @@ enum { IFAB_METRIC_NONE_COUNT = 1, IFAB_METRIC_VERSION_COUNT = 1 };
  * kind: COUNTER GAUGE HISTOGRAM. label: NONE, DECISION, CODE (index: ifab_metrics_code), QUEUE, STATE, VERSION; a histogram has none.
  * unit: ONE (plain numbers) or USEC (microseconds in, seconds out). Order here is the order of the text.
  */
-#define IFAB_METRIC_MAP(X)                                                                                                                     \
-    X(BUILD_INFO, "ifab_build_info", GAUGE, VERSION, ONE, "Version of this daemon; always 1.")                                                 \
-    X(MESSAGES, "ifab_messages_total", COUNTER, DECISION, ONE, "Messages decided, by decision at admission.")                                  \
-    X(REFUSALS, "ifab_refusals_total", COUNTER, CODE, ONE, "Requests refused, by IF_ERR code.")                                                \
-    X(VERIFY_FAILURES, "ifab_verify_failures_total", COUNTER, NONE, ONE, "Signatures that did not verify.")                                    \
-    X(LOG_ENTRIES, "ifab_log_entries", GAUGE, NONE, ONE, "Entries of the witness log.")                                                        \
-    X(CONNECTIONS, "ifab_connections", GAUGE, NONE, ONE, "Connections open now.")                                                              \
-    X(WAITERS, "ifab_waiters", GAUGE, NONE, ONE, "Requests waiting for an event (wait_ms, event streams).")                                    \
-    X(QUEUE_DEPTH, "ifab_queue_depth", GAUGE, QUEUE, ONE, "Items waiting in a queue.")                                                         \
-    X(OPEN_DECISIONS, "ifab_open_decisions", GAUGE, STATE, ONE, "Decisions waiting for a second source or for votes.")                         \
-    X(REPLAY_TAGS, "ifab_replay_tags", GAUGE, NONE, ONE, "Messages in the replay memory.")                                                     \
-    X(WAL_BYTES, "ifab_wal_bytes", GAUGE, NONE, ONE, "Size of the store's write-ahead log.")                                                   \
-    X(DECISION_SECONDS, "ifab_decision_seconds", HISTOGRAM, NONE, USEC, "From a message's last byte to its automatic decision.")               \
-    X(HUMAN_DECISION_SECONDS, "ifab_human_decision_seconds", HISTOGRAM, NONE, USEC, "From the opening of a decision to its end by votes.")     \
-    X(COMMIT_SECONDS, "ifab_commit_seconds", HISTOGRAM, NONE, USEC, "Duration of a commit, until it is on stable storage.")                    \
+#define IFAB_METRIC_MAP(X)                                                                                                                \
+    X(BUILD_INFO, "ifab_build_info", GAUGE, VERSION, ONE, "Version of this daemon; always 1.")                                            \
+    X(MESSAGES, "ifab_messages_total", COUNTER, DECISION, ONE, "Messages decided, by decision at admission.")                             \
+    X(REFUSALS, "ifab_refusals_total", COUNTER, CODE, ONE, "Requests refused, by IF_ERR code.")                                           \
+    X(VERIFY_FAILURES, "ifab_verify_failures_total", COUNTER, NONE, ONE, "Signatures that did not verify.")                               \
+    X(LOG_ENTRIES, "ifab_log_entries", GAUGE, NONE, ONE, "Entries of the witness log.")                                                   \
+    X(CONNECTIONS, "ifab_connections", GAUGE, NONE, ONE, "Connections open now.")                                                         \
+    X(WAITERS, "ifab_waiters", GAUGE, NONE, ONE, "Requests waiting for an event (wait_ms, event streams).")                               \
+    X(QUEUE_DEPTH, "ifab_queue_depth", GAUGE, QUEUE, ONE, "Items waiting in a queue.")                                                    \
+    X(OPEN_DECISIONS, "ifab_open_decisions", GAUGE, STATE, ONE, "Decisions waiting for a second source or for votes.")                    \
+    X(REPLAY_TAGS, "ifab_replay_tags", GAUGE, NONE, ONE, "Messages in the replay memory.")                                                \
+    X(WAL_BYTES, "ifab_wal_bytes", GAUGE, NONE, ONE, "Size of the store's write-ahead log.")                                              \
+    X(DECISION_SECONDS, "ifab_decision_seconds", HISTOGRAM, NONE, USEC, "From a message's last byte to its automatic decision.")          \
+    X(HUMAN_DECISION_SECONDS, "ifab_human_decision_seconds", HISTOGRAM, NONE, USEC, "From the opening of a decision to its end by votes.") \
+    X(COMMIT_SECONDS, "ifab_commit_seconds", HISTOGRAM, NONE, USEC, "Duration of a commit, until it is on stable storage.")               \
     X(COMMIT_BATCH, "ifab_commit_batch", HISTOGRAM, NONE, ONE, "Commands in a commit.")
 
 #define IFAB_METRIC_E_(name, text, kind, label, unit, help) IFAB_METRIC_##name,
@@ -73,13 +74,16 @@ size_t ifab_metrics_code(enum ifab_code code);
 
 /* label: index of the label's value, 0 where there is none. A wrong metric kind or label is ignored: counting must not stop a fabric. */
 void ifab_metrics_add(struct ifab_metrics *self, enum ifab_metric metric, size_t label, uint64_t n); /* counter or gauge */
-void ifab_metrics_set(struct ifab_metrics *self, enum ifab_metric metric, size_t label, uint64_t value); /* gauge, or a counter kept elsewhere */
-void ifab_metrics_observe(struct ifab_metrics *self, enum ifab_metric metric, size_t label, int64_t value); /* histogram; below 0 counts as 0 */
+/* gauge, or a counter kept elsewhere */
+void ifab_metrics_set(struct ifab_metrics *self, enum ifab_metric metric, size_t label, uint64_t value);
+/* histogram; below 0 counts as 0 */
+void ifab_metrics_observe(struct ifab_metrics *self, enum ifab_metric metric, size_t label, int64_t value);
 uint64_t ifab_metrics_value(const struct ifab_metrics *self, enum ifab_metric metric, size_t label); /* histogram: its count */
 
 /*
- * The smallest value that permille/1000 of the observations do not pass, in the metric's own unit (µs), interpolated linearly inside its bucket
- * as Prometheus' histogram_quantile does; the largest bound when it lies beyond. -1: no observation, no histogram, or permille > 1000.
+ * The smallest value that permille/1000 of the observations do not pass, in the metric's own unit (µs), interpolated linearly inside its
+ * bucket as Prometheus' histogram_quantile does; the largest bound when it lies beyond. -1: no observation,
+ * no histogram, or permille > 1000.
  */
 int64_t ifab_metrics_quantile(const struct ifab_metrics *self, enum ifab_metric metric, unsigned permille);
 

@@ -77,8 +77,8 @@ struct ifab_store_ops {
     /* Deletes the message bytes beside an entry, securely, durably. IFAB_NOT_FOUND: no such bytes. IFAB_AGAIN: a reader still needs the WAL
      * that holds a copy; the same call may be made again (the next start also finishes it). */
     ifab_status (*erase)(struct ifab_store *self, uint64_t index, struct ifab_error *err);
-    /* Moves the log's WAL on (PASSIVE); no-op elsewhere. Called by the checkpointer on its own handle. ret_wal_bytes: what the WAL still holds;
-     * 0 when all of it is in the database (the next commit then starts it over). IFAB_AGAIN: another checkpoint is running.
+    /* Moves the log's WAL on (PASSIVE); no-op elsewhere. Called by the checkpointer on its own handle. ret_wal_bytes: what the WAL still
+     * holds; 0 when all of it is in the database (the next commit then starts it over). IFAB_AGAIN: another checkpoint is running.
      * IFAB_IO: poisons every handle of this store, as a failed commit does. */
     ifab_status (*checkpoint)(struct ifab_store *self, uint64_t *ret_wal_bytes, struct ifab_error *err);
     /* A consistent copy into a new directory (which must exist and be empty), while commits go on. Own handle. */
@@ -99,7 +99,8 @@ struct ifab_store_options {
     bool unsafe_no_sync;   /* tests only: synchronous=OFF, the control run that must fail */
     uint64_t wal_bytes;    /* size the WAL is grown to once and keeps; 0 = IFAB_STORE_WAL_BYTES */
 };
-/* Opens at a start: fsync the WAL, drop its cached pages, open, checkpoint; quick check of the schema. IFAB_NOT_FOUND: no database;
+/* Once per process and directory (its own descriptors would drop the locks of an earlier handle); further handles are readers.
+ * Opens at a start: fsync the WAL, drop its cached pages, open, checkpoint; quick check of the schema. IFAB_NOT_FOUND: no database;
  * IFAB_CORRUPT; IFAB_AGAIN: locked by another process; IFAB_UNSUPPORTED: newer schema (506); IFAB_DENIED: read-only disk or no right. */
 IFAB_MUST_CHECK ifab_status ifab_store_sqlite_open(const struct ifab_store_options *options, struct ifab_store **ret_store, struct ifab_error *err);
 IFAB_MUST_CHECK ifab_status ifab_store_memory_open(struct ifab_store **ret_store, struct ifab_error *err); /* the readable reference */

@@ -72,7 +72,8 @@ bool ifab_json_integer(const struct ifab_json *value, int64_t *ret_integer);
  * For makers of trees: copies `count` members (at most IFAB_JSON_MAX_NAMES) into their order. NULL; or the member whose name an earlier one
  * has, the first such by offset, and then ret_sorted is not written.
  */
-const struct ifab_json_member *ifab_json_sort_members(const struct ifab_json_member *members, size_t count, struct ifab_json_member *ret_sorted);
+const struct ifab_json_member *ifab_json_sort_members(const struct ifab_json_member *members, size_t count,
+                                                      struct ifab_json_member *ret_sorted);
 
 /* Append the RFC 8785 form. Ask ifab_buf_status() afterwards. */
 void ifab_json_write(struct ifab_buf *buf, const struct ifab_json *value);

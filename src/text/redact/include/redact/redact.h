@@ -2,8 +2,8 @@
 #define REDACT_REDACT_H
 /*
  * Secrets out of what is shown and stored: by key name (password, secret, token, api_key, authorization, private_key, …; compared
- * without case, '-' and '_') and by pattern (PEM private keys, AWS AKIA/ASIA ids, GitHub ghp_/gho_/github_pat_, Slack xox?-, Stripe sk_live_,
- * sk-…, JWT eyJ….….…, "Bearer …", URL user:password@). requirements section 11.
+ * without case, '-' and '_') and by pattern (PEM private keys, AWS AKIA/ASIA ids, GitHub ghp_/gho_/github_pat_, Slack xox?-,
+ * Stripe sk_live_, sk-…, JWT eyJ….….…, "Bearer …", URL user:password@). requirements section 11.
  */
 #include "base/buf.h"
 #include "json/json.h"
@@ -11,9 +11,10 @@
 #define IFAB_REDACTED "***REDACTED***"
 /* Would ifab_redact_text change it? Bounded: linear in size. */
 bool ifab_redact_hits_text(struct ifab_view text);
-/* Any string under a secret name, or any string that hits, anywhere in the tree. Empty strings and null under a secret name do not count. */
+/* Any string under a secret name, or any string or name that hits, anywhere in the tree. Empty strings and null under a
+   secret name do not count. */
 bool ifab_redact_hits_json(const struct ifab_json *value);
-/* Append text with every secret replaced by IFAB_REDACTED. */
+/* Append text with every secret replaced by IFAB_REDACTED; the result does not hit. Out of memory: buf fails and nothing is appended. */
 void ifab_redact_text(struct ifab_buf *buf, struct ifab_view text);
 /* Append the canonical form of value with secrets replaced. */
 void ifab_redact_json(struct ifab_buf *buf, const struct ifab_json *value);

@@ -1,0 +1,67 @@
+#ifndef INFRAFABRIC_VERIFY_H
+#define INFRAFABRIC_VERIFY_H
+/*
+ * Offline verification of what a fabric gives out: a log export (a directory) and a receipt (one JSON file). SURFACE sections 3, 4 and 9.
+ * Nothing is repaired and nothing is asked over a network. Integrity (does it agree with itself, from the entries up to the signed root) and
+ * trust (is it signed by the key the caller trusts, and does it go on from what the caller saw before) are told apart.
+ * Threads: any; one call does not know of another. ifab_start() comes first.
+ */
+#include <infrafabric/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef CLIENT_VERIFY_H /* inside the library the same types come from client/verify.h */
+#define IFAB_VERIFY_ORIGIN_MAX 256
+
+enum ifab_verify_verdict {
+    IFAB_VERIFY_NOT_VERIFIED = 0, /* zeroed memory verifies nothing */
+    IFAB_VERIFY_CONSISTENT,       /* whole, but the caller named no key to trust */
+    IFAB_VERIFY_VERIFIED,         /* whole, and signed by the key the caller named */
+};
+
+struct ifab_verify_options {       /* zeroed: no key, everything checked; every view borrowed until the call returns */
+    struct ifab_view vkey;         /* C2SP verifier key the caller trusts, without line end; size 0: none */
+    struct ifab_view checkpoint;   /* signed note seen before: the log must still contain that tree; size 0: none */
+    bool has_min_size;
+    uint64_t min_size;             /* entries at least */
+    bool hash_only;                /* logs: leaf hashes, tiles, root and signature; no JSON, no chain, no messages */
+    void (*progress)(void *user, uint64_t done, uint64_t size); /* after each bundle; may be NULL */
+    void *user;
+};
+
+struct ifab_verify_report {
+    enum ifab_verify_verdict verdict;
+    bool intact;                       /* integrity */
+    bool trusted;                      /* trust */
+    char integrity[320], trust[320];   /* in words; nothing of the input is quoted in them */
+    char origin[IFAB_VERIFY_ORIGIN_MAX]; /* of the checkpoint, UTF-8 without control characters; "" when there is none */
+    uint64_t size;                     /* entries the checkpoint covers */
+    uint8_t root32[32];
+    uint64_t entries_checked;
+    uint64_t messages_good, messages_erased, messages_absent; /* bytes checked; erased by an act in the log; not part of this export */
+    bool has_bad_index;
+    uint64_t bad_index;                /* first entry that is wrong */
+};
+#endif
+
+/**
+ * Verify a log export: `checkpoint`, `tile/…`, `tile/entries/…`, `keys/vkey`, optionally `messages/<index>.json` and `erased.json`.
+ *
+ * @return IFAB_OK       there is a verdict in ret_report, good or bad
+ *         IFAB_INVALID  the options make no sense (vkey or checkpoint is none)
+ *         IFAB_NOT_FOUND, IFAB_IO  dir cannot be read: no verdict
+ *         IFAB_NOMEM
+ * Whatever is returned, ret_report is filled as far as it went and never says verified by mistake.
+ */
+IFAB_API IFAB_MUST_CHECK ifab_status ifab_verify_export(const char *dir, const struct ifab_verify_options *options,
+                                                        struct ifab_verify_report *ret_report, struct ifab_error *err);
+/* Verify a receipt with checkpoint and proof; without them it is not verified. bytes: JSON, at most 1 MiB. Returns as above. */
+IFAB_API IFAB_MUST_CHECK ifab_status ifab_verify_receipt_bytes(struct ifab_view bytes, const struct ifab_verify_options *options,
+                                                               struct ifab_verify_report *ret_report, struct ifab_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
