@@ -68,6 +68,7 @@ static bool grow(struct ifab_outcome *o, void **array, size_t *room, size_t coun
 bool ifab_fabric__entry(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_entry *fields, struct ifab_view message,
                         struct ifab_outcome_entry **ret_entry)
 {
+    static const uint8_t none16[16];
     void *array = o->entries;
     if (o->failed || !grow(o, &array, &o->entry_room, o->entry_count, sizeof *o->entries))
         return false;
@@ -76,6 +77,8 @@ bool ifab_fabric__entry(const struct ifab_fabric *self, struct ifab_outcome *o, 
     fields->index = o->next_index;
     fields->time = o->now.wall > o->last_time ? o->now.wall : o->last_time;
     memcpy(fields->prev_hash32, o->last_hash32, 32);
+    if (memcmp(fields->trace16, none16, 16) == 0) /* the fabric's own acts join what their step caused (INV-13) */
+        memcpy(fields->trace16, o->reply.trace16, 16);
     ifab_buf_clear(&o->scratch);
     if (ifab_entry_write(fields, &o->scratch) != IFAB_OK) {
         o->failed = true;

@@ -389,8 +389,12 @@ def test_live_message_quota_is_305_and_uses_nothing_up(f):
     m = a.message()
     refused(f.send(m), 305, 429)
     refused(f.send(m), 305, 429)
-    time.sleep(4)
-    shared(f.send(m))
+    for _ in range(80): # places are freed by the minute
+        time.sleep(1)
+        r = f.send(m)
+        if r.status == 200:
+            break
+    shared(r)
 
 
 test_live_message_quota_is_305_and_uses_nothing_up.config = {"replay.per_talent": 16}
@@ -470,7 +474,7 @@ def test_refusals_of_an_authenticated_sender_are_entries_within_their_allowance(
     grown = f.size() - size
     assert 1 <= grown <= 60, grown
     e = f.entry(size)
-    assert e["type"] == "message" and e["operation"] == "refused" and e["actor"] == a.uri and e["trace"] and e["why"], e
+    assert e["type"] == "refusal" and e["operation"] == "refused" and e["actor"] == a.uri and e["trace"] and e["why"], e
 
 
 def test_every_entry_says_who_and_why_under_which_trace(f):

@@ -21,7 +21,7 @@ class Unreachable(FabricError):
 
 
 class OutcomeUnknown(FabricError):
-    """The connection was lost and every repeat failed. The same bytes may be sent again: Fabric.send_bytes(id, body)."""
+    """Connection lost, every repeat failed. The same bytes may be sent again: Fabric.send_bytes(id, body)."""
 
     def __init__(self, message_id, body, cause):
         self.id, self.body = message_id, body

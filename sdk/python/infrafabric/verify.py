@@ -22,12 +22,11 @@ def read_vkey(vkey):
     """`<name>+<hex8>+<base64(0x01 || key)>` -> (name, key hash, key)."""
     parts = vkey.strip().split("+", 2)
     _need(len(parts) == 3, "not a verifier key")
-    name, short, body = parts
-    blob = base64.b64decode(body, validate=True)
+    blob = base64.b64decode(parts[2], validate=True)
     _need(len(blob) == 33 and blob[0] == 1, "not an Ed25519 verifier key")
-    expected = sha256(name.encode() + b"\n" + blob)[:4]
-    _need(short == expected.hex(), "verifier key does not match its own id")
-    return name, expected, blob[1:]
+    short = sha256(parts[0].encode() + b"\n" + blob)[:4]
+    _need(parts[1] == short.hex(), "verifier key does not match its own id")
+    return parts[0], short, blob[1:]
 
 
 def read_checkpoint(note, vkey):
@@ -35,22 +34,21 @@ def read_checkpoint(note, vkey):
     name, short, key = read_vkey(vkey)
     text, blank, signatures = note.rpartition("\n\n")
     _need(blank and signatures.endswith("\n"), "not a signed note")
-    text += "\n"
     good = False
     for line in signatures[:-1].split("\n"):
         fields = line.split(" ")
         _need(len(fields) == 3 and fields[0] == "\u2014", "malformed signature line")
         blob = base64.b64decode(fields[2], validate=True)
         if fields[1] == name and blob[:4] == short:
-            nacl.signing.VerifyKey(key).verify(text.encode(), blob[4:])
+            nacl.signing.VerifyKey(key).verify(text.encode() + b"\n", blob[4:])
             good = True
     _need(good, "no signature by that key")
-    lines = text.split("\n")
-    _need(len(lines) >= 4 and lines[0] == name, "checkpoint of another log")
-    _need(lines[1].isascii() and lines[1].isdigit() and str(int(lines[1])) == lines[1], "malformed size")
-    root = base64.b64decode(lines[2], validate=True)
+    origin, size, root = text.split("\n")[:3]
+    _need(origin == name, "checkpoint of another log")
+    _need(size.isascii() and size.isdigit() and str(int(size)) == size, "malformed size")
+    root = base64.b64decode(root, validate=True)
     _need(len(root) == 32, "malformed root")
-    return lines[0], int(lines[1]), root
+    return origin, int(size), root
 
 
 def root_from(index, size, leaf, path):
@@ -73,28 +71,22 @@ def root_from(index, size, leaf, path):
 def verify(receipt, vkey):
     """Raises VerifyError, or returns the entry (a dict) that the log's key vouches for."""
     receipt = getattr(receipt, "raw", receipt)
-    try:
-        return _verify(receipt, vkey)
-    except nacl.exceptions.CryptoError as e:
-        raise VerifyError("bad signature on the checkpoint") from e
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
-        raise VerifyError(f"malformed receipt: {e}") from e
-
-
-def _verify(receipt, vkey):
     _need("checkpoint" in receipt and "proof" in receipt, "receipt without proof: ask for it with proof=True")
-    _, size, root = read_checkpoint(receipt["checkpoint"], vkey)
-    proof, place = receipt["proof"], receipt["entry"]
-    text = proof["entry"].encode()
-    _need(sha256(text).hex() == place["hash"].removeprefix("sha256:"), "entry hash differs")
-    leaf = sha256(b"\x00" + text)
-    _need(proof["leaf"] == leaf.hex(), "leaf differs")
-    _need(proof["size"] == size and proof["index"] == place["index"], "proof is about another place")
-    path = [bytes.fromhex(p) for p in proof["path"]]
-    _need(root_from(proof["index"], size, leaf, path) == root, "entry is not in the log")
-    entry = loads(text)
-    _need(entry["index"] == place["index"] and entry["log"] == place["log"], "entry is about another place")
-    _need(entry["subject"] == receipt["id"], "entry is about another message")
-    for name in ("decision", "message_digest"):
-        _need(entry["payload"][name] == receipt[name], f"entry says another {name}")
-    return entry
+    try:
+        _, size, root = read_checkpoint(receipt["checkpoint"], vkey)
+        proof, place = receipt["proof"], receipt["entry"]
+        text = proof["entry"].encode()
+        _need(sha256(text).hex() == place["hash"].removeprefix("sha256:"), "entry hash differs")
+        leaf = sha256(b"\x00" + text)
+        _need(proof["leaf"] == leaf.hex(), "leaf differs")
+        _need(proof["size"] == size and proof["index"] == place["index"], "proof is about another place")
+        path = [bytes.fromhex(p) for p in proof["path"]]
+        _need(root_from(proof["index"], size, leaf, path) == root, "entry is not in the log")
+        entry = loads(text)
+        _need(entry["index"] == place["index"] and entry["log"] == place["log"], "entry is about another place")
+        _need(entry["subject"] == receipt["id"], "entry is about another message")
+        for name in ("decision", "message_digest"):
+            _need(entry["payload"][name] == receipt[name], f"entry says another {name}")
+        return entry
+    except (nacl.exceptions.CryptoError, KeyError, TypeError, ValueError, AttributeError) as e:
+        raise VerifyError(f"malformed receipt or bad signature on its checkpoint: {e}") from e

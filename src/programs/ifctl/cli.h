@@ -176,8 +176,8 @@ void cli_sequence_done(struct cli_sequence *self, uint64_t last); /* keeps it an
 int cli_key_make(struct cli *cli, const char *path, uint8_t ret_pubkey32[32]);
 /* cmd_talent.c: "KEY" or "@FILE" of --pubkey as base64url */
 int cli_pubkey_option(struct cli *cli, const char *value, char ret_text[44]);
-/* cmd_decision.c: polls until decided or the time is up; exit code by the decision */
-int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, bool print);
+/* cmd_decision.c: polls until decided or the time is up, and prints it (print_open: also undecided); exit code by the decision */
+int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, bool print_open);
 int cli_decision_exit(struct ifab_view decision); /* SHARE 0, HOLD and ESCALATE 30, DENY and anything else 31 */
 
 /* context.c */

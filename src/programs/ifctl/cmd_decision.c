@@ -6,7 +6,7 @@
 
 #include "base/id.h"
 
-#define DECISION_COLUMNS "ID:id|STATE:state|SENDER:sender|REASON:reason|DEADLINE:deadline|VOTES:votes.#"
+#define DECISION_COLUMNS "ID:id|STATE:state|DECISION:decision|SENDER:sender|VOTES NEEDED:votes_needed|UNTIL:expires_at"
 
 int cli_decision_exit(struct ifab_view decision)
 {
@@ -51,7 +51,7 @@ int cmd_decision_show(struct cli *cli)
 }
 
 /* One look, waiting at most wait_ms at the daemon. *ret_exit by the decision as it stands, *ret_done when it is decided. */
-static int look(struct cli *cli, const char *id, int64_t wait_ms, bool print, int *ret_exit, bool *ret_done)
+static int look(struct cli *cli, const char *id, int64_t wait_ms, bool print_open, int *ret_exit, bool *ret_done)
 {
     struct ifab_arena arena;
     struct ifab_buf target;
@@ -69,7 +69,7 @@ static int look(struct cli *cli, const char *id, int64_t wait_ms, bool print, in
         (void)ifab_json_string(ifab_json_get(tree, "decision"), &decision);
         *ret_done = ifab_view_is(state, "decided");
         *ret_exit = *ret_done ? cli_decision_exit(decision) : EXIT_HELD;
-        if (print && (*ret_done || wait_ms == 0))
+        if (*ret_done || (print_open && wait_ms == 0))
             cli_print_tree(cli, tree, DECISION_COLUMNS);
     }
     ifab_buf_fini(&target);
@@ -77,7 +77,7 @@ static int look(struct cli *cli, const char *id, int64_t wait_ms, bool print, in
     return code;
 }
 
-int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, bool print)
+int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, bool print_open)
 {
     int64_t end = ifab_wall_usec() + wait_usec;
     int exit_code = EXIT_HELD;
@@ -86,7 +86,7 @@ int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, bool p
         int64_t ms = left / 1000 > 30000 ? 30000 : left / 1000;
         if (cli->client != NULL)
             ifab_client_set_timeout(cli->client, (ms + 10000) * 1000);
-        int code = look(cli, id, ms > 0 ? ms : 0, print, &exit_code, &done);
+        int code = look(cli, id, ms > 0 ? ms : 0, print_open, &exit_code, &done);
         if (code != 0)
             return code;
         if (ms <= 0)
@@ -245,7 +245,7 @@ static int vote(struct cli *cli, const char *verdict)
         cli_put_text(stderr, ifab_view_str(cli->words[0]));
         fputc('\n', stderr);
         show_message(ifab_json_get(tree, "envelope"), &arena);
-        show("reason", cli_path_text(tree, "reason", 6, &arena));
+        show("until", cli_path_text(tree, "expires_at", 10, &arena));
         if (!confirmed(cli, verdict))
             code = cli_usage(cli, "nothing was signed");
     }

@@ -134,7 +134,7 @@ int cmd_message_send(struct cli *cli)
     }
     finish(&out, true); /* also after a refusal: the number may be used up */
     if (open && wait_usec > 0)
-        return cli_decision_wait(cli, id, wait_usec, true);
+        return cli_decision_wait(cli, id, wait_usec, false);
     if (open)
         cli_say(cli, "waits for a person: ifctl decision wait %s", id);
     return code;
@@ -253,7 +253,7 @@ static int inbox_page(struct cli *cli, const char *after, int64_t wait_usec, cha
         else if (*ret_count > 0 && ifab_json_string(ifab_json_get(&items->u.array.items[*ret_count - 1], "cursor"), &next))
             cli_path(ret_next, size, IFAB_FMT, IFAB_ARG(next));
         if (*ret_count > 0 || cli_get(cli, "follow") == NULL)
-            cli_print_tree(cli, tree, "CURSOR:cursor|FROM:envelope.sender|PERFORMATIVE:envelope.performative|DECISION:decision|CLAIM:envelope.content.claim");
+            cli_print_tree(cli, tree, "CURSOR:cursor|FROM:envelope.sender|PERFORMATIVE:envelope.performative|DECISION:decision.decision|CLAIM:envelope.content.claim");
     }
     ifab_arena_fini(&arena);
     ifab_buf_fini(&target);

@@ -27,6 +27,13 @@ static bool new_passphrase(struct cli *cli, char *ret_words, size_t size)
     return same;
 }
 
+static void say_next(struct cli *cli, const char *directory)
+{
+    cli_say(cli, "Next:");
+    cli_say(cli, "  ifd --config %s/ifd.yaml", directory);
+    cli_say(cli, "  ifctl --dir %s talent add --name Demo.A --new-key --why \"first agent\"", directory);
+}
+
 int cmd_init(struct cli *cli)
 {
     char ifd[1200], words[PASSPHRASE_MAX], fd_text[16];
@@ -65,7 +72,7 @@ int cmd_init(struct cli *cli)
     code = cli_run_program(cli, ifd, plain, ifab_view_str(words), PASSPHRASE_FD);
     ifab_wipe(words, sizeof words);
     if (code == 0)
-        cli_say(cli, "Next:\n  ifd --config %s/ifd.yaml\n  ifctl --dir %s talent add --name Demo.A --new-key --why \"first agent\"", directory, directory);
+        say_next(cli, directory);
     return code;
 }
 

@@ -4,6 +4,7 @@
 #include "base/id.h"
 
 #define TALENT_COLUMNS "NAME:name|ROLE:role|OWNER:owner|KEYS:keys.#|GRANTS:grants.#|REMOVED:removed_at"
+#define ACT_COLUMNS "NAME:talent.name|ROLE:talent.role|OWNER:talent.owner|KEYS:talent.keys.#|GRANTS:talent.grants.#|ENTRY:entry.index"
 
 /* --name N or the first word; both must agree. */
 static int talent_name(struct cli *cli, const char **ret_name)
@@ -87,7 +88,7 @@ int cmd_talent_add(struct cli *cli)
     if (text[0] == '\0')
         cli_say(cli, "%s has no key yet: ifctl talent rotate-key %s --pubkey @FILE", name, name);
     bool admin = role != NULL && (strcmp(role, "admin") == 0 || strcmp(role, "operator") == 0 || strcmp(role, "auditor") == 0);
-    return cli_post(cli, "/v1/talents", &body, admin ? ACT_ALWAYS : ACT_IF_NEEDED, TALENT_COLUMNS);
+    return cli_post(cli, "/v1/talents", &body, admin ? ACT_ALWAYS : ACT_IF_NEEDED, ACT_COLUMNS);
 }
 
 int cmd_talent_list(struct cli *cli)
@@ -149,7 +150,7 @@ int cmd_talent_grant(struct cli *cli)
         cli_body_text(&body, "scope", scope);
         cli_body_text(&body, "expires_at", until[0] == '\0' ? NULL : until);
         cli_body_text(&body, "why", cli->why);
-        code = cli_post(cli, (const char *)target.data, &body, ACT_IF_NEEDED, TALENT_COLUMNS);
+        code = cli_post(cli, (const char *)target.data, &body, ACT_IF_NEEDED, ACT_COLUMNS);
     }
     ifab_buf_fini(&target);
     return code;
@@ -172,7 +173,7 @@ static int revoke(struct cli *cli, bool remove)
         if (remove)
             cli_body_raw(&body, "talent", "true");
         cli_body_text(&body, "why", cli->why);
-        code = cli_post(cli, (const char *)target.data, &body, ACT_IF_NEEDED, TALENT_COLUMNS);
+        code = cli_post(cli, (const char *)target.data, &body, ACT_IF_NEEDED, ACT_COLUMNS);
     }
     ifab_buf_fini(&target);
     return code;
@@ -210,7 +211,7 @@ int cmd_talent_rotate_key(struct cli *cli)
         if (overlap != NULL && cli_path(seconds, sizeof seconds, "%lld", (long long)(usec / IFAB_SECOND)))
             cli_body_raw(&body, "overlap_s", seconds);
         cli_body_text(&body, "why", cli->why);
-        code = cli_post(cli, (const char *)target.data, &body, ACT_ALWAYS, TALENT_COLUMNS);
+        code = cli_post(cli, (const char *)target.data, &body, ACT_ALWAYS, ACT_COLUMNS);
     }
     ifab_buf_fini(&target);
     return code;

@@ -98,7 +98,7 @@ int cmd_context_add(struct cli *cli)
     IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
     const struct ifab_json *tree;
     struct cli_body one;
-    char current[65] = "", absolute[1024] = "";
+    char current[65] = "", *absolute = NULL;
     const char *name = cli->words[0], *dir = cli_get(cli, "dir");
     ifab_arena_init(&arena, 16 << 20);
     if (!ifab_name_valid(ifab_view_str(name)))
@@ -109,10 +109,11 @@ int cmd_context_add(struct cli *cli)
     if (code != 0)
         return code;
     take(tree, "current", current, sizeof current);
-    if (dir != NULL && realpath(dir, absolute) == NULL)
+    if (dir != NULL && (absolute = realpath(dir, NULL)) == NULL)
         return cli_refuse(cli, IFAB_CODE_NOT_FOUND, "%s is no directory", dir);
     cli_body_begin(&one);
-    cli_body_text(&one, "dir", dir == NULL ? NULL : absolute);
+    cli_body_text(&one, "dir", absolute);
+    free(absolute); /* realpath's own */
     cli_body_text(&one, "endpoint", cli_get(cli, "endpoint"));
     cli_body_text(&one, "as", cli_get(cli, "as"));
     cli_body_text(&one, "token_file", cli_get(cli, "token-file"));

@@ -78,19 +78,17 @@ static void put_yaml(FILE *to, const struct ifab_json *value, int indent, bool i
         fputc('\n', to);
         return;
     }
-    if (inside && object)
-        fputc('\n', to);
-    if (inside && !object)
+    if (inside)
         fputc('\n', to);
     for (size_t i = 0; i < count; i++) {
         const struct ifab_json *child = object ? &value->u.object.members[i].value : &value->u.array.items[i];
+        bool nested = (child->type == IFAB_JSON_OBJECT && child->u.object.count > 0) || (child->type == IFAB_JSON_ARRAY && child->u.array.count > 0);
         fprintf(to, "%*s", indent, "");
-        if (object) {
+        if (object)
             cli_put_json_string(to, value->u.object.members[i].name);
-            fputs(": ", to);
-        } else {
-            fputs("- ", to);
-        }
+        fputs(object ? ":" : "-", to);
+        if (!nested)
+            fputc(' ', to);
         put_yaml(to, child, indent + 2, true);
     }
 }
@@ -221,6 +219,13 @@ static void put_csv(const struct ifab_json *items, const struct column *columns,
     }
 }
 
+/* Of a receipt: for machines. A table says that they are there; -o json and receipt save give them. */
+static bool for_machines(const struct ifab_json_member *m)
+{
+    bool note = ifab_view_is(m->name, "checkpoint") && m->value.type == IFAB_JSON_STRING;
+    return note || (ifab_view_is(m->name, "proof") && ifab_json_get(&m->value, "path") != NULL && ifab_json_get(&m->value, "entry") != NULL);
+}
+
 /* One record for people: a line a member, objects below it indented. */
 static void put_record(const struct ifab_json *object, int indent, struct ifab_arena *arena)
 {
@@ -231,6 +236,11 @@ static void put_record(const struct ifab_json *object, int indent, struct ifab_a
     for (size_t i = 0; i < object->u.object.count; i++) {
         const struct ifab_json_member *m = &object->u.object.members[i];
         printf("%*s", indent, "");
+        if (for_machines(m)) {
+            put_cell(m->name, width, true);
+            fputs("  (with -o json)\n", stdout);
+            continue;
+        }
         if (m->value.type == IFAB_JSON_OBJECT && m->value.u.object.count > 0) {
             put_cell(m->name, 0, false);
             fputc('\n', stdout);
@@ -282,7 +292,8 @@ void cli_print_tree(const struct cli *cli, const struct ifab_json *tree, const c
         break;
     }
     struct ifab_view cursor;
-    if (list && ifab_json_string(next, &cursor) && cli->format != CLI_JSON && cli->format != CLI_YAML)
+    bool pages = cli->command != NULL && cli_command_takes(cli->command, IFAB_VIEW("cursor"));
+    if (list && pages && ifab_json_string(next, &cursor) && cli->format != CLI_JSON && cli->format != CLI_YAML)
         cli_say(cli, "more: --cursor " IFAB_FMT, IFAB_ARG(cursor));
     ifab_arena_fini(&arena);
 }

@@ -348,6 +348,7 @@ void reply_json(struct node *node, struct request *request, int status, struct i
 void reply_text(struct node *node, struct request *request, int status, const char *type, struct ifab_view body);
 void reply_error(struct node *node, struct request *request, const struct ifab_refusal *refusal);
 void reply_code(struct node *node, struct request *request, enum ifab_code code, const char *field, const char *message);
+int decision_status(enum ifab_decision decision); /* HTTP status of a receipt */
 void reply_ticket(struct node *node, struct ticket *ticket); /* of one that went through the pipeline; frees nothing */
 void refusal_json(const struct ifab_refusal *refusal, const uint8_t trace16[16], struct ifab_buf *buf);
 bool request_query(const struct request *request, const char *name, struct ifab_buf *value);

@@ -101,6 +101,14 @@ static void copy_member(struct ifab_buf *out, const struct ifab_json *object, co
     ifab_json_write(out, value);
 }
 
+static enum ifab_decision decision_of(struct ifab_view name)
+{
+    enum ifab_decision decision = IFAB_DECISION_SHARE;
+    while (decision != IFAB_DECISION_DENY && !ifab_view_is(name, ifab_decision_name(decision)))
+        decision--;
+    return decision;
+}
+
 static bool receipt_of(const struct node *node, const struct ifab_json *tree, const struct ifab_stored_entry *entry, struct ifab_buf *out)
 {
     const struct ifab_json *payload = ifab_json_get(tree, "payload");
@@ -177,7 +185,7 @@ static void run_receipt(struct node *node, struct ifab_store *store, struct job 
     struct ifab_error err = {0};
     struct ifab_stored_entry entry;
     const struct ifab_json *tree;
-    struct ifab_view digest = {NULL, 0}, receipt = wanted->receipt;
+    struct ifab_view digest = {NULL, 0}, decision = {NULL, 0}, receipt = wanted->receipt;
     struct ifab_buf text = IFAB_BUF_INIT((size_t)1 << 20);
     uint8_t digest32[32];
     size_t count = 0;
@@ -186,19 +194,25 @@ static void run_receipt(struct node *node, struct ifab_store *store, struct job 
         status = ifab_store_read(store, job->a, 1, false, &job->arena, &entry, &count, &err);
         if (status == IFAB_OK && count == 1)
             status = ifab_json_read(entry.entry, &limits, &job->arena, &tree, &err);
-        if (status != IFAB_OK || count != 1 || !receipt_of(node, tree, &entry, &text)) {
-            job->code = ifab_refuse(&job->refusal, IFAB_CODE_NOT_FOUND, NULL, "no decision stands at entry %llu", (unsigned long long)job->a);
+        if (status != IFAB_OK || count != 1) {
+            job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "entry %llu cannot be read", (unsigned long long)job->a);
             ifab_buf_fini(&text);
             return;
         }
-        (void)ifab_json_string(ifab_json_get(ifab_json_get(tree, "payload"), "message_digest"), &digest);
-        receipt = ifab_buf_as_view(&text);
+        const struct ifab_json *payload = ifab_json_get(tree, "payload");
+        if (receipt_of(node, tree, &entry, &text)) {
+            (void)ifab_json_string(ifab_json_get(payload, "message_digest"), &digest);
+            (void)ifab_json_string(ifab_json_get(payload, "decision"), &decision);
+            wanted->status = decision_status(decision_of(decision));
+            receipt = ifab_buf_as_view(&text);
+        } /* else what used the id up was refused: it has no receipt, and an empty digest equals none */
     }
     if (wanted->has_expect && (digest.size != 71 || ifab_hex_decode(ifab_view_of(digest.data + 7, 64), digest32, 32) != IFAB_OK ||
                                memcmp(digest32, wanted->expect32, 32) != 0)) {
-        job->code = ifab_refuse(&job->refusal, IFAB_CODE_REPLAY_DETECTED, "id", "this id was accepted already, with other content");
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_REPLAY_DETECTED, "id", "this id was used already, by other content or by a message that was refused");
         job->refusal.has_first = true;
         job->refusal.first_index = job->a;
+        job->refusal.first_decision = (int)decision_of(decision);
     } else if (wanted->proof) {
         status = put_proof(node, store, job, job->a, receipt, &err);
         if (status != IFAB_OK)

@@ -201,7 +201,7 @@ void reply_code(struct node *node, struct request *r, enum ifab_code code, const
     reply_error(node, r, &refusal);
 }
 
-static int decision_status(enum ifab_decision decision)
+int decision_status(enum ifab_decision decision)
 {
     return decision == IFAB_DECISION_SHARE ? 200 : decision == IFAB_DECISION_DENY ? 403 : 202;
 }
