@@ -21,7 +21,8 @@ struct ifab_client_options {
 };
 #define IFAB_CLIENT_VERSION 1U
 
-/* Checks the endpoint; connects with the first call. IFAB_INVALID; IFAB_TOO_LARGE: socket path; IFAB_UNSUPPORTED: neither form; IFAB_NOMEM. */
+/* Checks the endpoint; connects with the first call. IFAB_INVALID; IFAB_TOO_LARGE: socket path; IFAB_UNSUPPORTED: neither form; IFAB_NOMEM.
+ */
 IFAB_API IFAB_MUST_CHECK ifab_status ifab_client_open(const struct ifab_client_options *options, struct ifab_client **ret_client,
                                                       struct ifab_error *err);
 IFAB_API void ifab_client_close(struct ifab_client *self); /* accepts NULL */
@@ -63,8 +64,9 @@ IFAB_API IFAB_MUST_CHECK ifab_status ifab_client_call(struct ifab_client *self, 
 typedef ifab_status ifab_line_fn(void *user, struct ifab_view line);
 /* GET with Accept: text/event-stream. A status other than 200 comes back whole in ret_response, and fn is not called.
  * idle_usec: longest silence (0: none counts). IFAB_AGAIN: the stream ended or was silent. */
-IFAB_API IFAB_MUST_CHECK ifab_status ifab_client_stream(struct ifab_client *self, const struct ifab_request *request, ifab_line_fn *fn, void *user,
-                                                        int64_t idle_usec, struct ifab_response *ret_response, struct ifab_error *err);
+IFAB_API IFAB_MUST_CHECK ifab_status ifab_client_stream(struct ifab_client *self, const struct ifab_request *request, ifab_line_fn *fn,
+                                                        void *user, int64_t idle_usec, struct ifab_response *ret_response,
+                                                        struct ifab_error *err);
 
 /* What an answer with {"error":…} says. Zeroed = none. */
 struct ifab_answer_error {

@@ -23,11 +23,11 @@ IFAB_API IFAB_MUST_CHECK ifab_status ifab_identity_new(struct ifab_identity **re
  * @param passphrase  size 0: none; borrowed
  * @return IFAB_DENIED passphrase missing or wrong; IFAB_INVALID not such a key; IFAB_NOMEM
  */
-IFAB_API IFAB_MUST_CHECK ifab_status ifab_identity_read(struct ifab_view pem, struct ifab_view passphrase, struct ifab_identity **ret_identity,
-                                                        struct ifab_error *err);
+IFAB_API IFAB_MUST_CHECK ifab_status ifab_identity_read(struct ifab_view pem, struct ifab_view passphrase,
+                                                        struct ifab_identity **ret_identity, struct ifab_error *err);
 /* PKCS#8 PEM, encrypted when passphrase.size > 0. The text is secret: write it to a file of mode 0600 and free it. */
-IFAB_API IFAB_MUST_CHECK ifab_status ifab_identity_write(const struct ifab_identity *self, struct ifab_view passphrase, struct ifab_text *ret_pem,
-                                                         struct ifab_error *err);
+IFAB_API IFAB_MUST_CHECK ifab_status ifab_identity_write(const struct ifab_identity *self, struct ifab_view passphrase,
+                                                         struct ifab_text *ret_pem, struct ifab_error *err);
 IFAB_API void ifab_identity_free(struct ifab_identity *self); /* accepts NULL */
 IFAB_API void ifab_identity_public(const struct ifab_identity *self, uint8_t ret_pubkey32[32]);
 
@@ -83,11 +83,13 @@ IFAB_API void ifab_message_free(struct ifab_message *self); /* accepts NULL and 
  */
 IFAB_API IFAB_MUST_CHECK ifab_status ifab_message_build(const struct ifab_draft *draft, const struct ifab_identity *identity,
                                                         struct ifab_message *ret_message, struct ifab_error *err);
-/* The same from a JSON object: its members stand, what is missing comes from defaults. A signature in it is IFAB_CONFLICT: send it as it is. */
+/* The same from a JSON object: its members stand, what is missing comes from defaults. A signature in it is IFAB_CONFLICT: send it as it
+ * is. */
 IFAB_API IFAB_MUST_CHECK ifab_status ifab_message_complete(struct ifab_view json, const struct ifab_draft *defaults,
                                                            const struct ifab_identity *identity, struct ifab_message *ret_message,
                                                            struct ifab_error *err);
-/* Read a complete envelope: strict, and its signature must be good under the key embedded in it (who that key belongs to is the caller's question). */
+/* Read a complete envelope: strict, and its signature must be good under the key embedded in it (who that key belongs to is the caller's
+ * question). */
 IFAB_API IFAB_MUST_CHECK ifab_status ifab_message_read(struct ifab_view json, struct ifab_message *ret_message, struct ifab_error *err);
 /* The bytes a signature is over: domain line + canonical form without signature.sig. */
 IFAB_API IFAB_MUST_CHECK ifab_status ifab_message_signed_bytes(struct ifab_view json, struct ifab_text *ret_bytes, struct ifab_error *err);
@@ -114,7 +116,8 @@ IFAB_API IFAB_MUST_CHECK ifab_status ifab_vote_build(const struct ifab_vote_draf
  * @param body   the exact bytes of the body
  */
 IFAB_API IFAB_MUST_CHECK ifab_status ifab_admin_act(const char *log, const char *route, struct ifab_view body, const char *why,
-                                                    const struct ifab_identity *identity, struct ifab_text *ret_header, struct ifab_error *err);
+                                                    const struct ifab_identity *identity, struct ifab_text *ret_header,
+                                                    struct ifab_error *err);
 
 #ifdef __cplusplus
 }

@@ -2,9 +2,9 @@
 #define INFRAFABRIC_VERIFY_H
 /*
  * Offline verification of what a fabric gives out: a log export (a directory) and a receipt (one JSON file). SURFACE sections 3, 4 and 9.
- * Nothing is repaired and nothing is asked over a network. Integrity (does it agree with itself, from the entries up to the signed root) and
- * trust (is it signed by the key the caller trusts, and does it go on from what the caller saw before) are told apart.
- * Threads: any; one call does not know of another. ifab_start() comes first.
+ * Nothing is repaired and nothing is asked over a network. Integrity (does it agree with itself, from the entries up to the signed root)
+ * and trust (is it signed by the key the caller trusts, and does it go on from what the caller saw before) are told apart. Threads: any;
+ * one call does not know of another. ifab_start() comes first.
  */
 #include <infrafabric/status.h>
 

@@ -135,7 +135,8 @@ ifab_status ifab_answer__feed(struct ifab_answer *self, struct ifab_view bytes, 
     if (self->fn_status != IFAB_OK)
         return self->fn_status;
     if (self->too_large)
-        return ifab_fail(err, IFAB_TOO_LARGE, "answer above %zu bytes", self->fn != NULL ? (size_t)IFAB_CLIENT_LINE_MAX : (size_t)IFAB_CLIENT_RESPONSE_MAX);
+        return ifab_fail(err, IFAB_TOO_LARGE, "answer above %zu bytes",
+                         self->fn != NULL ? (size_t)IFAB_CLIENT_LINE_MAX : (size_t)IFAB_CLIENT_RESPONSE_MAX);
     if (error != HPE_OK || at_end)
         return ifab_fail(err, IFAB_CORRUPT, "not an HTTP answer: %s", at_end ? "it ends too early" : llhttp_errno_name(error));
     return IFAB_OK;

@@ -231,7 +231,8 @@ static ifab_status run(struct ifab_client *self, const struct ifab_request *requ
         if (!sent || (status != IFAB_IO && status != IFAB_AGAIN))
             return ifab_fail(err, status, "%s", ifab_status_text(status));
         if (reads)
-            return ifab_fail(err, IFAB_AGAIN, status == IFAB_AGAIN ? "no answer from %s in time" : "%s closed the connection", self->endpoint);
+            return ifab_fail(err, IFAB_AGAIN, status == IFAB_AGAIN ? "no answer from %s in time" : "%s closed the connection",
+                             self->endpoint);
         return ifab_fail(err, IFAB_IO, "no answer from %s: outcome unknown", self->endpoint);
     }
 }
@@ -242,8 +243,8 @@ ifab_status ifab_client_call(struct ifab_client *self, const struct ifab_request
     return run(self, request, NULL, NULL, 0, ret_response, err);
 }
 
-ifab_status ifab_client_stream(struct ifab_client *self, const struct ifab_request *request, ifab_line_fn *fn, void *user, int64_t idle_usec,
-                               struct ifab_response *ret_response, struct ifab_error *err)
+ifab_status ifab_client_stream(struct ifab_client *self, const struct ifab_request *request, ifab_line_fn *fn, void *user,
+                               int64_t idle_usec, struct ifab_response *ret_response, struct ifab_error *err)
 {
     ifab_status status = run(self, request, fn, user, idle_usec, ret_response, err);
     if (status == IFAB_OK && ret_response->status == 200)

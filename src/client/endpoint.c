@@ -1,4 +1,5 @@
-/* From "unix:/path" or "http://127.0.0.1:8474" to a connected, non-blocking, close-on-exec socket. Loopback only: elsewhere TLS is required. */
+/* From "unix:/path" or "http://127.0.0.1:8474" to a connected, non-blocking, close-on-exec socket. Loopback only: elsewhere TLS is
+ * required. */
 #include "internal.h"
 
 #include <arpa/inet.h>
@@ -48,7 +49,8 @@ static ifab_status unix_address(const char *path, struct address *ret, struct if
     if (size == 0)
         return ifab_fail(err, IFAB_INVALID, "endpoint: expected unix:PATH");
     if (size > SOCKET_PATH_MAX)
-        return ifab_fail(err, IFAB_TOO_LARGE, "Socket path has %zu bytes, the system allows %zu: set run.dir.", size, (size_t)SOCKET_PATH_MAX);
+        return ifab_fail(err, IFAB_TOO_LARGE, "Socket path has %zu bytes, the system allows %zu: set run.dir.", size,
+                         (size_t)SOCKET_PATH_MAX);
     memset(ret, 0, sizeof *ret);
     un->sun_family = AF_UNIX;
     memcpy(un->sun_path, path, size);
@@ -90,9 +92,11 @@ static ifab_status tcp_address(const char *text, struct address *ret, struct ifa
     in->sin_port = htons((uint16_t)port);
     ret->size = sizeof *in;
     if (inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, &in->sin_addr) != 1)
-        return ifab_fail(err, IFAB_UNSUPPORTED, "endpoint: \"%s\" is not a loopback address; elsewhere TLS is required, which comes later", host);
+        return ifab_fail(err, IFAB_UNSUPPORTED, "endpoint: \"%s\" is not a loopback address; elsewhere TLS is required, which comes later",
+                         host);
     if ((ntohl(in->sin_addr.s_addr) >> 24) != 127)
-        return ifab_fail(err, IFAB_UNSUPPORTED, "endpoint: %s is not loopback; elsewhere TLS is required, which comes in a later version", host);
+        return ifab_fail(err, IFAB_UNSUPPORTED, "endpoint: %s is not loopback; elsewhere TLS is required, which comes in a later version",
+                         host);
     return IFAB_OK;
 }
 
@@ -137,7 +141,8 @@ ifab_status ifab_endpoint__connect(const char *endpoint, int64_t deadline, int *
     }
     close(fd);
     if (error == EACCES || error == EPERM)
-        return ifab_fail(err, IFAB_DENIED, "uid %u may not use this socket. Ask for a token, or add it under access.uids.", (unsigned)getuid());
+        return ifab_fail(err, IFAB_DENIED, "uid %u may not use this socket. Ask for a token, or add it under access.uids.",
+                         (unsigned)getuid());
     if (error == EAGAIN || error == ETIMEDOUT) /* a Unix socket whose backlog is full answers EAGAIN at once */
         return ifab_fail(err, IFAB_AGAIN, "%s does not accept connections: %s", endpoint, strerror(error));
     return ifab_fail(err, IFAB_NOT_FOUND, "no fabric answers at %s: %s", endpoint, strerror(error));

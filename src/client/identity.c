@@ -43,14 +43,16 @@ ifab_status ifab_identity_new(struct ifab_identity **ret_identity, struct ifab_e
     return wrap(signer, ret_identity, err);
 }
 
-ifab_status ifab_identity_read(struct ifab_view pem, struct ifab_view passphrase, struct ifab_identity **ret_identity, struct ifab_error *err)
+ifab_status ifab_identity_read(struct ifab_view pem, struct ifab_view passphrase, struct ifab_identity **ret_identity,
+                               struct ifab_error *err)
 {
     struct ifab_signer *signer;
     IFAB_TRY(ifab_key_pem_read(pem, passphrase, &signer, err));
     return wrap(signer, ret_identity, err);
 }
 
-ifab_status ifab_identity_write(const struct ifab_identity *self, struct ifab_view passphrase, struct ifab_text *ret_pem, struct ifab_error *err)
+ifab_status ifab_identity_write(const struct ifab_identity *self, struct ifab_view passphrase, struct ifab_text *ret_pem,
+                                struct ifab_error *err)
 {
     struct ifab_buf pem = IFAB_BUF_INIT(16384);
     ifab_status status = ifab_buf_reserve(&pem, 8192); /* does not move afterwards: no copy of the secret stays behind */

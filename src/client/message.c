@@ -200,7 +200,8 @@ static ifab_status make(const struct ifab_draft *draft, const struct ifab_json *
     if (draft->has_confidence && !(draft->confidence >= 0 && draft->confidence <= 1))
         return ifab_fail(err, IFAB_INVALID, "confidence: expected a number from 0 to 1");
     if (draft->receiver_count > IFAB_RECEIVER_MAX || draft->evidence_count > IFAB_EVIDENCE_MAX || draft->hazard_count > IFAB_HAZARD_MAX)
-        return ifab_fail(err, IFAB_INVALID, "at most %d receivers, %d evidence, %d hazards", IFAB_RECEIVER_MAX, IFAB_EVIDENCE_MAX, IFAB_HAZARD_MAX);
+        return ifab_fail(err, IFAB_INVALID, "at most %d receivers, %d evidence, %d hazards", IFAB_RECEIVER_MAX, IFAB_EVIDENCE_MAX,
+                         IFAB_HAZARD_MAX);
     ifab_buf_char(&raw, '{');
     for (size_t i = 0; given != NULL && i < given->u.object.count; i++) {
         const struct ifab_json_member *member = &given->u.object.members[i];

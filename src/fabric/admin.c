@@ -4,6 +4,7 @@
  */
 #include "fabric_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static enum ifab_code check_act(const struct ifab_fabric *self, const struct ifab_admin_act *act, struct ifab_outcome *o, const struct ifab_talent *signer)
@@ -72,4 +73,42 @@ enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const stru
     if (ret_why->size == 0)
         return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "why", "say why");
     return IFAB_CODE_NONE;
+}
+
+/* Refused acts leave an entry as well: who tried, what, and the code (DESIGN section 5, Witness). */
+void ifab_fabric__refuse_act(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, enum ifab_code code,
+                             uint32_t talent, struct ifab_view subject)
+{
+    const struct ifab_talent *who = talent == 0 ? NULL : ifab_talents_at(self->talents, talent);
+    struct ifab_meter meter = ifab_fabric__meter(self, talent, o->now.run);
+    struct ifab_buf *p = &o->payload;
+    char actor[96] = "";
+    o->entry_count = o->change_count = o->tag_count = 0; /* a refused act uses up and changes nothing */
+    o->next_index = self->tree.size;
+    memcpy(o->last_hash32, self->last_hash32, 32);
+    o->last_time = self->last_time;
+    ifab_fabric__refused(o, code);
+    if (who != NULL)
+        snprintf(actor, sizeof actor, "if://agent/" IFAB_FMT, IFAB_ARG(who->name));
+    else if (command->principal != NULL)
+        memcpy(actor, command->principal->actor, sizeof actor);
+    ifab_buf_clear(p);
+    ifab_buf_format(p, "{\"code\":\"IF_ERR_%03d\",\"field\":", (int)code);
+    ifab_json_put_cstr(p, o->reply.refusal.field);
+    ifab_buf_char(p, '}');
+    if (!ifab_fabric__may_enter_refusal(self, &meter, o->now.run, p->size + 512)) {
+        o->count_code = code;
+        o->count_source = who != NULL ? who->name : IFAB_VIEW("socket");
+    } else {
+        struct ifab_entry fields = {
+            .event = IFAB_EVENT_ADMIN_REFUSED,
+            .actor = ifab_view_str(actor),
+            .why = ifab_view_str(o->reply.refusal.message),
+            .subject = subject,
+            .payload = ifab_buf_as_view(p),
+        };
+        memcpy(fields.trace16, o->reply.trace16, 16);
+        ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), NULL);
+    }
+    ifab_fabric__put_meter(o, &meter);
 }

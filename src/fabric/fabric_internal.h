@@ -78,6 +78,10 @@ void ifab_fabric__put_digest(struct ifab_buf *buf, const uint8_t digest32[32]); 
 void ifab_fabric__put_uuid(struct ifab_buf *buf, const uint8_t uuid16[16]);     /* quoted; null when zero */
 void ifab_fabric__owner_digest(struct ifab_view owner, uint8_t ret_digest16[16]);
 
+/* An entry about a refused act of an authenticated talent (0: the socket's operator), within its allowance; past that it is counted. */
+void ifab_fabric__refuse_act(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, enum ifab_code code,
+                             uint32_t talent, struct ifab_view subject);
+
 /* admin.c */
 enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool need_admin,
                                       uint32_t self_talent, char ret_actor[96], struct ifab_view *ret_why);

@@ -139,8 +139,8 @@ void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_
         return;
     enum ifab_code code = ifab_fabric__authority(self, command, o, notes[row].admin, 0, actor, &why);
     if (code != IFAB_CODE_NONE) {
-        o->tag_count = 0;
-        ifab_fabric__refused(o, code);
+        ifab_fabric__refuse_act(self, command, o, code, command->act != NULL && command->act->present ? command->act->talent : 0,
+                                command->u.note.subject);
         return;
     }
     struct ifab_entry fields = {

@@ -95,6 +95,6 @@ void ifab_fabric__decide_talent(const struct ifab_fabric *self, const struct ifa
         ifab_fabric__keep_reply(self, command, o);
         return;
     }
-    o->tag_count = 0; /* a refused act uses up nothing */
-    ifab_fabric__refused(o, code);
+    ifab_fabric__refuse_act(self, command, o, code, command->act != NULL && command->act->present ? command->act->talent : 0,
+                            command->u.talent.request.name);
 }

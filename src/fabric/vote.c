@@ -185,5 +185,5 @@ void ifab_fabric__decide_vote(const struct ifab_fabric *self, const struct ifab_
 {
     enum ifab_code code = decide(self, command, o);
     if (code != IFAB_CODE_NONE)
-        ifab_fabric__refused(o, code);
+        ifab_fabric__refuse_act(self, command, o, code, command->u.vote.talent, command->u.vote.id_text);
 }

@@ -47,7 +47,8 @@ static void every_row_is_whole(void **state)
     assert_true(cli_command_count > 80);
     for (size_t i = 0; i < cli_command_count; i++) {
         const struct cli_command *c = &cli_commands[i];
-        assert_true(strcmp(c->group, "start") == 0 || strcmp(c->group, "agents") == 0 || strcmp(c->group, "operate") == 0 || strcmp(c->group, "audit") == 0);
+        assert_true(strcmp(c->group, "start") == 0 || strcmp(c->group, "agents") == 0 || strcmp(c->group, "operate") == 0 ||
+                    strcmp(c->group, "audit") == 0);
         assert_true(c->summary[0] != '\0' && c->min_words <= c->max_words);
         assert_true((c->run == NULL) == ((c->flags & CMD_LATER) != 0));
         for (size_t k = 0; k < i; k++)
@@ -299,9 +300,21 @@ static void durations_are_whole_and_bounded(void **state)
     static const struct {
         const char *text;
         int64_t usec; /* -1: refused */
-    } cases[] = {{"30s", 30 * IFAB_SECOND}, {"250ms", 250000}, {"5min", 5 * IFAB_MINUTE}, {"24h", 24 * IFAB_HOUR}, {"7", 7 * IFAB_SECOND}, {"0", 0},
-                 {"", -1},                  {"-1s", -1},       {"1.5s", -1},             {"s", -1},               {"1 s", -1},             {"999999999999", 999999999999 * IFAB_SECOND},
-                 {"9999999999999", -1},     {"1s ", -1},       {"1w", -1}};
+    } cases[] = {{"30s", 30 * IFAB_SECOND},
+                 {"250ms", 250000},
+                 {"5min", 5 * IFAB_MINUTE},
+                 {"24h", 24 * IFAB_HOUR},
+                 {"7", 7 * IFAB_SECOND},
+                 {"0", 0},
+                 {"", -1},
+                 {"-1s", -1},
+                 {"1.5s", -1},
+                 {"s", -1},
+                 {"1 s", -1},
+                 {"999999999999", 999999999999 * IFAB_SECOND},
+                 {"9999999999999", -1},
+                 {"1s ", -1},
+                 {"1w", -1}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int64_t usec = -1;
         if (!cli_duration(cases[i].text, &usec))

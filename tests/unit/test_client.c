@@ -163,9 +163,10 @@ static void a_request_says_what_it_was_told(void **state)
     assert_true(response.idempotent_replayed);
     ifab_client_close(client);
     stop(&peer);
-    assert_string_equal(peer.seen[0], "POST /v1/messages?proof=1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer tok\r\nIdempotency-Key: msg-1\r\n"
-                                      "IF-Admin: abc\r\ntraceparent: 00-1-2-01\r\nIF-Ref: repo:/x\r\nContent-Type: application/json\r\n"
-                                      "Content-Length: 7\r\n\r\n{\"a\":1}");
+    assert_string_equal(peer.seen[0],
+                        "POST /v1/messages?proof=1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer tok\r\nIdempotency-Key: msg-1\r\n"
+                        "IF-Admin: abc\r\ntraceparent: 00-1-2-01\r\nIF-Ref: repo:/x\r\nContent-Type: application/json\r\n"
+                        "Content-Length: 7\r\n\r\n{\"a\":1}");
 }
 
 static void values_cannot_smuggle_a_header(void **state)
@@ -295,7 +296,8 @@ static void a_stream_is_handed_on_line_by_line(void **state)
         const char *answer, *lines;
         ifab_status status;
     } cases[] = {
-        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nid: 1\r\n6\r\n\r\ndata\r\n2\r\n\n\n\r\n0\r\n\r\n", "id: 1|data||", IFAB_AGAIN},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nid: 1\r\n6\r\n\r\ndata\r\n2\r\n\n\n\r\n0\r\n\r\n", "id: 1|data||",
+         IFAB_AGAIN},
         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\nstop\nmore\n\r\n", "stop|", IFAB_CONFLICT},
         {"HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nno\nno", "", IFAB_OK},
     };
@@ -317,8 +319,9 @@ static void a_stream_is_handed_on_line_by_line(void **state)
 static void reads_a_refusal_and_bounds_it(void **state)
 {
     (void)state;
-    static const char text[] = "{\"error\":{\"code\":\"IF_ERR_104\",\"name\":\"OUT_OF_ORDER\",\"message\":\"seq 41 is not above 57\",\"hint\":\"h\","
-                               "\"retryable\":false,\"last_seq\":57,\"offset\":3,\"field\":\"seq\"}}";
+    static const char text[] =
+        "{\"error\":{\"code\":\"IF_ERR_104\",\"name\":\"OUT_OF_ORDER\",\"message\":\"seq 41 is not above 57\",\"hint\":\"h\","
+        "\"retryable\":false,\"last_seq\":57,\"offset\":3,\"field\":\"seq\"}}";
     struct ifab_response response = {.status = 409, .body = {(const uint8_t *)text, sizeof text - 1}, .retry_after_ms = -1};
     struct ifab_answer_error error;
     ifab_answer_error_read(&response, &error);

@@ -33,7 +33,8 @@ static void a_claim_gets_everything_it_needs(void **state)
     d.hazard_count = 1;
     d.evidence = evidence;
     d.evidence_count = 1;
-    d.claim = "caf\xc3\xa9 \"quoted\" \\ \"sig\":\"......................................................................................\"";
+    d.claim =
+        "caf\xc3\xa9 \"quoted\" \\ \"sig\":\"......................................................................................\"";
     d.claim_id = "C-1";
     d.scope = IFAB_VIEW("{ \"year\" : 2025 }");
     d.data = IFAB_VIEW("{\"sig\":\"......................................................................................\"}");
@@ -118,8 +119,8 @@ static void a_draft_in_json_is_completed(void **state)
     struct ifab_draft d = draft_of("if://agent/A/7");
     struct ifab_message m = {0}, again = {0};
     struct ifab_error err = {0};
-    if (ifab_message_complete(IFAB_VIEW("{\"performative\":\"request\",\"ttl_s\":5,\"seq\":12,\"content\":{\"data\":{\"x\":1e2}}}"), &d, key, &m, &err) !=
-        IFAB_OK)
+    if (ifab_message_complete(IFAB_VIEW("{\"performative\":\"request\",\"ttl_s\":5,\"seq\":12,\"content\":{\"data\":{\"x\":1e2}}}"), &d,
+                              key, &m, &err) != IFAB_OK)
         fail_msg("%s", err.text);
     assert_int_equal(m.seq, 12);
     assert_non_null(strstr(m.bytes.data, "\"performative\":\"request\""));

@@ -166,7 +166,8 @@ static void every_row_is_whole_and_its_default_fits(void **state)
 static void truncated_or_flipped_files_never_crash(void **state)
 {
     (void)state;
-    static const char whole[] = "name: fab.example/main\nhttp: {listen: \"127.0.0.1:0\", hosts: [localhost]}\naccess.uids: {\"1\": A}\ntime.skew: 5s\n";
+    static const char whole[] =
+        "name: fab.example/main\nhttp: {listen: \"127.0.0.1:0\", hosts: [localhost]}\naccess.uids: {\"1\": A}\ntime.skew: 5s\n";
     char copy[sizeof whole];
     for (size_t n = 0; n < sizeof whole; n++) {
         memset(&err, 0, sizeof err);

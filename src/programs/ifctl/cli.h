@@ -102,7 +102,8 @@ int cli_complete(const char *shell, FILE *to);
 
 /* talk.c: stderr, and questions on the terminal */
 __attribute__((format(printf, 2, 3))) int cli_usage(const struct cli *cli, const char *format, ...);          /* EXIT_USAGE */
-__attribute__((format(printf, 3, 4))) int cli_refuse(const struct cli *cli, int code, const char *format, ...); /* exit code of that IF_ERR */
+__attribute__((format(printf, 3, 4))) int cli_refuse(const struct cli *cli, int code, const char *format,
+                                                     ...); /* exit code of that IF_ERR */
 int cli_fail(const struct cli *cli, ifab_status status); /* says cli->err; exit code */
 __attribute__((format(printf, 2, 3))) void cli_say(const struct cli *cli, const char *format, ...); /* nothing when --quiet */
 bool cli_terminal(void);                                                    /* stdin and stderr are one */
@@ -183,11 +184,11 @@ int cli_decision_exit(struct ifab_view decision); /* SHARE 0, HOLD and ESCALATE 
 /* context.c */
 int cli_context_load(struct cli *cli); /* the current one: fills what is still empty */
 
-cli_run_fn cmd_init, cmd_doctor, cmd_version, cmd_explain, cmd_help, cmd_completion, cmd_context_add, cmd_context_use, cmd_context_list, cmd_json_check,
-    cmd_json_canon, cmd_key_new, cmd_key_show, cmd_talent_add, cmd_talent_list, cmd_talent_show, cmd_talent_grant, cmd_talent_revoke,
-    cmd_talent_rotate_key, cmd_talent_remove, cmd_message_new, cmd_message_sign, cmd_message_canon, cmd_message_send, cmd_message_inbox,
-    cmd_decision_list, cmd_decision_show, cmd_decision_wait, cmd_decision_approve, cmd_decision_refuse, cmd_decision_scope_ok, cmd_witness_query,
-    cmd_witness_show, cmd_witness_trace, cmd_witness_verify, cmd_witness_checkpoint, cmd_witness_vkey, cmd_witness_prove, cmd_witness_export,
-    cmd_witness_tail, cmd_witness_erase, cmd_anchor_create, cmd_anchor_list, cmd_anchor_verify, cmd_receipt_save, cmd_backup, cmd_restore,
-    cmd_config_check, cmd_config_show, cmd_config_schema, cmd_clock_accept;
+cli_run_fn cmd_init, cmd_doctor, cmd_version, cmd_explain, cmd_help, cmd_completion, cmd_context_add, cmd_context_use, cmd_context_list,
+    cmd_json_check, cmd_json_canon, cmd_key_new, cmd_key_show, cmd_talent_add, cmd_talent_list, cmd_talent_show, cmd_talent_grant,
+    cmd_talent_revoke, cmd_talent_rotate_key, cmd_talent_remove, cmd_message_new, cmd_message_sign, cmd_message_canon, cmd_message_send,
+    cmd_message_inbox, cmd_decision_list, cmd_decision_show, cmd_decision_wait, cmd_decision_approve, cmd_decision_refuse,
+    cmd_decision_scope_ok, cmd_witness_query, cmd_witness_show, cmd_witness_trace, cmd_witness_verify, cmd_witness_checkpoint,
+    cmd_witness_vkey, cmd_witness_prove, cmd_witness_export, cmd_witness_tail, cmd_witness_erase, cmd_anchor_create, cmd_anchor_list,
+    cmd_anchor_verify, cmd_receipt_save, cmd_backup, cmd_restore, cmd_config_check, cmd_config_show, cmd_config_schema, cmd_clock_accept;
 #endif

@@ -32,7 +32,8 @@ int cmd_anchor_list(struct cli *cli)
     cli_put_query(&target, "limit", cli_get(cli, "limit"));
     cli_put_query(&target, "cursor", cli_get(cli, "cursor"));
     ifab_buf_char(&target, '\0');
-    int code = ifab_buf_status(&target) == IFAB_OK ? cli_get_print(cli, (const char *)target.data, "SIZE:size|STORE:store") : cli_fail(cli, IFAB_NOMEM);
+    int code = ifab_buf_status(&target) == IFAB_OK ? cli_get_print(cli, (const char *)target.data, "SIZE:size|STORE:store")
+                                                   : cli_fail(cli, IFAB_NOMEM);
     ifab_buf_fini(&target);
     return code;
 }
@@ -46,8 +47,8 @@ static const char *check_anchor(struct cli *cli, const struct ifab_json *item, c
     uint8_t path[64][32];
     size_t count = 0;
     char target[128];
-    if (!ifab_json_string(ifab_json_get(item, "checkpoint"), &note) || ifab_note_verify(note, head->name, head->key32, &text, NULL) != IFAB_OK ||
-        ifab_checkpoint_read(text, &old, NULL) != IFAB_OK)
+    if (!ifab_json_string(ifab_json_get(item, "checkpoint"), &note) ||
+        ifab_note_verify(note, head->name, head->key32, &text, NULL) != IFAB_OK || ifab_checkpoint_read(text, &old, NULL) != IFAB_OK)
         return "not signed by the fabric's key";
     if (!ifab_view_equal(old.origin, head->body.origin))
         return "of another log";
@@ -57,7 +58,8 @@ static const char *check_anchor(struct cli *cli, const struct ifab_json *item, c
         return memcmp(old.root32, head->body.root32, 32) == 0 ? NULL : "another root for the same size";
     if (old.size == 0)
         return NULL;
-    cli_path(target, sizeof target, "/v1/witness/consistency?old=%llu&new=%llu", (unsigned long long)old.size, (unsigned long long)head->body.size);
+    cli_path(target, sizeof target, "/v1/witness/consistency?old=%llu&new=%llu", (unsigned long long)old.size,
+             (unsigned long long)head->body.size);
     if (cli_get_json(cli, target, arena, &proof) != 0 || !cli_proof_path(proof, path, &count))
         return "no proof was given";
     bool good = ifab_proof_consistency_verify(old.size, head->body.size, old.root32, head->body.root32, (const uint8_t(*)[32])path, count);
@@ -108,7 +110,8 @@ int cmd_receipt_save(struct cli *cli)
     struct ifab_response response;
     char path[1200];
     const char *out = cli_get(cli, "out");
-    if (!cli_path(path, sizeof path, "%s%s", out == NULL ? cli->words[0] : out, out == NULL ? ".ifproof" : "") || (out == NULL && strchr(path, '/') != NULL))
+    if (!cli_path(path, sizeof path, "%s%s", out == NULL ? cli->words[0] : out, out == NULL ? ".ifproof" : "") ||
+        (out == NULL && strchr(path, '/') != NULL))
         return cli_usage(cli, "say where: --out FILE");
     ifab_buf_str(&target, "/v1/messages");
     cli_put_segment(&target, cli->words[0]);

@@ -6,7 +6,8 @@
 
 static int config_file(struct cli *cli, char *ret_path, size_t size)
 {
-    bool good = cli->word_count > 0 ? cli_path(ret_path, size, "%s", cli->words[0]) : cli_path(ret_path, size, "%s/ifd.yaml", cli->directory);
+    bool good =
+        cli->word_count > 0 ? cli_path(ret_path, size, "%s", cli->words[0]) : cli_path(ret_path, size, "%s/ifd.yaml", cli->directory);
     return good ? 0 : cli_usage(cli, "path too long");
 }
 
@@ -57,8 +58,9 @@ int cmd_config_schema(struct cli *cli)
         ifab_buf_fini(&body.buf);
     }
     ifab_buf_str(&text, "],\"next\":null}");
-    int code = ifab_buf_status(&text) == IFAB_OK ? cli_print(cli, ifab_buf_as_view(&text), "NAME:name|TYPE:type|RANGE:range|DEFAULT:default|APPLIES:applies|HELP:help")
-                                                 : cli_fail(cli, IFAB_NOMEM);
+    int code = ifab_buf_status(&text) == IFAB_OK
+                   ? cli_print(cli, ifab_buf_as_view(&text), "NAME:name|TYPE:type|RANGE:range|DEFAULT:default|APPLIES:applies|HELP:help")
+                   : cli_fail(cli, IFAB_NOMEM);
     ifab_buf_fini(&text);
     return code;
 }
@@ -111,7 +113,8 @@ int cmd_config_show(struct cli *cli)
     }
     ifab_buf_str(&text, "],\"next\":null}");
     if (code == 0)
-        code = ifab_buf_status(&text) == IFAB_OK ? cli_print(cli, ifab_buf_as_view(&text), "NAME:name|VALUE:value|FROM:from") : cli_fail(cli, IFAB_NOMEM);
+        code = ifab_buf_status(&text) == IFAB_OK ? cli_print(cli, ifab_buf_as_view(&text), "NAME:name|VALUE:value|FROM:from")
+                                                 : cli_fail(cli, IFAB_NOMEM);
     ifab_buf_fini(&text);
     ifab_buf_fini(&file);
     return code;

@@ -35,7 +35,8 @@ int cmd_decision_list(struct cli *cli)
     cli_put_query(&target, "limit", cli_get(cli, "limit"));
     cli_put_query(&target, "cursor", cli_get(cli, "cursor"));
     ifab_buf_char(&target, '\0');
-    int code = ifab_buf_status(&target) == IFAB_OK ? cli_get_print(cli, (const char *)target.data, DECISION_COLUMNS) : cli_fail(cli, IFAB_NOMEM);
+    int code =
+        ifab_buf_status(&target) == IFAB_OK ? cli_get_print(cli, (const char *)target.data, DECISION_COLUMNS) : cli_fail(cli, IFAB_NOMEM);
     ifab_buf_fini(&target);
     return code;
 }
@@ -150,7 +151,8 @@ static int check_enrolled(struct cli *cli, struct ifab_view sender, const uint8_
     for (size_t i = 0; keys != NULL && keys->type == IFAB_JSON_ARRAY && i < keys->u.array.count; i++)
         if (ifab_json_string(ifab_json_get(&keys->u.array.items[i], "pubkey"), &key) && ifab_view_is(key, text))
             return 0;
-    return cli_refuse(cli, IFAB_CODE_INVALID_SIGNATURE, "the message is signed by a key that is not enrolled for %s: nothing was signed", name_text);
+    return cli_refuse(cli, IFAB_CODE_INVALID_SIGNATURE, "the message is signed by a key that is not enrolled for %s: nothing was signed",
+                      name_text);
 }
 
 /* The envelope as the decision shows it: read, verified, digest computed here and compared with the one to be voted on. */

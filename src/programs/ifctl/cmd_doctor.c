@@ -130,7 +130,8 @@ static void check_daemon(struct doctor *d)
     struct ifab_client *client = NULL;
     struct ifab_view text;
     int64_t theirs;
-    const struct ifab_client_options options = {.version = IFAB_CLIENT_VERSION, .endpoint = d->cli->endpoint, .timeout_usec = 5 * IFAB_SECOND};
+    const struct ifab_client_options options = {
+        .version = IFAB_CLIENT_VERSION, .endpoint = d->cli->endpoint, .timeout_usec = 5 * IFAB_SECOND};
     struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = "GET", .target = "/v1/fabric"};
     struct ifab_error err = {0};
     ifab_arena_init(&arena, 8 << 20);
@@ -143,7 +144,11 @@ static void check_daemon(struct doctor *d)
         if (ifab_json_string(ifab_json_get(tree, "time"), &text) && ifab_time_parse(text, &theirs) == IFAB_OK) {
             int64_t apart = theirs - ifab_wall_usec();
             apart = apart < 0 ? -apart : apart;
-            say(d, apart > 60 * IFAB_SECOND ? BAD : apart > 2 * IFAB_SECOND ? WARN : GOOD, "clock", "%lld ms from the daemon's", (long long)(apart / 1000));
+            say(d,
+                apart > 60 * IFAB_SECOND  ? BAD
+                : apart > 2 * IFAB_SECOND ? WARN
+                                          : GOOD,
+                "clock", "%lld ms from the daemon's", (long long)(apart / 1000));
         }
         request.target = "/readyz";
         memset(&err, 0, sizeof err);
@@ -174,7 +179,8 @@ int cmd_doctor(struct cli *cli)
     }
     check_daemon(&d);
     ifab_buf_str(&d.text, "],\"next\":null}");
-    int code = ifab_buf_status(&d.text) == IFAB_OK ? cli_print(cli, ifab_buf_as_view(&d.text), "CHECK:check|STATE:state|DETAIL:detail") : EXIT_SYSTEM;
+    int code = ifab_buf_status(&d.text) == IFAB_OK ? cli_print(cli, ifab_buf_as_view(&d.text), "CHECK:check|STATE:state|DETAIL:detail")
+                                                   : EXIT_SYSTEM;
     ifab_buf_fini(&d.text);
     ifab_free(d.config);
     return code == 0 && d.bad > 0 ? EXIT_SYSTEM : code;

@@ -1,6 +1,6 @@
 /*
- * witness export: checkpoint, tile/…, tile/entries/…, messages/<index>.json, keys/vkey, erased.json, as the offline verifier and any tile client
- * read them. Everything is fetched for the size of one checkpoint, so the copy is of one moment while the log goes on.
+ * witness export: checkpoint, tile/…, tile/entries/…, messages/<index>.json, keys/vkey, erased.json, as the offline verifier and any tile
+ * client read them. Everything is fetched for the size of one checkpoint, so the copy is of one moment while the log goes on.
  */
 #include "cli.h"
 #include "head.h"
@@ -127,7 +127,8 @@ static int take_message(struct export *x, uint64_t index, struct ifab_view entry
 static int take_entries(struct export *x)
 {
     for (uint64_t first = 0; first < x->size; first += 256) {
-        const struct ifab_tile tile = {.entries = true, .number = first / 256, .width = x->size - first < 256 ? (unsigned)(x->size - first) : 256};
+        const struct ifab_tile tile = {
+            .entries = true, .number = first / 256, .width = x->size - first < 256 ? (unsigned)(x->size - first) : 256};
         IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf copy = IFAB_BUF_INIT(IFAB_CLIENT_RESPONSE_MAX);
         struct ifab_view bytes, entry;
         char name[64];
@@ -214,7 +215,7 @@ int cmd_witness_export(struct cli *cli)
         code = save(&x, "checkpoint", head.note); /* last: without it the directory is not an export */
     ifab_free(x.erased);
     if (code == 0)
-        cli_say(cli, "%llu entries, %llu messages in %s. Verify it: if-verify %s --vkey VKEY (a copy kept elsewhere)", (unsigned long long)x.size,
-                (unsigned long long)x.messages, x.out, x.out);
+        cli_say(cli, "%llu entries, %llu messages in %s. Verify it: if-verify %s --vkey VKEY (a copy kept elsewhere)",
+                (unsigned long long)x.size, (unsigned long long)x.messages, x.out, x.out);
     return code;
 }

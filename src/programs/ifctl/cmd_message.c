@@ -244,7 +244,8 @@ static int inbox_page(struct cli *cli, const char *after, int64_t wait_usec, cha
     cli_put_query(&target, "wait_ms", wait_usec > 0 ? wait_ms : NULL);
     cli_put_query(&target, "limit", cli_get(cli, "limit"));
     ifab_buf_char(&target, '\0');
-    int code = ifab_buf_status(&target) == IFAB_OK ? cli_get_json(cli, (const char *)target.data, &arena, &tree) : cli_fail(cli, IFAB_NOMEM);
+    int code =
+        ifab_buf_status(&target) == IFAB_OK ? cli_get_json(cli, (const char *)target.data, &arena, &tree) : cli_fail(cli, IFAB_NOMEM);
     if (code == 0) {
         const struct ifab_json *items = ifab_json_get(tree, "items");
         *ret_count = items != NULL && items->type == IFAB_JSON_ARRAY ? items->u.array.count : 0;
@@ -253,7 +254,9 @@ static int inbox_page(struct cli *cli, const char *after, int64_t wait_usec, cha
         else if (*ret_count > 0 && ifab_json_string(ifab_json_get(&items->u.array.items[*ret_count - 1], "cursor"), &next))
             cli_path(ret_next, size, IFAB_FMT, IFAB_ARG(next));
         if (*ret_count > 0 || cli_get(cli, "follow") == NULL)
-            cli_print_tree(cli, tree, "CURSOR:cursor|FROM:envelope.sender|PERFORMATIVE:envelope.performative|DECISION:decision.decision|CLAIM:envelope.content.claim");
+            cli_print_tree(cli, tree,
+                           "CURSOR:cursor|FROM:envelope.sender|PERFORMATIVE:envelope.performative|DECISION:decision.decision|CLAIM:"
+                           "envelope.content.claim");
     }
     ifab_arena_fini(&arena);
     ifab_buf_fini(&target);

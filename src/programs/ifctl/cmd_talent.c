@@ -98,7 +98,8 @@ int cmd_talent_list(struct cli *cli)
     cli_put_query(&target, "limit", cli_get(cli, "limit"));
     cli_put_query(&target, "cursor", cli_get(cli, "cursor"));
     ifab_buf_char(&target, '\0');
-    int code = ifab_buf_status(&target) == IFAB_OK ? cli_get_print(cli, (const char *)target.data, TALENT_COLUMNS) : cli_fail(cli, IFAB_NOMEM);
+    int code =
+        ifab_buf_status(&target) == IFAB_OK ? cli_get_print(cli, (const char *)target.data, TALENT_COLUMNS) : cli_fail(cli, IFAB_NOMEM);
     ifab_buf_fini(&target);
     return code;
 }

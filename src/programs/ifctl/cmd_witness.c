@@ -67,7 +67,8 @@ int cmd_witness_trace(struct cli *cli)
     char next[600];
     if (cli->word_count > 0) {
         uint8_t bytes16[16];
-        if (ifab_uuid_parse(ifab_view_str(cli->words[0]), bytes16) != IFAB_OK && ifab_hex_decode(ifab_view_str(cli->words[0]), bytes16, 16) != IFAB_OK)
+        if (ifab_uuid_parse(ifab_view_str(cli->words[0]), bytes16) != IFAB_OK &&
+            ifab_hex_decode(ifab_view_str(cli->words[0]), bytes16, 16) != IFAB_OK)
             return cli_usage(cli, "a trace token is a UUID in lower case, not \"%s\"", cli->words[0]);
         ifab_uuid_format(bytes16, cli->trace);
     }
@@ -202,13 +203,15 @@ int cmd_witness_prove(struct cli *cli)
     int code = cli_checkpoint(cli, &arena, &head);
     if (code != 0)
         return code;
-    cli_path(target, sizeof target, "/v1/witness/proof?index=%llu&size=%llu", (unsigned long long)index, (unsigned long long)head.body.size);
+    cli_path(target, sizeof target, "/v1/witness/proof?index=%llu&size=%llu", (unsigned long long)index,
+             (unsigned long long)head.body.size);
     if ((code = cli_get_json(cli, target, &arena, &proof)) != 0 || (code = leaf_of_entry(cli, cli->words[0], &arena, leaf32)) != 0)
         return code;
     if (!cli_proof_path(proof, path, &count))
         return cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "the answer is no proof");
     if (!ifab_proof_inclusion_verify(index, head.body.size, leaf32, (const uint8_t(*)[32])path, count, head.body.root32))
-        return cli_refuse(cli, IFAB_CODE_LOG_CORRUPT, "entry %llu does not stand in the log that the checkpoint signs", (unsigned long long)index);
+        return cli_refuse(cli, IFAB_CODE_LOG_CORRUPT, "entry %llu does not stand in the log that the checkpoint signs",
+                          (unsigned long long)index);
     return print_proof(cli, proof, head.note);
 }
 

@@ -86,7 +86,8 @@ static void bash(FILE *to)
 {
     fputs("# bash completion for ifctl\n_ifctl()\n{\n    local cur=\"${COMP_WORDS[COMP_CWORD]}\" noun='' verb='' word i\n"
           "    for ((i = 1; i < COMP_CWORD; i++)); do\n        word=\"${COMP_WORDS[i]}\"\n"
-          "        [[ $word == -* ]] && continue\n        if [[ -z $noun ]]; then noun=$word; elif [[ -z $verb ]]; then verb=$word; fi\n    done\n",
+          "        [[ $word == -* ]] && continue\n        if [[ -z $noun ]]; then noun=$word; elif [[ -z $verb ]]; then verb=$word; fi\n   "
+          " done\n",
           to);
     put_cases(to);
     fputs("    if [[ $cur == -* ]]; then\n        COMPREPLY=($(compgen -W \"$options $globals\" -- \"$cur\"))\n"
@@ -98,10 +99,12 @@ static void bash(FILE *to)
 
 static void zsh(FILE *to)
 {
-    fputs("#compdef ifctl\n# zsh completion for ifctl\n_ifctl()\n{\n    local cur=\"${words[CURRENT]}\" noun='' verb='' word\n    integer i\n"
-          "    for ((i = 2; i < CURRENT; i++)); do\n        word=\"${words[i]}\"\n"
-          "        [[ $word == -* ]] && continue\n        if [[ -z $noun ]]; then noun=$word; elif [[ -z $verb ]]; then verb=$word; fi\n    done\n",
-          to);
+    fputs(
+        "#compdef ifctl\n# zsh completion for ifctl\n_ifctl()\n{\n    local cur=\"${words[CURRENT]}\" noun='' verb='' word\n    integer i\n"
+        "    for ((i = 2; i < CURRENT; i++)); do\n        word=\"${words[i]}\"\n"
+        "        [[ $word == -* ]] && continue\n        if [[ -z $noun ]]; then noun=$word; elif [[ -z $verb ]]; then verb=$word; fi\n    "
+        "done\n",
+        to);
     put_cases(to);
     fputs("    if [[ $cur == -* ]]; then\n        compadd -- ${=options} ${=globals}\n"
           "    elif [[ -z $noun ]]; then\n        compadd -- ${=nouns}\n"
@@ -140,8 +143,8 @@ static void fish(FILE *to)
             fprintf(to, "complete -c ifctl -n '__fish_seen_subcommand_from %.*s' -f -a %s -d ", (int)size, c->name, c->name + size + 1);
             put_quoted(c->summary, to);
             fputc('\n', to);
-            snprintf(condition, sizeof condition, "-n '__fish_seen_subcommand_from %.*s; and __fish_seen_subcommand_from %s'", (int)size, c->name,
-                     c->name + size + 1);
+            snprintf(condition, sizeof condition, "-n '__fish_seen_subcommand_from %.*s; and __fish_seen_subcommand_from %s'", (int)size,
+                     c->name, c->name + size + 1);
         } else {
             snprintf(condition, sizeof condition, "-n '__fish_seen_subcommand_from %s'", c->name);
         }

@@ -9,8 +9,9 @@
 static bool context_file(char *directory, size_t directory_size, char *path, size_t size)
 {
     const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-    bool good = config != NULL && config[0] == '/' ? cli_path(directory, directory_size, "%s/infrafabric", config)
-                                                   : cli_path(directory, directory_size, "%s/.config/infrafabric", home == NULL ? "" : home);
+    bool good = config != NULL && config[0] == '/'
+                    ? cli_path(directory, directory_size, "%s/infrafabric", config)
+                    : cli_path(directory, directory_size, "%s/.config/infrafabric", home == NULL ? "" : home);
     return good && cli_path(path, size, "%s/contexts.json", directory);
 }
 

@@ -45,7 +45,8 @@ static int take_list(struct cli *cli, const char *name, const char **list, size_
 int cli_draft(struct cli *cli, struct draft_box *box)
 {
     struct ifab_draft *d = &box->draft;
-    const char *confidence = cli_get(cli, "confidence"), *ttl = cli_get(cli, "ttl"), *scope = cli_get(cli, "scope"), *data = cli_get(cli, "data");
+    const char *confidence = cli_get(cli, "confidence"), *ttl = cli_get(cli, "ttl"), *scope = cli_get(cli, "scope"),
+               *data = cli_get(cli, "data");
     int64_t usec = 0;
     memset(box, 0, sizeof *box);
     if (!cli_path(box->sender, sizeof box->sender, "if://agent/%s", cli->as))

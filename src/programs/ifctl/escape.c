@@ -1,6 +1,6 @@
 /*
- * What reaches a screen. Text in the fabric comes from agents: control characters move the cursor, bidi and zero-width ones make a line read
- * as something else. All of them are shown as \u{…}; JSON says the same with its own escapes, so programs read what was stored.
+ * What reaches a screen. Text in the fabric comes from agents: control characters move the cursor, bidi and zero-width ones make a line
+ * read as something else. All of them are shown as \u{…}; JSON says the same with its own escapes, so programs read what was stored.
  */
 #include "cli.h"
 

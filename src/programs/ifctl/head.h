@@ -9,7 +9,8 @@ struct cli_head { /* views live as long as the arena */
     uint8_t key32[32];
     struct ifab_checkpoint body;
 };
-/* The checkpoint, its signature checked with the fabric's own key (which only says that it is whole: trust comes from a vkey kept elsewhere). */
+/* The checkpoint, its signature checked with the fabric's own key (which only says that it is whole: trust comes from a vkey kept
+ * elsewhere). */
 int cli_checkpoint(struct cli *cli, struct ifab_arena *arena, struct cli_head *ret_head);
 /* "path" of a proof: at most 64 hashes. */
 bool cli_proof_path(const struct ifab_json *proof, uint8_t path[][32], size_t *ret_count);

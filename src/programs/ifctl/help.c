@@ -71,7 +71,8 @@ void cli_help(const struct cli *cli, FILE *to)
         put_group(groups[g].name, NULL, to);
     }
     put_options("Global", cli_globals, cli_global_count, NULL, to);
-    fputs("\nExit: 0 ok, 2 usage, 10 auth, 11 message, 12 registry, 13 limits, 14 task, 20 system, 21 no answer, 30 held or escalated, 31 denied.\n"
+    fputs("\nExit: 0 ok, 2 usage, 10 auth, 11 message, 12 registry, 13 limits, 14 task, 20 system, 21 no answer, 30 held or escalated, 31 "
+          "denied.\n"
           "One command: ifctl COMMAND --help. A code: ifctl explain IF_ERR_104.\n",
           to);
 }
@@ -81,7 +82,8 @@ int cmd_help(struct cli *cli)
     for (size_t i = 0; i < cli_command_count && cli->word_count > 0; i++) {
         char name[128];
         bool two = cli->word_count > 1;
-        if (cli_path(name, sizeof name, "%s%s%s", cli->words[0], two ? " " : "", two ? cli->words[1] : "") && strcmp(name, cli_commands[i].name) == 0) {
+        if (cli_path(name, sizeof name, "%s%s%s", cli->words[0], two ? " " : "", two ? cli->words[1] : "") &&
+            strcmp(name, cli_commands[i].name) == 0) {
             cli_help_command(&cli_commands[i], stdout);
             return 0;
         }

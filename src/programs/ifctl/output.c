@@ -82,7 +82,8 @@ static void put_yaml(FILE *to, const struct ifab_json *value, int indent, bool i
         fputc('\n', to);
     for (size_t i = 0; i < count; i++) {
         const struct ifab_json *child = object ? &value->u.object.members[i].value : &value->u.array.items[i];
-        bool nested = (child->type == IFAB_JSON_OBJECT && child->u.object.count > 0) || (child->type == IFAB_JSON_ARRAY && child->u.array.count > 0);
+        bool nested =
+            (child->type == IFAB_JSON_OBJECT && child->u.object.count > 0) || (child->type == IFAB_JSON_ARRAY && child->u.array.count > 0);
         fprintf(to, "%*s", indent, "");
         if (object)
             cli_put_json_string(to, value->u.object.members[i].name);
@@ -199,7 +200,8 @@ static void put_table(const struct ifab_json *items, struct column *columns, siz
     }
     for (size_t i = 0; i < items->u.array.count; i++) {
         for (size_t c = 0; c < count; c++) {
-            put_cell(cli_path_text(&items->u.array.items[i], columns[c].path, columns[c].path_size, arena), columns[c].width, c + 1 < count);
+            put_cell(cli_path_text(&items->u.array.items[i], columns[c].path, columns[c].path_size, arena), columns[c].width,
+                     c + 1 < count);
             fputs(c + 1 < count ? "  " : "\n", stdout);
         }
     }
@@ -223,7 +225,8 @@ static void put_csv(const struct ifab_json *items, const struct column *columns,
 static bool for_machines(const struct ifab_json_member *m)
 {
     bool note = ifab_view_is(m->name, "checkpoint") && m->value.type == IFAB_JSON_STRING;
-    return note || (ifab_view_is(m->name, "proof") && ifab_json_get(&m->value, "path") != NULL && ifab_json_get(&m->value, "entry") != NULL);
+    return note ||
+           (ifab_view_is(m->name, "proof") && ifab_json_get(&m->value, "path") != NULL && ifab_json_get(&m->value, "entry") != NULL);
 }
 
 /* One record for people: a line a member, objects below it indented. */

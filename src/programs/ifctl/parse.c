@@ -80,7 +80,8 @@ static int take_option(struct cli *cli, const struct cli_command *command, int a
     if (option == NULL && command == NULL)
         return cli_usage(cli, "\"%s\" stands before the command: only global flags may", arg);
     if (option == NULL)
-        return cli_usage(cli, "%s has no option \"%.*s%s\"", command->name, (int)(name.size + (letter ? 1 : 2)), arg, value == NULL ? "" : "…");
+        return cli_usage(cli, "%s has no option \"%.*s%s\"", command->name, (int)(name.size + (letter ? 1 : 2)), arg,
+                         value == NULL ? "" : "…");
     if (wants_value(option) && value == NULL) {
         if (*at + 1 >= argc)
             return cli_usage(cli, "--%s needs a value: %s", option->name, option->value);
@@ -187,7 +188,8 @@ bool cli_duration(const char *text, int64_t *ret_usec)
     static const struct {
         const char *name;
         int64_t factor;
-    } units[] = {{"", IFAB_SECOND}, {"us", 1}, {"ms", 1000}, {"s", IFAB_SECOND}, {"min", IFAB_MINUTE}, {"m", IFAB_MINUTE}, {"h", IFAB_HOUR}, {"d", IFAB_DAY}};
+    } units[] = {{"", IFAB_SECOND},    {"us", 1},          {"ms", 1000},     {"s", IFAB_SECOND},
+                 {"min", IFAB_MINUTE}, {"m", IFAB_MINUTE}, {"h", IFAB_HOUR}, {"d", IFAB_DAY}};
     char *end;
     if (text == NULL || text[0] < '0' || text[0] > '9' || strlen(text) > 12)
         return false;

@@ -36,8 +36,10 @@ static int open_client(struct cli *cli)
     int code = cli->client != NULL ? 0 : read_token(cli, token, sizeof token);
     if (cli->client != NULL || code != 0)
         return code;
-    const struct ifab_client_options options = {
-        .version = IFAB_CLIENT_VERSION, .endpoint = cli->endpoint, .token = token[0] == '\0' ? NULL : token, .timeout_usec = cli->timeout_usec};
+    const struct ifab_client_options options = {.version = IFAB_CLIENT_VERSION,
+                                                .endpoint = cli->endpoint,
+                                                .token = token[0] == '\0' ? NULL : token,
+                                                .timeout_usec = cli->timeout_usec};
     memset(&cli->err, 0, sizeof cli->err);
     ifab_status status = ifab_client_open(&options, &cli->client, &cli->err);
     ifab_wipe(token, sizeof token);
@@ -155,12 +157,14 @@ static void wait_before_retry(struct cli *cli, int attempt, int64_t retry_after_
     nanosleep(&t, NULL);
 }
 
-static void show_refusal(struct cli *cli, const struct cli_call *call, const struct ifab_response *response, const struct ifab_answer_error *error)
+static void show_refusal(struct cli *cli, const struct cli_call *call, const struct ifab_response *response,
+                         const struct ifab_answer_error *error)
 {
     if (error->code == 0) {
         cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "HTTP %d without a reason", response->status);
     } else if (error->code == IFAB_CODE_OUT_OF_ORDER && error->has_last_seq && call->sender != NULL) {
-        fprintf(stderr, "IF_ERR_104: seq %llu is not above %llu, the last one of ", (unsigned long long)call->seq, (unsigned long long)error->last_seq);
+        fprintf(stderr, "IF_ERR_104: seq %llu is not above %llu, the last one of ", (unsigned long long)call->seq,
+                (unsigned long long)error->last_seq);
         cli_put_text(stderr, ifab_view_str(call->sender));
         fputs(". Two processes with one instance name?\n", stderr);
     } else {
@@ -178,14 +182,14 @@ static int sign_act(struct cli *cli, const struct cli_call *call, struct ifab_te
     if (!cli_path(route, sizeof route, "%s %.*s", call->method, (int)size, call->target))
         return cli_usage(cli, "route too long");
     memset(&cli->err, 0, sizeof cli->err);
-    ifab_status status = ifab_admin_act(cli->origin, route, call->body, cli->why[0] == '\0' ? cli->command->name : cli->why, cli->identity, ret_header,
-                                        &cli->err);
+    ifab_status status = ifab_admin_act(cli->origin, route, call->body, cli->why[0] == '\0' ? cli->command->name : cli->why, cli->identity,
+                                        ret_header, &cli->err);
     return status == IFAB_OK ? 0 : cli_fail(cli, status);
 }
 
 /* One request as it stands; *ret_again says that another try may help. */
-static int attempt(struct cli *cli, const struct cli_call *call, const char *admin, struct ifab_response *ret, struct ifab_answer_error *ret_error,
-                   bool *ret_again)
+static int attempt(struct cli *cli, const struct cli_call *call, const char *admin, struct ifab_response *ret,
+                   struct ifab_answer_error *ret_error, bool *ret_again)
 {
     char traceparent[64];
     uint8_t trace16[16], span8[8];
@@ -223,7 +227,11 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
     struct ifab_answer_error error;
     struct ifab_text admin = {NULL, 0};
     int code = open_client(cli);
-    if (code == 0 && call->act != ACT_NONE && load_key(cli, call->act == ACT_IF_NEEDED) == 0)
+    if (code == 0 && call->act == ACT_ALWAYS)
+        code = load_key(cli, false);
+    else if (code == 0 && call->act == ACT_IF_NEEDED)
+        (void)load_key(cli, true); /* a key that needs no asking signs at once */
+    if (code == 0 && call->act != ACT_NONE && cli->identity != NULL)
         code = sign_act(cli, call, &admin);
     for (int n = 0; code == 0; n++) {
         bool again;
@@ -231,7 +239,8 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
         bool answer = status == 0 && ret_response->status >= 200 && ret_response->status < 300;
         if (answer || (status == 0 && call->show_403 && ret_response->status == 403 && error.code == 0))
             break;
-        if (status == 0 && error.code == IFAB_CODE_PERMISSION_DENIED && call->act == ACT_IF_NEEDED && admin.data == NULL && cli_terminal()) {
+        if (status == 0 && error.code == IFAB_CODE_PERMISSION_DENIED && call->act == ACT_IF_NEEDED && admin.data == NULL &&
+            cli_terminal()) {
             cli_say(cli, "this needs an admin act");
             if ((code = load_key(cli, false)) == 0 && (code = sign_act(cli, call, &admin)) == 0)
                 continue;
@@ -299,7 +308,8 @@ static void put_encoded(struct ifab_buf *target, const char *value)
     static const char hex[] = "0123456789ABCDEF";
     for (; *value != '\0'; value++) {
         unsigned char c = (unsigned char)*value;
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+        bool plain =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
         ifab_buf_char(target, plain ? (char)c : '%');
         if (!plain) {
             ifab_buf_char(target, hex[c >> 4]);

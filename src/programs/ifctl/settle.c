@@ -12,7 +12,8 @@
 
 static int settle_format(struct cli *cli)
 {
-    static const char *const names[] = {[CLI_TABLE] = "table", [CLI_JSON] = "json", [CLI_NDJSON] = "ndjson", [CLI_YAML] = "yaml", [CLI_CSV] = "csv"};
+    static const char *const names[] = {
+        [CLI_TABLE] = "table", [CLI_JSON] = "json", [CLI_NDJSON] = "ndjson", [CLI_YAML] = "yaml", [CLI_CSV] = "csv"};
     const char *given = cli_get(cli, "output");
     for (size_t i = 0; given != NULL && i < IFAB_COUNT(names); i++) {
         if (strcmp(given, names[i]) == 0) {
@@ -61,7 +62,8 @@ static int settle_mode(struct cli *cli)
         return cli_usage(cli, "--mode is normal, dry-run or falsify, not \"%s\"", mode);
     if ((cli->command->flags & CMD_CHANGES) == 0) /* reading decides nothing: it is its own dry run */
         return 0;
-    return cli_refuse(cli, IFAB_CODE_NOT_SUPPORTED, "--mode=%s for \"%s\" comes in a later version; nothing was done", mode, cli->command->name);
+    return cli_refuse(cli, IFAB_CODE_NOT_SUPPORTED, "--mode=%s for \"%s\" comes in a later version; nothing was done", mode,
+                      cli->command->name);
 }
 
 static int settle_directory(struct cli *cli)

@@ -2,7 +2,10 @@
 #include "cli.h"
 
 #define LATER(name, group, words, options, summary) {name, group, 0, 16, NULL, CMD_LATER | CMD_FREE, words, options, summary}
-#define LATER_WHY(name, group, words, options, summary) {name, group, 0, 16, NULL, CMD_LATER | CMD_FREE | CMD_WHY | CMD_CHANGES, words, options, summary}
+#define LATER_WHY(name, group, words, options, summary)                                                 \
+    {                                                                                                   \
+        name, group, 0, 16, NULL, CMD_LATER | CMD_FREE | CMD_WHY | CMD_CHANGES, words, options, summary \
+    }
 #define CHANGE (CMD_WHY | CMD_CHANGES)
 
 const struct cli_command cli_commands[] = {
@@ -33,12 +36,13 @@ const struct cli_command cli_commands[] = {
     LATER_WHY("token create", "agents", "", "name role expires", "make a bearer token"),
     LATER("token list", "agents", "", "", "list tokens"),
     LATER_WHY("token revoke", "agents", "ID", "", "revoke a token"),
-    {"message new", "agents", 0, 0, cmd_message_new, 0, "", "to claim claim-id confidence scope data hazard evidence performative conversation topic ttl",
-     "print a draft"},
+    {"message new", "agents", 0, 0, cmd_message_new, 0, "",
+     "to claim claim-id confidence scope data hazard evidence performative conversation topic ttl", "print a draft"},
     {"message sign", "agents", 0, 1, cmd_message_sign, 0, "[FILE|-]", "json file", "complete and sign a draft"},
     {"message canon", "agents", 0, 1, cmd_message_canon, 0, "[FILE|-]", "json file", "print the bytes a signature is over"},
     {"message send", "agents", 0, 0, cmd_message_send, CMD_CHANGES, "",
-     "to claim claim-id confidence scope data hazard evidence performative conversation topic ttl json file wait", "build, sign and send a message"},
+     "to claim claim-id confidence scope data hazard evidence performative conversation topic ttl json file wait",
+     "build, sign and send a message"},
     {"message inbox", "agents", 0, 0, cmd_message_inbox, 0, "", "after wait follow limit", "read what was delivered"},
     LATER_WHY("task create", "agents", "", "id type needs priority swarm budget deadline payload", "create a task"),
     LATER("task show", "agents", "ID", "", "show a task"),

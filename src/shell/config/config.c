@@ -30,7 +30,8 @@ static uint32_t line_of(const struct load *load, const struct ifab_json *node)
     return ifab_yaml_position(load->yaml, node).line;
 }
 
-__attribute__((format(__printf__, 3, 4))) static ifab_status bad(const struct load *load, const struct ifab_json *node, const char *format, ...)
+__attribute__((format(__printf__, 3, 4))) static ifab_status bad(const struct load *load, const struct ifab_json *node, const char *format,
+                                                                 ...)
 {
     char text[280];
     va_list args;
@@ -86,7 +87,8 @@ static const char *nearest(struct ifab_view name)
 static bool prefix_of_a_row(struct ifab_view name)
 {
     for (size_t i = 0; i < ifab_setting__row_count + ifab_setting__alias_count; i++) {
-        const char *row = i < ifab_setting__row_count ? ifab_setting__rows[i].info.name : ifab_setting__aliases[i - ifab_setting__row_count].alias;
+        const char *row =
+            i < ifab_setting__row_count ? ifab_setting__rows[i].info.name : ifab_setting__aliases[i - ifab_setting__row_count].alias;
         if (strlen(row) > name.size && row[name.size] == '.' && memcmp(row, name.data, name.size) == 0)
             return true;
     }

@@ -19,7 +19,8 @@ static ifab_status rules_parse(struct ifab_view text, const char *path, uint8_t 
     if (yaml.root->type != IFAB_JSON_OBJECT || version == NULL || rules == NULL)
         return ifab_fail(err, IFAB_INVALID, "%s: expected `v: 1` and `rules: []`", path);
     if (!ifab_json_string(version, &v) || !ifab_view_is(v, "1"))
-        return ifab_fail(err, IFAB_UNSUPPORTED, "%s line %u: version of the rule set is not 1", path, ifab_yaml_position(&yaml, version).line);
+        return ifab_fail(err, IFAB_UNSUPPORTED, "%s line %u: version of the rule set is not 1", path,
+                         ifab_yaml_position(&yaml, version).line);
     if (rules->type != IFAB_JSON_ARRAY)
         return ifab_fail(err, IFAB_INVALID, "%s line %u: rules: expected a list", path, ifab_yaml_position(&yaml, rules).line);
     for (size_t i = 0; i < yaml.root->u.object.count; i++) {

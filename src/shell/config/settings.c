@@ -116,14 +116,26 @@ const struct ifab_setting ifab_setting__rows[] = {
     TEXT("store.backend", store_backend, "sqlite", "sqlite", check_store, "restart", "where the log is stored"),
     TEXT("http.listen", http_listen, "loopback ADDRESS:PORT or \"\"", "127.0.0.1:8474", check_listen, "restart",
          "TCP address of the HTTP interface; port 0 asks the kernel, \"\" is none"),
-    LIST(IFAB_SETTING_TEXTS, "http.hosts", http_hosts, http_host_count, "0..16 names", "[localhost, 127.0.0.1, \"[::1]\"]", check_host, "restart",
-         "names a Host header may have on TCP; others get 421"),
+    LIST(IFAB_SETTING_TEXTS, "http.hosts", http_hosts, http_host_count, "0..16 names", "[localhost, 127.0.0.1, \"[::1]\"]", check_host,
+         "restart", "names a Host header may have on TCP; others get 421"),
     {{"access.uids", "mapping", "0..64 rows", "{}", "", "reload", "uid on the Unix socket: the talent it acts as"},
-     IFAB_SETTING_UIDS, AT(uids), AT(uid_count), 0, 0, IFAB_CONFIG_UIDS_MAX, NULL},
+     IFAB_SETTING_UIDS,
+     AT(uids),
+     AT(uid_count),
+     0,
+     0,
+     IFAB_CONFIG_UIDS_MAX,
+     NULL},
     LIST(IFAB_SETTING_TEXTS, "access.sensitive_scopes", sensitive_scopes, sensitive_count, "0..32 scopes", "[]", check_scope, "reload",
          "scopes whose grant needs an admin act and whose messages need two votes"),
     {{"roles", "mapping", "0..16 rows", "{}", "", "reload", "own role name: built-in role; resolved when a talent is added"},
-     IFAB_SETTING_ROLES, AT(role_names), AT(role_count), 0, 0, 16, NULL},
+     IFAB_SETTING_ROLES,
+     AT(role_names),
+     AT(role_count),
+     0,
+     0,
+     16,
+     NULL},
     USEC("time.skew", time_skew_usec, 0, 300 * IFAB_SECOND, "0..300s", "60s", "reload", "how far clocks may differ (102, 107)"),
     BYTES("disk.reserve", disk_reserve, 0, INT64_C(1) << 50, "0..1024TiB", "256MiB", "reload",
           "free space below which new messages get 504"),
@@ -251,7 +263,8 @@ ifab_status ifab_setting__set(const struct ifab_setting *row, struct ifab_view t
             return IFAB_INVALID;
         }
         where += *count * row->size;
-        IFAB_TRY(row->kind == IFAB_SETTING_TEXTS ? put_text(where, row->size, text, ret_why) : put_path(where, row->size, text, config, ret_why));
+        IFAB_TRY(row->kind == IFAB_SETTING_TEXTS ? put_text(where, row->size, text, ret_why)
+                                                 : put_path(where, row->size, text, config, ret_why));
         (*count)++;
         return IFAB_OK;
     case IFAB_SETTING_UIDS:

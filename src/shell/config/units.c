@@ -1,4 +1,5 @@
-/* Numbers as people write them in ifd.yaml: a whole decimal number and its unit, nothing else. Strict, so that a misread unit cannot pass. */
+/* Numbers as people write them in ifd.yaml: a whole decimal number and its unit, nothing else. Strict, so that a misread unit cannot pass.
+ */
 #include "settings.h"
 
 static ifab_status number(struct ifab_view text, size_t *ret_digits, int64_t *ret_value)

@@ -18,46 +18,33 @@ static ifab_usec read_clock(clockid_t id)
 ifab_usec clock_real(void) { return read_clock(CLOCK_REALTIME); }
 ifab_usec clock_boot(void) { return read_clock(CLOCK_BOOTTIME); }
 
-void clock_start(struct clock *self, ifab_usec stored_wall, ifab_usec stored_run, bool doubt)
+void clock_start(struct clock *self, ifab_usec real, ifab_usec boot, ifab_usec stored_wall, ifab_usec stored_run)
 {
-    ifab_usec wall = clock_real(), boot = clock_boot();
-    ifab_usec passed = wall > stored_wall ? wall - stored_wall : 0;
-    *self = (struct clock){0};
-    self->run_offset = stored_run + passed - boot;
-    self->wall_offset = wall - boot;
-    self->last_wall = wall;
-    /* A clock behind what was written already is a jump as well: time goes on from what was written. */
-    if (stored_wall - wall > JUMP) {
+    ifab_usec passed = real > stored_wall ? real - stored_wall : 0;
+    *self = (struct clock){.run_offset = stored_run + passed - boot, .wall_offset = real - boot};
+    /* A clock far behind what was written already is a jump as well: time goes on from what was written. */
+    if (stored_wall - real > JUMP) {
         self->doubt = true;
         self->wall_offset = stored_wall - boot;
-        self->last_wall = stored_wall;
-    } else if (doubt) {
-        self->doubt = false; /* a restart reads the clock anew: it was within its bound */
     }
 }
 
-struct ifab_now clock_now(struct clock *self, bool *ret_jumped)
+struct ifab_now clock_step(struct clock *self, ifab_usec real, ifab_usec boot, bool *ret_jumped)
 {
-    ifab_usec boot = clock_boot(), real = clock_real();
-    ifab_usec expected = boot + self->wall_offset;
-    ifab_usec off = real - expected;
+    ifab_usec expected = boot + self->wall_offset, off = real - expected;
+    bool jump = off > JUMP || off < -JUMP;
     if (ret_jumped != NULL)
-        *ret_jumped = false;
-    if (!self->doubt && (off > JUMP || off < -JUMP)) {
-        self->doubt = true;
-        if (ret_jumped != NULL)
-            *ret_jumped = true;
-    }
+        *ret_jumped = jump && !self->doubt;
+    self->doubt = jump; /* a clock that comes back within its bound is believed again by itself */
     if (!self->doubt)
         self->wall_offset = real - boot; /* small steps are followed: a slewed or corrected clock */
-    else if (off <= JUMP && off >= -JUMP)
-        self->doubt = false; /* it came back by itself */
-    ifab_usec wall = self->doubt ? expected : real;
-    return (struct ifab_now){.wall = wall, .run = boot + self->run_offset};
+    return (struct ifab_now){.wall = self->doubt ? expected : real, .run = boot + self->run_offset};
 }
 
-void clock_accept(struct clock *self)
+struct ifab_now clock_now(struct clock *self, bool *ret_jumped) { return clock_step(self, clock_real(), clock_boot(), ret_jumped); }
+
+void clock_accept(struct clock *self, ifab_usec real, ifab_usec boot)
 {
     self->doubt = false;
-    self->wall_offset = clock_real() - clock_boot();
+    self->wall_offset = real - boot;
 }

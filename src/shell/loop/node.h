@@ -27,18 +27,7 @@ struct node;
 struct request;
 struct ticket;
 
-/* clock.c: wall and run time from CLOCK_REALTIME and CLOCK_BOOTTIME; there is no other clock. */
-struct clock {
-    ifab_usec run_offset;   /* run = boottime + run_offset */
-    ifab_usec wall_offset;  /* believed wall = boottime + wall_offset, while in doubt */
-    bool doubt;             /* a jump of more than 60 s stands unaccepted */
-    ifab_usec last_wall;
-};
-void clock_start(struct clock *self, ifab_usec stored_wall, ifab_usec stored_run, bool doubt);
-struct ifab_now clock_now(struct clock *self, bool *ret_jumped); /* *ret_jumped: a new jump was just noticed */
-void clock_accept(struct clock *self);
-ifab_usec clock_real(void);
-ifab_usec clock_boot(void);
+#include "clock.h"
 
 /* A route: one row of the table in routes.c. */
 enum route_flags {
@@ -214,7 +203,8 @@ struct node {
     uv_async_t written;
     uv_thread_t checkpointer;
     uv_cond_t checkpointer_wake;
-    _Atomic uint64_t wal_bytes;
+    _Atomic uint64_t wal_bytes;       /* not yet moved into the database: measured by the checkpointer, counted up by commits */
+    _Atomic uint64_t wal_waited_usec; /* what the writer waited for the checkpointer */
 
     /* readers and follower */
     uv_mutex_t reader_lock;
@@ -308,7 +298,9 @@ extern const uint8_t *ticket_tag_key16;
 extern const char *ticket_origin;
 
 /* writer.c */
+#define WAL_MOST ((uint64_t)32 << 20) /* the WAL's made length: above it the writer waits for the checkpointer */
 ifab_status writer_start(struct node *node, struct ifab_error *err);
+void writer_wrote(struct node *node, const struct batch *batch);
 void writer_give(struct node *node, struct batch *batch);
 void writer_stop(struct node *node);
 

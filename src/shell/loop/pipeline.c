@@ -283,8 +283,9 @@ static void begin_commit(struct node *node)
         return;
     }
     batch_seal(node, batch, clock_now(&node->clock, NULL));
-    if (node->queue_first == NULL && batch->tickets <= 2) { /* nobody waits: no hand-over */
+    if (node->queue_first == NULL && batch->tickets <= 2 && atomic_load(&node->wal_bytes) <= WAL_MOST) { /* nobody waits: no hand-over */
         batch_commit(node, batch);
+        writer_wrote(node, batch);
         node->commit_running = true;
         pipeline_written(node);
         return;

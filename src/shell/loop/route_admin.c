@@ -300,7 +300,7 @@ void handle_backup(struct node *node, struct request *r)
 static void accepted(struct node *node, struct ticket *t)
 {
     if (t->reply.code == IFAB_CODE_NONE) {
-        clock_accept(&node->clock);
+        clock_accept(&node->clock, clock_real(), clock_boot());
         ifab_fabric_set_clock_doubt(node->fabric, false);
     }
     reply_ticket(node, t);

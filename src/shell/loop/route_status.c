@@ -57,6 +57,7 @@ void handle_metrics(struct node *node, struct request *r)
     ifab_metrics_set(m, IFAB_METRIC_OPEN_DECISIONS, IFAB_METRIC_STATE_ESCALATED, ifab_decisions_count(decisions, IFAB_DECISION_ESCALATE));
     ifab_metrics_set(m, IFAB_METRIC_REPLAY_TAGS, 0, ifab_replay_count(ifab_fabric_replay(node->fabric)));
     ifab_metrics_set(m, IFAB_METRIC_WAL_BYTES, 0, atomic_load(&node->wal_bytes));
+    ifab_metrics_set(m, IFAB_METRIC_WAL_WAIT, 0, atomic_load(&node->wal_waited_usec));
     ifab_metrics_write(m, &b);
     reply_text(node, r, 200, "text/plain; version=0.0.4; charset=utf-8", ifab_buf_as_view(&b));
     ifab_buf_fini(&b);

@@ -191,7 +191,7 @@ ifab_status node_load(struct node *self, struct ifab_error *err)
     if (status == IFAB_OK)
         status = ifab_store_records(self->store, load_record, &load, err);
     if (status == IFAB_OK && !self->serving)
-        clock_start(&self->clock, load.has_meta ? load.meta.wall : load.wall, load.has_meta ? load.meta.run : 0, load.meta.clock_doubt);
+        clock_start(&self->clock, load.wall, clock_boot(), load.has_meta ? load.meta.wall : load.wall, load.has_meta ? load.meta.run : 0);
     if (status == IFAB_OK)
         status = ifab_store_tags(self->store, load.wall - self->settings.skew, load_tags, &load, err);
     if (status == IFAB_OK)

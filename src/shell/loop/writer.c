@@ -2,8 +2,29 @@
 #include "node.h"
 
 #define WAL_BEGIN ((uint64_t)2 << 20)
+#define WAL_WAIT ((uint64_t)5 * 1000 * 1000 * 1000) /* a reader may hold the WAL; commits go on after this, and it grows */
 #define CHECKPOINT_EVERY ((uint64_t)20 * 1000 * 1000) /* ns */
 #define IDLE_EVERY ((uint64_t)500 * 1000 * 1000)
+
+/* Above 32 MiB not yet moved into the database the writer waits for the checkpointer, so that the WAL stays as long as it was made. */
+static void wait_for_checkpoint(struct node *node)
+{
+    uint64_t began = uv_hrtime();
+    while (atomic_load(&node->wal_bytes) > WAL_MOST && !node->writer_stop && uv_hrtime() - began < WAL_WAIT) {
+        uv_cond_signal(&node->checkpointer_wake);
+        uv_cond_timedwait(&node->writer_wake, &node->writer_lock, CHECKPOINT_EVERY);
+    }
+    atomic_fetch_add(&node->wal_waited_usec, (uv_hrtime() - began) / 1000);
+}
+
+/* The checkpointer measures what is left; in between commits add what they wrote: a page a few rows, and the head. */
+void writer_wrote(struct node *node, const struct batch *batch)
+{
+    uint64_t bytes = batch->bytes + batch->tags.size + 4 * 8192;
+    uint64_t before = atomic_fetch_add(&node->wal_bytes, bytes);
+    if (before <= WAL_BEGIN && before + bytes > WAL_BEGIN) /* from here on it comes every 20 ms by itself */
+        uv_cond_signal(&node->checkpointer_wake);
+}
 
 static void run_writer(void *user)
 {
@@ -16,8 +37,11 @@ static void run_writer(void *user)
         if (batch == NULL)
             break;
         node->to_write = NULL;
+        if (atomic_load(&node->wal_bytes) > WAL_MOST)
+            wait_for_checkpoint(node);
         uv_mutex_unlock(&node->writer_lock);
         batch_commit(node, batch);
+        writer_wrote(node, batch);
         uv_async_send(&node->written);
         uv_mutex_lock(&node->writer_lock);
     }
@@ -44,6 +68,7 @@ static void run_checkpointer(void *user)
         if (ifab_store_checkpoint(store, &wal, &err) == IFAB_OK)
             atomic_store(&node->wal_bytes, wal);
         uv_mutex_lock(&node->writer_lock);
+        uv_cond_signal(&node->writer_wake);
     }
     uv_mutex_unlock(&node->writer_lock);
     ifab_store_close(store);
