@@ -18,6 +18,7 @@ build: $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD)
 	@for p in $(PROGRAMS); do ln -f "$(BUILD)/src/programs/$$p/$$p" "$(BUILD)/$$p"; done
 	@ln -sf ifctl "$(BUILD)/if"
+	@for l in a so; do ln -sf "src/programs/ifctl/libinfrafabric.$$l" "$(BUILD)/libinfrafabric.$$l"; done
 
 demo: build
 	demo/run $(BUILD)

@@ -1,0 +1,152 @@
+"""What nobody signed: it may change bounded counts and nothing else, and signed traffic goes on beside it."""
+import json
+import os
+import threading
+import time
+
+from fabric import Agent, Gone, b64u
+
+
+def flood_bodies(a, n):
+    """Garbage, unsigned, forged, with every sender of the fabric named."""
+    forged = Agent(a.name)
+    one = json.loads(forged.message())
+    unsigned = {k: v for k, v in one.items() if k != "signature"}
+    kinds = [lambda i: os.urandom(50), lambda i: b"{" * 40, lambda i: json.dumps(unsigned).encode(),
+             lambda i: json.dumps(dict(one, seq=i + 1, signature=dict(one["signature"], sig=b64u(os.urandom(63) + b"\1")))).encode(),
+             lambda i: bytes(forged.message()) if i % 50 == 0 else json.dumps(dict(one, seq=10**9 + i)).encode(),
+             lambda i: json.dumps(dict(one, sender=f"if://agent/Ghost{i}")).encode()]
+    return [kinds[i % len(kinds)](i) for i in range(n)]
+
+
+def test_twenty_thousand_unauthenticated_messages_move_no_sequence_and_fill_no_log(f):
+    # INV-01 INV-12 INV-15
+    a, b = f.enrol("Demo.A"), f.enrol("Demo.B")
+    assert f.send(a.message()).status == 200
+    before, size = f.last_seq(a), f.size()
+    bodies = flood_bodies(a, 20000)
+    stop, counts, signed = threading.Event(), {}, []
+    lock = threading.Lock()
+
+    def garbage(part):
+        i = 0
+        while i < len(part):
+            try:
+                with f.conn(tcp=True) as c:
+                    while i < len(part):
+                        batch = part[i:i + 32]
+                        c.send(b"".join(c.bytes_of("POST", "/v1/messages", x) for x in batch))
+                        for _ in batch:
+                            r = c.read()
+                            assert r.status in (400, 401, 413, 429), r
+                            with lock:
+                                counts[r.code] = counts.get(r.code, 0) + 1
+                            i += 1
+                            if r.status == 429:
+                                raise Gone
+            except (Gone, OSError):
+                i += 1
+
+    def good():
+        with f.conn() as c:
+            while not stop.is_set():
+                r = c.request("POST", "/v1/messages", bytes(b.message()))
+                assert r.status == 200, r
+                signed.append(r.json["entry"]["index"])
+
+    threads = [threading.Thread(target=garbage, args=(bodies[k::4],)) for k in range(4)]
+    worker = threading.Thread(target=good)
+    worker.start()
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    stop.set()
+    worker.join()
+    assert f.last_seq(a) == before, "a forged message moved a sequence"
+    assert len(signed) > 50, len(signed)
+    grown = f.size() - size - len(signed)
+    assert grown <= 3, f"{grown} entries beside the signed ones"
+    assert counts.get(302, 0) > 0 and 200 not in counts
+    counted = [e for e in f.entries(size) if e["operation"] == "refusals_counted" or "counts" in (e.get("payload") or {})]
+    assert len(counted) == grown
+    r = f.send(a.message())
+    assert r.status == 200, r
+    f.verify()
+    return f"{sum(counts.values())} answered {counts}, {len(signed)} signed beside them, {grown} entries about them"
+
+
+def test_counted_refusals_stand_in_one_entry_after_a_minute(f):
+    # INV-01
+    size = f.size()
+    for i in range(40):
+        assert f.send(Agent(f"Ghost{i}").message()).code == 106
+    assert f.post("/v1/messages", b"nonsense").code == 101
+    from fabric import wait_for
+    wait_for(lambda: f.size() > size, 70, "the entry")
+    e = f.entry(size)
+    counts = {c["code"]: c["count"] for c in e["payload"]["counts"]}
+    assert e["payload"]["total"] == sum(counts.values()) and len(e["payload"]["counts"][0]["sample"]) == 32, e
+    for _ in range(5):
+        f.send(Agent("Ghost").message())
+    time.sleep(1)
+    assert f.size() == size + 1, "at most one entry a minute"
+
+
+def test_failed_signatures_are_charged_to_the_connection_429_and_closed(f):
+    # INV-01: 100 a second, burst 1,000, charged to the address and never to the named sender
+    a = f.enrol("Demo.A")
+    forged = bytes(Agent("Demo.A").message())
+    closed = None
+    with f.conn(tcp=True) as c:
+        for i in range(3000):
+            r = c.request("POST", "/v1/messages", forged)
+            if r.status == 429:
+                closed = i
+                assert r.code == 302 and "retry-after" in r.headers and r.headers.get("connection") == "close", (r, r.headers)
+                try:
+                    c.request("POST", "/v1/messages", forged)
+                    raise AssertionError("the connection stayed open")
+                except (Gone, BrokenPipeError, ConnectionResetError):
+                    pass
+                break
+            assert r.code == 1, r
+    assert closed is not None and 900 <= closed <= 2500, closed
+    assert f.send(a.message()).status == 200, "the named sender is not charged"
+    assert f.send(a.message(), tcp=True).status == 200, "a good signature passes from there as well"
+    time.sleep(1.1)
+    with f.conn(tcp=True) as c:
+        assert c.request("POST", "/v1/messages", forged).code == 1, "the bucket fills again"
+
+
+def test_forged_ndjson_lines_are_charged_as_well(f):
+    # INV-01: a stream is no way around the limit
+    f.enrol("Demo.A")
+    forged = bytes(Agent("Demo.A").message())
+    body = b"\n".join([forged] * 5000)
+    with f.conn(tcp=True) as c:
+        r = c.request("POST", "/v1/messages", body, {"Content-Type": "application/x-ndjson"})
+        codes = [json.loads(x)["error"]["code"] for x in r.body.splitlines()]
+        assert r.status == 200 and len(codes) == 5000
+        assert codes.count("IF_ERR_001") < 2500 and codes[-1] == "IF_ERR_302", (codes.count("IF_ERR_001"), codes[-1])
+        try:
+            c.request("GET", "/healthz")
+            raise AssertionError("the connection stayed open")
+        except (Gone, BrokenPipeError, ConnectionResetError):
+            pass
+
+
+def test_forged_votes_and_admin_acts_are_charged_as_well(f):
+    # INV-01
+    body = json.dumps({"name": "X", "pubkey": Agent("X").pub, "why": "t"}).encode()
+    forged = f.admin_header("/v1/talents", body, key=Agent("x").key)
+    size = f.size()
+    codes = set()
+    with f.conn() as c:
+        for _ in range(2500):
+            r = c.request("POST", "/v1/talents", body, forged)
+            codes.add(r.code)
+            if r.status == 429:
+                break
+    assert 302 in codes and codes <= {1, 4, 106, 302}, codes
+    assert f.size() - size <= 1

@@ -375,7 +375,9 @@ static void full_queue_is_told_from_an_empty_bucket(void **state)
         struct ifab_open_decision d = held(i, i <= 2 ? 1 : (uint32_t)i, 1);
         ifab_decisions_put(table, &d);
         assert_int_equal(ifab_decisions_admit(table, &rules, IFAB_DECISION_HOLD, 1, 0, &next, &refusal),
-                         i < 2 ? IFAB_CODE_NONE : IFAB_CODE_QUEUE_FULL);
+                         i < 2   ? IFAB_CODE_NONE
+                         : i < 5 ? IFAB_CODE_QUOTA_EXCEEDED /* this talent's bound */
+                                 : IFAB_CODE_QUEUE_FULL);   /* everybody's */
         assert_int_equal(ifab_decisions_admit(table, &rules, IFAB_DECISION_HOLD, 9, 0, &next, &refusal),
                          i < 5 ? IFAB_CODE_NONE : IFAB_CODE_QUEUE_FULL);
     }

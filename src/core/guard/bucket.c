@@ -1,6 +1,7 @@
 /*
  * Storms: a token bucket a talent and state, in run time; DESIGN section 5. A talent without a bucket has a full one.
  * Invariants: never more tokens than the burst in force; run going back gives nothing and takes nothing; no refill time = no refill.
+ * 302 = this talent's rate, 305 = its quota, 304 = the daemon is full (SURFACE section 8); where both are full the daemon's is told.
  */
 #include "base/encode.h"
 #include "base/mem.h"
@@ -66,7 +67,7 @@ enum ifab_code ifab_decisions_admit(const struct ifab_decisions *self, const str
         return ifab_refuse(ret_refusal, IFAB_CODE_QUEUE_FULL, "", "%zu decisions wait for votes or sources, at most %u may", self->count,
                            rules->open_max);
     if ((row == NULL ? 0 : row->open) >= rules->open_max_talent)
-        return ifab_refuse(ret_refusal, IFAB_CODE_QUEUE_FULL, "", "%u decisions of this talent wait, at most %u may",
+        return ifab_refuse(ret_refusal, IFAB_CODE_QUOTA_EXCEEDED, "", "%u decisions of this talent wait, at most %u may",
                            row == NULL ? 0 : row->open, rules->open_max_talent);
     (*tokens)--;
     *ret_next = next;

@@ -48,6 +48,7 @@ struct route {
     unsigned flags;
     size_t body_max;
     void (*handle)(struct node *node, struct request *request); /* NULL: a part that comes later, 509 */
+    const char *query;  /* names of query parameters, a space between; NULL: none. Others are 208 */
 };
 const struct route *route_find(enum ifab_http_method method, struct ifab_view path, struct ifab_view params[3], bool *ret_path_known);
 const struct route *route_at(size_t i);

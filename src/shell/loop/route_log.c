@@ -175,15 +175,17 @@ static void run_entries(struct node *node, struct ifab_store *store, struct job 
 
 static const char *read_query(struct request *r, struct query *q, struct job *job)
 {
-    struct ifab_buf text = IFAB_BUF_INIT(63);
+    struct ifab_buf text = IFAB_BUF_INIT(1024);
     const char *bad = NULL;
     if (request_query(r, "component", &text)) {
-        memcpy(q->component, text.data, text.size);
+        bad = text.size >= sizeof q->component ? "component" : bad;
+        memcpy(q->component, text.data, bad != NULL ? 0 : text.size);
         q->kind = IFAB_INDEX_COMPONENT;
         q->indexed = ifab_arena_copy(&job->arena, ifab_buf_as_view(&text), &q->key) == IFAB_OK;
     }
     if (request_query(r, "type", &text)) {
-        memcpy(q->type, text.data, text.size);
+        bad = text.size >= sizeof q->type ? "type" : bad;
+        memcpy(q->type, text.data, bad != NULL ? 0 : text.size);
         q->kind = IFAB_INDEX_TYPE;
         q->indexed = ifab_arena_copy(&job->arena, ifab_buf_as_view(&text), &q->key) == IFAB_OK;
     }

@@ -355,14 +355,10 @@ static void step_decisions(struct node *node, struct ticket *t)
             after = after * 10 + (uint64_t)(text.data[i] - '0');
     if (request_query(r, "limit", &text)) {
         limit = 0;
-        for (size_t i = 0; i < text.size && i < 6 && text.data[i] >= '0' && text.data[i] <= '9'; i++)
+        for (size_t i = 0; i < text.size && text.data[i] >= '0' && text.data[i] <= '9'; i++)
             limit = limit * 10 + (uint64_t)(text.data[i] - '0');
     }
     ifab_buf_fini(&text);
-    if (limit == 0 || limit > 1000) {
-        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_INVALID_PARAMS, "limit", "limit must be from 1 to 1,000");
-        return;
-    }
     ifab_buf_str(&b, "{\"items\":[");
     const struct ifab_open_decision *d = ifab_decisions_after(decisions, after);
     for (; d != NULL && count < limit; d = ifab_decisions_after(decisions, after)) {
@@ -384,6 +380,17 @@ static void step_decisions(struct node *node, struct ticket *t)
 
 void handle_decisions(struct node *node, struct request *r)
 {
+    uint64_t number;
+    struct ifab_buf state = IFAB_BUF_INIT(1024);
+    bool good = !request_query(r, "state", &state) || ifab_view_is(ifab_buf_as_view(&state), "held") ||
+                ifab_view_is(ifab_buf_as_view(&state), "escalated");
+    ifab_buf_fini(&state);
+    if (!good) {
+        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "state", "held or escalated");
+        return;
+    }
+    if (!request_query_u64(node, r, "limit", 1, 1000, 50, &number) || !request_query_u64(node, r, "cursor", 0, (uint64_t)1 << 53, 0, &number))
+        return;
     struct ticket *t = ticket_new(node, r);
     if (t == NULL) {
         out_of_memory(node, r);
@@ -455,14 +462,14 @@ static void step_decision(struct node *node, struct ticket *t)
 void handle_decision(struct node *node, struct request *r)
 {
     uint8_t id16[16];
-    struct ifab_buf text = IFAB_BUF_INIT(16);
     if (ifab_id_parse(r->params[0], "msg-", id16) != IFAB_OK) {
         reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "id", "a decision's id is the message's id, msg- and a UUIDv7");
         return;
     }
-    bool waits = request_query(r, "wait_ms", &text) && !ifab_view_is(ifab_buf_as_view(&text), "0");
-    ifab_buf_fini(&text);
-    if (waits && !node->stopping && ifab_decisions_find(ifab_fabric_decisions(node->fabric), id16) != NULL) {
+    uint64_t wait_ms;
+    if (!request_query_u64(node, r, "wait_ms", 0, 30000, 0, &wait_ms))
+        return;
+    if (wait_ms > 0 && !node->stopping && ifab_decisions_find(ifab_fabric_decisions(node->fabric), id16) != NULL) {
         wait_decision(node, r);
         return;
     }

@@ -189,18 +189,14 @@ static void step_talents(struct node *node, struct ticket *t)
     struct ifab_buf b = IFAB_BUF_INIT((size_t)3 << 20), text = IFAB_BUF_INIT(32);
     uint64_t after = 0, limit = 50, shown = 0;
     if (request_query(t->request, "cursor", &text))
-        for (size_t i = 0; i < text.size && i < 9 && text.data[i] >= '0' && text.data[i] <= '9'; i++)
+        for (size_t i = 0; i < text.size && text.data[i] >= '0' && text.data[i] <= '9'; i++)
             after = after * 10 + (uint64_t)(text.data[i] - '0');
     if (request_query(t->request, "limit", &text)) {
         limit = 0;
-        for (size_t i = 0; i < text.size && i < 6 && text.data[i] >= '0' && text.data[i] <= '9'; i++)
+        for (size_t i = 0; i < text.size && text.data[i] >= '0' && text.data[i] <= '9'; i++)
             limit = limit * 10 + (uint64_t)(text.data[i] - '0');
     }
     ifab_buf_fini(&text);
-    if (limit == 0 || limit > 1000) {
-        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_INVALID_PARAMS, "limit", "limit must be from 1 to 1,000");
-        return;
-    }
     ifab_buf_str(&b, "{\"items\":[");
     uint32_t count = ifab_talents_count(talents);
     uint64_t i = after + 1;
@@ -260,6 +256,11 @@ static void queue_read(struct node *node, struct request *r, ticket_step_fn *ste
     ticket_queue(node, t);
 }
 
-void handle_talents(struct node *node, struct request *r) { queue_read(node, r, step_talents); }
+void handle_talents(struct node *node, struct request *r)
+{
+    uint64_t number; /* checked before it waits for its turn */
+    if (request_query_u64(node, r, "limit", 1, 1000, 50, &number) && request_query_u64(node, r, "cursor", 0, UINT32_MAX, 0, &number))
+        queue_read(node, r, step_talents);
+}
 void handle_talent(struct node *node, struct request *r) { queue_read(node, r, step_talent); }
 void handle_sequences(struct node *node, struct request *r) { queue_read(node, r, step_sequences); }

@@ -11,6 +11,8 @@
 #define REQUEST_ARENA ((size_t)1 << 20)
 #define FAILURES_PER_SECOND 100
 #define FAILURES_BURST 1000
+#define QUERY_MAX 8
+#define QUERY_VALUE_MAX 512
 
 static struct ifab_view copy(struct request *r, struct ifab_view from)
 {
@@ -59,6 +61,75 @@ static bool unhex(uint8_t c, unsigned *ret)
         *ret = (unsigned)((c | 32) - 'a') + 10;
     else
         return false;
+    return true;
+}
+
+static bool listed(const char *names, struct ifab_view name)
+{
+    while (names != NULL && *names != '\0') {
+        size_t length = strcspn(names, " ");
+        if (length == name.size && memcmp(names, name.data, length) == 0)
+            return true;
+        names += length + (names[length] == ' ');
+    }
+    return false;
+}
+
+/* What a parameter must be before any handler reads it: known to the route, there once, well encoded, of printable bytes. NULL: good, else what is wrong. */
+static const char *query_wrong(const struct route *route, struct ifab_view query, struct ifab_view *ret_name)
+{
+    struct ifab_view seen[QUERY_MAX];
+    size_t count = 0;
+    while (query.size > 0) {
+        const uint8_t *amp = memchr(query.data, '&', query.size);
+        struct ifab_view pair = {query.data, amp != NULL ? (size_t)(amp - query.data) : query.size};
+        query = amp != NULL ? ifab_view_of(amp + 1, query.size - pair.size - 1) : ifab_view_of(NULL, 0);
+        const uint8_t *equal = pair.size > 0 ? memchr(pair.data, '=', pair.size) : NULL;
+        size_t length = equal != NULL ? (size_t)(equal - pair.data) : pair.size;
+        *ret_name = ifab_view_of(pair.data, length);
+        if (equal == NULL || !listed(route->query, *ret_name))
+            return "no such parameter here";
+        for (size_t i = 0; i < count; i++)
+            if (ifab_view_equal(seen[i], *ret_name))
+                return "given twice";
+        if (count == QUERY_MAX || pair.size - length > QUERY_VALUE_MAX)
+            return "too long";
+        seen[count++] = *ret_name;
+        for (size_t i = length + 1; i < pair.size; i++) {
+            unsigned high = 0, low = 0;
+            unsigned c = pair.data[i];
+            if (c == '%') {
+                if (pair.size - i < 3 || !unhex(pair.data[i + 1], &high) || !unhex(pair.data[i + 2], &low))
+                    return "% needs two hexadecimal digits";
+                c = high << 4 | low;
+                i += 2;
+            }
+            if (c < 0x20 || c == 0x7F)
+                return "control characters";
+        }
+    }
+    return NULL;
+}
+
+/* true: answered with 208. */
+static bool refuse_query(struct node *node, struct ifab_http_request *raw, const struct route *route)
+{
+    struct ifab_refusal refusal = {.offset = -1, .retry_after_ms = -1};
+    struct ifab_buf body = IFAB_BUF_INIT(4096);
+    struct ifab_view name = {NULL, 0};
+    char field[65];
+    const char *why = query_wrong(route, raw->query, &name);
+    if (why == NULL)
+        return false;
+    snprintf(field, sizeof field, IFAB_FMT, (int)(name.size < sizeof field ? name.size : sizeof field - 1), (const char *)name.data);
+    for (char *at = field; *at != '\0'; at++)
+        if (*at < 0x21 || *at > 0x7E)
+            *at = '?';
+    ifab_refuse(&refusal, IFAB_CODE_INVALID_PARAMS, field, "%s: %s", field, why);
+    ifab_metrics_add(&node->metrics, IFAB_METRIC_REFUSALS, ifab_metrics_code(refusal.code), 1);
+    refusal_json(&refusal, NULL, &body);
+    (void)ifab_http_reply(node->http, raw->id, 400, "application/json", IFAB_VIEW(""), ifab_buf_as_view(&body));
+    ifab_buf_fini(&body);
     return true;
 }
 
@@ -411,6 +482,8 @@ static void on_request(void *user, struct ifab_http_request *raw)
         answer_raw(node, raw, IFAB_CODE_INVALID_PARAMS, 415, "Content-Type must be application/json");
         return;
     }
+    if (route->handle != NULL && refuse_query(node, raw, route))
+        return;
     if (route->handle == NULL) {
         answer_raw(node, raw, IFAB_CODE_NOT_SUPPORTED, 501, "this part comes with a later version");
         return;

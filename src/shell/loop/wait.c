@@ -290,7 +290,7 @@ static struct waiter *waiter_new(struct node *node, struct request *r, enum wait
 /* The talent whose inbox it is: the caller's; an operator of the socket names it with as=. */
 static bool inbox_owner(struct node *node, struct request *r, char ret_name[IFAB_NAME_MAX + 1])
 {
-    struct ifab_buf as = IFAB_BUF_INIT(IFAB_NAME_MAX);
+    struct ifab_buf as = IFAB_BUF_INIT(1024);
     const struct ifab_talents *talents = ifab_fabric_talents(node->fabric);
     const struct ifab_talent *talent = NULL;
     bool named = request_query(r, "as", &as);
@@ -334,20 +334,24 @@ void wait_inbox(struct node *node, struct request *r)
 
 static bool filters(struct node *node, struct request *r, struct waiter *filter)
 {
-    struct ifab_buf text = IFAB_BUF_INIT(63);
-    bool good = true;
-    if (request_query(r, "component", &text))
-        memcpy(filter->component, text.data, text.size);
-    if (request_query(r, "type", &text))
-        memcpy(filter->type, text.data, text.size);
+    struct ifab_buf text = IFAB_BUF_INIT(1024);
+    const char *bad = NULL;
+    if (request_query(r, "component", &text)) {
+        bad = text.size >= sizeof filter->component ? "component" : bad;
+        memcpy(filter->component, text.data, bad != NULL ? 0 : text.size);
+    }
+    if (request_query(r, "type", &text)) {
+        bad = text.size >= sizeof filter->type ? "type" : bad;
+        memcpy(filter->type, text.data, bad != NULL ? 0 : text.size);
+    }
     if (request_query(r, "trace", &text)) {
         filter->has_trace = true;
-        good = ifab_uuid_parse(ifab_buf_as_view(&text), filter->trace16) == IFAB_OK;
+        bad = ifab_uuid_parse(ifab_buf_as_view(&text), filter->trace16) != IFAB_OK ? "trace" : bad;
     }
     ifab_buf_fini(&text);
-    if (!good)
-        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "trace", "trace must be a UUID");
-    return good;
+    if (bad != NULL)
+        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, bad, "no such filter value: component and type are short words, trace is a UUID");
+    return bad == NULL;
 }
 
 void wait_events(struct node *node, struct request *r, bool inbox)

@@ -111,7 +111,8 @@ struct ifab_bucket {
     ifab_usec hold_from, escalate_from; /* run: since when tokens refill */
 };
 #define IFAB_BUCKET_PACKED 28
-/* Room for one more of this state? NONE and the bucket as it will be; 302 (bucket, retry_after_ms) or 304 (10,000 / 256 open). */
+/* Room for one more of this state? NONE and the bucket as it will be; 302 (bucket, retry_after_ms), 304 (10,000 open) or
+ * 305 (256 of this talent open). */
 enum ifab_code ifab_decisions_admit(const struct ifab_decisions *self, const struct ifab_guard_rules *rules, enum ifab_decision state, uint32_t talent,
                                     ifab_usec run, struct ifab_bucket *ret_next, struct ifab_refusal *ret_refusal);
 void ifab_decisions_put_bucket(struct ifab_decisions *self, const struct ifab_bucket *bucket);
