@@ -34,7 +34,7 @@ ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct 
     struct ifab_conversation_limits limits = settings->conversations;
     limits.seed = settings->seed ^ 2; /* senders choose these ids */
     self->rows_first = IFAB_NEVER;
-    self->rows_since = INT64_MIN / 2;
+    self->rows_since = self->ticked = INT64_MIN / 2;
     self->next_number = 1;
     self->fence_offset = settings->fence_offset;
     ifab_map_init(&self->kept_by_request, settings->seed ^ 4);
@@ -364,6 +364,8 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
     for (size_t i = 0; i < o->tag_count; i++)
         ifab_replay_add(self->replay, &o->tags[i]);
     ifab_replay_expire(self->replay, o->now.wall, self->settings.skew);
+    if (o->ticked)
+        self->ticked = o->now.run;
     if (o->flush_refusals)
         ifab_fabric__refusals_clear(self, o->now.run);
     if (o->count_code != IFAB_CODE_NONE)

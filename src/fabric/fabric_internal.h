@@ -58,6 +58,7 @@ struct ifab_fabric {
     ifab_usec issued_after;
     uint8_t rules32[32]; /* of the newest rules entry */
     bool clock_doubt;
+    ifab_usec ticked; /* run: of the last TICK; volatile */
     /* counted refusals */
     struct ifab_refusal_row *rows;
     size_t row_count;
@@ -100,7 +101,7 @@ bool ifab_fabric__to_escalated(const struct ifab_fabric *self, struct ifab_outco
 bool ifab_fabric__second_sources(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_guard_facts *facts, uint32_t talent,
                                  uint64_t cause);
 bool ifab_fabric__reevaluate(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *decision, const char *reason,
-                             struct ifab_view actor, struct ifab_view why, uint64_t cause);
+                             struct ifab_view actor, struct ifab_view why, uint64_t cause, enum ifab_decision *ret_became /* may be NULL */);
 void ifab_fabric__id_text(const uint8_t id16[16], char ret_text[41]); /* "msg-…" */
 
 /* message.c, vote.c, talent_act.c, life.c, refusals.c: one decide function a command */

@@ -245,6 +245,7 @@ void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_
     uint64_t ended[ENDED_IN_TICK];
     (void)command;
     o->reply.code = IFAB_CODE_NONE;
+    o->ticked = true;
     close_due(self, o);
     ifab_fabric__bury(self, o);
     size_t count = ifab_fabric__kept_dead(self, o->now.wall, ended, ENDED_IN_TICK);
@@ -261,8 +262,12 @@ ifab_usec ifab_fabric_deadline(const struct ifab_fabric *self, struct ifab_now n
     ifab_usec counts = ifab_fabric__refusals_due(self);
     if (counts < due)
         due = counts;
+    /* Absolute times, counted from the last tick: a caller that asks again and again must see them come. */
+    ifab_usec second = self->ticked + IFAB_SECOND, minute = self->ticked + IFAB_MINUTE;
     if (ifab_sequences_dead(self->sequences, now.wall, &number) || ifab_conversations_dead(self->conversations, now.wall, &number) ||
-        ifab_fabric__kept_dead(self, now.wall, &number, 1) > 0)
-        due = due < now.run + IFAB_SECOND ? due : now.run + IFAB_SECOND;
+        (second <= now.run && ifab_fabric__kept_dead(self, now.wall, &number, 1) > 0)) /* a walk: once a second at most */
+        due = due < second ? due : second;
+    if (ifab_replay_count(self->replay) > 0) /* ended tags leave in a step: an idle fabric takes one a minute, or they would count against the next message */
+        due = due < minute ? due : minute;
     return due;
 }

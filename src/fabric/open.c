@@ -156,15 +156,25 @@ bool ifab_fabric__to_escalated(const struct ifab_fabric *self, struct ifab_outco
 
 /* Step 2 is met (or n approved): everything else is evaluated afresh under today's rules; a DENY stays DENY. */
 bool ifab_fabric__reevaluate(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *d, const char *reason,
-                             struct ifab_view actor, struct ifab_view why, uint64_t cause)
+                             struct ifab_view actor, struct ifab_view why, uint64_t cause, enum ifab_decision *ret_became)
 {
     struct ifab_guard_verdict verdict;
+    enum ifab_decision became = IFAB_DECISION_DENY;
+    bool good;
     ifab_guard_evaluate(ifab_fabric__rules(self, o), &d->facts, true, &verdict);
-    if (verdict.decision == IFAB_DECISION_DENY)
-        return ifab_fabric__close_denied(self, o, d, verdict.reason, actor, why, cause);
-    if (d->state == IFAB_DECISION_HOLD && verdict.decision == IFAB_DECISION_ESCALATE)
-        return ifab_fabric__to_escalated(self, o, d, IFAB_EVENT_DECISION_ESCALATED, verdict.reason, cause);
-    return ifab_fabric__release(self, o, d, reason, actor, why, cause);
+    if (verdict.decision == IFAB_DECISION_DENY) {
+        good = ifab_fabric__close_denied(self, o, d, verdict.reason, actor, why, cause);
+    } else if (d->state == IFAB_DECISION_HOLD && verdict.decision == IFAB_DECISION_ESCALATE) {
+        good = ifab_fabric__to_escalated(self, o, d, IFAB_EVENT_DECISION_ESCALATED, verdict.reason, cause);
+        if (good && o->changes[o->change_count - 1].bytes.size > 0) /* else too few voters: denied */
+            became = IFAB_DECISION_ESCALATE;
+    } else {
+        good = ifab_fabric__release(self, o, d, reason, actor, why, cause);
+        became = IFAB_DECISION_SHARE;
+    }
+    if (ret_became != NULL)
+        *ret_became = good ? became : IFAB_DECISION_DENY;
+    return good;
 }
 
 bool ifab_fabric__second_sources(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_guard_facts *facts, uint32_t talent,
@@ -178,7 +188,7 @@ bool ifab_fabric__second_sources(const struct ifab_fabric *self, struct ifab_out
         if (held == NULL)
             break;
         after = held->number;
-        if (!ifab_fabric__reevaluate(self, o, held, "second source", IFAB_VIEW(""), IFAB_VIEW(""), cause))
+        if (!ifab_fabric__reevaluate(self, o, held, "second source", IFAB_VIEW(""), IFAB_VIEW(""), cause, NULL))
             return false;
     }
     return true;

@@ -95,7 +95,8 @@ static bool put_vote_entry(const struct ifab_fabric *self, const struct ifab_com
     return true;
 }
 
-static void reply(const struct ifab_fabric *self, struct ifab_outcome *o, const char *state, enum ifab_decision decision, uint64_t index)
+/* What became of the message by this vote. */
+static void reply(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_decision decision, uint64_t index)
 {
     struct ifab_buf *b = &o->scratch;
     ifab_buf_clear(b);
@@ -104,7 +105,7 @@ static void reply(const struct ifab_fabric *self, struct ifab_outcome *o, const 
     ifab_buf_format(b, ",\"entry\":{\"index\":%llu,\"log\":", (unsigned long long)index);
     ifab_json_put_cstr(b, self->settings.log);
     ifab_buf_str(b, "},\"state\":");
-    ifab_json_put_cstr(b, state);
+    ifab_json_put_cstr(b, decision == IFAB_DECISION_ESCALATE ? "escalated" : "decided");
     ifab_buf_char(b, '}');
     ifab_fabric__reply_json(o, b, 200);
 }
@@ -118,15 +119,14 @@ static enum ifab_code count_escalated(const struct ifab_fabric *self, const stru
     if (!put_vote_entry(self, command, o, d, actor, &cause))
         return IFAB_CODE_SYSTEM_ERROR;
     if (outcome == IFAB_DECISION_SHARE)
-        ifab_fabric__reevaluate(self, o, d, "approved by vote", IFAB_VIEW(""), IFAB_VIEW(""), cause);
+        ifab_fabric__reevaluate(self, o, d, "approved by vote", IFAB_VIEW(""), IFAB_VIEW(""), cause, &outcome); /* may deny what was approved */
     else if (outcome == IFAB_DECISION_DENY)
         ifab_fabric__close_denied(self, o, d, "refused by vote", IFAB_VIEW(""), IFAB_VIEW(""), cause);
     else {
         uint8_t packed[IFAB_OPEN_DECISION_PACKED_MAX];
         ifab_fabric__change(o, IFAB_KIND_DECISION, next->number, packed, ifab_open_decision_pack(next, packed));
     }
-    /* the last entry tells: re-evaluation may have denied what was approved */
-    reply(self, o, outcome == IFAB_DECISION_SHARE || outcome == IFAB_DECISION_DENY ? "decided" : "escalated", outcome, cause);
+    reply(self, o, outcome, cause);
     return IFAB_CODE_NONE;
 }
 
@@ -164,8 +164,9 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
             return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "voter", "the checker has the same owner as the sender");
         if (!put_vote_entry(self, command, o, d, actor, &cause))
             return IFAB_CODE_SYSTEM_ERROR;
-        ifab_fabric__reevaluate(self, o, d, "scope check", IFAB_VIEW(""), IFAB_VIEW(""), cause);
-        reply(self, o, "decided", IFAB_DECISION_SHARE, cause);
+        enum ifab_decision became;
+        ifab_fabric__reevaluate(self, o, d, "scope check", IFAB_VIEW(""), IFAB_VIEW(""), cause, &became);
+        reply(self, o, became, cause);
         code = IFAB_CODE_NONE;
     } else {
         enum ifab_decision outcome = IFAB_DECISION_DENY;

@@ -1,0 +1,165 @@
+"""Backup beside writing, and going on from one."""
+import json
+import os
+import shutil
+import threading
+import time
+
+from fabric import Fabric, check_note, uuid7
+
+
+def backup(f, name="backup"):
+    path = os.path.join(f.root, name)
+    r = f.post("/v1/backup", {"directory": path, "why": "nightly"}, timeout=120)
+    assert r.status == 200 and r.json["directory"] == path, r
+    return path
+
+
+def restored(f, path, name="new"):
+    new = os.path.join(f.root, name)
+    done = f.ifd("--restore", path, "--dir", new, "--keys", os.path.join(f.dir, "keys"), "--why", "disk lost")
+    assert done.returncode == 0, done
+    g = Fabric(parent=os.path.join(f.root), directory=new, init=False)
+    g.configure({})
+    g.admin_key = f.admin_key
+    return g
+
+
+def test_backup_while_writing_is_one_consistent_moment(f):
+    # INV-05
+    agents = [f.enrol(f"Agent{i}") for i in range(3)]
+    stop, acked = threading.Event(), []
+
+    def write(a):
+        with f.conn() as c:
+            while not stop.is_set():
+                r = c.request("POST", "/v1/messages", bytes(a.message()))
+                assert r.status == 200, r
+                acked.append(r.json)
+
+    threads = [threading.Thread(target=write, args=(a,)) for a in agents]
+    for t in threads:
+        t.start()
+    time.sleep(0.3)
+    before = len(acked)
+    path = backup(f)
+    time.sleep(0.1)
+    stop.set()
+    for t in threads:
+        t.join()
+    f.verify()
+    vkey = f.about()["vkey"]
+    origin, size, root = check_note(open(os.path.join(path, "checkpoint"), "rb").read(), vkey)
+    assert open(os.path.join(path, "vkey")).read().strip() == vkey
+    assert origin == f.about()["origin"] and before < size <= f.size()
+    # a copy of the directory that holds the backup's data is served as it was
+    assert f.stop() == 0
+    os.rename(f.data, f.data + ".away")
+    shutil.copytree(path, f.data)
+    for extra in ("checkpoint", "vkey"):
+        os.unlink(os.path.join(f.data, extra))
+    os.chmod(f.data, 0o700)
+    f.start()
+    assert f.size() == size
+    for receipt in acked:
+        got = f.get(f"/v1/messages/{receipt['id']}")
+        assert (got.status == 200 and got.json == receipt) == (receipt["entry"]["index"] < size), (receipt, size, got)
+    f.verify()
+    return f"{len(acked)} messages, the backup holds {size} entries"
+
+
+def test_backup_needs_a_new_absolute_directory_over_the_socket(f):
+    for directory in ("relative", "/tmp/../tmp/x", f.root, f.data, "/nonexistent/deep/x", os.path.join(f.root, "a/../../b")):
+        r = f.post("/v1/backup", {"directory": directory, "why": "t"})
+        assert 400 <= r.status < 500 or r.code == 504, (directory, r)
+    assert f.post("/v1/backup", {"directory": os.path.join(f.root, "b")}).code == 208, "say why"
+    assert f.post("/v1/backup", {"directory": os.path.join(f.root, "b"), "why": "t"}, tcp=True).status == 401
+    assert not os.path.exists(os.path.join(f.root, "b"))
+
+
+def test_backup_is_private_and_holds_no_key(f):
+    path = backup(f)
+    key = open(os.path.join(f.dir, "keys/log.key"), "rb").read().strip().rsplit(b"+", 1)[1]
+    assert f.grep(key, f.root) == [os.path.join(f.dir, "keys/log.key")]
+    for base, dirs, names in os.walk(path):
+        for name in dirs + names:
+            assert os.stat(os.path.join(base, name)).st_mode & 0o077 == 0, name
+
+
+def test_restored_fabric_has_a_new_origin_and_its_first_entry_the_old_checkpoint(f):
+    # INV-03 INV-05 INV-16
+    f.enrol("Demo.R", owner="r")
+    a = f.enrol("Demo.A", owner="alice")
+    sent = [a.message() for _ in range(5)]
+    for m in sent:
+        assert f.send(m).status == 200
+    waiting = f.send(a.message(receiver="if://agent/Demo.R", content={"hazards": ["legal"]})).json
+    old_vote = f.vote(waiting, send=False)
+    act_body = json.dumps({"name": "Demo.X", "owner": "x", "pubkey": uuid7(), "role": "auditor"}).encode()
+    old_act = f.admin_header("/v1/talents", act_body)
+    old = f.about()
+    path = backup(f)
+    late = [a.message() for _ in range(3)] # accepted after the backup: the new fabric knows nothing of them
+    for m in late:
+        assert f.send(m).status == 200
+    unsent = a.message()
+    assert f.stop() == 0
+    g = restored(f, path)
+    try:
+        g.start()
+        new = g.about()
+        assert new["origin"] != old["origin"] and new["origin"].rsplit("/", 1)[0] == old["origin"].rsplit("/", 1)[0]
+        first = g.entry(0)
+        assert first["payload"]["old"]["origin"] == old["origin"] and first["why"] == "disk lost", first
+        origin, size, _ = check_note(first["payload"]["old"]["checkpoint"].encode(), old["vkey"])
+        assert (origin, size) == (old["origin"], first["payload"]["old"]["size"]) and size <= old["size"]
+        with g.conn() as c:
+            for m in sent + late + [unsent]: # old messages never pass, whatever the new fabric forgot
+                r = c.request("POST", "/v1/messages", bytes(m))
+                assert r.code == 102, r
+        r = g.post(f"/v1/decisions/{waiting['id']}/votes", old_vote)
+        assert r.status in (403, 404) and r.code in (108, 404), r
+        assert g.get("/v1/decisions").json["items"] == [], "what waited is void"
+        r = g.post("/v1/talents", act_body, old_act)
+        assert r.code in (108, 208), r
+        talents = {t["name"]: t for t in g.get("/v1/talents").json["items"]}
+        assert set(talents) == {"operator", "Demo.R", "Demo.A"}
+        # past the skew, talents work with their old keys
+        m = a.message(issued_at=__import__("fabric").stamp(time.time() + 59), receiver="if://agent/Demo.R")
+        r = g.send(m)
+        if r.code == 102:
+            time.sleep(2)
+            r = g.send(a.message(issued_at=__import__("fabric").stamp(time.time() + 59.9), receiver="if://agent/Demo.R"))
+        assert r.status == 200, r
+        g.verify()
+        g.restart()
+        assert g.send(m).code in (102, 103)
+        assert g.admin("/v1/talents", {"name": "Demo.Y", "owner": "y", "pubkey": a.pub, "role": "auditor"}).code == 409
+        g.verify()
+    finally:
+        g.kill()
+
+
+def test_restore_refuses_what_is_no_backup_or_a_used_directory(f):
+    # INV-05 INV-15
+    import sqlite3
+    f.enrol("Demo.A")
+    path = backup(f)
+    keys = os.path.join(f.dir, "keys")
+    new = os.path.join(f.root, "new")
+    for args in ((os.path.join(f.root, "nothing"), new), (path, f.dir), (f.root, new)):
+        done = f.ifd("--restore", args[0], "--dir", args[1], "--keys", keys, "--why", "t")
+        assert done.returncode == 20, (args, done)
+        shutil.rmtree(new, ignore_errors=True)
+    assert f.ifd("--restore", path, "--dir", new, "--keys", keys).returncode == 2
+    with Fabric() as other: # another fabric's keys
+        done = f.ifd("--restore", path, "--dir", new, "--keys", os.path.join(other.dir, "keys"), "--why", "t")
+        assert done.returncode == 20 and b"IF_ERR_505" in done.stderr, done
+    db = sqlite3.connect(os.path.join(path, "main.db"))
+    db.execute("UPDATE records SET bytes=CAST(replace(bytes, 'Demo.A', 'Demo.M') AS BLOB) WHERE kind=2 AND number=2")
+    db.commit()
+    db.close()
+    shutil.rmtree(new, ignore_errors=True)
+    done = f.ifd("--restore", path, "--dir", new, "--keys", keys, "--why", "t")
+    assert done.returncode == 20 and b"IF_ERR_505" in done.stderr, done
+    assert f.get("/healthz").status == 200

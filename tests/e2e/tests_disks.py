@@ -1,0 +1,161 @@
+"""A full disk: 504, nothing acknowledged lost, and it goes on when there is room."""
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+
+from fabric import Fabric, Skip, TMP, wait_for
+
+
+class Small:
+    """A fabric on a small tmpfs."""
+
+    def __init__(self, mib):
+        self.root = tempfile.mkdtemp(prefix="ifab-disk-", dir=TMP)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=700", "tmpfs", self.root], capture_output=True)
+        if done.returncode != 0:
+            os.rmdir(self.root)
+            raise Skip("mounting a tmpfs is not permitted here: " + done.stderr.decode().strip())
+        self.f = None
+
+    def __enter__(self):
+        self.f = Fabric({"disk.reserve": "0"}, parent=self.root)
+        return self.f
+
+    def __exit__(self, *_):
+        if self.f is not None:
+            self.f.kill()
+        subprocess.run(["umount", "-l", self.root], check=False)
+        os.rmdir(self.root)
+
+
+def fill(root, leave=0):
+    """A file that takes all room but `leave` bytes."""
+    path = os.path.join(root, "filler")
+    with open(path, "ab") as f:
+        while True:
+            free = os.statvfs(root)
+            room = free.f_bavail * free.f_frsize - leave
+            if room <= 0:
+                return path
+            try:
+                f.write(b"\0" * min(room, 1 << 20))
+                f.flush()
+            except OSError:
+                return path
+
+
+def test_full_disk_gives_504_loses_nothing_and_recovers_when_there_is_room():
+    # INV-03 INV-04 INV-05
+    with Small(96) as f:
+        f.start()
+        a, b = f.enrol("Demo.A", owner="alice"), f.enrol("Demo.B", owner="bob")
+        acked, refused = [], []
+        big = {"data": {"x": "y" * 30000}}
+        for _ in range(5):
+            m = a.message(content=big)
+            acked.append((m, f.send(m)))
+        filler = fill(f.root)
+        for i in range(3000):
+            m = a.message(content=big)
+            r = f.send(m)
+            if r.status == 200:
+                acked.append((m, r))
+                continue
+            assert r.code == 504 and r.status == 503 and "retry-after" in r.headers, r
+            refused.append(m)
+            a.seq -= 1
+            if len(refused) >= 5:
+                break
+        assert len(refused) >= 5, f"the disk never filled: {len(acked)}"
+        assert all(r.status == 200 for _, r in acked), acked[:2]
+        assert f.get("/readyz").status == 503
+        last = max(r.json["entry"]["index"] for _, r in acked)
+        for m, r in acked:
+            got = f.get(f"/v1/messages/{m.id}")
+            assert got.status == 200 and got.json == r.json, got
+        seq = len(acked)
+        assert f.last_seq(a) == {a.uri: seq}, (f.last_seq(a), seq)
+        assert f.send(acked[0][0]).code in (103, 504)
+        os.unlink(filler)
+        answer = wait_for(lambda: (lambda r: r if r.status == 200 else None)(f.send(refused[0])), 10, "recovery")
+        assert answer.json["decision"] == "SHARE"
+        m = b.message()
+        assert f.send(m).status == 200
+        assert f.get("/readyz").status == 200
+        for m, r in acked:
+            assert f.send(m).code == 103
+        f.verify()
+        f.kill()
+        f.start()
+        for m, r in acked:
+            assert f.get(f"/v1/messages/{m.id}").json == r.json
+        assert f.last_seq(a)[a.uri] == seq + 1
+        f.verify()
+        return f"{len(acked)} acknowledged up to entry {last} before it was full"
+
+
+def test_stream_over_a_filling_disk_acknowledges_only_what_is_there():
+    # INV-04: NDJSON across the edge
+    import json
+    with Small(80) as f:
+        f.start()
+        a = f.enrol("Demo.A")
+        filler = fill(f.root, leave=6 << 20)
+        lines = [a.message(content={"data": {"x": "y" * 9000}}) for _ in range(1500)]
+        answers = f.lines(lines)
+        good = [i for i, x in enumerate(answers) if "receipt" in x]
+        bad = [x["error"]["code"] for x in answers if "error" in x]
+        assert set(bad) == {"IF_ERR_504"}, set(bad)
+        assert good == list(range(len(good))), "a prefix"
+        assert 0 < len(good) < 1500, len(good)
+        assert f.last_seq(a) == {a.uri: len(good)}
+        os.unlink(filler)
+        rest = wait_for(lambda: (lambda x: x if "receipt" in x[0] else None)(f.lines(lines[len(good):])), 10, "recovery")
+        assert all("receipt" in x for x in rest)
+        f.verify()
+
+
+def test_full_disk_at_a_start_is_a_clear_error_or_serves_reads():
+    # INV-15
+    with Small(96) as f:
+        f.start()
+        a = f.enrol("Demo.A")
+        m = a.message()
+        r = f.send(m).json
+        assert f.stop() == 0
+        filler = fill(f.root)
+        try:
+            f.start()
+        except AssertionError as e:
+            assert "exit 20" in str(e) and "IF_ERR_50" in str(e), e
+        else:
+            assert f.get(f"/v1/messages/{m.id}").json == r
+            f.kill()
+        os.unlink(filler)
+        f.start()
+        assert f.get(f"/v1/messages/{m.id}").json == r
+        assert f.send(a.message()).status == 200
+        f.verify()
+
+
+def test_below_the_reserve_messages_are_504_and_votes_still_pass(f):
+    f.enrol("Demo.R", owner="r")
+    a = f.enrol("Demo.A", owner="alice")
+    r = f.send(a.message(receiver="if://agent/Demo.R", content={"hazards": ["legal"]})).json
+    assert f.stop() == 0
+    f.configure({"disk.reserve": "1024TiB"})
+    f.start()
+    m = a.message()
+    refused = f.send(m)
+    assert refused.code == 504 and refused.status == 503 and int(refused.headers["retry-after"]) >= 1, refused
+    assert f.get("/readyz").status == 503 and f.get("/readyz").json["why"] == "disk"
+    assert f.last_seq(a) == {a.uri: 1}
+    v = f.vote(r)
+    assert v.status == 200 and v.json["decision"] == "SHARE", v
+    assert len(f.inbox("Demo.R")["items"]) == 1
+    assert f.stop() == 0
+    f.configure({})
+    f.start()
+    assert f.send(m).status == 200, "the very same bytes"

@@ -1,0 +1,225 @@
+"""Inbox, long polls, event streams: committed entries after an index, nothing lost, nothing twice."""
+import json
+import threading
+import time
+
+from fabric import Events, Gone, uuid7, wait_for
+
+
+def pair(f):
+    return f.enrol("Demo.A", owner="alice"), f.enrol("Demo.B", owner="bob")
+
+
+def stream(f, target, last=None, tcp=False):
+    c = f.conn(tcp)
+    headers = {"Accept": "text/event-stream"}
+    if last is not None:
+        headers["Last-Event-ID"] = last
+    c.send(c.bytes_of("GET", target, None, headers))
+    status, head = c.head()
+    assert status == 200 and head["content-type"].startswith("text/event-stream"), (status, head)
+    return c, Events(c)
+
+
+def test_inbox_holds_what_was_shared_with_its_receiver_byte_for_byte(f):
+    a, b = pair(f)
+    sent = [a.message(receiver=b.uri) for _ in range(5)]
+    for m in sent:
+        assert f.send(m).status == 200
+    f.send(a.message())
+    page = f.inbox("Demo.B")
+    assert [i["envelope"]["id"] for i in page["items"]] == [m.id for m in sent]
+    raw = f.get("/v1/inbox?as=Demo.B").body
+    for m in sent:
+        assert bytes(m) in raw, "the exact bytes"
+    assert f.inbox("Demo.A")["items"] == []
+    first = page["items"][1]["cursor"]
+    assert [i["envelope"]["id"] for i in f.inbox("Demo.B", after=first)["items"]] == [m.id for m in sent[2:]]
+    assert f.inbox("Demo.B", after=page["next"])["items"] == []
+
+
+def test_inbox_pages_without_gap_or_repeat(f):
+    a, b = pair(f)
+    sent = [a.message(receiver=b.uri) for _ in range(25)]
+    f.lines(sent)
+    got, after = [], None
+    while True:
+        page = f.inbox("Demo.B", after=after, limit=4)
+        if not page["items"]:
+            break
+        got += [i["envelope"]["id"] for i in page["items"]]
+        after = page["next"]
+    assert got == [m.id for m in sent]
+
+
+def test_long_poll_wakes_when_a_message_comes(f):
+    a, b = pair(f)
+    after = f.inbox("Demo.B")["next"]
+    got = []
+
+    def poll():
+        at = time.monotonic()
+        got.append((f.inbox("Demo.B", after=after, wait_ms=20000), time.monotonic() - at))
+
+    t = threading.Thread(target=poll)
+    t.start()
+    time.sleep(0.5)
+    f.send(a.message()) # not for B: wakes nobody for good
+    time.sleep(0.2)
+    assert not got
+    m = a.message(receiver=b.uri)
+    at = time.monotonic()
+    f.send(m)
+    t.join(10)
+    assert got and [i["envelope"]["id"] for i in got[0][0]["items"]] == [m.id], got
+    assert time.monotonic() - at < 1
+
+
+def test_long_poll_answers_empty_at_its_end(f):
+    pair(f)
+    at = time.monotonic()
+    page = f.inbox("Demo.B", wait_ms=700)
+    spent = time.monotonic() - at
+    assert page["items"] == [] and 0.6 < spent < 2, (page, spent)
+
+
+def test_hundreds_of_waiters_all_wake(f):
+    # INV-12
+    a, b = pair(f)
+    after = f.inbox("Demo.B")["next"]
+    conns = [f.conn() for _ in range(300)]
+    for c in conns:
+        c.send(c.bytes_of("GET", f"/v1/inbox?as=Demo.B&wait_ms=20000&after={after}"))
+    time.sleep(0.3)
+    m = a.message(receiver=b.uri)
+    at = time.monotonic()
+    assert f.send(m).status == 200
+    for c in conns:
+        r = c.read()
+        assert [i["envelope"]["id"] for i in r.json["items"]] == [m.id]
+        c.close()
+    assert time.monotonic() - at < 5
+
+
+def test_waiters_that_vanish_leave_nothing_behind(f):
+    # INV-15
+    a, b = pair(f)
+    for _ in range(5):
+        conns = [f.conn() for _ in range(100)]
+        for c in conns:
+            c.send(c.bytes_of("GET", "/v1/inbox?as=Demo.B&wait_ms=30000"))
+        time.sleep(0.1)
+        for c in conns:
+            c.close()
+    gauge = lambda: [l for l in f.get("/metrics").body.decode().splitlines() if l.startswith("ifab_waiters ")][0]
+    wait_for(lambda: gauge().split()[1] == "0", 5, "an empty list of waiters, have " + gauge())
+    assert f.send(a.message(receiver=b.uri)).status == 200
+
+
+def test_inbox_stream_delivers_and_resumes_after_last_event_id(f):
+    a, b = pair(f)
+    c, events = stream(f, "/v1/inbox?as=Demo.B")
+    sent = [a.message(receiver=b.uri) for _ in range(3)]
+    for m in sent:
+        f.send(m)
+    got = [events.next() for _ in range(3)]
+    assert [json.loads(e["data"])["envelope"]["id"] for e in got] == [m.id for m in sent]
+    assert all(e["event"] == "message" for e in got)
+    c.close()
+    missed = [a.message(receiver=b.uri) for _ in range(3)]
+    for m in missed:
+        f.send(m)
+    c, events = stream(f, "/v1/inbox?as=Demo.B", got[1]["id"])
+    again = [json.loads(events.next()["data"])["envelope"]["id"] for _ in range(4)]
+    assert again == [sent[2].id] + [m.id for m in missed]
+    c.close()
+
+
+def test_event_stream_delivers_every_entry_once_and_resumes(f):
+    # INV-05
+    a, _ = pair(f)
+    c, events = stream(f, "/v1/events")
+    start = f.size()
+    f.lines([a.message() for _ in range(100)])
+    got = [events.next() for _ in range(100)]
+    assert [e["id"] for e in got] == [f"main/{i}" for i in range(start, start + 100)]
+    entry = json.loads(got[0]["data"])
+    assert got[0]["event"] == f"{entry['component']}.{entry['operation']}" and entry == f.entry(start)
+    c.close()
+    f.restart()
+    f.send(a.message())
+    c, events = stream(f, "/v1/events", got[-3]["id"])
+    assert [events.next()["id"] for _ in range(3)] == [f"main/{i}" for i in range(start + 98, start + 101)]
+    c.close()
+    c, events = stream(f, "/v1/events", "main/0")
+    assert [events.next()["id"] for _ in range(start + 100)] == [f"main/{i}" for i in range(1, start + 101)]
+    c.close()
+
+
+def test_event_stream_filters(f):
+    a, _ = pair(f)
+    trace = uuid7()
+    c, events = stream(f, f"/v1/events?trace={trace}")
+    d, messages = stream(f, "/v1/events?type=message")
+    f.post("/v1/talents/Demo.B/grants", {"scope": "x", "why": "t"})
+    f.send(a.message())
+    f.send(a.message(trace=trace))
+    assert json.loads(events.next()["data"])["trace"] == trace
+    assert [json.loads(messages.next()["data"])["type"] for _ in range(2)] == ["message"] * 2
+    c.close()
+    d.close()
+
+
+def test_strange_last_event_ids_do_no_harm(f):
+    # INV-15
+    a, _ = pair(f)
+    for last in ("", "x", "main/", "main/x", "main/99999999999999999999", "main/-1", "-1", "9" * 15, "a/b/c/0", "main/9007199254740993", "\u00ff"):
+        c, events = stream(f, "/v1/events", last)
+        f.send(a.message())
+        assert events.next()["id"].startswith("main/")
+        c.close()
+
+
+def test_client_that_never_reads_is_told_lagged_and_closed(f):
+    # INV-12: 256 KiB wait for a stream, not more
+    a, _ = pair(f)
+    c, events = stream(f, "/v1/events")
+    d, healthy = stream(f, "/v1/events?type=talent")
+    f.lines([a.message(content={"claim": "x" * 250}) for _ in range(9000)])
+    last, count = None, 0
+    try:
+        while True:
+            event = events.next()
+            last, count = event, count + 1
+    except Gone:
+        pass
+    assert last["event"] == "lagged" and count < 9000, (last, count)
+    resume = count - 1
+    f.post("/v1/talents/Demo.B/grants", {"scope": "x", "why": "t"})
+    assert json.loads(healthy.next()["data"])["type"] == "talent", "other streams go on"
+    c.close()
+    d.close()
+    return f"lagged after {resume} events"
+
+
+def test_head_of_streams_and_polls_answers_at_once_without_a_body(f):
+    # INV-15
+    pair(f)
+    for target in ("/v1/events", "/v1/inbox?as=Demo.B", "/v1/inbox?as=Demo.B&wait_ms=20000"):
+        with f.conn(timeout=5) as c:
+            c.send(c.bytes_of("HEAD", target, None, {"Accept": "text/event-stream"}))
+            status, _ = c.head()
+            assert status in (200, 405), status
+            c.send(c.bytes_of("GET", "/healthz"))
+            assert c.read().status == 200, "framing kept"
+    assert f.get("/healthz").status == 200
+
+
+def test_streams_count_as_connections_and_die_with_them(f):
+    pair(f)
+    opened = [stream(f, "/v1/events") for _ in range(200)]
+    assert f.get("/healthz").status == 200
+    for c, _ in opened:
+        c.close()
+    gauge = lambda: int([l for l in f.get("/metrics").body.decode().splitlines() if l.startswith("ifab_waiters ")][0].split()[1])
+    wait_for(lambda: gauge() == 0, 5, "an empty list of waiters")

@@ -1,0 +1,157 @@
+"""SIGTERM: what was acknowledged is there, who waits is answered, exit 0."""
+import signal
+import threading
+import time
+
+from fabric import Events, Gone
+
+
+def test_sigterm_during_traffic_keeps_everything_acknowledged(f):
+    # INV-04 INV-05
+    agents = [f.enrol(f"Agent{i}") for i in range(6)]
+    acked, other = [], []
+
+    def write(a):
+        try:
+            with f.conn() as c:
+                while True:
+                    m = a.message()
+                    r = c.request("POST", "/v1/messages", bytes(m))
+                    if r.status != 200:
+                        other.append(r)
+                        return
+                    acked.append((m, r.json))
+        except (Gone, OSError):
+            pass
+
+    threads = [threading.Thread(target=write, args=(a,)) for a in agents]
+    for t in threads:
+        t.start()
+    time.sleep(0.4)
+    assert f.stop() == 0, f.tail()
+    for t in threads:
+        t.join()
+    assert all(r.status == 503 for r in other), other
+    assert len(acked) > 20
+    f.start()
+    with f.conn() as c:
+        for m, receipt in acked:
+            assert c.request("GET", f"/v1/messages/{m.id}").json == receipt
+            assert c.request("POST", "/v1/messages", bytes(m)).code == 103
+    f.verify()
+    return f"{len(acked)} acknowledged"
+
+
+def test_sigterm_answers_long_polls_and_ends_streams(f):
+    f.enrol("Demo.A", owner="alice")
+    polls = [f.conn() for _ in range(20)]
+    for i, c in enumerate(polls):
+        c.send(c.bytes_of("GET", "/v1/inbox?as=Demo.A&wait_ms=30000"))
+    streams = []
+    for target in ("/v1/events", "/v1/inbox?as=Demo.A"):
+        c = f.conn()
+        c.send(c.bytes_of("GET", target, None, {"Accept": "text/event-stream"}))
+        assert c.head()[0] == 200
+        streams.append(c)
+    time.sleep(0.3)
+    began = time.monotonic()
+    f.process.send_signal(signal.SIGTERM)
+    for c in polls:
+        r = c.read()
+        assert r.status == 200 and r.json["items"] == [], r
+    for c in streams:
+        while c.chunk():
+            pass
+    assert f.process.wait(10) == 0
+    assert time.monotonic() - began < 5
+    f._reaped()
+
+
+def test_sigterm_with_busy_streams_and_traffic_ends_soon(f):
+    a = f.enrol("Demo.A", owner="alice")
+    readers = []
+    for _ in range(30):
+        c = f.conn()
+        c.send(c.bytes_of("GET", "/v1/events", None, {"Accept": "text/event-stream"}))
+        assert c.head()[0] == 200
+        readers.append(c)
+
+    def read(c):
+        events = Events(c)
+        try:
+            while True:
+                events.next()
+        except (Gone, OSError, ValueError):
+            pass
+
+    def write():
+        try:
+            with f.conn() as c:
+                while c.request("POST", "/v1/messages", bytes(a.message())).status == 200:
+                    pass
+        except (Gone, OSError):
+            pass
+
+    threads = [threading.Thread(target=read, args=(c,)) for c in readers] + [threading.Thread(target=write)]
+    for t in threads:
+        t.start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    assert f.stop(timeout=15) == 0
+    assert time.monotonic() - began < 5, time.monotonic() - began
+    for t in threads:
+        t.join(10)
+        assert not t.is_alive()
+
+
+def test_sigterm_with_idle_and_half_open_connections_ends_soon(f):
+    idle = [f.conn(tcp=i % 2 == 0) for i in range(30)]
+    for c in idle[:10]:
+        c.send(b"GET /healthz HTTP/1.1\r\nHost: loc")
+    for c in idle[10:20]:
+        c.send(b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+    time.sleep(0.2)
+    began = time.monotonic()
+    assert f.stop(timeout=60) == 0
+    assert time.monotonic() - began < 12, time.monotonic() - began
+
+
+def test_sigterm_during_an_ndjson_body_answers_it(f):
+    # INV-04
+    a = f.enrol("Demo.A")
+    sent = [a.message() for _ in range(5000)]
+    c = f.conn()
+    c.send(c.bytes_of("POST", "/v1/messages", b"\n".join(sent), {"Content-Type": "application/x-ndjson"}))
+    time.sleep(0.05)
+    f.process.send_signal(signal.SIGTERM)
+    r = c.read()
+    assert r.status == 200 and r.body.count(b"receipt") == 5000, r
+    assert f.process.wait(10) == 0
+    f._reaped()
+
+
+def test_second_sigterm_ends_at_once(f):
+    c = f.conn()
+    c.send(b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+    time.sleep(0.1)
+    f.process.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    began = time.monotonic()
+    if f.process.poll() is None:
+        f.process.send_signal(signal.SIGTERM)
+    f.process.wait(5)
+    assert time.monotonic() - began < 2
+    f._reaped()
+    f.start()
+    f.verify()
+
+
+def test_socket_goes_with_the_daemon_and_comes_back(f):
+    import os
+    assert f.stop() == 0
+    assert not os.path.exists(f.unix)
+    f.start()
+    f.kill()
+    assert os.path.exists(f.unix)
+    f.start() # a dead socket file is replaced
+    assert f.get("/healthz").status == 200

@@ -1,0 +1,469 @@
+"""What a start finds: edited rows, torn files, wrong modes, other daemons, old copies, other histories."""
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+
+from fabric import Fabric, PROGRAM, wait_for
+
+
+def seeded(f, messages=20):
+    """A served and stopped directory with a talent and messages."""
+    f.start()
+    a = f.enrol("Demo.A")
+    receipts = [f.send(a.message()).json for _ in range(messages)]
+    assert f.stop() == 0
+    return a, receipts
+
+
+def edit(f, sql, *args):
+    db = sqlite3.connect(os.path.join(f.data, "main.db"))
+    done = db.execute(sql, args)
+    assert done.rowcount != 0, "nothing was edited"
+    db.commit()
+    db.close()
+
+
+def is_505(f):
+    code, text = f.refuses()
+    assert code == 20 and "IF_ERR_505" in text, (code, text)
+    return text
+
+
+def test_edited_talent_record_is_505(f):
+    # INV-16
+    seeded(f)
+    db = sqlite3.connect(os.path.join(f.data, "main.db"))
+    number, record = db.execute("SELECT number, bytes FROM records WHERE kind=2 AND instr(bytes, CAST('Demo.A' AS BLOB))").fetchone()
+    db.close()
+    assert b'"role":"agent"' in record, record
+    edit(f, "UPDATE records SET bytes=? WHERE kind=2 AND number=?", record.replace(b'"role":"agent"', b'"role":"admin"'), number)
+    is_505(f)
+
+
+def test_talent_record_that_no_entry_covers_is_505(f):
+    # INV-16: deleted, or one added
+    seeded(f)
+    shutil.copytree(f.data, f.data + ".good")
+    edit(f, "DELETE FROM records WHERE kind=2 AND number=2")
+    is_505(f)
+    shutil.rmtree(f.data)
+    os.rename(f.data + ".good", f.data)
+    edit(f, "INSERT INTO records(log, kind, number, bytes) SELECT 1, 2, 3, CAST(replace(replace(bytes, 'Demo.A', 'Demo.M'), '\"number\":2', '\"number\":3') AS BLOB) "
+            "FROM records WHERE kind=2 AND number=2")
+    is_505(f)
+
+
+def test_edited_head_is_505(f):
+    # INV-05 INV-16: each column of it
+    seeded(f)
+    shutil.copytree(f.data, f.data + ".good")
+    for column, value in (("size", "size-1"), ("size", "size+1"), ("root", "zeroblob(32)"), ("last_hash", "zeroblob(32)"), ("trust_root", "zeroblob(32)"),
+                          ("mac", "zeroblob(32)"), ("time", "time+1"), ("edge", "zeroblob(length(edge))"), ("edge", "x''")):
+        edit(f, f"UPDATE head SET {column}={value}")
+        is_505(f)
+        shutil.rmtree(f.data)
+        shutil.copytree(f.data + ".good", f.data)
+    edit(f, "DELETE FROM head")
+    code, text = f.refuses()
+    assert code == 20 and "IF_ERR_5" in text, (code, text)
+
+
+def test_edited_newest_entry_is_505(f):
+    # INV-05
+    _, receipts = seeded(f)
+    index = receipts[-1]["entry"]["index"]
+    edit(f, "UPDATE entries SET entry=CAST(replace(entry, 'SHARE', 'DENY!') AS BLOB) WHERE idx=?", index)
+    is_505(f)
+
+
+def test_removed_newest_entries_are_505(f):
+    # INV-05: truncation
+    seeded(f)
+    edit(f, "DELETE FROM entries WHERE idx >= (SELECT max(idx) - 3 FROM entries)")
+    is_505(f)
+
+
+def test_older_entry_edited_is_noticed_by_verification(f):
+    # INV-05: a start costs by what is live, so this one is the auditor's to find
+    _, receipts = seeded(f)
+    index = receipts[3]["entry"]["index"]
+    edit(f, "UPDATE entries SET entry=CAST(replace(entry, 'SHARE', 'DENY!') AS BLOB) WHERE idx=?", index)
+    try:
+        f.start()
+    except AssertionError as e:
+        assert "505" in str(e), e
+        return
+    try:
+        f.verify()
+    except AssertionError:
+        return
+    raise Exception("an altered entry verifies")
+
+
+def test_added_table_trigger_or_view_is_505(f):
+    # INV-16
+    seeded(f)
+    shutil.copytree(f.data, f.data + ".good")
+    for sql in ("CREATE TABLE extra(x)", "CREATE VIEW v AS SELECT 1", "CREATE TRIGGER t AFTER INSERT ON entries BEGIN DELETE FROM head; END",
+                "CREATE INDEX i ON entries(entry)"):
+        db = sqlite3.connect(os.path.join(f.data, "main.db"))
+        db.execute(sql)
+        db.commit()
+        db.close()
+        is_505(f)
+        shutil.rmtree(f.data)
+        shutil.copytree(f.data + ".good", f.data)
+
+
+def test_truncated_database_is_refused_or_consistent(f):
+    # INV-05 INV-15: never served with less than was acknowledged, never a crash
+    a, receipts = seeded(f)
+    path = os.path.join(f.data, "main.db")
+    shutil.copytree(f.data, f.data + ".good")
+    size = os.path.getsize(path)
+    seen = {}
+    for cut in (0, 1, 50, 100, 512, 4096, 8192, size // 2, size - 8192, size - 4096, size - 1):
+        with open(path, "r+b") as file:
+            file.truncate(max(cut, 0))
+        code, text = f.refuses() if not served(f, receipts) else (0, "consistent")
+        assert code in (0, 20) and (code == 0 or "IF_ERR_5" in text), (cut, code, text)
+        seen[cut] = code
+        shutil.rmtree(f.data)
+        shutil.copytree(f.data + ".good", f.data)
+    assert 20 in seen.values()
+    return str(seen)
+
+
+def served(f, receipts):
+    """true: it started, and everything acknowledged is there."""
+    try:
+        f.start()
+    except AssertionError as e:
+        assert "exit 20" in str(e), e
+        return False
+    for r in receipts:
+        got = f.get(f"/v1/messages/{r['id']}")
+        assert got.status == 200 and got.json == r, got
+    f.verify()
+    f.stop()
+    return True
+
+
+def test_truncated_wal_after_a_kill_is_a_prefix_or_refused(f):
+    # INV-05: a torn WAL may lose its tail, never its middle
+    f.start()
+    a = f.enrol("Demo.A")
+    f.stop()
+    f.start()
+    with f.conn() as c:
+        receipts = [c.request("POST", "/v1/messages", bytes(a.message())).json for _ in range(60)]
+    f.kill()
+    wal = os.path.join(f.data, "main.db-wal")
+    assert os.path.exists(wal)
+    shutil.copytree(f.data, f.data + ".good")
+    size = os.path.getsize(wal)
+    kept = []
+    for cut in (0, 10, 32, 5000, 20000, 100000, 400000, 800000, size - 1, size):
+        with open(wal, "r+b") as file:
+            file.truncate(cut)
+        try:
+            f.start()
+        except AssertionError as e:
+            assert "exit 20" in str(e) and "IF_ERR_5" in str(e), e
+            kept.append((cut, "refused"))
+        else:
+            there = [f.get(f"/v1/messages/{r['id']}").status == 200 for r in receipts]
+            assert there == sorted(there, reverse=True), "not a prefix"
+            f.verify()
+            assert f.last_seq(a).get(a.uri, 0) == sum(there)
+            f.stop()
+            kept.append((cut, sum(there)))
+        shutil.rmtree(f.data)
+        shutil.copytree(f.data + ".good", f.data)
+    assert kept[-1][1] == 60, kept
+    return str(kept)
+
+
+def test_torn_byte_in_the_wal_is_a_prefix_or_refused(f):
+    # INV-05
+    f.start()
+    a = f.enrol("Demo.A")
+    f.stop()
+    f.start()
+    with f.conn() as c:
+        receipts = [c.request("POST", "/v1/messages", bytes(a.message())).json for _ in range(40)]
+    f.kill()
+    shutil.copytree(f.data, f.data + ".good")
+    wal = os.path.join(f.data, "main.db-wal")
+    for at in (5, 40, 60, 9000, 30000, 90000, 150000):
+        with open(wal, "r+b") as file:
+            file.seek(at)
+            byte = file.read(1)
+            file.seek(at)
+            file.write(bytes([byte[0] ^ 0x40]))
+        try:
+            f.start()
+        except AssertionError as e:
+            assert "exit 20" in str(e) and "IF_ERR_5" in str(e), e
+        else:
+            there = [f.get(f"/v1/messages/{r['id']}").status == 200 for r in receipts]
+            assert there == sorted(there, reverse=True), (at, there)
+            f.verify()
+            f.stop()
+        shutil.rmtree(f.data)
+        shutil.copytree(f.data + ".good", f.data)
+
+
+def test_missing_or_foreign_database_is_a_clear_error(f):
+    # INV-15
+    seeded(f)
+    path = os.path.join(f.data, "main.db")
+    os.rename(path, path + ".away")
+    for suffix in ("-wal", "-shm"):
+        if os.path.exists(path + suffix):
+            os.unlink(path + suffix)
+    code, text = f.refuses()
+    assert code == 20 and "IF_ERR_50" in text and "main.db" in text + "main.db", (code, text)
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE t(x)")
+    db.commit()
+    db.close()
+    code, text = f.refuses()
+    assert code == 20 and "IF_ERR_505" in text, (code, text)
+    with open(path, "wb") as file:
+        file.write(os.urandom(50000))
+    code, text = f.refuses()
+    assert code == 20 and "IF_ERR_505" in text, (code, text)
+
+
+def test_second_daemon_names_the_pid_of_the_first(f):
+    f.start()
+    a = f.enrol("Demo.A")
+    code, text = f.refuses()
+    assert code == 20 and f"pid {f.process.pid}" in text and "lock" in text, (code, text)
+    assert f.send(a.message()).status == 200, "the first one still serves"
+
+
+def test_lock_of_a_dead_daemon_does_not_hold(f):
+    f.start()
+    f.kill()
+    f.start()
+
+
+def test_missing_log_key_is_a_hard_error(f):
+    seeded(f)
+    os.rename(os.path.join(f.dir, "keys/log.key"), os.path.join(f.root, "away"))
+    code, text = f.refuses()
+    assert code == 20 and "log.key" in text, (code, text)
+    assert not os.path.exists(os.path.join(f.dir, "keys/log.key")), "no key is made in its place"
+
+
+def test_log_key_of_another_fabric_is_505(f):
+    # INV-05
+    seeded(f)
+    with Fabric() as other:
+        shutil.copy(os.path.join(other.dir, "keys/log.key"), os.path.join(f.dir, "keys/log.key"))
+        is_505(f)
+
+
+def test_broken_log_key_is_a_clear_error(f):
+    # INV-15
+    seeded(f)
+    path = os.path.join(f.dir, "keys/log.key")
+    good = open(path, "rb").read()
+    for bad in (b"", good[:20], good[:-10], b"\0" * 100, b"PRIVATE+KEY+x+00000000+AAAA", good * 100):
+        with open(path, "wb") as file:
+            file.write(bad)
+        code, text = f.refuses()
+        assert code == 20 and "IF_ERR_50" in text and good[-30:-1].decode() not in text, (bad[:20], code, text)
+
+
+def test_keys_and_directories_open_to_others_are_refused(f):
+    seeded(f)
+    for path, bad, good in (("", 0o755, 0o700), ("keys", 0o750, 0o700), ("data", 0o705, 0o700), ("keys/log.key", 0o644, 0o600), ("keys/log.key", 0o640, 0o600)):
+        full = os.path.join(f.dir, path)
+        os.chmod(full, bad)
+        code, text = f.refuses()
+        assert code == 20 and "chmod" in text, (path, code, text)
+        os.chmod(full, good)
+    f.start()
+
+
+def test_directory_of_another_owner_is_refused(f):
+    from fabric import Skip
+    if os.geteuid() != 0:
+        raise Skip("needs root to give a directory away")
+    seeded(f)
+    os.chown(f.data, 12345, 12345)
+    code, text = f.refuses()
+    assert code == 20 and "12345" in text, (code, text)
+
+
+def test_read_only_directory_is_a_clear_error(f):
+    # INV-15
+    from fabric import Skip
+    seeded(f)
+    if os.geteuid() == 0: # root writes through modes: a read-only bind mount stands for it
+        if subprocess.run(["mount", "--bind", f.data, f.data], capture_output=True).returncode != 0:
+            raise Skip("bind mounts are not permitted here")
+        try:
+            subprocess.run(["mount", "-o", "remount,ro,bind", f.data], check=True, capture_output=True)
+            code, text = f.refuses()
+        finally:
+            subprocess.run(["umount", f.data], check=True)
+    else:
+        os.chmod(f.data, 0o500)
+        code, text = f.refuses()
+        os.chmod(f.data, 0o700)
+    assert code == 20 and "IF_ERR_50" in text and ("ead-only" in text or "denied" in text), (code, text)
+    f.start()
+
+
+def test_init_refuses_a_used_directory_and_changes_nothing(f):
+    before = {p: d for p, d in f.files(f.dir)}
+    done = f.ifd("--init", f.dir)
+    assert done.returncode == 12 and b"used" in done.stderr, done
+    assert {p: d for p, d in f.files(f.dir)} == before
+
+
+def test_init_makes_private_files(f):
+    for base, dirs, names in os.walk(f.dir):
+        for name in dirs + names:
+            mode = os.stat(os.path.join(base, name)).st_mode & 0o777
+            assert mode & 0o077 == 0, (base, name, oct(mode))
+
+
+def test_configuration_errors_name_line_and_suggestion(f):
+    # INV-15
+    good = open(f.config).read()
+    for bad, word in ((good + "htpp:\n  listen: x\n", "htpp"), (good + "time:\n  skew: 60s\n", "time"), ("name: [", "line"), (good.replace("60s", "301s"), "skew"),
+                      (good.replace("60s", "sixty"), "skew"), (good + "&a x: *a\n", ""), ("- a\n- b\n", ""), ("\0", "")):
+        with open(f.config, "w") as file:
+            file.write(bad)
+        code, text = f.refuses()
+        assert code == 20 and "IF_ERR_506" in text and word in text, (bad[-40:], code, text)
+
+
+def test_socket_path_of_a_long_directory_is_said_clearly(f):
+    deep = os.path.join(f.root, "x" * 120)
+    done = f.ifd("--init", deep, "--http", "127.0.0.1:0")
+    if done.returncode == 0:
+        done = f.ifd("--config", os.path.join(deep, "ifd.yaml"))
+    assert done.returncode == 20 and b"107" in done.stderr, done
+
+
+def test_dev_serves_prints_what_to_paste_and_leaves_nothing(f):
+    import fabric
+    env = dict(os.environ, TMPDIR=f.root)
+    p = subprocess.Popen([PROGRAM["ifd"], "--dev"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+    line = p.stdout.readline()
+    assert line.startswith(b"ready unix:"), line
+    directory = line.split()[1][5:].decode().rsplit("/run/", 1)[0]
+    a = fabric.Agent("Demo.A", key=fabric.load_pem(directory + "/keys/Demo.A.pem"))
+    with fabric.Conn(directory + "/run/ifd.sock") as c:
+        r = c.request("POST", "/v1/messages", bytes(a.message(receiver="if://agent/Demo.B")))
+        assert r.status == 200, r
+    p.send_signal(signal.SIGTERM)
+    _, err = p.communicate(timeout=20)
+    assert p.returncode == 0 and b"IFAB_DIR=" in err, (p.returncode, err)
+    assert not os.path.exists(directory)
+
+
+# --- anchors ---
+
+def anchored(f):
+    f.anchor = os.path.join(f.root, "anchors")
+    os.mkdir(f.anchor, 0o700)
+    f.configure({"anchor.directories": [f.anchor], "anchor.every": "0s"})
+
+
+def anchor(f):
+    r = f.post("/v1/anchors", {"why": "test"})
+    assert r.status == 200, r
+
+
+def test_older_copy_is_505_against_its_anchor(f):
+    # INV-05
+    anchored(f)
+    a, _ = seeded(f)
+    shutil.copytree(f.data, f.data + ".old")
+    f.start()
+    for _ in range(5):
+        assert f.send(a.message()).status == 200
+    anchor(f)
+    items = f.get("/v1/anchors").json["items"]
+    assert len(items) == 1 and items[0]["size"] == f.size() - 1, items
+    f.stop()
+    f.start() # itself is fine
+    f.stop()
+    shutil.rmtree(f.data)
+    os.rename(f.data + ".old", f.data)
+    text = is_505(f)
+    assert "anchor" in text and "restore" in text, text
+
+
+def test_other_history_is_505_against_its_anchor(f):
+    # INV-05: the same key, another past
+    anchored(f)
+    a, _ = seeded(f)
+    shutil.copytree(f.data, f.data + ".old")
+    f.start()
+    for _ in range(3):
+        f.send(a.message())
+    anchor(f)
+    f.stop()
+    shutil.rmtree(f.data)
+    os.rename(f.data + ".old", f.data)
+    f.configure({"anchor.directories": [], "anchor.every": "0s"})
+    f.start() # nobody tells: it goes on with another history
+    a.seq += 10
+    for _ in range(10):
+        assert f.send(a.message()).status == 200
+    f.stop()
+    f.configure({"anchor.directories": [f.anchor], "anchor.every": "0s"})
+    text = is_505(f)
+    assert "another history" in text, text
+
+
+def test_missing_anchor_directory_is_a_clear_error(f):
+    # INV-15
+    f.configure({"anchor.directories": [os.path.join(f.root, "nowhere")]})
+    code, text = f.refuses()
+    assert code == 20 and "nowhere" in text, (code, text)
+
+
+def test_forged_and_damaged_anchors_are_505_never_trusted(f):
+    # INV-05
+    anchored(f)
+    a, _ = seeded(f)
+    f.start()
+    anchor(f)
+    f.stop()
+    names = [os.path.join(b, n) for b, _, ns in os.walk(f.anchor) for n in ns]
+    assert names
+    for path in names:
+        with open(path, "r+b") as file:
+            data = file.read()
+            file.seek(len(data) - 5)
+            file.write(b"AAAA")
+    is_505(f)
+
+
+def test_anchors_are_made_by_the_clock(f):
+    anchored(f)
+    f.configure({"anchor.directories": [f.anchor], "anchor.every": "1s"})
+    f.start()
+    a = f.enrol("Demo.A")
+    f.send(a.message())
+    wait_for(lambda: f.get("/v1/anchors").json["items"], 5, "an anchor")
+    size = f.size()
+    time.sleep(2.5)
+    assert f.size() - size <= 1, "an idle fabric does not anchor itself again and again"
+
+
+for name, fn in list(globals().items()):
+    if name.startswith("test_"):
+        fn.started = False

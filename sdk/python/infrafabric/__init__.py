@@ -4,4 +4,3 @@ from .fabric import Fabric, Message, Receipt
 from .verify import verify
 
 __all__ = ["Fabric", "FabricError", "Message", "OutcomeUnknown", "Receipt", "Refused", "Unreachable", "VerifyError", "verify"]
-__version__ = "0.1.0"

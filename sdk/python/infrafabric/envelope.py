@@ -3,32 +3,33 @@ import base64
 import hashlib
 import json
 import os
-import stat
 import time
 import uuid
 
 import nacl.exceptions
-import nacl.signing
 import rfc8785
+from nacl.signing import SigningKey, VerifyKey
 
 from .errors import VerifyError
 
 DOMAIN = b"IF-CONNECT-v2.1\n"
 PKCS8_ED25519 = bytes.fromhex("302e020100300506032b657004220420")  # RFC 8410 section 7, then the seed
-PEM = (b"-----BEGIN PRIVATE KEY-----", b"-----END PRIVATE KEY-----")
 
 
 def b64url(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+def agent(name):
+    return name if name.startswith("if://") else "if://agent/" + name
+
+
 def loads(data):
     """JSON without duplicate names: two readers must never see two documents."""
     def pairs(items):
-        out = dict(items)
-        if len(out) != len(items):
+        if len(dict(items)) < len(items):
             raise ValueError("duplicate name in JSON")
-        return out
+        return dict(items)
     return json.loads(data, object_pairs_hook=pairs)
 
 
@@ -37,43 +38,29 @@ def uuid7():
     return str(uuid.UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | (7 << 76) | (2 << 62)))
 
 
-def timestamp(wall):
-    ms = int(wall * 1000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ms // 1000)) + f".{ms % 1000:03d}Z"
-
-
-def key_id(pubkey):
-    return "k-" + hashlib.sha256(pubkey).hexdigest()[:16]
-
-
-def agent(name):
-    return name if name.startswith("if://") else "if://agent/" + name
-
-
 def load_key(key):
     """A path of a PKCS#8 PEM file, 32 bytes of seed, or a nacl SigningKey."""
-    if isinstance(key, (bytes, nacl.signing.SigningKey)):
-        return nacl.signing.SigningKey(bytes(key))
-    with open(key, "rb") as f:
-        if stat.S_IMODE(os.fstat(f.fileno()).st_mode) & 0o077:
+    if isinstance(key, (bytes, SigningKey)):
+        return SigningKey(bytes(key))
+    with open(key, encoding="ascii") as f:
+        if os.fstat(f.fileno()).st_mode & 0o077:
             raise PermissionError(f"{key}: others may read this key: chmod 600 it")
-        lines = f.read(65536).strip().split(b"\n")
-    der = base64.b64decode(b"".join(lines[1:-1]), validate=True) if (lines[0], lines[-1]) == PEM else b""
-    if len(der) != 48 or not der.startswith(PKCS8_ED25519):
+        lines = f.read(65536).strip().split("\n")
+    der = base64.b64decode("".join(lines[1:-1]), validate=True)
+    if lines[0] != "-----BEGIN PRIVATE KEY-----" or len(der) != 48 or not der.startswith(PKCS8_ED25519):
         raise ValueError(f"{key}: not an Ed25519 key in PKCS#8 PEM (RFC 8410) without passphrase")
-    return nacl.signing.SigningKey(der[16:])
+    return SigningKey(der[16:])
 
 
 def signed_bytes(envelope):
     """What the signature covers: domain, then the canonical form without signature.sig."""
-    signature = {k: v for k, v in envelope["signature"].items() if k != "sig"}
-    return DOMAIN + rfc8785.dumps({**envelope, "signature": signature})
+    return DOMAIN + rfc8785.dumps({**envelope, "signature": {k: v for k, v in envelope["signature"].items() if k != "sig"}})
 
 
 def sign(envelope, key):
     """Adds the signature and returns the canonical bytes to send."""
     pub = bytes(key.verify_key)
-    envelope["signature"] = {"algorithm": "ed25519", "key_id": key_id(pub), "pubkey": b64url(pub)}
+    envelope["signature"] = {"algorithm": "ed25519", "key_id": "k-" + hashlib.sha256(pub).hexdigest()[:16], "pubkey": b64url(pub)}
     envelope["signature"]["sig"] = b64url(key.sign(signed_bytes(envelope)).signature)
     return rfc8785.dumps(envelope)
 
@@ -81,10 +68,10 @@ def sign(envelope, key):
 def check(envelope, pubkey):
     """Signature under a key the caller knows (32 bytes or base64url). Raises VerifyError."""
     try:
-        text = pubkey if isinstance(pubkey, str) else b64url(pubkey)
-        key, sig = (base64.urlsafe_b64decode(t + "=" * (-len(t) % 4)) for t in (text, envelope["signature"]["sig"]))
-        if envelope["signature"]["pubkey"] != text or b64url(sig) != envelope["signature"]["sig"]:
+        text, sig = pubkey if isinstance(pubkey, str) else b64url(pubkey), envelope["signature"]["sig"]
+        key_bytes, sig_bytes = (base64.urlsafe_b64decode(t + "=" * (-len(t) % 4)) for t in (text, sig))
+        if envelope["signature"]["pubkey"] != b64url(key_bytes) or sig != b64url(sig_bytes):
             raise VerifyError("signed under another key, or not base64url without padding")
-        nacl.signing.VerifyKey(key).verify(signed_bytes(envelope), sig)
+        VerifyKey(key_bytes).verify(signed_bytes(envelope), sig_bytes)
     except (nacl.exceptions.CryptoError, KeyError, TypeError, ValueError, AttributeError) as e:
         raise VerifyError("bad signature") from e

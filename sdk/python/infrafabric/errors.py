@@ -1,32 +1,27 @@
 """What can go wrong. A decision (also DENY) is a value, not an error."""
 
-
 class FabricError(Exception):
     """Base of everything this package raises on its own."""
-
-
-class Refused(FabricError):
-    """The fabric refused the request: IF_ERR_<code>."""
-
-    def __init__(self, error, status=0):
-        self.error, self.status = error, status
-        self.code, self.name = error.get("code", "500"), error.get("name", "SYSTEM_ERROR")
-        self.message, self.hint, self.field = error.get("message", ""), error.get("hint", ""), error.get("field")
-        self.retryable, self.retry_after_ms = bool(error.get("retryable")), error.get("retry_after_ms")
-        super().__init__(f"{self.code} {self.name}: {self.message}" + (f" ({self.hint})" if self.hint else ""))
-
 
 class Unreachable(FabricError):
     """No connection could be made: nothing was sent."""
 
+class Lost(FabricError):
+    """The request left, no whole answer came back."""
+
+class VerifyError(FabricError):
+    """A receipt or message that does not verify."""
 
 class OutcomeUnknown(FabricError):
     """Connection lost, every repeat failed. The same bytes may be sent again: Fabric.send_bytes(id, body)."""
-
     def __init__(self, message_id, body, cause):
         self.id, self.body = message_id, body
         super().__init__(f"outcome of {message_id} unknown: {cause}")
 
-
-class VerifyError(FabricError):
-    """A receipt or message that does not verify."""
+class Refused(FabricError):
+    """The fabric refused the request: IF_ERR_<code>."""
+    def __init__(self, error, status=0):
+        self.error, self.status, self.code, self.name = error, status, error.get("code", "500"), error.get("name", "SYSTEM_ERROR")
+        self.message, self.hint, self.field = error.get("message", ""), error.get("hint", ""), error.get("field")
+        self.retryable, self.retry_after_ms = bool(error.get("retryable")), error.get("retry_after_ms")
+        super().__init__(f"{self.code} {self.name}: {self.message}" + (f" ({self.hint})" if self.hint else ""))

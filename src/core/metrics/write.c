@@ -84,7 +84,9 @@ void ifab_metrics_write(const struct ifab_metrics *self, struct ifab_buf *buf)
         for (size_t i = 0; i < row->label_count; i++) {
             ifab_buf_str(buf, row->name);
             put_label(buf, self, row->label, i);
-            ifab_buf_format(buf, " %llu\n", (unsigned long long)self->of[m].values[i]);
+            ifab_buf_char(buf, ' ');
+            put_number(buf, row->unit, self->of[m].values[i]);
+            ifab_buf_char(buf, '\n');
         }
     }
 }

@@ -52,6 +52,7 @@ struct route {
 };
 const struct route *route_find(enum ifab_http_method method, struct ifab_view path, struct ifab_view params[3], bool *ret_path_known);
 const struct route *route_at(size_t i);
+void routes_allowed(struct ifab_view path, struct ifab_buf *methods);
 
 #define PARAM_MAX 3
 struct request { /* one HTTP request until it is answered */
@@ -82,6 +83,7 @@ struct ticket {
     enum verify_kind verify;
     _Atomic int state;          /* enum ticket_state */
     bool alone;                 /* nobody waited when it came: the loop verifies it itself */
+    bool overdrawn;             /* too many failed signatures of who is at the other end: answered and closed */
     struct ifab_view bytes;     /* of the message, vote or body */
     struct ifab_keyring *keyring; /* a reference */
     struct ifab_arena arena;
@@ -101,6 +103,7 @@ struct ticket {
 struct group { /* lines of one NDJSON body */
     struct request *request;
     size_t lines, answered;
+    bool overdrawn;             /* by one of its lines: closed after the answer */
     struct ifab_buf answers;
     struct ifab_map refused;    /* sender -> code of a retryable refusal: the rest is not tried */
 };

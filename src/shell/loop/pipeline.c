@@ -133,6 +133,10 @@ static void refuse_unverified(struct node *node, struct ticket *t, struct ifab_n
     memset(&t->reply, 0, sizeof t->reply);
     t->reply.code = t->code;
     t->reply.refusal = t->refusal;
+    if (t->request != NULL && !charge_failure(node, &t->request->peer, now.run)) {
+        refuse_ticket(t, IFAB_CODE_RATE_LIMIT_EXCEEDED, "too many failed signatures on this connection");
+        t->overdrawn = true;
+    }
     ifab_metrics_add(&node->metrics, IFAB_METRIC_VERIFY_FAILURES, 0, 1);
 }
 

@@ -178,13 +178,13 @@ static const char *read_query(struct request *r, struct query *q, struct job *jo
     struct ifab_buf text = IFAB_BUF_INIT(1024);
     const char *bad = NULL;
     if (request_query(r, "component", &text)) {
-        bad = text.size >= sizeof q->component ? "component" : bad;
+        bad = text.size == 0 || text.size >= sizeof q->component ? "component" : bad;
         memcpy(q->component, text.data, bad != NULL ? 0 : text.size);
         q->kind = IFAB_INDEX_COMPONENT;
         q->indexed = ifab_arena_copy(&job->arena, ifab_buf_as_view(&text), &q->key) == IFAB_OK;
     }
     if (request_query(r, "type", &text)) {
-        bad = text.size >= sizeof q->type ? "type" : bad;
+        bad = text.size == 0 || text.size >= sizeof q->type ? "type" : bad;
         memcpy(q->type, text.data, bad != NULL ? 0 : text.size);
         q->kind = IFAB_INDEX_TYPE;
         q->indexed = ifab_arena_copy(&job->arena, ifab_buf_as_view(&text), &q->key) == IFAB_OK;
@@ -227,7 +227,7 @@ void handle_entries(struct node *node, struct request *r)
     job->user = q;
     const char *bad = read_query(r, q, job);
     if (bad != NULL) {
-        job->code = ifab_refuse(&job->refusal, IFAB_CODE_INVALID_PARAMS, bad, "%s: expected a UUID, a time as 2025-11-12T10:21:00Z, or the cursor of an earlier answer",
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_INVALID_PARAMS, bad, "%s: expected a UUID, a short word, a time as 2025-11-12T10:21:00Z, or the cursor of an earlier answer",
                                 bad);
         job_reply(node, job);
         return;

@@ -112,6 +112,18 @@ const struct route *route_find(enum ifab_http_method method, struct ifab_view pa
     return NULL;
 }
 
+/* What stands in Allow beside a 405. */
+void routes_allowed(struct ifab_view path, struct ifab_buf *methods)
+{
+    static const char *const names[] = {[G] = "GET, HEAD", [P] = "POST"};
+    struct ifab_view params[PARAM_MAX];
+    for (size_t i = 0; i < IFAB_COUNT(routes); i++)
+        if (path_matches(routes[i].path, path, params)) {
+            ifab_buf_str(methods, methods->size > 0 ? ", " : "");
+            ifab_buf_str(methods, names[routes[i].method]);
+        }
+}
+
 static const char *const role_words[] = {"none", "agent", "readonly", "auditor", "operator", "admin"};
 
 /* The same rows, for programs: which routes there are and who may use them. */

@@ -290,9 +290,12 @@ static void reply_line(struct node *node, struct ticket *t)
         ifab_buf_char(b, '}');
     }
     ifab_buf_char(b, '\n');
+    group->overdrawn |= t->overdrawn;
     if (++group->answered < group->lines)
         return;
-    if (ifab_buf_status(b) == IFAB_OK)
+    if (ifab_buf_status(b) == IFAB_OK && group->overdrawn)
+        (void)ifab_http_reply_close(node->http, group->request->http, 200, "application/x-ndjson", IFAB_VIEW(""), ifab_buf_as_view(b));
+    else if (ifab_buf_status(b) == IFAB_OK)
         put_answer(node, group->request->http, 200, "application/x-ndjson", IFAB_VIEW(""), ifab_buf_as_view(b));
     else
         ifab_http_abort(node->http, group->request->http); /* outcome unknown to the caller: it asks again with its keys */
@@ -321,11 +324,9 @@ void reply_ticket(struct node *node, struct ticket *t)
         return;
     }
     if (reply->code != IFAB_CODE_NONE) {
-        if (t->code != IFAB_CODE_NONE && !charge_failure(node, &r->peer, clock_now(&node->clock, NULL).run)) {
-            struct ifab_refusal refusal = {.offset = -1, .retry_after_ms = 10};
+        if (t->overdrawn) {
             struct ifab_buf body = IFAB_BUF_INIT(4096);
-            ifab_refuse(&refusal, IFAB_CODE_RATE_LIMIT_EXCEEDED, NULL, "too many failed signatures on this connection");
-            refusal_json(&refusal, NULL, &body);
+            refusal_json(&reply->refusal, NULL, &body);
             (void)ifab_http_reply_close(node->http, r->http, 429, "application/json", IFAB_VIEW("Retry-After: 1\r\n"), ifab_buf_as_view(&body));
             ifab_buf_fini(&body);
         } else {
@@ -419,13 +420,23 @@ static bool principal_of(const struct node *node, const struct ifab_http_peer *p
 static void answer_raw(struct node *node, struct ifab_http_request *raw, enum ifab_code code, int status, const char *message)
 {
     struct ifab_refusal refusal = {.offset = -1, .retry_after_ms = -1};
-    struct ifab_buf body = IFAB_BUF_INIT(4096);
+    struct ifab_buf body = IFAB_BUF_INIT(4096), headers = IFAB_BUF_INIT(256);
     ifab_refuse(&refusal, code, NULL, "%s", message);
     ifab_metrics_add(&node->metrics, IFAB_METRIC_REFUSALS, ifab_metrics_code(code), 1);
     refusal_json(&refusal, NULL, &body);
-    struct ifab_view headers = status == 401 ? IFAB_VIEW("WWW-Authenticate: Bearer\r\n") : IFAB_VIEW("");
-    put_answer(node, raw->id, status, "application/json", headers, ifab_buf_as_view(&body));
+    if (status == 401)
+        ifab_buf_str(&headers, "WWW-Authenticate: Bearer\r\n");
+    if (status == 405) {
+        ifab_buf_str(&headers, "Allow: ");
+        struct ifab_buf methods = IFAB_BUF_INIT(128);
+        routes_allowed(raw->path, &methods);
+        ifab_buf_view(&headers, ifab_buf_as_view(&methods));
+        ifab_buf_str(&headers, "\r\n");
+        ifab_buf_fini(&methods);
+    }
+    put_answer(node, raw->id, status, "application/json", ifab_buf_as_view(&headers), ifab_buf_as_view(&body));
     ifab_buf_fini(&body);
+    ifab_buf_fini(&headers);
 }
 
 static bool json_content(const struct ifab_http_request *raw, const struct route *route)

@@ -337,11 +337,11 @@ static bool filters(struct node *node, struct request *r, struct waiter *filter)
     struct ifab_buf text = IFAB_BUF_INIT(1024);
     const char *bad = NULL;
     if (request_query(r, "component", &text)) {
-        bad = text.size >= sizeof filter->component ? "component" : bad;
+        bad = text.size == 0 || text.size >= sizeof filter->component ? "component" : bad;
         memcpy(filter->component, text.data, bad != NULL ? 0 : text.size);
     }
     if (request_query(r, "type", &text)) {
-        bad = text.size >= sizeof filter->type ? "type" : bad;
+        bad = text.size == 0 || text.size >= sizeof filter->type ? "type" : bad;
         memcpy(filter->type, text.data, bad != NULL ? 0 : text.size);
     }
     if (request_query(r, "trace", &text)) {

@@ -173,6 +173,7 @@ struct ifab_outcome {
     bool set_rules;
     struct ifab_guard_rules rules;
     ifab_usec issued_after;    /* restore: nothing issued up to here is taken; INT64_MIN: unchanged */
+    bool ticked;               /* a TICK: the next one is counted from now */
     bool flush_refusals;       /* the counted refusals stand in an entry now */
     enum ifab_code count_code; /* a refusal past its sender's allowance of entries: counted instead. NONE: nothing */
     struct ifab_view count_source;

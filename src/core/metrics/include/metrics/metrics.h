@@ -43,7 +43,7 @@ enum { IFAB_METRIC_NONE_COUNT = 1, IFAB_METRIC_VERSION_COUNT = 1 };
     X(OPEN_DECISIONS, "ifab_open_decisions", GAUGE, STATE, ONE, "Decisions waiting for a second source or for votes.")                    \
     X(REPLAY_TAGS, "ifab_replay_tags", GAUGE, NONE, ONE, "Messages in the replay memory.")                                                \
     X(WAL_BYTES, "ifab_wal_bytes", GAUGE, NONE, ONE, "Size of the store's write-ahead log.")                                              \
-    X(WAL_WAIT, "ifab_wal_wait_microseconds_total", COUNTER, NONE, ONE, "Time the writer waited for a checkpoint of the write-ahead log.")      \
+    X(WAL_WAIT, "ifab_wal_wait_seconds_total", COUNTER, NONE, USEC, "Time the writer waited for a checkpoint of the write-ahead log.")      \
     X(DECISION_SECONDS, "ifab_decision_seconds", HISTOGRAM, NONE, USEC, "From a message's last byte to its automatic decision.")          \
     X(HUMAN_DECISION_SECONDS, "ifab_human_decision_seconds", HISTOGRAM, NONE, USEC, "From the opening of a decision to its end by votes.") \
     X(COMMIT_SECONDS, "ifab_commit_seconds", HISTOGRAM, NONE, USEC, "Duration of a commit, until it is on stable storage.")               \
