@@ -83,6 +83,10 @@ void ifab_fabric__refuse_act(const struct ifab_fabric *self, const struct ifab_c
     struct ifab_meter meter = ifab_fabric__meter(self, talent, o->now.run);
     struct ifab_buf *p = &o->payload;
     char actor[96] = "";
+    if (code == IFAB_CODE_SYSTEM_ERROR) { /* ours, not the talent's: nothing to say about it in the log */
+        o->failed = true;
+        return;
+    }
     o->entry_count = o->change_count = o->tag_count = 0; /* a refused act uses up and changes nothing */
     o->next_index = self->tree.size;
     memcpy(o->last_hash32, self->last_hash32, 32);
@@ -104,7 +108,7 @@ void ifab_fabric__refuse_act(const struct ifab_fabric *self, const struct ifab_c
             .event = IFAB_EVENT_ADMIN_REFUSED,
             .actor = ifab_view_str(actor),
             .why = ifab_view_str(o->reply.refusal.message),
-            .subject = subject,
+            .subject = ifab_fabric__readable(subject, 256), /* as the request had it: of any length */
             .payload = ifab_buf_as_view(p),
         };
         memcpy(fields.trace16, o->reply.trace16, 16);

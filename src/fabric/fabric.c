@@ -33,7 +33,7 @@ ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct 
     self->settings = *settings;
     struct ifab_conversation_limits limits = settings->conversations;
     limits.seed = settings->seed ^ 2; /* senders choose these ids */
-    self->rows_first = IFAB_NEVER;
+    self->rows_first = self->kept_due = IFAB_NEVER;
     self->rows_since = self->ticked = INT64_MIN / 2;
     self->next_number = 1;
     self->fence_offset = settings->fence_offset;
@@ -201,7 +201,12 @@ ifab_status ifab_fabric_load_tags(struct ifab_fabric *self, struct ifab_view pac
         struct ifab_replay_tag tag;
         if (!ifab_replay_tag_unpack(ifab_view_of(packed.data + i * IFAB_REPLAY_TAG_SIZE, IFAB_REPLAY_TAG_SIZE), &tag))
             return ifab_fail(err, IFAB_CORRUPT, "replay tag does not parse");
-        if (tag.expiry + self->settings.skew >= wall && tag.expiry > ifab_replay_dropped_until(self->replay))
+        if (tag.expiry <= ifab_replay_dropped_until(self->replay))
+            continue;
+        /* By whole minutes, as the running fabric would have dropped it; and W says so, or it could pass again under a clock set back (INV-03). */
+        if (tag.expiry / IFAB_MINUTE < (wall - self->settings.skew) / IFAB_MINUTE)
+            ifab_replay_set_dropped_until(self->replay, tag.expiry);
+        else
             ifab_replay_add(self->replay, &tag);
     }
     return IFAB_OK;
@@ -325,6 +330,8 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     if (o->failed) { /* INV-15: nothing half decided is applied */
         o->entry_count = o->change_count = o->tag_count = 0;
         o->set_rules = o->flush_refusals = false;
+        o->next_number = self->next_number;
+        o->issued_after = INT64_MIN;
         o->count_code = IFAB_CODE_NONE;
         memset(&o->reply, 0, sizeof o->reply);
         o->reply.refusal.offset = o->reply.refusal.retry_after_ms = -1;
@@ -366,6 +373,8 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
     ifab_replay_expire(self->replay, o->now.wall, self->settings.skew);
     if (o->ticked)
         self->ticked = o->now.run;
+    if (o->ticked && self->kept_due <= o->now.wall)
+        self->kept_due = ifab_fabric__kept_due(self);
     if (o->flush_refusals)
         ifab_fabric__refusals_clear(self, o->now.run);
     if (o->count_code != IFAB_CODE_NONE)

@@ -58,7 +58,8 @@ struct ifab_fabric {
     ifab_usec issued_after;
     uint8_t rules32[32]; /* of the newest rules entry */
     bool clock_doubt;
-    ifab_usec ticked; /* run: of the last TICK; volatile */
+    ifab_usec ticked;   /* run: of the last TICK; volatile */
+    ifab_usec kept_due; /* wall: no kept answer ends before */
     /* counted refusals */
     struct ifab_refusal_row *rows;
     size_t row_count;
@@ -114,6 +115,7 @@ void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_
 void ifab_fabric__decide_rules(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__bury(const struct ifab_fabric *self, struct ifab_outcome *o); /* deletes one dead sequence and one dead conversation */
+struct ifab_view ifab_fabric__readable(struct ifab_view text, size_t max);
 bool ifab_fabric__flush_refusals(const struct ifab_fabric *self, struct ifab_outcome *o);
 ifab_usec ifab_fabric__refusals_due(const struct ifab_fabric *self);
 void ifab_fabric__refusals_clear(struct ifab_fabric *self, ifab_usec run);
@@ -126,9 +128,11 @@ bool ifab_fabric__put_meter(struct ifab_outcome *o, const struct ifab_meter *met
 void ifab_fabric__load_meter(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
 
 /* idempotency.c */
-bool ifab_fabric__idempotent(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o); /* true: answered */
+/* After authority: what it said. true: answered. */
+bool ifab_fabric__idempotent(const struct ifab_fabric *self, const struct ifab_command *command, enum ifab_code authority, struct ifab_outcome *o);
 void ifab_fabric__keep_reply(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 ifab_status ifab_fabric__load_kept(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
+ifab_usec ifab_fabric__kept_due(const struct ifab_fabric *self);
 size_t ifab_fabric__kept_dead(const struct ifab_fabric *self, ifab_usec wall, uint64_t *ret_numbers, size_t max);
 void ifab_fabric__kept_free(struct ifab_fabric *self);
 #endif

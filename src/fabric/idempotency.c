@@ -1,6 +1,7 @@
 /*
  * Idempotency-Key of changing calls other than messages: kept per (principal, method, route, key) with the body's digest in the transaction of the effect,
- * 24 h, at most 10,000 a principal (305); another body under the same key is 409. SURFACE section 8.
+ * 24 h, at most 10,000 a principal (305); another body under the same key is 409. SURFACE section 8. Authority is checked first; an admin act that was
+ * used up by this very request does not keep its sender from reading the answer again.
  * Record: request digest 16, body digest 32, expires u64, principal u32, http u32, reply bytes.
  */
 #include "base/encode.h"
@@ -19,24 +20,28 @@ static struct ifab_kept_reply *by_number(const struct ifab_fabric *self, uint64_
     return ifab_u64map_get(&self->kept_by_number, number, &pointer) ? (struct ifab_kept_reply *)(uintptr_t)pointer : NULL;
 }
 
-bool ifab_fabric__idempotent(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+bool ifab_fabric__idempotent(const struct ifab_fabric *self, const struct ifab_command *command, enum ifab_code authority, struct ifab_outcome *o)
 {
     uint64_t number, held = 0;
-    if (command->idempotency.size == 0)
+    bool permitted = authority == IFAB_CODE_NONE;
+    if (command->idempotency.size == 0 || (!permitted && authority != IFAB_CODE_REPLAY_DETECTED))
         return false;
     if (!ifab_map_get(&self->kept_by_request, ifab_view_of(command->request16, 16), &number)) {
         (void)ifab_u64map_get(&self->kept_per_principal, command->principal->uid, &held);
-        if (held < KEPT_PER_PRINCIPAL && self->kept_by_number.count < KEPT_TOTAL)
+        if (!permitted || (held < KEPT_PER_PRINCIPAL && self->kept_by_number.count < KEPT_TOTAL))
             return false;
         ifab_refuse(&o->reply.refusal, IFAB_CODE_QUOTA_EXCEEDED, "Idempotency-Key", "%d idempotency keys of this caller are kept; they end after 24 h",
                     KEPT_PER_PRINCIPAL);
         ifab_fabric__refused(o, IFAB_CODE_QUOTA_EXCEEDED);
+        o->tag_count = 0;
         return true;
     }
     const struct ifab_kept_reply *kept = by_number(self, number);
-    if (kept == NULL || kept->expires <= o->now.wall)
+    bool same = kept != NULL && memcmp(kept->body32, command->body32, 32) == 0;
+    if (kept == NULL || kept->expires <= o->now.wall || (!permitted && !same))
         return false;
-    if (memcmp(kept->body32, command->body32, 32) != 0) {
+    o->tag_count = 0; /* nothing is done: a fresh act is not used up */
+    if (!same) {
         ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, "Idempotency-Key", "this key was used with another body");
         ifab_fabric__refused(o, IFAB_CODE_CONFLICT);
         return true;
@@ -122,17 +127,36 @@ ifab_status ifab_fabric__load_kept(struct ifab_fabric *self, uint64_t number, st
     if (kept->body_size > 0)
         memcpy(kept->body, r.at, kept->body_size);
     count_principal(self, kept->principal, true);
+    if (kept->expires < self->kept_due)
+        self->kept_due = kept->expires;
     return IFAB_OK;
 }
 
-/* Ended ones, at most max: one walk of the table, in a tick only. */
+/* When the first one ends; a walk, after a tick only. */
+ifab_usec ifab_fabric__kept_due(const struct ifab_fabric *self)
+{
+    size_t cursor = 0;
+    uint64_t number, pointer;
+    ifab_usec due = IFAB_NEVER;
+    while (ifab_u64map_next(&self->kept_by_number, &cursor, &number, &pointer))
+        if (((const struct ifab_kept_reply *)(uintptr_t)pointer)->expires < due)
+            due = ((const struct ifab_kept_reply *)(uintptr_t)pointer)->expires;
+    return due;
+}
+
+/* Ended ones, the max smallest numbers, ascending: the table's own order is not part of any result (INV-14). One walk, in a tick only. */
 size_t ifab_fabric__kept_dead(const struct ifab_fabric *self, ifab_usec wall, uint64_t *ret_numbers, size_t max)
 {
     size_t cursor = 0, count = 0;
     uint64_t number, pointer;
-    while (count < max && ifab_u64map_next(&self->kept_by_number, &cursor, &number, &pointer))
-        if (((const struct ifab_kept_reply *)(uintptr_t)pointer)->expires <= wall)
-            ret_numbers[count++] = number;
+    while (ifab_u64map_next(&self->kept_by_number, &cursor, &number, &pointer)) {
+        if (((const struct ifab_kept_reply *)(uintptr_t)pointer)->expires > wall || (count == max && number > ret_numbers[max - 1]))
+            continue;
+        size_t at = count < max ? count++ : max - 1;
+        for (; at > 0 && ret_numbers[at - 1] > number; at--)
+            ret_numbers[at] = ret_numbers[at - 1];
+        ret_numbers[at] = number;
+    }
     return count;
 }
 

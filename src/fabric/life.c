@@ -135,9 +135,9 @@ void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_
     struct ifab_view why;
     while (notes[row].type != command->type)
         row++;
-    if (ifab_fabric__idempotent(self, command, o))
-        return;
     enum ifab_code code = ifab_fabric__authority(self, command, o, notes[row].admin, 0, actor, &why);
+    if (ifab_fabric__idempotent(self, command, code, o))
+        return;
     if (code != IFAB_CODE_NONE) {
         ifab_fabric__refuse_act(self, command, o, code, command->act != NULL && command->act->present ? command->act->talent : 0,
                                 command->u.note.subject);
@@ -248,7 +248,7 @@ void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_
     o->ticked = true;
     close_due(self, o);
     ifab_fabric__bury(self, o);
-    size_t count = ifab_fabric__kept_dead(self, o->now.wall, ended, ENDED_IN_TICK);
+    size_t count = self->kept_due <= o->now.wall ? ifab_fabric__kept_dead(self, o->now.wall, ended, ENDED_IN_TICK) : 0;
     for (size_t i = 0; i < count; i++)
         ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, ended[i], NULL, 0);
     if (ifab_fabric__refusals_due(self) <= o->now.run)
@@ -264,9 +264,12 @@ ifab_usec ifab_fabric_deadline(const struct ifab_fabric *self, struct ifab_now n
         due = counts;
     /* Absolute times, counted from the last tick: a caller that asks again and again must see them come. */
     ifab_usec second = self->ticked + IFAB_SECOND, minute = self->ticked + IFAB_MINUTE;
-    if (ifab_sequences_dead(self->sequences, now.wall, &number) || ifab_conversations_dead(self->conversations, now.wall, &number) ||
-        (second <= now.run && ifab_fabric__kept_dead(self, now.wall, &number, 1) > 0)) /* a walk: once a second at most */
+    if (ifab_sequences_dead(self->sequences, now.wall, &number) || ifab_conversations_dead(self->conversations, now.wall, &number))
         due = due < second ? due : second;
+    if (self->kept_due != IFAB_NEVER) {
+        ifab_usec ends = self->kept_due > now.wall ? now.run + (self->kept_due - now.wall) : second;
+        due = due < ends ? due : ends;
+    }
     if (ifab_replay_count(self->replay) > 0) /* ended tags leave in a step: an idle fabric takes one a minute, or they would count against the next message */
         due = due < minute ? due : minute;
     return due;

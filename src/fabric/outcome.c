@@ -20,6 +20,8 @@ void ifab_outcome_begin(struct ifab_outcome *self, struct ifab_arena *arena)
     memset(self, 0, sizeof *self);
     self->scratch = scratch;
     self->payload = payload;
+    ifab_buf_clear(&self->scratch); /* a failure of the last step is not this one's */
+    ifab_buf_clear(&self->payload);
     self->arena = arena;
     self->reply.code = IFAB_CODE_SYSTEM_ERROR; /* until decide says otherwise (INV-06) */
     self->reply.refusal.offset = -1;
@@ -70,6 +72,8 @@ bool ifab_fabric__entry(const struct ifab_fabric *self, struct ifab_outcome *o, 
 {
     static const uint8_t none16[16];
     void *array = o->entries;
+    if (ifab_buf_status(&o->payload) != IFAB_OK) /* never an entry without what it is about */
+        o->failed = true;
     if (o->failed || !grow(o, &array, &o->entry_room, o->entry_count, sizeof *o->entries))
         return false;
     o->entries = array;

@@ -2,21 +2,35 @@
  * Refusals before a valid signature: counted per (code, source) in 1,024 rows, in one entry at most once a minute. The only thing that unauthenticated
  * bytes may change (INV-01): so the table is bounded, and what finds no row is counted together.
  */
+#include "base/encode.h"
 #include "fabric_internal.h"
 
 #include <string.h>
 
 #define FLUSH_EVERY IFAB_MINUTE
 #define ROWS_IN_ENTRY 256
+#define COUNTS_IN_ENTRY 49152 /* bytes: a source may need six for one of its own, and an entry that is too long would never be written */
+
+/* At most max bytes, cut between characters; what is no text is not shown: entries are JSON. */
+struct ifab_view ifab_fabric__readable(struct ifab_view text, size_t max)
+{
+    if (text.size > max) {
+        text.size = max;
+        while (text.size > 0 && (text.data[text.size] & 0xC0) == 0x80)
+            text.size--;
+    }
+    return ifab_utf8_valid(text) ? text : IFAB_VIEW("(not text)");
+}
 
 void ifab_fabric_count_refusal(struct ifab_fabric *self, enum ifab_code code, struct ifab_view source, const uint8_t sample16[16], ifab_usec run)
 {
-    size_t size = source.size < sizeof self->rows[0].source ? source.size : sizeof self->rows[0].source;
+    source = ifab_fabric__readable(source, sizeof self->rows[0].source);
+    size_t size = source.size;
     if (self->rows_first == IFAB_NEVER)
         self->rows_first = run;
     for (size_t i = 0; i < self->row_count; i++) {
         struct ifab_refusal_row *row = &self->rows[i];
-        if (row->code == code && row->source_size == size && memcmp(row->source, source.data, size) == 0) {
+        if (row->code == code && ifab_view_equal(ifab_view_of(row->source, row->source_size), source)) {
             row->count++;
             return;
         }
@@ -27,7 +41,8 @@ void ifab_fabric_count_refusal(struct ifab_fabric *self, enum ifab_code code, st
     }
     struct ifab_refusal_row *row = &self->rows[self->row_count++];
     *row = (struct ifab_refusal_row){.code = code, .source_size = (uint8_t)size, .count = 1};
-    memcpy(row->source, source.data, size);
+    if (size > 0)
+        memcpy(row->source, source.data, size);
     memcpy(row->sample16, sample16, 16);
 }
 
@@ -57,7 +72,7 @@ bool ifab_fabric__flush_refusals(const struct ifab_fabric *self, struct ifab_out
     ifab_buf_str(p, "{\"counts\":[");
     for (size_t i = 0; i < self->row_count; i++) {
         const struct ifab_refusal_row *row = &self->rows[i];
-        if (i >= ROWS_IN_ENTRY) {
+        if (i >= ROWS_IN_ENTRY || p->size > COUNTS_IN_ENTRY) {
             unlisted += row->count;
             continue;
         }

@@ -35,7 +35,7 @@ static bool needs_admin(const struct ifab_fabric *self, const struct ifab_comman
     return talent != NULL && talent->role != IFAB_ROLE_AGENT;
 }
 
-static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool *ret_repeated)
 {
     struct ifab_talent_request request = command->u.talent.request;
     const struct ifab_talent *talent = command->u.talent.act == IFAB_ACT_ADD ? NULL : ifab_talents_find(self->talents, request.name);
@@ -44,7 +44,8 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
     uint32_t number = 0;
     uint32_t self_talent = command->u.talent.act == IFAB_ACT_ROTATE && talent != NULL ? talent->number : 0;
     enum ifab_code code = ifab_fabric__authority(self, command, o, needs_admin(self, command, talent), self_talent, actor, &why);
-    if (code != IFAB_CODE_NONE)
+    *ret_repeated = ifab_fabric__idempotent(self, command, code, o);
+    if (*ret_repeated || code != IFAB_CODE_NONE)
         return code;
     request.wall = o->now.wall;
     struct ifab_buf *record = &o->scratch, *p = &o->payload;
@@ -88,9 +89,10 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
 
 void ifab_fabric__decide_talent(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
-    if (ifab_fabric__idempotent(self, command, o))
+    bool repeated;
+    enum ifab_code code = decide(self, command, o, &repeated);
+    if (repeated)
         return;
-    enum ifab_code code = decide(self, command, o);
     if (code == IFAB_CODE_NONE) {
         ifab_fabric__keep_reply(self, command, o);
         return;

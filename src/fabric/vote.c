@@ -4,6 +4,7 @@
  */
 #include "fabric_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char *const verdict_names[] = {
@@ -144,13 +145,7 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
         code = match(self, command, o, &d);
     if (code != IFAB_CODE_NONE)
         return code;
-    struct ifab_buf name = IFAB_BUF_INIT(sizeof actor);
-    ifab_buf_str(&name, "if://agent/");
-    ifab_buf_view(&name, voter->name);
-    memset(actor, 0, sizeof actor);
-    if (ifab_buf_status(&name) == IFAB_OK)
-        memcpy(actor, name.data, name.size < sizeof actor ? name.size : sizeof actor - 1);
-    ifab_buf_fini(&name);
+    snprintf(actor, sizeof actor, "if://agent/" IFAB_FMT, IFAB_ARG(voter->name));
 
     if (command->u.vote.verdict == IFAB_VOTE_SCOPE_OK) {
         uint8_t owner[16];

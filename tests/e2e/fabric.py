@@ -2,6 +2,7 @@
 
 Shares no code with the product or its SDKs: what both got wrong would pass otherwise.
 """
+
 import base64
 import hashlib
 import json
@@ -95,12 +96,27 @@ class Agent:
         """A claim that every built-in step of the guard shares. change: members; None drops one; content: merged."""
         self.seq += 1
         now = time.time()
-        content = {"claim": "the build is green", "claim_id": "c-" + uuid7(), "scope": {"repo": "main"}, "confidence": {"raw": 0.9, "normalized": 0.9}}
+        content = {
+            "claim": "the build is green",
+            "claim_id": "c-" + uuid7(),
+            "scope": {"repo": "main"},
+            "confidence": {"raw": 0.9, "normalized": 0.9},
+        }
         extra = change.pop("content", {})
         content.update(extra)
-        e = {"v": "2.1", "id": "msg-" + uuid7(), "performative": "inform", "conversation_id": "conv-" + uuid7(),
-             "topic_hash": sha256(b"topic"), "sender": self.uri, "issued_at": stamp(now), "ttl_s": 300, "seq": self.seq,
-             "nonce": b64u(os.urandom(16)), "content": {k: v for k, v in content.items() if v is not None}}
+        e = {
+            "v": "2.1",
+            "id": "msg-" + uuid7(),
+            "performative": "inform",
+            "conversation_id": "conv-" + uuid7(),
+            "topic_hash": sha256(b"topic"),
+            "sender": self.uri,
+            "issued_at": stamp(now),
+            "ttl_s": 300,
+            "seq": self.seq,
+            "nonce": b64u(os.urandom(16)),
+            "content": {k: v for k, v in content.items() if v is not None},
+        }
         e.update(change)
         return {k: v for k, v in e.items() if v is not None}
 
@@ -237,10 +253,10 @@ class Fabric:
     def __init__(self, config=None, parent=None, directory=None, init=True):
         self.root = parent or tempfile.mkdtemp(prefix="ifab-e2e-", dir=TMP)
         self.owns_root = parent is None
+        self.log_path = os.path.join(self.root, "ifd.log")
         self.dir = directory or os.path.join(self.root, "d")
         self.process = self.tcp = None
         self.admin_key = None
-        self.log = b""
         if init:
             done = self.ifd("--init", self.dir, "--http", "127.0.0.1:0")
             assert done.returncode == 0, done.stderr
@@ -263,6 +279,7 @@ class Fabric:
                 at = at.setdefault(part, {})
             at[last] = value
         with open(os.path.join(self.dir, "ifd.yaml"), "w") as f:
+
             def put(node, indent):
                 for k, v in node.items():
                     if isinstance(v, dict):
@@ -270,6 +287,7 @@ class Fabric:
                         put(v, indent + "  ")
                     else:
                         f.write(f"{indent}{k}: {json.dumps(v) if isinstance(v, (str, list)) else v}\n")
+
             put(tree, "")
 
     @property
@@ -286,9 +304,10 @@ class Fabric:
 
     # --- life ---
     def start(self, timeout=30):
-        self.errors = open(os.path.join(self.root, "ifd.log"), "ab+")
-        self.process = subprocess.Popen([PROGRAM["ifd"], "--config", self.config], stdout=subprocess.PIPE, stderr=self.errors,
-                                        stdin=subprocess.DEVNULL)
+        self.errors = open(self.log_path, "ab+")
+        self.process = subprocess.Popen(
+            [PROGRAM["ifd"], "--config", self.config], stdout=subprocess.PIPE, stderr=self.errors, stdin=subprocess.DEVNULL
+        )
         timer = threading.Timer(timeout, self.process.kill)
         timer.start()
         line = self.process.stdout.readline().decode()
@@ -307,8 +326,9 @@ class Fabric:
         return done.returncode, done.stderr.decode("utf-8", "replace")
 
     def tail(self):
-        path = os.path.join(self.root, "ifd.log")
-        with open(path, "rb") as f:
+        if not os.path.exists(self.log_path):
+            return ""
+        with open(self.log_path, "rb") as f:
             return f.read()[-2000:].decode("utf-8", "replace")
 
     def alive(self):
@@ -378,7 +398,9 @@ class Fabric:
 
     def lines(self, messages, timeout=120):
         """NDJSON: one answer a line."""
-        r = self.post("/v1/messages", b"\n".join(bytes(m) for m in messages) + b"\n", {"Content-Type": "application/x-ndjson"}, timeout=timeout)
+        r = self.post(
+            "/v1/messages", b"\n".join(bytes(m) for m in messages) + b"\n", {"Content-Type": "application/x-ndjson"}, timeout=timeout
+        )
         assert r.status == 200, r
         return [json.loads(line) for line in r.body.splitlines()]
 
@@ -411,8 +433,15 @@ class Fabric:
 
     # --- people ---
     def admin_header(self, route, body, why="because", key=None, **change):
-        act = {"v": 1, "log": self.about()["origin"], "route": "POST " + route, "body_digest": sha256(body), "why": why,
-               "issued_at": stamp(time.time()), "nonce": b64u(os.urandom(16))}
+        act = {
+            "v": 1,
+            "log": self.about()["origin"],
+            "route": "POST " + route,
+            "body_digest": sha256(body),
+            "why": why,
+            "issued_at": stamp(time.time()),
+            "nonce": b64u(os.urandom(16)),
+        }
         act.update(change)
         data, _ = sign(act, b"IF-ADMIN-v1\n", key or self.admin_key)
         return {"IF-Admin": b64u(data)}
@@ -434,9 +463,19 @@ class Fabric:
     def vote(self, receipt, verdict="approve", voter="operator", key=None, send=True, **change):
         """A signed vote about the message of a receipt."""
         now = time.time()
-        vote = {"v": 1, "log": self.about()["origin"], "decision": receipt["id"], "message_digest": receipt["message_digest"],
-                "policy_digest": receipt["policy_digest"], "verdict": verdict, "voter": "if://agent/" + voter, "why": "looked at it",
-                "issued_at": stamp(now), "expires_at": stamp(now + 600), "nonce": b64u(os.urandom(16))}
+        vote = {
+            "v": 1,
+            "log": self.about()["origin"],
+            "decision": receipt["id"],
+            "message_digest": receipt["message_digest"],
+            "policy_digest": receipt["policy_digest"],
+            "verdict": verdict,
+            "voter": "if://agent/" + voter,
+            "why": "looked at it",
+            "issued_at": stamp(now),
+            "expires_at": stamp(now + 600),
+            "nonce": b64u(os.urandom(16)),
+        }
         vote.update(change)
         data, _ = sign(vote, b"IF-VOTE-v1\n", key or self.admin_key)
         if not send:
@@ -477,8 +516,8 @@ class Fabric:
             data = r.body
             while data:
                 length = int.from_bytes(data[:2], "big")
-                raw.append(data[2:2 + length])
-                data = data[2 + length:]
+                raw.append(data[2 : 2 + length])
+                data = data[2 + length :]
         assert len(raw) == size, (len(raw), size)
         previous = "0" * 64
         for i, entry in enumerate(raw):

@@ -1,4 +1,5 @@
 """Backup beside writing, and going on from one."""
+
 import json
 import os
 import shutil
@@ -99,7 +100,7 @@ def test_restored_fabric_has_a_new_origin_and_its_first_entry_the_old_checkpoint
     old_act = f.admin_header("/v1/talents", act_body)
     old = f.about()
     path = backup(f)
-    late = [a.message() for _ in range(3)] # accepted after the backup: the new fabric knows nothing of them
+    late = [a.message() for _ in range(3)]  # accepted after the backup: the new fabric knows nothing of them
     for m in late:
         assert f.send(m).status == 200
     unsent = a.message()
@@ -114,7 +115,7 @@ def test_restored_fabric_has_a_new_origin_and_its_first_entry_the_old_checkpoint
         origin, size, _ = check_note(first["payload"]["old"]["checkpoint"].encode(), old["vkey"])
         assert (origin, size) == (old["origin"], first["payload"]["old"]["size"]) and size <= old["size"]
         with g.conn() as c:
-            for m in sent + late + [unsent]: # old messages never pass, whatever the new fabric forgot
+            for m in sent + late + [unsent]:  # old messages never pass, whatever the new fabric forgot
                 r = c.request("POST", "/v1/messages", bytes(m))
                 assert r.code == 102, r
         r = g.post(f"/v1/decisions/{waiting['id']}/votes", old_vote)
@@ -143,6 +144,7 @@ def test_restored_fabric_has_a_new_origin_and_its_first_entry_the_old_checkpoint
 def test_restore_refuses_what_is_no_backup_or_a_used_directory(f):
     # INV-05 INV-15
     import sqlite3
+
     f.enrol("Demo.A")
     path = backup(f)
     keys = os.path.join(f.dir, "keys")
@@ -152,7 +154,7 @@ def test_restore_refuses_what_is_no_backup_or_a_used_directory(f):
         assert done.returncode == 20, (args, done)
         shutil.rmtree(new, ignore_errors=True)
     assert f.ifd("--restore", path, "--dir", new, "--keys", keys).returncode == 2
-    with Fabric() as other: # another fabric's keys
+    with Fabric() as other:  # another fabric's keys
         done = f.ifd("--restore", path, "--dir", new, "--keys", os.path.join(other.dir, "keys"), "--why", "t")
         assert done.returncode == 20 and b"IF_ERR_505" in done.stderr, done
     db = sqlite3.connect(os.path.join(path, "main.db"))

@@ -1,4 +1,5 @@
 """kill -9 at random moments: nothing acknowledged is lost, nothing accepted is accepted again."""
+
 import os
 import random
 import threading
@@ -57,7 +58,7 @@ def test_kill_9_loses_nothing_acknowledged_and_forgets_no_replay(f):
                 e = c.request("GET", f"/v1/witness/entries/{receipt['entry']['index']}")
                 assert sha256(e.body) == receipt["entry"]["hash"], (seed, round_)
                 checked += 1
-        for a in agents: # the next number is known to the sender from the fabric
+        for a in agents:  # the next number is known to the sender from the fabric
             a.seq = max([a.seq, *f.last_seq(a).values()])
         if round_ % 5 == 4:
             f.verify()

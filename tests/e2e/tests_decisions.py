@@ -1,4 +1,5 @@
 """HOLD, ESCALATE, votes, deadlines: what releases a message, and what must not."""
+
 import json
 import time
 
@@ -8,7 +9,9 @@ LOW = {"confidence": {"raw": 0.25, "normalized": 0.25}}
 
 
 def held(f, agent, claim_id="c-1", **content):
-    m = agent.message(receiver="if://agent/Demo.R", content={**LOW, "claim_id": claim_id, "evidence": [evidence("https://a.example.com/1")], **content})
+    m = agent.message(
+        receiver="if://agent/Demo.R", content={**LOW, "claim_id": claim_id, "evidence": [evidence("https://a.example.com/1")], **content}
+    )
     r = f.send(m)
     assert r.status == 202 and r.json["decision"] == "HOLD", r
     return r.json
@@ -27,7 +30,10 @@ def evidence(url, digest=None):
 
 def source(f, agent, claim_id="c-1", url="https://b.example.net/2", performative="inform", scope=None, digest=None, **content):
     """A second source: itself SHARE."""
-    m = agent.message(performative=performative, content={"claim_id": claim_id, "evidence": [evidence(url, digest)], **({"scope": scope} if scope else {}), **content})
+    m = agent.message(
+        performative=performative,
+        content={"claim_id": claim_id, "evidence": [evidence(url, digest)], **({"scope": scope} if scope else {}), **content},
+    )
     r = f.send(m)
     assert r.status == 200 and r.json["decision"] == "SHARE", r
     return r.json
@@ -344,10 +350,19 @@ def test_vote_of_a_revoked_operator_key_is_004(f):
 def test_unknown_hazard_low_confidence_and_missing_numbers_never_share(f):
     # INV-06
     a, _ = people(f)
-    cases = [({"hazards": ["made-up"]}, "ESCALATE"), ({"hazards": ["conflict>20%"]}, "ESCALATE"), ({"hazards": ["LEGAL"]}, "ESCALATE"),
-             ({"confidence": {"raw": 0.19, "normalized": 0.19}}, "ESCALATE"), ({"confidence": {"raw": 0, "normalized": 0}}, "ESCALATE"),
-             ({"confidence": {"raw": 0.29, "normalized": 0.29}}, "HOLD"), ({"confidence": None}, "HOLD"), ({"scope": None}, "HOLD"),
-             ({"confidence": {"raw": 0.9}}, None), ({"confidence": {"raw": 9, "normalized": 9}}, None), ({"confidence": {"raw": 0.9, "normalized": "0.9"}}, None)]
+    cases = [
+        ({"hazards": ["made-up"]}, "ESCALATE"),
+        ({"hazards": ["conflict>20%"]}, "ESCALATE"),
+        ({"hazards": ["LEGAL"]}, "ESCALATE"),
+        ({"confidence": {"raw": 0.19, "normalized": 0.19}}, "ESCALATE"),
+        ({"confidence": {"raw": 0, "normalized": 0}}, "ESCALATE"),
+        ({"confidence": {"raw": 0.29, "normalized": 0.29}}, "HOLD"),
+        ({"confidence": None}, "HOLD"),
+        ({"scope": None}, "HOLD"),
+        ({"confidence": {"raw": 0.9}}, None),
+        ({"confidence": {"raw": 9, "normalized": 9}}, None),
+        ({"confidence": {"raw": 0.9, "normalized": "0.9"}}, None),
+    ]
     for content, decision in cases:
         r = f.send(a.message(content=content))
         if decision is None:
@@ -389,6 +404,7 @@ test_storm_of_holds_is_302_past_its_bucket_and_uses_nothing_up.config = {"guard.
 
 def test_decision_wait_answers_when_it_is_decided(f):
     import threading
+
     a, _ = people(f)
     r = escalated(f, a)
     got = []
@@ -417,6 +433,7 @@ def test_open_decisions_are_listed_with_their_state(f):
 def test_missing_rules_deny_every_message_and_are_not_ready(f):
     # INV-06
     import os
+
     a = f.enrol("Demo.A")
     assert f.stop() == 0
     os.unlink(f.dir + "/rules.yaml")

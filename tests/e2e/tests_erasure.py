@@ -1,4 +1,5 @@
 """Erasure: bytes gone, entry stays; only by an admin's signature, once."""
+
 import json
 import os
 
@@ -12,7 +13,11 @@ def refused(r, status, code):
 def told(f, text="the patient in room 4071 is Zebulon Quux"):
     a, b = f.enrol("Demo.A", owner="alice"), f.enrol("Demo.B", owner="bob")
     before = [f.send(a.message(receiver=b.uri, content={"claim": "neighbour one"})).json for _ in range(3)]
-    m = a.message(receiver=b.uri, performative="request", content={"claim": None, "claim_id": None, "confidence": None, "scope": None, "data": {"note": text}})
+    m = a.message(
+        receiver=b.uri,
+        performative="request",
+        content={"claim": None, "claim_id": None, "confidence": None, "scope": None, "data": {"note": text}},
+    )
     r = f.send(m)
     assert r.status == 200, r
     after = [f.send(a.message(receiver=b.uri, content={"claim": "neighbour two"})).json for _ in range(3)]
@@ -71,6 +76,7 @@ def test_admin_act_is_bound_to_route_body_log_and_time(f):
     # INV-02 INV-03
     import time
     from fabric import stamp
+
     a, b, m, receipt, text, _ = told(f)
     body = json.dumps({"id": m.id}).encode()
     route = "/v1/witness/erase"
@@ -144,15 +150,30 @@ def test_erasing_one_senders_message_spares_another_with_the_same_id(f):
     assert f.get(f"/v1/witness/messages/{two['entry']['index']}").status == 404
 
 
+def test_erasing_of_a_sender_spares_one_whose_name_begins_alike(f):
+    a, b = f.enrol("Demo"), f.enrol("Demo.B")
+    id_ = "msg-" + uuid7()
+    b_first = f.send(b.message(id=id_, content={"claim": "beta words"})).json
+    mine = f.send(a.message(id=id_, content={"claim": "alpha words"})).json
+    assert f.get(f"/v1/messages/{id_}?sender={a.uri}").json == mine
+    assert f.get(f"/v1/messages/{id_}?sender={b.uri}").json == b_first
+    assert f.admin("/v1/witness/erase", {"id": id_, "sender": a.uri}).status == 200
+    assert f.get(f"/v1/witness/messages/{b_first['entry']['index']}").status == 200
+    assert f.get(f"/v1/witness/messages/{mine['entry']['index']}").status == 404
+
+
 def test_killed_between_entry_and_deletion_the_bytes_go_at_the_start(f):
     # INV-04: many tries at the moment of the kill
     import random
     import threading
     import time
+
     a, b = f.enrol("Demo.A"), f.enrol("Demo.B")
     for i in range(12):
         text = f"zebra-{os.urandom(8).hex()}"
-        m = a.message(performative="request", content={"claim": None, "claim_id": None, "confidence": None, "scope": None, "data": {"n": text}})
+        m = a.message(
+            performative="request", content={"claim": None, "claim_id": None, "confidence": None, "scope": None, "data": {"n": text}}
+        )
         assert f.send(m).status == 200
         size = f.size()
         body = json.dumps({"id": m.id}).encode()

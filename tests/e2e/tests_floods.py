@@ -1,4 +1,5 @@
 """What nobody signed: it may change bounded counts and nothing else, and signed traffic goes on beside it."""
+
 import json
 import os
 import threading
@@ -12,10 +13,14 @@ def flood_bodies(a, n):
     forged = Agent(a.name)
     one = json.loads(forged.message())
     unsigned = {k: v for k, v in one.items() if k != "signature"}
-    kinds = [lambda i: os.urandom(50), lambda i: b"{" * 40, lambda i: json.dumps(unsigned).encode(),
-             lambda i: json.dumps(dict(one, seq=i + 1, signature=dict(one["signature"], sig=b64u(os.urandom(63) + b"\1")))).encode(),
-             lambda i: bytes(forged.message()) if i % 50 == 0 else json.dumps(dict(one, seq=10**9 + i)).encode(),
-             lambda i: json.dumps(dict(one, sender=f"if://agent/Ghost{i}")).encode()]
+    kinds = [
+        lambda i: os.urandom(50),
+        lambda i: b"{" * 40,
+        lambda i: json.dumps(unsigned).encode(),
+        lambda i: json.dumps(dict(one, seq=i + 1, signature=dict(one["signature"], sig=b64u(os.urandom(63) + b"\1")))).encode(),
+        lambda i: bytes(forged.message()) if i % 50 == 0 else json.dumps(dict(one, seq=10**9 + i)).encode(),
+        lambda i: json.dumps(dict(one, sender=f"if://agent/Ghost{i}")).encode(),
+    ]
     return [kinds[i % len(kinds)](i) for i in range(n)]
 
 
@@ -34,7 +39,7 @@ def test_twenty_thousand_unauthenticated_messages_move_no_sequence_and_fill_no_l
             try:
                 with f.conn(tcp=True) as c:
                     while i < len(part):
-                        batch = part[i:i + 32]
+                        batch = part[i : i + 32]
                         c.send(b"".join(c.bytes_of("POST", "/v1/messages", x) for x in batch))
                         for _ in batch:
                             r = c.read()
@@ -45,7 +50,7 @@ def test_twenty_thousand_unauthenticated_messages_move_no_sequence_and_fill_no_l
                             if r.status == 429:
                                 raise Gone("429 closes")
             except (Gone, OSError):
-                pass # what was not answered is sent again
+                pass  # what was not answered is sent again
 
     def good():
         with f.conn() as c:
@@ -84,6 +89,7 @@ def test_counted_refusals_stand_in_one_entry_after_a_minute(f):
         assert f.send(Agent(f"Ghost{i}").message()).code == 106
     assert f.post("/v1/messages", b"nonsense").code == 101
     from fabric import wait_for
+
     wait_for(lambda: f.size() > size, 70, "the entry")
     e = f.entry(size)
     counts = {c["code"]: c["count"] for c in e["payload"]["counts"]}

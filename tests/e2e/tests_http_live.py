@@ -1,4 +1,5 @@
 """HTTP on the live daemon: who may come in, and what strange requests get."""
+
 import json
 import socket
 import threading
@@ -20,7 +21,15 @@ def raw(f, data, tcp=True, count=1):
 
 def test_host_that_is_not_ours_is_421(f):
     port = f.tcp[1]
-    for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example", "[::2]", "0", "169.254.169.254"):
+    for host in (
+        "evil.example",
+        f"evil.example:{port}",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "[::2]",
+        "0",
+        "169.254.169.254",
+    ):
         for path in ("/healthz", "/v1/fabric", "/v1/messages", "/nothing"):
             refused(f.get(path, headers={"Host": host}, tcp=True), 421)
     for host in (f"127.0.0.1:{port}", "localhost", "LOCALHOST:1", "[::1]:80"):
@@ -37,9 +46,21 @@ def test_foreign_origin_and_fetch_site_are_403_on_every_route(f):
     a = f.enrol("Demo.A")
     m = bytes(a.message())
     port = f.tcp[1]
-    for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": f"https://127.0.0.1:{port}"}, {"Origin": "http://127.0.0.1:1"},
-                    {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": "bogus"}):
-        for method, path, body in (("GET", "/healthz", None), ("GET", "/checkpoint", None), ("GET", "/v1/fabric", None), ("POST", "/v1/messages", m)):
+    for headers in (
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": f"https://127.0.0.1:{port}"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "bogus"},
+    ):
+        for method, path, body in (
+            ("GET", "/healthz", None),
+            ("GET", "/checkpoint", None),
+            ("GET", "/v1/fabric", None),
+            ("POST", "/v1/messages", m),
+        ):
             refused(f.http(method, path, body, headers, tcp=True), 403, 3)
     assert f.last_seq(a) == {}
     ok = {"Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}
@@ -50,17 +71,42 @@ def test_foreign_origin_and_fetch_site_are_403_on_every_route(f):
 def test_wrong_content_type_is_415_over_tcp(f):
     a = f.enrol("Demo.A")
     m = bytes(a.message())
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonx", "text/json", "", None, "application/json, text/plain"):
+    for kind in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "application/jsonx",
+        "text/json",
+        "",
+        None,
+        "application/json, text/plain",
+    ):
         r = f.http("POST", "/v1/messages", m, {"Content-Type": kind}, tcp=True)
         assert r.status == 415, (kind, r)
     assert f.last_seq(a) == {}
     assert f.http("POST", "/v1/messages", m, {"Content-Type": "Application/JSON; charset=utf-8"}, tcp=True).status == 200
-    r = f.http("POST", "/v1/decisions/msg-" + uuid7() + "/votes", b"{}", {"Content-Type": "application/x-ndjson"}, tcp=True)
-    assert r.status == 415, r
 
 
-PROTECTED = ["/v1/inbox", "/v1/decisions", "/v1/talents", "/v1/talents/operator", "/v1/talents/operator/sequences", "/v1/witness/entries", "/v1/witness/entries/0",
-             "/v1/witness/messages/0", "/v1/anchors", "/v1/events", "/v1/slo", "/metrics", "/v1/messages/msg-0", "/v1/decisions/msg-0", "/v1/tasks", "/v1/secrets"]
+PROTECTED = [
+    "/v1/inbox",
+    "/v1/decisions",
+    "/v1/talents",
+    "/v1/talents/operator",
+    "/v1/talents/operator/sequences",
+    "/v1/witness/entries",
+    "/v1/witness/entries/0",
+    "/v1/witness/messages/0",
+    "/v1/anchors",
+    "/v1/events",
+    "/v1/slo",
+    "/metrics",
+    "/v1/messages/msg-0",
+    "/v1/decisions/msg-0",
+    "/v1/tasks",
+    "/v1/secrets",
+    "/v1/witness/proof?index=0&size=1",
+    "/v1/witness/consistency?old=1&new=1",
+]
 
 
 def test_tcp_without_a_token_is_401_on_every_protected_route(f):
@@ -70,10 +116,18 @@ def test_tcp_without_a_token_is_401_on_every_protected_route(f):
         assert r.headers["www-authenticate"].startswith("Bearer"), r.headers
         refused(f.get(path, tcp=True, headers={"Authorization": "Bearer " + "A" * 43}), 401)
     size = f.size()
-    for path, body in (("/v1/talents", {"name": "X", "pubkey": Agent("X").pub, "why": "t"}), ("/v1/talents/operator/grants", {"scope": "x", "why": "t"}),
-                       ("/v1/talents/operator/keys", {"pubkey": Agent("X").pub}), ("/v1/talents/operator/revoke", {"talent": True, "why": "t"}),
-                       ("/v1/witness/erase", {"id": "msg-" + uuid7()}), ("/v1/anchors", {"why": "t"}), ("/v1/backup", {"directory": "/tmp/x", "why": "t"}),
-                       ("/v1/clock/accept", {"why": "t"}), ("/v1/tokens", {})):
+    for path, body in (
+        ("/v1/talents", {"name": "X", "pubkey": Agent("X").pub, "why": "t"}),
+        ("/v1/talents/operator/grants", {"scope": "x", "why": "t"}),
+        ("/v1/talents/operator/keys", {"pubkey": Agent("X").pub}),
+        ("/v1/talents/operator/revoke", {"talent": True, "why": "t"}),
+        ("/v1/witness/erase", {"id": "msg-" + uuid7()}),
+        ("/v1/anchors", {"why": "t"}),
+        ("/v1/backup", {"directory": "/tmp/x", "why": "t"}),
+        ("/v1/clock/accept", {"why": "t"}),
+        ("/v1/tokens", {}),
+        ("/v1/decisions/msg-" + uuid7() + "/votes", {}),
+    ):
         refused(f.post(path, body, tcp=True), 401, 2)
     assert f.size() == size
 
@@ -85,8 +139,16 @@ def test_admin_act_over_tcp_does_not_replace_a_token(f):
 
 def test_open_routes_over_tcp(f):
     f.enrol("Demo.A")
-    for path in ("/healthz", "/readyz", "/v1/fabric", "/openapi.json", "/checkpoint", "/log/main/checkpoint", "/tile/0/000.p/2", "/log/main/tile/0/000.p/2",
-                 "/v1/witness/proof?index=0&size=2", "/v1/witness/consistency?old=1&new=2"):
+    for path in (
+        "/healthz",
+        "/readyz",
+        "/v1/fabric",
+        "/openapi.json",
+        "/checkpoint",
+        "/log/main/checkpoint",
+        "/tile/0/000.p/2",
+        "/log/main/tile/0/000.p/2",
+    ):
         assert f.get(path, tcp=True).status == 200, path
 
 
@@ -94,7 +156,13 @@ def test_entries_tile_over_tcp_is_refused(f):
     for path in ("/tile/entries/000.p/2", "/log/main/tile/entries/000.p/2"):
         assert f.get(path).status == 200, path
         refused(f.get(path, tcp=True), 401, 2)
-    for path in ("/tile/entries/../entries/000.p/2", "/tile//entries/000.p/2", "/tile/%65ntries/000.p/2", "/tile/entries/000.p/2/", "/Tile/entries/000.p/2"):
+    for path in (
+        "/tile/entries/../entries/000.p/2",
+        "/tile//entries/000.p/2",
+        "/tile/%65ntries/000.p/2",
+        "/tile/entries/000.p/2/",
+        "/Tile/entries/000.p/2",
+    ):
         assert f.get(path, tcp=True).status in (400, 401, 404), path
 
 
@@ -110,8 +178,16 @@ def test_head_answers_without_a_body(f):
 def test_unknown_route_is_404_and_wrong_method_405(f):
     for path in ("/nothing", "/v1", "/v1/", "/v1/messagesx", "/v1/talents/a/b/c", "//", "/v1//talents", "/v1/talents/", "/healthz/"):
         refused(f.get(path), 404)
-    for method, path in (("GET", "/v1/messages"), ("POST", "/healthz"), ("DELETE", "/v1/talents"), ("PUT", "/v1/talents/operator"), ("PATCH", "/v1/talents"),
-                         ("OPTIONS", "/v1/messages"), ("POST", "/checkpoint"), ("GET", "/v1/backup")):
+    for method, path in (
+        ("GET", "/v1/messages"),
+        ("POST", "/healthz"),
+        ("DELETE", "/v1/talents"),
+        ("PUT", "/v1/talents/operator"),
+        ("PATCH", "/v1/talents"),
+        ("OPTIONS", "/v1/messages"),
+        ("POST", "/checkpoint"),
+        ("GET", "/v1/backup"),
+    ):
         r = f.http(method, path, b"{}" if method != "GET" else None)
         assert r.status == 405 and r.headers.get("allow"), (method, path, r, r.headers)
     for method in ("TRACE", "CONNECT", "PROPFIND", "BREW", "get"):
@@ -120,44 +196,162 @@ def test_unknown_route_is_404_and_wrong_method_405(f):
 
 
 def test_parts_that_come_later_are_509(f):
-    for method, path in (("GET", "/v1/tasks"), ("POST", "/v1/tasks"), ("POST", "/v1/tokens"), ("GET", "/v1/secrets"), ("POST", "/v1/tasks/claim"), ("POST", "/mcp")):
+    for method, path in (
+        ("GET", "/v1/tasks"),
+        ("POST", "/v1/tasks"),
+        ("POST", "/v1/tokens"),
+        ("GET", "/v1/secrets"),
+        ("POST", "/v1/tasks/claim"),
+        ("POST", "/mcp"),
+    ):
         refused(f.http(method, path, b"{}" if method == "POST" else None), 501, 509)
 
 
 def test_unknown_repeated_and_broken_query_parameters_are_208(f):
     # INV-15
     f.enrol("Demo.A")
-    for path in ("/v1/talents?limit=0", "/v1/talents?limit=1001", "/v1/talents?limit=-1", "/v1/talents?limit=1e2", "/v1/talents?limit=", "/v1/talents?limit",
-                 "/v1/talents?limit=99999999999999999999", "/v1/talents?limit=1&limit=2", "/v1/talents?LIMIT=1", "/v1/talents?x=1", "/v1/talents?limit=%31%",
-                 "/v1/talents?limit=%3", "/v1/talents?limit=%zz", "/v1/talents?cursor=abc", "/v1/talents?limit=1%00", "/v1/talents?%6cimit=1",
-                 "/v1/witness/entries?limit=0", "/v1/witness/entries?component=" + "a" * 64, "/v1/witness/entries?component=" + "a" * 600, "/v1/witness/entries?trace=1",
-                 "/v1/witness/entries?from=now", "/v1/witness/entries?to=2026-13-01T00:00:00Z", "/v1/witness/entries?cursor=-1", "/v1/witness/entries?why=x",
-                 "/v1/witness/entries/x", "/v1/witness/entries/-1", "/v1/witness/entries/1e3", "/v1/witness/entries/99999999999999999999",
-                 "/v1/inbox?as=Demo.A&wait_ms=30001", "/v1/inbox?as=Demo.A&wait_ms=-1", "/v1/inbox?as=Demo.A&after=x", "/v1/inbox", "/v1/events?trace=zz",
-                 "/v1/events?component=" + "b" * 100, "/v1/witness/proof?index=0&size=0", "/v1/witness/proof?index=5&size=5", "/v1/witness/proof",
-                 "/v1/witness/proof?index=0&size=999999", "/v1/witness/consistency?old=0&new=1", "/v1/witness/consistency?old=2&new=1", "/v1/decisions/x",
-                 "/v1/decisions/msg-" + uuid7() + "?wait_ms=x", "/v1/fabric?x=1", "/healthz?x", "/v1/talents?&", "/v1/talents?limit=5&&"):
+    for path in (
+        "/v1/talents?limit=0",
+        "/v1/talents?limit=1001",
+        "/v1/talents?limit=-1",
+        "/v1/talents?limit=1e2",
+        "/v1/talents?limit=",
+        "/v1/talents?limit",
+        "/v1/talents?limit=99999999999999999999",
+        "/v1/talents?limit=1&limit=2",
+        "/v1/talents?LIMIT=1",
+        "/v1/talents?x=1",
+        "/v1/talents?limit=%31%",
+        "/v1/talents?limit=%3",
+        "/v1/talents?limit=%zz",
+        "/v1/talents?cursor=abc",
+        "/v1/talents?limit=1%00",
+        "/v1/talents?%6cimit=1",
+        "/v1/witness/entries?limit=0",
+        "/v1/witness/entries?component=" + "a" * 64,
+        "/v1/witness/entries?component=" + "a" * 600,
+        "/v1/witness/entries?trace=1",
+        "/v1/witness/entries?from=now",
+        "/v1/witness/entries?to=2026-13-01T00:00:00Z",
+        "/v1/witness/entries?cursor=-1",
+        "/v1/witness/entries?why=x",
+        "/v1/witness/entries/x",
+        "/v1/witness/entries/-1",
+        "/v1/witness/entries/1e3",
+        "/v1/witness/entries/99999999999999999999",
+        "/v1/inbox?as=Demo.A&wait_ms=30001",
+        "/v1/inbox?as=Demo.A&wait_ms=-1",
+        "/v1/inbox?as=Demo.A&after=x",
+        "/v1/inbox",
+        "/v1/events?trace=zz",
+        "/v1/events?component=" + "b" * 100,
+        "/v1/witness/proof?index=0&size=0",
+        "/v1/witness/proof?index=5&size=5",
+        "/v1/witness/proof",
+        "/v1/witness/proof?index=0&size=999999",
+        "/v1/witness/consistency?old=0&new=1",
+        "/v1/witness/consistency?old=2&new=1",
+        "/v1/decisions/x",
+        "/v1/decisions/msg-" + uuid7() + "?wait_ms=x",
+        "/v1/fabric?x=1",
+        "/healthz?x",
+        "/v1/talents?&",
+        "/v1/talents?limit=5&&",
+    ):
         r = f.get(path)
         assert r.status == 400 and r.code == 208, (path, r)
         assert r.error.get("message") and r.error.get("hint"), r
     assert f.get("/v1/talents?limit=1").status == 200
 
 
-TRICKS = ["'", "' OR 1=1 --", '"; DROP TABLE entries; --', "../../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/keys/log.key", "%00", "a%00b", "%0d%0aX:%20y",
-          "%ff%fe", "%c0%ae%c0%ae/", "%F0%9F%98%80", "\u00e9", "*", "%", "%25", "%25%30%30", "\\..\\..", ";", "&", "+", "~", "{}", "$(id)", "`id`", "a" * 300, "a" * 5000, "x'41'",
-          "9223372036854775808", "-9223372036854775809", "0x10", "NaN", "1e309", "true", "null", "msg-" + "0" * 36, "msg-", "if://agent/../x", "%u0041", "[]", "<script>"]
+TRICKS = [
+    "'",
+    "' OR 1=1 --",
+    '"; DROP TABLE entries; --',
+    "../../../etc/passwd",
+    "..%2f..%2fetc%2fpasswd",
+    "%2e%2e/%2e%2e/keys/log.key",
+    "%00",
+    "a%00b",
+    "%0d%0aX:%20y",
+    "%ff%fe",
+    "%c0%ae%c0%ae/",
+    "%F0%9F%98%80",
+    "\u00e9",
+    "*",
+    "%",
+    "%25",
+    "%25%30%30",
+    "\\..\\..",
+    ";",
+    "&",
+    "+",
+    "~",
+    "{}",
+    "$(id)",
+    "`id`",
+    "a" * 300,
+    "a" * 5000,
+    "x'41'",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "0x10",
+    "NaN",
+    "1e309",
+    "true",
+    "null",
+    "msg-" + "0" * 36,
+    "msg-",
+    "if://agent/../x",
+    "%u0041",
+    "[]",
+    "<script>",
+]
 
 
 def test_sql_path_and_control_tricks_in_paths_and_queries_never_give_500(f):
     # INV-15
     f.enrol("Demo.A")
-    paths = ["/v1/messages/{}", "/v1/decisions/{}", "/v1/talents/{}", "/v1/talents/{}/sequences", "/v1/witness/entries/{}", "/v1/witness/messages/{}", "/log/{}/checkpoint",
-             "/log/{}/tile/0/000.p/1", "/tile/{}", "/log/main/tile/{}", "/{}"]
-    queries = ["/v1/messages/msg-x?sender={}", "/v1/messages/msg-x?proof={}", "/v1/inbox?as={}", "/v1/inbox?as=Demo.A&after={}", "/v1/inbox?as=Demo.A&limit={}",
-               "/v1/inbox?as=Demo.A&wait_ms={}", "/v1/decisions?state={}", "/v1/decisions?limit={}", "/v1/decisions?cursor={}", "/v1/talents?limit={}", "/v1/talents?cursor={}",
-               "/v1/witness/entries?trace={}", "/v1/witness/entries?component={}", "/v1/witness/entries?type={}", "/v1/witness/entries?from={}", "/v1/witness/entries?to={}",
-               "/v1/witness/entries?limit={}", "/v1/witness/entries?cursor={}", "/v1/witness/proof?index={}", "/v1/witness/proof?index=0&size={}",
-               "/v1/witness/consistency?old={}&new=1", "/v1/witness/consistency?old=1&new={}", "/v1/events?component={}&type={}x%zz", "/v1/talents?{}=1", "/v1/talents?{}"]
+    paths = [
+        "/v1/messages/{}",
+        "/v1/decisions/{}",
+        "/v1/talents/{}",
+        "/v1/talents/{}/sequences",
+        "/v1/witness/entries/{}",
+        "/v1/witness/messages/{}",
+        "/log/{}/checkpoint",
+        "/log/{}/tile/0/000.p/1",
+        "/tile/{}",
+        "/log/main/tile/{}",
+        "/{}",
+    ]
+    queries = [
+        "/v1/messages/msg-x?sender={}",
+        "/v1/messages/msg-x?proof={}",
+        "/v1/inbox?as={}",
+        "/v1/inbox?as=Demo.A&after={}",
+        "/v1/inbox?as=Demo.A&limit={}",
+        "/v1/inbox?as=Demo.A&wait_ms={}",
+        "/v1/decisions?state={}",
+        "/v1/decisions?limit={}",
+        "/v1/decisions?cursor={}",
+        "/v1/talents?limit={}",
+        "/v1/talents?cursor={}",
+        "/v1/witness/entries?trace={}",
+        "/v1/witness/entries?component={}",
+        "/v1/witness/entries?type={}",
+        "/v1/witness/entries?from={}",
+        "/v1/witness/entries?to={}",
+        "/v1/witness/entries?limit={}",
+        "/v1/witness/entries?cursor={}",
+        "/v1/witness/proof?index={}",
+        "/v1/witness/proof?index=0&size={}",
+        "/v1/witness/consistency?old={}&new=1",
+        "/v1/witness/consistency?old=1&new={}",
+        "/v1/events?component={}&type={}x%zz",
+        "/v1/talents?{}=1",
+        "/v1/talents?{}",
+    ]
     size, seen = f.size(), {}
     for pattern in paths + queries:
         for trick in TRICKS:
@@ -177,12 +371,39 @@ def test_sql_path_and_control_tricks_in_paths_and_queries_never_give_500(f):
 def test_tricks_in_bodies_never_give_500(f):
     # INV-15
     size = f.size()
-    routes = ["/v1/talents", "/v1/talents/operator/grants", "/v1/talents/operator/keys", "/v1/talents/operator/revoke", "/v1/witness/erase", "/v1/anchors", "/v1/backup",
-              "/v1/clock/accept", "/v1/decisions/msg-" + uuid7() + "/votes"]
-    bodies = [b"", b"{", b"[]", b"null", b'{"name":1}', b'{"name":null,"why":"x"}', b'{"why":""}', b'{"why":"' + b"x" * 1025 + b'"}', b'{"why":"\\u0000"}', b'{"why":"a\\nb"}',
-              b'{"why":"x","why":"y"}', b'{"unknown":1}', b'{"name":"..","pubkey":"x","why":"w"}', b'{"a":' * 100, b"\xff" * 100, 
-              b'{"directory":"/etc/passwd","why":"x"}', b'{"directory":"relative","why":"x"}', b'{"directory":"/tmp/../etc/x","why":"x"}', b'{"directory":"/proc/x","why":"x"}',
-              b'{"id":"msg-00000000-0000-0000-0000-000000000000","why":"x"}']
+    routes = [
+        "/v1/talents",
+        "/v1/talents/operator/grants",
+        "/v1/talents/operator/keys",
+        "/v1/talents/operator/revoke",
+        "/v1/witness/erase",
+        "/v1/anchors",
+        "/v1/backup",
+        "/v1/clock/accept",
+        "/v1/decisions/msg-" + uuid7() + "/votes",
+    ]
+    bodies = [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"name":1}',
+        b'{"name":null,"why":"x"}',
+        b'{"why":""}',
+        b'{"why":"' + b"x" * 1025 + b'"}',
+        b'{"why":"\\u0000"}',
+        b'{"why":"a\\nb"}',
+        b'{"why":"x","why":"y"}',
+        b'{"unknown":1}',
+        b'{"name":"..","pubkey":"x","why":"w"}',
+        b'{"a":' * 100,
+        b"\xff" * 100,
+        b'{"directory":"/etc/passwd","why":"x"}',
+        b'{"directory":"relative","why":"x"}',
+        b'{"directory":"/tmp/../etc/x","why":"x"}',
+        b'{"directory":"/proc/x","why":"x"}',
+        b'{"id":"msg-00000000-0000-0000-0000-000000000000","why":"x"}',
+    ]
     for route in routes:
         for body in bodies:
             r = f.post(route, body)
@@ -198,14 +419,24 @@ def test_tricks_in_bodies_never_give_500(f):
 def test_smuggling_and_malformed_heads_are_refused_and_closed(f):
     # INV-15
     good = b"Host: localhost\r\n"
-    for head in (b"POST /v1/messages HTTP/1.1\r\n" + good + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-                 b"POST /v1/messages HTTP/1.1\r\n" + good + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
-                 b"POST /v1/messages HTTP/1.1\r\n" + good + b"Content-Length: +4\r\n\r\nabcd", b"POST /v1/messages HTTP/1.1\r\n" + good + b"Content-Length: -1\r\n\r\n",
-                 b"POST /v1/messages HTTP/1.1\r\n" + good + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", b"GET /healthz HTTP/1.1\n" + good + b"\r\n",
-                 b"GET /healthz HTTP/1.1\r\n" + good + b"X: a\r\n folded\r\n\r\n", b"GET /healthz HTTP/1.1\r\n" + good + b"X:\rContent-Length: 3\r\n\r\n",
-                 b"GET /healthz HTTP/2.0\r\n" + good + b"\r\n", b"GET  /healthz HTTP/1.1\r\n" + good + b"\r\n", b"GET /healthz\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-                 b"GET http://evil.example/healthz HTTP/1.1\r\n" + good + b"\r\n", b"GET /a b HTTP/1.1\r\n" + good + b"\r\n", b"GET /healthz HTTP/1.1\r\n" + good + b"X y: 1\r\n\r\n",
-                 b"GET /healthz HTTP/1.1\r\n" + good + b"X: \x00\r\n\r\n"):
+    for head in (
+        b"POST /v1/messages HTTP/1.1\r\n" + good + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /v1/messages HTTP/1.1\r\n" + good + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
+        b"POST /v1/messages HTTP/1.1\r\n" + good + b"Content-Length: +4\r\n\r\nabcd",
+        b"POST /v1/messages HTTP/1.1\r\n" + good + b"Content-Length: -1\r\n\r\n",
+        b"POST /v1/messages HTTP/1.1\r\n" + good + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"GET /healthz HTTP/1.1\n" + good + b"\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + good + b"X: a\r\n folded\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + good + b"X:\rContent-Length: 3\r\n\r\n",
+        b"GET /healthz HTTP/2.0\r\n" + good + b"\r\n",
+        b"GET  /healthz HTTP/1.1\r\n" + good + b"\r\n",
+        b"GET /healthz\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET http://evil.example/healthz HTTP/1.1\r\n" + good + b"\r\n",
+        b"GET /a b HTTP/1.1\r\n" + good + b"\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + good + b"X y: 1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + good + b"X: \x00\r\n\r\n",
+    ):
         for tcp in (True, False):
             with f.conn(tcp) as c:
                 try:
@@ -229,8 +460,10 @@ def test_body_over_the_limit_is_413(f):
         with f.conn() as c:
             c.send(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n".encode())
             refused(c.read(), 413, 109)
-        with f.conn() as c: # chunked: known only on the way
-            c.send(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        with f.conn() as c:  # chunked: known only on the way
+            c.send(
+                f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+            )
             try:
                 for _ in range(size // 4096 + 2):
                     c.send(b"1000\r\n" + b"x" * 4096 + b"\r\n")
@@ -262,7 +495,7 @@ def test_sixty_four_pipelined_requests_are_answered_in_order(f):
     with f.conn(tcp=True) as c:
         c.send(b"".join(c.bytes_of("GET", "/healthz" if i % 2 else f"/n{i}") for i in range(64)))
         assert [c.read().status for i in range(64)] == [200 if i % 2 else 404 for i in range(64)]
-    with f.conn(tcp=True) as c: # more than may wait: reading stops until there is room, nothing is lost
+    with f.conn(tcp=True) as c:  # more than may wait: reading stops until there is room, nothing is lost
         data = b"".join(c.bytes_of("GET", "/v1/fabric") for _ in range(1000))
         t = threading.Thread(target=c.send, args=(data,))
         t.start()
@@ -319,7 +552,7 @@ def test_many_idle_connections_leave_room_for_others_or_say_so(f):
         r = f.get("/healthz", timeout=5)
         assert r.status in (200, 503), r
     except (Gone, OSError):
-        pass # the unix socket shares the cap; closed at once is an answer as well
+        pass  # the unix socket shares the cap; closed at once is an answer as well
     for s in idle:
         s.close()
     time.sleep(0.2)
@@ -372,13 +605,16 @@ def test_socket_of_another_uid_is_refused(f):
     import subprocess
     import sys
     from fabric import Skip
+
     if os.geteuid() != 0:
         raise Skip("needs root to become another uid")
     os.chmod(f.root, 0o755)
     for d in ("", "run"):
         os.chmod(os.path.join(f.dir, d), 0o755)
     os.chmod(f.unix, 0o666)
-    code = ("import os, socket, sys\nos.setgid(12345); os.setuid(12345)\ns = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
-            "s.sendall(b'GET /v1/talents HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'); print(s.recv(65536).decode())")
+    code = (
+        "import os, socket, sys\nos.setgid(12345); os.setuid(12345)\ns = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
+        "s.sendall(b'GET /v1/talents HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'); print(s.recv(65536).decode())"
+    )
     done = subprocess.run([sys.executable, "-c", code, f.unix], capture_output=True, text=True)
     assert " 403 " in done.stdout.splitlines()[0] and "12345" in done.stdout, done

@@ -1,4 +1,5 @@
 """Inbox, long polls, event streams: committed entries after an index, nothing lost, nothing twice."""
+
 import json
 import threading
 import time
@@ -64,7 +65,7 @@ def test_long_poll_wakes_when_a_message_comes(f):
     t = threading.Thread(target=poll)
     t.start()
     time.sleep(0.5)
-    f.send(a.message()) # not for B: wakes nobody for good
+    f.send(a.message())  # not for B: wakes nobody for good
     time.sleep(0.2)
     assert not got
     m = a.message(receiver=b.uri)
@@ -173,7 +174,19 @@ def test_event_stream_filters(f):
 def test_strange_last_event_ids_do_no_harm(f):
     # INV-15
     a, _ = pair(f)
-    for last in ("", "x", "main/", "main/x", "main/99999999999999999999", "main/-1", "-1", "9" * 15, "a/b/c/0", "main/9007199254740993", "\u00ff"):
+    for last in (
+        "",
+        "x",
+        "main/",
+        "main/x",
+        "main/99999999999999999999",
+        "main/-1",
+        "-1",
+        "9" * 15,
+        "a/b/c/0",
+        "main/9007199254740993",
+        "\u00ff",
+    ):
         c, events = stream(f, "/v1/events", last)
         f.send(a.message())
         assert events.next()["id"].startswith("main/")

@@ -1,4 +1,5 @@
 """Every refusal of a message with its exact code, and what it used up."""
+
 import json
 import os
 import time
@@ -21,6 +22,7 @@ def shared(r):
 
 def test_signed_message_is_shared_and_its_receipt_verifies_offline(f):
     from fabric import check_receipt
+
     a = f.enrol("Demo.A")
     m = a.message()
     r = f.post("/v1/messages?proof=1", bytes(m))
@@ -170,6 +172,7 @@ def test_malleable_and_non_canonical_signatures_are_001(f):
     m = a.message()
     e = json.loads(m)
     from fabric import b64u_decode
+
     sig = b64u_decode(e["signature"]["sig"])
     order = (1 << 252) + 27742317777372353535851937790883648493
     s = int.from_bytes(sig[32:], "little") + order
@@ -186,9 +189,19 @@ def test_tampered_members_are_001(f):
     f.enrol("Demo.B")
     f.enrol("Demo.C")
     m = a.message(receiver="if://agent/Demo.B")
-    changes = {"id": "msg-" + uuid7(), "performative": "request", "conversation_id": "conv-" + uuid7(), "topic_hash": sha256(b"other"),
-               "receiver": "if://agent/Demo.C", "issued_at": stamp(time.time() - 1), "ttl_s": 299, "seq": 99, "nonce": b64u(os.urandom(16)),
-               "content": {"claim": "pay Mallory"}, "trace": uuid7()}
+    changes = {
+        "id": "msg-" + uuid7(),
+        "performative": "request",
+        "conversation_id": "conv-" + uuid7(),
+        "topic_hash": sha256(b"other"),
+        "receiver": "if://agent/Demo.C",
+        "issued_at": stamp(time.time() - 1),
+        "ttl_s": 299,
+        "seq": 99,
+        "nonce": b64u(os.urandom(16)),
+        "content": {"claim": "pay Mallory"},
+        "trace": uuid7(),
+    }
     for member, value in changes.items():
         e = json.loads(m)
         e[member] = value
@@ -197,7 +210,7 @@ def test_tampered_members_are_001(f):
     e["signature"]["key_id"] = key_id(os.urandom(32))
     r = f.post("/v1/messages", e)
     assert r.code in (1, 101) and r.status in (400, 401), r
-    del e["signature"]["key_id"] # it is signed as well
+    del e["signature"]["key_id"]  # it is signed as well
     refused(f.post("/v1/messages", e), 1, 401)
     assert f.last_seq(a) == {}
     shared(f.send(m))
@@ -375,7 +388,7 @@ def test_rate_limit_is_302_and_uses_nothing_up(f):
     assert limited and limited[0].code == 302 and int(limited[0].headers["retry-after"]) >= 1, answers
     index = answers.index(limited[0])
     time.sleep(1.2)
-    shared(f.send(sent[index])) # the very same bytes
+    shared(f.send(sent[index]))  # the very same bytes
 
 
 test_rate_limit_is_302_and_uses_nothing_up.config = {"rate.messages": 1, "rate.burst": 3}
@@ -389,7 +402,7 @@ def test_live_message_quota_is_305_and_uses_nothing_up(f):
     m = a.message()
     refused(f.send(m), 305, 429)
     refused(f.send(m), 305, 429)
-    for _ in range(80): # places are freed by the minute
+    for _ in range(80):  # places are freed by the minute
         time.sleep(1)
         r = f.send(m)
         if r.status == 200:
@@ -406,11 +419,28 @@ def test_malformed_envelopes_are_101_and_change_nothing(f):
     size = f.size()
     good = a.message()
     text = bytes(good)
-    bad = [b"", b"{", b"[]", b"null", b"\xff\xfe", b"\xef\xbb\xbf" + text, text + b"x", text[:-1], text.replace(b'"ttl_s":300', b'"ttl_s":300,"ttl_s":300'),
-           text.replace(b'"ttl_s":300', b'"ttl_s":3e2,"extra":1'), text.replace(b'"ttl_s":300', b'"ttl_s":0'), text.replace(b'"ttl_s":300', b'"ttl_s":"300"'),
-           text.replace(b'"seq":1', b'"seq":-1'), text.replace(b'"seq":1', b'"seq":1e400'), text.replace(b'"inform"', b'"shout"'),
-           text.replace(b'"inform"', b'"inf\\ud800rm"'), text.replace(b'msg-', b'MSG-'), text.replace(b'T', b't', 1).replace(b"Z\"", b"z\""),
-           b'{"a":' * 2000 + b"1" + b"}" * 2000, b'"' + b"a" * 60000 + b'"']
+    bad = [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b"\xef\xbb\xbf" + text,
+        text + b"x",
+        text[:-1],
+        text.replace(b'"ttl_s":300', b'"ttl_s":300,"ttl_s":300'),
+        text.replace(b'"ttl_s":300', b'"ttl_s":3e2,"extra":1'),
+        text.replace(b'"ttl_s":300', b'"ttl_s":0'),
+        text.replace(b'"ttl_s":300', b'"ttl_s":"300"'),
+        text.replace(b'"seq":1', b'"seq":-1'),
+        text.replace(b'"seq":1', b'"seq":1e400'),
+        text.replace(b'"inform"', b'"shout"'),
+        text.replace(b'"inform"', b'"inf\\ud800rm"'),
+        text.replace(b'msg-', b'MSG-'),
+        text.replace(b'T', b't', 1).replace(b"Z\"", b"z\""),
+        b'{"a":' * 2000 + b"1" + b"}" * 2000,
+        b'"' + b"a" * 60000 + b'"',
+    ]
     for body in bad:
         r = f.post("/v1/messages", body)
         assert r.status == 400 and r.code in (101, 208), (body[:80], r)
@@ -432,6 +462,7 @@ def test_every_truncation_of_a_message_is_refused(f):
 def test_bit_flips_never_pass(f):
     # INV-01 INV-15
     import random
+
     a = f.enrol("Demo.A")
     m = bytes(a.message())
     seed = random.randrange(1 << 32)

@@ -1,4 +1,5 @@
 """SIGTERM: what was acknowledged is there, who waits is answered, exit 0."""
+
 import signal
 import threading
 import time
@@ -116,6 +117,30 @@ def test_sigterm_with_idle_and_half_open_connections_ends_soon(f):
     assert time.monotonic() - began < 12, time.monotonic() - began
 
 
+def test_sigterm_with_clients_that_never_read_ends_soon(f):
+    # INV-12
+    a = f.enrol("Demo.A", owner="alice")
+    stuck = []
+    for _ in range(3):
+        c = f.conn()
+        c.send(c.bytes_of("GET", "/v1/events", None, {"Accept": "text/event-stream", "Last-Event-ID": "main/0"}))
+        stuck.append(c)
+    f.lines([a.message(content={"claim": "x" * 200}) for _ in range(300)])
+    for tcp in (False, True):
+        c = f.conn(tcp)
+        c.sock.settimeout(1)
+        try:
+            for _ in range(4000):
+                c.send(c.bytes_of("GET", "/openapi.json") * 8)
+        except TimeoutError:
+            pass
+        stuck.append(c)
+    began = time.monotonic()
+    assert f.stop(timeout=120) == 0
+    assert time.monotonic() - began < 15, time.monotonic() - began
+    return f"{time.monotonic() - began:.1f} s"
+
+
 def test_sigterm_during_an_ndjson_body_answers_it(f):
     # INV-04
     a = f.enrol("Demo.A")
@@ -148,10 +173,11 @@ def test_second_sigterm_ends_at_once(f):
 
 def test_socket_goes_with_the_daemon_and_comes_back(f):
     import os
+
     assert f.stop() == 0
     assert not os.path.exists(f.unix)
     f.start()
     f.kill()
     assert os.path.exists(f.unix)
-    f.start() # a dead socket file is replaced
+    f.start()  # a dead socket file is replaced
     assert f.get("/healthz").status == 200

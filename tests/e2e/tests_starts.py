@@ -1,4 +1,5 @@
 """What a start finds: edited rows, torn files, wrong modes, other daemons, old copies, other histories."""
+
 import os
 import shutil
 import signal
@@ -51,8 +52,11 @@ def test_talent_record_that_no_entry_covers_is_505(f):
     is_505(f)
     shutil.rmtree(f.data)
     os.rename(f.data + ".good", f.data)
-    edit(f, "INSERT INTO records(log, kind, number, bytes) SELECT 1, 2, 3, CAST(replace(replace(bytes, 'Demo.A', 'Demo.M'), '\"number\":2', '\"number\":3') AS BLOB) "
-            "FROM records WHERE kind=2 AND number=2")
+    edit(
+        f,
+        "INSERT INTO records(log, kind, number, bytes) SELECT 1, 2, 3, CAST(replace(replace(bytes, 'Demo.A', 'Demo.M'), '\"number\":2', '\"number\":3') AS BLOB) "
+        "FROM records WHERE kind=2 AND number=2",
+    )
     is_505(f)
 
 
@@ -60,8 +64,17 @@ def test_edited_head_is_505(f):
     # INV-05 INV-16: each column of it
     seeded(f)
     shutil.copytree(f.data, f.data + ".good")
-    for column, value in (("size", "size-1"), ("size", "size+1"), ("root", "zeroblob(32)"), ("last_hash", "zeroblob(32)"), ("trust_root", "zeroblob(32)"),
-                          ("mac", "zeroblob(32)"), ("time", "time+1"), ("edge", "zeroblob(length(edge))"), ("edge", "x''")):
+    for column, value in (
+        ("size", "size-1"),
+        ("size", "size+1"),
+        ("root", "zeroblob(32)"),
+        ("last_hash", "zeroblob(32)"),
+        ("trust_root", "zeroblob(32)"),
+        ("mac", "zeroblob(32)"),
+        ("time", "time+1"),
+        ("edge", "zeroblob(length(edge))"),
+        ("edge", "x''"),
+    ):
         edit(f, f"UPDATE head SET {column}={value}")
         is_505(f)
         shutil.rmtree(f.data)
@@ -107,8 +120,12 @@ def test_added_table_trigger_or_view_is_505(f):
     # INV-16
     seeded(f)
     shutil.copytree(f.data, f.data + ".good")
-    for sql in ("CREATE TABLE extra(x)", "CREATE VIEW v AS SELECT 1", "CREATE TRIGGER t AFTER INSERT ON entries BEGIN DELETE FROM head; END",
-                "CREATE INDEX i ON entries(entry)"):
+    for sql in (
+        "CREATE TABLE extra(x)",
+        "CREATE VIEW v AS SELECT 1",
+        "CREATE TRIGGER t AFTER INSERT ON entries BEGIN DELETE FROM head; END",
+        "CREATE INDEX i ON entries(entry)",
+    ):
         db = sqlite3.connect(os.path.join(f.data, "main.db"))
         db.execute(sql)
         db.commit()
@@ -283,7 +300,13 @@ def test_broken_log_key_is_a_clear_error(f):
 
 def test_keys_and_directories_open_to_others_are_refused(f):
     seeded(f)
-    for path, bad, good in (("", 0o755, 0o700), ("keys", 0o750, 0o700), ("data", 0o705, 0o700), ("keys/log.key", 0o644, 0o600), ("keys/log.key", 0o640, 0o600)):
+    for path, bad, good in (
+        ("", 0o755, 0o700),
+        ("keys", 0o750, 0o700),
+        ("data", 0o705, 0o700),
+        ("keys/log.key", 0o644, 0o600),
+        ("keys/log.key", 0o640, 0o600),
+    ):
         full = os.path.join(f.dir, path)
         os.chmod(full, bad)
         code, text = f.refuses()
@@ -294,6 +317,7 @@ def test_keys_and_directories_open_to_others_are_refused(f):
 
 def test_directory_of_another_owner_is_refused(f):
     from fabric import Skip
+
     if os.geteuid() != 0:
         raise Skip("needs root to give a directory away")
     seeded(f)
@@ -305,8 +329,9 @@ def test_directory_of_another_owner_is_refused(f):
 def test_read_only_directory_is_a_clear_error(f):
     # INV-15
     from fabric import Skip
+
     seeded(f)
-    if os.geteuid() == 0: # root writes through modes: a read-only bind mount stands for it
+    if os.geteuid() == 0:  # root writes through modes: a read-only bind mount stands for it
         if subprocess.run(["mount", "--bind", f.data, f.data], capture_output=True).returncode != 0:
             raise Skip("bind mounts are not permitted here")
         try:
@@ -339,8 +364,16 @@ def test_init_makes_private_files(f):
 def test_configuration_errors_name_line_and_suggestion(f):
     # INV-15
     good = open(f.config).read()
-    for bad, word in ((good + "htpp:\n  listen: x\n", "htpp"), (good + "time:\n  skew: 60s\n", "time"), ("name: [", "line"), (good.replace("60s", "301s"), "skew"),
-                      (good.replace("60s", "sixty"), "skew"), (good + "&a x: *a\n", ""), ("- a\n- b\n", ""), ("\0", "")):
+    for bad, word in (
+        (good + "htpp:\n  listen: x\n", "htpp"),
+        (good + "time:\n  skew: 60s\n", "time"),
+        ("name: [", "line"),
+        (good.replace("60s", "301s"), "skew"),
+        (good.replace("60s", "sixty"), "skew"),
+        (good + "&a x: *a\n", ""),
+        ("- a\n- b\n", ""),
+        ("\0", ""),
+    ):
         with open(f.config, "w") as file:
             file.write(bad)
         code, text = f.refuses()
@@ -357,6 +390,7 @@ def test_socket_path_of_a_long_directory_is_said_clearly(f):
 
 def test_dev_serves_prints_what_to_paste_and_leaves_nothing(f):
     import fabric
+
     env = dict(os.environ, TMPDIR=f.root)
     p = subprocess.Popen([PROGRAM["ifd"], "--dev"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
     line = p.stdout.readline()
@@ -373,6 +407,7 @@ def test_dev_serves_prints_what_to_paste_and_leaves_nothing(f):
 
 
 # --- anchors ---
+
 
 def anchored(f):
     f.anchor = os.path.join(f.root, "anchors")
@@ -397,7 +432,7 @@ def test_older_copy_is_505_against_its_anchor(f):
     items = f.get("/v1/anchors").json["items"]
     assert len(items) == 1 and items[0]["size"] == f.size() - 1, items
     f.stop()
-    f.start() # itself is fine
+    f.start()  # itself is fine
     f.stop()
     shutil.rmtree(f.data)
     os.rename(f.data + ".old", f.data)
@@ -418,7 +453,7 @@ def test_other_history_is_505_against_its_anchor(f):
     shutil.rmtree(f.data)
     os.rename(f.data + ".old", f.data)
     f.configure({"anchor.directories": [], "anchor.every": "0s"})
-    f.start() # nobody tells: it goes on with another history
+    f.start()  # nobody tells: it goes on with another history
     a.seq += 10
     for _ in range(10):
         assert f.send(a.message()).status == 200

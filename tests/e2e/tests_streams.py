@@ -1,4 +1,5 @@
 """Order under concurrency: connections, pipelines, NDJSON."""
+
 import json
 import threading
 import time
@@ -109,7 +110,7 @@ def test_pipelined_requests_are_answered_in_their_order(f):
         for i, m in enumerate(sent):
             r = c.read()
             assert r.status == 200 and r.json["id"] == m.id, (i, r)
-            if i % 10 == 0: # a read leaves after the commit of everything it was computed from, and not before its turn
+            if i % 10 == 0:  # a read leaves after the commit of everything it was computed from, and not before its turn
                 assert c.read().json["items"][0]["last_seq"] >= i + 1
         writer.join()
 
@@ -158,7 +159,7 @@ def test_client_that_vanishes_mid_request_costs_nothing(f):
     sent = [a.message() for _ in range(300)]
     c = f.conn()
     c.send(c.bytes_of("POST", "/v1/messages", b"\n".join(sent), {"Content-Type": "application/x-ndjson"}))
-    c.close() # outcome unknown to this client; asks again with the keys
+    c.close()  # outcome unknown to this client; asks again with the keys
     time.sleep(0.5)
     for m in sent[:20]:
         r = f.send(m, key=m.id)

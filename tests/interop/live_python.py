@@ -82,13 +82,13 @@ def main():
     again = Fabric.send_bytes(f, sent["id"], sent["body"])
     check(again.replayed and again.entry == first.entry, "the same bytes again give the first receipt")  # INV-03
     status, value, _ = f.wire.call("POST", "/v1/messages", sent["body"])
-    check(status == 409 and int(value["error"]["code"]) == 103, "without their key they are a replay: 103")
+    check(status == 409 and value["error"]["code"] == "IF_ERR_103", "without their key they are a replay: 103")
     old = json.loads(sent["body"])
     old.update(id="msg-" + envelope.uuid7(), nonce=envelope.b64url(os.urandom(16)))
     check(refused(lambda: Fabric.send_bytes(f, old["id"], envelope.sign(old, f._key))) == 104, "an old sequence number is 104")
     changed = sent["body"].replace(b"once only", b"once onlY")
     _, value, _ = f.wire.call("POST", "/v1/messages", changed)
-    check(int(value["error"]["code"]) == 1, "changed bytes are 001")  # INV-01
+    check(value["error"]["code"] == "IF_ERR_001", "changed bytes are 001")  # INV-01
     stranger = Fabric(f.wire.endpoint, talent="Nobody.Here", key=f._key)
     check(refused(lambda: stranger.send("x", confidence=.9, scope={"a": 1})) == 106, "an unknown sender is 106")
 

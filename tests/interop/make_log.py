@@ -1,6 +1,6 @@
 """Writes an export directory of a small log by slow, plain code: a reference that knows nothing of the fabric's own.
 
-    python3 make_log.py DIR [SIZE]      checkpoint, vkey, tile/L/N[.p/W], tile/entries/N[.p/W]; fixed keys, so the bytes are always the same
+    python3 make_log.py DIR [SIZE]      checkpoint, keys/vkey, tile/L/N[.p/W], tile/entries/N[.p/W]; fixed keys, so the bytes are always the same
 """
 import base64
 import hashlib
@@ -84,7 +84,7 @@ def make(base, size):
         level = [root_of(level[i:i + 256]) for i in range(0, len(level) - len(level) % 256, 256)]
         depth += 1
     write(base, "checkpoint", note(size, root_of(leaves)).encode())
-    write(base, "vkey", vkey().encode() + b"\n")
+    write(base, "keys/vkey", vkey().encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -254,7 +254,7 @@ class FalseFabric:
                        "topic_hash": "sha256:00", "content": {"claim": "hello"}}
             item = {"cursor": "c1", "envelope": message, "decision": {"decision": "SHARE"}, "entry": {"index": 1}}
             return 200, {"items": [] if "after=c1" in target else [item], "next": None}, ""
-        return 404, {"error": {"code": "404", "name": "NOT_FOUND", "message": "no such thing", "hint": ""}}, ""
+        return 404, {"error": {"code": "IF_ERR_404", "name": "NOT_FOUND", "message": "no such thing", "hint": ""}}, ""
 
     def close(self):
         self.socket.close()
@@ -286,7 +286,7 @@ class Sending(unittest.TestCase):
 
     def test_decisions_are_values_and_refusals_are_raised(self):
         f = self.fabric((403, {"decision": "DENY"}), (202, {"decision": "HOLD"}), (202, {"decision": "ESCALATE"}),
-                        (401, {"error": {"code": "106", "name": "UNKNOWN_SENDER", "message": "m", "hint": "h"}}))
+                        (401, {"error": {"code": "IF_ERR_106", "name": "UNKNOWN_SENDER", "message": "m", "hint": "h"}}))
         self.assertTrue(f.send("x").denied)
         self.assertTrue(f.send("x").held)
         self.assertTrue(f.send("x").escalated)
@@ -305,7 +305,7 @@ class Sending(unittest.TestCase):
 
     def test_retryable_refusals_are_retried_and_others_are_not(self):
         for code in (302, 303, 304, 305, 500, 502, 503, 504):
-            error = {"code": str(code), "name": "N", "message": "", "hint": "", "retryable": True, "retry_after_ms": 1}
+            error = {"code": f"IF_ERR_{code}", "name": "N", "message": "", "hint": "", "retryable": True, "retry_after_ms": 1}
             f = self.fabric((503, {"error": error}))
             self.assertTrue(f.send("x").shared)
             self.assertEqual(1, len(set(self.server.posts)))
@@ -319,7 +319,7 @@ class Sending(unittest.TestCase):
         self.assertEqual(self.server.posts[0], (caught.exception.id, caught.exception.body))
 
     def test_expiry_after_a_lost_answer_is_no_refusal(self):
-        f = self.fabric("drop", (400, {"error": {"code": "102", "name": "EXPIRED_MESSAGE", "message": "", "hint": ""}}))
+        f = self.fabric("drop", (400, {"error": {"code": "IF_ERR_102", "name": "EXPIRED_MESSAGE", "message": "", "hint": ""}}))
         self.assertRaises(OutcomeUnknown, f.send, "x")
 
     def test_nobody_there_is_said(self):

@@ -377,7 +377,7 @@ static inline enum ifab_code rig_admit(struct rig *self, struct ifab_view bytes,
         if (talent != NULL) {
             a->talent = talent->number;
             a->key_version = talent->version;
-            ifab_admit_facts(&a->envelope, self->settings.tag_key16, &self->arena, &a->facts);
+            rig_must(ifab_admit_facts(&a->envelope, self->settings.tag_key16, &self->arena, &a->facts), "memory");
         }
     } else {
         code = ifab_admit_message(bytes, 0, self->keyring, self->settings.tag_key16, self->now.wall, &self->arena, a, &self->refusal);

@@ -333,6 +333,31 @@ static void uses_up_id_nonce_and_seq_whatever_follows(void **state)
         }
 }
 
+/* INV-03: a message that had ended when the fabric started again does not pass a second time when the clock is then set back a little. */
+static void ended_message_does_not_pass_after_a_restart_and_a_clock_set_back(void **state)
+{
+    (void)state;
+    for (int after = 0; after < 240; after += 7) {
+        struct rig_message m = rig_message(&rig, "if://agent/A", RIG_SHARED);
+        m.ttl_s = 1;
+        assert_int_equal(rig_send(&rig, &m), IFAB_CODE_NONE);
+        m.seq += 1000000; /* its sequence may be forgotten: the id must not be */
+        struct ifab_now accepted = rig.now;
+        rig.now.wall += (61 + after) * IFAB_SECOND;
+        rig_restart(&rig);
+        for (int back = 0; back <= 60; back += 4) {
+            rig.now.wall = accepted.wall + (61 + after - back) * IFAB_SECOND;
+            enum ifab_code code = rig_send(&rig, &m);
+            if (code != IFAB_CODE_REPLAY_DETECTED && code != IFAB_CODE_EXPIRED_MESSAGE)
+                fail_msg("%d s after its end, clock back by %d s: %d", after, back, (int)code);
+        }
+        rig.now = accepted;
+        rig.now.wall += 10 * IFAB_MINUTE;
+        rig.now.run += 10 * IFAB_MINUTE;
+        rig_tick(&rig);
+    }
+}
+
 /* INV-03: what is refused before, or with a retryable code, uses up nothing: the same bytes pass later. */
 static void uses_up_nothing_before_and_with_retryable_refusals(void **state)
 {
@@ -580,6 +605,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refuses_every_bad_vector_with_its_code_and_changes_nothing, setup_bare, teardown),
         cmocka_unit_test(first_fault_in_the_order_of_admission_decides),
         cmocka_unit_test_setup_teardown(uses_up_id_nonce_and_seq_whatever_follows, setup, teardown),
+        cmocka_unit_test_setup_teardown(ended_message_does_not_pass_after_a_restart_and_a_clock_set_back, setup, teardown),
         cmocka_unit_test(uses_up_nothing_before_and_with_retryable_refusals),
         cmocka_unit_test_setup_teardown(refused_messages_pass_once_their_fault_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(bounds_of_time_are_exact, setup, teardown),

@@ -19,9 +19,9 @@ class OutcomeUnknown(FabricError):
         super().__init__(f"outcome of {message_id} unknown: {cause}")
 
 class Refused(FabricError):
-    """The fabric refused the request: IF_ERR_<code>."""
+    """The fabric refused the request: IF_ERR_<code>; .code is its three digits."""
     def __init__(self, error, status=0):
-        self.error, self.status, self.code, self.name = error, status, error.get("code", "500"), error.get("name", "SYSTEM_ERROR")
-        self.message, self.hint, self.field = error.get("message", ""), error.get("hint", ""), error.get("field")
-        self.retryable, self.retry_after_ms = bool(error.get("retryable")), error.get("retry_after_ms")
-        super().__init__(f"{self.code} {self.name}: {self.message}" + (f" ({self.hint})" if self.hint else ""))
+        self.error, self.status, self.code = error, status, error.get("code", "IF_ERR_500").removeprefix("IF_ERR_")
+        self.name, self.message, self.hint = error.get("name", "SYSTEM_ERROR"), error.get("message", ""), error.get("hint", "")
+        self.field, self.retryable, self.retry_after_ms = error.get("field"), bool(error.get("retryable")), error.get("retry_after_ms")
+        super().__init__(f"IF_ERR_{self.code} {self.name}: {self.message}" + (f" ({self.hint})" if self.hint else ""))

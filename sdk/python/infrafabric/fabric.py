@@ -69,7 +69,7 @@ class Fabric:
         with self._lock, self._sequence() as seq:
             now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             message.update(seq=seq, nonce=env.b64url(os.urandom(16)), issued_at=now)
-            receipt = self.send_bytes(message["id"], env.sign(message, self._key), proof)
+            receipt = self.send_bytes(message["id"], env.sign(message, self._key), proof=proof)
         return self._await(receipt, wait) if receipt.held or receipt.escalated else receipt
 
     def send_bytes(self, message_id, body, proof=True):

@@ -45,7 +45,10 @@ enum ifab_code ifab_admit_act(struct ifab_view header, struct ifab_view route, s
         return ifab_refuse(ret_refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
     if (ifab_base64url_decode(header, decoded, ACT_MAX, &size) != IFAB_OK)
         return bad(ret_refusal, "not base64url");
-    if (ifab_json_read(ifab_view_of(decoded, size), &limits, arena, &act, &err) != IFAB_OK)
+    ifab_status status = ifab_json_read(ifab_view_of(decoded, size), &limits, arena, &act, &err);
+    if (status == IFAB_NOMEM)
+        return ifab_refuse(ret_refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
+    if (status != IFAB_OK)
         return bad(ret_refusal, err.text);
     enum ifab_code code = ifab_schema_check(&act_schema, act, IFAB_CODE_INVALID_PARAMS, ret_refusal);
     if (code != IFAB_CODE_NONE)

@@ -43,34 +43,59 @@ static struct ifab_view host_of(struct ifab_view url)
     return rest;
 }
 
-struct ifab_view ifab_admit_domain(struct ifab_view url, struct ifab_arena *arena)
+/* false: out of memory. An address, with or without brackets, is its own domain; so is a name that has no registrable one. */
+static bool domain_of(struct ifab_view url, struct ifab_arena *arena, struct ifab_view *ret_domain)
 {
     struct ifab_view host = host_of(url);
+    *ret_domain = (struct ifab_view){NULL, 0};
     if (host.size == 0 || host.size > 253)
-        return (struct ifab_view){NULL, 0};
+        return true;
     char *text = ifab_arena_alloc(arena, host.size + 1);
     if (text == NULL)
-        return (struct ifab_view){NULL, 0};
+        return false;
     for (size_t i = 0; i < host.size; i++)
         text[i] = (char)(host.data[i] >= 'A' && host.data[i] <= 'Z' ? host.data[i] + 32 : host.data[i]);
     text[host.size] = '\0';
-    const char *domain = suffixes == NULL || strspn(text, "0123456789.") == host.size ? NULL : psl_registrable_domain(suffixes, text);
-    return ifab_view_str(domain != NULL ? domain : text);
+    bool address = text[0] == '[' || strspn(text, "0123456789.") == host.size;
+    const char *domain = suffixes == NULL || address ? NULL : psl_registrable_domain(suffixes, text);
+    *ret_domain = ifab_view_str(domain != NULL ? domain : text);
+    return true;
 }
 
-static void digest16(const uint8_t key16[16], char kind, struct ifab_view bytes, struct ifab_arena *arena, uint8_t ret16[16])
+struct ifab_view ifab_admit_domain(struct ifab_view url, struct ifab_arena *arena)
+{
+    struct ifab_view domain;
+    (void)domain_of(url, arena, &domain);
+    return domain;
+}
+
+static bool digest16(const uint8_t key16[16], char kind, struct ifab_view bytes, struct ifab_arena *arena, uint8_t ret16[16])
 {
     uint8_t *joined = ifab_arena_alloc(arena, bytes.size + 1);
-    memset(ret16, 0, 16);
     if (joined == NULL)
-        return;
+        return false;
     joined[0] = (uint8_t)kind;
     memcpy(joined + 1, bytes.data, bytes.size);
     ifab_tag16(key16, ifab_view_of(joined, bytes.size + 1), ret16);
+    return true;
 }
 
-void ifab_admit_facts(const struct ifab_envelope *envelope, const uint8_t tag_key16[16], struct ifab_arena *arena, struct ifab_guard_facts *ret)
+/* Where an evidence item comes from: the domain of its URL, or the whole text of one without a host; and its hash. */
+static bool add_sources(const struct ifab_evidence *item, const uint8_t tag_key16[16], struct ifab_arena *arena, struct ifab_guard_facts *facts)
 {
+    struct ifab_view domain;
+    if (!domain_of(item->url, arena, &domain))
+        return false;
+    if (domain.size == 0)
+        domain = item->url;
+    if (domain.size > 0 && !digest16(tag_key16, 'd', domain, arena, facts->domains[facts->domain_count++]))
+        return false;
+    return item->hash.size == 0 || digest16(tag_key16, 'h', item->hash, arena, facts->hashes[facts->hash_count++]);
+}
+
+bool ifab_admit_facts(const struct ifab_envelope *envelope, const uint8_t tag_key16[16], struct ifab_arena *arena, struct ifab_guard_facts *ret)
+{
+    bool good = true;
     memset(ret, 0, sizeof *ret);
     ret->is_claim = ifab_envelope_is_claim(envelope);
     ret->has_scope = envelope->has_scope;
@@ -81,18 +106,11 @@ void ifab_admit_facts(const struct ifab_envelope *envelope, const uint8_t tag_ke
     for (size_t i = 0; i < envelope->hazard_count; i++)
         ret->hazards |= ifab_hazard_parse(envelope->hazards[i]);
     if (envelope->has_claim_id)
-        digest16(tag_key16, 'c', envelope->claim_id, arena, ret->claim_key16);
+        good = digest16(tag_key16, 'c', envelope->claim_id, arena, ret->claim_key16);
     memcpy(ret->scope_digest32, envelope->scope_digest32, 32);
-    for (size_t i = 0; i < envelope->evidence_count; i++) {
-        const struct ifab_evidence *item = &envelope->evidence[i];
-        struct ifab_view domain = ifab_admit_domain(item->url, arena);
-        if (domain.size > 0)
-            digest16(tag_key16, 'd', domain, arena, ret->domains[ret->domain_count++]);
-        else if (item->url.size > 0) /* no host: the whole text is the source */
-            digest16(tag_key16, 'd', item->url, arena, ret->domains[ret->domain_count++]);
-        if (item->hash.size > 0)
-            digest16(tag_key16, 'h', item->hash, arena, ret->hashes[ret->hash_count++]);
-    }
+    for (size_t i = 0; i < envelope->evidence_count && good; i++)
+        good = add_sources(&envelope->evidence[i], tag_key16, arena, ret);
     const struct ifab_json *content = ifab_json_get(envelope->tree, "content");
-    ret->secret_found = content == NULL || ifab_redact_hits_json(content);
+    ret->secret_found = !good || content == NULL || ifab_redact_hits_json(content);
+    return good;
 }

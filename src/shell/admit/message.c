@@ -34,6 +34,7 @@ enum ifab_code ifab_admit_message(struct ifab_view bytes, size_t max_size, const
         return code;
     ret_admitted->talent = entry->number;
     ret_admitted->key_version = entry->version;
-    ifab_admit_facts(envelope, tag_key16, arena, &ret_admitted->facts);
+    if (!ifab_admit_facts(envelope, tag_key16, arena, &ret_admitted->facts))
+        return ifab_refuse(ret_refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
     return IFAB_CODE_NONE;
 }

@@ -62,10 +62,13 @@ enum ifab_code ifab_admit__signature(const struct ifab_json *object, const char 
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_SIGNATURE, "signature.sig", "not 64 bytes");
     ifab_buf_str(&bytes, domain);
     ifab_json_write_without(&bytes, object, "signature", "sig");
+    bool memory = ifab_buf_status(&bytes) != IFAB_NOMEM;
     bool good = ifab_buf_status(&bytes) == IFAB_OK && ifab_ed25519_verify(registered32, ifab_buf_as_view(&bytes), sig);
     if (good)
         ifab_sha256(ifab_buf_as_view(&bytes), ret_digest32);
     ifab_buf_fini(&bytes);
+    if (!memory)
+        return ifab_refuse(ret_refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
     return good ? IFAB_CODE_NONE : ifab_refuse(ret_refusal, IFAB_CODE_INVALID_SIGNATURE, "signature.sig", "the signature does not verify");
 }
 
@@ -84,7 +87,10 @@ enum ifab_code ifab_admit_vote(struct ifab_view bytes, struct ifab_view path_id,
     struct ifab_view name, instance;
     uint8_t digest[32];
     size_t size;
-    if (ifab_json_read(bytes, &limits, arena, &vote, &err) != IFAB_OK) {
+    ifab_status status = ifab_json_read(bytes, &limits, arena, &vote, &err);
+    if (status == IFAB_NOMEM)
+        return ifab_refuse(ret_refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
+    if (status != IFAB_OK) {
         enum ifab_code code = ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, NULL, "%s", err.text);
         ret_refusal->offset = err.offset;
         return code;

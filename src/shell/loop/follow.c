@@ -31,6 +31,8 @@ struct follower {
     struct ifab_index *index;
     struct ifab_arena arena;
     bool stop, started;
+    bool stuck; /* index.db cannot be filled now (no room): tiles go on, questions are answered 504, every wake tries again */
+    bool asked; /* somebody asked while it was stuck */
 };
 
 static void tile_path(const struct node *node, const struct ifab_tile *tile, char *ret, size_t size)
@@ -279,29 +281,39 @@ bool entry_delivers(const struct ifab_json *tree, const struct ifab_json **ret_r
     return receivers != NULL && receivers->type == IFAB_JSON_ARRAY;
 }
 
-static void take_index(struct node *node, const struct ifab_stored_entry *entries, size_t count, uint64_t position)
+static bool open_index(struct node *node);
+
+/* true: index.db holds these as well. A full disk leaves it behind; anything else makes it anew. */
+static bool take_index(struct node *node, const struct ifab_stored_entry *entries, size_t count, uint64_t position)
 {
     struct follower *f = node->follower;
     struct ifab_error err = {0};
     size_t items = 0;
     struct ifab_index_item *list = ifab_arena_alloc(&f->arena, count * (4 + IFAB_RECEIVER_MAX) * sizeof *list);
-    if (list == NULL || f->index == NULL)
-        return;
+    if (list == NULL)
+        return false;
     for (size_t i = 0; i < count; i++)
         index_entry(&f->arena, &entries[i], list, &items);
     uv_mutex_lock(&f->index_lock);
-    if (ifab_index_add(f->index, list, items, position, &err) != IFAB_OK)
-        IFAB_LOG(IFAB_LOG_WARN, "index.db: not filled", IFAB_F_TEXT("error", err.text));
+    ifab_status status = ifab_index_add(f->index, list, items, position, &err);
+    if (status != IFAB_OK && status != IFAB_FULL) {
+        ifab_index_close(f->index);
+        f->index = NULL;
+    }
     uv_mutex_unlock(&f->index_lock);
+    if (status != IFAB_OK && !f->stuck)
+        IFAB_LOG(IFAB_LOG_WARN, "index.db: not filled; questions by id, receiver and trace are answered 504 until it is",
+                 IFAB_F_TEXT("error", err.text));
+    return status == IFAB_OK;
 }
 
 /* One chunk from where index and tiles stand. false: nothing to do, or it failed. */
-static bool take_chunk(struct node *node, uint64_t target)
+static bool take_chunk(struct node *node, uint64_t target, bool *try_index)
 {
     struct follower *f = node->follower;
     struct ifab_stored_entry entries[CHUNK];
     struct ifab_error err = {0};
-    uint64_t from = f->indexed < f->size ? f->indexed : f->size;
+    uint64_t from = *try_index && f->indexed < f->size ? f->indexed : f->size;
     size_t count = target - from > CHUNK ? CHUNK : (size_t)(target - from);
     if (count == 0)
         return false;
@@ -310,8 +322,8 @@ static bool take_chunk(struct node *node, uint64_t target)
         IFAB_LOG(IFAB_LOG_ERROR, "follower: entries cannot be read", IFAB_F_TEXT("error", err.text));
         return false;
     }
-    if (from == f->indexed)
-        take_index(node, entries, count, from + count);
+    bool filled = *try_index && from == f->indexed && take_index(node, entries, count, from + count);
+    *try_index = *try_index && (filled || from != f->indexed);
     uv_mutex_lock(&f->lock);
     for (size_t i = 0; i < count; i++) {
         uint8_t leaf[32];
@@ -321,8 +333,9 @@ static bool take_chunk(struct node *node, uint64_t target)
         push(node, 0, leaf);
         f->size++;
     }
-    if (from == f->indexed)
+    if (filled)
         f->indexed = from + count;
+    f->stuck = !*try_index;
     uv_cond_broadcast(&f->moved);
     uv_mutex_unlock(&f->lock);
     if ((from + count) / WIDTH > from / WIDTH) { /* a bundle is full: made once, now */
@@ -337,14 +350,22 @@ static void run(void *user)
 {
     struct node *node = user;
     struct follower *f = node->follower;
+    bool try_index = true;
     uv_mutex_lock(&f->lock);
     while (!f->stop) {
         uint64_t target = f->target;
         uv_mutex_unlock(&f->lock);
-        bool more = take_chunk(node, target);
+        try_index = try_index && (f->index != NULL || open_index(node));
+        bool more = take_chunk(node, target, &try_index);
         uv_mutex_lock(&f->lock);
-        while (!f->stop && !more && f->target == target)
-            uv_cond_wait(&f->wake, &f->lock), more = true;
+        f->stuck = !try_index;
+        if (!f->stop && !more && f->target == target && !f->asked) {
+            uv_cond_broadcast(&f->moved);
+            uv_cond_wait(&f->wake, &f->lock);
+        }
+        if (!more) /* woken by a commit or by a question: it may go now */
+            try_index = true;
+        f->asked = false;
     }
     uv_mutex_unlock(&f->lock);
 }
@@ -380,18 +401,32 @@ static ifab_status load_tails(struct node *node, uint64_t size, struct ifab_erro
     return status;
 }
 
-static void open_index(struct node *node, uint64_t size)
+static bool open_index(struct node *node)
 {
     struct follower *f = node->follower;
     struct ifab_stored_entry first;
+    struct ifab_index *index = NULL;
     struct ifab_error err = {0};
     uint8_t identity[32];
+    uint64_t position = 0;
     if (read_entries(f->store, 0, 1, &f->arena, &first, &err) != IFAB_OK)
-        return;
+        return false;
     ifab_sha256(first.entry, identity);
-    struct ifab_index_options options = {.directory = node->config.data_dir, .identity32 = identity, .store_size = size};
-    if (ifab_index_open(&options, &f->index, &err) != IFAB_OK || ifab_index_position(f->index, &f->indexed, &err) != IFAB_OK)
-        IFAB_LOG(IFAB_LOG_WARN, "index.db: queries by trace, component and type find nothing", IFAB_F_TEXT("error", err.text));
+    struct ifab_index_options options = {.directory = node->config.data_dir, .identity32 = identity, .store_size = f->size};
+    if (ifab_index_open(&options, &index, &err) != IFAB_OK || ifab_index_position(index, &position, &err) != IFAB_OK) {
+        if (!f->stuck)
+            IFAB_LOG(IFAB_LOG_WARN, "index.db: cannot be opened; questions by id, receiver and trace are answered 504 until it is",
+                     IFAB_F_TEXT("error", err.text));
+        ifab_index_close(index);
+        return false;
+    }
+    uv_mutex_lock(&f->index_lock);
+    f->index = index;
+    uv_mutex_unlock(&f->index_lock);
+    uv_mutex_lock(&f->lock);
+    f->indexed = position;
+    uv_mutex_unlock(&f->lock);
+    return true;
 }
 
 ifab_status follower_start(struct node *node, struct ifab_error *err)
@@ -404,7 +439,7 @@ ifab_status follower_start(struct node *node, struct ifab_error *err)
     ifab_arena_init(&f->arena, (size_t)128 << 20);
     IFAB_TRY(ifab_store_reader(node->store, &f->store, err));
     IFAB_TRY(load_tails(node, node->committed_size, err));
-    open_index(node, node->committed_size);
+    f->stuck = !open_index(node);
     f->target = node->committed_size;
     if (uv_thread_create(&f->thread, run, node) != 0)
         return ifab_fail(err, IFAB_INTERNAL, "cannot start the follower");
@@ -436,7 +471,7 @@ ifab_status follower_wait(struct node *node, uint64_t size)
     struct follower *f = node->follower;
     ifab_status status = IFAB_OK;
     uv_mutex_lock(&f->lock);
-    while (status == IFAB_OK && !f->stop && (f->size < size || (f->index != NULL && f->indexed < size)))
+    while (status == IFAB_OK && !f->stop && (f->size < size || (!f->stuck && f->indexed < size)))
         if (uv_cond_timedwait(&f->moved, &f->lock, (uint64_t)10 * 1000 * 1000 * 1000) != 0)
             status = IFAB_AGAIN;
     uv_mutex_unlock(&f->lock);
@@ -448,10 +483,17 @@ ifab_status follower_query(struct node *node, enum ifab_index_kind kind, struct 
 {
     struct follower *f = node->follower;
     *ret_count = 0;
-    if (f->index == NULL)
-        return ifab_fail(err, IFAB_AGAIN, "index.db is not usable");
+    uv_mutex_lock(&f->lock);
+    bool behind = f->indexed < to;
+    f->asked = f->asked || behind;
+    if (behind)
+        uv_cond_signal(&f->wake);
+    uv_mutex_unlock(&f->lock);
+    if (behind)
+        return ifab_fail(err, IFAB_AGAIN, "index.db is behind the log");
     uv_mutex_lock(&f->index_lock);
-    ifab_status status = ifab_index_query(f->index, kind, key, from, to, limit, ret_indexes, ret_count, err);
+    ifab_status status = f->index == NULL ? ifab_fail(err, IFAB_AGAIN, "index.db is not usable")
+                                          : ifab_index_query(f->index, kind, key, from, to, limit, ret_indexes, ret_count, err);
     uv_mutex_unlock(&f->index_lock);
     return status;
 }

@@ -6,6 +6,7 @@
 #include "follow.h"
 
 #define TURN_MS 50
+#define STOP_WAIT (10 * IFAB_SECOND) /* for answers to leave, after SIGTERM; a client that does not read is not waited for any longer */
 
 static void queue_own(struct node *node, enum ifab_command_type type, struct ifab_view text, struct ifab_view why)
 {
@@ -49,6 +50,8 @@ static void on_turn(uv_timer_t *timer)
         if (node->committed_size > node->anchored_size + 1)
             anchor_now(node, NULL, IFAB_VIEW("anchor.every"));
     }
+    if (node->stopping && !node->http_closed && now.run >= node->stop_deadline && pipeline_idle(node))
+        ifab_http_server_kill(node->http);
     if (node->stopping && node->http_closed && pipeline_idle(node))
         uv_stop(&node->loop);
 }
@@ -71,6 +74,7 @@ static void on_signal(uv_signal_t *handle, int number)
         return;
     }
     node->stopping = true;
+    node->stop_deadline = clock_now(&node->clock, NULL).run + STOP_WAIT;
     IFAB_LOG(IFAB_LOG_INFO, "stopping", IFAB_F_NUM("entries", node->committed_size));
     wait_stop(node);
     ifab_http_server_stop(node->http, on_closed, node);
@@ -127,7 +131,7 @@ static ifab_status enter_rules(struct node *node, struct ifab_error *err)
 
 static ifab_status start(struct node *node, const struct ifab_run_options *options, struct ifab_error *err)
 {
-    struct ifab_store_options store = {.directory = node->config.data_dir};
+    struct ifab_store_options store = {.directory = node->config.data_dir, .wal_bytes = WAL_MOST};
     ifab_log_open(2, ifab_view_is(ifab_view_str(node->config.log_level), "debug")  ? IFAB_LOG_DEBUG
                      : ifab_view_is(ifab_view_str(node->config.log_level), "warn") ? IFAB_LOG_WARN
                      : ifab_view_is(ifab_view_str(node->config.log_level), "error") ? IFAB_LOG_ERROR

@@ -240,6 +240,7 @@ struct node {
     uv_signal_t sigterm, sigint;
     struct charge charges[CHARGES];
     ifab_usec anchor_next;        /* run */
+    ifab_usec stop_deadline;      /* run; once stopping */
     uint64_t anchored_size;
     struct ifab_anchor *anchors[8];
     size_t anchor_count;
@@ -302,7 +303,12 @@ extern const uint8_t *ticket_tag_key16;
 extern const char *ticket_origin;
 
 /* writer.c */
-#define WAL_MOST ((uint64_t)32 << 20) /* the WAL's made length: above it the writer waits for the checkpointer */
+/*
+ * The WAL's made length: above it the writer waits for the checkpointer. Fewer than 4,062 frames of 8 KiB, so that SQLite's index of it stays in the one
+ * 32 KiB region made at the start: a full disk is then met before the commit frame is written, and the commit rolls back. Met while that index grows,
+ * it would leave the outcome unknown.
+ */
+#define WAL_MOST ((uint64_t)31 << 20)
 ifab_status writer_start(struct node *node, struct ifab_error *err);
 void writer_wrote(struct node *node, const struct batch *batch);
 void writer_give(struct node *node, struct batch *batch);
@@ -321,7 +327,7 @@ ifab_status follower_start(struct node *node, struct ifab_error *err);
 void follower_wake(struct node *node, uint64_t size);
 void follower_stop(struct node *node);
 uint64_t follower_size(struct node *node);
-ifab_status follower_wait(struct node *node, uint64_t size); /* a reader waits until the tiles reach size */
+ifab_status follower_wait(struct node *node, uint64_t size); /* a reader waits until the tiles reach size, and index.db unless it is stuck */
 ifab_node_fn follower_node; /* user = struct follower_source of follow.h */
 ifab_status follower_root(struct node *node, uint64_t size, uint8_t ret_root32[32], struct ifab_error *err);
 
@@ -345,6 +351,7 @@ void reply_text(struct node *node, struct request *request, int status, const ch
 void reply_error(struct node *node, struct request *request, const struct ifab_refusal *refusal);
 void reply_code(struct node *node, struct request *request, enum ifab_code code, const char *field, const char *message);
 int decision_status(enum ifab_decision decision); /* HTTP status of a receipt */
+bool of_sender(struct ifab_view uri, struct ifab_view sender); /* route_message.c */
 void reply_ticket(struct node *node, struct ticket *ticket); /* of one that went through the pipeline; frees nothing */
 void refusal_json(const struct ifab_refusal *refusal, const uint8_t trace16[16], struct ifab_buf *buf);
 bool request_query(const struct request *request, const char *name, struct ifab_buf *value);

@@ -39,9 +39,13 @@ static void run_erase(struct node *node, struct ifab_store *store, struct job *j
     struct ifab_error err = {0};
     uint8_t id16[16];
     job->b = UINT64_MAX;
-    if (ifab_id_parse(job->text, "msg-", id16) != IFAB_OK || follower_wait(node, job->a) != IFAB_OK ||
-        follower_query(node, IFAB_INDEX_SUBJECT, ifab_view_of(id16, 16), 0, job->a, 256, indexes, &count, &err) != IFAB_OK)
+    if (ifab_id_parse(job->text, "msg-", id16) != IFAB_OK)
         return;
+    if (follower_wait(node, job->a) != IFAB_OK ||
+        follower_query(node, IFAB_INDEX_SUBJECT, ifab_view_of(id16, 16), 0, job->a, 256, indexes, &count, &err) != IFAB_OK) {
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "cannot be looked up now: %s", err.text);
+        return;
+    }
     const struct ifab_view *sender = job->user;
     for (size_t i = 0; i < count && job->b == UINT64_MAX; i++) {
         struct ifab_stored_entry entry;
@@ -51,7 +55,7 @@ static void run_erase(struct node *node, struct ifab_store *store, struct job *j
         if (ifab_store_read(store, indexes[i], 1, true, &job->arena, &entry, &got, &err) != IFAB_OK || got != 1 || entry.message.size == 0 ||
             ifab_json_read(entry.entry, &limits, &job->arena, &tree, &err) != IFAB_OK)
             continue;
-        if (sender->size == 0 || ifab_view_starts(text_of(tree, "actor"), *sender))
+        if (sender->size == 0 || of_sender(text_of(tree, "actor"), *sender))
             job->b = indexes[i];
     }
 }
@@ -60,6 +64,10 @@ static void finish_erase(struct node *node, struct job *job)
 {
     struct request *r = job->request;
     struct ifab_buf payload = IFAB_BUF_INIT(256);
+    if (job->code != IFAB_CODE_NONE) {
+        job_reply(node, job);
+        return;
+    }
     struct ticket *t = job->b == UINT64_MAX ? NULL : ticket_new(node, r);
     if (t == NULL) {
         reply_code(node, r, IFAB_CODE_NOT_FOUND, "id", "no stored bytes of a message with this id");
@@ -280,7 +288,11 @@ void handle_backup(struct node *node, struct request *r)
     const struct ifab_json *body = act_body(node, r, &backup_schema);
     if (body == NULL)
         return;
-    struct ifab_view directory = text_of(body, "directory");
+    struct ifab_view directory = text_of(body, "directory"), why = text_of(body, "why");
+    if (why.size == 0) {
+        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "why", "say why");
+        return;
+    }
     if (directory.data[0] != '/' || memmem(directory.data, directory.size, "/../", 4) != NULL || !r->peer.unix_socket) {
         reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "directory", "an absolute path without .., over the Unix socket");
         return;
@@ -292,6 +304,7 @@ void handle_backup(struct node *node, struct request *r)
     }
     job->text = directory;
     job->run = run_backup;
+    IFAB_LOG(IFAB_LOG_INFO, "backup", IFAB_F_TEXT("actor", r->principal.actor), IFAB_F_VIEW("directory", directory), IFAB_F_VIEW("why", why));
     job_push(node, job);
 }
 

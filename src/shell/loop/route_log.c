@@ -179,13 +179,15 @@ static const char *read_query(struct request *r, struct query *q, struct job *jo
     const char *bad = NULL;
     if (request_query(r, "component", &text)) {
         bad = text.size == 0 || text.size >= sizeof q->component ? "component" : bad;
-        memcpy(q->component, text.data, bad != NULL ? 0 : text.size);
+        if (bad == NULL)
+            memcpy(q->component, text.data, text.size);
         q->kind = IFAB_INDEX_COMPONENT;
         q->indexed = ifab_arena_copy(&job->arena, ifab_buf_as_view(&text), &q->key) == IFAB_OK;
     }
     if (request_query(r, "type", &text)) {
         bad = text.size == 0 || text.size >= sizeof q->type ? "type" : bad;
-        memcpy(q->type, text.data, bad != NULL ? 0 : text.size);
+        if (bad == NULL)
+            memcpy(q->type, text.data, text.size);
         q->kind = IFAB_INDEX_TYPE;
         q->indexed = ifab_arena_copy(&job->arena, ifab_buf_as_view(&text), &q->key) == IFAB_OK;
     }

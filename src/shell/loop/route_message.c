@@ -273,38 +273,70 @@ void receipt_with_proof(struct node *node, struct request *r, struct ifab_view r
 
 /* ---- by id ---- */
 
-/* Entries about a message id, by index.db; the newest decision entry (or the first, the admission) of that sender. */
-static bool find_by_id(struct node *node, struct ifab_store *store, struct job *job, bool newest, struct ifab_stored_entry *ret_entry,
-                       const struct ifab_json **ret_tree)
+/* Is uri the sender, or one of the instances of it? Not one whose name merely begins alike. */
+bool of_sender(struct ifab_view uri, struct ifab_view sender)
 {
+    return ifab_view_starts(uri, sender) && (uri.size == sender.size || uri.data[sender.size] == '/');
+}
+
+/* Empty: any. An agent sees what it sent, nothing else. */
+static struct ifab_view own_sender(struct request *r, struct ifab_arena *arena)
+{
+    struct ifab_view sender = {NULL, 0};
+    if (r->principal.role == IFAB_ROLE_AGENT && ifab_arena_copy(arena, ifab_view_str(r->principal.actor), &sender) != IFAB_OK)
+        sender = IFAB_VIEW("nobody"); /* memory ended: less is seen, never more */
+    return sender;
+}
+
+/*
+ * Entries about a message id, by index.db; the newest decision entry (or the first, the admission) of that sender. What became of it later names no
+ * sender, so it is followed by the message's digest: ids are unique per talent only. IFAB_NOT_FOUND: there is none.
+ */
+static ifab_status find_by_id(struct node *node, struct ifab_store *store, struct job *job, struct ifab_view sender, bool newest,
+                              struct ifab_stored_entry *ret_entry, const struct ifab_json **ret_tree, struct ifab_error *err)
+{
+    struct ifab_view found_digest = {NULL, 0};
     uint64_t indexes[512];
     size_t count = 0;
-    struct ifab_error err = {0};
     struct ifab_json_limits limits = {0};
     uint8_t id16[16];
-    bool found = false;
-    if (ifab_id_parse(job->request->params[0], "msg-", id16) != IFAB_OK || follower_wait(node, job->a) != IFAB_OK ||
-        follower_query(node, IFAB_INDEX_SUBJECT, ifab_view_of(id16, 16), 0, job->a, 512, indexes, &count, &err) != IFAB_OK)
-        return false;
-    for (size_t i = 0; i < count && (newest || !found); i++) {
+    ifab_status status = IFAB_NOT_FOUND;
+    if (ifab_id_parse(job->request->params[0], "msg-", id16) != IFAB_OK)
+        return IFAB_NOT_FOUND;
+    IFAB_TRY(follower_wait(node, job->a));
+    IFAB_TRY(follower_query(node, IFAB_INDEX_SUBJECT, ifab_view_of(id16, 16), 0, job->a, 512, indexes, &count, err));
+    for (size_t i = 0; i < count && (newest || status != IFAB_OK); i++) {
         struct ifab_stored_entry entry;
         const struct ifab_json *tree;
-        struct ifab_view actor, type, decision;
+        struct ifab_view actor = {NULL, 0}, type = {NULL, 0}, decision, digest = {NULL, 0};
         size_t got = 0;
-        if (ifab_store_read(store, indexes[i], 1, true, &job->arena, &entry, &got, &err) != IFAB_OK || got != 1 ||
-            ifab_json_read(entry.entry, &limits, &job->arena, &tree, &err) != IFAB_OK)
+        IFAB_TRY(ifab_store_read(store, indexes[i], 1, true, &job->arena, &entry, &got, err));
+        if (got != 1 || ifab_json_read(entry.entry, &limits, &job->arena, &tree, NULL) != IFAB_OK)
             continue;
-        if (!ifab_json_string(ifab_json_get(ifab_json_get(tree, "payload"), "decision"), &decision) || decision.size > 9)
+        const struct ifab_json *payload = ifab_json_get(tree, "payload");
+        if (!ifab_json_string(ifab_json_get(payload, "decision"), &decision) || decision.size > 9)
             continue; /* a refusal or a vote */
+        (void)ifab_json_string(ifab_json_get(payload, "message_digest"), &digest);
         (void)ifab_json_string(ifab_json_get(tree, "type"), &type);
         (void)ifab_json_string(ifab_json_get(tree, "actor"), &actor);
-        if (ifab_view_is(type, "message") && job->text.size > 0 && !ifab_view_starts(actor, job->text))
+        bool message = ifab_view_is(type, "message");
+        if (sender.size > 0 && !(message ? of_sender(actor, sender) : status == IFAB_OK && ifab_view_equal(digest, found_digest)))
             continue;
+        found_digest = digest;
         *ret_entry = entry;
         *ret_tree = tree;
-        found = true;
+        status = IFAB_OK;
     }
-    return found;
+    return status;
+}
+
+/* What cannot be looked up now is not "no such message": a sender would take it for not accepted. */
+static void not_found(struct job *job, ifab_status status, const struct ifab_error *err, const char *message)
+{
+    if (status == IFAB_OK || status == IFAB_NOT_FOUND)
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_NOT_FOUND, "id", "%s", message);
+    else
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "cannot be looked up now: %s", err->text);
 }
 
 static void run_message_get(struct node *node, struct ifab_store *store, struct job *job)
@@ -313,8 +345,9 @@ static void run_message_get(struct node *node, struct ifab_store *store, struct 
     const struct ifab_json *tree;
     struct ifab_buf text = IFAB_BUF_INIT((size_t)1 << 20);
     struct ifab_error err = {0};
-    if (!find_by_id(node, store, job, false, &entry, &tree) || !receipt_of(node, tree, &entry, &text))
-        job->code = ifab_refuse(&job->refusal, IFAB_CODE_NOT_FOUND, "id", "no decision about this message");
+    ifab_status status = find_by_id(node, store, job, job->text, false, &entry, &tree, &err);
+    if (status != IFAB_OK || !receipt_of(node, tree, &entry, &text))
+        not_found(job, status, &err, "no decision about this message");
     else if (!job->request->proof)
         ifab_buf_view(&job->out, ifab_buf_as_view(&text));
     else if (put_proof(node, store, job, entry.index, ifab_buf_as_view(&text), &err) != IFAB_OK)
@@ -331,7 +364,8 @@ void handle_message_get(struct node *node, struct request *r)
         return;
     }
     r->proof = request_query(r, "proof", &text) && ifab_view_is(ifab_buf_as_view(&text), "1");
-    if (request_query(r, "sender", &text))
+    job->text = own_sender(r, &job->arena);
+    if (job->text.size == 0 && request_query(r, "sender", &text))
         (void)ifab_arena_copy(&job->arena, ifab_buf_as_view(&text), &job->text);
     ifab_buf_fini(&text);
     job->a = node->committed_size;
@@ -419,8 +453,9 @@ static void run_decision(struct node *node, struct ifab_store *store, struct job
     }
     const struct ifab_json *tree;
     struct ifab_buf text = IFAB_BUF_INIT((size_t)1 << 20);
-    if (!find_by_id(node, store, job, true, &entry, &tree) || !receipt_of(node, tree, &entry, &text)) {
-        job->code = ifab_refuse(&job->refusal, IFAB_CODE_NOT_FOUND, "id", "no decision of this id");
+    ifab_status status = find_by_id(node, store, job, own_sender(job->request, &job->arena), true, &entry, &tree, &err);
+    if (status != IFAB_OK || !receipt_of(node, tree, &entry, &text)) {
+        not_found(job, status, &err, "no decision of this id");
     } else {
         ifab_buf_put(&job->out, text.data, text.size - 1);
         ifab_buf_str(&job->out, ",\"state\":\"decided\"}");
@@ -449,7 +484,13 @@ static void step_decision(struct node *node, struct ticket *t)
     uint8_t id16[16];
     struct ifab_buf b = IFAB_BUF_INIT(65536);
     (void)ifab_id_parse(t->request->params[0], "msg-", id16);
-    const struct ifab_open_decision *d = ifab_decisions_find(ifab_fabric_decisions(node->fabric), id16);
+    const struct ifab_decisions *decisions = ifab_fabric_decisions(node->fabric);
+    const struct ifab_open_decision *d = ifab_decisions_find(decisions, id16);
+    const struct ifab_principal *who = &t->request->principal;
+    if (d != NULL && who->role == IFAB_ROLE_AGENT) /* its own, which may not be the first of this id */
+        for (d = ifab_decisions_after(decisions, 0); d != NULL; d = ifab_decisions_after(decisions, d->number))
+            if (d->talent == who->talent && memcmp(d->id16, id16, 16) == 0)
+                break;
     if (d != NULL) {
         ifab_fabric_decision_json(node->fabric, d, &b);
         t->reply.first_index = d->index;

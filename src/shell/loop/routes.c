@@ -7,7 +7,6 @@
 #define BODY (256 * KIB)
 #define G IFAB_HTTP_GET
 #define P IFAB_HTTP_POST
-#define ROLES_OWN (ROLES_ALL)
 
 static const struct route routes[] = {
     {P, "/v1/messages", ROLES_ALL, ROUTE_OPEN | ROUTE_NDJSON | ROUTE_CHANGES, 1024 * KIB, handle_message, "proof"},
@@ -15,7 +14,7 @@ static const struct route routes[] = {
     {G, "/v1/inbox", ROLES_ALL, 0, 0, handle_inbox, "as after wait_ms limit"},
     {G, "/v1/decisions", ROLES_LIST, 0, 0, handle_decisions, "state limit cursor"},
     {G, "/v1/decisions/{}", ROLES_ALL, 0, 0, handle_decision, "wait_ms"},
-    {P, "/v1/decisions/{}/votes", ROLES_ALL, ROUTE_OPEN | ROUTE_CHANGES, 16 * KIB, handle_vote, NULL},
+    {P, "/v1/decisions/{}/votes", ROLES_ALL, ROUTE_CHANGES, 16 * KIB, handle_vote, NULL},
     {G, "/v1/talents", ROLES_LIST, 0, 0, handle_talents, "limit cursor"},
     {P, "/v1/talents", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_talent_add, NULL},
     {G, "/v1/talents/{}", ROLES_LIST, 0, 0, handle_talent, NULL},
@@ -26,8 +25,8 @@ static const struct route routes[] = {
     {G, "/v1/witness/entries", ROLES_AUDIT, 0, 0, handle_entries, "trace component type from to limit cursor"},
     {G, "/v1/witness/entries/{}", ROLES_AUDIT, 0, 0, handle_entry, NULL},
     {G, "/v1/witness/messages/{}", ROLES_AUDIT, 0, 0, handle_entry_message, NULL},
-    {G, "/v1/witness/proof", ROLES_ALL, ROUTE_OPEN, 0, handle_proof, "index size"},
-    {G, "/v1/witness/consistency", ROLES_ALL, ROUTE_OPEN, 0, handle_consistency, "old new"},
+    {G, "/v1/witness/proof", ROLES_ALL, 0, 0, handle_proof, "index size"},
+    {G, "/v1/witness/consistency", ROLES_ALL, 0, 0, handle_consistency, "old new"},
     {P, "/v1/witness/erase", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_erase, NULL},
     {G, "/v1/anchors", ROLES_AUDIT, 0, 0, handle_anchors, NULL},
     {P, "/v1/anchors", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_anchor_create, NULL},

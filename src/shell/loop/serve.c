@@ -509,6 +509,7 @@ static void on_request(void *user, struct ifab_http_request *raw)
         return;
     }
     r->principal = principal;
+    r->head_only = raw->method == IFAB_HTTP_HEAD;
     for (size_t i = 0; i < PARAM_MAX; i++)
         r->params[i] = copy(r, params[i]);
     route->handle(node, r);

@@ -211,8 +211,12 @@ static void stream_page(struct node *node, struct job *job, struct waiter *w, co
             return;
         }
     }
-    if (page->more || w->again || w->after < node->committed_size)
+    if (node->stopping) { /* it was busy when the others were ended; its client resumes by index */
+        ifab_http_stream_end(node->http, w->request->http);
+        drop(node, w);
+    } else if (page->more || w->again || w->after < node->committed_size) {
         run_job(node, w);
+    }
 }
 
 static void on_page(struct node *node, struct job *job)
@@ -323,7 +327,7 @@ void wait_inbox(struct node *node, struct request *r)
     ifab_buf_fini(&text);
     if (!request_query_u64(node, r, "after", 0, (uint64_t)1 << 52, 0, &after))
         return;
-    struct waiter *w = waiter_new(node, r, WAIT_INBOX, wait_ms);
+    struct waiter *w = waiter_new(node, r, WAIT_INBOX, r->head_only ? 0 : wait_ms);
     if (w == NULL)
         return;
     memcpy(w->name, name, sizeof w->name);
@@ -338,11 +342,13 @@ static bool filters(struct node *node, struct request *r, struct waiter *filter)
     const char *bad = NULL;
     if (request_query(r, "component", &text)) {
         bad = text.size == 0 || text.size >= sizeof filter->component ? "component" : bad;
-        memcpy(filter->component, text.data, bad != NULL ? 0 : text.size);
+        if (bad == NULL)
+            memcpy(filter->component, text.data, text.size);
     }
     if (request_query(r, "type", &text)) {
         bad = text.size == 0 || text.size >= sizeof filter->type ? "type" : bad;
-        memcpy(filter->type, text.data, bad != NULL ? 0 : text.size);
+        if (bad == NULL)
+            memcpy(filter->type, text.data, text.size);
     }
     if (request_query(r, "trace", &text)) {
         filter->has_trace = true;
@@ -357,6 +363,11 @@ static bool filters(struct node *node, struct request *r, struct waiter *filter)
 void wait_events(struct node *node, struct request *r, bool inbox)
 {
     struct waiter filter = {0};
+    if (r->head_only) { /* a stream has no head without its body */
+        (void)ifab_http_reply(node->http, r->http, 405, "application/json", IFAB_VIEW("Allow: GET\r\n"), IFAB_VIEW(""));
+        request_free(r);
+        return;
+    }
     uint64_t after = node->committed_size;
     struct ifab_view last = r->last_event;
     if (inbox ? !inbox_owner(node, r, filter.name) : !filters(node, r, &filter))

@@ -141,9 +141,9 @@ async function main() {
   const same = again.headers["idempotent-replayed"] === "true" && again.json.entry.index === first.json.entry.index;
   need(same, "the same bytes again give the first receipt");
   const replay = await call("POST", "/v1/messages", body, { "content-type": "application/json" });
-  need(replay.status === 409 && String(replay.json.error.code) === "103", "without the key they are a replay (103)"); // INV-03
+  need(replay.status === 409 && replay.json.error.code === "IF_ERR_103", "without the key they are a replay (103)"); // INV-03
   const forged = await call("POST", "/v1/messages", body.replace("café", "tea"), { "content-type": "application/json" });
-  need(forged.status === 401 && Number(forged.json.error.code) === 1, "a changed message is refused (001)"); // INV-01
+  need(forged.status === 401 && forged.json.error.code === "IF_ERR_001", "a changed message is refused (001)"); // INV-01
   const vkey = env.IFAB_VKEY || (await call("GET", "/v1/fabric")).json.vkey;
   await verifyReceipt(first.json, vkey);
   let noticed = false;

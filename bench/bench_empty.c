@@ -1,0 +1,2 @@
+/* What CLI start is compared with. */
+int main(void) { return 0; }

@@ -1,0 +1,226 @@
+/*
+ * The client side of the HTTP measurements, cheap on purpose: messages are made and signed before the clock starts, one epoll loop, one request at a time on
+ * each connection.
+ *
+ *   bench_load enrol SOCKET                          the eight agents
+ *   bench_load send SOCKET CONNECTIONS COUNT FIRST   COUNT messages, numbered from FIRST; says "prepared", waits for a line on stdin, then sends
+ *   bench_load garbage SOCKET RATE SECONDS           malformed messages at that rate over 8 connections, made anew when they are closed
+ *   bench_load echo COUNT                            round trips of the same sizes through a process that only echoes
+ */
+#include "messages.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <infrafabric/client.h>
+
+enum { CONNECTIONS_MOST = 256, ANSWER = 800 };
+
+struct connection {
+    int fd;
+    unsigned sent, got;
+    size_t filled, want; /* of the answer; want 0: head not complete */
+    double began;
+    char answer[8192];
+};
+
+static int dial(const char *path)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    bench_must(strlen(path) < sizeof un.sun_path, "the socket's path is too long", NULL);
+    memcpy(un.sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bench_must(fd >= 0 && connect(fd, (const struct sockaddr *)&un, sizeof un) == 0, path, NULL);
+    return fd;
+}
+
+static void enrol(const char *socket_path)
+{
+    char endpoint[300];
+    struct ifab_client *client = NULL;
+    struct ifab_error err = {0};
+    (void)snprintf(endpoint, sizeof endpoint, "unix:%s", socket_path);
+    struct ifab_client_options options = {.version = IFAB_CLIENT_VERSION, .endpoint = endpoint};
+    bench_must(ifab_client_open(&options, &client, &err) == IFAB_OK, "client", &err);
+    for (unsigned k = 0; k < BENCH_KEYS; k++) {
+        struct ifab_signer *signer = bench_signer(k);
+        struct ifab_buf body = IFAB_BUF_INIT(1024);
+        struct ifab_response response;
+        uint8_t public32[32];
+        ifab_signer_public(signer, public32);
+        ifab_buf_format(&body, "{\"name\":\"Bench.%u\",\"owner\":\"Bench.%u\",\"why\":\"bench\",\"pubkey\":\"", k, k);
+        ifab_buf_base64url(&body, public32, 32);
+        ifab_buf_str(&body, "\"}");
+        struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = "POST", .target = "/v1/talents", .body = ifab_buf_as_view(&body)};
+        bench_must(ifab_client_call(client, &request, &response, &err) == IFAB_OK && response.status == 201, "enrolment", &err);
+        ifab_buf_fini(&body);
+        ifab_signer_free(signer);
+    }
+    ifab_client_close(client);
+}
+
+/* The whole request of message n; connection c speaks as instance c / 8 of key c % 8. */
+static void make_request(struct ifab_buf *out, struct ifab_signer *const *signers, unsigned c, unsigned n, unsigned seq)
+{
+    struct ifab_buf message = IFAB_BUF_INIT(65536);
+    bench_message(&message, signers[c % BENCH_KEYS], c % BENCH_KEYS, c / BENCH_KEYS, n, seq);
+    ifab_buf_init(out, 65536);
+    ifab_buf_format(out,
+                    "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                    "Idempotency-Key: msg-01930000-0000-7000-8000-%012x\r\nContent-Length: %zu\r\n\r\n",
+                    n, message.size);
+    ifab_buf_view(out, ifab_buf_as_view(&message));
+    bench_must(ifab_buf_status(out) == IFAB_OK, "memory", NULL);
+    ifab_buf_fini(&message);
+}
+
+/* true: a whole answer stands there. */
+static bool take_answer(struct connection *c)
+{
+    ssize_t n = read(c->fd, c->answer + c->filled, sizeof c->answer - 1 - c->filled);
+    bench_must(n > 0, "the connection was closed", NULL);
+    c->filled += (size_t)n;
+    c->answer[c->filled] = '\0';
+    if (c->want == 0) {
+        char *end = strstr(c->answer, "\r\n\r\n"), *length = strcasestr(c->answer, "content-length:");
+        if (end == NULL)
+            return false;
+        bench_must(length != NULL && length < end, "an answer without length", NULL);
+        c->want = (size_t)(end + 4 - c->answer) + strtoul(length + 15, NULL, 10);
+        bench_must(c->want < sizeof c->answer, "an answer too long", NULL);
+    }
+    return c->filled >= c->want;
+}
+
+static void send_all(const char *socket_path, unsigned connections, unsigned count, unsigned first)
+{
+    static struct connection all[CONNECTIONS_MOST];
+    struct ifab_signer *signers[BENCH_KEYS];
+    struct ifab_buf *requests = ifab_calloc(count, sizeof *requests);
+    double *took = ifab_calloc(count, sizeof *took);
+    unsigned got = 0, bad = 0, each = count / connections;
+    bench_must(requests != NULL && took != NULL && connections <= CONNECTIONS_MOST && count % connections == 0, "COUNT must be a multiple", NULL);
+    for (unsigned k = 0; k < BENCH_KEYS; k++)
+        signers[k] = bench_signer(k);
+    for (unsigned c = 0; c < connections; c++)
+        for (unsigned i = 0; i < each; i++)
+            make_request(&requests[c * each + i], signers, c, first + c * each + i, first + i);
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    for (unsigned c = 0; c < connections; c++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.u32 = c};
+        all[c].fd = dial(socket_path);
+        bench_must(epoll_ctl(epoll, EPOLL_CTL_ADD, all[c].fd, &event) == 0, "epoll", NULL);
+    }
+    printf("prepared\n");
+    fflush(stdout);
+    (void)getchar();
+    double from = bench_wall(), cpu = bench_cpu();
+    for (unsigned c = 0; c < connections; c++) {
+        struct ifab_buf *r = &requests[c * each];
+        all[c].began = bench_wall();
+        bench_must(write(all[c].fd, r->data, r->size) == (ssize_t)r->size, "write", NULL);
+        all[c].sent = 1;
+    }
+    while (got < count) {
+        struct epoll_event events[CONNECTIONS_MOST];
+        int n = epoll_wait(epoll, events, CONNECTIONS_MOST, -1);
+        for (int i = 0; i < n; i++) {
+            struct connection *c = &all[events[i].data.u32];
+            if (!take_answer(c))
+                continue;
+            double now = bench_wall();
+            took[got++] = now - c->began;
+            if (strncmp(c->answer, "HTTP/1.1 200", 12) != 0 && bad++ == 0)
+                fprintf(stderr, "bench_load: %.600s\n", c->answer);
+            c->filled = c->want = 0;
+            if (c->sent == each)
+                continue;
+            struct ifab_buf *r = &requests[events[i].data.u32 * each + c->sent++];
+            c->began = now;
+            bench_must(write(c->fd, r->data, r->size) == (ssize_t)r->size, "write", NULL);
+        }
+    }
+    double wall = bench_wall() - from;
+    printf("messages %u\nbad %u\nseconds %.6f\nload_cpu_us %.3f\n", count, bad, wall, (bench_cpu() - cpu) * 1e6 / count);
+    printf("p50_us %.1f\n", bench_quantile(took, count, .5) * 1e6);
+    printf("p99_us %.1f\n", bench_quantile(took, count, .99) * 1e6);
+}
+
+static void garbage(const char *socket_path, double rate, double seconds)
+{
+    enum { OPEN = 8 };
+    static const char *const bodies[] = {"{\"id\":", "[[[[", "{\"a\":1,\"a\":2}", "{\"v\":\"2.1\",\"id\":\"msg-1\"}", "null"};
+    int fds[OPEN];
+    char request[512], answer[8192];
+    unsigned sent = 0, closed = 0;
+    signal(SIGPIPE, SIG_IGN);
+    for (int i = 0; i < OPEN; i++)
+        fds[i] = dial(socket_path);
+    double from = bench_wall(), now;
+    while ((now = bench_wall()) - from < seconds) {
+        while (sent < (now - from) * rate) {
+            int *fd = &fds[sent % OPEN];
+            const char *body = bodies[sent % IFAB_COUNT(bodies)];
+            int size = snprintf(request, sizeof request,
+                                "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                                strlen(body), body);
+            sent++;
+            if (write(*fd, request, (size_t)size) != size || read(*fd, answer, sizeof answer) <= 0) {
+                close(*fd); /* told off: come back */
+                *fd = dial(socket_path);
+                closed++;
+            }
+        }
+        struct timespec pause = {.tv_nsec = 200000};
+        (void)nanosleep(&pause, NULL);
+    }
+    printf("sent %u\nclosed %u\nrate %.0f\n", sent, closed, sent / (bench_wall() - from));
+}
+
+static void echo(unsigned count)
+{
+    struct ifab_signer *signers[BENCH_KEYS];
+    struct ifab_buf request;
+    char bytes[8192];
+    int pair[2];
+    double *took = ifab_calloc(count, sizeof *took);
+    for (unsigned k = 0; k < BENCH_KEYS; k++)
+        signers[k] = bench_signer(k);
+    make_request(&request, signers, 0, 0, 0);
+    bench_must(took != NULL && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0, "socket pair", NULL);
+    if (fork() == 0) {
+        close(pair[0]);
+        for (ssize_t n; (n = read(pair[1], bytes, sizeof bytes)) > 0;)
+            if (write(pair[1], bytes, ANSWER) != ANSWER)
+                break;
+        _exit(0);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        double from = bench_wall();
+        bench_must(write(pair[0], request.data, request.size) == (ssize_t)request.size && read(pair[0], bytes, sizeof bytes) == ANSWER, "echo", NULL);
+        took[i] = bench_wall() - from;
+    }
+    printf("p50_us %.2f\n", bench_quantile(took, count, .5) * 1e6);
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "";
+    bench_must(ifab_crypto_init(NULL) == IFAB_OK, "crypto", NULL);
+    if (strcmp(what, "enrol") == 0 && argc == 3)
+        enrol(argv[2]);
+    else if (strcmp(what, "send") == 0 && argc == 6)
+        send_all(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]));
+    else if (strcmp(what, "garbage") == 0 && argc == 5)
+        garbage(argv[2], atof(argv[3]), atof(argv[4]));
+    else if (strcmp(what, "echo") == 0 && argc == 3)
+        echo((unsigned)atoi(argv[2]));
+    else
+        bench_must(false, "usage: see the head of bench_load.c", NULL);
+    return 0;
+}

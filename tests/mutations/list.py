@@ -1,0 +1,191 @@
+"""The guards that are removed one by one, and the test programs (tests/unit/test_NAME.c) of which at least one must fail then.
+
+without(): the condition of an `if` becomes false, so that what it guards never happens. change(): any other text. The old text must stand
+exactly once in its file, so this list cannot fall behind the code unnoticed.
+"""
+import collections
+
+Mutation = collections.namedtuple("Mutation", "id file old new tests")
+MUTATIONS = []
+
+
+def change(id, file, old, new, tests):
+    MUTATIONS.append(Mutation(id, file, old, new, tests.split()))
+
+
+def without(id, file, text, tests):
+    """text begins with a whole "if (CONDITION)"; what follows only makes it unique."""
+    depth, end = 1, len("if (")
+    assert text.startswith("if ("), text
+    while depth > 0:
+        depth += {"(": 1, ")": -1}.get(text[end], 0)
+        end += 1
+    change(id, file, text, f"if (false && {text[3:end]})" + text[end:], tests)
+
+
+# ---- who sent it: signature and key ----
+VERIFY = "src/core/connect/envelope_verify.c"
+without("envelope-signature", VERIFY, "if (!ifab_ed25519_verify(registered32, envelope->signed_bytes, envelope->sig64))", "envelope")
+without("envelope-registered-key", VERIFY, "if (memcmp(envelope->pubkey32, registered32, 32) != 0)", "envelope")
+without("envelope-key-id", VERIFY, "if (!ifab_view_is(envelope->key_id, key_id))", "envelope")
+change("admit-signature-ignored", "src/shell/admit/message.c", "    code = ifab_envelope_verify(",
+       "    (void)ifab_envelope_verify(", "fabric")
+without("admit-registered-key", "src/shell/admit/message.c", "if (memcmp(key->pubkey32, pubkey32, 32) != 0)", "fabric")
+without("admit-key-revoked", "src/shell/admit/message.c",
+        "if (entry->removed || key->revoked_at != IFAB_NEVER || wall < key->not_before || wall >= key->not_after)", "fabric")
+without("step-key-again", "src/fabric/message.c",
+        "if (code != IFAB_CODE_NONE) /* replaced since verification is 004 as well: it was registered then */", "fabric")
+without("talent-removed", "src/core/talent/table.c", "if (talent->removed_at != IFAB_NEVER)", "talent")
+without("talent-key-revoked", "src/core/talent/table.c", "if (key->revoked_at != IFAB_NEVER)", "talent")
+without("talent-key-ended", "src/core/talent/table.c", "if (wall >= key->not_after)", "talent")
+without("talent-key-of-another", "src/core/talent/acts.c", "if (holder != NULL)", "talent")
+without("talent-small-order-key", "src/core/talent/acts.c", "if (!ifab_ed25519_key_valid(pubkey32))", "talent")
+
+# ---- when: time, replay, order, rate ----
+without("time-102", VERIFY, "if (wall > expiry + skew)", "envelope")
+without("time-102-forgotten", VERIFY, "if (expiry <= dropped_wall)", "envelope")
+without("time-107", VERIFY, "if (envelope->issued_at - skew > wall)", "envelope")
+without("time-before-restore", "src/fabric/message.c", "if (e->issued_at <= self->issued_after)", "fabric fabric_admin")
+without("replay-seen", "src/fabric/message.c", "if (seen == IFAB_REPLAY_SEEN)", "fabric")
+change("replay-nonce", "src/core/connect/replay.c", "if (same_id || find(self, tag->nonce_tag16, NONCE_REF, &number))", "if (same_id)", "replay")
+without("replay-quota", "src/fabric/message.c", "if (seen == IFAB_REPLAY_QUOTA)", "fabric")
+change("replay-count-total", "src/core/connect/replay.c", "self->count >= self->limits.total || ", "", "replay")
+change("replay-count-talent", "src/core/connect/replay.c", " || ifab_replay_count_talent(self, tag->talent) >= self->limits.per_talent)", ")", "replay")
+change("sequence-strict", "src/core/connect/sequence.c", "if (seq <= next.last_seq)", "if (seq < next.last_seq)", "sequence")
+without("sequence-window-used", "src/core/connect/sequence.c", "if (window_has(next, back))", "sequence")
+without("sequence-window-below", "src/core/connect/sequence.c", "if (back >= IFAB_ORDER_WINDOW_SIZE)", "sequence")
+change("rate-302", "src/fabric/message.c", "return ifab_fabric__rate(self, &s->meter, now->run, r);", "return IFAB_CODE_NONE;", "fabric")
+
+# ---- may it: authority, audience, conversation ----
+without("authority-role", "src/fabric/message.c",
+        "if (role != IFAB_ROLE_AGENT && role != IFAB_ROLE_OPERATOR && role != IFAB_ROLE_ADMIN)", "fabric")
+without("audience-foreign-fabric", "src/fabric/message.c",
+        "if (to->kind == IFAB_RECEIVER_FABRIC && !ifab_view_is(to->name, s->self->settings.origin))", "fabric")
+change("audience-unknown-receiver", "src/fabric/message.c", "if (talent == NULL || talent->removed_at != IFAB_NEVER)",
+       "if (talent == NULL)\n            continue;\n        if (false)", "fabric")
+change("audience-removed-receiver", "src/fabric/message.c", "if (talent == NULL || talent->removed_at != IFAB_NEVER)",
+       "if (talent == NULL)", "fabric fabric_flow")
+without("conversation-party", "src/core/connect/conversation.c", "if (!may_speak(&next, talent))", "conversation")
+without("conversation-ended", "src/core/connect/conversation.c", "if (next.ended)", "conversation")
+without("conversation-reply-to-nobody", "src/core/connect/conversation.c",
+        "if (move->reply && talent == next.opener && !next.answered)", "conversation")
+
+# ---- policy ----
+GUARD = "src/core/guard/evaluate.c"
+change("guard-rules-loaded", GUARD, "in->facts != NULL && in->rules->loaded)", "in->facts != NULL)", "guard fabric")
+change("guard-secret", GUARD, "if (!in->facts->secret_found)", "if (true)", "guard fabric")
+change("guard-hazard-override", GUARD, "if ((in->facts->hazards & OVERRIDING) == 0)", "if (true)", "guard")
+change("guard-unknown-hazard", GUARD, "return IFAB_HAZARD_UNKNOWN;", "return 0;", "guard")
+without("guard-confidence-not-a-number", GUARD, "if (facts->has_confidence && !(facts->confidence >= 0 && facts->confidence <= 1))", "guard")
+without("guard-confidence-low", GUARD, "if (facts->has_confidence && !(facts->confidence >= LOW_CONFIDENCE))", "guard")
+without("guard-confidence-borderline", GUARD, "if (facts->has_confidence && !(facts->confidence >= BORDERLINE))", "guard")
+without("guard-claim-without-confidence", GUARD, "if (facts->is_claim && !facts->has_confidence)", "guard")
+without("guard-claim-without-scope", GUARD, "if (facts->is_claim && !facts->has_scope)", "guard")
+change("guard-strictest", GUARD, "if (!answered || one.decision < strictest.decision)", "if (true)", "guard")
+change("facts-secret", "src/shell/admit/facts.c", "content == NULL || ifab_redact_hits_json(content)", "content == NULL", "fabric")
+change("facts-hazards", "src/shell/admit/facts.c", "ret->hazards |= ifab_hazard_parse(envelope->hazards[i]);", "{}", "fabric")
+change("secret-bytes-kept", "src/fabric/message.c", 'facts->secret_found ? IFAB_VIEW("") : s->envelope->bytes', "s->envelope->bytes", "fabric")
+
+SECOND = "src/core/guard/second_source.c"
+change("second-source-same-owner", SECOND, " || memcmp(held->owner_digest16, later_owner16, 16) == 0)", ")", "guard")
+change("second-source-same-talent", SECOND, "held->talent == later_talent || ", "", "guard")
+change("second-source-shared-domain", SECOND, "!share_one(first->domains, first->domain_count, later->domains, later->domain_count) &&", "", "guard")
+change("second-source-shared-hash", SECOND, "!share_one(first->hashes, first->hash_count, later->hashes, later->hash_count)", "true", "guard")
+change("second-source-other-scope", SECOND, " || memcmp(first->scope_digest32, later->scope_digest32, 32) != 0)", ")", "guard")
+
+# ---- votes ----
+without("vote-one-per-owner", "src/core/guard/vote.c", "if (owner_said(decision, at) != VOTED_NOT)", "guard_vote")
+change("vote-first-counts", "src/core/guard/vote.c", "if (decision->voters[at].voted != VOTED_NOT)",
+       "if (decision->voters[at].voted != VOTED_NOT && (decision->voters[at].voted == VOTED_APPROVE) == (verdict == IFAB_VOTE_APPROVE))",
+       "guard_vote")
+change("vote-own-message", "src/core/guard/vote.c", "if (at == voter_count || voter_talent == decision->talent)", "if (at == voter_count)", "guard_vote")
+change("vote-owner-counted-once", "src/core/guard/vote.c", "if (!first_of_owner(decision, i))", "if (false)", "guard_vote")
+without("vote-by-same-owner", "src/fabric/open.c", "if (memcmp(owner, decision->owner_digest16, 16) == 0)", "fabric_flow")
+without("vote-replay", "src/fabric/vote.c", "if (seen == IFAB_REPLAY_SEEN)", "fabric_flow")
+without("vote-other-log", "src/fabric/vote.c", "if (!ifab_view_is(command->u.vote.log, self->settings.origin))", "fabric_flow")
+without("vote-other-rules", "src/fabric/vote.c", "if (memcmp(d->policy_digest32, command->u.vote.policy_digest32, 32) != 0)", "fabric_flow")
+without("vote-other-message", "src/fabric/vote.c", "if (memcmp(d->message_digest32, command->u.vote.message_digest32, 32) != 0)",
+        "fabric_flow")
+change("vote-expired", "src/fabric/vote.c", "command->u.vote.expires_at + skew < wall || ", "", "fabric_flow")
+change("vote-lives-an-hour", "src/fabric/vote.c", "command->u.vote.expires_at - command->u.vote.issued_at > IFAB_HOUR)", "false)", "fabric_flow")
+without("vote-key-again", "src/fabric/vote.c",
+        "if (code != IFAB_CODE_NONE)\n        return code == IFAB_CODE_INVALID_SIGNATURE", "fabric_flow")
+without("scope-grant", "src/fabric/vote.c", 'if (!ifab_talent_has_grant(voter, IFAB_VIEW("guard:scope"), o->now.wall))', "fabric_flow")
+without("scope-same-owner", "src/fabric/vote.c", "if (memcmp(owner, d->owner_digest16, 16) == 0)", "fabric_flow")
+change("signature-of-votes-and-acts", "src/shell/admit/vote.c", " && ifab_ed25519_verify(registered32, ifab_buf_as_view(&bytes), sig)", "", "fabric_admin")
+
+# ---- administrative acts ----
+without("act-log", "src/shell/admit/act.c", 'if (!ifab_view_equal(text_of(act, "log"), origin))', "fabric_admin")
+without("act-route", "src/shell/admit/act.c", 'if (!ifab_view_equal(text_of(act, "route"), route))', "fabric_admin")
+change("act-body", "src/shell/admit/act.c", " || memcmp(expected, given, 32) != 0)", ")", "fabric_admin")
+without("act-replay", "src/fabric/admin.c", "if (seen == IFAB_REPLAY_SEEN)", "fabric_admin")
+change("act-age", "src/fabric/admin.c", "expiry + skew < wall || ", "", "fabric_admin")
+without("act-future", "src/fabric/admin.c", "if (act->issued_at > wall + skew)", "fabric_admin")
+without("act-role", "src/fabric/admin.c",
+        "if (signer->role != IFAB_ROLE_ADMIN && !(self_talent != 0 && signer->number == self_talent))", "fabric_admin")
+without("act-needed", "src/fabric/admin.c", "if (need_admin)", "fabric_admin")
+without("act-operator", "src/fabric/admin.c",
+        "if (principal == NULL || (principal->role != IFAB_ROLE_OPERATOR && principal->role != IFAB_ROLE_ADMIN))", "fabric_admin")
+
+# ---- a start: what is stored is what the log covers ----
+without("start-trust-root", "src/fabric/fabric.c", "if (memcmp(trust, head->trust_root32, 32) != 0)", "fabric fabric_storm fabric_admin")
+without("start-root", "src/fabric/fabric.c", "if (memcmp(root, head->root32, 32) != 0)", "fabric fabric_storm fabric_admin")
+
+# ---- parsers ----
+without("json-name-twice", "src/text/json/read.c", "if (second != NULL)", "json")
+change("json-depth", "src/text/json/read.c", "if (d->depth == IFAB_JSON_MAX_DEPTH)", "if (d->depth == 2 * IFAB_JSON_MAX_DEPTH)", "json")
+without("json-trailing-bytes", "src/text/json/read.c",
+        'if (r->at != r->end)\n        return IFAB_JSON__REFUSE(r, r->at, "bytes after', "json")
+without("json-minus-zero", "src/text/json/number.c", "if (lit.negative)", "json")
+without("json-integer-range", "src/text/json/number.c", "if (lit.significant > 16 || lit.mantissa > (uint64_t)SAFE_MAX)", "json")
+without("json-lone-surrogate", "src/text/json/string.c", "if (low < 0xdc00 || low > 0xdfff)", "json")
+without("json-control-character", "src/text/json/string.c", "if (*at < 0x20)\n        ", "json")
+without("base64-unused-bits-of-4", "src/base/encode.c", "if (rest == 2 && (sextet(text.data[text.size - 1], c62, c63) & 15) != 0)", "base")
+without("base64-unused-bits-of-2", "src/base/encode.c", "if (rest == 3 && (sextet(text.data[text.size - 1], c62, c63) & 3) != 0)", "base")
+
+HEAD = "src/shell/http/head.c"
+without("http-length-twice", HEAD, "if (++self->lengths > 1)", "http_head")
+without("http-length-and-encoding", HEAD, "if (self->lengths > 0 && self->encodings > 0)", "http_head")
+without("http-host-missing", HEAD, "if (self->hosts == 0 && head->minor == 1)", "http_head")
+without("http-host-twice", HEAD, "if (++self->hosts > 1)", "http_head")
+change("http-lone-lf", HEAD, 'return bad(self, 400, "LF without CR");', "return end_line(self, header_count);", "http_head")
+without("http-lone-cr", HEAD, "if (c != '\\n')", "http_head")
+without("http-space-before-colon", HEAD, "if (!is_token(name.data[i]))", "http_head")
+
+# ---- secrets ----
+change("redact-issuer-prefix", "src/text/redact/pattern.c", '{"AKIA", upper_or_digit, 16, true, false},', "", "redact")
+without("redact-private-key", "src/text/redact/pattern.c", "if (c == '-')", "redact")
+change("redact-secret-name", "src/text/redact/json.c", "if (place == PLACE_SECRET || ifab_redact_secret_name(member->name) || ",
+       "if (place == PLACE_SECRET || ", "redact")
+
+# ---- verification of a log ----
+TREE = "src/client/verify_tree.c"
+change("log-prev-hash", "src/client/verify_entry.c", " || memcmp(prev32, self->prev32, 32) != 0)", ")", "verify")
+without("log-canonical-form", "src/client/verify_entry.c", "if (!ifab_view_equal(ifab_buf_as_view(&self->canonical), entry))", "verify")
+without("log-leaf-in-tile", TREE, "if (memcmp(self->file.data + 32 * at, leaf32, 32) != 0)", "verify")
+without("log-upper-tile", TREE, "if (here && memcmp(self->file.data, level->hashes, width * 32) != 0)", "verify")
+without("log-root-of-checkpoint", "src/client/verify_log.c",
+        "if (run->report->intact && memcmp(root32, run->head.body.root32, 32) != 0)", "verify")
+without("log-root-of-older-checkpoint", "src/client/verify_log.c", "if (memcmp(root32, run->head.old.root32, 32) != 0)", "verify")
+change("log-key-enrolled", "src/client/verify_message.c", "else if (!key_enrolled(self, &envelope, &why))",
+       "else if (!key_enrolled(self, &envelope, &why) && false)", "verify")
+without("log-message-signature", "src/client/verify_message.c",
+        "if (ifab_envelope_verify(&envelope, envelope.pubkey32, &refusal) != IFAB_CODE_NONE)", "verify")
+without("log-cut", "src/client/verify_head.c", "if (options->has_min_size && head->body.size < options->min_size)", "verify")
+without("log-trusted-key", "src/client/verify_head.c",
+        "if (ifab_note_verify(head->note, head->key_name, head->key32, &text, &why) != IFAB_OK)", "verify")
+without("receipt-leaf", "src/client/verify_receipt.c", "if (memcmp(leaf32, r->leaf32, 32) != 0)", "verify")
+change("receipt-in-tree", "src/client/verify_receipt.c", "if (!ifab_proof_inclusion_verify(", "if (false && !ifab_proof_inclusion_verify(", "verify")
+change("proof-inclusion-root", "src/core/witness/proof_verify.c", "return sn == 0 && memcmp(r32, root32, 32) == 0;", "return sn == 0;", "proof")
+change("proof-consistency-old-root", "src/core/witness/proof_verify.c", "sn == 0 && memcmp(fr32, old_root32, 32) == 0 && ", "sn == 0 && ", "proof")
+change("note-signature", "src/crypto/note.c", " || !ifab_ed25519_verify(pubkey32, text, line.bytes + 4))", ")", "note")
+
+# ---- store and clock ----
+without("store-memory-conflict", "src/port/store/store_memory.c", "if (c->first != s->row_count)", "store_conformance")
+without("store-sqlite-conflict", "src/port/store/store_sqlite.c", "if (size != first)", "store_conformance")
+without("store-poisoned", "src/port/store/store_sqlite.c", "if (atomic_load(&self->shared->poisoned))", "store_sqlite")
+change("store-poison", "src/port/store/store_sqlite.c", "atomic_store(&self->shared->poisoned, true);", "(void)self;", "store_sqlite")
+without("store-reader-writes", "src/port/store/store_sqlite.c", "if (!self->writer)", "store_conformance store_sqlite")
+change("clock-jump-ahead", "src/shell/loop/clock.c", "bool jump = off > JUMP || off < -JUMP;", "bool jump = off < -JUMP;", "clock")
+change("clock-jump-back", "src/shell/loop/clock.c", "bool jump = off > JUMP || off < -JUMP;", "bool jump = off > JUMP;", "clock")
+change("clock-behind-what-was-written", "src/shell/loop/clock.c", "if (stored_wall - real > JUMP)", "if (false)", "clock")
