@@ -1,4 +1,4 @@
-"""Harness: a daemon on kernel-chosen ports in its own directory, HTTP with exact bytes, envelopes, votes and admin acts made from SURFACE alone.
+"""Harness: a daemon in a directory of its own on kernel-chosen ports; HTTP with exact bytes; envelopes, votes and admin acts.
 
 Shares no code with the product or its SDKs: what both got wrong would pass otherwise.
 """

@@ -95,14 +95,9 @@ def main():
             number += 1
             failed += what == "not ok"
             sys.stdout.write("".join(f"# {line}\n" for line in text.splitlines()) if what != "skip" else "")
-            print(
-                (
-                    f"{'not ok' if what == 'not ok' else 'ok'} {number} - {name}{' # SKIP ' + text if what == 'skip' else ''} # {spent:.1f} s"
-                    if what == "skip"
-                    else f"{what} {number} - {name} # {spent:.1f} s"
-                ),
-                flush=True,
-            )
+            line = f"ok {number} - {name} # SKIP {text}" if what == "skip" else f"{what} {number} - {name}"
+            print(line, flush=True)
+            print(f"# {spent:.1f} s", flush=True)
     print(f"# {number} tests, {failed} failed, {time.monotonic() - began:.0f} s", flush=True)
     return 1 if failed else 0
 

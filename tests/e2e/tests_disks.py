@@ -1,11 +1,9 @@
 """A full disk: 504, nothing acknowledged lost, and it goes on when there is room."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
 from fabric import Fabric, Skip, TMP, wait_for
 

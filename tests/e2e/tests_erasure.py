@@ -3,7 +3,7 @@
 import json
 import os
 
-from fabric import Agent, sha256, uuid7
+from fabric import Agent, uuid7
 
 
 def refused(r, status, code):
@@ -165,10 +165,9 @@ def test_erasing_of_a_sender_spares_one_whose_name_begins_alike(f):
 def test_killed_between_entry_and_deletion_the_bytes_go_at_the_start(f):
     # INV-04: many tries at the moment of the kill
     import random
-    import threading
     import time
 
-    a, b = f.enrol("Demo.A"), f.enrol("Demo.B")
+    a = f.enrol("Demo.A")
     for i in range(12):
         text = f"zebra-{os.urandom(8).hex()}"
         m = a.message(

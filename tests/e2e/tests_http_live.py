@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 
-from fabric import Agent, Conn, Gone, uuid7
+from fabric import Agent, Gone, uuid7
 
 
 def refused(r, status, code=None):

@@ -54,7 +54,8 @@ def test_talent_record_that_no_entry_covers_is_505(f):
     os.rename(f.data + ".good", f.data)
     edit(
         f,
-        "INSERT INTO records(log, kind, number, bytes) SELECT 1, 2, 3, CAST(replace(replace(bytes, 'Demo.A', 'Demo.M'), '\"number\":2', '\"number\":3') AS BLOB) "
+        "INSERT INTO records(log, kind, number, bytes) "
+        "SELECT 1, 2, 3, CAST(replace(replace(bytes, 'Demo.A', 'Demo.M'), '\"number\":2', '\"number\":3') AS BLOB) "
         "FROM records WHERE kind=2 AND number=2",
     )
     is_505(f)

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 
-from fabric import Agent, Message, stamp
+from fabric import Agent
 
 
 def test_sixty_four_senders_in_parallel_are_all_accepted_in_order(f):

@@ -47,10 +47,12 @@ without("time-102-forgotten", VERIFY, "if (expiry <= dropped_wall)", "envelope")
 without("time-107", VERIFY, "if (envelope->issued_at - skew > wall)", "envelope")
 without("time-before-restore", "src/fabric/message.c", "if (e->issued_at <= self->issued_after)", "fabric fabric_admin")
 without("replay-seen", "src/fabric/message.c", "if (seen == IFAB_REPLAY_SEEN)", "fabric")
-change("replay-nonce", "src/core/connect/replay.c", "if (same_id || find(self, tag->nonce_tag16, NONCE_REF, &number))", "if (same_id)", "replay")
+change("replay-nonce", "src/core/connect/replay.c", "if (same_id || find(self, tag->nonce_tag16, NONCE_REF, &number))",
+       "if (same_id)", "replay")
 without("replay-quota", "src/fabric/message.c", "if (seen == IFAB_REPLAY_QUOTA)", "fabric")
 change("replay-count-total", "src/core/connect/replay.c", "self->count >= self->limits.total || ", "", "replay")
-change("replay-count-talent", "src/core/connect/replay.c", " || ifab_replay_count_talent(self, tag->talent) >= self->limits.per_talent)", ")", "replay")
+change("replay-count-talent", "src/core/connect/replay.c",
+       " || ifab_replay_count_talent(self, tag->talent) >= self->limits.per_talent)", ")", "replay")
 change("sequence-strict", "src/core/connect/sequence.c", "if (seq <= next.last_seq)", "if (seq < next.last_seq)", "sequence")
 without("sequence-window-used", "src/core/connect/sequence.c", "if (window_has(next, back))", "sequence")
 without("sequence-window-below", "src/core/connect/sequence.c", "if (back >= IFAB_ORDER_WINDOW_SIZE)", "sequence")
@@ -76,7 +78,8 @@ change("guard-rules-loaded", GUARD, "in->facts != NULL && in->rules->loaded)", "
 change("guard-secret", GUARD, "if (!in->facts->secret_found)", "if (true)", "guard fabric")
 change("guard-hazard-override", GUARD, "if ((in->facts->hazards & OVERRIDING) == 0)", "if (true)", "guard")
 change("guard-unknown-hazard", GUARD, "return IFAB_HAZARD_UNKNOWN;", "return 0;", "guard")
-without("guard-confidence-not-a-number", GUARD, "if (facts->has_confidence && !(facts->confidence >= 0 && facts->confidence <= 1))", "guard")
+without("guard-confidence-not-a-number", GUARD,
+        "if (facts->has_confidence && !(facts->confidence >= 0 && facts->confidence <= 1))", "guard")
 without("guard-confidence-low", GUARD, "if (facts->has_confidence && !(facts->confidence >= LOW_CONFIDENCE))", "guard")
 without("guard-confidence-borderline", GUARD, "if (facts->has_confidence && !(facts->confidence >= BORDERLINE))", "guard")
 without("guard-claim-without-confidence", GUARD, "if (facts->is_claim && !facts->has_confidence)", "guard")
@@ -84,13 +87,16 @@ without("guard-claim-without-scope", GUARD, "if (facts->is_claim && !facts->has_
 change("guard-strictest", GUARD, "if (!answered || one.decision < strictest.decision)", "if (true)", "guard")
 change("facts-secret", "src/shell/admit/facts.c", "content == NULL || ifab_redact_hits_json(content)", "content == NULL", "fabric")
 change("facts-hazards", "src/shell/admit/facts.c", "ret->hazards |= ifab_hazard_parse(envelope->hazards[i]);", "{}", "fabric")
-change("secret-bytes-kept", "src/fabric/message.c", 'facts->secret_found ? IFAB_VIEW("") : s->envelope->bytes', "s->envelope->bytes", "fabric")
+change("secret-bytes-kept", "src/fabric/message.c", 'facts->secret_found ? IFAB_VIEW("") : s->envelope->bytes',
+       "s->envelope->bytes", "fabric")
 
 SECOND = "src/core/guard/second_source.c"
 change("second-source-same-owner", SECOND, " || memcmp(held->owner_digest16, later_owner16, 16) == 0)", ")", "guard")
 change("second-source-same-talent", SECOND, "held->talent == later_talent || ", "", "guard")
-change("second-source-shared-domain", SECOND, "!share_one(first->domains, first->domain_count, later->domains, later->domain_count) &&", "", "guard")
-change("second-source-shared-hash", SECOND, "!share_one(first->hashes, first->hash_count, later->hashes, later->hash_count)", "true", "guard")
+change("second-source-shared-domain", SECOND,
+       "!share_one(first->domains, first->domain_count, later->domains, later->domain_count) &&", "", "guard")
+change("second-source-shared-hash", SECOND, "!share_one(first->hashes, first->hash_count, later->hashes, later->hash_count)",
+       "true", "guard")
 change("second-source-other-scope", SECOND, " || memcmp(first->scope_digest32, later->scope_digest32, 32) != 0)", ")", "guard")
 
 # ---- votes ----
@@ -98,26 +104,30 @@ without("vote-one-per-owner", "src/core/guard/vote.c", "if (owner_said(decision,
 change("vote-first-counts", "src/core/guard/vote.c", "if (decision->voters[at].voted != VOTED_NOT)",
        "if (decision->voters[at].voted != VOTED_NOT && (decision->voters[at].voted == VOTED_APPROVE) == (verdict == IFAB_VOTE_APPROVE))",
        "guard_vote")
-change("vote-own-message", "src/core/guard/vote.c", "if (at == voter_count || voter_talent == decision->talent)", "if (at == voter_count)", "guard_vote")
+change("vote-own-message", "src/core/guard/vote.c", "if (at == voter_count || voter_talent == decision->talent)",
+       "if (at == voter_count)", "guard_vote")
 change("vote-owner-counted-once", "src/core/guard/vote.c", "if (!first_of_owner(decision, i))", "if (false)", "guard_vote")
 without("vote-by-same-owner", "src/fabric/open.c", "if (memcmp(owner, decision->owner_digest16, 16) == 0)", "fabric_flow")
 without("vote-replay", "src/fabric/vote.c", "if (seen == IFAB_REPLAY_SEEN)", "fabric_flow")
 without("vote-other-log", "src/fabric/vote.c", "if (!ifab_view_is(command->u.vote.log, self->settings.origin))", "fabric_flow")
-without("vote-other-rules", "src/fabric/vote.c", "if (memcmp(d->policy_digest32, command->u.vote.policy_digest32, 32) != 0)", "fabric_flow")
+without("vote-other-rules", "src/fabric/vote.c", "if (memcmp(d->policy_digest32, command->u.vote.policy_digest32, 32) != 0)",
+        "fabric_flow")
 without("vote-other-message", "src/fabric/vote.c", "if (memcmp(d->message_digest32, command->u.vote.message_digest32, 32) != 0)",
         "fabric_flow")
 change("vote-expired", "src/fabric/vote.c", "command->u.vote.expires_at + skew < wall || ", "", "fabric_flow")
-change("vote-lives-an-hour", "src/fabric/vote.c", "command->u.vote.expires_at - command->u.vote.issued_at > IFAB_HOUR)", "false)", "fabric_flow")
+change("vote-lives-an-hour", "src/fabric/vote.c", "command->u.vote.expires_at - command->u.vote.issued_at > IFAB_HOUR)", "false)",
+       "fabric_flow")
 without("vote-key-again", "src/fabric/vote.c",
         "if (code != IFAB_CODE_NONE)\n        return code == IFAB_CODE_INVALID_SIGNATURE", "fabric_flow")
 without("scope-grant", "src/fabric/vote.c", 'if (!ifab_talent_has_grant(voter, IFAB_VIEW("guard:scope"), o->now.wall))', "fabric_flow")
 without("scope-same-owner", "src/fabric/vote.c", "if (memcmp(owner, d->owner_digest16, 16) == 0)", "fabric_flow")
-change("signature-of-votes-and-acts", "src/shell/admit/vote.c", " && ifab_ed25519_verify(registered32, ifab_buf_as_view(&bytes), sig)", "", "fabric_admin")
+change("signature-of-votes-and-acts", "src/shell/admit/vote.c",
+       " && ifab_ed25519_verify(registered32, ifab_buf_as_view(&bytes), sig)", "", "admit")
 
 # ---- administrative acts ----
-without("act-log", "src/shell/admit/act.c", 'if (!ifab_view_equal(text_of(act, "log"), origin))', "fabric_admin")
-without("act-route", "src/shell/admit/act.c", 'if (!ifab_view_equal(text_of(act, "route"), route))', "fabric_admin")
-change("act-body", "src/shell/admit/act.c", " || memcmp(expected, given, 32) != 0)", ")", "fabric_admin")
+without("act-log", "src/shell/admit/act.c", 'if (!ifab_view_equal(text_of(act, "log"), origin))', "admit")
+without("act-route", "src/shell/admit/act.c", 'if (!ifab_view_equal(text_of(act, "route"), route))', "admit")
+change("act-body", "src/shell/admit/act.c", " || memcmp(expected, given, 32) != 0)", ")", "admit")
 without("act-replay", "src/fabric/admin.c", "if (seen == IFAB_REPLAY_SEEN)", "fabric_admin")
 change("act-age", "src/fabric/admin.c", "expiry + skew < wall || ", "", "fabric_admin")
 without("act-future", "src/fabric/admin.c", "if (act->issued_at > wall + skew)", "fabric_admin")
@@ -140,7 +150,8 @@ without("json-minus-zero", "src/text/json/number.c", "if (lit.negative)", "json"
 without("json-integer-range", "src/text/json/number.c", "if (lit.significant > 16 || lit.mantissa > (uint64_t)SAFE_MAX)", "json")
 without("json-lone-surrogate", "src/text/json/string.c", "if (low < 0xdc00 || low > 0xdfff)", "json")
 without("json-control-character", "src/text/json/string.c", "if (*at < 0x20)\n        ", "json")
-without("base64-unused-bits-of-4", "src/base/encode.c", "if (rest == 2 && (sextet(text.data[text.size - 1], c62, c63) & 15) != 0)", "base")
+without("base64-unused-bits-of-4", "src/base/encode.c", "if (rest == 2 && (sextet(text.data[text.size - 1], c62, c63) & 15) != 0)",
+        "base")
 without("base64-unused-bits-of-2", "src/base/encode.c", "if (rest == 3 && (sextet(text.data[text.size - 1], c62, c63) & 3) != 0)", "base")
 
 HEAD = "src/shell/http/head.c"
@@ -150,6 +161,7 @@ without("http-host-missing", HEAD, "if (self->hosts == 0 && head->minor == 1)", 
 without("http-host-twice", HEAD, "if (++self->hosts > 1)", "http_head")
 change("http-lone-lf", HEAD, 'return bad(self, 400, "LF without CR");', "return end_line(self, header_count);", "http_head")
 without("http-lone-cr", HEAD, "if (c != '\\n')", "http_head")
+without("http-folded-line", HEAD, "if (self->line_size == 0 && (c == ' ' || c == '\\t'))", "http_head")
 without("http-space-before-colon", HEAD, "if (!is_token(name.data[i]))", "http_head")
 
 # ---- secrets ----
@@ -175,9 +187,12 @@ without("log-cut", "src/client/verify_head.c", "if (options->has_min_size && hea
 without("log-trusted-key", "src/client/verify_head.c",
         "if (ifab_note_verify(head->note, head->key_name, head->key32, &text, &why) != IFAB_OK)", "verify")
 without("receipt-leaf", "src/client/verify_receipt.c", "if (memcmp(leaf32, r->leaf32, 32) != 0)", "verify")
-change("receipt-in-tree", "src/client/verify_receipt.c", "if (!ifab_proof_inclusion_verify(", "if (false && !ifab_proof_inclusion_verify(", "verify")
-change("proof-inclusion-root", "src/core/witness/proof_verify.c", "return sn == 0 && memcmp(r32, root32, 32) == 0;", "return sn == 0;", "proof")
-change("proof-consistency-old-root", "src/core/witness/proof_verify.c", "sn == 0 && memcmp(fr32, old_root32, 32) == 0 && ", "sn == 0 && ", "proof")
+change("receipt-in-tree", "src/client/verify_receipt.c", "if (!ifab_proof_inclusion_verify(",
+       "if (false && !ifab_proof_inclusion_verify(", "verify")
+change("proof-inclusion-root", "src/core/witness/proof_verify.c", "return sn == 0 && memcmp(r32, root32, 32) == 0;",
+       "return sn == 0;", "proof")
+change("proof-consistency-old-root", "src/core/witness/proof_verify.c", "sn == 0 && memcmp(fr32, old_root32, 32) == 0 && ",
+       "sn == 0 && ", "proof")
 change("note-signature", "src/crypto/note.c", " || !ifab_ed25519_verify(pubkey32, text, line.bytes + 4))", ")", "note")
 
 # ---- store and clock ----
@@ -185,6 +200,9 @@ without("store-memory-conflict", "src/port/store/store_memory.c", "if (c->first 
 without("store-sqlite-conflict", "src/port/store/store_sqlite.c", "if (size != first)", "store_conformance")
 without("store-poisoned", "src/port/store/store_sqlite.c", "if (atomic_load(&self->shared->poisoned))", "store_sqlite")
 change("store-poison", "src/port/store/store_sqlite.c", "atomic_store(&self->shared->poisoned, true);", "(void)self;", "store_sqlite")
+change("store-poison-before-commit", "src/port/store/store_sqlite.c",
+       "if (status == IFAB_IO || status == IFAB_CORRUPT || status == IFAB_INTERNAL)",
+       "if (status == IFAB_CORRUPT || status == IFAB_INTERNAL)", "store_sqlite")
 without("store-reader-writes", "src/port/store/store_sqlite.c", "if (!self->writer)", "store_conformance store_sqlite")
 change("clock-jump-ahead", "src/shell/loop/clock.c", "bool jump = off > JUMP || off < -JUMP;", "bool jump = off < -JUMP;", "clock")
 change("clock-jump-back", "src/shell/loop/clock.c", "bool jump = off > JUMP || off < -JUMP;", "bool jump = off > JUMP;", "clock")

@@ -552,6 +552,21 @@ static void message_key_is_its_id(void **state)
     ifab_buf_fini(&id);
 }
 
+/* SURFACE section 3: 108 for a receiver that is no talent here any more. */
+static void removed_talent_is_no_receiver(void **state)
+{
+    (void)state;
+    struct rig_message m = rig_message(&rig, "if://agent/A", RIG_SHARED);
+    m.receiver = "[\"if://agent/B\"]";
+    assert_int_equal(rig_decision(&rig, &m), IFAB_DECISION_SHARE);
+    struct ifab_command remove = rig_talent_command(&rig, IFAB_ACT_REMOVE, "B");
+    remove.act = rig_act(&rig, 1);
+    assert_int_equal(rig_do(&rig, &remove)->code, IFAB_CODE_NONE);
+    m = rig_message(&rig, "if://agent/A", RIG_SHARED);
+    m.receiver = "[\"if://agent/B\"]";
+    assert_int_equal(rig_send(&rig, &m), IFAB_CODE_WRONG_AUDIENCE);
+}
+
 /* A message that found nobody awake for hours: the ring of expiry minutes has come round, which is no reason to refuse it. */
 static void message_passes_after_any_idle_time(void **state)
 {
@@ -612,6 +627,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(key_lost_between_verification_and_step_is_004, setup, teardown),
         cmocka_unit_test_setup_teardown(old_key_serves_through_its_overlap, setup, teardown),
         cmocka_unit_test_setup_teardown(message_key_is_its_id, setup, teardown),
+        cmocka_unit_test_setup_teardown(removed_talent_is_no_receiver, setup, teardown),
         cmocka_unit_test_setup_teardown(message_passes_after_any_idle_time, setup, teardown),
         cmocka_unit_test(denies_everything_without_rules),
         cmocka_unit_test_setup_teardown(secret_is_denied_and_its_bytes_are_not_kept, setup, teardown),

@@ -281,6 +281,29 @@ static void vote_binds_digests_log_time_and_is_cast_once(void **state)
     assert_null(rig_open(&rig, id));
 }
 
+/* The key that verified a vote is revoked before the step: 004. */
+static void voters_key_is_judged_again_in_the_step(void **state)
+{
+    (void)state;
+    uint64_t id = send(A, RIG_ESCALATED, IFAB_DECISION_ESCALATE);
+    struct rig_vote vote = rig_vote(&rig, id, "if://agent/V1", "approve");
+    struct ifab_buf text = IFAB_BUF_INIT(16384), path = IFAB_BUF_INIT(64);
+    struct ifab_arena arena;
+    struct ifab_command command = {0}, revoke = rig_talent_command(&rig, IFAB_ACT_REVOKE, "V1");
+    ifab_arena_init(&arena, 1U << 20);
+    rig_vote_text(&rig, &vote, &text);
+    rig_put_id(&path, "msg-", id);
+    assert_int_equal(ifab_admit_vote(ifab_buf_as_view(&text), ifab_buf_as_view(&path), rig.keyring, rig.now.wall, &arena, &command, NULL),
+                     IFAB_CODE_NONE);
+    revoke.act = rig_act(&rig, 1);
+    assert_int_equal(rig_do(&rig, &revoke)->code, IFAB_CODE_NONE);
+    assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_KEY_REVOKED);
+    assert_non_null(rig_open(&rig, id));
+    ifab_arena_fini(&arena);
+    ifab_buf_fini(&text);
+    ifab_buf_fini(&path);
+}
+
 /* INV-03: a refused vote uses up nothing, an escalated decision that waits is not touched by it, and it leaves an entry. */
 static void refused_votes_are_witnessed_and_use_up_nothing(void **state)
 {
@@ -433,6 +456,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(approval_shares_and_refusal_denies, setup, teardown),
         cmocka_unit_test_setup_teardown(only_the_voters_fixed_at_opening_may_vote, setup, teardown),
         cmocka_unit_test_setup_teardown(vote_binds_digests_log_time_and_is_cast_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(voters_key_is_judged_again_in_the_step, setup, teardown),
         cmocka_unit_test_setup_teardown(refused_votes_are_witnessed_and_use_up_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(vote_finds_its_message_among_equal_ids, setup, teardown),
         cmocka_unit_test_setup_teardown(escalation_without_enough_voters_is_denied_at_once, setup, teardown),

@@ -165,6 +165,27 @@ static void judges_the_same_in_any_split(void **state)
     }
 }
 
+/* A bad line end is refused where it stands, not by what it makes of the line behind it. */
+static void stops_at_the_very_byte_that_is_wrong(void **state)
+{
+    static const struct row wrong[] = {
+        ROW("LF for the first line end", 400, "GET / HTTP/1.1\n"),
+        ROW("LF for a later one", 400, "GET / HTTP/1.1\r\nX: a\n"),
+        ROW("LF for the blank line", 400, "GET / HTTP/1.1\r\n" H "\n"),
+        ROW("CR without LF", 400, "GET / HTTP/1.1\rX"),
+        ROW("folded by space", 400, "GET / HTTP/1.1\r\n" H " "),
+        ROW("folded by tab", 400, "GET / HTTP/1.1\r\n" H "\t"),
+        ROW("control character", 400, "GET / HTTP/1.1\r\nX: \x01"),
+    };
+    (void)state;
+    for (size_t i = 0; i < IFAB_COUNT(wrong); i++) {
+        struct verdict whole = judge(wrong[i].raw, 1000);
+        if (whole.status != wrong[i].status || whole.used != wrong[i].raw.size)
+            fail_msg("%s: %d at byte %zu", wrong[i].name, whole.status, whole.used);
+        assert_int_equal(judge(ifab_view_of(wrong[i].raw.data, wrong[i].raw.size - 1), 1000).status, -1);
+    }
+}
+
 static void never_accepts_a_truncated_head(void **state)
 {
     static const char text[] = "POST /v1/x?a=b HTTP/1.1\r\nHost: localhost:80\r\nContent-Length: 10\r\nX-Y: z\r\n\r\n";
@@ -264,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(judges_each_head_as_the_table_says),
         cmocka_unit_test(judges_the_same_in_any_split),
+        cmocka_unit_test(stops_at_the_very_byte_that_is_wrong),
         cmocka_unit_test(never_accepts_a_truncated_head),
         cmocka_unit_test(reads_the_parts_of_a_head),
         cmocka_unit_test(accepts_heads_up_to_the_limits_and_not_beyond),

@@ -408,6 +408,34 @@ static void stops_for_good_when_a_write_or_sync_fails(void **state)
     }
 }
 
+/* Before COMMIT, too: what a failed read leaves behind in the connection is not known. */
+static void stops_for_good_when_a_commit_cannot_read(void **state)
+{
+    (void)state;
+    uint64_t stopped = 0;
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        uint64_t before = 0;
+        ifab_store_close(on_failing_disk(0, 0, false, EIO, &before));
+        struct ifab_store *store = open_on_disk(false); /* nothing cached: the commit has to read */
+        disk.fail_kinds = PC_FAIL_READ;
+        disk.operations = 0;
+        disk.fail_at = n;
+        ifab_status status = support_commit(store, 20, 8, 6, 9);
+        failed = disk.failed;
+        disk.fail_at = 0;
+        assert_int_equal(status, failed ? IFAB_IO : IFAB_OK);
+        if (failed) {
+            stopped++;
+            assert_int_equal(support_commit(store, 20, 8, 6, 9), IFAB_INTERNAL);
+            assert_true(digest_after_a_kill() == before);
+        }
+        ifab_store_close(store);
+        pc_fini(&disk);
+    }
+    assert_true(stopped > 0);
+}
+
 static void stops_for_good_when_a_checkpoint_fails(void **state)
 {
     (void)state;
@@ -706,6 +734,7 @@ int main(void)
         cmocka_unit_test(rolls_back_when_the_disk_is_full_and_goes_on_later),
         cmocka_unit_test(writes_nothing_when_any_write_finds_no_room),
         cmocka_unit_test(stops_for_good_when_a_write_or_sync_fails),
+        cmocka_unit_test(stops_for_good_when_a_commit_cannot_read),
         cmocka_unit_test(stops_for_good_when_a_checkpoint_fails),
         cmocka_unit_test(reports_reads_that_fail),
         cmocka_unit_test(finds_truncated_files_out),

@@ -248,6 +248,40 @@ static void notices_swapped_and_changed_tiles(void **state)
     export_end(&log);
 }
 
+/* INV-05: every entry, hash and tile agrees, and the log's own key signs another root. */
+static void compares_the_root_with_the_signed_one(void **state)
+{
+    struct export_log log;
+    struct ifab_verify_options options;
+    struct ifab_checkpoint checkpoint = {.origin = IFAB_VIEW(EXPORT_ORIGIN)};
+    struct ifab_tree tree = {0};
+    struct ifab_buf body = IFAB_BUF_INIT(4096), note = IFAB_BUF_INIT(65536);
+
+    (void)state;
+    small_log(&log);
+    export_write(&log, log.count);
+    for (uint64_t i = 0; i < log.count; i++)
+        ifab_tree_append(&tree, log.leaves[i]);
+    checkpoint.size = log.count;
+    ifab_tree_root(&tree, checkpoint.root32);
+    checkpoint.root32[31] ^= 1;
+    assert_int_equal(ifab_checkpoint_write(&checkpoint, &body), IFAB_OK);
+    assert_int_equal(ifab_note_sign(ifab_buf_as_view(&body), checkpoint.origin, log.log_key, &note), IFAB_OK);
+    options = by_key(&log);
+    for (int hash_only = 0; hash_only < 2; hash_only++) {
+        options.hash_only = hash_only != 0;
+        ASSERT_VERDICT(verify(&log, &options), IFAB_VERIFY_VERIFIED);
+    }
+    export_put(&log, "checkpoint", ifab_buf_as_view(&note));
+    for (int hash_only = 0; hash_only < 2; hash_only++) {
+        options.hash_only = hash_only != 0;
+        ASSERT_VERDICT(verify(&log, &options), IFAB_VERIFY_NOT_VERIFIED);
+    }
+    ifab_buf_fini(&body);
+    ifab_buf_fini(&note);
+    export_end(&log);
+}
+
 /* The entry that was changed is named, not the one whose chain broke because of it. */
 static void names_the_first_entry_that_is_wrong(void **state)
 {
@@ -669,6 +703,7 @@ int main(void)
         cmocka_unit_test(notices_every_flipped_byte_of_every_file),
         cmocka_unit_test(notices_every_truncation_and_missing_file),
         cmocka_unit_test(notices_swapped_and_changed_tiles),
+        cmocka_unit_test(compares_the_root_with_the_signed_one),
         cmocka_unit_test(names_the_first_entry_that_is_wrong),
         cmocka_unit_test(compares_with_a_checkpoint_seen_before),
         cmocka_unit_test(wants_the_size_that_was_asked_for),

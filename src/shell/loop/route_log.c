@@ -229,8 +229,8 @@ void handle_entries(struct node *node, struct request *r)
     job->user = q;
     const char *bad = read_query(r, q, job);
     if (bad != NULL) {
-        job->code = ifab_refuse(&job->refusal, IFAB_CODE_INVALID_PARAMS, bad, "%s: expected a UUID, a short word, a time as 2025-11-12T10:21:00Z, or the cursor of an earlier answer",
-                                bad);
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_INVALID_PARAMS, bad,
+                                "%s: expected a UUID, a short word, a time as 2025-11-12T10:21:00Z, or the cursor of an earlier answer", bad);
         job_reply(node, job);
         return;
     }

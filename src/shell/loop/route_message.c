@@ -209,7 +209,8 @@ static void run_receipt(struct node *node, struct ifab_store *store, struct job 
     }
     if (wanted->has_expect && (digest.size != 71 || ifab_hex_decode(ifab_view_of(digest.data + 7, 64), digest32, 32) != IFAB_OK ||
                                memcmp(digest32, wanted->expect32, 32) != 0)) {
-        job->code = ifab_refuse(&job->refusal, IFAB_CODE_REPLAY_DETECTED, "id", "this id was used already, by other content or by a message that was refused");
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_REPLAY_DETECTED, "id",
+                                "this id was used already, by other content or by a message that was refused");
         job->refusal.has_first = true;
         job->refusal.first_index = job->a;
         job->refusal.first_decision = (int)decision_of(decision);

@@ -1,4 +1,7 @@
-/* The one table of routes: method, path, roles, flags, largest body, handler, names of its query parameters. SURFACE section 8. A NULL handler is a part that comes later (509). */
+/*
+ * The one table of routes: method, path, roles, flags, largest body, handler, names of its query parameters. SURFACE section 8. A NULL handler is a
+ * part that comes later (509).
+ */
 #include <string.h>
 
 #include "node.h"

@@ -75,7 +75,7 @@ static bool listed(const char *names, struct ifab_view name)
     return false;
 }
 
-/* What a parameter must be before any handler reads it: known to the route, there once, well encoded, of printable bytes. NULL: good, else what is wrong. */
+/* What a parameter must be before any handler reads it: known to the route, there once, well encoded, without control characters. NULL: good. */
 static const char *query_wrong(const struct route *route, struct ifab_view query, struct ifab_view *ret_name)
 {
     struct ifab_view seen[QUERY_MAX];
