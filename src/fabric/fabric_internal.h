@@ -99,6 +99,8 @@ bool ifab_fabric__close_denied(const struct ifab_fabric *self, struct ifab_outco
                                struct ifab_view actor, struct ifab_view why, uint64_t cause);
 bool ifab_fabric__to_escalated(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *decision,
                                enum ifab_event event, const char *reason, uint64_t cause);
+bool ifab_fabric__hold_again(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *decision, const char *reason,
+                             uint64_t cause);
 bool ifab_fabric__second_sources(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_guard_facts *facts, uint32_t talent,
                                  uint64_t cause);
 bool ifab_fabric__reevaluate(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *decision, const char *reason,

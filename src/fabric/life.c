@@ -70,6 +70,8 @@ void ifab_fabric__decide_init(const struct ifab_fabric *self, const struct ifab_
 void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
     struct ifab_buf *p = &o->payload;
+    if (command->u.restore.old_wall > o->last_time)
+        o->last_time = command->u.restore.old_wall; /* entry times go on */
     ifab_buf_clear(p);
     ifab_buf_str(p, "{\"format\":1,\"old\":{\"checkpoint\":");
     ifab_json_put_string(p, command->u.restore.old_checkpoint);
@@ -87,6 +89,7 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
         .subject = ifab_view_str(self->settings.fabric_actor),
         .payload = ifab_buf_as_view(p),
     };
+    memcpy(fields.trace16, command->mint16, 16);
     struct ifab_outcome_entry *first;
     if (self->tree.size != 0 || !ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &first)) {
         o->failed = true;
@@ -109,12 +112,13 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
             .subject = talent->name,
             .payload = ifab_buf_as_view(p),
         };
+        memcpy(restated.trace16, command->mint16, 16);
         if (!ifab_fabric__entry(self, o, &restated, IFAB_VIEW(""), NULL))
             return;
         ifab_fabric__change(o, IFAB_KIND_TALENT, i, talent->record.data, talent->record.size);
     }
-    /* A message taken before the loss could carry a time up to skew ahead of the clock then. */
-    o->issued_after = o->now.wall + self->settings.skew;
+    /* A message taken before the loss could carry a time up to skew ahead of the clock then; this machine's clock may be behind that one's. */
+    o->issued_after = (o->now.wall > command->u.restore.old_wall ? o->now.wall : command->u.restore.old_wall) + self->settings.skew;
 }
 
 static const struct {
@@ -177,6 +181,7 @@ void ifab_fabric__decide_rules(const struct ifab_fabric *self, const struct ifab
         .subject = IFAB_VIEW("rules"),
         .payload = ifab_buf_as_view(p),
     };
+    memcpy(fields.trace16, command->mint16, 16);
     struct ifab_outcome_entry *entry;
     if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
         return;
@@ -191,13 +196,7 @@ void ifab_fabric__decide_rules(const struct ifab_fabric *self, const struct ifab
         } else if (d->state == IFAB_DECISION_ESCALATE || verdict.decision == IFAB_DECISION_ESCALATE) {
             ifab_fabric__to_escalated(self, o, d, IFAB_EVENT_DECISION_REOPENED, verdict.reason, cause);
         } else { /* still held: a new rule never releases by itself what waits for a second source */
-            struct ifab_open_decision *next = ifab_fabric__alloc(o, sizeof *next);
-            uint8_t packed[IFAB_OPEN_DECISION_PACKED_MAX];
-            if (next == NULL)
-                return;
-            *next = *d;
-            memcpy(next->policy_digest32, o->rules.digest32, 32);
-            ifab_fabric__change(o, IFAB_KIND_DECISION, next->number, packed, ifab_open_decision_pack(next, packed));
+            ifab_fabric__hold_again(self, o, d, verdict.reason, cause);
         }
     }
 }

@@ -58,6 +58,8 @@ static void refuse(struct step *s, enum ifab_code code, bool uses_up)
         size_t size = ifab_sequence_pack(&s->sequence, packed);
         ifab_fabric__change(o, IFAB_KIND_SEQUENCE, s->sequence.number, packed, size);
         s->tag.decision = IFAB_DECISION_DENY;
+        if (o->entry_count == 0) /* past its allowance of entries: no place in the log to point at */
+            s->tag.index = UINT64_MAX;
         o->tags[o->tag_count++] = s->tag;
     }
 }
@@ -87,7 +89,7 @@ static enum ifab_code admit(struct step *s)
     enum ifab_replay_verdict seen = ifab_replay_check(self->replay, &s->tag, &first, &same_id);
     if (seen == IFAB_REPLAY_SEEN) {
         ifab_refuse(r, IFAB_CODE_REPLAY_DETECTED, same_id ? "id" : "nonce", "%s was accepted already", same_id ? "this id" : "this nonce");
-        r->has_first = true;
+        r->has_first = first.index != UINT64_MAX;
         r->first_index = first.index;
         r->first_decision = first.decision;
         return IFAB_CODE_REPLAY_DETECTED;
@@ -348,7 +350,7 @@ void ifab_fabric__decide_message(const struct ifab_fabric *self, const struct if
         return;
     }
     enum ifab_code code = admit(&s);
-    if (code == IFAB_CODE_REPLAY_DETECTED && command->idempotency.size > 0 && strcmp(o->reply.refusal.field, "id") == 0) {
+    if (code == IFAB_CODE_REPLAY_DETECTED && command->idempotency.size > 0 && o->reply.refusal.has_first && strcmp(o->reply.refusal.field, "id") == 0) {
         /* The same bytes again with their key: the shell compares the digest with the first entry's after the commit. */
         o->reply.first = true;
         o->reply.first_index = o->reply.refusal.first_index;

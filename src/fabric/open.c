@@ -154,6 +154,18 @@ bool ifab_fabric__to_escalated(const struct ifab_fabric *self, struct ifab_outco
     return put_entry(self, o, next, event, IFAB_DECISION_ESCALATE, reason, IFAB_VIEW(""), IFAB_VIEW(""), cause) && put_record(o, next);
 }
 
+/* Held on under changed rules: the new digest, witnessed. */
+bool ifab_fabric__hold_again(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *d, const char *reason,
+                             uint64_t cause)
+{
+    struct ifab_open_decision *next = copy_of(o, d);
+    if (next == NULL)
+        return false;
+    memcpy(next->policy_digest32, ifab_fabric__rules(self, o)->digest32, 32);
+    return put_entry(self, o, next, IFAB_EVENT_DECISION_REOPENED, IFAB_DECISION_HOLD, reason, IFAB_VIEW(""), IFAB_VIEW(""), cause) &&
+           put_record(o, next);
+}
+
 /* Step 2 is met (or n approved): everything else is evaluated afresh under today's rules; a DENY stays DENY. */
 bool ifab_fabric__reevaluate(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *d, const char *reason,
                              struct ifab_view actor, struct ifab_view why, uint64_t cause, enum ifab_decision *ret_became)

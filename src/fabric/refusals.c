@@ -91,6 +91,7 @@ bool ifab_fabric__flush_refusals(const struct ifab_fabric *self, struct ifab_out
         .subject = ifab_view_str(self->settings.fabric_actor),
         .payload = ifab_buf_as_view(p),
     };
+    memcpy(fields.trace16, o->reply.trace16, 16);
     o->flush_refusals = true;
     return ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), NULL);
 }

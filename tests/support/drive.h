@@ -205,7 +205,7 @@ static inline void drive_watch(struct drive *self, const struct ifab_outcome_ent
 static inline void drive_reload_twin(struct drive *self)
 {
     ifab_fabric_free(self->twin);
-    self->twin = rig_load(&self->rig);
+    self->twin = rig_load(&self->rig, self->rig.kept_wall);
     self->reloads++;
 }
 
@@ -449,6 +449,28 @@ static inline void drive_rules(struct drive *self)
     drive_simple(self, command);
 }
 
+/* Bytes that nobody signed, whole or damaged, through the real admission: never a command, and nothing changes. INV-01 */
+static inline void drive_mutated(struct drive *self)
+{
+    struct rig *rig = &self->rig;
+    struct rig_message m = rig_message(rig, "if://agent/A", RIG_SHARED);
+    struct ifab_fabric_head before, after;
+    uint8_t *bytes = rig_copy(rig_text(rig, &m));
+    size_t size = rig->text.size;
+    for (uint64_t n = drive_pick(self, 4); n > 0; n--)
+        bytes[drive_pick(self, size)] ^= (uint8_t)(1U << drive_pick(self, 8));
+    if (drive_pick(self, 4) == 0)
+        size = drive_pick(self, size);
+    ifab_fabric_head(rig->fabric, &before);
+    ifab_arena_reset(&rig->arena);
+    enum ifab_code code = ifab_admit_message(ifab_view_of(bytes, size), 0, rig->keyring, rig->settings.tag_key16, rig->now.wall, &rig->arena,
+                                             &rig->admitted, &rig->refusal);
+    ifab_fabric_head(rig->fabric, &after);
+    drive_must(self, code != IFAB_CODE_NONE && rig->refusal.code == code, "bytes that nobody signed were admitted");
+    drive_must(self, before.size == after.size && memcmp(before.root32, after.root32, 32) == 0, "admission changed the log");
+    free(bytes);
+}
+
 static inline void drive_step(struct drive *self)
 {
     self->step++;
@@ -467,8 +489,10 @@ static inline void drive_step(struct drive *self)
         drive_rules(self);
     else if (kind < 15)
         drive_reload_twin(self);
-    else if (kind < 16 && drive_pick(self, 4) == 0)
-        rig_restart(&self->rig);
+    else if (kind < 16 && drive_pick(self, 4) > 0)
+        drive_mutated(self);
+    else if (kind < 16)
+        rig_restart_at(&self->rig, self->rig.kept_wall);
     else
         drive_clock(self);
 }
@@ -482,9 +506,9 @@ static inline void drive_begin(struct drive *self, uint64_t seed, const uint8_t 
     settings.replay.per_talent = 400;
     settings.conversations.per_talent = 60;
     settings.rules.open_max = 36;
-    settings.rules.hold_burst = 8;
+    settings.rules.hold_burst = 6;
     settings.rules.escalate_burst = 4;
-    settings.rules.hold_refill = settings.rules.escalate_refill = 40 * IFAB_SECOND;
+    settings.rules.hold_refill = settings.rules.escalate_refill = 4 * IFAB_MINUTE;
     settings.rules.open_max_talent = 20;
     settings.rules.hold_deadline = 5 * IFAB_MINUTE;
     settings.rules.escalate_deadline = 20 * IFAB_MINUTE;

@@ -60,6 +60,7 @@ struct rig {
     size_t entry_count, entry_room;
     uint8_t last_hash32[32];
     struct ifab_fabric_head head;
+    ifab_usec kept_wall; /* of the last commit */
 };
 
 static inline void rig_must(bool good, const char *what)
@@ -128,6 +129,7 @@ static inline void rig_keep_meta(struct rig *self)
     struct ifab_meta meta;
     ifab_fabric_meta(self->fabric, self->now, &meta);
     rig_keep_record(self, IFAB_KIND_META, 0, ifab_view_of(packed, ifab_meta_pack(&meta, packed)));
+    self->kept_wall = self->now.wall;
     ifab_fabric_head(self->fabric, &self->head);
 }
 
@@ -179,8 +181,8 @@ static inline int rig_by_key(const void *a, const void *b)
     return (x->number > y->number) - (x->number < y->number);
 }
 
-/* As a start does: records in order of kind and number, tags, head. */
-static inline ifab_status rig_load_from(struct rig *self, const struct ifab_fabric_settings *settings, struct ifab_fabric **ret_fabric)
+/* As a start at that wall time does: records in order of kind and number, tags, head. */
+static inline ifab_status rig_load_at(struct rig *self, const struct ifab_fabric_settings *settings, ifab_usec wall, struct ifab_fabric **ret_fabric)
 {
     struct ifab_fabric *fabric;
     struct rig_record **order = malloc((self->record_count + 1) * sizeof(struct rig_record *));
@@ -195,7 +197,7 @@ static inline ifab_status rig_load_from(struct rig *self, const struct ifab_fabr
         status = ifab_fabric_load_record(fabric, order[i]->kind, order[i]->number, ifab_view_of(order[i]->bytes, order[i]->size), NULL);
     free(order);
     if (status == IFAB_OK)
-        status = ifab_fabric_load_tags(fabric, ifab_buf_as_view(&self->tags), self->now.wall, NULL);
+        status = ifab_fabric_load_tags(fabric, ifab_buf_as_view(&self->tags), wall, NULL);
     if (status == IFAB_OK)
         status = ifab_fabric_load_head(fabric, &self->head, NULL);
     if (status == IFAB_OK)
@@ -205,12 +207,18 @@ static inline ifab_status rig_load_from(struct rig *self, const struct ifab_fabr
     return status;
 }
 
-static inline struct ifab_fabric *rig_load(struct rig *self)
+static inline ifab_status rig_load_from(struct rig *self, const struct ifab_fabric_settings *settings, struct ifab_fabric **ret_fabric)
+{
+    return rig_load_at(self, settings, self->now.wall, ret_fabric);
+}
+
+/* wall = kept_wall: the very state after the last commit. Later: what has ended meanwhile is gone. */
+static inline struct ifab_fabric *rig_load(struct rig *self, ifab_usec wall)
 {
     struct ifab_fabric_settings settings = self->settings;
     struct ifab_fabric *fabric = NULL;
     settings.rules = ifab_fabric_settings(self->fabric)->rules; /* what the configuration holds by now */
-    rig_must(rig_load_from(self, &settings, &fabric) == IFAB_OK, "what was kept does not load");
+    rig_must(rig_load_at(self, &settings, wall, &fabric) == IFAB_OK, "what was kept does not load");
     return fabric;
 }
 
@@ -223,14 +231,19 @@ static inline void rig_refresh(struct rig *self)
     self->keyring_version = ifab_fabric_trust_version(self->fabric);
 }
 
-static inline void rig_restart(struct rig *self)
+static inline void rig_restart_at(struct rig *self, ifab_usec wall)
 {
-    struct ifab_fabric *fabric = rig_load(self);
+    struct ifab_fabric *fabric = rig_load(self, wall);
     ifab_fabric_free(self->fabric);
     self->fabric = fabric;
     ifab_keyring_unref(self->keyring);
     self->keyring = NULL;
     rig_refresh(self);
+}
+
+static inline void rig_restart(struct rig *self)
+{
+    rig_restart_at(self, self->now.wall);
 }
 
 /* ---- stepping ---- */

@@ -15,7 +15,7 @@ static void small_steps_are_followed(void **state)
     struct clock clock;
     bool jumped;
     (void)state;
-    clock_start(&clock, T0, B0, T0, 0);
+    clock_start(&clock, T0, B0, T0, 0, false);
     for (int second = 1; second <= 1000; second++) { /* half a second too fast each second: slewed, within the bound at each step */
         struct ifab_now now = clock_step(&clock, T0 + second * (IFAB_SECOND * 3 / 2), B0 + second * IFAB_SECOND, &jumped);
         assert_false(jumped);
@@ -31,7 +31,7 @@ static void jump_is_not_believed_until_accepted(void **state)
     for (size_t i = 0; i < sizeof jumps / sizeof jumps[0]; i++) {
         struct clock clock;
         bool jumped;
-        clock_start(&clock, T0, B0, T0, 0);
+        clock_start(&clock, T0, B0, T0, 0, false);
         struct ifab_now now = clock_step(&clock, T0 + IFAB_SECOND + jumps[i], B0 + IFAB_SECOND, &jumped);
         assert_true(jumped);
         assert_true(clock.doubt);
@@ -53,10 +53,10 @@ static void sixty_seconds_are_still_followed(void **state)
     struct clock clock;
     bool jumped;
     (void)state;
-    clock_start(&clock, T0, B0, T0, 0);
+    clock_start(&clock, T0, B0, T0, 0, false);
     clock_step(&clock, T0 + 60 * IFAB_SECOND, B0, &jumped);
     assert_false(jumped);
-    clock_start(&clock, T0, B0, T0, 0);
+    clock_start(&clock, T0, B0, T0, 0, false);
     clock_step(&clock, T0 + 60 * IFAB_SECOND + 1, B0, &jumped);
     assert_true(jumped);
 }
@@ -66,7 +66,7 @@ static void clock_that_comes_back_is_believed_again(void **state)
     struct clock clock;
     bool jumped;
     (void)state;
-    clock_start(&clock, T0, B0, T0, 0);
+    clock_start(&clock, T0, B0, T0, 0, false);
     clock_step(&clock, T0 + IFAB_HOUR, B0, &jumped);
     assert_true(clock.doubt);
     clock_step(&clock, T0 + IFAB_SECOND, B0 + IFAB_SECOND, &jumped);
@@ -79,10 +79,10 @@ static void run_goes_on_over_a_restart(void **state)
     struct clock clock;
     bool jumped;
     (void)state;
-    clock_start(&clock, T0 + 500 * IFAB_SECOND, 7 * IFAB_SECOND, T0, 42 * IFAB_SECOND);
+    clock_start(&clock, T0 + 500 * IFAB_SECOND, 7 * IFAB_SECOND, T0, 42 * IFAB_SECOND, false);
     struct ifab_now now = clock_step(&clock, T0 + 500 * IFAB_SECOND, 7 * IFAB_SECOND, &jumped);
     assert_int_equal(now.run, 542 * IFAB_SECOND);
-    clock_start(&clock, T0 - 5 * IFAB_SECOND, 7 * IFAB_SECOND, T0, 42 * IFAB_SECOND); /* a little behind: run stands still, wall is followed */
+    clock_start(&clock, T0 - 5 * IFAB_SECOND, 7 * IFAB_SECOND, T0, 42 * IFAB_SECOND, false); /* a little behind: run stands still, wall is followed */
     now = clock_step(&clock, T0 - 5 * IFAB_SECOND, 7 * IFAB_SECOND, &jumped);
     assert_int_equal(now.run, 42 * IFAB_SECOND);
     assert_false(clock.doubt);
@@ -93,11 +93,25 @@ static void start_far_behind_what_was_written_is_in_doubt(void **state)
     struct clock clock;
     bool jumped;
     (void)state;
-    clock_start(&clock, T0 - IFAB_DAY, B0, T0, 0);
+    clock_start(&clock, T0 - IFAB_DAY, B0, T0, 0, false);
     assert_true(clock.doubt);
     struct ifab_now now = clock_step(&clock, T0 - IFAB_DAY + IFAB_SECOND, B0 + IFAB_SECOND, &jumped);
     assert_int_equal(now.wall, T0 + IFAB_SECOND); /* time goes on from what was written */
     assert_false(jumped);
+}
+
+static void restart_does_not_accept_a_jump(void **state)
+{
+    struct clock clock;
+    bool jumped;
+    (void)state;
+    clock_start(&clock, T0 + IFAB_DAY, B0, T0, 0, true); /* a forward jump stood unaccepted when it stopped */
+    assert_true(clock.doubt);
+    assert_int_equal(clock_step(&clock, T0 + IFAB_DAY, B0, &jumped).wall, T0);
+    clock_start(&clock, T0 + IFAB_DAY, B0, T0, 0, false); /* a day off without doubt is a day off */
+    assert_false(clock.doubt);
+    clock_start(&clock, T0 + IFAB_SECOND, B0, T0, 0, true); /* it has come back */
+    assert_false(clock.doubt);
 }
 
 int main(void)
@@ -108,6 +122,7 @@ int main(void)
         cmocka_unit_test(sixty_seconds_are_still_followed),
         cmocka_unit_test(clock_that_comes_back_is_believed_again),
         cmocka_unit_test(run_goes_on_over_a_restart),
+        cmocka_unit_test(restart_does_not_accept_a_jump),
         cmocka_unit_test(start_far_behind_what_was_written_is_in_doubt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

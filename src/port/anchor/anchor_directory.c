@@ -241,8 +241,12 @@ static ifab_status take_newest(int directory, struct ifab_view origin, const str
         if (cause == ENOMEM)
             return ifab_fail(err, IFAB_NOMEM, "anchor: list");
         struct ifab_view note = ifab_view_of(bytes, size), kept;
-        if (cause != 0 || size <= origin.size || !ifab_view_starts(note, origin) || bytes[origin.size] != '\n') {
-            ifab_free(bytes); /* unreadable or of another origin */
+        if (cause != 0 || size == 0 || memchr(bytes, '\n', size) == NULL) { /* an anchor that cannot be read must not look like none */
+            ifab_free(bytes);
+            return ifab_fail(err, IFAB_CORRUPT, "anchor %s: %s", name, cause != 0 ? strerror(cause) : "no note");
+        }
+        if (size <= origin.size || !ifab_view_starts(note, origin) || bytes[origin.size] != '\n') {
+            ifab_free(bytes); /* of another origin that maps to the same name */
             continue;
         }
         ifab_status status = ifab_arena_copy(arena, note, &kept);

@@ -3,6 +3,7 @@
  */
 #include "node.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/encode.h"
@@ -133,7 +134,6 @@ void node_mac(const uint8_t key32[32], const struct ifab_head *head, uint8_t ret
 void batch_seal(struct node *node, struct batch *self, struct ifab_now now)
 {
     struct ifab_meta meta;
-    uint8_t *packed = ifab_arena_alloc(&self->arena, IFAB_META_PACKED);
     ifab_fabric_head(node->fabric, &self->head);
     self->tags_dropped = ifab_replay_dropped_until(ifab_fabric_replay(node->fabric));
     self->stored = (struct ifab_head){
@@ -145,12 +145,11 @@ void batch_seal(struct node *node, struct batch *self, struct ifab_now now)
     memcpy(self->stored.last_hash32, self->head.last_hash32, 32);
     memcpy(self->stored.trust_root32, self->head.trust_root32, 32);
     node_mac(node->mac_key32, &self->stored, self->stored.mac32);
-    if (packed != NULL && self->record_count < self->record_room) {
-        ifab_fabric_meta(node->fabric, now, &meta);
-        ifab_meta_pack(&meta, packed);
-        self->records[self->record_count++] =
-            (struct ifab_record){.kind = IFAB_KIND_META, .number = 0, .bytes = ifab_view_of(packed, IFAB_META_PACKED)};
-    }
+    assert(self->record_count < self->record_room); /* batch_add() and batch_record() left room for it: a commit without META forgets W */
+    ifab_fabric_meta(node->fabric, now, &meta);
+    ifab_meta_pack(&meta, self->meta);
+    self->records[self->record_count++] =
+        (struct ifab_record){.kind = IFAB_KIND_META, .number = 0, .bytes = ifab_view_of(self->meta, IFAB_META_PACKED)};
 }
 
 void batch_commit(struct node *node, struct batch *self)
@@ -169,9 +168,9 @@ void batch_commit(struct node *node, struct batch *self)
     };
     self->status = ifab_store_commit(node->store, &commit, &self->err);
     if (self->status == IFAB_OK && self->erase) {
-        self->status = ifab_store_erase(node->store, self->erase_index, &self->err);
-        if (self->status == IFAB_NOT_FOUND) /* a crash between entry and deletion, done again */
-            self->status = IFAB_OK;
+        self->erase_status = ifab_store_erase(node->store, self->erase_index, &self->err);
+        if (self->erase_status == IFAB_NOT_FOUND) /* a crash between entry and deletion, done again */
+            self->erase_status = IFAB_OK;
     }
     self->commit_usec = clock_boot() - from;
 }

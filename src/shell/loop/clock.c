@@ -18,12 +18,12 @@ static ifab_usec read_clock(clockid_t id)
 ifab_usec clock_real(void) { return read_clock(CLOCK_REALTIME); }
 ifab_usec clock_boot(void) { return read_clock(CLOCK_BOOTTIME); }
 
-void clock_start(struct clock *self, ifab_usec real, ifab_usec boot, ifab_usec stored_wall, ifab_usec stored_run)
+void clock_start(struct clock *self, ifab_usec real, ifab_usec boot, ifab_usec stored_wall, ifab_usec stored_run, bool stored_doubt)
 {
     ifab_usec passed = real > stored_wall ? real - stored_wall : 0;
     *self = (struct clock){.run_offset = stored_run + passed - boot, .wall_offset = real - boot};
     /* A clock far behind what was written already is a jump as well: time goes on from what was written. */
-    if (stored_wall - real > JUMP) {
+    if (stored_wall - real > JUMP || (stored_doubt && real - stored_wall > JUMP)) {
         self->doubt = true;
         self->wall_offset = stored_wall - boot;
     }

@@ -24,13 +24,16 @@ struct follower {
     uv_thread_t thread;
     uv_mutex_t lock;          /* tails, size, target, stop */
     uv_mutex_t index_lock;    /* index: one handle, short questions */
+    uv_mutex_t wake_lock;     /* target, stop, asked: what the loop may touch without waiting for a file */
     uv_cond_t wake, moved;
+    struct ifab_tree tree;    /* over the entries taken in: the only root that is ever signed */
+    _Atomic bool distrust;    /* tile files are not read but made again */
     struct tail tails[LEVELS];
     uint64_t size, indexed, target;
     struct ifab_store *store;
     struct ifab_index *index;
     struct ifab_arena arena;
-    bool stop, started;
+    bool stop, halted, started; /* halted: stop, as those who wait under lock see it */
     bool stuck; /* index.db cannot be filled now (no room): tiles go on, questions are answered 504, every wake tries again */
     bool asked; /* somebody asked while it was stuck */
 };
@@ -101,7 +104,7 @@ static ifab_status full_tile(struct node *node, struct ifab_store *store, unsign
     struct ifab_buf bytes = IFAB_BUF_INIT(WIDTH * 32 + 1);
     char path[1200];
     tile_path(node, &tile, path, sizeof path);
-    ifab_status status = node_read_file(path, WIDTH * 32, &bytes, NULL);
+    ifab_status status = atomic_load(&node->follower->distrust) ? IFAB_NOT_FOUND : node_read_file(path, WIDTH * 32, &bytes, NULL);
     if (status == IFAB_OK && bytes.size == WIDTH * 32) {
         memcpy(ret, bytes.data, bytes.size);
         ifab_buf_fini(&bytes);
@@ -234,6 +237,13 @@ static void add_item(struct ifab_index_item *items, size_t *count, uint64_t inde
         items[(*count)++] = (struct ifab_index_item){.index = index, .kind = kind, .key = key};
 }
 
+/* NAME of NAME[/INSTANCE]: an inbox is the talent's, whichever instance was meant. */
+static struct ifab_view talent_of(struct ifab_view path)
+{
+    const uint8_t *slash = path.size > 0 ? memchr(path.data, '/', path.size) : NULL;
+    return slash == NULL ? path : ifab_view_of(path.data, (size_t)(slash - path.data));
+}
+
 /* trace, component, type, subject; and for what is delivered its receivers. At most 4 + 64 items. */
 static void index_entry(struct ifab_arena *arena, const struct ifab_stored_entry *entry, struct ifab_index_item *items, size_t *count)
 {
@@ -261,7 +271,7 @@ static void index_entry(struct ifab_arena *arena, const struct ifab_stored_entry
     for (size_t i = 0; i < receivers->u.array.count && i < IFAB_RECEIVER_MAX; i++) {
         struct ifab_view prefix = IFAB_VIEW("if://agent/");
         if (ifab_json_string(&receivers->u.array.items[i], &text) && ifab_view_starts(text, prefix))
-            add_item(items, count, entry->index, IFAB_INDEX_RECEIVER, ifab_view_of(text.data + prefix.size, text.size - prefix.size));
+            add_item(items, count, entry->index, IFAB_INDEX_RECEIVER, talent_of(ifab_view_of(text.data + prefix.size, text.size - prefix.size)));
     }
 }
 
@@ -331,6 +341,7 @@ static bool take_chunk(struct node *node, uint64_t target, bool *try_index)
             continue; /* the index had to go further back */
         ifab_leaf_hash(entries[i].entry, leaf);
         push(node, 0, leaf);
+        ifab_tree_append(&f->tree, leaf);
         f->size++;
     }
     if (filled)
@@ -351,23 +362,25 @@ static void run(void *user)
     struct node *node = user;
     struct follower *f = node->follower;
     bool try_index = true;
-    uv_mutex_lock(&f->lock);
+    uv_mutex_lock(&f->wake_lock);
     while (!f->stop) {
         uint64_t target = f->target;
-        uv_mutex_unlock(&f->lock);
+        uv_mutex_unlock(&f->wake_lock);
         try_index = try_index && (f->index != NULL || open_index(node));
         bool more = take_chunk(node, target, &try_index);
         uv_mutex_lock(&f->lock);
         f->stuck = !try_index;
-        if (!f->stop && !more && f->target == target && !f->asked) {
+        if (!more)
             uv_cond_broadcast(&f->moved);
-            uv_cond_wait(&f->wake, &f->lock);
-        }
+        uv_mutex_unlock(&f->lock);
+        uv_mutex_lock(&f->wake_lock);
+        while (!f->stop && !more && f->target == target && !f->asked)
+            uv_cond_wait(&f->wake, &f->wake_lock);
         if (!more) /* woken by a commit or by a question: it may go now */
             try_index = true;
         f->asked = false;
     }
-    uv_mutex_unlock(&f->lock);
+    uv_mutex_unlock(&f->wake_lock);
 }
 
 /* The tails as they are at `size`, from files and at most 255 entries. */
@@ -429,16 +442,48 @@ static bool open_index(struct node *node)
     return true;
 }
 
+/* Tails come from files that nobody vouches for: their root must be the committed one, else they are made again from the entries. */
+static ifab_status load_tree(struct node *node, struct ifab_error *err)
+{
+    struct follower *f = node->follower;
+    struct ifab_fabric_head head;
+    uint8_t root[32];
+    ifab_fabric_head(node->fabric, &head);
+    if (!ifab_tree_unpack(ifab_view_of(head.edge, head.edge_size), &f->tree))
+        return ifab_fail(err, IFAB_CORRUPT, "the edge of the tree does not parse");
+    for (int turn = 0; turn < 2; turn++) {
+        IFAB_TRY(load_tails(node, head.size, err));
+        IFAB_TRY(follower_root(node, head.size, root, err));
+        if (memcmp(root, head.root32, 32) == 0) {
+            atomic_store(&f->distrust, false);
+            return IFAB_OK;
+        }
+        IFAB_LOG(IFAB_LOG_WARN, "tiles: not those of this log; made again from the entries", IFAB_F_NUM("entries", head.size));
+        follower_distrust(node);
+    }
+    return ifab_fail(err, IFAB_CORRUPT, "the entries do not give the stored root: ifctl witness verify finds the first that is wrong");
+}
+
+void follower_distrust(struct node *node) { atomic_store(&node->follower->distrust, true); }
+
+void follower_head(struct node *node, uint64_t *ret_size, uint8_t ret_root32[32])
+{
+    uv_mutex_lock(&node->follower->lock);
+    *ret_size = node->follower->tree.size;
+    ifab_tree_root(&node->follower->tree, ret_root32);
+    uv_mutex_unlock(&node->follower->lock);
+}
+
 ifab_status follower_start(struct node *node, struct ifab_error *err)
 {
     struct follower *f = ifab_calloc(1, sizeof *f);
     if (f == NULL || uv_mutex_init(&f->lock) != 0 || uv_mutex_init(&f->index_lock) != 0 || uv_cond_init(&f->wake) != 0 ||
-        uv_cond_init(&f->moved) != 0)
+        uv_cond_init(&f->moved) != 0 || uv_mutex_init(&f->wake_lock) != 0)
         return ifab_fail(err, IFAB_NOMEM, "follower");
     node->follower = f;
     ifab_arena_init(&f->arena, (size_t)128 << 20);
     IFAB_TRY(ifab_store_reader(node->store, &f->store, err));
-    IFAB_TRY(load_tails(node, node->committed_size, err));
+    IFAB_TRY(load_tree(node, err));
     f->stuck = !open_index(node);
     f->target = node->committed_size;
     if (uv_thread_create(&f->thread, run, node) != 0)
@@ -452,10 +497,10 @@ void follower_wake(struct node *node, uint64_t size)
     struct follower *f = node->follower;
     if (f == NULL)
         return;
-    uv_mutex_lock(&f->lock);
+    uv_mutex_lock(&f->wake_lock);
     f->target = size;
     uv_cond_signal(&f->wake);
-    uv_mutex_unlock(&f->lock);
+    uv_mutex_unlock(&f->wake_lock);
 }
 
 uint64_t follower_size(struct node *node)
@@ -471,7 +516,7 @@ ifab_status follower_wait(struct node *node, uint64_t size)
     struct follower *f = node->follower;
     ifab_status status = IFAB_OK;
     uv_mutex_lock(&f->lock);
-    while (status == IFAB_OK && !f->stop && (f->size < size || (!f->stuck && f->indexed < size)))
+    while (status == IFAB_OK && !f->halted && (f->size < size || (!f->stuck && f->indexed < size)))
         if (uv_cond_timedwait(&f->moved, &f->lock, (uint64_t)10 * 1000 * 1000 * 1000) != 0)
             status = IFAB_AGAIN;
     uv_mutex_unlock(&f->lock);
@@ -485,10 +530,13 @@ ifab_status follower_query(struct node *node, enum ifab_index_kind kind, struct 
     *ret_count = 0;
     uv_mutex_lock(&f->lock);
     bool behind = f->indexed < to;
-    f->asked = f->asked || behind;
-    if (behind)
-        uv_cond_signal(&f->wake);
     uv_mutex_unlock(&f->lock);
+    if (behind) {
+        uv_mutex_lock(&f->wake_lock);
+        f->asked = true;
+        uv_cond_signal(&f->wake);
+        uv_mutex_unlock(&f->wake_lock);
+    }
     if (behind)
         return ifab_fail(err, IFAB_AGAIN, "index.db is behind the log");
     uv_mutex_lock(&f->index_lock);
@@ -498,25 +546,31 @@ ifab_status follower_query(struct node *node, enum ifab_index_kind kind, struct 
     return status;
 }
 
-void follower_stop(struct node *node)
+void follower_halt(struct node *node)
 {
     struct follower *f = node->follower;
     if (f == NULL)
         return;
-    uv_mutex_lock(&f->lock);
+    uv_mutex_lock(&f->wake_lock);
     f->stop = true;
     uv_cond_broadcast(&f->wake);
+    uv_mutex_unlock(&f->wake_lock);
+    uv_mutex_lock(&f->lock);
+    f->halted = true;
     uv_cond_broadcast(&f->moved);
     uv_mutex_unlock(&f->lock);
     if (f->started)
         uv_thread_join(&f->thread);
-    ifab_index_close(f->index);
-    ifab_store_close(f->store);
-    ifab_arena_fini(&f->arena);
 }
 
 void follower_free(struct node *node)
 {
+    struct follower *f = node->follower;
+    if (f == NULL)
+        return;
+    ifab_index_close(f->index);
+    ifab_store_close(f->store);
+    ifab_arena_fini(&f->arena);
     ifab_free(node->follower);
     node->follower = NULL;
 }

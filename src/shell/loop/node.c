@@ -8,24 +8,41 @@
 #define TURN_MS 50
 #define STOP_WAIT (10 * IFAB_SECOND) /* for answers to leave, after SIGTERM; a client that does not read is not waited for any longer */
 
-static void queue_own(struct node *node, enum ifab_command_type type, struct ifab_view text, struct ifab_view why)
+static bool queue_own(struct node *node, enum ifab_command_type type, struct ifab_view text, struct ifab_view why)
 {
     struct ticket *t = ticket_new(node, NULL);
     if (t == NULL)
-        return; /* due again at the next turn */
+        return false; /* due again at the next turn */
     t->command.type = type;
     t->command.principal = &node->self;
     t->command.u.note.subject = ifab_view_str(node->settings.fabric_actor);
     (void)ifab_arena_copy(&t->arena, text, &t->command.u.note.text);
     (void)ifab_arena_copy(&t->arena, why, &t->command.why);
     ticket_queue(node, t);
+    return true;
 }
 
 void node_clock_jumped(struct node *node)
 {
     IFAB_LOG(IFAB_LOG_ERROR, "clock: the wall clock jumped by more than 60 s and is not believed; ifctl clock accept --why … ends it", IFAB_F_NUM("real", clock_real()));
     ifab_fabric_set_clock_doubt(node->fabric, true);
-    queue_own(node, IFAB_COMMAND_CLOCK_JUMP, IFAB_VIEW(""), IFAB_VIEW("the wall clock jumped by more than 60 s"));
+    (void)queue_own(node, IFAB_COMMAND_CLOCK_JUMP, IFAB_VIEW(""), IFAB_VIEW("the wall clock jumped by more than 60 s"));
+}
+
+/* Bytes that a reader or a full disk kept from going: tried again until they are gone; then their record goes with the next commit. */
+static void erase_again(struct node *node)
+{
+    struct ifab_error err = {0};
+    uint64_t index = node->erasing[node->erasing_count - 1];
+    ifab_status status = ifab_store_erase(node->store, index, &err);
+    if (status == IFAB_AGAIN || status == IFAB_FULL)
+        return;
+    if (status != IFAB_OK && status != IFAB_NOT_FOUND) {
+        pipeline_fatal(node, status, &err);
+        return;
+    }
+    node->erasing_count--;
+    (void)batch_record(node->current, KIND_ERASING, index, IFAB_VIEW("")); /* left behind without memory: erased again at the next start */
 }
 
 static void on_turn(uv_timer_t *timer)
@@ -36,12 +53,15 @@ static void on_turn(uv_timer_t *timer)
     if (jumped)
         node_clock_jumped(node);
     if (node->closed_full && now.run - node->room_checked >= IFAB_SECOND) {
-        node->room_checked = 0;
-        node->closed_full = false; /* tried again; a commit that fails closes it once more */
+        node->room_checked = now.run - IFAB_SECOND; /* looked at now: */
+        node->closed_full = !pipeline_room(node, now.run); /* a commit that fails closes it once more */
     }
-    if (!node->tick_queued && ifab_fabric_deadline(node->fabric, now) <= now.run) {
-        node->tick_queued = true;
-        queue_own(node, IFAB_COMMAND_TICK, IFAB_VIEW(""), IFAB_VIEW(""));
+    ifab_fabric_set_clock_doubt(node->fabric, node->clock.doubt); /* one truth: the clock's */
+    if (!node->tick_queued && !node->closed_full && ifab_fabric_deadline(node->fabric, now) <= now.run)
+        node->tick_queued = queue_own(node, IFAB_COMMAND_TICK, IFAB_VIEW(""), IFAB_VIEW(""));
+    if (node->erasing_count > 0 && !node->commit_running && node->current != NULL && now.run >= node->erase_next) {
+        node->erase_next = now.run + IFAB_SECOND;
+        erase_again(node);
     }
     wait_tick(node, now.run);
     if (node->config.anchor_every_usec > 0 && node->anchor_count > 0 && now.run >= node->anchor_next && !node->stopping) {
@@ -60,7 +80,24 @@ static void on_after_io(uv_check_t *handle) { pipeline_run(handle->data); }
 
 static void on_verified(uv_async_t *handle) { (void)handle; } /* waking the loop is enough: the pipeline runs once a turn */
 
-static void on_written(uv_async_t *handle) { pipeline_written(handle->data); }
+static void on_written(uv_async_t *handle)
+{
+    struct node *node = handle->data;
+    uv_mutex_lock(&node->writer_lock);
+    struct batch *batch = node->has_written;
+    node->has_written = NULL;
+    uv_mutex_unlock(&node->writer_lock);
+    if (batch != NULL)
+        pipeline_written(node);
+}
+
+/* Settings are read at the start only; a reload of rules and settings comes with a later version. Until then the signal must not end the daemon. */
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    (void)handle;
+    (void)number;
+    IFAB_LOG(IFAB_LOG_WARN, "SIGHUP: settings are read at the start only; restart to apply them", IFAB_F_NUM("signal", number));
+}
 
 static void on_closed(void *user) { ((struct node *)user)->http_closed = true; }
 
@@ -94,11 +131,13 @@ static ifab_status start_loop(struct node *node, struct ifab_error *err)
     uv_timer_init(&node->loop, &node->timer);
     uv_signal_init(&node->loop, &node->sigterm);
     uv_signal_init(&node->loop, &node->sigint);
+    uv_signal_init(&node->loop, &node->sighup);
     node->after_io.data = node->spin.data = node->timer.data = node->sigterm.data = node->sigint.data = node;
     uv_check_start(&node->after_io, on_after_io);
     uv_timer_start(&node->timer, on_turn, TURN_MS, TURN_MS);
     uv_signal_start(&node->sigterm, on_signal, SIGTERM);
     uv_signal_start(&node->sigint, on_signal, SIGINT);
+    uv_signal_start(&node->sighup, on_hangup, SIGHUP);
     size_t workers = node->config.verify_workers > 0 ? (size_t)node->config.verify_workers : uv_available_parallelism() - 1;
     return pool_start(&node->pool, workers < 1 ? 1 : workers > 64 ? 64 : workers, &node->verified, err);
 }
@@ -150,7 +189,6 @@ static ifab_status start(struct node *node, const struct ifab_run_options *optio
     ifab_metrics_init(&node->metrics, options->version);
     IFAB_TRY(ifab_store_sqlite_open(&store, &node->store, err));
     IFAB_TRY(node_load(node, err));
-    IFAB_TRY(node_finish_erasing(node, err));
     IFAB_TRY(open_anchors(node, err));
     node->current = batch_new();
     if (node->current == NULL)
@@ -163,10 +201,13 @@ static ifab_status start(struct node *node, const struct ifab_run_options *optio
     node->readers_running = true;
     IFAB_TRY(follower_start(node, err));
     IFAB_TRY(node_check_anchors(node, err));
+    IFAB_TRY(node_finish_erasing(node, err));
     IFAB_TRY(start_loop(node, err));
     node->serving = true;
     if (ifab_fabric_rules_stale(node->fabric))
         IFAB_TRY(enter_rules(node, err));
+    if (node->clock.doubt)
+        node_clock_jumped(node);
     return serve_start(node, err);
 }
 
@@ -193,7 +234,7 @@ static void close_handle(uv_handle_t *handle, void *user)
 
 static void stop(struct node *node)
 {
-    follower_stop(node);
+    follower_halt(node); /* wakes readers that wait for it; its handles close after they have gone */
     if (node->readers_running)
         readers_stop(node);
     pool_stop(&node->pool);

@@ -123,9 +123,11 @@ struct batch {
     ifab_usec tags_until, tags_dropped;
     struct ifab_fabric_head head;
     struct ifab_head stored;
+    uint8_t meta[IFAB_META_PACKED];
     ifab_usec stepped_first;
     uint64_t erase_index;        /* message bytes to erase after the commit */
     bool erase;
+    ifab_status erase_status;    /* apart from the commit's: that one is durable */
     ifab_status status;          /* of the commit; set by who commits */
     struct ifab_error err;
     ifab_usec commit_usec;
@@ -146,7 +148,7 @@ struct job { /* for the readers: run on their thread, finish on the loop */
     void (*run)(struct node *node, struct ifab_store *store, struct job *job);
     void (*finish)(struct node *node, struct job *job);
     struct request *request;
-    struct ifab_arena arena;
+    struct ifab_arena arena, scratch; /* scratch: reset from item to item */
     struct ifab_buf out;
     int status;                  /* HTTP; 0: code says */
     enum ifab_code code;
@@ -168,6 +170,7 @@ struct node {
     const char *version;
     uv_loop_t loop;
     struct clock clock;
+    ifab_usec stored_wall;        /* of META as loaded */
     struct ifab_signer *log_key;
     uint8_t mac_key32[32], tag_key16[16];
     char origin[300];
@@ -202,7 +205,7 @@ struct node {
     uv_thread_t writer;
     uv_mutex_t writer_lock;
     uv_cond_t writer_wake;
-    struct batch *to_write;
+    struct batch *to_write, *has_written; /* under writer_lock */
     bool writer_stop;
     uv_async_t written;
     uv_thread_t checkpointer;
@@ -235,9 +238,10 @@ struct node {
     struct ifab_principal self;   /* the daemon's own acts */
     uint64_t erasing[64];         /* found at a start */
     size_t erasing_count;
+    ifab_usec erase_next;         /* run */
     bool serving;
     uv_timer_t timer;             /* ticks, deadlines of waiters */
-    uv_signal_t sigterm, sigint;
+    uv_signal_t sigterm, sigint, sighup;
     struct charge charges[CHARGES];
     ifab_usec anchor_next;        /* run */
     ifab_usec stop_deadline;      /* run; once stopping */
@@ -271,6 +275,7 @@ void node_clock_jumped(struct node *node);
 
 /* batch.c */
 #define KIND_ERASING 8 /* record of the shell: number = index of an entry whose message bytes are to go */
+#define KIND_ANCHORED 9 /* record of the shell, number 0: largest size that stands in every anchor store, u64 */
 bool batch_record(struct batch *self, uint8_t kind, uint64_t number, struct ifab_view bytes);
 struct batch *batch_new(void);
 void batch_clear(struct batch *self);
@@ -289,6 +294,7 @@ void pipeline_written(struct node *node);                    /* a commit came ba
 void pipeline_fatal(struct node *node, ifab_status status, const struct ifab_error *err);
 bool pipeline_idle(const struct node *node);
 void pipeline_free(struct node *node);
+bool pipeline_room(struct node *node, ifab_usec run); /* more than disk.reserve is free; looked at once a second */
 void mint(struct ifab_now now, uint8_t ret_uuid16[16]);
 void node_refresh_keyring(struct node *node);
 
@@ -325,10 +331,12 @@ void readers_stop(struct node *node);
 /* follow.c: tiles and index after the commit */
 ifab_status follower_start(struct node *node, struct ifab_error *err);
 void follower_wake(struct node *node, uint64_t size);
-void follower_stop(struct node *node);
+void follower_halt(struct node *node); /* ends its thread and wakes who waits for it */
 uint64_t follower_size(struct node *node);
+void follower_head(struct node *node, uint64_t *ret_size, uint8_t ret_root32[32]); /* of the entries taken in: the only root that is ever signed */
 ifab_status follower_wait(struct node *node, uint64_t size); /* a reader waits until the tiles reach size, and index.db unless it is stuck */
 ifab_node_fn follower_node; /* user = struct follower_source of follow.h */
+void follower_distrust(struct node *node); /* tile files are made again from the entries when next read */
 ifab_status follower_root(struct node *node, uint64_t size, uint8_t ret_root32[32], struct ifab_error *err);
 
 /* wait.c: long polls and SSE */

@@ -101,7 +101,7 @@ void ticket_queue(struct node *node, struct ticket *t)
 }
 
 /* May this change be recorded? Below disk.reserve new messages get 504; votes and shutdown still pass. */
-static bool room_on_disk(struct node *node, ifab_usec run)
+bool pipeline_room(struct node *node, ifab_usec run)
 {
     struct statvfs fs;
     if (run - node->room_checked >= ROOM_EVERY || node->room_checked == 0) {
@@ -161,7 +161,7 @@ static void note_in_stream(struct ticket *t)
 static void step_command(struct node *node, struct ticket *t, struct batch *batch, struct ifab_now now)
 {
     struct ifab_outcome *o = &node->outcome;
-    if (node->closed_full || (t->command.type == IFAB_COMMAND_MESSAGE && !room_on_disk(node, now.run))) {
+    if (node->closed_full || (t->command.type == IFAB_COMMAND_MESSAGE && !pipeline_room(node, now.run))) {
         refuse_ticket(t, IFAB_CODE_STORE_UNAVAILABLE, node->closed_full ? "the disk is full" : "less than disk.reserve is free");
         return;
     }
@@ -352,8 +352,10 @@ static void reply_batch(struct node *node, struct batch *batch)
 static void refuse_batch(struct node *node, struct batch *batch)
 {
     for (struct ticket *t = batch->first; t != NULL; t = t->next)
-        if (t->code == IFAB_CODE_NONE)
+        if (t->code == IFAB_CODE_NONE) {
             refuse_ticket(t, IFAB_CODE_STORE_UNAVAILABLE, "the disk is full; nothing was recorded");
+            note_in_stream(t);
+        }
     reply_batch(node, batch);
 }
 
@@ -372,6 +374,25 @@ static void disk_full(struct node *node, struct batch *batch)
     node_refresh_keyring(node);
     refuse_batch(node, batch);
     refuse_batch(node, ahead);
+}
+
+/* The entry stands; the bytes may have to wait for a reader to go. Then the record stays, it is tried again, and who asked is told so. */
+static bool erased(struct node *node, struct batch *batch)
+{
+    if (batch->erase_status == IFAB_OK) {
+        (void)batch_record(node->current, KIND_ERASING, batch->erase_index, IFAB_VIEW(""));
+        return true;
+    }
+    if (batch->erase_status != IFAB_AGAIN && batch->erase_status != IFAB_FULL) {
+        pipeline_fatal(node, batch->erase_status, &batch->err);
+        return false;
+    }
+    if (node->erasing_count < IFAB_COUNT(node->erasing))
+        node->erasing[node->erasing_count++] = batch->erase_index;
+    for (struct ticket *t = batch->first; t != NULL; t = t->next)
+        if (t->command.type == IFAB_COMMAND_ERASE && t->reply.code == IFAB_CODE_NONE)
+            refuse_ticket(t, IFAB_CODE_STORE_UNAVAILABLE, "recorded; the bytes go as soon as no reader holds them (a backup, or the disk is full)");
+    return true;
 }
 
 void pipeline_written(struct node *node)
@@ -396,8 +417,8 @@ void pipeline_written(struct node *node)
     if (batch->tickets > 0)
         ifab_metrics_observe(&node->metrics, IFAB_METRIC_DECISION_SECONDS, 0,
                              clock_boot() + node->clock.run_offset - batch->stepped_first);
-    if (batch->erase)
-        (void)batch_record(node->current, KIND_ERASING, batch->erase_index, IFAB_VIEW(""));
+    if (batch->erase && !erased(node, batch))
+        return;
     uint64_t size = batch->head.size;
     bool entries = batch->entry_count > 0;
     reply_batch(node, batch);

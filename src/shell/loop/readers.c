@@ -11,6 +11,7 @@ struct job *job_new(struct request *request)
     if (job == NULL)
         return NULL;
     ifab_arena_init(&job->arena, (size_t)64 << 20);
+    ifab_arena_init(&job->scratch, (size_t)16 << 20);
     ifab_buf_init(&job->out, (size_t)64 << 20);
     job->request = request;
     job->finish = job_reply;
@@ -23,6 +24,7 @@ void job_free(struct job *job)
     if (job == NULL)
         return;
     ifab_arena_fini(&job->arena);
+    ifab_arena_fini(&job->scratch);
     ifab_buf_fini(&job->out);
     ifab_free(job);
 }
@@ -134,4 +136,12 @@ void readers_stop(struct node *node)
     uv_mutex_unlock(&node->reader_lock);
     for (size_t i = 0; i < 2; i++)
         uv_thread_join(&node->readers[i]);
+    struct job *lists[] = {node->jobs_first, node->jobs_done};
+    for (size_t i = 0; i < 2; i++) {
+        for (struct job *job = lists[i], *next; job != NULL; job = next) {
+            next = job->next;
+            request_free(job->request); /* NULL where a waiter holds it */
+            job_free(job);
+        }
+    }
 }

@@ -52,6 +52,9 @@ static ifab_status go_on(const struct ifab_restore_options *options, struct node
     command.u.restore.old_checkpoint = ifab_buf_as_view(&note);
     command.u.restore.old_origin = ifab_view_str(old->origin);
     command.u.restore.old_size = old->committed_size;
+    struct ifab_fabric_head head;
+    ifab_fabric_head(old->fabric, &head);
+    command.u.restore.old_wall = head.time > old->stored_wall ? head.time : old->stored_wall;
     command.u.restore.version = options->version;
     command.u.restore.talents = ifab_fabric_talents(old->fabric);
     ifab_status status = node_first_commit(new, &command, err);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/encode.h"
 #include "follow.h"
 #include "json/schema.h"
 
@@ -116,13 +117,11 @@ struct anchor_job {
 static void run_anchor(struct node *node, struct ifab_store *store, struct job *job)
 {
     struct anchor_job *a = job->user;
-    struct follower_source source = {node, store};
     struct ifab_error err = {0};
     struct ifab_buf note = IFAB_BUF_INIT(4096);
+    (void)store;
     ifab_status status = follower_wait(node, job->a);
-    a->size = follower_size(node);
-    if (status == IFAB_OK)
-        status = ifab_tree_root_of(a->size, follower_node, &source, a->root32, &err);
+    follower_head(node, &a->size, a->root32);
     if (status == IFAB_OK)
         status = node_checkpoint(node, a->size, a->root32, &note, &err);
     for (size_t i = 0; i < node->anchor_count && status == IFAB_OK; i++)
@@ -130,6 +129,16 @@ static void run_anchor(struct node *node, struct ifab_store *store, struct job *
     ifab_buf_fini(&note);
     if (status != IFAB_OK)
         job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "anchor not written: %s", err.text);
+}
+
+/* So that a start knows what must be there: an anchor store that is empty, or lost its newest, is not taken for a young one. */
+static void note_anchored(struct node *node)
+{
+    uint8_t *bytes = ifab_arena_alloc(&node->current->arena, 8), *at = bytes;
+    if (bytes == NULL)
+        return;
+    ifab_put_u64(&at, node->anchored_size);
+    (void)batch_record(node->current, KIND_ANCHORED, 0, ifab_view_of(bytes, 8));
 }
 
 static void finish_anchor(struct node *node, struct job *job)
@@ -145,6 +154,7 @@ static void finish_anchor(struct node *node, struct job *job)
         return;
     }
     node->anchored_size = a->size;
+    note_anchored(node);
     struct ticket *t = ticket_new(node, r);
     if (t != NULL) {
         ifab_buf_format(&payload, "{\"root\":\"sha256:");

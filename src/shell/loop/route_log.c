@@ -313,13 +313,12 @@ static bool this_log(const struct node *node, const struct request *r)
 /* Over what the tiles cover, so that a client never sees a checkpoint whose tiles are not there yet. */
 static void run_checkpoint(struct node *node, struct ifab_store *store, struct job *job)
 {
-    struct follower_source source = {node, store};
+    (void)store;
     struct ifab_error err = {0};
     uint8_t root[32];
     ifab_status status = follower_wait(node, job->a);
-    uint64_t size = follower_size(node);
-    if (status == IFAB_OK)
-        status = ifab_tree_root_of(size, follower_node, &source, root, &err);
+    uint64_t size;
+    follower_head(node, &size, root);
     if (status == IFAB_OK)
         status = node_checkpoint(node, size, root, &job->out, &err);
     if (status != IFAB_OK)

@@ -150,12 +150,17 @@ static ifab_status put_proof(struct node *node, struct ifab_store *store, struct
     struct ifab_buf note = IFAB_BUF_INIT(4096);
     struct follower_source source = {node, store};
     IFAB_TRY(follower_wait(node, index + 1));
-    uint64_t size = follower_size(node);
-    IFAB_TRY(ifab_proof_inclusion(index, size, follower_node, &source, path, &count, err));
-    IFAB_TRY(ifab_tree_root_of(size, follower_node, &source, root, err));
+    uint64_t size;
+    follower_head(node, &size, root);
     IFAB_TRY(ifab_store_read(store, index, 1, false, &job->arena, &entry, &got, err));
     if (got != 1)
         return ifab_fail(err, IFAB_NOT_FOUND, "entry %llu", (unsigned long long)index);
+    ifab_leaf_hash(entry.entry, leaf);
+    IFAB_TRY(ifab_proof_inclusion(index, size, follower_node, &source, path, &count, err));
+    if (!ifab_proof_inclusion_verify(index, size, leaf, (const uint8_t(*)[32])path, count, root)) { /* a tile file is wrong: the entries decide */
+        follower_distrust(node);
+        IFAB_TRY(ifab_proof_inclusion(index, size, follower_node, &source, path, &count, err));
+    }
     ifab_status status = node_checkpoint(node, size, root, &note, err);
     if (status == IFAB_OK) {
         ifab_leaf_hash(entry.entry, leaf);
@@ -448,7 +453,7 @@ static void run_decision(struct node *node, struct ifab_store *store, struct job
         }
         ifab_buf_put(&job->out, job->text.data, job->text.size - 1);
         ifab_buf_str(&job->out, ",\"envelope\":");
-        ifab_buf_view(&job->out, entry.message.size > 0 ? entry.message : IFAB_VIEW("null"));
+        ifab_buf_view(&job->out, job->c != 0 && entry.message.size > 0 ? entry.message : IFAB_VIEW("null"));
         ifab_buf_char(&job->out, '}');
         return;
     }
@@ -465,6 +470,12 @@ static void run_decision(struct node *node, struct ifab_store *store, struct job
 }
 
 /* Runs at its turn in the order of steps: what it saw is durable when it goes on. */
+/* Whose bytes they are, and who must judge them; readonly sees that something waits, not what. */
+static bool may_read_envelope(const struct request *r, uint32_t proposer)
+{
+    return (ROLE_BIT(r->principal.role) & ROLES_AUDIT) != 0 || (r->principal.role == IFAB_ROLE_AGENT && r->principal.talent == proposer);
+}
+
 static void decision_done(struct node *node, struct ticket *t)
 {
     struct request *r = t->request;
@@ -476,6 +487,7 @@ static void decision_done(struct node *node, struct ticket *t)
     (void)ifab_arena_copy(&job->arena, t->reply.body, &job->text);
     job->a = node->committed_size;
     job->b = t->reply.first_index;
+    job->c = may_read_envelope(r, (uint32_t)(uintptr_t)t->user);
     job->run = run_decision;
     job_push(node, job);
 }
@@ -495,6 +507,7 @@ static void step_decision(struct node *node, struct ticket *t)
     if (d != NULL) {
         ifab_fabric_decision_json(node->fabric, d, &b);
         t->reply.first_index = d->index;
+        t->user = (void *)(uintptr_t)d->talent;
         if (ifab_buf_status(&b) != IFAB_OK || ifab_arena_copy(&t->arena, ifab_buf_as_view(&b), &t->reply.body) != IFAB_OK)
             t->reply.code = IFAB_CODE_SYSTEM_ERROR;
     }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/encode.h"
 #include "node.h"
 
 ifab_status node_lock(struct node *self, struct ifab_error *err)
@@ -123,6 +124,11 @@ static ifab_status load_record(void *user, const struct ifab_record *record, str
             load->node->erasing[load->node->erasing_count++] = record->number;
         return IFAB_OK;
     }
+    if (record->kind == KIND_ANCHORED) {
+        struct ifab_reader r = {record->bytes.data, record->bytes.data + record->bytes.size, false};
+        load->node->anchored_size = ifab_get_u64(&r);
+        return r.bad ? ifab_fail(err, IFAB_CORRUPT, "record ANCHORED does not parse") : IFAB_OK;
+    }
     if (record->kind == IFAB_KIND_META)
         load->has_meta = ifab_meta_unpack(record->bytes, &load->meta);
     return ifab_fabric_load_record(load->node->fabric, record->kind, record->number, record->bytes, err);
@@ -186,14 +192,16 @@ ifab_status node_load(struct node *self, struct ifab_error *err)
     ifab_arena_init(&arena, (size_t)1 << 20);
     ifab_fabric_free(self->fabric);
     self->fabric = NULL;
-    load.wall = clock_real();
     ifab_status status = ifab_fabric_new(&self->settings, &self->fabric, err);
     if (status == IFAB_OK)
         status = ifab_store_records(self->store, load_record, &load, err);
     if (status == IFAB_OK && !self->serving)
-        clock_start(&self->clock, load.wall, clock_boot(), load.has_meta ? load.meta.wall : load.wall, load.has_meta ? load.meta.run : 0);
-    if (status == IFAB_OK)
-        status = ifab_store_tags(self->store, load.wall - self->settings.skew, load_tags, &load, err);
+        clock_start(&self->clock, clock_real(), clock_boot(), load.has_meta ? load.meta.wall : clock_real(), load.has_meta ? load.meta.run : 0,
+                    load.meta.clock_doubt);
+    self->stored_wall = load.meta.wall;
+    load.wall = clock_now(&self->clock, NULL).wall; /* the course that is believed: what it drops is dropped for good (W) */
+    if (status == IFAB_OK) /* every row: those too old to be remembered raise W */
+        status = ifab_store_tags(self->store, INT64_MIN, load_tags, &load, err);
     if (status == IFAB_OK)
         status = load_head(self, &arena, err);
     if (status == IFAB_OK)
@@ -205,9 +213,12 @@ ifab_status node_load(struct node *self, struct ifab_error *err)
 ifab_status node_finish_erasing(struct node *self, struct ifab_error *err)
 {
     for (size_t i = 0; i < self->erasing_count; i++) {
-        ifab_status status = ifab_store_erase(self->store, self->erasing[i], err);
-        if (status != IFAB_OK && status != IFAB_NOT_FOUND)
-            return status;
+        struct ifab_error why = {0};
+        ifab_status status = ifab_store_erase(self->store, self->erasing[i], &why);
+        if (status == IFAB_AGAIN || status == IFAB_FULL) /* a reader, or no room: tried again while it runs */
+            IFAB_LOG(IFAB_LOG_WARN, "erase: not done yet", IFAB_F_NUM("entry", self->erasing[i]), IFAB_F_TEXT("error", why.text));
+        else if (status != IFAB_OK && status != IFAB_NOT_FOUND)
+            return ifab_fail(err, status, "%s", why.text);
     }
     return IFAB_OK;
 }
@@ -242,6 +253,10 @@ static ifab_status check_anchor(struct node *self, const struct ifab_anchor_item
     }
     IFAB_TRY(follower_wait(self, checkpoint.size));
     IFAB_TRY(follower_root(self, checkpoint.size, root, err));
+    if (memcmp(root, checkpoint.root32, 32) != 0) { /* the tiles are a cache: the entries decide */
+        follower_distrust(self);
+        IFAB_TRY(follower_root(self, checkpoint.size, root, err));
+    }
     if (memcmp(root, checkpoint.root32, 32) != 0)
         return ifab_fail(err, IFAB_CORRUPT, "the first %llu entries are not those of the anchor: another history", (unsigned long long)checkpoint.size);
     return IFAB_OK;
@@ -258,6 +273,9 @@ ifab_status node_check_anchors(struct node *self, struct ifab_error *err)
         status = ifab_anchor_list(self->anchors[i], ifab_view_str(self->origin), 1, &arena, &newest, &count, err);
         if (status == IFAB_OK && count == 1)
             status = check_anchor(self, &newest, err);
+        else if (status == IFAB_OK && self->anchored_size > 0)
+            status = ifab_fail(err, IFAB_CORRUPT, "%s holds no anchor of this log, which was anchored at %llu entries: is it mounted?",
+                               self->config.anchor_dirs[i], (unsigned long long)self->anchored_size);
         ifab_arena_fini(&arena);
     }
     return status;

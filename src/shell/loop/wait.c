@@ -8,6 +8,8 @@
 
 #define WAITERS_MAX 4096
 #define PAGE 64
+#define STREAM_PAGE_BYTES ((size_t)128 << 10) /* half of what may wait on a stream: whoever resumes gets on */
+#define POLL_PAGE_BYTES ((size_t)4 << 20)
 #define HEARTBEAT (15 * IFAB_SECOND)
 
 enum waiter_kind { WAIT_INBOX, WAIT_DECISION, STREAM_INBOX, STREAM_EVENTS };
@@ -58,7 +60,7 @@ static ifab_status one_entry(struct ifab_store *store, uint64_t index, bool mess
 }
 
 /* {cursor, envelope, decision, entry} of a delivery; envelope is the exact bytes, null when erased. */
-static void put_item(const struct node *node, struct ifab_store *store, struct ifab_arena *arena, const struct ifab_stored_entry *entry,
+static ifab_status put_item(const struct node *node, struct ifab_store *store, struct ifab_arena *arena, const struct ifab_stored_entry *entry,
                      struct ifab_buf *out)
 {
     const struct ifab_json *tree, *payload, *admitted;
@@ -67,13 +69,13 @@ static void put_item(const struct node *node, struct ifab_store *store, struct i
     struct ifab_stored_entry first;
     uint8_t hash[32];
     int64_t index;
-    if (ifab_json_read(entry->entry, &limits, arena, &tree, NULL) != IFAB_OK)
-        return;
+    IFAB_TRY(ifab_json_read(entry->entry, &limits, arena, &tree, NULL));
     payload = ifab_json_get(tree, "payload");
     admitted = ifab_json_get(payload, "admitted");
-    if (admitted != NULL && ifab_json_integer(ifab_json_get(admitted, "index"), &index) &&
-        one_entry(store, (uint64_t)index, true, arena, &first, NULL) == IFAB_OK)
+    if (admitted != NULL && ifab_json_integer(ifab_json_get(admitted, "index"), &index)) {
+        IFAB_TRY(one_entry(store, (uint64_t)index, true, arena, &first, NULL)); /* null below means erased, never "no memory" */
         message = first.message;
+    }
     ifab_buf_format(out, "{\"cursor\":\"%llu\",\"decision\":{\"decision\":\"SHARE\"", (unsigned long long)entry->index);
     if (admitted != NULL) {
         ifab_buf_str(out, ",\"admitted\":");
@@ -96,6 +98,15 @@ static void put_item(const struct node *node, struct ifab_store *store, struct i
     else
         ifab_buf_str(out, "null");
     ifab_buf_char(out, '}');
+    return ifab_buf_status(out);
+}
+
+/* A line break in the whitespace of an envelope would end the event's line: a space says the same (in strings JSON has none). */
+static void one_line(struct ifab_buf *out, size_t from)
+{
+    for (size_t i = from; i < out->size; i++)
+        if (out->data[i] == '\n' || out->data[i] == '\r')
+            out->data[i] = ' ';
 }
 
 static void inbox_page(struct node *node, struct ifab_store *store, struct job *job)
@@ -115,16 +126,25 @@ static void inbox_page(struct node *node, struct ifab_store *store, struct job *
         ifab_buf_str(&job->out, "{\"items\":[");
     for (size_t i = 0; i < count && status == IFAB_OK; i++) {
         struct ifab_stored_entry entry;
-        status = one_entry(store, indexes[i], true, &job->arena, &entry, &err);
+        if (job->out.size > (stream ? STREAM_PAGE_BYTES : POLL_PAGE_BYTES)) { /* the rest comes with the next page */
+            page->more = true;
+            page->next = indexes[i];
+            break;
+        }
+        ifab_arena_reset(&job->scratch);
+        status = one_entry(store, indexes[i], true, &job->scratch, &entry, &err);
         if (status != IFAB_OK)
             break;
         if (stream)
             ifab_buf_format(&job->out, "id: %llu\nevent: message\ndata: ", (unsigned long long)indexes[i]);
         else if (i > 0)
             ifab_buf_char(&job->out, ',');
-        put_item(node, store, &job->arena, &entry, &job->out);
-        if (stream)
+        size_t from = job->out.size;
+        status = put_item(node, store, &job->scratch, &entry, &job->out);
+        if (stream) {
+            one_line(&job->out, from);
             ifab_buf_str(&job->out, "\n\n");
+        }
         page->items++;
     }
     if (!stream && page->next > 0)
@@ -173,6 +193,8 @@ static void events_page(struct node *node, struct ifab_store *store, struct job 
                         (unsigned long long)entries[i].index, IFAB_ARG(component), IFAB_ARG(operation));
         ifab_buf_view(&job->out, entries[i].entry); /* canonical JSON has no line break */
         ifab_buf_str(&job->out, "\n\n");
+        if (job->out.size > STREAM_PAGE_BYTES)
+            count = i + 1;
     }
     page->items = count;
     page->next = from + count;

@@ -42,8 +42,9 @@ static void run_writer(void *user)
         uv_mutex_unlock(&node->writer_lock);
         batch_commit(node, batch);
         writer_wrote(node, batch);
-        uv_async_send(&node->written);
         uv_mutex_lock(&node->writer_lock);
+        node->has_written = batch;
+        uv_async_send(&node->written);
     }
     uv_mutex_unlock(&node->writer_lock);
 }

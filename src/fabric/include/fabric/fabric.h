@@ -132,6 +132,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             struct ifab_view old_checkpoint; /* signed note */
             struct ifab_view old_origin;
             uint64_t old_size;
+            ifab_usec old_wall; /* the latest time the old fabric is known to have seen */
             const char *version;
             const struct ifab_talents *talents; /* of the old log: each stands whole in an entry of the new one */
         } restore;

@@ -19,7 +19,8 @@ struct ifab_anchor_ops {
     /* Durable when it returns. The same note again is fine; other bytes for the same origin and size: IFAB_CONFLICT.
      * IFAB_NOT_FOUND: the place itself has gone; IFAB_DENIED; IFAB_FULL: nothing kept; IFAB_IO. */
     ifab_status (*put)(struct ifab_anchor *self, struct ifab_view origin, uint64_t size, struct ifab_view note, struct ifab_error *err);
-    /* All of an origin, ascending by size, at most max (the newest). Unreadable or foreign files are skipped; size comes from the name. */
+    /* All of an origin, ascending by size, at most max (the newest). Foreign files are skipped; one of ours that cannot be read is
+     * IFAB_CORRUPT: an anchor that is lost must not look like none. Size comes from the name. */
     ifab_status (*list)(struct ifab_anchor *self, struct ifab_view origin, size_t max, struct ifab_arena *arena, struct ifab_anchor_item *ret_items,
                         size_t *ret_count, struct ifab_error *err);
     void (*close)(struct ifab_anchor *self);
