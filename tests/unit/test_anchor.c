@@ -87,7 +87,7 @@ static void tells_origins_with_one_name_apart_by_their_notes(void **state)
     close_anchor(&directory);
 }
 
-static void skips_foreign_and_unreadable_files(void **state)
+static void skips_foreign_files(void **state)
 {
     static const char *const names[] = {
         "o-0000000000000000001.checkpoint",   "o-000000000000000000001.checkpoint", "o-99999999999999999999.checkpoint",
@@ -97,25 +97,44 @@ static void skips_foreign_and_unreadable_files(void **state)
     open_anchor(&directory);
     for (size_t i = 0; i < IFAB_COUNT(names); i++)
         write_file(names[i], "o\n1\n");
-    write_file("o-00000000000000000002.checkpoint", "");
     write_file("o-00000000000000000003.checkpoint", "other\n3\n");
-    write_file("o-00000000000000000004.checkpoint", "o");
-    assert_int_equal(mkdir(in("o-00000000000000000005.checkpoint"), 0700), 0);
-    assert_int_equal(mkfifo(in("o-00000000000000000006.checkpoint"), 0600), 0);
-    write_file("elsewhere", "o\n7\n");
-    assert_int_equal(symlink("elsewhere", in("o-00000000000000000007.checkpoint")), 0);
-    assert_int_equal(symlink("nowhere", in("o-00000000000000000008.checkpoint")), 0);
     assert_int_equal(put(directory.anchor, "o", 9, "x"), IFAB_OK);
     assert_string_equal(listed(directory.anchor, "o", 5), "9");
-    /* and nothing is written through or over them */
-    for (uint64_t size = 2; size <= 8; size++) {
-        ifab_status status = put(directory.anchor, "o", size, "x");
-        assert_true(status == IFAB_CONFLICT || status == IFAB_DENIED);
-    }
-    assert_string_equal(listed(directory.anchor, "o", 5), "9");
-    struct stat st;
-    assert_int_equal(stat(in("nowhere"), &st), -1);
+    assert_int_equal(put(directory.anchor, "o", 3, "x"), IFAB_CONFLICT); /* and nothing is written over them */
     close_anchor(&directory);
+}
+
+/* INV-05: an anchor of ours that cannot be read must not look like none, or an old copy would be served. */
+static void refuses_anchors_that_cannot_be_read(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 6; kind++) {
+        struct ifab_anchor_item items[5];
+        struct ifab_arena arena;
+        struct stat st;
+        size_t count = 77;
+        const char *name = "o-00000000000000000008.checkpoint";
+        open_anchor(&directory);
+        assert_int_equal(put(directory.anchor, "o", 7, "x"), IFAB_OK);
+        write_file("elsewhere", "o\n8\n");
+        if (kind == 0)
+            write_file(name, "");
+        else if (kind == 1)
+            write_file(name, "o");
+        else if (kind == 2)
+            assert_int_equal(mkdir(in(name), 0700), 0);
+        else if (kind == 3)
+            assert_int_equal(mkfifo(in(name), 0600), 0);
+        else
+            assert_int_equal(symlink(kind == 4 ? "elsewhere" : "nowhere", in(name)), 0);
+        ifab_arena_init(&arena, 1 << 20);
+        assert_int_equal(ifab_anchor_list(directory.anchor, IFAB_VIEW("o"), 5, &arena, items, &count, NULL), IFAB_CORRUPT);
+        ifab_arena_fini(&arena);
+        ifab_status status = put(directory.anchor, "o", 8, "x"); /* nothing is written through or over it */
+        assert_true(status == IFAB_CONFLICT || status == IFAB_DENIED);
+        assert_int_equal(stat(in("nowhere"), &st), -1);
+        close_anchor(&directory);
+    }
 }
 
 static int put_under_a_limit(void)
@@ -226,7 +245,8 @@ int main(void)
         cmocka_unit_test(needs_a_directory_that_is_there),
         cmocka_unit_test(writes_the_name_that_is_promised),
         cmocka_unit_test(tells_origins_with_one_name_apart_by_their_notes),
-        cmocka_unit_test(skips_foreign_and_unreadable_files),
+        cmocka_unit_test(skips_foreign_files),
+        cmocka_unit_test(refuses_anchors_that_cannot_be_read),
         cmocka_unit_test(leaves_nothing_half_when_a_write_fails),
         cmocka_unit_test(lets_one_of_two_writers_win),
         cmocka_unit_test(leaves_nothing_half_when_it_is_killed),
