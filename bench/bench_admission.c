@@ -1,7 +1,7 @@
 /*
  * Admission without sockets: bare verify, JSON check and canonical form, the step alone, all of it in memory on one thread; and the log's hashes.
- * Everything is CPU time of this thread, in chunks that take turns; the median chunk counts. Then durable admission on all cores: verifiers, the step,
- * the writer, until the receipt could leave. Usage: bench_admission EMPTY-DIRECTORY [chunks]. Prints "name value" lines, µs per message.
+ * Everything is CPU time of this thread, in chunks that take turns; the median chunk counts. Then durable admission on all cores: verifiers, the
+ * step, the writer, until the receipt could leave. Usage: bench_admission EMPTY-DIRECTORY [chunks]. Prints "name value" lines, µs per message.
  */
 #include "fabric.h"
 

@@ -1,7 +1,7 @@
 /*
- * Makes a fabric whose log is long and whose messages are all live, as fast as the disk takes them: one signed message per sender is read, then stepped again
- * and again under other ids, nonces and sequence numbers, signatures left out. For the time of a start. Usage: bench_fill NEW-DIRECTORY MESSAGES.
- * Ends without closing anything, as kill -9 would.
+ * Makes a fabric whose log is long and whose messages are all live, as fast as the disk takes them: one signed message per sender is read, then
+ * stepped again and again under other ids, nonces and sequence numbers, signatures left out. For the time of a start. Usage: bench_fill NEW-DIRECTORY
+ * MESSAGES. Ends without closing anything, as kill -9 would.
  */
 #include "fabric.h"
 
@@ -22,8 +22,9 @@ int main(int argc, char **argv)
         a[k] = ifab_malloc(sizeof *a[k]);
         ifab_buf_init(&bytes[k], 65536);
         bench_message(&bytes[k], signer, k, 0, 1000000000 + k, 0);
-        bench_must(a[k] != NULL && ifab_admit_message(ifab_buf_as_view(&bytes[k]), 0, node->keyring, node->tag_key16, clock_real(), &arena, a[k], &refusal) ==
-                       IFAB_CODE_NONE, refusal.message, NULL);
+        bench_must(a[k] != NULL && ifab_admit_message(ifab_buf_as_view(&bytes[k]), 0, node->keyring, node->tag_key16, clock_real(), &arena, a[k],
+                                                      &refusal) == IFAB_CODE_NONE,
+                   refusal.message, NULL);
     }
     struct ifab_now now = clock_now(&node->clock, NULL);
     for (unsigned n = 0; n < count; n++) {

@@ -1,6 +1,6 @@
 /*
- * The client side of the HTTP measurements, cheap on purpose: messages are made and signed before the clock starts, one epoll loop, one request at a time on
- * each connection.
+ * The client side of the HTTP measurements, cheap on purpose: messages are made and signed before the clock starts, one epoll loop, one request at a
+ * time on each connection.
  *
  *   bench_load enrol SOCKET                          the eight agents
  *   bench_load send SOCKET CONNECTIONS COUNT FIRST   COUNT messages, numbered from FIRST; says "prepared", waits for a line on stdin, then sends

@@ -1,4 +1,5 @@
-/* The disk's own price of a durable write: overwrites 4 KiB of a preallocated file and fdatasyncs. Usage: bench_raw FILE COUNT. Prints p50 and p99. */
+/* The disk's own price of a durable write: overwrites 4 KiB of a preallocated file and fdatasyncs. Usage: bench_raw FILE COUNT. Prints p50 and p99.
+ */
 #include "messages.h"
 
 #include <fcntl.h>
@@ -20,7 +21,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < count; i++) {
         block[0] = (uint8_t)i;
         double from = bench_wall();
-        bench_must(pwrite(fd, block, sizeof block, (off_t)(i % BLOCKS) * (off_t)sizeof block) == (ssize_t)sizeof block && fdatasync(fd) == 0, "write", NULL);
+        bench_must(pwrite(fd, block, sizeof block, (off_t)(i % BLOCKS) * (off_t)sizeof block) == (ssize_t)sizeof block && fdatasync(fd) == 0, "write",
+                   NULL);
         took[i] = bench_wall() - from;
     }
     printf("p50_us %.2f\n", bench_quantile(took, count, .5) * 1e6);

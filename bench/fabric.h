@@ -30,8 +30,12 @@ static inline void bench_enrol(struct node *node)
         t->command.principal = &node->self;
         t->command.why = IFAB_VIEW("bench");
         t->command.u.talent.act = IFAB_ACT_ADD;
-        t->command.u.talent.request = (struct ifab_talent_request){.name = ifab_view_str(names[k]), .owner = ifab_view_str(names[k]),
-            .role_name = IFAB_VIEW("agent"), .role = IFAB_ROLE_AGENT, .pubkey32 = pubkey32, .expires_at = IFAB_NEVER};
+        t->command.u.talent.request = (struct ifab_talent_request){.name = ifab_view_str(names[k]),
+                                                                   .owner = ifab_view_str(names[k]),
+                                                                   .role_name = IFAB_VIEW("agent"),
+                                                                   .role = IFAB_ROLE_AGENT,
+                                                                   .pubkey32 = pubkey32,
+                                                                   .expires_at = IFAB_NEVER};
         ticket_queue(node, t);
         bench_settle(node);
     }

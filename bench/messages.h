@@ -50,8 +50,9 @@ static inline struct ifab_signer *bench_signer(unsigned key) { return make_signe
 /* Message n of all, sequence number seq of its sender; text is cleared first. Conversations: one for every 50 messages of a sender. */
 static inline void bench_message(struct ifab_buf *text, const struct ifab_signer *signer, unsigned key, unsigned instance, unsigned n, unsigned seq)
 {
-    static const char claim[] = "The nightly settlement of region 7 is complete: 18,204 postings balanced, 3 were routed to a person, none was dropped; "
-                                "the totals agree with the ledger of the bank as of 04:00 UTC and with the figures published on the status page.";
+    static const char claim[] =
+        "The nightly settlement of region 7 is complete: 18,204 postings balanced, 3 were routed to a person, none was dropped; "
+        "the totals agree with the ledger of the bank as of 04:00 UTC and with the figures published on the status page.";
     struct ifab_buf body = IFAB_BUF_INIT(4096);
     uint8_t nonce16[16] = {(uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16), (uint8_t)(n >> 24), (uint8_t)key, (uint8_t)instance, 7};
     char now[25];
@@ -62,9 +63,11 @@ static inline void bench_message(struct ifab_buf *text, const struct ifab_signer
     ifab_buf_format(&body, "\"sender\":\"if://agent/Bench.%u/i%u\",\"receiver\":\"if://agent/Bench.%u\",", key, instance, (key + 1) % BENCH_KEYS);
     ifab_buf_format(&body, "\"issued_at\":\"%s\",\"ttl_s\":3600,\"seq\":%u,\"nonce\":\"", now, seq + 1);
     ifab_buf_base64url(&body, nonce16, sizeof nonce16);
-    ifab_buf_format(&body, "\",\"content\":{\"claim\":\"%s\",\"claim_id\":\"settlement-%u\",\"confidence\":{\"raw\":0.93,\"normalized\":0.91},", claim, n);
-    ifab_buf_str(&body, "\"scope\":{\"region\":\"7\",\"year\":2025},\"evidence\":[{\"type\":\"web\",\"url\":\"https://status.example.org/settlement\","
-                        "\"hash\":\"sha256:a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5\"}]}");
+    ifab_buf_format(&body, "\",\"content\":{\"claim\":\"%s\",\"claim_id\":\"settlement-%u\",\"confidence\":{\"raw\":0.93,\"normalized\":0.91},",
+                    claim, n);
+    ifab_buf_str(&body,
+                 "\"scope\":{\"region\":\"7\",\"year\":2025},\"evidence\":[{\"type\":\"web\",\"url\":\"https://status.example.org/settlement\","
+                 "\"hash\":\"sha256:a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5\"}]}");
     ifab_buf_char(&body, '\0');
     bench_must(ifab_buf_status(&body) == IFAB_OK, "a message", NULL);
     ifab_buf_clear(text);

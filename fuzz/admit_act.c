@@ -1,6 +1,6 @@
 /*
- * Any bytes as the header IF-Admin: first as they are, then as the JSON inside. What is admitted is one of the registered key's, bound to this route, body
- * and log: another route, body or log is refused.
+ * Any bytes as the header IF-Admin: first as they are, then as the JSON inside. What is admitted is one of the registered key's, bound to
+ * this route, body and log: another route, body or log is refused.
  */
 #include "../tests/support/rig.h"
 
@@ -41,7 +41,8 @@ static void try_header(struct ifab_view header)
     const struct ifab_view origin = ifab_view_str(RIG_ORIGIN);
     if (admit(header, ROUTE, BODY, origin, &act) != IFAB_CODE_NONE)
         return;
-    rig_must(act.talent == 1 && act.nonce_size >= 12 && act.nonce_size <= 64 && memchr(act.why, 0, sizeof act.why) != NULL && act.why[0] != '\0',
+    rig_must(act.talent == 1 && act.nonce_size >= 12 && act.nonce_size <= 64 && memchr(act.why, 0, sizeof act.why) != NULL &&
+                 act.why[0] != '\0',
              "an act of nobody, or without a why");
     rig_must(admit(header, IFAB_VIEW("POST /v1/tokens"), BODY, origin, &other) != IFAB_CODE_NONE, "another route");
     rig_must(admit(header, ROUTE, IFAB_VIEW("{}"), origin, &other) != IFAB_CODE_NONE, "another body");

@@ -1,6 +1,6 @@
 /*
- * Bytes as a course of events: messages of several talents (fresh, repeated, damaged), votes, acts on talents, clock steps, ticks, changed rules, restarts.
- * drive.h holds the invariants and aborts where one does not hold.
+ * Bytes as a course of events: messages of several talents (fresh, repeated, damaged), votes, acts on talents, clock steps, ticks, changed
+ * rules, restarts. drive.h holds the invariants and aborts where one does not hold.
  */
 #include "../tests/support/drive.h"
 

@@ -9,7 +9,7 @@
 
 /* Volatile: how fast a talent may speak, and how many of its refusals become entries. Lost at a restart: then every bucket is full. */
 struct ifab_meter {
-    uint32_t talent;
+    uint64_t talent; /* 64 bits: without padding, since a change carries the bytes as they are (INV-14) */
     ifab_usec rate_tat, refusal_tat; /* run: theoretical arrival times of the two GCRA buckets */
     ifab_usec day;                   /* run: when the byte quota's day began */
     uint64_t day_bytes;

@@ -24,7 +24,7 @@ bool ifab_fabric__idempotent(const struct ifab_fabric *self, const struct ifab_c
 {
     uint64_t number, held = 0;
     bool permitted = authority == IFAB_CODE_NONE;
-    if (command->idempotency.size == 0 || (!permitted && authority != IFAB_CODE_REPLAY_DETECTED))
+    if (command->idempotency.size == 0 || command->principal == NULL || (!permitted && authority != IFAB_CODE_REPLAY_DETECTED))
         return false;
     if (!ifab_map_get(&self->kept_by_request, ifab_view_of(command->request16, 16), &number)) {
         (void)ifab_u64map_get(&self->kept_per_principal, command->principal->uid, &held);
@@ -59,7 +59,7 @@ bool ifab_fabric__idempotent(const struct ifab_fabric *self, const struct ifab_c
 void ifab_fabric__keep_reply(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
     uint64_t number;
-    if (command->idempotency.size == 0 || o->failed || o->reply.body.size > IFAB_KEPT_REPLY_BODY_MAX)
+    if (command->idempotency.size == 0 || command->principal == NULL || o->failed || o->reply.body.size > IFAB_KEPT_REPLY_BODY_MAX)
         return;
     if (ifab_map_get(&self->kept_by_request, ifab_view_of(command->request16, 16), &number))
         ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, number, NULL, 0); /* an ended one gives way */

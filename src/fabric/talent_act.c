@@ -35,6 +35,36 @@ static bool needs_admin(const struct ifab_fabric *self, const struct ifab_comman
     return talent != NULL && talent->role != IFAB_ROLE_AGENT;
 }
 
+static bool valid_now(const struct ifab_key *key, ifab_usec wall)
+{
+    return key->revoked_at == IFAB_NEVER && key->not_before <= wall && wall < key->not_after;
+}
+
+static size_t keys_valid_but(const struct ifab_talent *talent, const uint8_t *pubkey32, ifab_usec wall)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < talent->key_count && talent->removed_at == IFAB_NEVER; i++)
+        count += valid_now(&talent->keys[i], wall) && (pubkey32 == NULL || memcmp(talent->keys[i].pubkey32, pubkey32, 32) != 0);
+    return count;
+}
+
+/* Without an admin nobody could ever add one again: the last valid key of the last admin stays (rotate it instead). */
+static bool last_admin(const struct ifab_fabric *self, const struct ifab_command *command, const struct ifab_talent *talent, ifab_usec wall)
+{
+    const struct ifab_talent_request *request = &command->u.talent.request;
+    bool takes_keys = command->u.talent.act == IFAB_ACT_REMOVE || (command->u.talent.act == IFAB_ACT_REVOKE && request->scope.size == 0);
+    if (!takes_keys || talent == NULL || talent->role != IFAB_ROLE_ADMIN)
+        return false;
+    if (command->u.talent.act == IFAB_ACT_REVOKE && request->pubkey32 != NULL && keys_valid_but(talent, request->pubkey32, wall) > 0)
+        return false;
+    for (size_t i = 0; i < self->approver_count; i++) {
+        const struct ifab_talent *other = ifab_talents_at(self->talents, self->approvers[i]);
+        if (other != talent && other->role == IFAB_ROLE_ADMIN && keys_valid_but(other, NULL, wall) > 0)
+            return false;
+    }
+    return true;
+}
+
 static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool *ret_repeated)
 {
     struct ifab_talent_request request = command->u.talent.request;
@@ -47,6 +77,8 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
     *ret_repeated = ifab_fabric__idempotent(self, command, code, o);
     if (*ret_repeated || code != IFAB_CODE_NONE)
         return code;
+    if (last_admin(self, command, talent, o->now.wall))
+        return ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, "name", "the last admin with a valid key stays: add another admin first, or rotate the key");
     request.wall = o->now.wall;
     struct ifab_buf *record = &o->scratch, *p = &o->payload;
     ifab_buf_clear(record);

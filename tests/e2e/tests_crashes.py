@@ -115,6 +115,22 @@ def test_kill_9_keeps_talents_votes_and_open_decisions(f):
     f.verify()
 
 
+def test_every_start_can_read_at_once(f):
+    # a thread that meets a lock while it opens its handle must get one all the same
+    a = f.enrol("Demo.A")
+    receipt = f.send(a.message()).json
+    for round_ in range(40):
+        if round_ % 2:
+            f.kill()
+        else:
+            f.stop()
+        f.start()
+        with f.conn() as c:  # more than one, so that each reader gets its share
+            c.send(c.bytes_of("GET", f"/v1/messages/{receipt['id']}") * 8)
+            answers = [c.read() for _ in range(8)]
+        assert all(r.status == 200 and r.json == receipt for r in answers), (round_, answers, f.tail())
+
+
 def test_kill_9_right_after_start_again_and_again(f):
     # INV-05
     a = f.enrol("Demo.A")

@@ -40,7 +40,9 @@ def source(f, agent, claim_id="c-1", url="https://b.example.net/2", performative
 
 
 def state(f, receipt):
-    return f.get(f"/v1/decisions/{receipt['id']}").json
+    r = f.get(f"/v1/decisions/{receipt['id']}")
+    assert r.status == 200, r
+    return r.json
 
 
 def is_held(f, receipt):

@@ -1,4 +1,5 @@
-/* Thousands of random commands against the fabric, its reloaded twin and a naive model: see drive.h. IFAB_SEED and IFAB_STEPS change the run. */
+/* Thousands of random commands against the fabric, its reloaded twin and a naive model: see drive.h. IFAB_SEED and IFAB_STEPS change the
+ * run. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -17,7 +18,8 @@ static void run(uint64_t seed, uint64_t steps, unsigned weight_message, unsigned
     drive.reload_every = 97;
     for (uint64_t i = 0; i < steps; i++)
         drive_step(&drive);
-    print_message("# seed %llu: %llu steps, %zu entries, %llu loads; DENY %llu ESCALATE %llu HOLD %llu SHARE %llu; 102 %llu 103 %llu 104 %llu 105 %llu "
+    print_message("# seed %llu: %llu steps, %zu entries, %llu loads; DENY %llu ESCALATE %llu HOLD %llu SHARE %llu; 102 %llu 103 %llu 104 "
+                  "%llu 105 %llu "
                   "107 %llu 108 %llu 003 %llu 302 %llu 304 %llu 305 %llu 404 %llu 409 %llu\n",
                   (unsigned long long)seed, (unsigned long long)steps, drive.rig.entry_count, (unsigned long long)drive.reloads,
                   (unsigned long long)drive.decisions[0], (unsigned long long)drive.decisions[1], (unsigned long long)drive.decisions[2],

@@ -1,8 +1,8 @@
 #ifndef SUPPORT_DRIVE_H
 #define SUPPORT_DRIVE_H
 /*
- * Drives a fabric by random numbers or by bytes (property tests and the fuzz target share it): messages of several talents, instances and modes, votes, acts
- * on talents, ticks, clock steps, changed rules, restarts. After every command:
+ * Drives a fabric by random numbers or by bytes (property tests and the fuzz target share it): messages of several talents, instances and
+ * modes, votes, acts on talents, ticks, clock steps, changed rules, restarts. After every command:
  *   1. the same command decided twice on the same state gives the same outcome, byte for byte (INV-14);
  *   2. so does a twin that was loaded from what was kept, at some earlier moment, and has applied its own outcomes since (INV-14);
  *   3. 004 102 107 103 104 are what a naive model says, and what uses up a message is what DESIGN section 4 says (INV-03);
@@ -156,7 +156,11 @@ static inline void drive_learn(struct drive *self, const struct rig_message *m, 
     for (size_t i = 0; i < o->tag_count; i++) {
         self->tags = rig_grown(self->tags, &self->tag_room, self->tag_count, sizeof *self->tags);
         self->tags[self->tag_count++] = (struct drive_tag){
-            .talent = talent, .id = m == NULL ? 0 : m->id, .nonce = m == NULL ? 0 : m->nonce, .expiry = o->tags[i].expiry, .message = m != NULL,
+            .talent = talent,
+            .id = m == NULL ? 0 : m->id,
+            .nonce = m == NULL ? 0 : m->nonce,
+            .expiry = o->tags[i].expiry,
+            .message = m != NULL,
         };
     }
     int64_t horizon = drive_minute(self->rig.now.wall - DRIVE_SKEW);
@@ -177,13 +181,16 @@ static inline void drive_watch(struct drive *self, const struct ifab_outcome_ent
         const char *operation;
         enum drive_state to;
     } known[] = {
-        {"\"operation\":\"share\"", DRIVE_SHARED},    {"\"operation\":\"hold\"", DRIVE_WAITS},       {"\"operation\":\"escalate\"", DRIVE_WAITS},
-        {"\"operation\":\"deny\"", DRIVE_DENIED},     {"\"operation\":\"released\"", DRIVE_SHARED},  {"\"operation\":\"escalated\"", DRIVE_WAITS},
-        {"\"operation\":\"denied\"", DRIVE_DENIED},   {"\"operation\":\"reopened\"", DRIVE_WAITS},   {"\"operation\":\"vote\"", DRIVE_WAITS},
+        {"\"operation\":\"share\"", DRIVE_SHARED},    {"\"operation\":\"hold\"", DRIVE_WAITS},
+        {"\"operation\":\"escalate\"", DRIVE_WAITS},  {"\"operation\":\"deny\"", DRIVE_DENIED},
+        {"\"operation\":\"released\"", DRIVE_SHARED}, {"\"operation\":\"escalated\"", DRIVE_WAITS},
+        {"\"operation\":\"denied\"", DRIVE_DENIED},   {"\"operation\":\"reopened\"", DRIVE_WAITS},
+        {"\"operation\":\"vote\"", DRIVE_WAITS},
     };
     static const char field[] = "\"message_digest\":\"sha256:";
     size_t row = 0;
-    while (row < IFAB_COUNT(known) && memmem(entry->bytes.data, entry->bytes.size, known[row].operation, strlen(known[row].operation)) == NULL)
+    while (row < IFAB_COUNT(known) &&
+           memmem(entry->bytes.data, entry->bytes.size, known[row].operation, strlen(known[row].operation)) == NULL)
         row++;
     if (row == IFAB_COUNT(known))
         return;
@@ -228,11 +235,13 @@ static inline void drive_check_bounds(struct drive *self)
     const struct ifab_guard_rules *rules = &ifab_fabric_settings(self->rig.fabric)->rules;
     uint32_t of_talent[RIG_TALENTS] = {0}, count = 0;
     for (const struct ifab_open_decision *d = ifab_decisions_after(open, 0); d != NULL; d = ifab_decisions_after(open, d->number)) {
-        drive_must(self, d->talent < RIG_TALENTS && ++of_talent[d->talent] <= rules->open_max_talent, "too many open decisions of a talent");
+        drive_must(self, d->talent < RIG_TALENTS && ++of_talent[d->talent] <= rules->open_max_talent,
+                   "too many open decisions of a talent");
         count++;
     }
     drive_must(self, count <= rules->open_max, "too many open decisions");
-    drive_must(self, count == ifab_decisions_count(open, IFAB_DECISION_HOLD) + ifab_decisions_count(open, IFAB_DECISION_ESCALATE), "counts of open ones");
+    drive_must(self, count == ifab_decisions_count(open, IFAB_DECISION_HOLD) + ifab_decisions_count(open, IFAB_DECISION_ESCALATE),
+               "counts of open ones");
 }
 
 static inline enum ifab_code drive_run(struct drive *self, struct ifab_command *command)
@@ -265,13 +274,28 @@ static const char *const drive_names[DRIVE_TALENTS + 2] = {NULL, "operator", "A"
 
 static inline void drive_message(struct drive *self)
 {
-    static const char *const performatives[] = {"inform", "inform", "inform", "agree", "request", "propose", "refuse", "query-if", "accept-proposal"};
-    static const char *const receivers[] = {NULL, NULL, "\"if://agent/B\"", "[\"if://agent/A\",\"if://agent/C/9\"]", "\"if://agent/Nobody\"",
-                                            "\"if://topic/x\"", "\"if://fabric/" RIG_ORIGIN "\"", "\"if://fabric/other/1\""};
+    static const char *const performatives[] = {"inform",  "inform", "inform",   "agree",          "request",
+                                                "propose", "refuse", "query-if", "accept-proposal"};
+    static const char *const receivers[] = {NULL,
+                                            NULL,
+                                            "\"if://agent/B\"",
+                                            "[\"if://agent/A\",\"if://agent/C/9\"]",
+                                            "\"if://agent/Nobody\"",
+                                            "\"if://topic/x\"",
+                                            "\"if://fabric/" RIG_ORIGIN "\"",
+                                            "\"if://fabric/other/1\""};
     static const char *const contents[] = {
-        RIG_SHARED, RIG_HELD, RIG_ESCALATED, RIG_SECRET, "{}", RIG_HELD, RIG_HELD,
-        "{\"claim_id\":\"C-1\",\"confidence\":{\"normalized\":0.9,\"raw\":0.9},\"evidence\":[{\"type\":\"a\",\"url\":\"https://a.example.org\"}],\"scope\":{\"year\":2024}}",
-        "{\"claim_id\":\"C-1\",\"confidence\":{\"normalized\":0.25,\"raw\":0.25},\"evidence\":[{\"type\":\"a\",\"url\":\"https://b.example.org\"}],\"scope\":{\"year\":2024}}",
+        RIG_SHARED,
+        RIG_HELD,
+        RIG_ESCALATED,
+        RIG_SECRET,
+        "{}",
+        RIG_HELD,
+        RIG_HELD,
+        "{\"claim_id\":\"C-1\",\"confidence\":{\"normalized\":0.9,\"raw\":0.9},\"evidence\":[{\"type\":\"a\",\"url\":\"https://"
+        "a.example.org\"}],\"scope\":{\"year\":2024}}",
+        "{\"claim_id\":\"C-1\",\"confidence\":{\"normalized\":0.25,\"raw\":0.25},\"evidence\":[{\"type\":\"a\",\"url\":\"https://"
+        "b.example.org\"}],\"scope\":{\"year\":2024}}",
         "{\"claim_id\":\"C-2\",\"confidence\":{\"normalized\":0.1,\"raw\":0.1}}",
     };
     struct rig *rig = &self->rig;
@@ -316,10 +340,12 @@ static inline void drive_message(struct drive *self)
     if (rig_admit(rig, bytes, &command) != IFAB_CODE_NONE)
         drive_must(self, false, rig->refusal.message);
     enum ifab_code expected = drive_expected(self, &m, talent, instance), code = drive_run(self, &command);
-    if (expected != IFAB_CODE_NONE ? code != expected
-                                   : code == IFAB_CODE_KEY_REVOKED || code == IFAB_CODE_EXPIRED_MESSAGE || code == IFAB_CODE_FUTURE_MESSAGE ||
-                                         code == IFAB_CODE_REPLAY_DETECTED || code == IFAB_CODE_OUT_OF_ORDER || code == IFAB_CODE_SYSTEM_ERROR) {
-        fprintf(stderr, "# %d where the model says %d: %s\n# %s\n", (int)code, (int)expected, rig->outcome.reply.refusal.message, test_text(bytes));
+    if (expected != IFAB_CODE_NONE
+            ? code != expected
+            : code == IFAB_CODE_KEY_REVOKED || code == IFAB_CODE_EXPIRED_MESSAGE || code == IFAB_CODE_FUTURE_MESSAGE ||
+                  code == IFAB_CODE_REPLAY_DETECTED || code == IFAB_CODE_OUT_OF_ORDER || code == IFAB_CODE_SYSTEM_ERROR) {
+        fprintf(stderr, "# %d where the model says %d: %s\n# %s\n", (int)code, (int)expected, rig->outcome.reply.refusal.message,
+                test_text(bytes));
         drive_must(self, false, "not what the model says");
     }
     bool retryable = code != IFAB_CODE_NONE && ifab_code_info(code)->retryable, used = expected == IFAB_CODE_NONE && !retryable;
@@ -366,7 +392,9 @@ static inline void drive_vote(struct drive *self)
     command.u.vote.id_text = IFAB_VIEW("msg-x");
     command.u.vote.log = fault == 3 ? IFAB_VIEW("other") : ifab_view_str(rig->settings.origin);
     command.u.vote.why = IFAB_VIEW("looked at it");
-    command.u.vote.verdict = d->state == IFAB_DECISION_HOLD ? IFAB_VOTE_SCOPE_OK : drive_pick(self, 3) == 0 ? IFAB_VOTE_REFUSE : IFAB_VOTE_APPROVE;
+    command.u.vote.verdict = d->state == IFAB_DECISION_HOLD ? IFAB_VOTE_SCOPE_OK
+                             : drive_pick(self, 3) == 0     ? IFAB_VOTE_REFUSE
+                                                            : IFAB_VOTE_APPROVE;
     if (fault == 4)
         command.u.vote.verdict = (enum ifab_vote_verdict)drive_pick(self, 3);
     command.u.vote.issued_at = rig->now.wall + (fault == 5 ? 61 * IFAB_SECOND : 0);
@@ -394,7 +422,8 @@ static inline void drive_act(struct drive *self)
         command.u.talent.request.pubkey32 = key;
     } else if (act == IFAB_ACT_GRANT) {
         command.u.talent.request.scope = ifab_view_str(scopes[drive_pick(self, 3)]);
-        command.u.talent.request.expires_at = drive_pick(self, 2) == 0 ? IFAB_NEVER : rig->now.wall + (ifab_usec)drive_pick(self, 900) * IFAB_SECOND;
+        command.u.talent.request.expires_at =
+            drive_pick(self, 2) == 0 ? IFAB_NEVER : rig->now.wall + (ifab_usec)drive_pick(self, 900) * IFAB_SECOND;
     } else if (act == IFAB_ACT_REVOKE) { /* a grant, there or not: keys are lost by rotation only, or all would fall silent */
         command.u.talent.request.scope = ifab_view_str(scopes[drive_pick(self, 3)]);
     }
@@ -428,7 +457,8 @@ static inline void drive_simple(struct drive *self, struct ifab_command command)
 
 static inline void drive_clock(struct drive *self)
 {
-    static const ifab_usec steps[] = {1000, IFAB_SECOND, IFAB_SECOND, IFAB_SECOND, 5 * IFAB_SECOND, 20 * IFAB_SECOND, 2 * IFAB_MINUTE, 10 * IFAB_MINUTE};
+    static const ifab_usec steps[] = {
+        1000, IFAB_SECOND, IFAB_SECOND, IFAB_SECOND, 5 * IFAB_SECOND, 20 * IFAB_SECOND, 2 * IFAB_MINUTE, 10 * IFAB_MINUTE};
     ifab_usec by = steps[drive_pick(self, IFAB_COUNT(steps))] * (ifab_usec)(1 + drive_pick(self, 4));
     self->rig.now.run += by;
     self->rig.now.wall += by;
@@ -463,8 +493,8 @@ static inline void drive_mutated(struct drive *self)
         size = drive_pick(self, size);
     ifab_fabric_head(rig->fabric, &before);
     ifab_arena_reset(&rig->arena);
-    enum ifab_code code = ifab_admit_message(ifab_view_of(bytes, size), 0, rig->keyring, rig->settings.tag_key16, rig->now.wall, &rig->arena,
-                                             &rig->admitted, &rig->refusal);
+    enum ifab_code code = ifab_admit_message(ifab_view_of(bytes, size), 0, rig->keyring, rig->settings.tag_key16, rig->now.wall,
+                                             &rig->arena, &rig->admitted, &rig->refusal);
     ifab_fabric_head(rig->fabric, &after);
     drive_must(self, code != IFAB_CODE_NONE && rig->refusal.code == code, "bytes that nobody signed were admitted");
     drive_must(self, before.size == after.size && memcmp(before.root32, after.root32, 32) == 0, "admission changed the log");
@@ -521,8 +551,9 @@ static inline void drive_begin(struct drive *self, uint64_t seed, const uint8_t 
         enum ifab_role role;
         enum ifab_order_mode mode;
     } talents[DRIVE_TALENTS] = {
-        {"alice", IFAB_ROLE_AGENT, IFAB_ORDER_STRICT},   {"bob", IFAB_ROLE_AGENT, IFAB_ORDER_STRICT},     {"carol", IFAB_ROLE_AGENT, IFAB_ORDER_STRICT},
-        {"wim", IFAB_ROLE_AGENT, IFAB_ORDER_WINDOW},     {"alice", IFAB_ROLE_AGENT, IFAB_ORDER_STRICT},   {"vera", IFAB_ROLE_OPERATOR, IFAB_ORDER_STRICT},
+        {"alice", IFAB_ROLE_AGENT, IFAB_ORDER_STRICT},     {"bob", IFAB_ROLE_AGENT, IFAB_ORDER_STRICT},
+        {"carol", IFAB_ROLE_AGENT, IFAB_ORDER_STRICT},     {"wim", IFAB_ROLE_AGENT, IFAB_ORDER_WINDOW},
+        {"alice", IFAB_ROLE_AGENT, IFAB_ORDER_STRICT},     {"vera", IFAB_ROLE_OPERATOR, IFAB_ORDER_STRICT},
         {"victor", IFAB_ROLE_OPERATOR, IFAB_ORDER_STRICT}, {"rita", IFAB_ROLE_READONLY, IFAB_ORDER_STRICT},
     };
     self->epoch[1] = 1;

@@ -1,9 +1,9 @@
 #ifndef SUPPORT_RIG_H
 #define SUPPORT_RIG_H
 /*
- * An in-process fabric for tests: bytes in, admit, prepare, decide, apply, and a "store" that keeps what a commit would: each record's last value, replay
- * tags, entries, the head. rig_load() makes a second fabric from it, as a start does. Every step is checked: entries without gaps, chained by hash, times
- * that never decrease. Header only; aborts when the rig itself cannot go on. Include it after cmocka.h.
+ * An in-process fabric for tests: bytes in, admit, prepare, decide, apply, and a "store" that keeps what a commit would: each record's last
+ * value, replay tags, entries, the head. rig_load() makes a second fabric from it, as a start does. Every step is checked: entries without
+ * gaps, chained by hash, times that never decrease. Header only; aborts when the rig itself cannot go on. Include it after cmocka.h.
  */
 #include "admit/admit.h"
 #include "base/map.h"
@@ -182,7 +182,8 @@ static inline int rig_by_key(const void *a, const void *b)
 }
 
 /* As a start at that wall time does: records in order of kind and number, tags, head. */
-static inline ifab_status rig_load_at(struct rig *self, const struct ifab_fabric_settings *settings, ifab_usec wall, struct ifab_fabric **ret_fabric)
+static inline ifab_status rig_load_at(struct rig *self, const struct ifab_fabric_settings *settings, ifab_usec wall,
+                                      struct ifab_fabric **ret_fabric)
 {
     struct ifab_fabric *fabric;
     struct rig_record **order = malloc((self->record_count + 1) * sizeof(struct rig_record *));
@@ -318,8 +319,16 @@ static inline struct rig_message rig_message(struct rig *self, const char *sende
 {
     uint64_t n = ++self->n;
     return (struct rig_message){
-        .sender = sender, .id = n, .nonce = n, .conversation = n, .seq = n, .issued_at = self->now.wall, .ttl_s = 60, .performative = "inform",
-        .content = content, .more = "",
+        .sender = sender,
+        .id = n,
+        .nonce = n,
+        .conversation = n,
+        .seq = n,
+        .issued_at = self->now.wall,
+        .ttl_s = 60,
+        .performative = "inform",
+        .content = content,
+        .more = "",
     };
 }
 
@@ -474,7 +483,8 @@ static inline struct ifab_command rig_talent_command(struct rig *self, enum ifab
 }
 
 /* Adds a talent with the key of make_signer(seed); its number. */
-static inline uint32_t rig_add(struct rig *self, const char *name, const char *owner, enum ifab_role role, uint8_t seed, enum ifab_order_mode mode)
+static inline uint32_t rig_add(struct rig *self, const char *name, const char *owner, enum ifab_role role, uint8_t seed,
+                               enum ifab_order_mode mode)
 {
     uint8_t key[32];
     struct ifab_signer *signer = make_signer(seed);
@@ -527,7 +537,8 @@ static inline struct rig_vote rig_vote(struct rig *self, uint64_t id, const char
     return vote;
 }
 
-/* `unsigned_` is canonical up to, without, the brace that closes its last member signature and the object's own: the signature goes there. */
+/* `unsigned_` is canonical up to, without, the brace that closes its last member signature and the object's own: the signature goes there.
+ */
 static inline void rig_sign(struct ifab_buf *out, const char *domain, const struct ifab_buf *unsigned_, const struct ifab_signer *signer)
 {
     struct ifab_buf bytes = IFAB_BUF_INIT((size_t)1 << 20);
@@ -595,8 +606,8 @@ static inline enum ifab_code rig_cast(struct rig *self, const struct rig_vote *v
     rig_vote_text(self, v, &text);
     rig_put_id(&path, "msg-", v->id);
     ifab_arena_reset(&self->arena);
-    enum ifab_code code = ifab_admit_vote(ifab_buf_as_view(&text), ifab_buf_as_view(&path), self->keyring, self->now.wall, &self->arena, &command,
-                                          &self->refusal);
+    enum ifab_code code = ifab_admit_vote(ifab_buf_as_view(&text), ifab_buf_as_view(&path), self->keyring, self->now.wall, &self->arena,
+                                          &command, &self->refusal);
     if (code == IFAB_CODE_NONE)
         code = rig_step(self, &command)->code;
     ifab_buf_fini(&text);
@@ -646,8 +657,8 @@ static inline void rig_put_outcome(struct ifab_buf *b, const struct ifab_outcome
         ifab_replay_tag_pack(&o->tags[i], packed);
         ifab_buf_put(b, packed, sizeof packed);
     }
-    ifab_buf_format(b, "|%d %d %d %d %llu %d %d %lld %llu %d %d|", (int)o->reply.code, o->reply.is_decision, (int)o->reply.decision, o->reply.first,
-                    (unsigned long long)o->reply.first_index, o->reply.replayed, o->reply.http, (long long)o->issued_after,
+    ifab_buf_format(b, "|%d %d %d %d %llu %d %d %lld %llu %d %d|", (int)o->reply.code, o->reply.is_decision, (int)o->reply.decision,
+                    o->reply.first, (unsigned long long)o->reply.first_index, o->reply.replayed, o->reply.http, (long long)o->issued_after,
                     (unsigned long long)o->next_number, o->set_rules, o->failed);
     rig_put_raw(b, o->reply.body);
     ifab_buf_format(b, "%s %s %lld %d %llu", o->reply.refusal.message, o->reply.refusal.field, (long long)o->reply.refusal.retry_after_ms,
@@ -685,7 +696,8 @@ static inline void rig_begin(struct rig *self, const struct ifab_fabric_settings
     rig_must(ifab_fabric_new(&self->settings, &self->fabric, NULL) == IFAB_OK, "fabric");
 }
 
-/* With entry 0: talent 1 is `operator`, role admin, key of make_signer(1); and the rule set witnessed, as the daemon does at its first start. */
+/* With entry 0: talent 1 is `operator`, role admin, key of make_signer(1); and the rule set witnessed, as the daemon does at its first
+ * start. */
 static inline void rig_new(struct rig *self, const struct ifab_fabric_settings *settings)
 {
     rig_begin(self, settings);

@@ -159,8 +159,11 @@ static void secrets_are_found_anywhere_in_the_content(void **state)
 {
     (void)state;
     static const char *const with[] = {
-        "{\"data\":{\"password\":\"x\"}}", "{\"data\":{\"a\":{\"b\":[{\"Api-Key\":\"x\"}]}}}", "{\"claim\":\"Bearer abcdefghijklmnopqrstuvwxyz012345\"}",
-        "{\"scope\":{\"k\":\"AKIAIOSFODNN7EXAMPLE\"}}", "{\"evidence\":[{\"type\":\"a\",\"url\":\"https://u:p4ssw0rd@example.org/\"}]}",
+        "{\"data\":{\"password\":\"x\"}}",
+        "{\"data\":{\"a\":{\"b\":[{\"Api-Key\":\"x\"}]}}}",
+        "{\"claim\":\"Bearer abcdefghijklmnopqrstuvwxyz012345\"}",
+        "{\"scope\":{\"k\":\"AKIAIOSFODNN7EXAMPLE\"}}",
+        "{\"evidence\":[{\"type\":\"a\",\"url\":\"https://u:p4ssw0rd@example.org/\"}]}",
         "{\"data\":{\"k\":\"\\u0041KIAIOSFODNN7EXAMPLE\"}}",
     };
     static const char *const without[] = {"{}", "{\"data\":{\"passwords_changed\":3}}", "{\"claim\":\"the bearer of this\"}"};
@@ -198,7 +201,8 @@ static enum ifab_code admit_vote(struct ifab_view bytes)
     struct ifab_command command = {0};
     memset(&rig.refusal, 0, sizeof rig.refusal);
     ifab_arena_reset(&rig.arena);
-    enum ifab_code code = ifab_admit_vote(bytes, ifab_buf_as_view(&vote_path), rig.keyring, rig.now.wall, &rig.arena, &command, &rig.refusal);
+    enum ifab_code code =
+        ifab_admit_vote(bytes, ifab_buf_as_view(&vote_path), rig.keyring, rig.now.wall, &rig.arena, &command, &rig.refusal);
     if (code == IFAB_CODE_NONE && (command.type != IFAB_COMMAND_VOTE || command.u.vote.talent != 3))
         fail_msg("admitted a vote without saying whose");
     if (code != IFAB_CODE_NONE && (rig.refusal.code != code || rig.refusal.message[0] == '\0' || command.type != IFAB_COMMAND_NONE))
@@ -328,8 +332,8 @@ static enum ifab_code admit_header(struct ifab_view header, const char *route, c
     memset(&act, 0, sizeof act);
     memset(&rig.refusal, 0, sizeof rig.refusal);
     ifab_arena_reset(&rig.arena);
-    enum ifab_code code = ifab_admit_act(header, ifab_view_str(route), ifab_view_str(body), ifab_view_str(origin), rig.keyring, rig.now.wall,
-                                         &rig.arena, &act, &rig.refusal);
+    enum ifab_code code = ifab_admit_act(header, ifab_view_str(route), ifab_view_str(body), ifab_view_str(origin), rig.keyring,
+                                         rig.now.wall, &rig.arena, &act, &rig.refusal);
     if (code != IFAB_CODE_NONE && (act.present || rig.refusal.code != code || rig.refusal.message[0] == '\0'))
         fail_msg("refused with %d, but the act is there or nothing is said", (int)code);
     return code;

@@ -129,7 +129,8 @@ static void decides_every_good_vector_as_it_says_and_once(void **state)
         assert_true(ifab_json_string(ifab_json_get(&cases->u.array.items[i], "decision"), &decision));
         assert_true(ifab_json_string(ifab_json_get(&cases->u.array.items[i], "envelope"), &text));
         if (rig_send_bytes(&rig, text) != IFAB_CODE_NONE)
-            fail_msg("%s: refused %d %s %s", test_text(name), rig.outcome.reply.code, rig.refusal.message, rig.outcome.reply.refusal.message);
+            fail_msg("%s: refused %d %s %s", test_text(name), rig.outcome.reply.code, rig.refusal.message,
+                     rig.outcome.reply.refusal.message);
         assert_true(rig.outcome.reply.is_decision);
         if (!ifab_view_is(decision, ifab_decision_name(rig.outcome.reply.decision)))
             fail_msg("%s: %s instead of %s", test_text(name), ifab_decision_name(rig.outcome.reply.decision), test_text(decision));
@@ -183,10 +184,10 @@ enum fault {
     F_PROTOCOL, F_POLICY, F_COUNT
 };
 static const enum ifab_code fault_codes[F_COUNT] = {
-    IFAB_CODE_TOO_LARGE, IFAB_CODE_INVALID_ENVELOPE, IFAB_CODE_UNKNOWN_SENDER, IFAB_CODE_INVALID_SIGNATURE, IFAB_CODE_KEY_REVOKED,
-    IFAB_CODE_INVALID_SIGNATURE, IFAB_CODE_EXPIRED_MESSAGE, IFAB_CODE_FUTURE_MESSAGE, IFAB_CODE_REPLAY_DETECTED, IFAB_CODE_OUT_OF_ORDER,
-    IFAB_CODE_QUOTA_EXCEEDED, IFAB_CODE_RATE_LIMIT_EXCEEDED, IFAB_CODE_PERMISSION_DENIED, IFAB_CODE_WRONG_AUDIENCE, IFAB_CODE_PROTOCOL_VIOLATION,
-    IFAB_CODE_NONE,
+    IFAB_CODE_TOO_LARGE,         IFAB_CODE_INVALID_ENVELOPE,  IFAB_CODE_UNKNOWN_SENDER,     IFAB_CODE_INVALID_SIGNATURE,
+    IFAB_CODE_KEY_REVOKED,       IFAB_CODE_INVALID_SIGNATURE, IFAB_CODE_EXPIRED_MESSAGE,    IFAB_CODE_FUTURE_MESSAGE,
+    IFAB_CODE_REPLAY_DETECTED,   IFAB_CODE_OUT_OF_ORDER,      IFAB_CODE_QUOTA_EXCEEDED,     IFAB_CODE_RATE_LIMIT_EXCEEDED,
+    IFAB_CODE_PERMISSION_DENIED, IFAB_CODE_WRONG_AUDIENCE,    IFAB_CODE_PROTOCOL_VIOLATION, IFAB_CODE_NONE,
 };
 
 static bool together(int a, int b) /* a < b: one message cannot have both */
@@ -254,7 +255,8 @@ static enum ifab_code send_with(unsigned faults)
     return code;
 }
 
-/* INV-01: of two faults the earlier in the order of SURFACE section 2 decides the code, whatever else is wrong; 003 108 105 come before policy. */
+/* INV-01: of two faults the earlier in the order of SURFACE section 2 decides the code, whatever else is wrong; 003 108 105 come before
+ * policy. */
 static void first_fault_in_the_order_of_admission_decides(void **state)
 {
     (void)state;
@@ -462,8 +464,9 @@ static void key_lost_between_verification_and_step_is_004(void **state)
         struct ifab_arena arena;
         ifab_arena_init(&arena, 1U << 24);
         ifab_buf_view(&kept, rig_text(&rig, &m));
-        assert_int_equal(ifab_admit_message(ifab_buf_as_view(&kept), 0, rig.keyring, rig.settings.tag_key16, rig.now.wall, &arena, &admitted, NULL),
-                         IFAB_CODE_NONE);
+        assert_int_equal(
+            ifab_admit_message(ifab_buf_as_view(&kept), 0, rig.keyring, rig.settings.tag_key16, rig.now.wall, &arena, &admitted, NULL),
+            IFAB_CODE_NONE);
         struct ifab_command act = rig_talent_command(&rig, acts[i], name);
         ifab_signer_public(fresh, key);
         if (acts[i] == IFAB_ACT_ROTATE)
@@ -603,7 +606,8 @@ static void denies_everything_without_rules(void **state)
 static void secret_is_denied_and_its_bytes_are_not_kept(void **state)
 {
     (void)state;
-    struct rig_message m = rig_message(&rig, "if://agent/A", "{\"claim\":\"the password=correct-horse-77 is it\",\"data\":{\"password\":\"correct-horse-77\"}}");
+    struct rig_message m = rig_message(&rig, "if://agent/A",
+                                       "{\"claim\":\"the password=correct-horse-77 is it\",\"data\":{\"password\":\"correct-horse-77\"}}");
     assert_int_equal(rig_decision(&rig, &m), IFAB_DECISION_DENY);
     assert_int_equal(rig.entries[rig.entry_count - 1].message_size, 0);
     assert_null(strstr(rig_last(&rig), "correct-horse"));

@@ -1,4 +1,5 @@
-/* Acts on talents: who may, with what signature, what stands in the log (INV-13, INV-16), trust records at a start, going on after a restore. */
+/* Acts on talents: who may, with what signature, what stands in the log (INV-13, INV-16), trust records at a start, going on after a
+ * restore. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -48,7 +48,8 @@ static uint64_t send(const char *sender, const char *content, enum ifab_decision
 {
     struct rig_message m = rig_message(&rig, sender, content);
     if (rig_decision(&rig, &m) != (int)decision)
-        fail_msg("%s: code %d, decision %d: %s", content, rig.outcome.reply.code, rig.outcome.reply.decision, rig.outcome.reply.refusal.message);
+        fail_msg("%s: code %d, decision %d: %s", content, rig.outcome.reply.code, rig.outcome.reply.decision,
+                 rig.outcome.reply.refusal.message);
     return m.id;
 }
 
@@ -59,10 +60,11 @@ static bool last_says(const char *text)
 
 /* ---- second source ---- */
 
-#define CLAIM(confidence, id, scope, evidence)                                                                                            \
-    "{\"claim\":\"x\",\"claim_id\":\"" id "\",\"confidence\":{\"normalized\":" confidence ",\"raw\":" confidence "},\"evidence\":[" evidence \
-    "],\"scope\":" scope "}"
-#define EVIDENCE(url, digit) "{\"hash\":\"sha256:" digit "bfbc7f7c81dc34d961c41578c70c07f12a71c2259102d51d9335eb0e00bbd12\",\"type\":\"filing\",\"url\":\"" url "\"}"
+#define CLAIM(confidence, id, scope, evidence)                                                                   \
+    "{\"claim\":\"x\",\"claim_id\":\"" id "\",\"confidence\":{\"normalized\":" confidence ",\"raw\":" confidence \
+    "},\"evidence\":[" evidence "],\"scope\":" scope "}"
+#define EVIDENCE(url, digit) \
+    "{\"hash\":\"sha256:" digit "bfbc7f7c81dc34d961c41578c70c07f12a71c2259102d51d9335eb0e00bbd12\",\"type\":\"filing\",\"url\":\"" url "\"}"
 #define FIRST CLAIM("0.25", "C-9", "{\"year\":2024}", EVIDENCE("https://www.example.co.uk/a", "a"))
 #define SECOND CLAIM("0.9", "C-9", "{\"year\":2024}", EVIDENCE("https://other.example.org/b", "b"))
 
@@ -91,12 +93,15 @@ static void dependent_second_source_does_not_release(void **state)
         {"the sender itself", A, "inform", SECOND, IFAB_DECISION_SHARE},
         {"another talent of the same owner", "if://agent/A2", "inform", SECOND, IFAB_DECISION_SHARE},
         {"not an inform or agree", B, "propose", SECOND, IFAB_DECISION_SHARE},
-        {"another claim_id", B, "inform", CLAIM("0.9", "C-8", "{\"year\":2024}", EVIDENCE("https://other.example.org/b", "b")), IFAB_DECISION_SHARE},
+        {"another claim_id", B, "inform", CLAIM("0.9", "C-8", "{\"year\":2024}", EVIDENCE("https://other.example.org/b", "b")),
+         IFAB_DECISION_SHARE},
         {"claim_id in other case", B, "inform", CLAIM("0.9", "c-9", "{\"year\":2024}", EVIDENCE("https://other.example.org/b", "b")),
          IFAB_DECISION_SHARE},
-        {"another scope", B, "inform", CLAIM("0.9", "C-9", "{\"year\":2023}", EVIDENCE("https://other.example.org/b", "b")), IFAB_DECISION_SHARE},
+        {"another scope", B, "inform", CLAIM("0.9", "C-9", "{\"year\":2023}", EVIDENCE("https://other.example.org/b", "b")),
+         IFAB_DECISION_SHARE},
         {"no scope", B, "inform", "{\"claim_id\":\"C-9\",\"confidence\":{\"normalized\":0.9,\"raw\":0.9}}", IFAB_DECISION_HOLD},
-        {"the same host", B, "inform", CLAIM("0.9", "C-9", "{\"year\":2024}", EVIDENCE("http://www.example.co.uk/b", "b")), IFAB_DECISION_SHARE},
+        {"the same host", B, "inform", CLAIM("0.9", "C-9", "{\"year\":2024}", EVIDENCE("http://www.example.co.uk/b", "b")),
+         IFAB_DECISION_SHARE},
         {"the same registrable domain", B, "inform",
          CLAIM("0.9", "C-9", "{\"year\":2024}", EVIDENCE("https://u:8@news.EXAMPLE.co.uk.:444/b", "b")), IFAB_DECISION_DENY},
         {"the same registrable domain, other port and case", B, "inform",

@@ -1,4 +1,5 @@
-/* Idempotency-Key of changing calls: SURFACE section 8. Kept 24 h with the body's digest, at most 10,000 a principal, over a restart too. */
+/* Idempotency-Key of changing calls: SURFACE section 8. Kept 24 h with the body's digest, at most 10,000 a principal, over a restart too.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -97,7 +98,8 @@ static void authority_is_checked_before_the_kept_answer(void **state)
     struct ifab_admin_act act = *rig_act(&rig, 3);
     signed_command.act = &act;
     assert_int_equal(rig_do(&rig, &signed_command)->code, IFAB_CODE_NONE);
-    assert_int_equal(rig_do(&rig, &signed_command)->code, IFAB_CODE_NONE); /* the very bytes again, its act used up: a repeat after a lost answer */
+    assert_int_equal(rig_do(&rig, &signed_command)->code,
+                     IFAB_CODE_NONE); /* the very bytes again, its act used up: a repeat after a lost answer */
     assert_true(rig.outcome.reply.replayed);
     struct ifab_command apart = grant(3, 1); /* the used act is good for nothing else */
     apart.act = &act;

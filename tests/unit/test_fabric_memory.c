@@ -1,6 +1,7 @@
 /*
- * Every command with every allocation failing: the answer is 500 or the right one, nothing changes, and the same command succeeds afterwards with the very
- * same outcome. Twice: with the n-th allocation failing (each arena piece is one under ASan), and with an arena that ends after n bytes. INV-15
+ * Every command with every allocation failing: the answer is 500 or the right one, nothing changes, and the same command succeeds
+ * afterwards with the very same outcome. Twice: with the n-th allocation failing (each arena piece is one under ASan), and with an arena
+ * that ends after n bytes. INV-15
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,13 +44,15 @@ static enum ifab_code attempt(struct scenario *s, struct ifab_arena *arena, stru
     struct ifab_refusal refusal;
     enum ifab_code code = IFAB_CODE_NONE;
     if (s->is_message) {
-        code = ifab_admit_message(ifab_buf_as_view(&s->bytes), 0, rig.keyring, rig.settings.tag_key16, rig.now.wall, arena, &admitted, &refusal);
+        code = ifab_admit_message(ifab_buf_as_view(&s->bytes), 0, rig.keyring, rig.settings.tag_key16, rig.now.wall, arena, &admitted,
+                                  &refusal);
         command.type = IFAB_COMMAND_MESSAGE;
         command.u.message.envelope = &admitted.envelope;
         command.u.message.talent = admitted.talent;
         command.u.message.facts = &admitted.facts;
     } else if (s->is_vote) {
-        code = ifab_admit_vote(ifab_buf_as_view(&s->bytes), ifab_buf_as_view(&s->path), rig.keyring, rig.now.wall, arena, &command, &refusal);
+        code =
+            ifab_admit_vote(ifab_buf_as_view(&s->bytes), ifab_buf_as_view(&s->path), rig.keyring, rig.now.wall, arena, &command, &refusal);
     }
     if (code != IFAB_CODE_NONE)
         return code;
@@ -76,7 +79,8 @@ static void outcome_of(struct scenario *s, struct ifab_buf *ret)
 }
 
 /* After a failure: refused with 500 and empty, or right; applied as the daemon does, it must change nothing. false: it was right. */
-static bool check(struct scenario *s, const char *name, uint64_t n, enum ifab_code code, struct ifab_outcome *o, const struct ifab_buf *reference)
+static bool check(struct scenario *s, const char *name, uint64_t n, enum ifab_code code, struct ifab_outcome *o,
+                  const struct ifab_buf *reference)
 {
     struct ifab_buf now = IFAB_BUF_INIT((size_t)4 << 20);
     bool failed = code == IFAB_CODE_SYSTEM_ERROR;
@@ -134,8 +138,10 @@ static void messages_survive_every_failed_allocation(void **state)
 {
     (void)state;
     static const char evidence[] =
-        "{\"claim\":\"x\",\"claim_id\":\"C-1\",\"confidence\":{\"normalized\":0.25,\"raw\":0.25},\"evidence\":[{\"type\":\"a\",\"url\":\"https://a.example.org\"},"
-        "{\"type\":\"b\",\"url\":\"no host\",\"hash\":\"sha256:a5bfbc7f7c81dc34d961c41578c70c07f12a71c2259102d51d9335eb0e00bbd1\"}],\"scope\":{}}";
+        "{\"claim\":\"x\",\"claim_id\":\"C-1\",\"confidence\":{\"normalized\":0.25,\"raw\":0.25},\"evidence\":[{\"type\":\"a\",\"url\":"
+        "\"https://a.example.org\"},"
+        "{\"type\":\"b\",\"url\":\"no "
+        "host\",\"hash\":\"sha256:a5bfbc7f7c81dc34d961c41578c70c07f12a71c2259102d51d9335eb0e00bbd1\"}],\"scope\":{}}";
     static const struct {
         const char *name, *content, *receiver, *performative;
         enum ifab_code code;

@@ -82,7 +82,8 @@ static void full_table_refuses_and_evicts_nothing(void **state)
     assert_int_equal(send(B, RIG_HELD), IFAB_CODE_QUEUE_FULL);
     assert_non_null(strstr(rig_last(&rig), "IF_ERR_304"));
     assert_int_equal(send(A, RIG_HELD), IFAB_CODE_QUEUE_FULL);
-    assert_int_equal(send(B, "{\"confidence\":{\"normalized\":0.9,\"raw\":0.9},\"scope\":{}}"), IFAB_CODE_NONE); /* what need not wait passes */
+    assert_int_equal(send(B, "{\"confidence\":{\"normalized\":0.9,\"raw\":0.9},\"scope\":{}}"),
+                     IFAB_CODE_NONE); /* what need not wait passes */
     assert_int_equal(open_count(), 300);
     rig_restart(&rig);
     assert_int_equal(open_count(), 300);
@@ -182,7 +183,8 @@ static const struct ifab_json *last_payload(void)
 {
     const struct ifab_json *entry;
     const struct rig_entry *last = &rig.entries[rig.entry_count - 1];
-    assert_int_equal(ifab_json_read(ifab_view_of(last->bytes, last->size), &(struct ifab_json_limits){0}, &rig.arena, &entry, NULL), IFAB_OK);
+    assert_int_equal(ifab_json_read(ifab_view_of(last->bytes, last->size), &(struct ifab_json_limits){0}, &rig.arena, &entry, NULL),
+                     IFAB_OK);
     assert_non_null(ifab_json_get(entry, "payload"));
     return ifab_json_get(entry, "payload");
 }

@@ -103,7 +103,7 @@ static ifab_status prepare(const char *directory, const char *ready, struct ifab
     ifab_buf_format(&lines, "export IFAB_AS=Demo.A\nexport IFAB_KEY=%s/keys/Demo.A.pem\n", directory);
     if (tcp != NULL)
         ifab_buf_format(&lines, "# over TCP: %.*s\n", (int)strcspn(tcp, "\n"), tcp);
-    ifab_buf_str(&lines, "\nbuild/ifctl message send --to Demo.B --claim \"The build is green\" --scope '{\\\"branch\\\":\\\"main\\\"}' --confidence 0.9\nbuild/ifctl message inbox --as Demo.B\n\n");
+    ifab_buf_str(&lines, "\nbuild/ifctl message send --to Demo.B --claim \"The build is green\" --scope '{\"branch\":\"main\"}' --confidence 0.9\nbuild/ifctl message inbox --as Demo.B\n\n");
     ifab_log_plain(2, ifab_buf_as_view(&lines));
     ifab_buf_fini(&lines);
     return IFAB_OK;

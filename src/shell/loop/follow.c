@@ -204,7 +204,7 @@ ifab_status follower_node(void *user, unsigned level, uint64_t index, uint8_t re
 ifab_status follower_root(struct node *node, uint64_t size, uint8_t ret_root32[32], struct ifab_error *err)
 {
     struct follower_source source = {node, NULL};
-    IFAB_TRY(ifab_store_reader(node->store, &source.store, err));
+    IFAB_TRY(reader_handle(node, &source.store, err));
     ifab_status status = ifab_tree_root_of(size, follower_node, &source, ret_root32, err);
     ifab_store_close(source.store);
     return status;
@@ -482,7 +482,7 @@ ifab_status follower_start(struct node *node, struct ifab_error *err)
         return ifab_fail(err, IFAB_NOMEM, "follower");
     node->follower = f;
     ifab_arena_init(&f->arena, (size_t)128 << 20);
-    IFAB_TRY(ifab_store_reader(node->store, &f->store, err));
+    IFAB_TRY(reader_handle(node, &f->store, err));
     IFAB_TRY(load_tree(node, err));
     f->stuck = !open_index(node);
     f->target = node->committed_size;

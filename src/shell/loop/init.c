@@ -49,15 +49,19 @@ static ifab_status put_file(const char *base, const char *name, struct ifab_view
     return node_write_file(path, bytes, 0600, err);
 }
 
-static ifab_status put_config(const char *directory, const char *http, const char *name, struct ifab_error *err)
+/* The text, read back as a start would: a bad name or address is said before anything is made. */
+static ifab_status make_config(const char *directory, const char *http, const char *name, struct ifab_buf *ret_text, struct ifab_error *err)
 {
-    struct ifab_buf b = IFAB_BUF_INIT(8192);
-    ifab_buf_str(&b, "# InfraFabric daemon. Settings and their meaning: ifctl config schema. Paths are relative to this file.\nname: ");
-    ifab_buf_str(&b, name);
-    ifab_buf_format(&b, "\nhttp:\n  listen: \"%s\"\n", http);
-    ifab_buf_str(&b, "time:\n  skew: 60s\nanchor:\n  every: 1h\n  directories: []   # checkpoints kept elsewhere, e.g. a mounted share\n");
-    ifab_status status = put_file(directory, "ifd.yaml", ifab_buf_as_view(&b), err);
-    ifab_buf_fini(&b);
+    struct ifab_config *config = ifab_calloc(1, sizeof *config);
+    if (config == NULL)
+        return ifab_fail(err, IFAB_NOMEM, "out of memory");
+    ifab_buf_str(ret_text, "# InfraFabric daemon. Settings and their meaning: ifctl config schema. Paths are relative to this file.\nname: ");
+    ifab_buf_format(ret_text, "\"%s\"\nhttp:\n  listen: \"%s\"\n", name, http);
+    ifab_buf_str(ret_text, "roles:\n  analyst: agent   # own names for roles\ntime:\n  skew: 60s\nanchor:\n  every: 1h\n  directories: []   # checkpoints kept elsewhere, e.g. a mounted share\n");
+    ifab_status status = ifab_buf_status(ret_text);
+    if (status == IFAB_OK)
+        status = ifab_config_parse(ifab_buf_as_view(ret_text), directory, config, err);
+    ifab_free(config);
     return status;
 }
 
@@ -161,10 +165,16 @@ static ifab_status first_entry(const struct ifab_init_options *options, const ui
 ifab_status node_prepare_directory(const char *directory, const char *http, const char *name, struct ifab_error *err)
 {
     static const char *const folders[] = {"keys", "data", "data/tiles", "run"};
-    IFAB_TRY(take_directory(directory, err));
-    for (size_t i = 0; i < IFAB_COUNT(folders); i++)
-        IFAB_TRY(make_dir(directory, folders[i], err));
-    IFAB_TRY(put_config(directory, http != NULL ? http : "127.0.0.1:8474", name, err));
+    struct ifab_buf config = IFAB_BUF_INIT(8192);
+    ifab_status status = make_config(directory, http != NULL ? http : "127.0.0.1:8474", name, &config, err);
+    if (status == IFAB_OK)
+        status = take_directory(directory, err);
+    for (size_t i = 0; i < IFAB_COUNT(folders) && status == IFAB_OK; i++)
+        status = make_dir(directory, folders[i], err);
+    if (status == IFAB_OK)
+        status = put_file(directory, "ifd.yaml", ifab_buf_as_view(&config), err);
+    ifab_buf_fini(&config);
+    IFAB_TRY(status);
     IFAB_TRY(put_file(directory, "rules.yaml", ifab_view_str(rules_text), err));
     return make_log_key(directory, name, err);
 }

@@ -322,6 +322,7 @@ void writer_stop(struct node *node);
 
 /* readers.c */
 ifab_status readers_start(struct node *node, struct ifab_error *err);
+ifab_status reader_handle(struct node *node, struct ifab_store **ret_store, struct ifab_error *err);
 struct job *job_new(struct request *request);
 void job_push(struct node *node, struct job *job); /* moved; answered 304 when too many wait */
 void job_free(struct job *job);

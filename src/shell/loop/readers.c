@@ -64,12 +64,25 @@ void job_push(struct node *node, struct job *job)
     }
 }
 
+/* A thread's own handle. Others may hold a lock for a moment, while they open theirs or the WAL moves: tried again, for up to 10 s. */
+ifab_status reader_handle(struct node *node, struct ifab_store **ret_store, struct ifab_error *err)
+{
+    ifab_status status = IFAB_AGAIN;
+    for (int tries = 0; status == IFAB_AGAIN && tries < 1000; tries++) {
+        if (tries > 0)
+            uv_sleep(10);
+        *err = (struct ifab_error){0};
+        status = ifab_store_reader(node->store, ret_store, err);
+    }
+    return status;
+}
+
 static void run(void *user)
 {
     struct node *node = user;
     struct ifab_store *store = NULL;
     struct ifab_error err = {0};
-    if (ifab_store_reader(node->store, &store, &err) != IFAB_OK)
+    if (reader_handle(node, &store, &err) != IFAB_OK)
         IFAB_LOG(IFAB_LOG_ERROR, "reader: no handle", IFAB_F_TEXT("error", err.text));
     uv_mutex_lock(&node->reader_lock);
     for (;;) {
@@ -82,6 +95,8 @@ static void run(void *user)
         if (node->jobs_first == NULL)
             node->jobs_last = NULL;
         uv_mutex_unlock(&node->reader_lock);
+        if (store == NULL) /* not for ever: each job tries */
+            (void)ifab_store_reader(node->store, &store, NULL);
         if (store == NULL)
             job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "the store cannot be read");
         else

@@ -21,7 +21,12 @@ static ifab_status open_old(const struct ifab_restore_options *options, struct n
     char keys[1100];
     struct ifab_store_options store = {.directory = options->backup, .read_only = true};
     snprintf(keys, sizeof keys, "%s/keys", options->backup);
-    IFAB_TRY(node_keys(node, options->keys != NULL ? options->keys : keys, err));
+    ifab_status status = node_keys(node, options->keys != NULL ? options->keys : keys, err);
+    if (status == IFAB_NOT_FOUND && options->keys == NULL) {
+        *err = (struct ifab_error){0};
+        return ifab_fail(err, IFAB_NOT_FOUND, "a backup holds no keys: give --keys DIR, the keys directory of the lost fabric (log.key, operator.pem)");
+    }
+    IFAB_TRY(status);
     ifab_fabric_settings_default(&node->settings);
     memcpy(node->settings.origin, node->origin, sizeof node->settings.origin);
     memcpy(node->settings.tag_key16, node->tag_key16, 16);
@@ -62,6 +67,26 @@ static ifab_status go_on(const struct ifab_restore_options *options, struct node
     return status;
 }
 
+/* The operator's key goes along when it is there; it may well be kept elsewhere. */
+static ifab_status copy_operator_key(const struct ifab_restore_options *options, struct ifab_error *err)
+{
+    char from[1100], to[1100];
+    struct ifab_buf pem = IFAB_BUF_INIT(16384);
+    snprintf(from, sizeof from, "%s%s/operator.pem", options->keys != NULL ? options->keys : options->backup, options->keys != NULL ? "" : "/keys");
+    snprintf(to, sizeof to, "%s/keys/operator.pem", options->directory);
+    ifab_status status = node_read_file(from, 16000, &pem, NULL);
+    if (status == IFAB_OK)
+        status = node_write_file(to, ifab_buf_as_view(&pem), 0600, err);
+    else if (status == IFAB_NOT_FOUND)
+        status = IFAB_OK;
+    else
+        status = ifab_fail(err, status, "%s cannot be read", from);
+    if (pem.data != NULL)
+        ifab_wipe(pem.data, pem.size);
+    ifab_buf_fini(&pem);
+    return status;
+}
+
 ifab_status ifab_node_restore(const struct ifab_restore_options *options, struct ifab_error *err)
 {
     struct node *old = ifab_calloc(1, sizeof *old), *new = ifab_calloc(1, sizeof *new);
@@ -78,6 +103,8 @@ ifab_status ifab_node_restore(const struct ifab_restore_options *options, struct
             *slash = '\0';
         status = node_prepare_directory(options->directory, NULL, name, err);
     }
+    if (status == IFAB_OK)
+        status = copy_operator_key(options, err);
     if (status == IFAB_OK)
         status = open_new(options, old, new, err);
     if (status == IFAB_OK)

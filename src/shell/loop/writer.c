@@ -54,7 +54,7 @@ static void run_checkpointer(void *user)
     struct node *node = user;
     struct ifab_store *store = NULL;
     struct ifab_error err = {0};
-    if (ifab_store_reader(node->store, &store, &err) != IFAB_OK) {
+    if (reader_handle(node, &store, &err) != IFAB_OK) {
         IFAB_LOG(IFAB_LOG_ERROR, "checkpointer: no handle", IFAB_F_TEXT("error", err.text));
         return;
     }
