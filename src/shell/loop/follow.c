@@ -14,6 +14,7 @@
 #define LEVELS 8
 #define WIDTH 256
 #define CHUNK 256 /* entries a turn */
+#define GATHER ((uint64_t)20 * 1000 * 1000) /* ns: how long a few entries wait for more, unless somebody asks */
 
 struct tail {
     uint64_t base; /* index at this level of hashes[0]; a multiple of 256 */
@@ -357,6 +358,14 @@ static bool take_chunk(struct node *node, uint64_t target, bool *try_index)
     return true;
 }
 
+/* Small commits are taken in together: a transaction of index.db for each would cost more than the commit. Called under wake_lock. */
+static void gather(struct follower *f)
+{
+    uint64_t until = uv_hrtime() + GATHER, now;
+    while (!f->stop && !f->asked && f->target > f->size && f->target - f->size < CHUNK && (now = uv_hrtime()) < until)
+        uv_cond_timedwait(&f->wake, &f->wake_lock, until - now);
+}
+
 static void run(void *user)
 {
     struct node *node = user;
@@ -364,6 +373,8 @@ static void run(void *user)
     bool try_index = true;
     uv_mutex_lock(&f->wake_lock);
     while (!f->stop) {
+        gather(f);
+        f->asked = false;
         uint64_t target = f->target;
         uv_mutex_unlock(&f->wake_lock);
         try_index = try_index && (f->index != NULL || open_index(node));
@@ -378,7 +389,6 @@ static void run(void *user)
             uv_cond_wait(&f->wake, &f->wake_lock);
         if (!more) /* woken by a commit or by a question: it may go now */
             try_index = true;
-        f->asked = false;
     }
     uv_mutex_unlock(&f->wake_lock);
 }
@@ -515,6 +525,10 @@ ifab_status follower_wait(struct node *node, uint64_t size)
 {
     struct follower *f = node->follower;
     ifab_status status = IFAB_OK;
+    uv_mutex_lock(&f->wake_lock);
+    f->asked = true; /* no gathering while somebody waits */
+    uv_cond_signal(&f->wake);
+    uv_mutex_unlock(&f->wake_lock);
     uv_mutex_lock(&f->lock);
     while (status == IFAB_OK && !f->halted && (f->size < size || (!f->stuck && f->indexed < size)))
         if (uv_cond_timedwait(&f->moved, &f->lock, (uint64_t)10 * 1000 * 1000 * 1000) != 0)

@@ -137,7 +137,7 @@ struct pool { /* verify workers */
     uv_mutex_t lock;
     uv_cond_t wake;
     struct ticket *first, *last;
-    size_t waiting;
+    size_t waiting, sleeping;
     uv_thread_t *threads;
     size_t thread_count;
     bool stop;

@@ -95,9 +95,7 @@ static void run(void *user)
         if (node->jobs_first == NULL)
             node->jobs_last = NULL;
         uv_mutex_unlock(&node->reader_lock);
-        if (store == NULL) /* not for ever: each job tries */
-            (void)ifab_store_reader(node->store, &store, NULL);
-        if (store == NULL)
+        if (store == NULL && ifab_store_reader(node->store, &store, NULL) != IFAB_OK) /* not for ever: each job tries */
             job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "the store cannot be read");
         else
             job->run(node, store, job);

@@ -42,8 +42,11 @@ struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count)
     struct ticket *first = NULL, *last = NULL;
     size_t count = 0;
     uv_mutex_lock(&self->lock);
-    while (wait && self->first == NULL && !self->stop)
+    while (wait && self->first == NULL && !self->stop) {
+        self->sleeping++;
         uv_cond_wait(&self->wake, &self->lock);
+        self->sleeping--;
+    }
     /* A single reader takes few when few wait, so that several verifiers share what is there. */
     size_t share = self->waiting / (self->thread_count + 1) + 1;
     while (self->first != NULL && count < TAKE && count < share) {
@@ -104,7 +107,8 @@ void pool_push(struct pool *self, struct ticket *t)
         self->last->job_next = t;
     self->last = t;
     self->waiting++;
-    uv_cond_signal(&self->wake);
+    if (self->sleeping > 0) /* one that is awake looks for more by itself */
+        uv_cond_signal(&self->wake);
     uv_mutex_unlock(&self->lock);
 }
 
