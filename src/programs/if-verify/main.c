@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "client/verify.h"
 #include "crypto/crypto.h"
+#include "json/json.h"
 
 enum { EXIT_VERIFIED = 0, EXIT_NOT_VERIFIED = 1, EXIT_USAGE = 2, EXIT_NO_KEY = 3 };
 enum kind { KIND_FIND_OUT, KIND_LOG, KIND_RECEIPT, KIND_BUNDLE };
@@ -19,7 +20,7 @@ enum kind { KIND_FIND_OUT, KIND_LOG, KIND_RECEIPT, KIND_BUNDLE };
 static const char usage_text[] =
     "Usage: if-verify [log|receipt|bundle] PATH --vkey KEY|@FILE [--checkpoint FILE] [--min-size N] [--hash-only] [--quiet]\n"
     "\n"
-    "PATH is a log export (a directory) or a receipt (a JSON file).\n"
+    "PATH is a log export (a directory) or a receipt (a JSON file; its name does not matter).\n"
     "  --vkey KEY|@FILE    verifier key of the log, as you got it from a place you trust\n"
     "  --checkpoint FILE   a checkpoint you saw before: the log must still contain it\n"
     "  --min-size N        the log must have at least N entries\n"
@@ -141,6 +142,31 @@ static bool read_number(const char *text, uint64_t *ret_number)
     return true;
 }
 
+struct inputs {
+    struct ifab_view vkey_file, checkpoint, receipt; /* owned */
+};
+
+static void inputs_fini(struct inputs *self)
+{
+    const struct ifab_view *all[] = {&self->vkey_file, &self->checkpoint, &self->receipt};
+
+    for (size_t i = 0; i < IFAB_COUNT(all); i++) {
+        uint8_t *bytes;
+        memcpy(&bytes, &all[i]->data, sizeof bytes); /* owned, though a view only lends */
+        ifab_free(bytes);
+    }
+}
+
+static bool load(const char *path, size_t max, struct ifab_view *ret_bytes)
+{
+    struct ifab_error err = {0};
+
+    if (ifab_verify_read_file(path, max, ret_bytes, &err) == IFAB_OK)
+        return true;
+    fprintf(stderr, "if-verify: %s: %s\n", path, err.text);
+    return false;
+}
+
 static bool ends_with(const char *text, const char *end)
 {
     const size_t size = strlen(text), tail = strlen(end);
@@ -148,7 +174,19 @@ static bool ends_with(const char *text, const char *end)
     return size >= tail && strcmp(text + size - tail, end) == 0;
 }
 
-static int find_kind(struct arguments *args)
+/* What stands in a file decides, not its name: a JSON object is a receipt, also when it is called x.ifproof. */
+static bool is_object(struct ifab_view bytes)
+{
+    struct ifab_arena arena;
+    const struct ifab_json *tree;
+
+    ifab_arena_init(&arena, 64 << 20);
+    bool object = ifab_json_read(bytes, NULL, &arena, &tree, NULL) == IFAB_OK && tree->type == IFAB_JSON_OBJECT;
+    ifab_arena_fini(&arena);
+    return object;
+}
+
+static int find_kind(struct arguments *args, struct inputs *inputs)
 {
     struct stat st;
 
@@ -156,15 +194,23 @@ static int find_kind(struct arguments *args)
         fprintf(stderr, "if-verify: %s: no such file or directory\n", args->path);
         return EXIT_USAGE;
     }
+    const bool bundle = args->kind == KIND_BUNDLE || (args->kind == KIND_FIND_OUT && ends_with(args->path, ".ifproof"));
     if (args->kind == KIND_FIND_OUT)
-        args->kind = S_ISDIR(st.st_mode) ? KIND_LOG : ends_with(args->path, ".ifproof") ? KIND_BUNDLE : KIND_RECEIPT;
-    if (args->kind == KIND_BUNDLE) {
-        fprintf(stderr,
-                "if-verify: IF_ERR_509: .ifproof bundles are not supported in this version; verify the receipt or the log's export\n");
-        return EXIT_NOT_VERIFIED;
-    }
+        args->kind = S_ISDIR(st.st_mode) ? KIND_LOG : KIND_RECEIPT;
+    if (args->kind == KIND_BUNDLE && !S_ISDIR(st.st_mode))
+        args->kind = KIND_RECEIPT;
     if ((args->kind == KIND_LOG) != (S_ISDIR(st.st_mode) != 0))
         return usage("a log is a directory and a receipt is a file: ", args->path);
+    if (args->kind == KIND_LOG)
+        return EXIT_VERIFIED;
+    const bool whole = load(args->path, RECEIPT_FILE_MAX, &inputs->receipt);
+    if (!whole && !bundle)
+        return EXIT_NOT_VERIFIED;
+    if (bundle && !(whole && is_object(inputs->receipt))) {
+        fprintf(stderr,
+                "if-verify: IF_ERR_509: bundles of several files are not supported in this version; verify the receipt or the log's export\n");
+        return EXIT_USAGE;
+    }
     return EXIT_VERIFIED;
 }
 
@@ -209,31 +255,6 @@ static void print_report(const struct arguments *args, const struct ifab_verify_
     printf("%s\ntrust      %s: %s\n", report->integrity, report->trusted ? "ok" : "none",
            report->trust[0] != '\0' ? report->trust : "not reached");
     printf("%s\n", verdicts[report->verdict]);
-}
-
-struct inputs {
-    struct ifab_view vkey_file, checkpoint, receipt; /* owned */
-};
-
-static void inputs_fini(struct inputs *self)
-{
-    const struct ifab_view *all[] = {&self->vkey_file, &self->checkpoint, &self->receipt};
-
-    for (size_t i = 0; i < IFAB_COUNT(all); i++) {
-        uint8_t *bytes;
-        memcpy(&bytes, &all[i]->data, sizeof bytes); /* owned, though a view only lends */
-        ifab_free(bytes);
-    }
-}
-
-static bool load(const char *path, size_t max, struct ifab_view *ret_bytes)
-{
-    struct ifab_error err = {0};
-
-    if (ifab_verify_read_file(path, max, ret_bytes, &err) == IFAB_OK)
-        return true;
-    fprintf(stderr, "if-verify: %s: %s\n", path, err.text);
-    return false;
 }
 
 static bool make_options(const struct arguments *args, struct inputs *inputs, struct ifab_verify_options *ret_options)
@@ -287,8 +308,6 @@ static int verify(const struct arguments *args, struct inputs *inputs)
 
     if (!make_options(args, inputs, &options))
         return EXIT_USAGE;
-    if (args->kind == KIND_RECEIPT && !load(args->path, RECEIPT_FILE_MAX, &inputs->receipt))
-        return EXIT_NOT_VERIFIED;
     status = args->kind == KIND_LOG ? ifab_verify_log(args->path, &options, &report, &err)
                                     : ifab_verify_receipt(inputs->receipt, &options, &report, &err);
     if (status != IFAB_OK) {
@@ -319,7 +338,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "if-verify: %s\n", err.text);
         return EXIT_NOT_VERIFIED;
     }
-    result = find_kind(&args);
+    result = find_kind(&args, &inputs);
     if (result == EXIT_VERIFIED)
         result = verify(&args, &inputs);
     inputs_fini(&inputs);

@@ -73,9 +73,10 @@ struct cli {
     size_t given_count;
     /* settled by cli_settle() */
     enum cli_format format;
-    bool quiet, help, trace_asked;
+    bool quiet, help, trace_asked, as_named; /* as_named: not only the default */
     char trace[37];          /* "" or a UUID */
     char directory[1024], endpoint[1100], token_file[1024], as[129], origin[300];
+    char key[1024];          /* of the environment or ""; --key stands before it */
     char why[1100];
     int retry;
     int64_t timeout_usec;
@@ -104,6 +105,8 @@ int cli_complete(const char *shell, FILE *to);
 __attribute__((format(printf, 2, 3))) int cli_usage(const struct cli *cli, const char *format, ...);          /* EXIT_USAGE */
 __attribute__((format(printf, 3, 4))) int cli_refuse(const struct cli *cli, int code, const char *format,
                                                      ...); /* exit code of that IF_ERR */
+/* A failure on this side that no IF_ERR number names: "ifctl: text", and a hint that fits (NULL: none). Returns exit_code. */
+__attribute__((format(printf, 4, 5))) int cli_stop(const struct cli *cli, int exit_code, const char *hint, const char *format, ...);
 int cli_fail(const struct cli *cli, ifab_status status); /* says cli->err; exit code */
 __attribute__((format(printf, 2, 3))) void cli_say(const struct cli *cli, const char *format, ...); /* nothing when --quiet */
 bool cli_terminal(void);                                                    /* stdin and stderr are one */
@@ -131,6 +134,9 @@ __attribute__((format(printf, 3, 4))) bool cli_path(char *to, size_t size, const
 int cli_find_ifd(struct cli *cli, char *ret_path, size_t size);
 int cli_run_program(struct cli *cli, const char *path, char *const *argv, struct ifab_view secret, int secret_fd_in_child);
 
+/* "FILE: No such file" and the exit code for what open(2) and its like said about a file of this machine. */
+int cli_file_failed(const struct cli *cli, const char *path, int error);
+
 /* session.c: one answer of the daemon; 0 or an exit code after the refusal was shown */
 enum cli_act { ACT_NONE, ACT_IF_NEEDED, ACT_ALWAYS };
 struct cli_call {
@@ -148,6 +154,8 @@ int cli_get_json(struct cli *cli, const char *target, struct ifab_arena *arena, 
 int cli_get_print(struct cli *cli, const char *target, const char *columns);
 int cli_origin(struct cli *cli); /* fills cli->origin */
 int cli_identity(struct cli *cli); /* key of cli->as */
+/* All that --passphrase-fd N gives, without newlines at its end. 0, or an exit code after naming the descriptor. */
+int cli_passphrase_fd(struct cli *cli, char *ret_text, size_t size);
 const char *cli_as_name(const struct cli *cli, char ret_name[65]); /* NAME of NAME[/INSTANCE] */
 /* Percent-encodes into the target: "/v1/x?name=" + value. */
 void cli_put_query(struct ifab_buf *target, const char *name, const char *value); /* value NULL: nothing */

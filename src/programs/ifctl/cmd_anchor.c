@@ -2,6 +2,7 @@
 #include "cli.h"
 #include "head.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -168,6 +169,10 @@ int cmd_restore(struct cli *cli)
         return code;
     if (cli->words[0][0] == '-' || dir[0] == '-')
         return cli_usage(cli, "a path that begins with - is written ./-…");
+    if (access(cli->words[0], F_OK) != 0)
+        return cli_file_failed(cli, cli->words[0], errno);
+    if (keys != NULL && access(keys, F_OK) != 0)
+        return cli_file_failed(cli, keys, errno);
     argv[n++] = ifd;
     argv[n++] = "--restore";
     argv[n++] = cli->words[0];

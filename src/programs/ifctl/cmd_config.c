@@ -1,6 +1,8 @@
 /* config check|show|schema: offline, from the same table the daemon reads. */
 #include "cli.h"
 
+#include <errno.h>
+
 #include "config/config.h"
 #include "yaml/yaml_tree.h"
 
@@ -16,8 +18,15 @@ static int load(struct cli *cli, const char *path)
     struct ifab_config *config = ifab_calloc(1, sizeof *config);
     memset(&cli->err, 0, sizeof cli->err);
     ifab_status status = config == NULL ? IFAB_NOMEM : ifab_config_load(path, config, &cli->err);
-    int code = status == IFAB_OK ? 0 : status == IFAB_NOT_FOUND ? cli_refuse(cli, IFAB_CODE_NOT_FOUND, "%s", cli->err.text)
-                                                                : cli_refuse(cli, IFAB_CODE_INVALID_CONFIG, "%s", cli->err.text);
+    int code = 0;
+    const char *text = cli->err.text;
+    if (status == IFAB_NOT_FOUND || status == IFAB_DENIED)
+        code = cli_file_failed(cli, path, status == IFAB_DENIED ? EACCES : ENOENT);
+    else if (strncmp(text, "ifd.yaml line ", 14) == 0) /* the loader knows one name: here it may be another file */
+        code = cli_refuse(cli, IFAB_CODE_INVALID_CONFIG, "%s %s", path, text + 9);
+    else if (status != IFAB_OK)
+        code = cli_refuse(cli, IFAB_CODE_INVALID_CONFIG, "%s%s%s", strstr(text, path) == NULL ? path : "",
+                          strstr(text, path) == NULL ? ": " : "", text);
     uint8_t digest32[32];
     memset(&cli->err, 0, sizeof cli->err);
     if (code == 0 && ifab_rules_load(config->rules_file, digest32, &cli->err) != IFAB_OK)
@@ -98,7 +107,7 @@ int cmd_config_show(struct cli *cli)
         return code;
     memset(&cli->err, 0, sizeof cli->err);
     if (ifab_yaml_read(ifab_buf_as_view(&file), &arena, &yaml, &cli->err) != IFAB_OK)
-        code = cli_refuse(cli, IFAB_CODE_INVALID_CONFIG, "%s", cli->err.text);
+        code = cli_refuse(cli, IFAB_CODE_INVALID_CONFIG, "%s: %s", path, cli->err.text);
     ifab_buf_str(&text, "{\"items\":[");
     for (size_t i = 0; code == 0 && (row = ifab_setting_at(i)) != NULL; i++) {
         const struct ifab_json *value = find(yaml.root, row->name);

@@ -218,14 +218,41 @@ static int send_vote(struct cli *cli, const char *id, const char *policy, const 
 static bool confirmed(struct cli *cli, const char *verdict)
 {
     char question[64], answer[16];
-    if (cli_get(cli, "yes") != NULL || !cli_terminal())
-        return true; /* a script has said its why */
+    if (cli_get(cli, "yes") != NULL)
+        return true;
     snprintf(question, sizeof question, "Sign %s? [y/N] ", verdict);
     return cli_prompt(question, false, answer, sizeof answer) && (strcmp(answer, "y") == 0 || strcmp(answer, "yes") == 0);
 }
 
+/* What cannot be voted on, or not so, is said before anything is signed. */
+static int check_open(struct cli *cli, const struct ifab_json *tree, const char *verdict)
+{
+    struct ifab_view state = {NULL, 0}, decision = {NULL, 0};
+    int64_t index;
+    char hint[160], where[64] = "";
+    (void)ifab_json_string(ifab_json_get(tree, "state"), &state);
+    (void)ifab_json_string(ifab_json_get(tree, "decision"), &decision);
+    if (ifab_view_is(state, "decided")) {
+        if (ifab_json_integer(ifab_json_get(ifab_json_get(tree, "entry"), "index"), &index))
+            cli_path(where, sizeof where, " (entry %lld)", (long long)index);
+        return cli_stop(cli, 12, NULL, "already decided: " IFAB_FMT "%s", IFAB_ARG(decision), where);
+    }
+    bool held = ifab_view_is(decision, "HOLD"), escalated = ifab_view_is(decision, "ESCALATE");
+    if (held && strcmp(verdict, "approve") == 0) {
+        cli_path(hint, sizeof hint, "ifctl decision scope-ok %s, or the same claim from another owner", cli->words[0]);
+        return cli_stop(cli, 12, hint, "it is held, not escalated: an approval does not answer it");
+    }
+    if (escalated && strcmp(verdict, "scope-ok") == 0) {
+        cli_path(hint, sizeof hint, "ifctl decision approve|refuse %s", cli->words[0]);
+        return cli_stop(cli, 12, hint, "it is escalated, not held: a scope check does not answer it");
+    }
+    return 0;
+}
+
 static int vote(struct cli *cli, const char *verdict)
 {
+    if (cli_get(cli, "yes") == NULL && !cli_terminal())
+        return cli_stop(cli, EXIT_USAGE, NULL, "there is no terminal to show the message and ask on: say --yes to sign %s", verdict);
     struct ifab_arena arena;
     struct ifab_buf target;
     const struct ifab_json *tree;
@@ -237,6 +264,8 @@ static int vote(struct cli *cli, const char *verdict)
     if (code == 0)
         code = cli_get_json(cli, (const char *)target.data, &arena, &tree);
     ifab_buf_fini(&target);
+    if (code == 0)
+        code = check_open(cli, tree, verdict);
     if (code == 0 && (!ifab_json_string(ifab_json_get(tree, "policy_digest"), &policy) ||
                       !cli_path(policy_text, sizeof policy_text, IFAB_FMT, IFAB_ARG(policy))))
         code = cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "the decision names no policy_digest");
@@ -249,7 +278,7 @@ static int vote(struct cli *cli, const char *verdict)
         show_message(ifab_json_get(tree, "envelope"), &arena);
         show("until", cli_path_text(tree, "expires_at", 10, &arena));
         if (!confirmed(cli, verdict))
-            code = cli_usage(cli, "nothing was signed");
+            code = cli_stop(cli, EXIT_USAGE, NULL, "not signed");
     }
     if (code == 0)
         code = send_vote(cli, cli->words[0], policy_text, digest32, verdict);

@@ -1,6 +1,22 @@
 /* json check|canon: the strict reader and the canonical form, for whoever builds messages elsewhere. */
 #include "cli.h"
 
+static int print_result(struct cli *cli, size_t size, const struct ifab_error *err)
+{
+    struct cli_body body;
+    char number[32];
+    cli_body_begin(&body);
+    cli_body_raw(&body, "ok", err == NULL ? "true" : "false");
+    cli_path(number, sizeof number, "%zu", err == NULL ? size : (size_t)err->offset);
+    cli_body_raw(&body, err == NULL ? "bytes" : "offset", number);
+    if (err != NULL)
+        cli_body_text(&body, "problem", err->text);
+    cli_body_end(&body);
+    int code = cli_print(cli, ifab_buf_as_view(&body.buf), "OK:ok|BYTES:bytes|OFFSET:offset|PROBLEM:problem");
+    ifab_buf_fini(&body.buf);
+    return code;
+}
+
 static int with_document(struct cli *cli, bool print)
 {
     IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
@@ -13,7 +29,10 @@ static int with_document(struct cli *cli, bool print)
     memset(&cli->err, 0, sizeof cli->err);
     ifab_status status = ifab_json_read(ifab_buf_as_view(&text), NULL, &arena, &tree, &cli->err);
     if (status == IFAB_INVALID) {
-        code = cli_refuse(cli, IFAB_CODE_INVALID_ENVELOPE, "byte %u: %s", cli->err.offset, cli->err.text);
+        if (!print)
+            print_result(cli, text.size, &cli->err);
+        code = cli_stop(cli, 11, print ? NULL : "correct it there; json canon prints the exact form of a good document", "%s, byte %u: %s",
+                        cli->word_count > 0 ? cli->words[0] : "stdin", cli->err.offset, cli->err.text);
     } else if (status != IFAB_OK) {
         code = cli_fail(cli, status);
     } else if (print) {
@@ -25,7 +44,7 @@ static int with_document(struct cli *cli, bool print)
             fwrite(canonical.data, 1, canonical.size, stdout); /* exact: these bytes get hashed */
         ifab_buf_fini(&canonical);
     } else {
-        cli_say(cli, "good: %zu bytes", text.size);
+        code = print_result(cli, text.size, NULL);
     }
     ifab_buf_fini(&text);
     return code;

@@ -25,13 +25,28 @@ static int print_public(struct cli *cli, const uint8_t pubkey32[32], const char 
     return code;
 }
 
-/* Passphrase twice on a terminal, or from --passphrase-fd… none otherwise. */
+static int print_pem(struct cli *cli, const uint8_t pubkey32[32])
+{
+    struct ifab_text pem = {NULL, 0};
+    ifab_status status = ifab_public_pem(pubkey32, &pem);
+    if (status != IFAB_OK)
+        return cli_fail(cli, status);
+    fwrite(pem.data, 1, pem.size, stdout);
+    ifab_text_free(&pem);
+    return 0;
+}
+
+/* From --passphrase-fd, or twice on a terminal; none otherwise. Whoever names a descriptor never gets an unencrypted key. */
 static int ask_new(struct cli *cli, const char *path, char *ret_words, size_t size)
 {
     char again[1024], question[1200];
     ret_words[0] = '\0';
-    if (!cli_terminal())
+    if (cli_get(cli, "passphrase-fd") != NULL)
+        return cli_passphrase_fd(cli, ret_words, size);
+    if (!cli_terminal()) {
+        cli_say(cli, "no terminal and no --passphrase-fd: %s gets no passphrase", path);
         return 0;
+    }
     if (!cli_path(question, sizeof question, "Passphrase for %s (empty: none): ", path) || !cli_prompt(question, true, ret_words, size) ||
         !cli_prompt("The same again: ", true, again, sizeof again))
         return cli_usage(cli, "no passphrase was read: nothing was made");
@@ -50,7 +65,7 @@ int cli_key_make(struct cli *cli, const char *path, uint8_t ret_pubkey32[32])
     struct stat st;
     char words[1024];
     if (lstat(path, &st) == 0)
-        return cli_refuse(cli, IFAB_CODE_CONFLICT, "%s exists already: a key is never written over", path);
+        return cli_stop(cli, 12, "choose another name or remove it", "%s exists already: a key is never written over", path);
     int code = ask_new(cli, path, words, sizeof words);
     if (code != 0)
         return code;
@@ -92,10 +107,14 @@ int cmd_key_show(struct cli *cli)
     if (status != IFAB_OK)
         status = ifab_identity_read(view, (struct ifab_view){NULL, 0}, &identity, &cli->err);
     if (status == IFAB_DENIED) {
-        char words[1024];
-        if (cli_prompt("Passphrase: ", true, words, sizeof words))
+        char words[1024] = "";
+        bool given = cli_get(cli, "passphrase-fd") != NULL;
+        code = given ? cli_passphrase_fd(cli, words, sizeof words) : 0;
+        if (code == 0 && (given || cli_prompt("Passphrase: ", true, words, sizeof words)))
             status = ifab_identity_read(view, ifab_view_str(words), &identity, &cli->err);
         ifab_wipe(words, sizeof words);
+        if (code == 0 && status == IFAB_DENIED)
+            code = cli_stop(cli, 10, "say it on a terminal, or with --passphrase-fd N", "%s: passphrase missing or wrong", cli->words[0]);
     }
     if (identity != NULL)
         ifab_identity_public(identity, pubkey32);
@@ -103,5 +122,12 @@ int cmd_key_show(struct cli *cli)
     if (text.data != NULL)
         ifab_wipe(text.data, text.capacity);
     ifab_buf_fini(&text);
+    if (code != 0)
+        return code;
+    if (status == IFAB_INVALID || status == IFAB_CORRUPT)
+        return cli_stop(cli, EXIT_USAGE, "a private key as PEM, or a public one as PEM, base64url or ssh-ed25519", "%s holds no Ed25519 key",
+                        cli->words[0]);
+    if (status == IFAB_OK && cli_get(cli, "pem") != NULL) /* for a file: what talent add --pubkey @FILE takes */
+        return print_pem(cli, pubkey32);
     return status == IFAB_OK ? print_public(cli, pubkey32, cli->words[0]) : cli_fail(cli, status);
 }

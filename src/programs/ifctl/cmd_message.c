@@ -43,6 +43,8 @@ static int sign_message(struct cli *cli, struct draft_box *box, struct ifab_view
     memset(&cli->err, 0, sizeof cli->err);
     ifab_status status = json.size > 0 ? ifab_message_complete(json, &box->draft, cli->identity, &message, &cli->err)
                                        : ifab_message_build(&box->draft, cli->identity, &message, &cli->err);
+    if (status == IFAB_INVALID && json.size == 0) /* the flags were wrong: nothing was sent */
+        return cli_usage(cli, "%s", cli->err.text);
     if (status != IFAB_OK)
         return cli_fail(cli, status);
     out->bytes = message.bytes;
@@ -50,9 +52,17 @@ static int sign_message(struct cli *cli, struct draft_box *box, struct ifab_view
     return 0;
 }
 
+/* A performative alone may say enough: agree, refuse. */
+static bool says_nothing(const struct cli *cli)
+{
+    return cli_get(cli, "claim") == NULL && cli_get(cli, "data") == NULL && cli_get(cli, "performative") == NULL;
+}
+
 /* What is to be sent, from flags or a file. A complete envelope stays byte for byte as it is. */
 static int prepare(struct cli *cli, struct outgoing *out)
 {
+    if (cli_draft_file(cli) == NULL && says_nothing(cli))
+        return cli_usage(cli, "nothing to say: --claim, --data or --json");
     struct ifab_buf text = IFAB_BUF_INIT(INPUT_MAX);
     const char *file = cli_draft_file(cli);
     bool is_signed = false;
@@ -86,7 +96,7 @@ static void finish(struct outgoing *out, bool used)
     ifab_text_free(&out->bytes);
 }
 
-static int show_receipt(struct cli *cli, struct ifab_view body, char ret_id[64], bool *ret_open)
+static int show_receipt(struct cli *cli, struct ifab_view body, char ret_id[64], bool *ret_open, bool *ret_held)
 {
     struct ifab_arena arena;
     const struct ifab_json *tree;
@@ -98,6 +108,7 @@ static int show_receipt(struct cli *cli, struct ifab_view body, char ret_id[64],
     } else {
         code = cli_decision_exit(decision);
         *ret_open = code == EXIT_HELD;
+        *ret_held = ifab_view_is(decision, "HOLD");
         if (ifab_json_string(ifab_json_get(tree, "id"), &id))
             cli_path(ret_id, 64, IFAB_FMT, IFAB_ARG(id));
         cli_print_tree(cli, tree, RECEIPT_COLUMNS);
@@ -113,7 +124,7 @@ int cmd_message_send(struct cli *cli)
     int64_t wait_usec = 0;
     const char *wait = cli_get(cli, "wait");
     char id[64] = "";
-    bool open = false;
+    bool open = false, held = false;
     if (wait != NULL && !cli_duration(wait, &wait_usec))
         return cli_usage(cli, "--wait is a time such as 30s, not \"%s\"", wait);
     int code = prepare(cli, &out);
@@ -130,13 +141,18 @@ int cmd_message_send(struct cli *cli)
     if (code == 0) {
         if (response.idempotent_replayed)
             cli_say(cli, "sent before: this is the first answer");
-        code = show_receipt(cli, response.body, id, &open);
+        code = show_receipt(cli, response.body, id, &open, &held);
     }
     finish(&out, true); /* also after a refusal: the number may be used up */
     if (open && wait_usec > 0)
         return cli_decision_wait(cli, id, wait_usec, false);
-    if (open)
-        cli_say(cli, "waits for a person: ifctl decision wait %s", id);
+    if (open && held)
+        cli_say(cli,
+                "held: waits for a second source (the same claim from another owner) or a scope check: ifctl decision scope-ok %s\n"
+                "follow it: ifctl decision wait %s",
+                id, id);
+    else if (open)
+        cli_say(cli, "escalated: waits for a person: ifctl decision approve|refuse %s", id);
     return code;
 }
 
@@ -214,6 +230,8 @@ int cmd_message_new(struct cli *cli)
 {
     struct ifab_identity *identity = NULL;
     struct ifab_message message = {0};
+    if (says_nothing(cli))
+        return cli_usage(cli, "nothing to say: --claim or --data");
     struct draft_box *box = ifab_calloc(1, sizeof *box);
     int code = box == NULL ? cli_fail(cli, IFAB_NOMEM) : cli_draft(cli, box);
     memset(&cli->err, 0, sizeof cli->err);
@@ -221,7 +239,9 @@ int cmd_message_new(struct cli *cli)
         ifab_status status = ifab_identity_new(&identity, &cli->err);
         if (status == IFAB_OK)
             status = ifab_message_build(&box->draft, identity, &message, &cli->err);
-        code = status == IFAB_OK ? print_draft(cli, &message) : cli_fail(cli, status);
+        code = status == IFAB_OK        ? print_draft(cli, &message)
+               : status == IFAB_INVALID ? cli_usage(cli, "%s", cli->err.text)
+                                        : cli_fail(cli, status);
     }
     ifab_message_free(&message);
     ifab_identity_free(identity);
@@ -239,7 +259,7 @@ static int inbox_page(struct cli *cli, const char *after, int64_t wait_usec, cha
     ifab_arena_init(&arena, (size_t)256 << 20);
     cli_path(wait_ms, sizeof wait_ms, "%lld", (long long)(wait_usec / 1000));
     ifab_buf_str(&target, "/v1/inbox");
-    cli_put_query(&target, "as", cli_get(cli, "as") != NULL ? cli_as_name(cli, name) : NULL);
+    cli_put_query(&target, "as", cli_as_name(cli, name));
     cli_put_query(&target, "after", after);
     cli_put_query(&target, "wait_ms", wait_usec > 0 ? wait_ms : NULL);
     cli_put_query(&target, "limit", cli_get(cli, "limit"));
@@ -270,6 +290,8 @@ int cmd_message_inbox(struct cli *cli)
     bool follow = cli_get(cli, "follow") != NULL;
     int64_t wait_usec = follow ? 25 * IFAB_SECOND : 0;
     size_t count;
+    if (!cli->as_named)
+        return cli_usage(cli, "say whose inbox: --as NAME");
     if (wait != NULL && (!cli_duration(wait, &wait_usec) || wait_usec > 30 * IFAB_SECOND))
         return cli_usage(cli, "--wait is at most 30s, not \"%s\"", wait);
     if (cli->timeout_usec < wait_usec + 5 * IFAB_SECOND)

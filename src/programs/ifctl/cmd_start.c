@@ -9,22 +9,27 @@
 #define PASSPHRASE_MAX 1024
 #define PASSPHRASE_FD 9
 
-/* Asked twice on a terminal; empty is allowed with a warning. false: they differed. */
-static bool new_passphrase(struct cli *cli, char *ret_words, size_t size)
+/* From --passphrase-fd, or asked twice on a terminal, where empty is allowed with a warning. */
+static int new_passphrase(struct cli *cli, char *ret_words, size_t size)
 {
     char again[PASSPHRASE_MAX];
     ret_words[0] = '\0';
+    if (cli_get(cli, "passphrase-fd") != NULL)
+        return cli_passphrase_fd(cli, ret_words, size);
     if (!cli_terminal()) {
-        cli_say(cli, "no terminal: the operator's key gets no passphrase");
-        return true;
+        cli_say(cli, "no terminal and no --passphrase-fd: the operator's key gets no passphrase");
+        return 0;
     }
-    if (!cli_prompt("Passphrase for the operator's key (empty: none): ", true, ret_words, size))
-        return false;
-    bool same = cli_prompt("The same again: ", true, again, sizeof again) && strcmp(ret_words, again) == 0;
+    if (!cli_prompt("Passphrase for the operator's key (empty: none): ", true, ret_words, size) ||
+        !cli_prompt("The same again: ", true, again, sizeof again))
+        return cli_stop(cli, EXIT_USAGE, NULL, "no passphrase was read: nothing was made");
+    bool same = strcmp(ret_words, again) == 0;
     ifab_wipe(again, sizeof again);
-    if (same && ret_words[0] == '\0')
+    if (!same)
+        return cli_stop(cli, EXIT_USAGE, NULL, "the two passphrases differ: nothing was made");
+    if (ret_words[0] == '\0')
         cli_say(cli, "warning: without a passphrase, whoever reads keys/operator.pem is the operator");
-    return same;
+    return 0;
 }
 
 static void say_next(struct cli *cli, const char *directory)
@@ -45,8 +50,8 @@ int cmd_init(struct cli *cli)
         return code;
     if (directory[0] == '-')
         return cli_usage(cli, "a directory that begins with - is written ./%s", directory);
-    if (!new_passphrase(cli, words, sizeof words))
-        return cli_usage(cli, "the two passphrases differ: nothing was made");
+    if ((code = new_passphrase(cli, words, sizeof words)) != 0)
+        return code;
     if (cli->word_count == 0) { /* the default place may need its parents; the last part is ifd's to make */
         char parent[1024];
         const char *slash = strrchr(directory, '/');

@@ -1,6 +1,8 @@
 /* talent add|list|show|grant|revoke|rotate-key|remove. */
 #include "cli.h"
 
+#include <unistd.h>
+
 #include "base/id.h"
 
 #define TALENT_COLUMNS "NAME:name|ROLE:role|OWNER:owner|KEYS:keys.#|GRANTS:grants.#|REMOVED:removed_at"
@@ -50,24 +52,24 @@ int cli_pubkey_option(struct cli *cli, const char *value, char ret_text[44])
     return 0;
 }
 
-static int make_key(struct cli *cli, const char *name, char ret_text[44])
+static int make_key(struct cli *cli, const char *name, char *path, size_t size, char ret_text[44])
 {
-    char directory[1200], path[1300];
+    char directory[1200];
     uint8_t pubkey32[32];
-    if (!cli_path(directory, sizeof directory, "%s/keys", cli->directory) || !cli_path(path, sizeof path, "%s/%s.pem", directory, name))
+    if (!cli_path(directory, sizeof directory, "%s/keys", cli->directory) || !cli_path(path, size, "%s/%s.pem", directory, name))
         return cli_usage(cli, "directory name too long");
     int code = cli_key_make(cli, path, pubkey32);
     if (code != 0)
-        return code;
-    ifab_public_text(pubkey32, ret_text);
-    cli_say(cli, "private key: %s", path);
-    return 0;
+        path[0] = '\0'; /* not ours to remove */
+    else
+        ifab_public_text(pubkey32, ret_text);
+    return code;
 }
 
 int cmd_talent_add(struct cli *cli)
 {
-    const char *name, *pubkey = cli_get(cli, "pubkey"), *role = cli_get(cli, "role");
-    char text[44] = "";
+    const char *name = NULL, *pubkey = cli_get(cli, "pubkey"), *role = cli_get(cli, "role");
+    char text[44] = "", path[1300] = "";
     struct cli_body body;
     int code = talent_name(cli, &name);
     if (code == 0 && pubkey != NULL && cli_get(cli, "new-key") != NULL)
@@ -75,7 +77,7 @@ int cmd_talent_add(struct cli *cli)
     if (code == 0 && pubkey != NULL)
         code = cli_pubkey_option(cli, pubkey, text);
     if (code == 0 && cli_get(cli, "new-key") != NULL)
-        code = make_key(cli, name, text);
+        code = make_key(cli, name, path, sizeof path, text);
     if (code != 0)
         return code;
     cli_body_begin(&body);
@@ -85,10 +87,19 @@ int cmd_talent_add(struct cli *cli)
     cli_body_text(&body, "pubkey", text[0] == '\0' ? NULL : text);
     cli_body_text(&body, "mode", cli_get(cli, "order"));
     cli_body_text(&body, "why", cli->why);
-    if (text[0] == '\0')
-        cli_say(cli, "%s has no key yet: ifctl talent rotate-key %s --pubkey @FILE", name, name);
     bool admin = role != NULL && (strcmp(role, "admin") == 0 || strcmp(role, "operator") == 0 || strcmp(role, "auditor") == 0);
-    return cli_post(cli, "/v1/talents", &body, admin ? ACT_ALWAYS : ACT_IF_NEEDED, ACT_COLUMNS);
+    code = cli_post(cli, "/v1/talents", &body, admin ? ACT_ALWAYS : ACT_IF_NEEDED, ACT_COLUMNS);
+    if (code == 0 && text[0] == '\0')
+        cli_say(cli, "%s has no key yet: ifctl talent rotate-key %s --pubkey @FILE", name, name);
+    if (path[0] == '\0')
+        return code;
+    if (code == 0)
+        cli_say(cli, "private key: %s", path);
+    else if (code == EXIT_NO_ANSWER && strstr(cli->err.text, "unknown") != NULL) /* it may be enrolled: the key must not be lost */
+        cli_say(cli, "whether %s was enrolled is unknown: its key stays in %s", name, path);
+    else
+        (void)unlink(path);
+    return code;
 }
 
 int cmd_talent_list(struct cli *cli)
@@ -107,7 +118,7 @@ int cmd_talent_list(struct cli *cli)
 int cmd_talent_show(struct cli *cli)
 {
     struct ifab_buf target = IFAB_BUF_INIT(4096);
-    const char *name;
+    const char *name = NULL;
     int code = talent_name(cli, &name);
     if (code == 0)
         code = talent_target(cli, name, "", &target);
@@ -135,7 +146,7 @@ int cmd_talent_grant(struct cli *cli)
 {
     struct ifab_buf target = IFAB_BUF_INIT(4096);
     struct cli_body body;
-    const char *name, *scope = cli_get(cli, "scope"), *expires = cli_get(cli, "expires");
+    const char *name = NULL, *scope = cli_get(cli, "scope"), *expires = cli_get(cli, "expires");
     char until[25] = "";
     if (scope == NULL)
         scope = cli_get(cli, "capability"); /* the seeds' spelling */
@@ -157,11 +168,11 @@ int cmd_talent_grant(struct cli *cli)
     return code;
 }
 
-static int revoke(struct cli *cli, bool remove)
+static int revoke_keys(struct cli *cli, bool remove)
 {
     struct ifab_buf target = IFAB_BUF_INIT(4096);
     struct cli_body body;
-    const char *name, *key_id = remove ? NULL : cli_get(cli, "key-id"), *scope = remove ? NULL : cli_get(cli, "scope");
+    const char *name = NULL, *key_id = remove ? NULL : cli_get(cli, "key-id"), *scope = remove ? NULL : cli_get(cli, "scope");
     int code = talent_name(cli, &name);
     if (code == 0 && key_id != NULL && scope != NULL)
         code = cli_usage(cli, "--key-id or --scope, not both");
@@ -182,19 +193,19 @@ static int revoke(struct cli *cli, bool remove)
 
 int cmd_talent_revoke(struct cli *cli)
 {
-    return revoke(cli, false);
+    return revoke_keys(cli, false);
 }
 
 int cmd_talent_remove(struct cli *cli)
 {
-    return revoke(cli, true);
+    return revoke_keys(cli, true);
 }
 
 int cmd_talent_rotate_key(struct cli *cli)
 {
     struct ifab_buf target = IFAB_BUF_INIT(4096);
     struct cli_body body;
-    const char *name, *pubkey = cli_get(cli, "pubkey"), *overlap = cli_get(cli, "overlap");
+    const char *name = NULL, *pubkey = cli_get(cli, "pubkey"), *overlap = cli_get(cli, "overlap");
     char text[44], seconds[32] = "";
     int64_t usec = 0;
     int code = talent_name(cli, &name);

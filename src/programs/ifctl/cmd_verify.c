@@ -1,7 +1,9 @@
 /* witness verify DIR: the offline verifier of libinfrafabric, as if-verify runs it. No daemon is asked. */
 #include "cli.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "client/verify.h"
 
@@ -78,9 +80,13 @@ int cmd_witness_verify(struct cli *cli)
     options.vkey = key != NULL && key[0] == '@' ? ifab_buf_as_view(&vkey) : ifab_view_str(key);
     options.checkpoint = ifab_buf_as_view(&note);
     memset(&cli->err, 0, sizeof cli->err);
+    if (code == 0 && access(cli->words[0], F_OK) != 0)
+        code = cli_file_failed(cli, cli->words[0], errno);
     if (code == 0) {
         ifab_status status = ifab_verify_log(cli->words[0], &options, &report, &cli->err);
-        code = status == IFAB_OK ? print_report(cli, &report) : cli_fail(cli, status);
+        code = status == IFAB_OK        ? print_report(cli, &report)
+               : status == IFAB_INVALID ? cli_usage(cli, "%s", cli->err.text)
+                                        : cli_fail(cli, status);
         if (code == 0)
             code = report.verdict == IFAB_VERIFY_VERIFIED ? 0 : report.verdict == IFAB_VERIFY_CONSISTENT ? VERIFY_INCONCLUSIVE : 1;
     }

@@ -1,6 +1,7 @@
 /* Contexts: named fabrics in $XDG_CONFIG_HOME/infrafabric/contexts.json, 0600. No secret stands in it: a token is named by its file. */
 #include "cli.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -111,7 +112,7 @@ int cmd_context_add(struct cli *cli)
         return code;
     take(tree, "current", current, sizeof current);
     if (dir != NULL && (absolute = realpath(dir, NULL)) == NULL)
-        return cli_refuse(cli, IFAB_CODE_NOT_FOUND, "%s is no directory", dir);
+        return cli_file_failed(cli, dir, errno);
     cli_body_begin(&one);
     cli_body_text(&one, "dir", absolute);
     free(absolute); /* realpath's own */
@@ -136,7 +137,7 @@ int cmd_context_use(struct cli *cli)
     if (code != 0)
         return code;
     if (ifab_json_get(ifab_json_get(tree, "contexts"), cli->words[0]) == NULL)
-        return cli_refuse(cli, IFAB_CODE_NOT_FOUND, "no context \"%s\": ifctl context list", cli->words[0]);
+        return cli_stop(cli, 12, "ifctl context list shows them", "no context \"%s\"", cli->words[0]);
     return write_contexts(cli, tree, "", (struct ifab_view){NULL, 0}, cli->words[0]);
 }
 

@@ -42,8 +42,41 @@ static int take_list(struct cli *cli, const char *name, const char **list, size_
     return 0;
 }
 
+static int check_object(struct cli *cli, const char *name, const char *text)
+{
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    const struct ifab_json_limits limits = {.all_numbers_safe = true};
+    const struct ifab_json *tree;
+    ifab_arena_init(&arena, 64 << 20);
+    memset(&cli->err, 0, sizeof cli->err);
+    ifab_status status = ifab_json_read(ifab_view_str(text), &limits, &arena, &tree, &cli->err);
+    if (status != IFAB_OK)
+        return cli_usage(cli, "--%s, byte %u: %s", name, cli->err.offset, cli->err.text);
+    return tree->type == IFAB_JSON_OBJECT ? 0 : cli_usage(cli, "--%s, byte 0: expected a JSON object: {\"name\":\"value\"}", name);
+}
+
+static int check_flags(struct cli *cli)
+{
+    static const char *const objects[] = {"scope", "data"};
+    const char *claim = cli_get(cli, "claim"), *topic = cli_get(cli, "topic");
+    if (claim != NULL && claim[strspn(claim, " \t\n\r")] == '\0')
+        return cli_usage(cli, "--claim is empty");
+    if (topic != NULL && (strncmp(topic, "sha256:", 7) != 0 || strlen(topic) != 71 || strspn(topic + 7, "0123456789abcdef") != 64))
+        return cli_usage(cli, "--topic is sha256: and 64 lower-case hex digits, not \"%s\"", topic);
+    for (size_t i = 0; i < IFAB_COUNT(objects); i++) {
+        const char *text = cli_get(cli, objects[i]);
+        int code = text == NULL ? 0 : check_object(cli, objects[i], text);
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
 int cli_draft(struct cli *cli, struct draft_box *box)
 {
+    int bad = check_flags(cli);
+    if (bad != 0)
+        return bad;
     struct ifab_draft *d = &box->draft;
     const char *confidence = cli_get(cli, "confidence"), *ttl = cli_get(cli, "ttl"), *scope = cli_get(cli, "scope"),
                *data = cli_get(cli, "data");

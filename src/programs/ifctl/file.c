@@ -18,6 +18,31 @@ bool cli_path(char *to, size_t size, const char *format, ...)
     return n >= 0 && (size_t)n < size;
 }
 
+int cli_file_failed(const struct cli *cli, const char *path, int error)
+{
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+        return cli_stop(cli, EXIT_USAGE, "check the name of the file and its directory", "%s: No such file", path);
+    case EISDIR:
+        return cli_stop(cli, EXIT_USAGE, "name a file in it", "%s: is a directory", path);
+    case ENAMETOOLONG:
+    case ELOOP:
+        return cli_stop(cli, EXIT_USAGE, NULL, "%s: %s", path, strerror(error));
+    case EEXIST:
+    case ENOTEMPTY:
+        return cli_stop(cli, 12, "choose another name or remove it", "%s exists already", path);
+    case EACCES:
+    case EPERM:
+        return cli_stop(cli, 10, "look at owner and mode of the file and of the directories above it", "%s: %s", path, strerror(error));
+    case ENOSPC:
+    case EDQUOT:
+        return cli_stop(cli, EXIT_SYSTEM, "free disk space", "%s: %s", path, strerror(error));
+    default:
+        return cli_stop(cli, EXIT_SYSTEM, NULL, "%s: %s", path, strerror(error));
+    }
+}
+
 int cli_read_input(struct cli *cli, const char *name, size_t limit, struct ifab_buf *buf)
 {
     bool standard = name == NULL || strcmp(name, "-") == 0 || strcmp(name, "@-") == 0;
@@ -27,7 +52,7 @@ int cli_read_input(struct cli *cli, const char *name, size_t limit, struct ifab_
     int code = 0;
     ifab_buf_init(buf, limit);
     if (fd < 0)
-        return cli_refuse(cli, errno == ENOENT ? IFAB_CODE_NOT_FOUND : IFAB_CODE_PERMISSION_DENIED, "%s: %s", name, strerror(errno));
+        return cli_file_failed(cli, name, errno);
     for (;;) {
         uint8_t chunk[16384];
         ssize_t n = read(fd, chunk, sizeof chunk);
@@ -36,12 +61,12 @@ int cli_read_input(struct cli *cli, const char *name, size_t limit, struct ifab_
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
-            code = cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "%s: %s", standard ? "stdin" : name, strerror(errno));
+            code = cli_file_failed(cli, standard ? "stdin" : name, errno);
             break;
         }
         ifab_buf_put(buf, chunk, (size_t)n);
         if (ifab_buf_status(buf) != IFAB_OK) {
-            code = cli_refuse(cli, IFAB_CODE_TOO_LARGE, "%s: more than %zu bytes", standard ? "stdin" : name, limit);
+            code = cli_stop(cli, EXIT_USAGE, NULL, "%s: more than %zu bytes", standard ? "stdin" : name, limit);
             break;
         }
     }
@@ -86,7 +111,7 @@ int cli_write_file(struct cli *cli, const char *path, struct ifab_view bytes, un
         unlink(temporary);
     if (good)
         return 0;
-    return cli_refuse(cli, error == EEXIST ? IFAB_CODE_CONFLICT : IFAB_CODE_SYSTEM_ERROR, "%s: %s", path, strerror(error));
+    return cli_file_failed(cli, path, error);
 }
 
 int cli_make_directory(struct cli *cli, const char *path, unsigned mode, bool parents)
@@ -99,11 +124,11 @@ int cli_make_directory(struct cli *cli, const char *path, unsigned mode, bool pa
             continue;
         *c = '\0';
         if (mkdir(copy, mode) != 0 && errno != EEXIST)
-            return cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "%s: %s", copy, strerror(errno));
+            return cli_file_failed(cli, copy, errno);
         *c = '/';
     }
     if (mkdir(copy, mode) != 0 && !(errno == EEXIST && parents))
-        return cli_refuse(cli, errno == EEXIST ? IFAB_CODE_CONFLICT : IFAB_CODE_SYSTEM_ERROR, "%s: %s", copy, strerror(errno));
+        return cli_file_failed(cli, copy, errno);
     return 0;
 }
 
@@ -125,7 +150,7 @@ int cli_find_ifd(struct cli *cli, char *ret_path, size_t size)
             return 0;
         path += part + (path[part] == ':');
     }
-    return cli_refuse(cli, IFAB_CODE_NOT_FOUND, "ifd is neither beside ifctl nor on PATH");
+    return cli_stop(cli, EXIT_SYSTEM, "put the directory of ifd on PATH", "ifd is neither beside ifctl nor on PATH");
 }
 
 /* Runs a program and waits. secret, when secret_fd_in_child > 0, is what it reads from that descriptor: never argv, never a file. */

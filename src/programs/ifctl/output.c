@@ -215,7 +215,10 @@ static void put_csv(const struct ifab_json *items, const struct column *columns,
     }
     for (size_t i = 0; i < items->u.array.count; i++) {
         for (size_t c = 0; c < count; c++) {
-            cli_put_csv_cell(stdout, cli_path_text(&items->u.array.items[i], columns[c].path, columns[c].path_size, arena));
+            bool counts = columns[c].path_size > 0 && columns[c].path[columns[c].path_size - 1] == '#';
+            const struct ifab_json *value = walk(&items->u.array.items[i], columns[c].path, columns[c].path_size - (counts ? 1 : 0));
+            if (value != NULL && value->type != IFAB_JSON_NULL) /* what is not there is an empty cell, not a dash */
+                cli_put_csv_cell(stdout, cli_path_text(&items->u.array.items[i], columns[c].path, columns[c].path_size, arena));
             fputs(c + 1 < count ? "," : "\r\n", stdout);
         }
     }

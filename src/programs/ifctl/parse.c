@@ -123,8 +123,57 @@ static int find_name(struct cli *cli, int argc, char *const *argv, const char *w
     return 0;
 }
 
+/* Edit distance, of names of commands: short. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[64], la = strlen(a), lb = strlen(b);
+    if (la >= IFAB_COUNT(row) || lb >= IFAB_COUNT(row))
+        return SIZE_MAX;
+    for (size_t k = 0; k <= lb; k++)
+        row[k] = k;
+    for (size_t i = 1; i <= la; i++) {
+        size_t corner = row[0];
+        row[0] = i;
+        for (size_t k = 1; k <= lb; k++) {
+            size_t change = corner + (a[i - 1] != b[k - 1]), least = row[k] < row[k - 1] ? row[k] + 1 : row[k - 1] + 1;
+            corner = row[k];
+            row[k] = change < least ? change : least;
+        }
+    }
+    return row[lb];
+}
+
+/* "; did you mean "talent add"?" or "". At most a third of the letters may be wrong. */
+static const char *did_you_mean(const char *const *words, size_t count, char *ret_text, size_t size)
+{
+    char asked[128];
+    const char *best = NULL;
+    size_t least = SIZE_MAX, best_size = 0;
+    ret_text[0] = '\0';
+    if (!cli_path(asked, sizeof asked, "%s%s%s", words[0], count > 1 ? " " : "", count > 1 ? words[1] : ""))
+        return ret_text;
+    for (size_t i = 0; i < cli_command_count; i++) {
+        char noun[64];
+        size_t noun_size = strcspn(cli_commands[i].name, " "), far = distance(asked, cli_commands[i].name);
+        if (far < least) {
+            least = far;
+            best = cli_commands[i].name;
+            best_size = strlen(best);
+        }
+        if (count == 1 && cli_path(noun, sizeof noun, "%.*s", (int)noun_size, cli_commands[i].name) && (far = distance(asked, noun)) < least) {
+            least = far;
+            best = cli_commands[i].name;
+            best_size = noun_size;
+        }
+    }
+    if (best != NULL && least <= 1 + strlen(asked) / 4)
+        cli_path(ret_text, size, "; did you mean \"%.*s\"?", (int)best_size, best);
+    return ret_text;
+}
+
 static int unknown_command(struct cli *cli, const char *const *words, size_t count)
 {
+    char guess[160];
     for (size_t i = 0; i < cli_command_count; i++) {
         size_t noun = strcspn(cli_commands[i].name, " ");
         if (strlen(words[0]) == noun && memcmp(words[0], cli_commands[i].name, noun) == 0) {
@@ -136,10 +185,12 @@ static int unknown_command(struct cli *cli, const char *const *words, size_t cou
                     return 0;
                 return cli_usage(cli, "%s what? See ifctl %s --help", words[0], words[0]);
             }
-            return cli_usage(cli, "%s has no command \"%s\". See ifctl %s --help", words[0], words[1], words[0]);
+            return cli_usage(cli, "%s has no command \"%s\"%s See ifctl %s --help", words[0], words[1],
+                             did_you_mean(words, count, guess, sizeof guess)[0] == '\0' ? "." : guess, words[0]);
         }
     }
-    return cli_usage(cli, "no command \"%s\". See ifctl --help", words[0]);
+    return cli_usage(cli, "no command \"%s\"%s See ifctl --help", words[0],
+                     did_you_mean(words, count, guess, sizeof guess)[0] == '\0' ? "." : guess);
 }
 
 int cli_parse(struct cli *cli, int argc, char *const *argv)
@@ -147,6 +198,10 @@ int cli_parse(struct cli *cli, int argc, char *const *argv)
     const char *name[2] = {NULL, NULL};
     size_t name_count = 0;
     bool rest = false;
+    static char version_word[] = "version";
+    char *version_argv[] = {argv[0], version_word};
+    if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0))
+        argv = version_argv;
     find_name(cli, argc, argv, name, &name_count);
     size_t skip = cli->command == NULL ? 0 : name_count;
     bool named = false;

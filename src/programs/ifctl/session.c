@@ -1,6 +1,7 @@
 /* One request to the daemon with everything around it: token, trace, admin act, retries, and the words for each way it can fail. */
 #include "cli.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -60,33 +61,50 @@ static bool key_path(const struct cli *cli, char *ret_path, size_t size)
     const char *flag = cli_get(cli, "key");
     if (flag != NULL)
         return cli_path(ret_path, size, "%s", flag);
+    if (cli->key[0] != '\0')
+        return cli_path(ret_path, size, "%s", cli->key);
     return cli_path(ret_path, size, "%s/keys/%s.pem", cli->directory, cli_as_name(cli, name));
 }
 
-/* From --passphrase-fd, else asked for on the terminal. */
-static bool passphrase(struct cli *cli, const char *path, char *ret_text, size_t size)
+int cli_passphrase_fd(struct cli *cli, char *ret_text, size_t size)
 {
     const char *fd_text = cli_get(cli, "passphrase-fd");
-    char question[1200];
-    if (fd_text == NULL)
-        return cli_path(question, sizeof question, "Passphrase of %s: ", path) && cli_prompt(question, true, ret_text, size);
-    char *end;
-    long fd = strtol(fd_text, &end, 10);
-    size_t used = 0;
-    if (*fd_text == '\0' || *end != '\0' || fd < 0 || fd > 1023)
-        return false;
-    for (ssize_t n; used + 1 < size && (n = read((int)fd, ret_text + used, size - 1 - used)) > 0;)
-        used += (size_t)n;
+    size_t used = 0, digits = strspn(fd_text, "0123456789");
+    ssize_t n = 0;
+    ret_text[0] = '\0';
+    if (digits == 0 || digits > 4 || fd_text[digits] != '\0' || strtol(fd_text, NULL, 10) > 1023)
+        return cli_stop(cli, 10, "name an open descriptor: --passphrase-fd 3 3<FILE", "--passphrase-fd \"%s\" is no descriptor", fd_text);
+    int fd = (int)strtol(fd_text, NULL, 10);
+    while (used + 1 < size && ((n = read(fd, ret_text + used, size - 1 - used)) > 0 || (n < 0 && errno == EINTR)))
+        used += n > 0 ? (size_t)n : 0;
+    int error = errno;
     while (used > 0 && ret_text[used - 1] == '\n')
         used--;
     ret_text[used] = '\0';
-    return true;
+    if (n < 0)
+        return cli_stop(cli, 10, "name an open descriptor: --passphrase-fd 3 3<FILE", "descriptor %d cannot be read: %s", fd, strerror(error));
+    if (n > 0 || strlen(ret_text) != used)
+        return cli_stop(cli, 10, NULL, "descriptor %d: a passphrase has at most %zu bytes, none of them NUL", fd, size - 2);
+    if (used == 0)
+        return cli_stop(cli, 10, "without --passphrase-fd a key may have none", "descriptor %d gave an empty passphrase", fd);
+    return 0;
+}
+
+/* From --passphrase-fd, else asked for on the terminal. */
+static int passphrase(struct cli *cli, const char *path, char *ret_text, size_t size)
+{
+    char question[1200];
+    if (cli_get(cli, "passphrase-fd") != NULL)
+        return cli_passphrase_fd(cli, ret_text, size);
+    if (cli_path(question, sizeof question, "Passphrase of %s: ", path) && cli_prompt(question, true, ret_text, size))
+        return 0;
+    return cli_stop(cli, 10, "say it on a terminal, or with --passphrase-fd N", "%s is encrypted: its passphrase is missing", path);
 }
 
 /* quiet_only: give up, saying nothing, when a person would have to be asked or there is no such file. */
 static int load_key(struct cli *cli, bool quiet_only)
 {
-    char path[1200], words[1024];
+    char path[1200], words[1024] = "", name[65];
     struct ifab_buf pem;
     struct stat st;
     if (cli->identity != NULL)
@@ -95,8 +113,12 @@ static int load_key(struct cli *cli, bool quiet_only)
         return cli_usage(cli, "path of the key too long");
     if (quiet_only && access(path, R_OK) != 0)
         return EXIT_USAGE;
+    if (stat(path, &st) != 0 && errno == ENOENT)
+        return cli_stop(cli, EXIT_USAGE, "use --key FILE, or make one: ifctl talent add NAME --new-key", "no key for %s at %s",
+                        cli_as_name(cli, name), path);
     if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077) != 0)
-        return cli_refuse(cli, IFAB_CODE_PERMISSION_DENIED, "%s may be read by others: chmod 600 it", path);
+        return cli_stop(cli, 10, "only its owner may: chmod 600 FILE", "%s may be read by others (mode %03o)", path,
+                        (unsigned)st.st_mode & 0777U);
     int code = cli_read_input(cli, path, 16384, &pem);
     if (code != 0)
         return code;
@@ -104,19 +126,22 @@ static int load_key(struct cli *cli, bool quiet_only)
     ifab_status status = ifab_identity_read(ifab_buf_as_view(&pem), (struct ifab_view){NULL, 0}, &cli->identity, &cli->err);
     if (status == IFAB_DENIED && !quiet_only) {
         memset(&cli->err, 0, sizeof cli->err);
-        if (passphrase(cli, path, words, sizeof words))
+        if ((code = passphrase(cli, path, words, sizeof words)) == 0)
             status = ifab_identity_read(ifab_buf_as_view(&pem), ifab_view_str(words), &cli->identity, &cli->err);
         ifab_wipe(words, sizeof words);
     }
     if (pem.data != NULL)
         ifab_wipe(pem.data, pem.capacity);
     ifab_buf_fini(&pem);
-    if (status == IFAB_OK)
-        return 0;
+    if (status == IFAB_OK || code != 0)
+        return code;
     if (quiet_only)
         return EXIT_USAGE;
     if (status == IFAB_DENIED)
-        return cli_refuse(cli, IFAB_CODE_PERMISSION_DENIED, "%s: passphrase missing or wrong (terminal, or --passphrase-fd)", path);
+        return cli_stop(cli, 10, cli_get(cli, "passphrase-fd") != NULL ? "the one that --passphrase-fd gives does not open it" : "try again",
+                        "%s: wrong passphrase", path);
+    if (status == IFAB_INVALID || status == IFAB_CORRUPT)
+        return cli_stop(cli, 10, "ifctl key new --out FILE makes one", "%s holds no Ed25519 private key: %s", path, cli->err.text);
     return cli_fail(cli, status);
 }
 

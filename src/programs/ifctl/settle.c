@@ -100,6 +100,8 @@ static int endpoint_of_directory(struct cli *cli)
 static int settle_endpoint(struct cli *cli)
 {
     const char *flag = cli_get(cli, "endpoint"), *environment = getenv("IFAB_ENDPOINT"), *dir = getenv("IFAB_DIR");
+    if (flag != NULL && strncmp(flag, "unix:", 5) != 0 && strncmp(flag, "http://", 7) != 0)
+        return cli_usage(cli, "--endpoint is unix:PATH or http://HOST:PORT, not \"%s\"", flag);
     if (flag != NULL)
         return cli_path(cli->endpoint, sizeof cli->endpoint, "%s", flag) ? 0 : cli_usage(cli, "--endpoint too long");
     if (cli_get(cli, "dir") != NULL)
@@ -113,12 +115,21 @@ static int settle_endpoint(struct cli *cli)
 
 static int settle_as(struct cli *cli)
 {
-    const char *as = cli_get(cli, "as");
+    const char *as = cli_get(cli, "as"), *environment = getenv("IFAB_AS"), *key = getenv("IFAB_KEY");
     struct ifab_view name, instance;
     char uri[160];
+    if (key != NULL && !cli_path(cli->key, sizeof cli->key, "%s", key))
+        return cli_usage(cli, "IFAB_KEY is too long");
+    /* a key that the environment names belongs to the environment's talent */
+    if (as != NULL && environment != NULL && *environment != '\0' &&
+        (strcspn(environment, "/") != strcspn(as, "/") || strncmp(environment, as, strcspn(as, "/")) != 0))
+        cli->key[0] = '\0';
+    if (as == NULL && environment != NULL && *environment != '\0')
+        as = environment;
     if (as != NULL && !cli_path(cli->as, sizeof cli->as, "%s", as))
         return cli_usage(cli, "--as is too long");
-    if (cli->as[0] == '\0')
+    cli->as_named = cli->as[0] != '\0';
+    if (!cli->as_named)
         memcpy(cli->as, "operator", 9);
     if (!cli_path(uri, sizeof uri, "if://agent/%s", cli->as) || ifab_sender_parse(ifab_view_str(uri), &name, &instance) != IFAB_OK)
         return cli_usage(cli, "--as is NAME or NAME/INSTANCE, not \"%s\"", cli->as);
@@ -139,9 +150,31 @@ static int settle_numbers(struct cli *cli)
     return 0;
 }
 
+/* What goes into JSON must be UTF-8; names of files need not. */
+static int check_texts(const struct cli *cli)
+{
+    static const char *const texts[] = {"why", "claim", "claim-id", "scope", "data", "evidence", "to", "hazard", "performative",
+                                        "conversation", "topic", "name", "role", "owner", "ref", "capability"};
+    for (size_t i = 0; i < cli->given_count; i++) {
+        struct ifab_view name = ifab_view_of(cli->given[i].name, cli->given[i].name_size), text = ifab_view_str(cli->given[i].value);
+        for (size_t k = 0; k < IFAB_COUNT(texts); k++) {
+            if (!ifab_view_is(name, texts[k]) || ifab_utf8_valid(text))
+                continue;
+            const uint8_t *at = text.data, *end = text.data + text.size;
+            uint32_t point;
+            for (size_t size; at < end && (size = ifab_utf8_decode(at, end, &point)) > 0;)
+                at += size;
+            return cli_usage(cli, "--%s is not UTF-8 at byte %zu", texts[k], (size_t)(at - text.data));
+        }
+    }
+    return 0;
+}
+
 int cli_settle(struct cli *cli)
 {
     int code = settle_format(cli);
+    if (code == 0)
+        code = check_texts(cli);
     cli->quiet = cli_get(cli, "quiet") != NULL;
     if (code == 0)
         code = settle_numbers(cli);

@@ -23,7 +23,7 @@ const struct cli_command cli_commands[] = {
     {"json canon", "start", 0, 1, cmd_json_canon, 0, "[FILE|-]", "", "print the canonical form (RFC 8785)"},
     /* agents */
     {"key new", "agents", 0, 0, cmd_key_new, CMD_CHANGES, "", "out", "make a private key"},
-    {"key show", "agents", 1, 1, cmd_key_show, 0, "FILE", "", "print the public key of a key file"},
+    {"key show", "agents", 1, 1, cmd_key_show, 0, "FILE", "pem", "print the public key of a key file"},
     {"talent add", "agents", 0, 1, cmd_talent_add, CHANGE, "[NAME]", "name role owner pubkey new-key order", "enrol an agent or a person"},
     LATER_WHY("talent invite", "agents", "NAME", "name role", "make a one-time code with which an agent enrols itself"),
     {"talent list", "agents", 0, 0, cmd_talent_list, 0, "", "limit cursor", "list talents"},
@@ -135,9 +135,9 @@ const struct cli_option cli_globals[] = {
     {"trace-id", 0, "TOKEN", "the same as --trace=TOKEN"},
     {"ref", 0, "REF", "a reference for the log: repo:/PATH[@COMMIT] or if://…"},
     {"mode", 0, "normal|dry-run|falsify", "decide only, or try to disprove, instead of acting"},
-    {"as", 0, "NAME[/INSTANCE]", "talent to act as (default operator)"},
-    {"key", 0, "FILE", "its private key (default DIR/keys/NAME.pem)"},
-    {"passphrase-fd", 0, "N", "read the key's passphrase from this descriptor"},
+    {"as", 0, "NAME[/INSTANCE]", "talent to act as (IFAB_AS; default operator)"},
+    {"key", 0, "FILE", "its private key (IFAB_KEY; default DIR/keys/NAME.pem)"},
+    {"passphrase-fd", 0, "N", "read the passphrase of the key, also of a new one, from this descriptor"},
     {"endpoint", 0, "unix:PATH|http://HOST:PORT", "where the fabric answers (IFAB_ENDPOINT)"},
     {"dir", 0, "DIR", "directory of the fabric (IFAB_DIR)"},
     {"token-file", 0, "FILE", "file with a bearer token (IFAB_TOKEN_FILE)"},
@@ -190,6 +190,7 @@ const struct cli_option cli_options[] = {
     {"overlap", 0, "TIME", "how long old keys stay valid (default 0)"},
     {"owner", 0, "NAME", "who answers for it (default its own name)"},
     {"payload", 0, "JSON", "payload"},
+    {"pem", 0, NULL, "only the public key, as PEM: for --pubkey @FILE"},
     {"percent", 0, "N", "0 to 100"},
     {"performative", 0, "NAME", "default inform"},
     {"period", 0, "hour|day|week|month|total", "period of the budget"},
@@ -212,7 +213,7 @@ const struct cli_option cli_options[] = {
     {"usd", 0, "AMOUNT", "US dollars"},
     {"vkey", 0, "KEY|@FILE", "key of the log that you trust"},
     {"wait", 0, "TIME", "wait so long for more, or for the decision"},
-    {"yes", 0, NULL, "do not ask before signing"},
+    {"yes", 0, NULL, "do not ask before signing; needed without a terminal"},
 };
 const size_t cli_option_count = IFAB_COUNT(cli_options);
 

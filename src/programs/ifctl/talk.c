@@ -34,6 +34,25 @@ int cli_usage(const struct cli *cli, const char *format, ...)
     return EXIT_USAGE;
 }
 
+int cli_stop(const struct cli *cli, int exit_code, const char *hint, const char *format, ...)
+{
+    (void)cli;
+    char text[1400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    fputs("ifctl: ", stderr);
+    cli_put_text(stderr, ifab_view_str(text));
+    fputc('\n', stderr);
+    if (hint != NULL) {
+        fputs("  hint: ", stderr);
+        cli_put_text(stderr, ifab_view_str(hint));
+        fputc('\n', stderr);
+    }
+    return exit_code;
+}
+
 int cli_refuse(const struct cli *cli, int code, const char *format, ...)
 {
     (void)cli;
@@ -81,8 +100,8 @@ void cli_show_answer_error(const struct cli *cli, const struct ifab_answer_error
 {
     (void)cli;
     char text[768];
-    bool named = error->field[0] != '\0' && strstr(error->message, error->field) == NULL;
-    snprintf(text, sizeof text, "%s%s%s", named ? error->field : "", named ? ": " : "", error->message);
+    bool named = error->field[0] != '\0';
+    snprintf(text, sizeof text, "%s%s%s%s", named ? "field " : "", named ? error->field : "", named ? ": " : "", error->message);
     put_error(error->code, text);
     if (error->hint[0] != '\0') {
         fputs("  hint: ", stderr);
