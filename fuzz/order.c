@@ -91,19 +91,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             wall += data[1];
             break;
         case 3:
-            if (ifab_sequences_dead(s, wall, &number))
+            if (ifab_sequences_dead(s, wall, &number, 1))
                 ifab_sequences_remove(s, number);
-            if (ifab_conversations_dead(c, wall, &number))
+            if (ifab_conversations_dead(c, wall, &number, 1))
                 ifab_conversations_remove(c, number);
             break;
         }
         require(ifab_conversations_count(c) <= limits.total);
     }
-    for (uint64_t number = 0, left = numbers; ifab_sequences_dead(s, INT64_MAX, &number); left--) {
+    for (uint64_t number = 0, left = numbers; ifab_sequences_dead(s, INT64_MAX, &number, 1); left--) {
         require(left > 0);
         ifab_sequences_remove(s, number);
     }
-    for (uint64_t number = 0; ifab_conversations_dead(c, INT64_MAX, &number);)
+    for (uint64_t number = 0; ifab_conversations_dead(c, INT64_MAX, &number, 1);)
         ifab_conversations_remove(c, number);
     require(ifab_conversations_count(c) == 0);
     ifab_sequences_free(s);

@@ -33,13 +33,15 @@ ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct 
     self->settings = *settings;
     struct ifab_conversation_limits limits = settings->conversations;
     limits.seed = settings->seed ^ 2; /* senders choose these ids */
-    self->rows_first = self->kept_due = IFAB_NEVER;
+    self->rows_first = IFAB_NEVER;
     self->rows_since = self->ticked = INT64_MIN / 2;
     self->next_number = 1;
     self->fence_offset = settings->fence_offset;
     ifab_map_init(&self->kept_by_request, settings->seed ^ 4);
     self->rows = ifab_calloc(IFAB_REFUSAL_ROWS, sizeof *self->rows);
-    ifab_status status = self->rows == NULL ? IFAB_NOMEM : IFAB_OK;
+    self->flushed[0].rows = ifab_calloc(IFAB_REFUSAL_ROWS, sizeof *self->rows);
+    self->flushed[1].rows = ifab_calloc(IFAB_REFUSAL_ROWS, sizeof *self->rows);
+    ifab_status status = self->rows == NULL || self->flushed[0].rows == NULL || self->flushed[1].rows == NULL ? IFAB_NOMEM : IFAB_OK;
     if (status == IFAB_OK)
         status = ifab_talents_new(settings->seed, &self->talents);
     if (status == IFAB_OK)
@@ -73,6 +75,8 @@ void ifab_fabric_free(struct ifab_fabric *self)
     ifab_free(self->approvers);
     ifab_free(self->meters);
     ifab_free(self->rows);
+    ifab_free(self->flushed[0].rows);
+    ifab_free(self->flushed[1].rows);
     ifab_free(self);
 }
 
@@ -226,6 +230,9 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
     memcpy(self->last_hash32, head->last_hash32, 32);
     memcpy(self->trust_root32, trust, 32);
     self->last_time = head->time;
+    const struct ifab_open_decision *d = ifab_decisions_after(self->decisions, 0);
+    for (; d != NULL && !self->routing; d = ifab_decisions_after(self->decisions, d->number))
+        self->routing = memcmp(d->policy_digest32, self->rules32, 32) != 0; /* a change of the rules was half done */
     return IFAB_OK;
 }
 
@@ -289,13 +296,15 @@ ifab_status ifab_fabric_prepare(struct ifab_fabric *self)
 
 void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_now now, struct ifab_outcome *o)
 {
+    static const uint8_t none16[16];
     o->now = now;
     o->next_index = self->tree.size;
     memcpy(o->last_hash32, self->last_hash32, 32);
     o->last_time = self->last_time;
+    o->command = command;
     o->next_number = self->next_number;
     o->issued_after = INT64_MIN;
-    memcpy(o->reply.trace16, command->mint16, 16);
+    memcpy(o->reply.trace16, memcmp(command->trace16, none16, 16) != 0 ? command->trace16 : command->mint16, 16);
     switch (command->type) {
     case IFAB_COMMAND_NONE:
         break;
@@ -315,6 +324,7 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     case IFAB_COMMAND_ANCHORED:
     case IFAB_COMMAND_CLOCK_JUMP:
     case IFAB_COMMAND_CLOCK_ACCEPT:
+    case IFAB_COMMAND_BACKUP:
         ifab_fabric__decide_note(self, command, o);
         break;
     case IFAB_COMMAND_RULES:
@@ -330,6 +340,7 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     if (o->failed) { /* INV-15: nothing half decided is applied */
         o->entry_count = o->change_count = o->tag_count = 0;
         o->set_rules = o->flush_refusals = false;
+        o->routing = IFAB_ROUTING_AS_BEFORE;
         o->next_number = self->next_number;
         o->issued_after = INT64_MIN;
         o->count_code = IFAB_CODE_NONE;
@@ -373,8 +384,8 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
     ifab_replay_expire(self->replay, o->now.wall, self->settings.skew);
     if (o->ticked)
         self->ticked = o->now.run;
-    if (o->ticked && self->kept_due <= o->now.wall)
-        self->kept_due = ifab_fabric__kept_due(self);
+    if (o->routing != IFAB_ROUTING_AS_BEFORE)
+        self->routing = o->routing == IFAB_ROUTING_MORE;
     if (o->flush_refusals)
         ifab_fabric__refusals_clear(self, o->now.run);
     if (o->count_code != IFAB_CODE_NONE)

@@ -25,6 +25,7 @@ struct ifab_refusal_row {
 };
 
 struct ifab_kept_reply { /* of an idempotent request */
+    struct ifab_kept_reply *older, *newer; /* by number: they end in this order, clock steps apart */
     uint64_t number;
     uint8_t request16[16], body32[32];
     ifab_usec expires; /* wall */
@@ -50,6 +51,7 @@ struct ifab_fabric {
     struct ifab_map kept_by_request;
     struct ifab_u64map kept_by_number; /* -> pointer */
     struct ifab_u64map kept_per_principal;
+    struct ifab_kept_reply *kept_oldest, *kept_newest;
     /* head of the log */
     struct ifab_tree tree;
     uint8_t last_hash32[32], trust_root32[32];
@@ -59,13 +61,18 @@ struct ifab_fabric {
     uint8_t rules32[32]; /* of the newest rules entry */
     bool clock_doubt;
     ifab_usec ticked;   /* run: of the last TICK; volatile */
-    ifab_usec kept_due; /* wall: no kept answer ends before */
+    bool routing;       /* some open decision may still carry another digest than rules32; found again at a start */
     /* counted refusals */
     struct ifab_refusal_row *rows;
     size_t row_count;
     uint64_t rows_overflow;
     ifab_usec rows_since; /* run: of the last entry about them */
     ifab_usec rows_first; /* run: of the first count since; IFAB_NEVER */
+    struct ifab_flushed {  /* the last two flushes, in case their commit never comes: one batch commits, one is stepped ahead */
+        struct ifab_refusal_row *rows;
+        size_t row_count;
+        uint64_t overflow, size; /* size: the log held it from this size on */
+    } flushed[2];
 };
 
 /* outcome.c: everything returns false and sets failed when memory ends; callers may go on and ask once at the end. */
@@ -91,7 +98,10 @@ enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const stru
 const struct ifab_guard_rules *ifab_fabric__rules(const struct ifab_fabric *self, const struct ifab_outcome *o); /* those of this step */
 void ifab_fabric__trust_root(const struct ifab_fabric *self, uint8_t ret_root32[32]);
 
-/* open.c: what becomes of a waiting decision */
+/* open.c: what becomes of a waiting decision. cause: index of the entry whose why is inherited, or: */
+#define IFAB_FABRIC_CAUSE_RULES UINT64_MAX /* the rule set changed, in an earlier step */
+uint32_t ifab_fabric__votes_needed(const struct ifab_guard_rules *rules, const struct ifab_guard_facts *facts);
+bool ifab_fabric__sensitive_scope(const struct ifab_fabric *self, struct ifab_view scope); /* talent_act.c */
 bool ifab_fabric__open_escalation(const struct ifab_fabric *self, struct ifab_open_decision *decision, ifab_usec wall);
 bool ifab_fabric__release(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *decision, const char *reason,
                           struct ifab_view actor, struct ifab_view why, uint64_t cause);
@@ -116,7 +126,9 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
 void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_rules(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
-void ifab_fabric__bury(const struct ifab_fabric *self, struct ifab_outcome *o); /* deletes one dead sequence and one dead conversation */
+void ifab_fabric__bury(const struct ifab_fabric *self, struct ifab_outcome *o, size_t most); /* so many dead sequences, so many conversations */
+bool ifab_fabric__stale(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_open_decision *d); /* not routed yet */
+void ifab_fabric__route_again(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t cause);
 struct ifab_view ifab_fabric__readable(struct ifab_view text, size_t max);
 bool ifab_fabric__flush_refusals(const struct ifab_fabric *self, struct ifab_outcome *o);
 ifab_usec ifab_fabric__refusals_due(const struct ifab_fabric *self);
@@ -134,7 +146,7 @@ void ifab_fabric__load_meter(struct ifab_fabric *self, uint64_t number, struct i
 bool ifab_fabric__idempotent(const struct ifab_fabric *self, const struct ifab_command *command, enum ifab_code authority, struct ifab_outcome *o);
 void ifab_fabric__keep_reply(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 ifab_status ifab_fabric__load_kept(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
-ifab_usec ifab_fabric__kept_due(const struct ifab_fabric *self);
+ifab_usec ifab_fabric__kept_due(const struct ifab_fabric *self); /* wall; when the oldest ends */
 size_t ifab_fabric__kept_dead(const struct ifab_fabric *self, ifab_usec wall, uint64_t *ret_numbers, size_t max);
 void ifab_fabric__kept_free(struct ifab_fabric *self);
 #endif

@@ -95,8 +95,21 @@ static void forget(struct ifab_fabric *self, uint64_t number)
     ifab_map_remove(&self->kept_by_request, ifab_view_of(kept->request16, 16));
     ifab_u64map_remove(&self->kept_by_number, number);
     count_principal(self, kept->principal, false);
+    *(kept->older != NULL ? &kept->older->newer : &self->kept_oldest) = kept->newer;
+    *(kept->newer != NULL ? &kept->newer->older : &self->kept_newest) = kept->older;
     ifab_free(kept->body);
     ifab_free(kept);
+}
+
+/* Numbers grow: the place is at the end, or near it. */
+static void enlist(struct ifab_fabric *self, struct ifab_kept_reply *kept)
+{
+    kept->older = self->kept_newest;
+    while (kept->older != NULL && kept->older->number > kept->number)
+        kept->older = kept->older->older;
+    kept->newer = kept->older != NULL ? kept->older->newer : self->kept_oldest;
+    *(kept->older != NULL ? &kept->older->newer : &self->kept_oldest) = kept;
+    *(kept->newer != NULL ? &kept->newer->older : &self->kept_newest) = kept;
 }
 
 ifab_status ifab_fabric__load_kept(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes)
@@ -127,36 +140,21 @@ ifab_status ifab_fabric__load_kept(struct ifab_fabric *self, uint64_t number, st
     if (kept->body_size > 0)
         memcpy(kept->body, r.at, kept->body_size);
     count_principal(self, kept->principal, true);
-    if (kept->expires < self->kept_due)
-        self->kept_due = kept->expires;
+    enlist(self, kept);
     return IFAB_OK;
 }
 
-/* When the first one ends; a walk, after a tick only. */
+/* The oldest ends first: they live equally long. After the clock was set back a younger one may wait for it; it answers nobody meanwhile. */
 ifab_usec ifab_fabric__kept_due(const struct ifab_fabric *self)
 {
-    size_t cursor = 0;
-    uint64_t number, pointer;
-    ifab_usec due = IFAB_NEVER;
-    while (ifab_u64map_next(&self->kept_by_number, &cursor, &number, &pointer))
-        if (((const struct ifab_kept_reply *)(uintptr_t)pointer)->expires < due)
-            due = ((const struct ifab_kept_reply *)(uintptr_t)pointer)->expires;
-    return due;
+    return self->kept_oldest == NULL ? IFAB_NEVER : self->kept_oldest->expires;
 }
 
-/* Ended ones, the max smallest numbers, ascending: the table's own order is not part of any result (INV-14). One walk, in a tick only. */
 size_t ifab_fabric__kept_dead(const struct ifab_fabric *self, ifab_usec wall, uint64_t *ret_numbers, size_t max)
 {
-    size_t cursor = 0, count = 0;
-    uint64_t number, pointer;
-    while (ifab_u64map_next(&self->kept_by_number, &cursor, &number, &pointer)) {
-        if (((const struct ifab_kept_reply *)(uintptr_t)pointer)->expires > wall || (count == max && number > ret_numbers[max - 1]))
-            continue;
-        size_t at = count < max ? count++ : max - 1;
-        for (; at > 0 && ret_numbers[at - 1] > number; at--)
-            ret_numbers[at] = ret_numbers[at - 1];
-        ret_numbers[at] = number;
-    }
+    size_t count = 0;
+    for (const struct ifab_kept_reply *kept = self->kept_oldest; kept != NULL && count < max && kept->expires <= wall; kept = kept->newer)
+        ret_numbers[count++] = kept->number;
     return count;
 }
 

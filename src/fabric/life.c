@@ -3,10 +3,12 @@
 
 #include <string.h>
 
-#define DUE_IN_TICK 64
+/* A step does a bounded amount; what is left is due at once and goes with the next TICK. */
+#define DUE_IN_TICK 256
 #define ENDED_IN_TICK 256
 
-static void reply_entry(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_outcome_entry *entry)
+/* more: a canonical object whose members stand in the reply too; may be empty. */
+static void reply_entry(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_outcome_entry *entry, struct ifab_view more)
 {
     struct ifab_buf *b = &o->scratch;
     ifab_buf_clear(b);
@@ -14,7 +16,12 @@ static void reply_entry(const struct ifab_fabric *self, struct ifab_outcome *o, 
     ifab_fabric__put_digest(b, entry->hash32);
     ifab_buf_format(b, ",\"index\":%llu,\"log\":", (unsigned long long)entry->index);
     ifab_json_put_cstr(b, self->settings.log);
-    ifab_buf_str(b, "}}");
+    ifab_buf_char(b, '}');
+    if (more.size > 2) {
+        ifab_buf_char(b, ',');
+        ifab_buf_view(b, ifab_view_of(more.data + 1, more.size - 2));
+    }
+    ifab_buf_char(b, '}');
     ifab_fabric__reply_json(o, b, 200);
 }
 
@@ -63,17 +70,77 @@ void ifab_fabric__decide_init(const struct ifab_fabric *self, const struct ifab_
     if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
         return;
     ifab_fabric__change(o, IFAB_KIND_TALENT, number, record.data, record.size);
-    reply_entry(self, o, entry);
+    reply_entry(self, o, entry, IFAB_VIEW(""));
+}
+
+/* Old entries whose effect may not have been done: message bytes that were to be erased. */
+static void put_dangling(const struct ifab_command *command, struct ifab_buf *p)
+{
+    ifab_buf_str(p, "{\"dangling\":[");
+    for (size_t i = 0; i < command->u.restore.dangling_count; i++)
+        ifab_buf_format(p, "%s%llu", i == 0 ? "" : ",", (unsigned long long)command->u.restore.dangling[i]);
+    ifab_buf_char(p, ']');
+}
+
+static void put_old_name(const struct ifab_command *command, struct ifab_buf *p, uint32_t number)
+{
+    const struct ifab_talent *talent = ifab_talents_at(command->u.restore.talents, number);
+    ifab_json_put_string(p, talent != NULL ? talent->name : IFAB_VIEW("?"));
+}
+
+/* What waited in the old fabric is void: each in an entry, with the votes that are lost, so that its sender and its voters can be told. */
+static bool name_void(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    static const char *const voted[] = {"null", "\"approve\"", "\"refuse\""};
+    struct ifab_buf *p = &o->payload;
+    const struct ifab_decisions *open = command->u.restore.open;
+    const struct ifab_open_decision *d = open == NULL ? NULL : ifab_decisions_after(open, 0);
+    for (; d != NULL && !o->failed; d = ifab_decisions_after(open, d->number)) {
+        char id[41];
+        ifab_fabric__id_text(d->id16, id);
+        ifab_buf_clear(p);
+        ifab_buf_format(p, "{\"admitted\":{\"at\":\"");
+        ifab_buf_time(p, d->admitted_at);
+        ifab_buf_format(p, "\",\"old_index\":%llu},\"id\":\"%s\",\"message_digest\":", (unsigned long long)d->index, id);
+        ifab_fabric__put_digest(p, d->message_digest32);
+        ifab_buf_str(p, ",\"receiver\":[");
+        for (size_t i = 0; i < d->receiver_count; i++) {
+            ifab_buf_str(p, i == 0 ? "" : ",");
+            put_old_name(command, p, d->receivers[i]);
+        }
+        ifab_buf_str(p, "],\"sender\":");
+        put_old_name(command, p, d->talent);
+        ifab_buf_format(p, ",\"state\":\"%s\",\"voters\":[", d->state == IFAB_DECISION_HOLD ? "held" : "escalated");
+        for (size_t i = 0; i < d->voter_count; i++) {
+            ifab_buf_str(p, i == 0 ? "{\"name\":" : ",{\"name\":");
+            put_old_name(command, p, d->voters[i].talent);
+            ifab_buf_format(p, ",\"vote\":%s}", voted[d->voters[i].voted < 3 ? d->voters[i].voted : 0]);
+        }
+        ifab_buf_str(p, "]}");
+        struct ifab_entry fields = {
+            .event = IFAB_EVENT_DECISION_VOIDED,
+            .actor = ifab_view_str(self->settings.fabric_actor),
+            .has_why_from = true,
+            .why_from = 0,
+            .subject = ifab_view_str(id),
+            .payload = ifab_buf_as_view(p),
+        };
+        memcpy(fields.trace16, d->trace16, 16);
+        ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), NULL);
+    }
+    return !o->failed;
 }
 
 /* Entry 0 holds the old log's checkpoint; then every talent's record stands in an entry of its own, so that the new log covers them (INV-16). */
 void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
     struct ifab_buf *p = &o->payload;
+    const struct ifab_decisions *open = command->u.restore.open;
     if (command->u.restore.old_wall > o->last_time)
         o->last_time = command->u.restore.old_wall; /* entry times go on */
     ifab_buf_clear(p);
-    ifab_buf_str(p, "{\"format\":1,\"old\":{\"checkpoint\":");
+    put_dangling(command, p);
+    ifab_buf_str(p, ",\"format\":1,\"old\":{\"checkpoint\":");
     ifab_json_put_string(p, command->u.restore.old_checkpoint);
     ifab_buf_str(p, ",\"origin\":");
     ifab_json_put_string(p, command->u.restore.old_origin);
@@ -81,7 +148,8 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
     ifab_json_put_cstr(p, self->settings.origin);
     ifab_buf_str(p, ",\"version\":");
     ifab_json_put_cstr(p, command->u.restore.version);
-    ifab_buf_char(p, '}');
+    ifab_buf_format(p, ",\"void\":{\"escalated\":%zu,\"held\":%zu}}", open == NULL ? 0 : ifab_decisions_count(open, IFAB_DECISION_ESCALATE),
+                    open == NULL ? 0 : ifab_decisions_count(open, IFAB_DECISION_HOLD));
     struct ifab_entry fields = {
         .event = IFAB_EVENT_FABRIC_RESTORE,
         .actor = ifab_view_str(self->settings.fabric_actor),
@@ -95,7 +163,7 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
         o->failed = true;
         return;
     }
-    reply_entry(self, o, first);
+    reply_entry(self, o, first, IFAB_VIEW(""));
     for (uint32_t i = 1; i <= ifab_talents_count(command->u.restore.talents); i++) {
         const struct ifab_talent *talent = ifab_talents_at(command->u.restore.talents, i);
         if (talent == NULL)
@@ -117,6 +185,8 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
             return;
         ifab_fabric__change(o, IFAB_KIND_TALENT, i, talent->record.data, talent->record.size);
     }
+    if (!name_void(self, command, o))
+        return;
     /* A message taken before the loss could carry a time up to skew ahead of the clock then; this machine's clock may be behind that one's. */
     o->issued_after = (o->now.wall > command->u.restore.old_wall ? o->now.wall : command->u.restore.old_wall) + self->settings.skew;
 }
@@ -130,6 +200,7 @@ static const struct {
     {IFAB_COMMAND_ANCHORED, IFAB_EVENT_ANCHOR_CREATED, false},
     {IFAB_COMMAND_CLOCK_JUMP, IFAB_EVENT_CLOCK_JUMP, false},
     {IFAB_COMMAND_CLOCK_ACCEPT, IFAB_EVENT_CLOCK_ACCEPT, false},
+    {IFAB_COMMAND_BACKUP, IFAB_EVENT_BACKUP_CREATED, false},
 };
 
 void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
@@ -142,6 +213,8 @@ void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_
     enum ifab_code code = ifab_fabric__authority(self, command, o, notes[row].admin, 0, actor, &why);
     if (ifab_fabric__idempotent(self, command, code, o))
         return;
+    if (code == IFAB_CODE_NONE && command->type == IFAB_COMMAND_CLOCK_ACCEPT && !self->clock_doubt)
+        code = ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, NULL, "no clock is in doubt: there is nothing to accept");
     if (code != IFAB_CODE_NONE) {
         ifab_fabric__refuse_act(self, command, o, code, command->act != NULL && command->act->present ? command->act->talent : 0,
                                 command->u.note.subject);
@@ -158,7 +231,7 @@ void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_
     struct ifab_outcome_entry *entry;
     if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
         return;
-    reply_entry(self, o, entry);
+    reply_entry(self, o, entry, command->type == IFAB_COMMAND_BACKUP ? command->u.note.text : IFAB_VIEW(""));
     ifab_fabric__keep_reply(self, command, o);
 }
 
@@ -185,42 +258,35 @@ void ifab_fabric__decide_rules(const struct ifab_fabric *self, const struct ifab
     struct ifab_outcome_entry *entry;
     if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
         return;
-    uint64_t cause = entry->index;
-    reply_entry(self, o, entry);
-    const struct ifab_open_decision *d = ifab_decisions_after(self->decisions, 0);
-    for (; d != NULL && !o->failed; d = ifab_decisions_after(self->decisions, d->number)) {
-        struct ifab_guard_verdict verdict;
-        ifab_guard_evaluate(&o->rules, &d->facts, d->step2_met, &verdict);
-        if (verdict.decision == IFAB_DECISION_DENY) {
-            ifab_fabric__close_denied(self, o, d, verdict.reason, IFAB_VIEW(""), IFAB_VIEW(""), cause);
-        } else if (d->state == IFAB_DECISION_ESCALATE || verdict.decision == IFAB_DECISION_ESCALATE) {
-            ifab_fabric__to_escalated(self, o, d, IFAB_EVENT_DECISION_REOPENED, verdict.reason, cause);
-        } else { /* still held: a new rule never releases by itself what waits for a second source */
-            ifab_fabric__hold_again(self, o, d, verdict.reason, cause);
-        }
-    }
+    reply_entry(self, o, entry, IFAB_VIEW(""));
+    ifab_fabric__route_again(self, o, entry->index);
 }
 
-void ifab_fabric__bury(const struct ifab_fabric *self, struct ifab_outcome *o)
+/* Touched by this very step already: not buried by it. */
+static bool touched(const struct ifab_outcome *o, size_t changes, uint8_t kind, uint64_t number)
 {
-    uint64_t number;
-    if (ifab_sequences_dead(self->sequences, o->now.wall, &number)) {
-        bool touched = false; /* not one that this very step brings back to life */
-        for (size_t i = 0; i < o->change_count; i++)
-            touched = touched || (o->changes[i].kind == IFAB_KIND_SEQUENCE && o->changes[i].number == number);
-        if (!touched)
-            ifab_fabric__change(o, IFAB_KIND_SEQUENCE, number, NULL, 0);
-    }
-    if (ifab_conversations_dead(self->conversations, o->now.wall, &number)) {
-        bool touched = false;
-        for (size_t i = 0; i < o->change_count; i++)
-            touched = touched || (o->changes[i].kind == IFAB_KIND_CONVERSATION && o->changes[i].number == number);
-        if (!touched)
-            ifab_fabric__change(o, IFAB_KIND_CONVERSATION, number, NULL, 0);
-    }
+    for (size_t i = 0; i < changes; i++)
+        if (o->changes[i].kind == kind && o->changes[i].number == number)
+            return true;
+    return false;
 }
 
-/* Those due, in order of (deadline, number); due() gives the first, so later ones are found by walking while this step is undecided. */
+void ifab_fabric__bury(const struct ifab_fabric *self, struct ifab_outcome *o, size_t most)
+{
+    uint64_t numbers[ENDED_IN_TICK];
+    size_t changes = o->change_count;
+    most = most < ENDED_IN_TICK ? most : ENDED_IN_TICK;
+    size_t count = ifab_sequences_dead(self->sequences, o->now.wall, numbers, most);
+    for (size_t i = 0; i < count; i++)
+        if (!touched(o, changes, IFAB_KIND_SEQUENCE, numbers[i]))
+            ifab_fabric__change(o, IFAB_KIND_SEQUENCE, numbers[i], NULL, 0);
+    count = ifab_conversations_dead(self->conversations, o->now.wall, numbers, most);
+    for (size_t i = 0; i < count; i++)
+        if (!touched(o, changes, IFAB_KIND_CONVERSATION, numbers[i]))
+            ifab_fabric__change(o, IFAB_KIND_CONVERSATION, numbers[i], NULL, 0);
+}
+
+/* Some of those due, in order of number. What has not been routed under the rules in force waits for that. */
 static void close_due(const struct ifab_fabric *self, struct ifab_outcome *o)
 {
     const struct ifab_open_decision *d = ifab_decisions_due(self->decisions, o->now.run);
@@ -229,7 +295,7 @@ static void close_due(const struct ifab_fabric *self, struct ifab_outcome *o)
         return;
     for (d = ifab_decisions_after(self->decisions, 0); d != NULL && count < DUE_IN_TICK && !o->failed;
          d = ifab_decisions_after(self->decisions, d->number)) {
-        if (d->deadline_run > o->now.run)
+        if (d->deadline_run > o->now.run || ifab_fabric__stale(self, o, d))
             continue;
         count++;
         if (d->state == IFAB_DECISION_HOLD)
@@ -245,9 +311,11 @@ void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_
     (void)command;
     o->reply.code = IFAB_CODE_NONE;
     o->ticked = true;
+    if (self->routing)
+        ifab_fabric__route_again(self, o, IFAB_FABRIC_CAUSE_RULES);
     close_due(self, o);
-    ifab_fabric__bury(self, o);
-    size_t count = self->kept_due <= o->now.wall ? ifab_fabric__kept_dead(self, o->now.wall, ended, ENDED_IN_TICK) : 0;
+    ifab_fabric__bury(self, o, ENDED_IN_TICK);
+    size_t count = ifab_fabric__kept_dead(self, o->now.wall, ended, ENDED_IN_TICK);
     for (size_t i = 0; i < count; i++)
         ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, ended[i], NULL, 0);
     if (ifab_fabric__refusals_due(self) <= o->now.run)
@@ -263,10 +331,13 @@ ifab_usec ifab_fabric_deadline(const struct ifab_fabric *self, struct ifab_now n
         due = counts;
     /* Absolute times, counted from the last tick: a caller that asks again and again must see them come. */
     ifab_usec second = self->ticked + IFAB_SECOND, minute = self->ticked + IFAB_MINUTE;
-    if (ifab_sequences_dead(self->sequences, now.wall, &number) || ifab_conversations_dead(self->conversations, now.wall, &number))
+    if (self->routing)
+        due = due < self->ticked ? due : self->ticked;
+    if (ifab_sequences_dead(self->sequences, now.wall, &number, 1) > 0 || ifab_conversations_dead(self->conversations, now.wall, &number, 1) > 0)
         due = due < second ? due : second;
-    if (self->kept_due != IFAB_NEVER) {
-        ifab_usec ends = self->kept_due > now.wall ? now.run + (self->kept_due - now.wall) : second;
+    ifab_usec kept = ifab_fabric__kept_due(self);
+    if (kept != IFAB_NEVER) {
+        ifab_usec ends = kept > now.wall ? now.run + (kept - now.wall) : second;
         due = due < ends ? due : ends;
     }
     if (ifab_replay_count(self->replay) > 0) /* ended tags leave in a step: an idle fabric takes one a minute, or they would count against the next message */

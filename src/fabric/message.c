@@ -227,6 +227,23 @@ static void put_receipt(struct step *s, const struct ifab_guard_verdict *verdict
     s->o->reply.first_index = entry->index;
 }
 
+/* Somewhere in its scope stands one of the configured sensitive scopes, as a name or as a text. Depth and size are those the parser allowed. */
+static bool touches_sensitive(const struct ifab_fabric *self, const struct ifab_json *value)
+{
+    struct ifab_view text;
+    if (value == NULL || self->settings.sensitive_count == 0)
+        return false;
+    if (ifab_json_string(value, &text))
+        return ifab_fabric__sensitive_scope(self, text);
+    for (size_t i = 0; value->type == IFAB_JSON_ARRAY && i < value->u.array.count; i++)
+        if (touches_sensitive(self, &value->u.array.items[i]))
+            return true;
+    for (size_t i = 0; value->type == IFAB_JSON_OBJECT && i < value->u.object.count; i++)
+        if (ifab_fabric__sensitive_scope(self, value->u.object.members[i].name) || touches_sensitive(self, &value->u.object.members[i].value))
+            return true;
+    return false;
+}
+
 /* What waits gets a record: its facts, so that it can be evaluated afresh, and the voters, fixed now. false: refused (302, 304). */
 static bool open_decision(struct step *s, struct ifab_guard_verdict *verdict, ifab_usec *ret_expires)
 {
@@ -255,8 +272,9 @@ static bool open_decision(struct step *s, struct ifab_guard_verdict *verdict, if
     memcpy(d->id_tag16, s->tag.id_tag16, 16);
     d->receiver_count = s->receiver_count < IFAB_GUARD_RECEIVERS_MAX ? s->receiver_count : IFAB_GUARD_RECEIVERS_MAX;
     memcpy(d->receivers, s->receivers, d->receiver_count * sizeof d->receivers[0]);
-    d->votes_needed = rules->votes_needed;
     d->facts = *s->command->u.message.facts;
+    d->facts.sensitive = touches_sensitive(self, ifab_json_get(ifab_json_get(s->envelope->tree, "content"), "scope"));
+    d->votes_needed = ifab_fabric__votes_needed(rules, &d->facts);
     if (verdict->decision == IFAB_DECISION_ESCALATE && !ifab_fabric__open_escalation(self, d, o->now.wall)) {
         *verdict = (struct ifab_guard_verdict){IFAB_DECISION_DENY, "escalated, but too few voters of another owner", "builtin.no-voters"};
         return true;
@@ -328,7 +346,7 @@ static void decide_policy(struct step *s)
     put_receipt(s, &verdict, entry, expires);
     if (verdict.decision == IFAB_DECISION_SHARE && facts->second_source_kind && facts->has_claim_id && facts->has_scope)
         ifab_fabric__second_sources(s->self, o, facts, s->talent->number, index);
-    ifab_fabric__bury(s->self, o);
+    ifab_fabric__bury(s->self, o, 1);
 }
 
 void ifab_fabric__decide_message(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#define ROUTED_IN_STEP 256   /* under changed rules; the rest at the next TICK */
 #define RELEASES_IN_STEP 256 /* more held claims of one kind wait for the next source or their deadline */
 
 void ifab_fabric__id_text(const uint8_t id16[16], char ret_text[41])
@@ -27,6 +28,12 @@ static bool can_vote(const struct ifab_talent *talent, ifab_usec wall)
             return true;
     }
     return false;
+}
+
+/* n votes, at least two for a sensitive scope; none (zeroed memory) stays none and is never reached. */
+uint32_t ifab_fabric__votes_needed(const struct ifab_guard_rules *rules, const struct ifab_guard_facts *facts)
+{
+    return facts->sensitive && rules->votes_needed == 1 ? 2 : rules->votes_needed;
 }
 
 /* Operators and admins of another owner than the proposer, fixed now. false: n cannot be reached. */
@@ -100,8 +107,8 @@ static bool put_entry(const struct ifab_fabric *self, struct ifab_outcome *o, co
     struct ifab_entry fields = {
         .event = event,
         .actor = actor.size > 0 ? actor : ifab_view_str(self->settings.fabric_actor),
-        .why = why,
-        .has_why_from = why.size == 0,
+        .why = cause == IFAB_FABRIC_CAUSE_RULES ? IFAB_VIEW("the rule set changed") : why,
+        .has_why_from = why.size == 0 && cause != IFAB_FABRIC_CAUSE_RULES,
         .why_from = cause,
         .subject = ifab_view_str(id),
         .payload = ifab_buf_as_view(p),
@@ -145,7 +152,7 @@ bool ifab_fabric__to_escalated(const struct ifab_fabric *self, struct ifab_outco
     if (next == NULL)
         return false;
     const struct ifab_guard_rules *rules = ifab_fabric__rules(self, o);
-    next->votes_needed = rules->votes_needed;
+    next->votes_needed = ifab_fabric__votes_needed(rules, &next->facts);
     next->deadline_run = o->now.run + rules->escalate_deadline;
     next->expires_wall = o->now.wall + rules->escalate_deadline;
     memcpy(next->policy_digest32, rules->digest32, 32);
@@ -164,6 +171,40 @@ bool ifab_fabric__hold_again(const struct ifab_fabric *self, struct ifab_outcome
     memcpy(next->policy_digest32, ifab_fabric__rules(self, o)->digest32, 32);
     return put_entry(self, o, next, IFAB_EVENT_DECISION_REOPENED, IFAB_DECISION_HOLD, reason, IFAB_VIEW(""), IFAB_VIEW(""), cause) &&
            put_record(o, next);
+}
+
+bool ifab_fabric__stale(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_open_decision *d)
+{
+    return memcmp(d->policy_digest32, o->set_rules ? o->rules.digest32 : self->rules32, 32) != 0;
+}
+
+/*
+ * A changed rule set routes every open decision again: DENY closes it, else it reopens with the new digest, its votes void and witnessed. Until its turn
+ * comes a decision takes no votes and no deadline ends it. Which are left is read from their digests, so a crash in between loses nothing.
+ */
+void ifab_fabric__route_again(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t cause)
+{
+    const struct ifab_guard_rules *rules = ifab_fabric__rules(self, o);
+    const struct ifab_open_decision *d = ifab_decisions_after(self->decisions, 0);
+    size_t count = 0;
+    o->routing = IFAB_ROUTING_DONE;
+    for (; d != NULL && !o->failed; d = ifab_decisions_after(self->decisions, d->number)) {
+        struct ifab_guard_verdict verdict;
+        if (!ifab_fabric__stale(self, o, d))
+            continue;
+        if (count++ == ROUTED_IN_STEP) {
+            o->routing = IFAB_ROUTING_MORE;
+            break;
+        }
+        ifab_guard_evaluate(rules, &d->facts, d->step2_met, &verdict);
+        if (verdict.decision == IFAB_DECISION_DENY) {
+            ifab_fabric__close_denied(self, o, d, verdict.reason, IFAB_VIEW(""), IFAB_VIEW(""), cause);
+        } else if (d->state == IFAB_DECISION_ESCALATE || verdict.decision == IFAB_DECISION_ESCALATE) {
+            ifab_fabric__to_escalated(self, o, d, IFAB_EVENT_DECISION_REOPENED, verdict.reason, cause);
+        } else { /* still held: a new rule never releases by itself what waits for a second source */
+            ifab_fabric__hold_again(self, o, d, verdict.reason, cause);
+        }
+    }
 }
 
 /* Step 2 is met (or n approved): everything else is evaluated afresh under today's rules; a DENY stays DENY. */

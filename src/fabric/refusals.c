@@ -22,28 +22,53 @@ struct ifab_view ifab_fabric__readable(struct ifab_view text, size_t max)
     return ifab_utf8_valid(text) ? text : IFAB_VIEW("(not text)");
 }
 
-void ifab_fabric_count_refusal(struct ifab_fabric *self, enum ifab_code code, struct ifab_view source, const uint8_t sample16[16], ifab_usec run)
+static void count(struct ifab_fabric *self, enum ifab_code code, struct ifab_view source, const uint8_t sample16[16], uint64_t times, ifab_usec run)
 {
-    source = ifab_fabric__readable(source, sizeof self->rows[0].source);
     size_t size = source.size;
     if (self->rows_first == IFAB_NEVER)
         self->rows_first = run;
     for (size_t i = 0; i < self->row_count; i++) {
         struct ifab_refusal_row *row = &self->rows[i];
         if (row->code == code && ifab_view_equal(ifab_view_of(row->source, row->source_size), source)) {
-            row->count++;
+            row->count += times;
             return;
         }
     }
     if (self->row_count == IFAB_REFUSAL_ROWS) {
-        self->rows_overflow++;
+        self->rows_overflow += times;
         return;
     }
     struct ifab_refusal_row *row = &self->rows[self->row_count++];
-    *row = (struct ifab_refusal_row){.code = code, .source_size = (uint8_t)size, .count = 1};
+    *row = (struct ifab_refusal_row){.code = code, .source_size = (uint8_t)size, .count = times};
     if (size > 0)
         memcpy(row->source, source.data, size);
     memcpy(row->sample16, sample16, 16);
+}
+
+void ifab_fabric_count_refusal(struct ifab_fabric *self, enum ifab_code code, struct ifab_view source, const uint8_t sample16[16], ifab_usec run)
+{
+    count(self, code, ifab_fabric__readable(source, sizeof self->rows[0].source), sample16, 1, run);
+}
+
+static void count_all(struct ifab_fabric *self, const struct ifab_refusal_row *rows, size_t n, uint64_t overflow, ifab_usec run)
+{
+    for (size_t i = 0; i < n; i++)
+        count(self, rows[i].code, ifab_view_of(rows[i].source, rows[i].source_size), rows[i].sample16, rows[i].count, run);
+    self->rows_overflow += overflow;
+}
+
+void ifab_fabric_keep_counts(struct ifab_fabric *self, const struct ifab_fabric *old)
+{
+    ifab_usec first = old->rows_first != IFAB_NEVER ? old->rows_first : old->rows_since;
+    for (size_t i = 2; i-- > 0;) { /* the oldest first: it keeps its place in the table */
+        const struct ifab_flushed *flushed = &old->flushed[i];
+        if (flushed->size > self->tree.size)
+            count_all(self, flushed->rows, flushed->row_count, flushed->overflow, first);
+    }
+    count_all(self, old->rows, old->row_count, old->rows_overflow, first);
+    if (self->row_count > 0 || self->rows_overflow > 0)
+        self->rows_first = first;
+    self->rows_since = old->rows_since;
 }
 
 ifab_usec ifab_fabric__refusals_due(const struct ifab_fabric *self)
@@ -54,8 +79,13 @@ ifab_usec ifab_fabric__refusals_due(const struct ifab_fabric *self)
     return next > self->rows_first ? next : self->rows_first;
 }
 
+/* They stand in the entry that made the log this long; kept until that is surely durable. */
 void ifab_fabric__refusals_clear(struct ifab_fabric *self, ifab_usec run)
 {
+    struct ifab_refusal_row *rows = self->flushed[1].rows;
+    self->flushed[1] = self->flushed[0];
+    self->flushed[0] = (struct ifab_flushed){self->rows, self->row_count, self->rows_overflow, self->tree.size};
+    self->rows = rows;
     self->row_count = 0;
     self->rows_overflow = 0;
     self->rows_since = run;

@@ -14,7 +14,7 @@ static const struct {
     [IFAB_ACT_REMOVE] = {IFAB_EVENT_TALENT_REMOVE, ifab_talent_remove},
 };
 
-static bool sensitive(const struct ifab_fabric *self, struct ifab_view scope)
+bool ifab_fabric__sensitive_scope(const struct ifab_fabric *self, struct ifab_view scope)
 {
     for (size_t i = 0; i < self->settings.sensitive_count; i++)
         if (ifab_view_is(scope, self->settings.sensitive_scopes[i]))
@@ -30,7 +30,7 @@ static bool needs_admin(const struct ifab_fabric *self, const struct ifab_comman
         return request->role != IFAB_ROLE_AGENT;
     if (command->u.talent.act == IFAB_ACT_ROTATE)
         return true;
-    if (command->u.talent.act == IFAB_ACT_GRANT && sensitive(self, request->scope))
+    if (command->u.talent.act == IFAB_ACT_GRANT && ifab_fabric__sensitive_scope(self, request->scope))
         return true;
     return talent != NULL && talent->role != IFAB_ROLE_AGENT;
 }

@@ -57,7 +57,7 @@ static enum ifab_code match(const struct ifab_fabric *self, const struct ifab_co
         if (d == NULL)
             return ifab_refuse(r, IFAB_CODE_CONFLICT, "message_digest", "the vote is about other bytes than those that wait");
     }
-    if (memcmp(d->policy_digest32, command->u.vote.policy_digest32, 32) != 0)
+    if (memcmp(d->policy_digest32, command->u.vote.policy_digest32, 32) != 0 || ifab_fabric__stale(self, o, d))
         return ifab_refuse(r, IFAB_CODE_CONFLICT, "policy_digest", "the rules changed since; look at the decision again and vote anew");
     *ret_decision = d;
     return IFAB_CODE_NONE;
@@ -131,7 +131,7 @@ static enum ifab_code count_escalated(const struct ifab_fabric *self, const stru
     return IFAB_CODE_NONE;
 }
 
-static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool *ret_repeated)
 {
     struct ifab_refusal *r = &o->reply.refusal;
     const struct ifab_talent *voter = ifab_talents_at(self->talents, command->u.vote.talent);
@@ -141,6 +141,9 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
     if (voter == NULL)
         return IFAB_CODE_UNKNOWN_SENDER;
     enum ifab_code code = admit(self, command, o, voter, &tag);
+    *ret_repeated = ifab_fabric__idempotent(self, command, code, o);
+    if (*ret_repeated)
+        return code;
     if (code == IFAB_CODE_NONE)
         code = match(self, command, o, &d);
     if (code != IFAB_CODE_NONE)
@@ -179,7 +182,12 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
 
 void ifab_fabric__decide_vote(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
-    enum ifab_code code = decide(self, command, o);
-    if (code != IFAB_CODE_NONE)
+    bool repeated = false;
+    enum ifab_code code = decide(self, command, o, &repeated);
+    if (repeated)
+        return;
+    if (code == IFAB_CODE_NONE)
+        ifab_fabric__keep_reply(self, command, o);
+    else
         ifab_fabric__refuse_act(self, command, o, code, command->u.vote.talent, command->u.vote.id_text);
 }

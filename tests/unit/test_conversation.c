@@ -178,8 +178,8 @@ static void ends_when_idle(void **state)
     uint64_t number = 0;
     assert_int_equal(say(c, 1, REQUEST, A, to, 1, 500), NONE);
     assert_int_equal(say(c, 1, AGREE, B, to, 1, 500 + IDLE), NONE); /* keeps it awake */
-    assert_false(ifab_conversations_dead(c, 500 + 2 * IDLE, &number));
-    assert_true(ifab_conversations_dead(c, 501 + 2 * IDLE, &number));
+    assert_false(ifab_conversations_dead(c, 500 + 2 * IDLE, &number, 1));
+    assert_true(ifab_conversations_dead(c, 501 + 2 * IDLE, &number, 1));
     assert_int_equal(say(c, 1, AGREE, B, to, 1, 501 + 2 * IDLE), VIOLATION); /* not removed yet, but over */
     struct ifab_conversation next;
     assert_int_equal(check(c, 1, REQUEST, B, NULL, 0, 501 + 2 * IDLE, &next), NONE);
@@ -189,11 +189,11 @@ static void ends_when_idle(void **state)
     ifab_conversations_remove(c, number);
     ifab_conversations_remove(c, number);
     assert_int_equal(ifab_conversations_count(c), 0);
-    assert_false(ifab_conversations_dead(c, INT64_MAX, &number));
+    assert_false(ifab_conversations_dead(c, INT64_MAX, &number, 1));
     assert_int_equal(say(c, 1, AGREE, B, to, 1, 501 + 2 * IDLE), VIOLATION);
     assert_int_equal(say(c, 2, REQUEST, A, to, 1, 900), NONE);
     assert_int_equal(say(c, 2, AGREE, B, to, 1, 100), NONE); /* a clock that falls back makes nothing older */
-    assert_false(ifab_conversations_dead(c, 900 + IDLE, &number));
+    assert_false(ifab_conversations_dead(c, 900 + IDLE, &number, 1));
     ifab_conversations_free(c);
 }
 
@@ -206,8 +206,8 @@ static void names_the_dead_in_one_order(void **state)
     for (uint64_t i = 0; i < 300; i++)
         assert_int_equal(say(c, i, INFORM, A, NULL, 0, (ifab_usec)(i * 7919 % 100)), NONE);
     for (int i = 0; i < 300; i++) {
-        assert_true(ifab_conversations_dead(c, 100 + IDLE, &number));
-        while (!ifab_conversations_dead(c, before + IDLE + 1, &number))
+        assert_true(ifab_conversations_dead(c, 100 + IDLE, &number, 1));
+        while (!ifab_conversations_dead(c, before + IDLE + 1, &number, 1))
             before++, last = 0;
         assert_true(number > last);
         last = number;
@@ -234,7 +234,7 @@ static void answers_quota_when_full(void **state)
     assert_int_equal(ifab_conversations_count(c), 5);
     assert_int_equal(say(c, 7, REQUEST, B, to, 1, 1 + IDLE), IFAB_CODE_QUOTA_EXCEEDED);
     uint64_t number = 0;
-    while (ifab_conversations_dead(c, 1 + IDLE, &number))
+    while (ifab_conversations_dead(c, 1 + IDLE, &number, 1))
         ifab_conversations_remove(c, number);
     assert_int_equal(ifab_conversations_count(c), 1);
     assert_int_equal(say(c, 8, REQUEST, A, to, 1, 1 + IDLE), NONE);

@@ -141,9 +141,9 @@ static void a_dead_instance_starts_afresh(void **state)
     struct ifab_sequence next;
     uint64_t number = 0;
     assert_int_equal(say(s, 1, 1, "a", IFAB_ORDER_STRICT, 50, 7), IFAB_CODE_NONE);
-    assert_false(ifab_sequences_dead(s, 100, &number));
+    assert_false(ifab_sequences_dead(s, 100, &number, 1));
     assert_int_equal(ifab_sequences_check(s, 1, 1, IFAB_VIEW("a"), IFAB_ORDER_STRICT, 5, 300, 100, 8, &next, NULL), IFAB_CODE_OUT_OF_ORDER);
-    assert_true(ifab_sequences_dead(s, 101, &number));
+    assert_true(ifab_sequences_dead(s, 101, &number, 1));
     assert_int_equal(number, 7);
     /* not removed yet: its record is used again */
     assert_int_equal(ifab_sequences_check(s, 1, 1, IFAB_VIEW("a"), IFAB_ORDER_STRICT, 5, 300, 101, 8, &next, NULL), IFAB_CODE_NONE);
@@ -152,7 +152,7 @@ static void a_dead_instance_starts_afresh(void **state)
     assert_int_equal(next.live_until, 300);
     ifab_sequences_remove(s, 7);
     ifab_sequences_remove(s, 7);
-    assert_false(ifab_sequences_dead(s, 101, &number));
+    assert_false(ifab_sequences_dead(s, 101, &number, 1));
     assert_int_equal(ifab_sequences_check(s, 1, 1, IFAB_VIEW("a"), IFAB_ORDER_STRICT, 5, 300, 101, 8, &next, NULL), IFAB_CODE_NONE);
     assert_int_equal(next.number, 8);
     ifab_sequences_free(s);
@@ -223,7 +223,7 @@ static void names_the_dead_in_one_order_whatever_came_first(void **state)
     uint64_t before = 0;
     for (unsigned i = 0; i < COUNT; i++) {
         uint64_t a = 0, b = 0;
-        assert_true(ifab_sequences_dead(s[0], 200, &a) && ifab_sequences_dead(s[1], 200, &b));
+        assert_true(ifab_sequences_dead(s[0], 200, &a, 1) && ifab_sequences_dead(s[1], 200, &b, 1));
         assert_int_equal(a, b);
         uint64_t n = a - 1;
         ifab_usec ends = (ifab_usec)(n % 3 == 0 ? n * 31 % 101 : n * 7919 % 101);
@@ -234,7 +234,7 @@ static void names_the_dead_in_one_order_whatever_came_first(void **state)
         ifab_sequences_remove(s[1], b);
     }
     uint64_t none = 0;
-    assert_false(ifab_sequences_dead(s[0], INT64_MAX, &none));
+    assert_false(ifab_sequences_dead(s[0], INT64_MAX, &none, 1));
     ifab_sequences_free(s[0]);
     ifab_sequences_free(s[1]);
 }
@@ -256,7 +256,7 @@ static void keeps_one_record_a_key(void **state)
     put(s, &two);
     assert_null(ifab_sequences_find(s, 1, 1, IFAB_VIEW("")));
     assert_int_equal(ifab_sequences_find(s, 3, 1, IFAB_VIEW(""))->last_seq, 6);
-    assert_true(ifab_sequences_dead(s, 10, &number));
+    assert_true(ifab_sequences_dead(s, 10, &number, 1));
     assert_int_equal(number, 2);
     ifab_sequences_free(s);
 }

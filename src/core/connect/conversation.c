@@ -321,12 +321,9 @@ void ifab_conversations_remove(struct ifab_conversations *self, uint64_t number)
         drop(self, slot);
 }
 
-bool ifab_conversations_dead(const struct ifab_conversations *self, ifab_usec wall, uint64_t *ret_number)
+size_t ifab_conversations_dead(const struct ifab_conversations *self, ifab_usec wall, uint64_t *ret_numbers, size_t max)
 {
-    if (self->ends.count == 0 || self->ends.items[0].when >= wall)
-        return false;
-    *ret_number = self->ends.items[0].number;
-    return true;
+    return ifab_deadline_heap__first(&self->ends, wall, ret_numbers, max);
 }
 
 size_t ifab_conversations_count(const struct ifab_conversations *self)

@@ -3,6 +3,8 @@
 
 #include "base/mem.h"
 
+#define FIRST_MAX 256
+
 bool ifab_deadline_heap__reserve(struct deadline_heap *self, uint32_t slots)
 {
     if (slots > self->capacity) { /* grows with the blocks of the pool, but by a half at least */
@@ -80,4 +82,27 @@ void ifab_deadline_heap__remove(struct deadline_heap *self, uint32_t slot)
     self->count--;
     if (at < self->count)
         settle(self, at, self->items[self->count]);
+}
+
+/* The next one is always a child of one that was taken: those wait in `open`, sorted, the smallest at the end. */
+size_t ifab_deadline_heap__first(const struct deadline_heap *self, ifab_usec wall, uint64_t *ret_numbers, size_t max)
+{
+    uint32_t open[FIRST_MAX + 1];
+    size_t open_count = 0, count = 0;
+    max = max < FIRST_MAX ? max : FIRST_MAX;
+    if (max > 0 && self->count > 0 && self->items[0].when < wall)
+        open[open_count++] = 0;
+    while (open_count > 0 && count < max) {
+        uint32_t at = open[--open_count];
+        ret_numbers[count++] = self->items[at].number;
+        for (uint32_t child = at * 2 + 1; child <= at * 2 + 2 && child < self->count; child++) {
+            if (self->items[child].when >= wall)
+                continue;
+            size_t i = open_count++;
+            for (; i > 0 && before(&self->items[open[i - 1]], &self->items[child]); i--)
+                open[i] = open[i - 1];
+            open[i] = child;
+        }
+    }
+    return count;
 }

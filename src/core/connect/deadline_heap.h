@@ -23,4 +23,6 @@ bool ifab_deadline_heap__reserve(struct deadline_heap *self, uint32_t slots); /*
 void ifab_deadline_heap__fini(struct deadline_heap *self);
 void ifab_deadline_heap__set(struct deadline_heap *self, uint32_t slot, ifab_usec when, uint64_t number); /* inserts or moves */
 void ifab_deadline_heap__remove(struct deadline_heap *self, uint32_t slot);
+/* Numbers of the first max (at most 256) that end before `wall`, in order; changes nothing. */
+size_t ifab_deadline_heap__first(const struct deadline_heap *self, ifab_usec wall, uint64_t *ret_numbers, size_t max);
 #endif

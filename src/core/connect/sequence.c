@@ -269,12 +269,9 @@ void ifab_sequences_remove(struct ifab_sequences *self, uint64_t number)
         drop(self, slot);
 }
 
-bool ifab_sequences_dead(const struct ifab_sequences *self, ifab_usec wall, uint64_t *ret_number)
+size_t ifab_sequences_dead(const struct ifab_sequences *self, ifab_usec wall, uint64_t *ret_numbers, size_t max)
 {
-    if (self->ends.count == 0 || self->ends.items[0].when >= wall)
-        return false;
-    *ret_number = self->ends.items[0].number;
-    return true;
+    return ifab_deadline_heap__first(&self->ends, wall, ret_numbers, max);
 }
 
 const struct ifab_sequence *ifab_sequences_find(const struct ifab_sequences *self, uint32_t talent, uint32_t epoch,

@@ -20,7 +20,8 @@ enum {
     FACT_SECRET = 8,
     FACT_SECOND_KIND = 16,
     FACT_CLAIM_ID = 32,
-    FACT_ALL = 63
+    FACT_SENSITIVE = 64,
+    FACT_ALL = 127
 };
 
 _Static_assert(3 + 4 + 32 + 32 + 128 + 1 + 4 * IFAB_GUARD_RECEIVERS_MAX + 4 + 1 + 9 * IFAB_GUARD_VOTERS_MAX + 1 + 4 + 8 + 48 + 2 +
@@ -44,7 +45,8 @@ static void put_facts(uint8_t **at, const struct ifab_guard_facts *facts)
 {
     unsigned flags = (facts->is_claim ? FACT_CLAIM : 0U) | (facts->has_scope ? FACT_SCOPE : 0U) |
                      (facts->has_confidence ? FACT_CONFIDENCE : 0U) | (facts->secret_found ? FACT_SECRET : 0U) |
-                     (facts->second_source_kind ? FACT_SECOND_KIND : 0U) | (facts->has_claim_id ? FACT_CLAIM_ID : 0U);
+                     (facts->second_source_kind ? FACT_SECOND_KIND : 0U) | (facts->has_claim_id ? FACT_CLAIM_ID : 0U) |
+                     (facts->sensitive ? FACT_SENSITIVE : 0U);
     ifab_put_u8(at, (uint8_t)flags);
     ifab_put_u32(at, facts->hazards);
     if (facts->has_confidence) {
@@ -122,6 +124,7 @@ static void get_facts(struct ifab_reader *r, struct ifab_guard_facts *facts)
     facts->secret_found = (flags & FACT_SECRET) != 0;
     facts->second_source_kind = (flags & FACT_SECOND_KIND) != 0;
     facts->has_claim_id = (flags & FACT_CLAIM_ID) != 0;
+    facts->sensitive = (flags & FACT_SENSITIVE) != 0;
     facts->hazards = ifab_get_u32(r);
     if (facts->has_confidence) {
         uint64_t bits = ifab_get_u64(r);

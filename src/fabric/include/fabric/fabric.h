@@ -80,7 +80,8 @@ enum ifab_command_type {
     IFAB_COMMAND_ERASE,        /* u.note: subject = message id, index */
     IFAB_COMMAND_ANCHORED,     /* u.note */
     IFAB_COMMAND_CLOCK_JUMP,   /* u.note: text */
-    IFAB_COMMAND_CLOCK_ACCEPT, /* u.note */
+    IFAB_COMMAND_CLOCK_ACCEPT, /* u.note; 409 while no clock is in doubt */
+    IFAB_COMMAND_BACKUP,       /* u.note: a copy was made; text says where and of how many entries */
     IFAB_COMMAND_RULES,        /* u.rules: the rule set changed; every open decision is routed again */
     IFAB_COMMAND_TICK,         /* what is due: deadlines, refusal counts, the dead */
     IFAB_COMMAND_RESTORE,      /* u.restore: a new origin goes on from an old log */
@@ -92,6 +93,9 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
     const struct ifab_principal *principal;
     const struct ifab_admin_act *act; /* NULL or not present: none */
     uint8_t mint16[16];               /* a fresh UUIDv7: trace when none came with the command */
+    uint8_t trace16[16];              /* what came with the request; zero: none. An envelope's own trace goes before it */
+    struct ifab_view refs[16];        /* stand in every entry of this step; checked by the shell */
+    size_t ref_count;
     struct ifab_view why;             /* text of the person */
     struct ifab_view idempotency;     /* key of the request; size 0: none. Messages: must equal their id */
     uint8_t request16[16];            /* digest of (principal, method, route, key) and */
@@ -135,6 +139,9 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             ifab_usec old_wall; /* the latest time the old fabric is known to have seen */
             const char *version;
             const struct ifab_talents *talents; /* of the old log: each stands whole in an entry of the new one */
+            const struct ifab_decisions *open;  /* what waited there: void, each in an entry of its own; NULL: nothing */
+            const uint64_t *dangling;           /* old entries whose effect was not known to be done (bytes to be erased) */
+            size_t dangling_count;
         } restore;
     } u;
 };
@@ -176,6 +183,8 @@ struct ifab_outcome {
     ifab_usec issued_after;    /* restore: nothing issued up to here is taken; INT64_MIN: unchanged */
     bool ticked;               /* a TICK: the next one is counted from now */
     bool flush_refusals;       /* the counted refusals stand in an entry now */
+    const struct ifab_command *command; /* being decided */
+    enum { IFAB_ROUTING_AS_BEFORE, IFAB_ROUTING_MORE, IFAB_ROUTING_DONE } routing; /* open decisions under changed rules: more to do at the next TICK */
     enum ifab_code count_code; /* a refusal past its sender's allowance of entries: counted instead. NONE: nothing */
     struct ifab_view count_source;
     uint8_t count_sample16[16];
@@ -219,6 +228,8 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *outc
 ifab_usec ifab_fabric_deadline(const struct ifab_fabric *self, struct ifab_now now);
 /* Refusals before a valid signature: counted per (code, source) in 1,024 rows, in an entry at most once a minute (INV-01). */
 void ifab_fabric_count_refusal(struct ifab_fabric *self, enum ifab_code code, struct ifab_view source, const uint8_t sample16[16], ifab_usec run);
+/* After a full disk: what `old` had counted, also into entries that the loaded log does not hold, is counted on in self. */
+void ifab_fabric_keep_counts(struct ifab_fabric *self, const struct ifab_fabric *old);
 
 /* What the shell keeps over a restart; written into every commit as record META. */
 struct ifab_meta {

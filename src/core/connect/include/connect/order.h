@@ -36,8 +36,8 @@ enum ifab_code ifab_sequences_check(const struct ifab_sequences *self, uint32_t 
                                     struct ifab_sequence *ret_next, struct ifab_refusal *ret_refusal);
 void ifab_sequences_put(struct ifab_sequences *self, const struct ifab_sequence *sequence); /* insert or replace by number; after reserve */
 void ifab_sequences_remove(struct ifab_sequences *self, uint64_t number);
-/* One dead one (live_until < wall) or false: the fabric deletes it with a record change. Deterministic: smallest (live_until, number). */
-bool ifab_sequences_dead(const struct ifab_sequences *self, ifab_usec wall, uint64_t *ret_number);
+/* At most max dead ones (live_until < wall): the fabric deletes them with record changes. Deterministic: smallest (live_until, number) first. */
+size_t ifab_sequences_dead(const struct ifab_sequences *self, ifab_usec wall, uint64_t *ret_numbers, size_t max);
 const struct ifab_sequence *ifab_sequences_find(const struct ifab_sequences *self, uint32_t talent, uint32_t epoch,
                                                 struct ifab_view instance);
 /* Walk the live ones of a talent in order of number; cursor starts at 0. */
@@ -81,7 +81,7 @@ enum ifab_code ifab_conversations_check(const struct ifab_conversations *self, c
                                         struct ifab_conversation *ret_next, struct ifab_refusal *ret_refusal);
 void ifab_conversations_put(struct ifab_conversations *self, const struct ifab_conversation *conversation);
 void ifab_conversations_remove(struct ifab_conversations *self, uint64_t number);
-bool ifab_conversations_dead(const struct ifab_conversations *self, ifab_usec wall, uint64_t *ret_number);
+size_t ifab_conversations_dead(const struct ifab_conversations *self, ifab_usec wall, uint64_t *ret_numbers, size_t max); /* likewise */
 size_t ifab_conversation_pack(const struct ifab_conversation *conversation, uint8_t ret_bytes[IFAB_CONVERSATION_PACKED_MAX]);
 bool ifab_conversation_unpack(struct ifab_view bytes, uint64_t number, struct ifab_conversation *ret_conversation);
 size_t ifab_conversations_count(const struct ifab_conversations *self);

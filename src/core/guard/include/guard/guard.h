@@ -19,6 +19,7 @@ unsigned ifab_hazard_parse(struct ifab_view name);
 
 struct ifab_guard_facts { /* of one message; the shell and connect fill it in. Zeroed = nothing known */
     bool is_claim, has_scope, has_confidence, secret_found, second_source_kind /* performative inform or agree */, has_claim_id;
+    bool sensitive;              /* its scope names one of the configured sensitive scopes: two votes; set by the fabric when it opens */
     double confidence;           /* normalized */
     unsigned hazards;            /* declared and derived, bits */
     uint8_t claim_key16[16];     /* keyed digest of claim_id */

@@ -37,7 +37,9 @@
     X(VOTE_CAST, "vote", "IF.guard", "vote", "INFO")                        \
     X(ADMIN_REFUSED, "refusal", "IF.talent", "admin_refused", "WARN")       \
     X(MESSAGE_ERASED, "witness", "IF.witness", "erase", "HIGH")             \
-    X(ANCHOR_CREATED, "witness", "IF.witness", "anchor", "INFO")
+    X(ANCHOR_CREATED, "witness", "IF.witness", "anchor", "INFO")              \
+    X(BACKUP_CREATED, "witness", "IF.witness", "backup", "HIGH")              \
+    X(DECISION_VOIDED, "decision", "IF.guard", "voided", "WARN")
 enum ifab_event {
 #define IFAB_E_(name, type, component, operation, severity) IFAB_EVENT_##name,
     IFAB_EVENT_MAP(IFAB_E_)
