@@ -1,4 +1,5 @@
 /* Small files of the directory: read whole with a bound, written new, 0600, durable. Symbolic links are not followed. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -56,4 +57,33 @@ ifab_status node_write_file(const char *path, struct ifab_view bytes, unsigned m
         return ifab_fail(err, saved == ENOSPC ? IFAB_FULL : IFAB_IO, "%s: %s", path, strerror(saved));
     }
     return IFAB_OK;
+}
+
+#define DISCARD_DEPTH 8 /* ours are three deep */
+
+static void empty(int fd, int depth)
+{
+    DIR *dir = fdopendir(fd);
+    if (dir == NULL) {
+        close(fd);
+        return;
+    }
+    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        int below = depth > 0 ? openat(dirfd(dir), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) : -1;
+        if (below >= 0)
+            empty(below, depth - 1);
+        (void)unlinkat(dirfd(dir), e->d_name, below >= 0 ? AT_REMOVEDIR : 0);
+    }
+    closedir(dir);
+}
+
+void node_discard(const char *directory, bool itself)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0)
+        empty(fd, DISCARD_DEPTH);
+    if (itself)
+        (void)rmdir(directory);
 }

@@ -1,4 +1,7 @@
-/* A new fabric on disk. Everything is written before entry 0 is committed; a directory half made is refused as used, never repaired. */
+/*
+ * A new fabric on disk. Its configuration bears another name until entry 0 is durable and is given its own last: a directory half made cannot be started.
+ * What fails takes away what it made; what a crash left is named and refused, never repaired.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
@@ -20,8 +23,9 @@ static ifab_status make_dir(const char *base, const char *name, struct ifab_erro
     return IFAB_OK;
 }
 
-static ifab_status take_directory(const char *path, struct ifab_error *err)
+static ifab_status take_directory(struct making *making, struct ifab_error *err)
 {
+    const char *path = making->directory;
     DIR *dir = opendir(path);
     if (dir == NULL) {
         char parent[1200];
@@ -31,15 +35,22 @@ static ifab_status take_directory(const char *path, struct ifab_error *err)
             (void)mkdir(parent, 0700);
             *slash = '/';
         }
-        return make_dir(path, "", err);
+        IFAB_TRY(make_dir(path, "", err));
+        making->taken = making->made = true;
+        return IFAB_OK;
     }
-    bool used = false;
-    for (struct dirent *e; (e = readdir(dir)) != NULL;)
+    bool used = false, unfinished = false;
+    for (struct dirent *e; (e = readdir(dir)) != NULL; unfinished = unfinished || strcmp(e->d_name, UNFINISHED) == 0)
         used = used || (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0);
     closedir(dir);
+    if (unfinished)
+        return ifab_fail(err, IFAB_CONFLICT, "%s holds what an init or restore that did not end has left: remove it (rm -r) and run this again", path);
     if (used)
         return ifab_fail(err, IFAB_CONFLICT, "%s is used already: init makes a new fabric in a new or empty directory", path);
-    return chmod(path, 0700) == 0 ? IFAB_OK : ifab_fail(err, IFAB_DENIED, "%s: %s", path, strerror(errno));
+    if (chmod(path, 0700) != 0)
+        return ifab_fail(err, IFAB_DENIED, "%s: %s", path, strerror(errno));
+    making->taken = true;
+    return IFAB_OK;
 }
 
 static ifab_status put_file(const char *base, const char *name, struct ifab_view bytes, struct ifab_error *err)
@@ -140,7 +151,7 @@ static ifab_status first_entry(const struct ifab_init_options *options, const ui
     char path[1200];
     if (node == NULL)
         return ifab_fail(err, IFAB_NOMEM, "out of memory");
-    snprintf(path, sizeof path, "%s/ifd.yaml", options->directory);
+    snprintf(path, sizeof path, "%s/" UNFINISHED, options->directory);
     ifab_status status = ifab_config_load(path, &node->config, err);
     struct ifab_store_options store = {.directory = node->config.data_dir, .create = true, .wal_bytes = WAL_MOST};
     if (status == IFAB_OK)
@@ -162,17 +173,45 @@ static ifab_status first_entry(const struct ifab_init_options *options, const ui
     return status;
 }
 
-ifab_status node_prepare_directory(const char *directory, const char *http, const char *name, struct ifab_error *err)
+/* Durable below, then the configuration gets its name, then that is durable. */
+static ifab_status finish(const char *directory, struct ifab_error *err)
 {
+    static const char *const folders[] = {"/keys", "/data", "/data/tiles", "/run", ""};
+    char from[1200], to[1200], parent[1200];
+    for (size_t i = 0; i < IFAB_COUNT(folders); i++) {
+        snprintf(to, sizeof to, "%s%s", directory, folders[i]);
+        IFAB_TRY(node_sync_dir(to, err));
+    }
+    snprintf(from, sizeof from, "%s/" UNFINISHED, directory);
+    snprintf(to, sizeof to, "%s/ifd.yaml", directory);
+    if (rename(from, to) != 0)
+        return ifab_fail(err, IFAB_IO, "%s: %s", to, strerror(errno));
+    snprintf(parent, sizeof parent, "%s/..", directory);
+    IFAB_TRY(node_sync_dir(directory, err));
+    return node_sync_dir(parent, err);
+}
+
+ifab_status node_made(struct making *making, ifab_status status, struct ifab_error *err)
+{
+    if (status == IFAB_OK)
+        status = finish(making->directory, err);
+    if (status != IFAB_OK && making->taken)
+        node_discard(making->directory, making->made);
+    return status;
+}
+
+ifab_status node_prepare_directory(struct making *making, const char *http, const char *name, struct ifab_error *err)
+{
+    const char *directory = making->directory;
     static const char *const folders[] = {"keys", "data", "data/tiles", "run"};
     struct ifab_buf config = IFAB_BUF_INIT(8192);
     ifab_status status = make_config(directory, http != NULL ? http : "127.0.0.1:8474", name, &config, err);
     if (status == IFAB_OK)
-        status = take_directory(directory, err);
+        status = take_directory(making, err);
+    if (status == IFAB_OK) /* first, so that what a crash leaves is known for what it is */
+        status = put_file(directory, UNFINISHED, ifab_buf_as_view(&config), err);
     for (size_t i = 0; i < IFAB_COUNT(folders) && status == IFAB_OK; i++)
         status = make_dir(directory, folders[i], err);
-    if (status == IFAB_OK)
-        status = put_file(directory, "ifd.yaml", ifab_buf_as_view(&config), err);
     ifab_buf_fini(&config);
     IFAB_TRY(status);
     IFAB_TRY(put_file(directory, "rules.yaml", ifab_view_str(rules_text), err));
@@ -182,11 +221,14 @@ ifab_status node_prepare_directory(const char *directory, const char *http, cons
 ifab_status ifab_node_init(const struct ifab_init_options *options, struct ifab_error *err)
 {
     uint8_t operator32[32];
+    struct making making = {.directory = options->directory};
     IFAB_TRY(ifab_crypto_init(err));
-    IFAB_TRY(node_prepare_directory(options->directory, options->http, options->name != NULL ? options->name : "infrafabric.local/main", err));
-    IFAB_TRY(make_operator_key(options->directory, options->passphrase, operator32, err));
-    IFAB_TRY(first_entry(options, operator32, err));
-    return node_sync_dir(options->directory, err);
+    ifab_status status = node_prepare_directory(&making, options->http, options->name != NULL ? options->name : "infrafabric.local/main", err);
+    if (status == IFAB_OK)
+        status = make_operator_key(options->directory, options->passphrase, operator32, err);
+    if (status == IFAB_OK)
+        status = first_entry(options, operator32, err);
+    return node_made(&making, status, err);
 }
 
 /* Mode and owner of DIR and keys are checked at every start. */

@@ -62,7 +62,10 @@ struct request { /* one HTTP request until it is answered */
     struct ifab_http_peer peer;
     struct ifab_arena arena;         /* copies of what outlives on_request */
     struct ifab_buf body;
-    struct ifab_view params[PARAM_MAX], query, path, idempotency, admin, accept, last_event, why_header;
+    struct ifab_view params[PARAM_MAX], query, path, idempotency, admin, accept, last_event;
+    struct ifab_view refs[16];       /* IF-Ref */
+    size_t ref_count;
+    uint8_t trace16[16];             /* of traceparent; zero: none */
     const char *method;
     ifab_usec arrived;
     bool proof, head_only;
@@ -261,12 +264,19 @@ ifab_status node_settings(struct node *self, struct ifab_error *err);
 ifab_status node_lock(struct node *self, struct ifab_error *err);
 ifab_status node_check_anchors(struct node *self, struct ifab_error *err);
 ifab_status node_sync_dir(const char *path, struct ifab_error *err);
+void node_discard(const char *directory, bool itself); /* files.c: all in it, which we made ourselves and which came to nothing */
 ifab_status node_checkpoint(struct node *self, uint64_t size, const uint8_t root32[32], struct ifab_buf *note, struct ifab_error *err);
 
 ifab_status node_finish_erasing(struct node *self, struct ifab_error *err); /* what a crash left between entry and deletion */
 
 /* init.c */
-ifab_status node_prepare_directory(const char *directory, const char *http, const char *name, struct ifab_error *err);
+struct making { /* a directory in the making: without ifd.yaml nothing starts there, and that comes last */
+    const char *directory;
+    bool taken, made; /* what is in it is ours; so is it itself */
+};
+ifab_status node_prepare_directory(struct making *making, const char *http, const char *name, struct ifab_error *err);
+ifab_status node_made(struct making *making, ifab_status status, struct ifab_error *err); /* IFAB_OK: finished; else all is taken away */
+#define UNFINISHED "ifd.yaml.unfinished"
 ifab_status node_first_commit(struct node *node, struct ifab_command *command, struct ifab_error *err);
 ifab_status node_check_modes(const struct ifab_config *config, struct ifab_error *err);
 
@@ -368,10 +378,16 @@ bool request_query_u64(struct node *node, struct request *request, const char *n
                        uint64_t *ret_value); /* false: answered with 208 */
 bool charge_failure(struct node *node, const struct ifab_http_peer *peer, ifab_usec run); /* false: empty, 302 and close */
 
+/* context.c */
+bool context_ref_valid(struct ifab_view ref);                              /* repo:/PATH[@COMMIT], if://… */
+bool context_trace(struct ifab_view traceparent, uint8_t ret_trace16[16]); /* W3C Trace Context */
+bool context_take(struct request *request, const char **ret_field, const char **ret_why); /* while raw stands, principal set; false: 208 */
+
 /* route_talent.c: acts in general */
 struct ifab_schema;
 const struct ifab_json *act_body(struct node *node, struct request *request, const struct ifab_schema *schema);
 void queue_act(struct node *node, struct request *request, struct ticket *ticket);
+void set_idempotency(struct ticket *ticket, struct request *request);
 
 /* handlers: route_*.c */
 void handle_message(struct node *node, struct request *request);

@@ -45,8 +45,12 @@ struct ticket *ticket_new(struct node *node, struct request *request)
     }
     t->request = request;
     t->refusal.offset = t->refusal.retry_after_ms = -1;
-    if (request != NULL)
+    if (request != NULL) {
         t->command.principal = &request->principal;
+        memcpy(t->command.trace16, request->trace16, 16);
+        memcpy(t->command.refs, request->refs, sizeof t->command.refs);
+        t->command.ref_count = request->ref_count;
+    }
     return t;
 }
 
@@ -372,7 +376,12 @@ static void disk_full(struct node *node, struct batch *batch)
     IFAB_LOG(IFAB_LOG_ERROR, "store: disk full", IFAB_F_TEXT("error", batch->err.text));
     node->closed_full = true;
     node->current = batch_new();
+    struct ifab_fabric *before = node->fabric;
+    node->fabric = NULL;
     ifab_status status = node_load(node, &err);
+    if (status == IFAB_OK)
+        ifab_fabric_keep_counts(node->fabric, before); /* refusals counted before a signature stand nowhere else */
+    ifab_fabric_free(before);
     if (status != IFAB_OK || node->current == NULL) {
         pipeline_fatal(node, status, &err);
         return;

@@ -1,6 +1,6 @@
 /*
  * Going on after a loss: a new directory with a new origin whose entry 0 holds the old checkpoint. Talents, keys and grants are stated anew, each in an entry;
- * what waited is void; older messages are 102; fences jump by 2^32 (DESIGN section 5, Witness).
+ * what waited is void, each named in an entry; older messages are 102; fences jump by 2^32 (DESIGN section 5, Witness).
  */
 #include <string.h>
 
@@ -39,7 +39,7 @@ static ifab_status open_new(const struct ifab_restore_options *options, const st
 {
     struct ifab_meta meta;
     char path[1200];
-    snprintf(path, sizeof path, "%s/ifd.yaml", options->directory);
+    snprintf(path, sizeof path, "%s/" UNFINISHED, options->directory);
     IFAB_TRY(ifab_config_load(path, &node->config, err));
     struct ifab_store_options store = {.directory = node->config.data_dir, .create = true, .wal_bytes = WAL_MOST};
     IFAB_TRY(node_keys(node, node->config.keys_dir, err));
@@ -52,7 +52,7 @@ static ifab_status open_new(const struct ifab_restore_options *options, const st
 static ifab_status go_on(const struct ifab_restore_options *options, struct node *old, struct node *new, struct ifab_error *err)
 {
     struct ifab_buf note = IFAB_BUF_INIT(4096);
-    IFAB_TRY(node_checkpoint(old, old->committed_size, old->committed_root32, &note, err));
+    ifab_status status = node_checkpoint(old, old->committed_size, old->committed_root32, &note, err);
     struct ifab_command command = {.type = IFAB_COMMAND_RESTORE, .why = options->why};
     command.u.restore.old_checkpoint = ifab_buf_as_view(&note);
     command.u.restore.old_origin = ifab_view_str(old->origin);
@@ -62,7 +62,11 @@ static ifab_status go_on(const struct ifab_restore_options *options, struct node
     command.u.restore.old_wall = head.time > old->stored_wall ? head.time : old->stored_wall;
     command.u.restore.version = options->version;
     command.u.restore.talents = ifab_fabric_talents(old->fabric);
-    ifab_status status = node_first_commit(new, &command, err);
+    command.u.restore.open = ifab_fabric_decisions(old->fabric);
+    command.u.restore.dangling = old->erasing;
+    command.u.restore.dangling_count = old->erasing_count;
+    if (status == IFAB_OK)
+        status = node_first_commit(new, &command, err);
     ifab_buf_fini(&note);
     return status;
 }
@@ -90,9 +94,13 @@ static ifab_status copy_operator_key(const struct ifab_restore_options *options,
 ifab_status ifab_node_restore(const struct ifab_restore_options *options, struct ifab_error *err)
 {
     struct node *old = ifab_calloc(1, sizeof *old), *new = ifab_calloc(1, sizeof *new);
+    struct making making = {.directory = options->directory};
     char name[300];
-    if (old == NULL || new == NULL)
+    if (old == NULL || new == NULL) {
+        ifab_free(old);
+        ifab_free(new);
         return ifab_fail(err, IFAB_NOMEM, "out of memory");
+    }
     ifab_status status = ifab_crypto_init(err);
     if (status == IFAB_OK)
         status = open_old(options, old, err);
@@ -101,7 +109,7 @@ ifab_status ifab_node_restore(const struct ifab_restore_options *options, struct
         char *slash = strrchr(name, '/');
         if (slash != NULL)
             *slash = '\0';
-        status = node_prepare_directory(options->directory, NULL, name, err);
+        status = node_prepare_directory(&making, NULL, name, err);
     }
     if (status == IFAB_OK)
         status = copy_operator_key(options, err);
@@ -110,6 +118,6 @@ ifab_status ifab_node_restore(const struct ifab_restore_options *options, struct
     if (status == IFAB_OK)
         status = go_on(options, old, new, err);
     close_node(old);
-    close_node(new);
-    return status;
+    close_node(new); /* the store is whole before the directory gets its name */
+    return node_made(&making, status, err);
 }

@@ -244,7 +244,7 @@ void handle_anchors(struct node *node, struct request *r)
 
 /* ---- backup ---- */
 
-static ifab_status write_checkpoint(struct node *node, const char *directory, struct ifab_error *err)
+static ifab_status write_checkpoint(struct node *node, const char *directory, uint64_t *ret_size, struct ifab_error *err)
 {
     struct ifab_store_options options = {.directory = directory, .read_only = true};
     struct ifab_store *copy = NULL;
@@ -258,6 +258,8 @@ static ifab_status write_checkpoint(struct node *node, const char *directory, st
         status = ifab_store_head(copy, &arena, &head, err);
     if (status == IFAB_OK)
         status = node_checkpoint(node, head.size, head.root32, &note, err);
+    if (status == IFAB_OK)
+        *ret_size = head.size;
     snprintf(path, sizeof path, "%s/checkpoint", directory);
     if (status == IFAB_OK)
         status = node_write_file(path, ifab_buf_as_view(&note), 0600, err);
@@ -272,25 +274,70 @@ static ifab_status write_checkpoint(struct node *node, const char *directory, st
     return status;
 }
 
+struct backup_job {
+    struct ifab_view why;
+    uint64_t size;
+};
+
 static void run_backup(struct node *node, struct ifab_store *store, struct job *job)
 {
+    struct backup_job *b = job->user;
     char directory[1000];
     struct ifab_error err = {0};
     snprintf(directory, sizeof directory, IFAB_FMT, IFAB_ARG(job->text));
-    ifab_status status = IFAB_OK;
-    if (mkdir(directory, 0700) != 0)
-        status = ifab_fail(&err, IFAB_CONFLICT, "%s: %s; a backup needs a new directory", directory, strerror(errno));
-    if (status == IFAB_OK)
-        status = ifab_store_backup(store, directory, &err);
-    if (status == IFAB_OK)
-        status = write_checkpoint(node, directory, &err);
-    if (status != IFAB_OK) {
-        job->code = ifab_refuse(&job->refusal, status == IFAB_CONFLICT ? IFAB_CODE_CONFLICT : IFAB_CODE_STORE_UNAVAILABLE, "directory", "%s", err.text);
+    if (mkdir(directory, 0700) != 0) {
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_CONFLICT, "directory", "%s: %s; a backup needs a new directory", directory, strerror(errno));
         return;
     }
-    ifab_buf_str(&job->out, "{\"directory\":");
-    ifab_json_put_cstr(&job->out, directory);
-    ifab_buf_char(&job->out, '}');
+    ifab_status status = ifab_store_backup(store, directory, &err);
+    if (status == IFAB_OK)
+        status = write_checkpoint(node, directory, &b->size, &err);
+    if (status != IFAB_OK) { /* half a backup looks like one */
+        node_discard(directory, true);
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, "directory", "%s", err.text);
+    }
+}
+
+/* What cannot be recorded is not done. */
+static void backup_recorded(struct node *node, struct ticket *t)
+{
+    char directory[1000];
+    snprintf(directory, sizeof directory, IFAB_FMT, IFAB_ARG(*(struct ifab_view *)t->user));
+    if (t->reply.code != IFAB_CODE_NONE || t->reply.replayed) /* replayed: the first one's answer, the first one's directory */
+        node_discard(directory, true);
+    reply_ticket(node, t);
+}
+
+/* The copy is made; who asked for it, why and what it holds stand in an entry before anyone is told (INV-13). */
+static void finish_backup(struct node *node, struct job *job)
+{
+    struct request *r = job->request;
+    struct backup_job *b = job->user;
+    if (job->code != IFAB_CODE_NONE) {
+        job_reply(node, job);
+        return;
+    }
+    struct ifab_buf payload = IFAB_BUF_INIT(4096);
+    struct ticket *t = ticket_new(node, r);
+    struct ifab_view *directory = t == NULL ? NULL : ifab_arena_alloc(&t->arena, sizeof *directory);
+    ifab_buf_str(&payload, "{\"directory\":");
+    ifab_json_put_string(&payload, job->text);
+    ifab_buf_format(&payload, ",\"size\":%llu}", (unsigned long long)b->size);
+    if (directory == NULL || ifab_arena_copy(&t->arena, job->text, directory) != IFAB_OK ||
+        ifab_arena_copy(&t->arena, ifab_buf_as_view(&payload), &t->command.u.note.text) != IFAB_OK ||
+        ifab_arena_copy(&t->arena, b->why, &t->command.why) != IFAB_OK) {
+        if (t != NULL)
+            ticket_free(node, t);
+        out_of_memory(node, r); /* the copy stays: nobody was told of it, its directory is in the request */
+    } else {
+        t->command.type = IFAB_COMMAND_BACKUP;
+        t->command.u.note.subject = ifab_view_str(node->settings.fabric_actor);
+        t->user = directory;
+        t->done = backup_recorded;
+        queue_act(node, r, t);
+    }
+    ifab_buf_fini(&payload);
+    job_free(job);
 }
 
 void handle_backup(struct node *node, struct request *r)
@@ -308,12 +355,17 @@ void handle_backup(struct node *node, struct request *r)
         return;
     }
     struct job *job = job_new(r);
-    if (job == NULL) {
+    struct backup_job *b = job == NULL ? NULL : ifab_arena_calloc(&job->arena, 1, sizeof *b);
+    if (b == NULL) {
+        job_free(job);
         out_of_memory(node, r);
         return;
     }
+    b->why = why;
+    job->user = b;
     job->text = directory;
     job->run = run_backup;
+    job->finish = finish_backup;
     IFAB_LOG(IFAB_LOG_INFO, "backup", IFAB_F_TEXT("actor", r->principal.actor), IFAB_F_VIEW("directory", directory), IFAB_F_VIEW("why", why));
     job_push(node, job);
 }

@@ -87,6 +87,7 @@ void handle_vote(struct node *node, struct request *r)
     }
     t->verify = VERIFY_VOTE;
     t->bytes = ifab_buf_as_view(&r->body);
+    set_idempotency(t, r);
     ticket_queue(node, t);
 }
 

@@ -86,7 +86,7 @@ static bool key_of(const struct node *node, struct request *r, struct ifab_talen
 }
 
 /* What idempotent requests are remembered by. */
-static void set_idempotency(struct ticket *t, struct request *r)
+void set_idempotency(struct ticket *t, struct request *r)
 {
     uint8_t digest[32];
     struct ifab_buf text = IFAB_BUF_INIT(4096);

@@ -192,6 +192,7 @@ ifab_status node_load(struct node *self, struct ifab_error *err)
     ifab_arena_init(&arena, (size_t)1 << 20);
     ifab_fabric_free(self->fabric);
     self->fabric = NULL;
+    self->erasing_count = 0; /* told again by their records */
     ifab_status status = ifab_fabric_new(&self->settings, &self->fabric, err);
     if (status == IFAB_OK)
         status = ifab_store_records(self->store, load_record, &load, err);
