@@ -2,10 +2,14 @@
 
 import json
 import os
+import random
 import shutil
+import signal
+import subprocess
 import threading
 import time
 
+import fabric
 from fabric import Fabric, check_note, uuid7
 
 
@@ -69,6 +73,67 @@ def test_backup_while_writing_is_one_consistent_moment(f):
     return f"{len(acked)} messages, the backup holds {size} entries"
 
 
+def test_backup_beside_sixty_four_senders_holds_a_prefix_and_says_in_the_log_who_made_it(f):
+    # INV-05 INV-13
+    agents = [f.enrol(f"Agent{i}") for i in range(8)]
+    lock, acked, faults, stop = threading.Lock(), [], [], threading.Event()
+
+    def write(a, instance):
+        with f.conn() as c:
+            while not stop.is_set():
+                with lock:  # seq and nonce are made one at a time; sending is not
+                    m = bytes(a.message(sender=f"{a.uri}/{instance}"))
+                r = c.request("POST", "/v1/messages", m)
+                if r.code == 104:  # overtaken on the way by a later one of the same talent's other thread
+                    continue
+                (acked if r.status == 200 else faults).append(r)
+
+    threads = [threading.Thread(target=write, args=(agents[i % 8], i)) for i in range(64)]
+    for t in threads:
+        t.start()
+    time.sleep(0.3)
+    before = len(acked)
+    r = f.post("/v1/backup", {"directory": os.path.join(f.root, "one"), "why": "nightly"}, {"IF-Ref": "repo:/ops/nightly.md@0123abc"}, timeout=120)
+    assert r.status == 200, r
+    time.sleep(0.1)
+    stop.set()
+    for t in threads:
+        t.join()
+    assert not faults, faults[:3]
+    assert len(acked) > before > 0
+    entry = f.entry(r.json["entry"]["index"])
+    assert (entry["operation"], entry["actor"], entry["why"]) == ("backup", f"uid:{os.geteuid()}", "nightly"), entry
+    assert entry["payload"] == {"directory": r.json["directory"], "size": r.json["size"]} and entry["refs"] == ["repo:/ops/nightly.md@0123abc"], entry
+    vkey = f.about()["vkey"]
+    _, size, root = check_note(open(os.path.join(f.root, "one", "checkpoint"), "rb").read(), vkey)
+    assert size == r.json["size"] and before < size <= entry["index"]
+    # the copy holds exactly the first entries of the log, and its root is theirs
+    leaves = [e for e in f.entries(0)]
+    assert f.stop() == 0
+    os.rename(f.data, f.data + ".away")
+    shutil.copytree(os.path.join(f.root, "one"), f.data)
+    for extra in ("checkpoint", "vkey"):
+        os.unlink(os.path.join(f.data, extra))
+    os.chmod(f.data, 0o700)
+    f.start()
+    assert f.size() == size and [e for e in f.entries(0)] == leaves[:size]
+    f.verify()
+    return f"{len(acked)} messages, the backup holds {size} entries"
+
+
+def test_backup_that_fails_or_cannot_be_recorded_leaves_nothing(f):
+    # INV-13: half a backup looks like one
+    new = os.path.join(f.root, "b")
+    size = f.size()
+    r = f.post("/v1/backup", {"directory": new, "why": "t"}, {"IF-Admin": "AAAA"})
+    assert r.status >= 400 and not os.path.exists(new), r
+    assert all(e["operation"] != "backup" for e in f.entries(size))
+    with open(new, "w"):
+        pass
+    r = f.post("/v1/backup", {"directory": new, "why": "t"})
+    assert r.code == 409 and os.path.isfile(new), r  # what is not ours stays
+
+
 def test_backup_needs_a_new_absolute_directory_over_the_socket(f):
     for directory in ("relative", "/tmp/../tmp/x", f.root, f.data, "/nonexistent/deep/x", os.path.join(f.root, "a/../../b")):
         r = f.post("/v1/backup", {"directory": directory, "why": "t"})
@@ -111,6 +176,12 @@ def test_restored_fabric_has_a_new_origin_and_its_first_entry_the_old_checkpoint
         new = g.about()
         assert new["origin"] != old["origin"] and new["origin"].rsplit("/", 1)[0] == old["origin"].rsplit("/", 1)[0]
         first = g.entry(0)
+        assert first["payload"]["void"] == {"escalated": 1, "held": 0} and first["payload"]["dangling"] == [], first
+        voided = [e for e in g.entries(0) if e["operation"] == "voided"]
+        assert len(voided) == 1 and voided[0]["subject"] == waiting["id"] and voided[0]["trace"] == waiting["trace"], voided
+        told = voided[0]["payload"]
+        assert (told["sender"], told["receiver"], told["state"]) == ("Demo.A", ["Demo.R"], "escalated"), told
+        assert {"name": "operator", "vote": None} in told["voters"], told
         assert first["payload"]["old"]["origin"] == old["origin"] and first["why"] == "disk lost", first
         origin, size, _ = check_note(first["payload"]["old"]["checkpoint"].encode(), old["vkey"])
         assert (origin, size) == (old["origin"], first["payload"]["old"]["size"]) and size <= old["size"]
@@ -165,3 +236,88 @@ def test_restore_refuses_what_is_no_backup_or_a_used_directory(f):
     done = f.ifd("--restore", path, "--dir", new, "--keys", keys, "--why", "t")
     assert done.returncode == 20 and b"IF_ERR_505" in done.stderr, done
     assert f.get("/healthz").status == 200
+
+
+def unusable(new):
+    """Nothing starts there, and the next restore or init says what to remove, or finds nothing."""
+    if not os.path.exists(new):
+        return
+    assert not os.path.exists(os.path.join(new, "ifd.yaml")), os.listdir(new)
+    done = Fabric.ifd("--config", os.path.join(new, "ifd.yaml"))
+    assert done.returncode != 0 and not done.stdout.startswith(b"ready"), done
+    if os.listdir(new):
+        done = Fabric.ifd("--init", new)
+        assert done.returncode != 0 and b"did not end" in done.stderr and b"remove it" in done.stderr, done
+
+
+def test_restore_and_init_killed_anywhere_leave_nothing_that_starts(f):
+    # INV-05
+    a = f.enrol("Demo.A")
+    for _ in range(20):
+        assert f.send(a.message()).status == 200
+    path = backup(f)
+    keys = os.path.join(f.dir, "keys")
+    whole = killed = 0
+    began = time.monotonic()
+    assert f.ifd("--restore", path, "--dir", os.path.join(f.root, "timed"), "--keys", keys, "--why", "t").returncode == 0
+    takes = time.monotonic() - began
+    for i in range(24):
+        new = os.path.join(f.root, f"new{i}")
+        args = ["--init", new] if i % 4 == 3 else ["--restore", path, "--dir", new, "--keys", keys, "--why", "t"]
+        p = subprocess.Popen([fabric.PROGRAM["ifd"], *args], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        time.sleep(random.random() * takes)
+        p.send_signal(signal.SIGKILL)
+        p.wait()
+        if os.path.exists(os.path.join(new, "ifd.yaml")):  # from here on it is whole
+            whole += 1
+            g = Fabric(parent=f.root, directory=new, init=False)
+            g.configure({})
+            try:
+                g.start()
+                g.verify()
+            finally:
+                g.kill()
+        else:
+            killed += 1
+            unusable(new)
+        shutil.rmtree(new, ignore_errors=True)
+    assert killed > 0, "never killed in time"
+    done = f.ifd("--restore", path, "--dir", os.path.join(f.root, "new0"), "--keys", keys, "--why", "t")
+    assert done.returncode == 0, done
+    return f"{killed} killed before, {whole} after it was whole"
+
+
+def test_restore_on_a_full_disk_leaves_nothing_and_works_once_there_is_room():
+    # INV-05 INV-15
+    from tests_disks import Small, fill
+
+    with Small(140) as f:
+        f.start()
+        a = f.enrol("Demo.A")
+        assert f.send(a.message()).status == 200
+        path = backup(f)
+        assert f.stop() == 0
+        keys, new = os.path.join(f.dir, "keys"), os.path.join(f.root, "new")
+        failed = 0
+        for leave in (0, 8 << 10, 24 << 10, 200 << 10, 4 << 20, 30 << 20):
+            filler = fill(f.root, leave=leave)
+            done = f.ifd("--restore", path, "--dir", new, "--keys", keys, "--why", "t")
+            if done.returncode == 0:
+                shutil.rmtree(new)
+            else:
+                failed += 1
+                assert done.returncode == 20 and not os.path.exists(new), (leave, done)
+            os.unlink(filler)
+        assert failed >= 3, failed
+        os.mkdir(new, 0o700)  # an empty one that is there already stays
+        filler = fill(f.root)
+        assert f.ifd("--restore", path, "--dir", new, "--keys", keys, "--why", "t").returncode == 20
+        assert os.path.isdir(new) and os.listdir(new) == []
+        os.unlink(filler)
+        g = restored(f, path)
+        try:
+            g.start()
+            g.verify()
+        finally:
+            g.kill()
+        return f"{failed} ran out of room"

@@ -444,3 +444,76 @@ def test_missing_rules_deny_every_message_and_are_not_ready(f):
     assert r.status == 403 and r.json["decision"] == "DENY", r
     ready = f.get("/readyz")
     assert ready.status == 503 and ready.json["why"] == "rules", ready
+
+
+def test_references_and_trace_of_a_request_stand_in_its_entries(f):
+    # INV-13 INV-15
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"IF-Ref": "repo:/docs/plan.md@0123abc, if://task/T-1", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    size = f.size()
+    a, _ = people(f)
+    dashed = f"{trace[:8]}-{trace[8:12]}-{trace[12:16]}-{trace[16:20]}-{trace[20:]}"
+    refs = ["repo:/docs/plan.md@0123abc", "if://task/T-1"]
+
+    def last():
+        e = f.entry(f.size() - 1)
+        return e.get("refs"), e["trace"]
+
+    r = f.post("/v1/talents/Demo.A/grants", {"scope": "guard:scope", "why": "t"}, headers)
+    assert r.status == 200 and last() == (refs, dashed), (r, last())
+    body = json.dumps({"scope": "guard:scope", "why": "t"}).encode()
+    r = f.post("/v1/talents/Demo.A/revoke", body, {**headers, **f.admin_header("/v1/talents/Demo.A/revoke", body)})
+    assert r.status == 200 and last() == (refs, dashed), (r, last())
+    waiting = escalated(f, a)
+    assert last()[0] is None
+    r = f.post(f"/v1/decisions/{waiting['id']}/votes", f.vote(waiting, send=False), headers)
+    assert r.status == 200, r
+    cast, released = f.entry(f.size() - 2), f.entry(f.size() - 1)
+    assert (cast["operation"], cast["refs"]) == ("vote", refs) and (released["operation"], released["refs"]) == ("released", refs)
+    assert cast["trace"] == waiting["trace"], "a vote joins what it is about"
+    r = f.http("POST", "/v1/messages", bytes(a.message()), headers)  # a known caller's message
+    assert r.status == 200 and r.json["trace"] == dashed and last() == (refs, dashed), (r, last())
+    r = f.http("POST", "/v1/messages", bytes(a.message(trace="01930000-0000-7000-8000-00000000abcd")), headers)
+    assert r.json["trace"] == "01930000-0000-7000-8000-00000000abcd", r
+    # over TCP nobody is known: the signature of a message does not cover a header
+    plain = {"Content-Type": "application/json"}
+    assert f.http("POST", "/v1/messages", bytes(a.message()), {**plain, "IF-Ref": "repo:/a"}, tcp=True).code == 208
+    assert f.http("POST", "/v1/messages", bytes(a.message()), {**plain, "traceparent": headers["traceparent"]}, tcp=True).json["trace"] == dashed
+    size = f.size()
+    for bad in (
+        {"IF-Ref": "repo:a"}, {"IF-Ref": "x"}, {"IF-Ref": ""}, {"IF-Ref": "repo:/a,,repo:/b"}, {"IF-Ref": "repo:/../etc"}, {"IF-Ref": "http://a/b"},
+        {"IF-Ref": ",".join(f"repo:/{i}" for i in range(17))}, {"traceparent": "00-" + "0" * 32 + "-00f067aa0ba902b7-01"}, {"traceparent": trace},
+    ):
+        refused(f.post("/v1/talents/Demo.A/grants", {"scope": "guard:scope", "why": "t"}, bad), 208, 400)
+    assert f.size() == size
+    sixteen = {"IF-Ref": ",".join(f"repo:/{i}" for i in range(16))}
+    assert f.post("/v1/talents/Demo.A/grants", {"scope": "guard:scope", "why": "t"}, sixteen).status == 200
+    assert last()[0] == [f"repo:/{i}" for i in range(16)]
+    f.verify()
+
+
+def test_sensitive_scope_waits_for_two_owners(f):
+    # INV-06
+    a, _ = people(f)
+    key = f.enrol("Demo.V", owner="vera", role="operator")
+    r = f.send(a.message(content={"hazards": ["legal"], "scope": {"uses": "payments"}})).json
+    assert r["decision"] == "ESCALATE"
+    assert f.get(f"/v1/decisions/{r['id']}").json["votes_needed"] == 2
+    assert f.vote(r).json["state"] == "escalated"
+    assert f.vote(r, voter="Demo.V", key=key.key).json["decision"] == "SHARE"
+
+
+test_sensitive_scope_waits_for_two_owners.config = {"access.sensitive_scopes": ["payments"]}
+
+
+def test_vote_with_its_idempotency_key_again_gets_the_first_answer(f):
+    a, _ = people(f)
+    r = escalated(f, a)
+    vote = f.vote(r, send=False)
+    path = f"/v1/decisions/{r['id']}/votes"
+    first = f.post(path, vote, {"Idempotency-Key": "once"})
+    size = f.size()
+    again = f.post(path, vote, {"Idempotency-Key": "once"})
+    assert first.status == again.status == 200 and first.json == again.json, (first, again)
+    assert again.headers["idempotent-replayed"] == "true" and f.size() == size
+    assert f.post(path, vote).code == 103

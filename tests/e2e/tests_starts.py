@@ -504,3 +504,10 @@ def test_anchors_are_made_by_the_clock(f):
 for name, fn in list(globals().items()):
     if name.startswith("test_"):
         fn.started = False
+
+
+def test_clock_is_accepted_only_while_one_is_in_doubt(f):
+    # INV-13
+    r = f.post("/v1/clock/accept", {"why": "t"})
+    assert r.status == 409 and r.code == 409, r
+    assert all(e["operation"] != "clock_accept" for e in f.entries(0))
