@@ -60,15 +60,19 @@ static void count_all(struct ifab_fabric *self, const struct ifab_refusal_row *r
 void ifab_fabric_keep_counts(struct ifab_fabric *self, const struct ifab_fabric *old)
 {
     ifab_usec first = old->rows_first != IFAB_NEVER ? old->rows_first : old->rows_since;
+    bool lost = false;
     for (size_t i = 2; i-- > 0;) { /* the oldest first: it keeps its place in the table */
         const struct ifab_flushed *flushed = &old->flushed[i];
-        if (flushed->size > self->tree.size)
-            count_all(self, flushed->rows, flushed->row_count, flushed->overflow, first);
+        if (flushed->size <= self->tree.size)
+            continue;
+        count_all(self, flushed->rows, flushed->row_count, flushed->overflow, first);
+        lost = true;
     }
     count_all(self, old->rows, old->row_count, old->rows_overflow, first);
     if (self->row_count > 0 || self->rows_overflow > 0)
         self->rows_first = first;
-    self->rows_since = old->rows_since;
+    if (!lost) /* an entry that never was does not delay the next one */
+        self->rows_since = old->rows_since;
 }
 
 ifab_usec ifab_fabric__refusals_due(const struct ifab_fabric *self)

@@ -104,6 +104,52 @@ def test_full_disk_gives_504_loses_nothing_and_recovers_when_there_is_room():
         return f"{len(acked)} acknowledged up to entry {last} before it was full"
 
 
+def test_after_a_full_disk_all_that_waited_and_was_counted_goes_on():
+    # INV-01 INV-03 INV-05: cores are loaded from the store as at a start; counts of refusals stand nowhere else
+    import time
+
+    with Small(96) as f:
+        f.start()
+        a, v = f.enrol("Demo.A", owner="alice"), f.enrol("Demo.B", owner="bob")
+        f.enrol("Demo.R", owner="receiver")
+        waiting = f.send(a.message(receiver="if://agent/Demo.R", content={"hazards": ["legal"]})).json
+        held = f.send(a.message(content={"claim_id": "C-1", "confidence": {"raw": 0.25, "normalized": 0.25}, "scope": {"y": 1}})).json
+        assert (waiting["decision"], held["decision"]) == ("ESCALATE", "HOLD")
+        grant = {"scope": "guard:scope", "why": "t"}
+        first = f.post("/v1/talents/Demo.B/grants", grant, {"Idempotency-Key": "k1"})
+        assert first.status == 200, first
+        big = {"data": {"x": "y" * 30000}}
+        filler, at = fill(f.root), a.seq
+        for _ in range(3000):
+            r = f.send(a.message(content=big))
+            if r.status != 200:
+                break
+        assert r.code == 504, r
+        garbage = 7
+        for _ in range(garbage):
+            assert f.post("/v1/messages", b"{").code == 101
+        lost = a.message(content=big)
+        until = time.monotonic() + 3.5  # each second it tries again: more steps that are taken back
+        while time.monotonic() < until:
+            assert f.send(lost).code == 504
+            time.sleep(0.2)
+        counted = lambda: [e["payload"]["total"] for e in f.entries(0) if e["operation"] == "refusals_counted"]
+        os.unlink(filler)
+        wait_for(lambda: f.send(lost).status == 200, 10, "recovery")
+        wait_for(lambda: sum(counted()) == garbage, 10, "the counts")
+        assert a.seq > at
+        items = {d["id"]: d for d in f.get("/v1/decisions").json["items"]}
+        assert set(items) == {waiting["id"], held["id"]}
+        again = f.post("/v1/talents/Demo.B/grants", grant, {"Idempotency-Key": "k1"})
+        assert again.json == first.json and again.headers["idempotent-replayed"] == "true", again
+        assert f.send(lost).code == 103
+        assert f.vote(waiting).json["decision"] == "SHARE"
+        r = f.vote(held, verdict="scope-ok", voter="Demo.B", key=v.key)
+        assert r.status == 200 and r.json["decision"] == "SHARE", r
+        assert f.get("/v1/decisions").json["items"] == [] and sum(counted()) == garbage
+        f.verify()
+
+
 def test_stream_over_a_filling_disk_acknowledges_only_what_is_there():
     # INV-04: NDJSON across the edge
     with Small(80) as f:
