@@ -232,7 +232,7 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
     self->last_time = head->time;
     const struct ifab_open_decision *d = ifab_decisions_after(self->decisions, 0);
     for (; d != NULL && !self->routing; d = ifab_decisions_after(self->decisions, d->number))
-        self->routing = memcmp(d->policy_digest32, self->rules32, 32) != 0; /* a change of the rules was half done */
+        self->routing = memcmp(d->policy_digest32, self->rules32, 32) != 0 || ifab_fabric__unreachable(self, d); /* half done when it ended */
     return IFAB_OK;
 }
 

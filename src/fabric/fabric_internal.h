@@ -61,7 +61,7 @@ struct ifab_fabric {
     uint8_t rules32[32]; /* of the newest rules entry */
     bool clock_doubt;
     ifab_usec ticked;   /* run: of the last TICK; volatile */
-    bool routing;       /* some open decision may still carry another digest than rules32; found again at a start */
+    bool routing;       /* some open decision may carry another digest than rules32, or have lost its voters; found again at a start */
     /* counted refusals */
     struct ifab_refusal_row *rows;
     size_t row_count;
@@ -128,6 +128,8 @@ void ifab_fabric__decide_rules(const struct ifab_fabric *self, const struct ifab
 void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__bury(const struct ifab_fabric *self, struct ifab_outcome *o, size_t most); /* so many dead sequences, so many conversations */
 bool ifab_fabric__stale(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_open_decision *d); /* not routed yet */
+bool ifab_fabric__unreachable(const struct ifab_fabric *self, const struct ifab_open_decision *d); /* escalated, and too few can still vote */
+void ifab_fabric__deny_unreachable(const struct ifab_fabric *self, struct ifab_outcome *o);
 void ifab_fabric__route_again(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t cause);
 struct ifab_view ifab_fabric__readable(struct ifab_view text, size_t max);
 bool ifab_fabric__flush_refusals(const struct ifab_fabric *self, struct ifab_outcome *o);

@@ -295,8 +295,8 @@ static void close_due(const struct ifab_fabric *self, struct ifab_outcome *o)
         return;
     for (d = ifab_decisions_after(self->decisions, 0); d != NULL && count < DUE_IN_TICK && !o->failed;
          d = ifab_decisions_after(self->decisions, d->number)) {
-        if (d->deadline_run > o->now.run || ifab_fabric__stale(self, o, d))
-            continue;
+        if (d->deadline_run > o->now.run || ifab_fabric__stale(self, o, d) || ifab_fabric__unreachable(self, d))
+            continue; /* that has its own end */
         count++;
         if (d->state == IFAB_DECISION_HOLD)
             ifab_fabric__to_escalated(self, o, d, IFAB_EVENT_DECISION_ESCALATED, "held until its deadline", d->index);
@@ -313,6 +313,8 @@ void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_
     o->ticked = true;
     if (self->routing)
         ifab_fabric__route_again(self, o, IFAB_FABRIC_CAUSE_RULES);
+    if (self->routing)
+        ifab_fabric__deny_unreachable(self, o);
     close_due(self, o);
     ifab_fabric__bury(self, o, ENDED_IN_TICK);
     size_t count = ifab_fabric__kept_dead(self, o->now.wall, ended, ENDED_IN_TICK);
@@ -324,7 +326,7 @@ void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_
 
 ifab_usec ifab_fabric_deadline(const struct ifab_fabric *self, struct ifab_now now)
 {
-    uint64_t number;
+    uint64_t numbers[ENDED_IN_TICK];
     ifab_usec due = ifab_decisions_next_deadline(self->decisions);
     ifab_usec counts = ifab_fabric__refusals_due(self);
     if (counts < due)
@@ -333,7 +335,11 @@ ifab_usec ifab_fabric_deadline(const struct ifab_fabric *self, struct ifab_now n
     ifab_usec second = self->ticked + IFAB_SECOND, minute = self->ticked + IFAB_MINUTE;
     if (self->routing)
         due = due < self->ticked ? due : self->ticked;
-    if (ifab_sequences_dead(self->sequences, now.wall, &number, 1) > 0 || ifab_conversations_dead(self->conversations, now.wall, &number, 1) > 0)
+    size_t sequences = ifab_sequences_dead(self->sequences, now.wall, numbers, ENDED_IN_TICK);
+    size_t conversations = ifab_conversations_dead(self->conversations, now.wall, numbers, ENDED_IN_TICK);
+    if (sequences == ENDED_IN_TICK || conversations == ENDED_IN_TICK) /* more than one TICK's worth: they count against those who come */
+        due = due < self->ticked ? due : self->ticked;
+    else if (sequences + conversations > 0)
         due = due < second ? due : second;
     ifab_usec kept = ifab_fabric__kept_due(self);
     if (kept != IFAB_NEVER) {

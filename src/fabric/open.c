@@ -207,6 +207,49 @@ void ifab_fabric__route_again(const struct ifab_fabric *self, struct ifab_outcom
     }
 }
 
+/* Removed, or no key that is not revoked: for good, unless a key is added. Times play no part, so this changes with a talent's record alone. */
+static bool lost(const struct ifab_fabric *self, uint32_t number)
+{
+    const struct ifab_talent *talent = ifab_talents_at(self->talents, number);
+    if (talent == NULL || talent->removed_at != IFAB_NEVER)
+        return true;
+    for (size_t i = 0; i < talent->key_count; i++)
+        if (talent->keys[i].revoked_at == IFAB_NEVER)
+            return false;
+    return true;
+}
+
+bool ifab_fabric__unreachable(const struct ifab_fabric *self, const struct ifab_open_decision *d)
+{
+    bool some = false;
+    for (size_t i = 0; i < d->voter_count && d->state == IFAB_DECISION_ESCALATE && !some; i++)
+        some = d->voters[i].voted == 0 && lost(self, d->voters[i].talent);
+    if (!some)
+        return false;
+    struct ifab_open_decision without = *d;
+    without.voter_count = 0;
+    for (size_t i = 0; i < d->voter_count; i++)
+        if (d->voters[i].voted != 0 || !lost(self, d->voters[i].talent))
+            without.voters[without.voter_count++] = d->voters[i];
+    return !ifab_guard_in_reach(&without);
+}
+
+/* As soon as n is out of reach: also because voters were removed or lost their keys. */
+void ifab_fabric__deny_unreachable(const struct ifab_fabric *self, struct ifab_outcome *o)
+{
+    const struct ifab_open_decision *d = ifab_decisions_after(self->decisions, 0);
+    size_t count = 0;
+    for (; d != NULL && !o->failed; d = ifab_decisions_after(self->decisions, d->number)) {
+        if (ifab_fabric__stale(self, o, d) || !ifab_fabric__unreachable(self, d))
+            continue;
+        if (count++ == ROUTED_IN_STEP) {
+            o->routing = IFAB_ROUTING_MORE;
+            break;
+        }
+        ifab_fabric__close_denied(self, o, d, "too few of its voters can still vote", IFAB_VIEW(""), IFAB_VIEW(""), d->index);
+    }
+}
+
 /* Step 2 is met (or n approved): everything else is evaluated afresh under today's rules; a DENY stays DENY. */
 bool ifab_fabric__reevaluate(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *d, const char *reason,
                              struct ifab_view actor, struct ifab_view why, uint64_t cause, enum ifab_decision *ret_became)

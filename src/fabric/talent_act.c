@@ -106,6 +106,8 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
     if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
         return IFAB_CODE_SYSTEM_ERROR;
     ifab_fabric__change(o, IFAB_KIND_TALENT, number, kept.data, kept.size);
+    if (talent != NULL && (talent->role == IFAB_ROLE_OPERATOR || talent->role == IFAB_ROLE_ADMIN))
+        o->routing = IFAB_ROUTING_MORE; /* it may have been a voter: the next TICK looks who can still be reached */
     struct ifab_buf *b = &o->scratch;
     ifab_buf_clear(b);
     ifab_buf_str(b, "{\"entry\":{\"hash\":");

@@ -517,3 +517,21 @@ def test_vote_with_its_idempotency_key_again_gets_the_first_answer(f):
     assert first.status == again.status == 200 and first.json == again.json, (first, again)
     assert again.headers["idempotent-replayed"] == "true" and f.size() == size
     assert f.post(path, vote).code == 103
+
+
+def test_secrets_in_a_why_are_not_written(f):
+    # INV-13: everything that the fabric writes is redacted, also what people say
+    a, _ = people(f)
+    secret = "ghp_" + "a1B2c3D4" * 5
+    why = f"the token {secret} leaked"
+    assert f.post("/v1/talents/Demo.A/grants", {"scope": "guard:scope", "why": why}).status == 200
+    body = json.dumps({"scope": "guard:scope"}).encode()
+    r = f.post("/v1/talents/Demo.A/revoke", body, f.admin_header("/v1/talents/Demo.A/revoke", body, why=why))
+    assert r.status == 200, r
+    waiting = escalated(f, a)
+    assert f.vote(waiting, why=why).status == 200
+    said = [e["why"] for e in f.entries(0) if "***REDACTED***" in e.get("why", "")]
+    assert said == ["the token ***REDACTED*** leaked"] * 3, said
+    refused(f.post("/v1/talents/Demo.A/grants", {"scope": "guard:scope", "why": "t"}, {"IF-Ref": f"repo:/{secret}"}), 208, 400)
+    assert f.stop() == 0
+    assert f.grep(secret.encode(), f.data) == []

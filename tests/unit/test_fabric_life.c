@@ -397,6 +397,43 @@ static void sensitive_scope_needs_two_owners(void **state)
     rig_free(&rig);
 }
 
+/* As soon as n is out of reach: also when those who could have voted are removed or lose their keys. */
+static void escalation_that_lost_its_voters_is_denied(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct ifab_fabric_settings settings;
+        rig_settings(&settings);
+        settings.rules.votes_needed = 2;
+        begin_with(&settings);
+        uint64_t id = send(A, RIG_ESCALATED, IFAB_DECISION_ESCALATE); /* operator, vera, victor */
+        assert_int_equal(rig_vote_cast(&rig, id, "if://agent/V1", "approve"), IFAB_CODE_NONE);
+        struct ifab_command remove = rig_talent_command(&rig, how == 1 ? IFAB_ACT_REVOKE : IFAB_ACT_REMOVE, "V3");
+        remove.act = rig_act(&rig, 1);
+        assert_int_equal(rig_do(&rig, &remove)->code, IFAB_CODE_NONE);
+        tick();
+        assert_non_null(rig_open(&rig, id)); /* vera's approval stands, operator may still vote */
+        assert_true(ifab_fabric_deadline(rig.fabric, rig.now) > rig.now.run);
+        remove = rig_talent_command(&rig, IFAB_ACT_REMOVE, "V1"); /* has voted: nothing changes */
+        remove.act = rig_act(&rig, 1);
+        assert_int_equal(rig_do(&rig, &remove)->code, IFAB_CODE_NONE);
+        tick();
+        assert_non_null(rig_open(&rig, id));
+        rig_add(&rig, "Adm", "adam", IFAB_ROLE_ADMIN, 20, IFAB_ORDER_STRICT); /* too late to be its voter */
+        remove = rig_talent_command(&rig, IFAB_ACT_REMOVE, "operator");
+        remove.act = rig_act(&rig, 7);
+        assert_int_equal(rig_do(&rig, &remove)->code, IFAB_CODE_NONE);
+        if (how == 2)
+            rig_restart(&rig);
+        assert_true(ifab_fabric_deadline(rig.fabric, rig.now) <= rig.now.run);
+        tick();
+        assert_null(rig_open(&rig, id));
+        assert_non_null(strstr(rig_last(&rig), "too few of its voters can still vote"));
+        assert_true(ifab_fabric_deadline(rig.fabric, rig.now) > rig.now.run);
+        rig_free(&rig);
+    }
+}
+
 /* ---- counts over a full disk ---- */
 
 static const char *total_after(struct ifab_fabric *loaded, const struct ifab_fabric *before)
@@ -507,6 +544,7 @@ int main(void)
         cmocka_unit_test(trace_of_the_envelope_goes_before_the_requests),
         cmocka_unit_test(vote_with_its_key_again_gets_the_first_answer),
         cmocka_unit_test(sensitive_scope_needs_two_owners),
+        cmocka_unit_test(escalation_that_lost_its_voters_is_denied),
         cmocka_unit_test(counted_refusals_outlive_a_full_disk),
         cmocka_unit_test(restore_names_what_becomes_void),
     };

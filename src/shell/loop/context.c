@@ -6,6 +6,7 @@
 #include "base/encode.h"
 #include "json/schema.h"
 #include "node.h"
+#include "redact/redact.h"
 
 #define REF_MAX 512
 #define COMMIT_LEAST 7
@@ -82,6 +83,20 @@ bool context_trace(struct ifab_view text, uint8_t ret_trace16[16])
     return true;
 }
 
+/* Everything that we write is redacted before the command enters (DESIGN section 5, Witness). Out of memory: nothing of it is shown. */
+struct ifab_view context_redacted(struct ifab_arena *arena, struct ifab_view text)
+{
+    struct ifab_view kept = IFAB_VIEW(IFAB_REDACTED);
+    if (!ifab_redact_hits_text(text))
+        return text;
+    struct ifab_buf clean = IFAB_BUF_INIT(65536);
+    ifab_redact_text(&clean, text);
+    if (ifab_buf_status(&clean) != IFAB_OK || ifab_arena_copy(arena, ifab_buf_as_view(&clean), &kept) != IFAB_OK)
+        kept = IFAB_VIEW(IFAB_REDACTED);
+    ifab_buf_fini(&clean);
+    return kept;
+}
+
 /* One header line: references with commas and spaces between. They stand in neither form, so a proxy may join lines. */
 static bool take_refs(struct request *r, struct ifab_view line)
 {
@@ -93,7 +108,7 @@ static bool take_refs(struct request *r, struct ifab_view line)
             ref = ifab_view_of(ref.data + 1, ref.size - 1);
         while (ref.size > 0 && ref.data[ref.size - 1] == ' ')
             ref.size--;
-        if (r->ref_count == IFAB_COUNT(r->refs) || !context_ref_valid(ref) ||
+        if (r->ref_count == IFAB_COUNT(r->refs) || !context_ref_valid(ref) || ifab_redact_hits_text(ref) ||
             ifab_arena_copy(&r->arena, ref, &r->refs[r->ref_count]) != IFAB_OK)
             return false;
         r->ref_count++;

@@ -128,6 +128,7 @@ ifab_status node_first_commit(struct node *node, struct ifab_command *command, s
     ifab_outcome_init(&node->outcome, &batch->arena);
     ifab_outcome_begin(&node->outcome, &batch->arena);
     mint(now, command->mint16);
+    command->why = context_redacted(&batch->arena, command->why);
     ifab_fabric_decide(node->fabric, command, now, &node->outcome);
     if (node->outcome.reply.code != IFAB_CODE_NONE)
         status = ifab_fail(err, IFAB_INTERNAL, "entry 0: %s", node->outcome.reply.refusal.message);

@@ -381,6 +381,7 @@ bool charge_failure(struct node *node, const struct ifab_http_peer *peer, ifab_u
 /* context.c */
 bool context_ref_valid(struct ifab_view ref);                              /* repo:/PATH[@COMMIT], if://… */
 bool context_trace(struct ifab_view traceparent, uint8_t ret_trace16[16]); /* W3C Trace Context */
+struct ifab_view context_redacted(struct ifab_arena *arena, struct ifab_view text); /* as it may stand in the log */
 bool context_take(struct request *request, const char **ret_field, const char **ret_why); /* while raw stands, principal set; false: 208 */
 
 /* route_talent.c: acts in general */

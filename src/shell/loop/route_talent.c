@@ -106,6 +106,7 @@ void set_idempotency(struct ticket *t, struct request *r)
 void queue_act(struct node *node, struct request *r, struct ticket *t)
 {
     set_idempotency(t, r);
+    t->command.why = context_redacted(&t->arena, t->command.why);
     t->bytes = ifab_buf_as_view(&r->body);
     t->verify = r->admin.size > 0 ? VERIFY_ACT : VERIFY_NONE;
     ticket_queue(node, t);

@@ -25,6 +25,7 @@ void ticket_verify(struct ticket *t)
         t->command.u.message.facts = &t->admitted->facts;
     } else if (t->verify == VERIFY_VOTE) {
         t->code = ifab_admit_vote(t->bytes, t->request->params[0], t->keyring, t->wall, &t->arena, &t->command, &t->refusal);
+        t->command.u.vote.why = context_redacted(&t->arena, t->command.u.vote.why);
     } else if (t->verify == VERIFY_ACT) {
         struct ifab_buf route = IFAB_BUF_INIT(1024);
         ifab_buf_str(&route, t->request->method);
@@ -32,6 +33,12 @@ void ticket_verify(struct ticket *t)
         ifab_buf_view(&route, t->request->path);
         t->code = ifab_admit_act(t->request->admin, ifab_buf_as_view(&route), t->bytes, ifab_view_str(ticket_origin), t->keyring, t->wall, &t->arena,
                                  &t->act, &t->refusal);
+        struct ifab_view why = context_redacted(&t->arena, ifab_view_str(t->act.why)); /* may have grown: cut, between characters */
+        if (why.size > sizeof t->act.why - 1)
+            for (why.size = sizeof t->act.why - 1; why.size > 0 && (why.data[why.size] & 0xC0) == 0x80;)
+                why.size--;
+        memmove(t->act.why, why.data, why.size);
+        t->act.why[why.size] = '\0';
         t->command.act = &t->act;
         ifab_buf_fini(&route);
     }
