@@ -213,6 +213,8 @@ void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_
     enum ifab_code code = ifab_fabric__authority(self, command, o, notes[row].admin, 0, actor, &why);
     if (ifab_fabric__idempotent(self, command, code, o))
         return;
+    if (code == IFAB_CODE_NONE && command->u.note.missing)
+        code = ifab_refuse(&o->reply.refusal, IFAB_CODE_NOT_FOUND, "id", "no stored bytes of a message with this id");
     if (code == IFAB_CODE_NONE && command->type == IFAB_COMMAND_CLOCK_ACCEPT && !self->clock_doubt)
         code = ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, NULL, "no clock is in doubt: there is nothing to accept");
     if (code != IFAB_CODE_NONE) {

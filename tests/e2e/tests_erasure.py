@@ -186,3 +186,28 @@ def test_killed_between_entry_and_deletion_the_bytes_go_at_the_start(f):
         witnessed = f.size() > size
         assert bool(f.grep(text.encode())) is not witnessed, (i, witnessed)
         a.seq = max(f.last_seq(a).values())
+
+
+def test_repeated_erasure_gets_its_first_answer_and_erases_nothing_more(f):
+    # INV-04: no effect without its entry; two senders, one message id
+    a, b = f.enrol("Demo.A", owner="alice"), f.enrol("Demo.B", owner="bob")
+    bare = {"claim": None, "claim_id": None, "confidence": None, "scope": None}  # a claim would stand in the entry as its why
+    m = a.message(performative="request", content={**bare, "data": {"note": "alpha bravo charlie"}})
+    n = b.message(performative="request", content={**bare, "data": {"note": "delta echo foxtrot"}}, id=m.id)
+    assert f.send(m).status == 200 and f.send(n).status == 200
+    body = json.dumps({"id": m.id}).encode()
+
+    def erase(key):
+        return f.post("/v1/witness/erase", body, {**f.admin_header("/v1/witness/erase", body), "Idempotency-Key": key})
+
+    first = erase("once")
+    assert first.status == 200, first
+    size = f.size()
+    again = erase("once")
+    assert again.status == 200 and again.json == first.json and again.headers["idempotent-replayed"] == "true", again
+    assert f.size() == size and (f.grep(b"alpha bravo charlie") == []) != (f.grep(b"delta echo foxtrot") == []), "one is gone, not both"
+    assert erase("twice").status == 200
+    assert f.grep(b"delta echo foxtrot") == [] and f.grep(b"alpha bravo charlie") == []
+    assert erase("once").json == first.json, "though nothing is left to erase"
+    refused(erase("thrice"), 404, 404)
+    f.verify()

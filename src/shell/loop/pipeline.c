@@ -190,7 +190,7 @@ static void step_command(struct node *node, struct ticket *t, struct batch *batc
     ifab_fabric_apply(node->fabric, o);
     t->reply = o->reply;
     node->stepped++;
-    if (t->command.type == IFAB_COMMAND_ERASE && o->reply.code == IFAB_CODE_NONE) {
+    if (t->command.type == IFAB_COMMAND_ERASE && o->reply.code == IFAB_CODE_NONE && !o->reply.replayed) { /* no effect without its entry */
         batch->erase_index = (uint64_t)(uintptr_t)t->user;
         batch->erase = batch_record(batch, KIND_ERASING, batch->erase_index, IFAB_VIEW("1")); /* a crash before the deletion is made up for at the start */
     }

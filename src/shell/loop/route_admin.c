@@ -69,13 +69,21 @@ static void finish_erase(struct node *node, struct job *job)
         job_reply(node, job);
         return;
     }
-    struct ticket *t = job->b == UINT64_MAX ? NULL : ticket_new(node, r);
-    if (t == NULL) {
+    bool missing = job->b == UINT64_MAX;
+    if (missing && r->idempotency.size == 0) {
         reply_code(node, r, IFAB_CODE_NOT_FOUND, "id", "no stored bytes of a message with this id");
         job_free(job);
         return;
     }
-    ifab_buf_format(&payload, "{\"entry\":%llu}", (unsigned long long)job->b);
+    struct ticket *t = ticket_new(node, r);
+    if (t == NULL) {
+        out_of_memory(node, r);
+        job_free(job);
+        return;
+    }
+    if (!missing)
+        ifab_buf_format(&payload, "{\"entry\":%llu}", (unsigned long long)job->b);
+    t->command.u.note.missing = missing; /* this very request may have erased them: then its answer is kept */
     t->command.type = IFAB_COMMAND_ERASE;
     t->user = (void *)(uintptr_t)job->b;
     (void)ifab_arena_copy(&t->arena, ifab_buf_as_view(&payload), &t->command.u.note.text);
@@ -374,7 +382,7 @@ void handle_backup(struct node *node, struct request *r)
 
 static void accepted(struct node *node, struct ticket *t)
 {
-    if (t->reply.code == IFAB_CODE_NONE) {
+    if (t->reply.code == IFAB_CODE_NONE && !t->reply.replayed) { /* a repeated answer accepts no later doubt */
         clock_accept(&node->clock, clock_real(), clock_boot());
         ifab_fabric_set_clock_doubt(node->fabric, false);
     }

@@ -128,6 +128,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
         } talent;
         struct {
             struct ifab_view subject, text; /* text: canonical JSON object for the payload, may be empty */
+            bool missing;                   /* what it is about is not there: 404, but for a kept answer */
         } note;
         struct {
             const struct ifab_guard_rules *rules;
