@@ -509,5 +509,7 @@ for name, fn in list(globals().items()):
 def test_clock_is_accepted_only_while_one_is_in_doubt(f):
     # INV-13
     r = f.post("/v1/clock/accept", {"why": "t"})
+    assert r.status == 403 and r.code == 3, r
+    r = f.admin("/v1/clock/accept", {})
     assert r.status == 409 and r.code == 409, r
     assert all(e["operation"] != "clock_accept" for e in f.entries(0))

@@ -205,12 +205,17 @@ static void a_clock_is_accepted_only_while_one_is_in_doubt(void **state)
     begin_with(NULL);
     struct ifab_command command = {.type = IFAB_COMMAND_CLOCK_ACCEPT, .principal = &rig.principal, .why = IFAB_VIEW("because")};
     command.u.note.subject = IFAB_VIEW("clock");
+    command.act = rig_act(&rig, 1);
     assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_CONFLICT);
     assert_null(strstr(rig_last(&rig), "clock_accept"));
     ifab_fabric_set_clock_doubt(rig.fabric, true);
+    command.act = NULL; /* the socket's operator is no admin */
+    assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_PERMISSION_DENIED);
+    command.act = rig_act(&rig, 1);
     assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_NONE);
     assert_non_null(strstr(rig_last(&rig), "\"operation\":\"clock_accept\""));
     ifab_fabric_set_clock_doubt(rig.fabric, false); /* as the shell does then */
+    command.act = rig_act(&rig, 1);
     assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_CONFLICT);
     rig_free(&rig);
 }
