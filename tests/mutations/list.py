@@ -107,11 +107,24 @@ change("vote-first-counts", "src/core/guard/vote.c", "if (decision->voters[at].v
 change("vote-own-message", "src/core/guard/vote.c", "if (at == voter_count || voter_talent == decision->talent)",
        "if (at == voter_count)", "guard_vote")
 change("vote-owner-counted-once", "src/core/guard/vote.c", "if (!first_of_owner(decision, i))", "if (false)", "guard_vote")
+change("life-two-votes", "src/fabric/open.c", "facts->sensitive && rules->votes_needed == 1 ? 2 : rules->votes_needed", "rules->votes_needed",
+       "fabric_life")
+change("life-deadline-before-routing", "src/fabric/life.c", " || ifab_fabric__stale(self, o, d) ||", " ||", "fabric_life")
+change("life-lost-voters", "src/fabric/open.c", "some = d->voters[i].voted == 0 && lost(self, d->voters[i].talent);", "some = false;", "fabric_life")
+change("life-clock-without-doubt", "src/fabric/life.c", " && !self->clock_doubt)", " && false)", "fabric_life")
+change("life-clock-by-operator", "src/fabric/life.c", "IFAB_EVENT_CLOCK_ACCEPT, true}", "IFAB_EVENT_CLOCK_ACCEPT, false}", "fabric_life")
+change("life-references", "src/fabric/outcome.c", "fields->ref_count = o->command->ref_count;", "fields->ref_count = 0;", "fabric_life")
+without("life-counts-told-twice", "src/fabric/refusals.c", "if (flushed->size <= self->tree.size)", "fabric_life")
+change("life-envelope-trace", "src/fabric/message.c", "if (s.envelope->has_trace)", "if (false)", "fabric_life")
+without("life-ref-dots", "src/shell/loop/context.c",
+        'if (segment.size == 0 || ifab_view_is(segment, ".") || ifab_view_is(segment, ".."))', "context")
+without("life-trace-zero", "src/shell/loop/context.c", "if (memcmp(trace, none, 16) == 0 || memcmp(parent, none, 8) == 0)", "context")
 without("vote-by-same-owner", "src/fabric/open.c", "if (memcmp(owner, decision->owner_digest16, 16) == 0)", "fabric_flow")
 without("vote-replay", "src/fabric/vote.c", "if (seen == IFAB_REPLAY_SEEN)", "fabric_flow")
 without("vote-other-log", "src/fabric/vote.c", "if (!ifab_view_is(command->u.vote.log, self->settings.origin))", "fabric_flow")
-without("vote-other-rules", "src/fabric/vote.c", "if (memcmp(d->policy_digest32, command->u.vote.policy_digest32, 32) != 0)",
-        "fabric_flow")
+change("vote-other-rules", "src/fabric/vote.c", "memcmp(d->policy_digest32, command->u.vote.policy_digest32, 32) != 0 || ", "",
+       "fabric_flow")
+change("life-vote-before-routing", "src/fabric/vote.c", " || ifab_fabric__stale(self, o, d))", ")", "fabric_life")
 without("vote-other-message", "src/fabric/vote.c", "if (memcmp(d->message_digest32, command->u.vote.message_digest32, 32) != 0)",
         "fabric_flow")
 change("vote-expired", "src/fabric/vote.c", "command->u.vote.expires_at + skew < wall || ", "", "fabric_flow")

@@ -102,6 +102,10 @@ static void changed_rules_route_many_decisions_in_bounded_steps(void **state)
         tick(); /* routes some; deadlines of some that have been routed come too */
         assert_in_range(rig.entry_count - entries, 1, 512);
         assert_in_range(with_digest(0x12) - done, 1, 256);
+        for (size_t i = 0; i < rig.outcome.change_count; i++) /* none twice in one step: what is routed is not also ended by its old deadline */
+            for (size_t k = 0; k < i; k++)
+                assert_false(rig.outcome.changes[i].kind == IFAB_KIND_DECISION && rig.outcome.changes[k].kind == IFAB_KIND_DECISION &&
+                             rig.outcome.changes[i].number == rig.outcome.changes[k].number);
         done = with_digest(0x12);
         assert_non_null(strstr(rig_entry_text(&rig, entries), "\"operation\":\"reopened\""));
         assert_non_null(strstr(rig_entry_text(&rig, entries), "\"why\":\"the rule set changed\""));
