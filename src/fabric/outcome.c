@@ -78,7 +78,7 @@ bool ifab_fabric__entry(const struct ifab_fabric *self, struct ifab_outcome *o, 
         return false;
     o->entries = array;
     fields->log = ifab_view_str(self->settings.log);
-    if (fields->ref_count == 0 && o->command != NULL) { /* what the request refers to, in all that it caused */
+    if (fields->ref_count == 0 && o->command != NULL && o->command->ref_count > 0) { /* what the request refers to, in all that it caused */
         memcpy(fields->refs, o->command->refs, sizeof fields->refs);
         fields->ref_count = o->command->ref_count;
     }

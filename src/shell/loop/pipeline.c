@@ -48,7 +48,8 @@ struct ticket *ticket_new(struct node *node, struct request *request)
     if (request != NULL) {
         t->command.principal = &request->principal;
         memcpy(t->command.trace16, request->trace16, 16);
-        memcpy(t->command.refs, request->refs, sizeof t->command.refs);
+        if (request->ref_count > 0)
+            memcpy(t->command.refs, request->refs, sizeof t->command.refs);
         t->command.ref_count = request->ref_count;
     }
     return t;

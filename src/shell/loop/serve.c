@@ -513,7 +513,7 @@ static void on_request(void *user, struct ifab_http_request *raw)
     for (size_t i = 0; i < PARAM_MAX; i++)
         r->params[i] = copy(r, params[i]);
     const char *field, *why;
-    if (!context_take(r, &field, &why)) {
+    if ((route->flags & ROUTE_CHANGES) != 0 && !context_take(r, &field, &why)) {
         reply_code(node, r, IFAB_CODE_INVALID_PARAMS, field, why);
         return;
     }
