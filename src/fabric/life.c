@@ -262,6 +262,8 @@ void ifab_fabric__decide_rules(const struct ifab_fabric *self, const struct ifab
         return;
     reply_entry(self, o, entry, IFAB_VIEW(""));
     ifab_fabric__route_again(self, o, entry->index);
+    if (self->routing) /* voters lost before are still to be looked at */
+        o->routing = IFAB_ROUTING_MORE;
 }
 
 /* Touched by this very step already: not buried by it. */
@@ -297,8 +299,8 @@ static void close_due(const struct ifab_fabric *self, struct ifab_outcome *o)
         return;
     for (d = ifab_decisions_after(self->decisions, 0); d != NULL && count < DUE_IN_TICK && !o->failed;
          d = ifab_decisions_after(self->decisions, d->number)) {
-        if (d->deadline_run > o->now.run || ifab_fabric__stale(self, o, d) || ifab_fabric__unreachable(self, d))
-            continue; /* that has its own end */
+        if (d->deadline_run > o->now.run || ifab_fabric__stale(self, o, d) || (self->routing && ifab_fabric__unreachable(self, d)))
+            continue; /* that was, or will be, ended above */
         count++;
         if (d->state == IFAB_DECISION_HOLD)
             ifab_fabric__to_escalated(self, o, d, IFAB_EVENT_DECISION_ESCALATED, "held until its deadline", d->index);

@@ -172,6 +172,8 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
         if (next == NULL)
             return IFAB_CODE_SYSTEM_ERROR;
         code = ifab_guard_vote(d, voter->number, command->u.vote.verdict, next, &outcome, r);
+        if (code == IFAB_CODE_NONE && outcome == IFAB_DECISION_ESCALATE && ifab_fabric__unreachable(self, next))
+            outcome = IFAB_DECISION_DENY; /* those who are left cannot vote any more */
         if (code == IFAB_CODE_NONE)
             code = count_escalated(self, command, o, d, next, outcome, actor);
     }

@@ -443,6 +443,37 @@ static void escalation_that_lost_its_voters_is_denied(void **state)
     }
 }
 
+/* A vote after which only lost voters are left ends it at once. */
+static void vote_that_leaves_only_lost_voters_denies(void **state)
+{
+    (void)state;
+    struct ifab_fabric_settings settings;
+    rig_settings(&settings);
+    settings.rules.votes_needed = 2;
+    begin_with(&settings);
+    uint64_t id = send(A, RIG_ESCALATED, IFAB_DECISION_ESCALATE); /* operator, vera, victor */
+    struct ifab_command remove = rig_talent_command(&rig, IFAB_ACT_REMOVE, "V3");
+    remove.act = rig_act(&rig, 1);
+    assert_int_equal(rig_do(&rig, &remove)->code, IFAB_CODE_NONE);
+    tick();
+    assert_non_null(rig_open(&rig, id));
+    assert_int_equal(rig_vote_cast(&rig, id, "if://agent/V1", "refuse"), IFAB_CODE_NONE);
+    assert_null(rig_open(&rig, id));
+    assert_non_null(strstr(rig_last(&rig), "\"operation\":\"denied\""));
+    /* lost and changed rules in one: the next TICK still looks */
+    id = send(A, RIG_ESCALATED, IFAB_DECISION_ESCALATE); /* operator, vera */
+    for (int i = 1; i <= 2; i++) {
+        remove = rig_talent_command(&rig, IFAB_ACT_REMOVE, i == 1 ? "V1" : "V2");
+        remove.act = rig_act(&rig, 1);
+        assert_int_equal(rig_do(&rig, &remove)->code, IFAB_CODE_NONE);
+    }
+    rig_rules(&rig, &rig.settings.rules); /* the same set again: nothing is routed */
+    tick();
+    assert_null(rig_open(&rig, id));
+    assert_true(ifab_fabric_deadline(rig.fabric, rig.now) > rig.now.run);
+    rig_free(&rig);
+}
+
 /* ---- counts over a full disk ---- */
 
 static const char *total_after(struct ifab_fabric *loaded, const struct ifab_fabric *before)
@@ -554,6 +585,7 @@ int main(void)
         cmocka_unit_test(vote_with_its_key_again_gets_the_first_answer),
         cmocka_unit_test(sensitive_scope_needs_two_owners),
         cmocka_unit_test(escalation_that_lost_its_voters_is_denied),
+        cmocka_unit_test(vote_that_leaves_only_lost_voters_denies),
         cmocka_unit_test(counted_refusals_outlive_a_full_disk),
         cmocka_unit_test(restore_names_what_becomes_void),
     };
