@@ -36,27 +36,47 @@ uint32_t ifab_fabric__votes_needed(const struct ifab_guard_rules *rules, const s
     return facts->sensitive && rules->votes_needed == 1 ? 2 : rules->votes_needed;
 }
 
-/* Operators and admins of another owner than the proposer, fixed now. false: n cannot be reached. */
+/* Into the list, which is ascending by talent. */
+static void add_voter(struct ifab_open_decision *decision, uint32_t talent, uint32_t owner)
+{
+    size_t at = decision->voter_count++;
+    for (; at > 0 && decision->voters[at - 1].talent > talent; at--)
+        decision->voters[at] = decision->voters[at - 1];
+    decision->voters[at] = (struct ifab_voter){.talent = talent, .owner = owner};
+}
+
+/*
+ * Operators and admins of another owner than the proposer, fixed now. false: n cannot be reached. Where they are more than there is room for, every owner
+ * gets its first one before any gets a second: an owner of many cannot keep the others out.
+ */
 bool ifab_fabric__open_escalation(const struct ifab_fabric *self, struct ifab_open_decision *decision, ifab_usec wall)
 {
     uint8_t owners[IFAB_GUARD_VOTERS_MAX][16];
     uint32_t owner_count = 0;
     decision->state = IFAB_DECISION_ESCALATE;
     decision->voter_count = 0;
-    for (size_t i = 0; i < self->approver_count && decision->voter_count < IFAB_GUARD_VOTERS_MAX; i++) {
-        const struct ifab_talent *talent = ifab_talents_at(self->talents, self->approvers[i]);
-        uint8_t owner[16];
-        if (talent == NULL || !can_vote(talent, wall))
-            continue;
-        ifab_fabric__owner_digest(talent->owner, owner);
-        if (memcmp(owner, decision->owner_digest16, 16) == 0)
-            continue;
-        uint32_t at = 0;
-        while (at < owner_count && memcmp(owners[at], owner, 16) != 0)
-            at++;
-        if (at == owner_count)
-            memcpy(owners[owner_count++], owner, 16);
-        decision->voters[decision->voter_count++] = (struct ifab_voter){.talent = talent->number, .owner = at};
+    for (int others = 0; others < 2; others++) {
+        uint32_t seen = 0; /* owners whose first one has passed */
+        for (size_t i = 0; i < self->approver_count && decision->voter_count < IFAB_GUARD_VOTERS_MAX; i++) {
+            const struct ifab_talent *talent = ifab_talents_at(self->talents, self->approvers[i]);
+            uint8_t owner[16];
+            if (talent == NULL || !can_vote(talent, wall))
+                continue;
+            ifab_fabric__owner_digest(talent->owner, owner);
+            if (memcmp(owner, decision->owner_digest16, 16) == 0)
+                continue;
+            uint32_t at = 0;
+            while (at < owner_count && memcmp(owners[at], owner, 16) != 0)
+                at++;
+            if (!others && at == owner_count) {
+                memcpy(owners[owner_count++], owner, 16);
+                add_voter(decision, talent->number, at);
+            } else if (others && at < seen) {
+                add_voter(decision, talent->number, at);
+            } else if (others && at == seen) {
+                seen++;
+            }
+        }
     }
     return ifab_guard_in_reach(decision);
 }

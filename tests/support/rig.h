@@ -19,7 +19,7 @@
 #define RIG_HELD "{\"claim\":\"x\",\"claim_id\":\"C-1\",\"confidence\":{\"normalized\":0.25,\"raw\":0.25},\"scope\":{\"year\":2024}}"
 #define RIG_ESCALATED "{\"confidence\":{\"normalized\":0.9,\"raw\":0.9},\"hazards\":[\"legal\"]}"
 #define RIG_SECRET "{\"data\":{\"password\":\"correct horse battery staple\"}}"
-#define RIG_TALENTS 40
+#define RIG_TALENTS 80
 
 struct rig_record {
     uint8_t kind;

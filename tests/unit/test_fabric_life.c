@@ -474,6 +474,34 @@ static void vote_that_leaves_only_lost_voters_denies(void **state)
     rig_free(&rig);
 }
 
+/* An owner of many operators does not keep the others from voting. */
+static void every_owner_finds_room_among_the_voters(void **state)
+{
+    (void)state;
+    struct ifab_fabric_settings settings;
+    rig_settings(&settings);
+    settings.rules.votes_needed = 2;
+    rig_new(&rig, &settings);
+    rig_add(&rig, "A", "alice", IFAB_ROLE_AGENT, 10, IFAB_ORDER_STRICT);
+    for (int i = 0; i < 66; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "Many%d", i);
+        rig_add(&rig, name, "many", IFAB_ROLE_OPERATOR, (uint8_t)(20 + i), IFAB_ORDER_STRICT);
+    }
+    rig_add(&rig, "Few", "frida", IFAB_ROLE_OPERATOR, 200, IFAB_ORDER_STRICT);
+    uint64_t id = send(A, RIG_ESCALATED, IFAB_DECISION_ESCALATE);
+    const struct ifab_open_decision *d = rig_open(&rig, id);
+    assert_int_equal(d->voter_count, IFAB_GUARD_VOTERS_MAX);
+    for (size_t i = 1; i < d->voter_count; i++)
+        assert_true(d->voters[i - 1].talent < d->voters[i].talent);
+    assert_int_equal(rig_vote_cast(&rig, id, "if://agent/Many0", "approve"), IFAB_CODE_NONE);
+    assert_int_equal(rig_vote_cast(&rig, id, "if://agent/Many1", "approve"), IFAB_CODE_PERMISSION_DENIED);
+    assert_int_equal(rig_vote_cast(&rig, id, "if://agent/Few", "approve"), IFAB_CODE_NONE);
+    assert_null(rig_open(&rig, id));
+    assert_non_null(strstr(rig_last(&rig), "\"operation\":\"released\""));
+    rig_free(&rig);
+}
+
 /* ---- counts over a full disk ---- */
 
 static const char *total_after(struct ifab_fabric *loaded, const struct ifab_fabric *before)
@@ -586,6 +614,7 @@ int main(void)
         cmocka_unit_test(sensitive_scope_needs_two_owners),
         cmocka_unit_test(escalation_that_lost_its_voters_is_denied),
         cmocka_unit_test(vote_that_leaves_only_lost_voters_denies),
+        cmocka_unit_test(every_owner_finds_room_among_the_voters),
         cmocka_unit_test(counted_refusals_outlive_a_full_disk),
         cmocka_unit_test(restore_names_what_becomes_void),
     };
