@@ -1,8 +1,8 @@
 /*
- * Idempotency-Key of changing calls other than messages: kept per (principal, method, route, key) with the body's digest in the transaction of the effect,
- * 24 h, at most 10,000 a principal (305); another body under the same key is 409. SURFACE section 8. Authority is checked first; an admin act that was
- * used up by this very request does not keep its sender from reading the answer again.
- * Record: request digest 16, body digest 32, expires u64, principal u32, http u32, reply bytes.
+ * Idempotency-Key of changing calls other than messages: kept per (principal, method, route, key) with the body's digest in the
+ * transaction of the effect, 24 h, at most 10,000 a principal (305); another body under the same key is 409. SURFACE section 8. Authority
+ * is checked first; an admin act that was used up by this very request does not keep its sender from reading the answer again. Record:
+ * request digest 16, body digest 32, expires u64, principal u32, http u32, reply bytes.
  */
 #include "base/encode.h"
 #include "fabric_internal.h"
@@ -144,7 +144,9 @@ ifab_status ifab_fabric__load_kept(struct ifab_fabric *self, uint64_t number, st
     return IFAB_OK;
 }
 
-/* The oldest ends first: they live equally long. After the clock was set back a younger one may wait for it; it answers nobody meanwhile. */
+/*
+ * The oldest ends first: they live equally long. After the clock was set back a younger one may wait for it; it answers nobody meanwhile.
+ */
 ifab_usec ifab_fabric__kept_due(const struct ifab_fabric *self)
 {
     return self->kept_oldest == NULL ? IFAB_NEVER : self->kept_oldest->expires;

@@ -227,7 +227,10 @@ static void put_receipt(struct step *s, const struct ifab_guard_verdict *verdict
     s->o->reply.first_index = entry->index;
 }
 
-/* Somewhere in its scope stands one of the configured sensitive scopes, as a name or as a text. Depth and size are those the parser allowed. */
+/*
+ * Somewhere in its scope stands one of the configured sensitive scopes, as a name or as a text. Depth and size are those the parser
+ * allowed.
+ */
 static bool touches_sensitive(const struct ifab_fabric *self, const struct ifab_json *value)
 {
     struct ifab_view text;

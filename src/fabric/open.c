@@ -46,8 +46,8 @@ static void add_voter(struct ifab_open_decision *decision, uint32_t talent, uint
 }
 
 /*
- * Operators and admins of another owner than the proposer, fixed now. false: n cannot be reached. Where they are more than there is room for, every owner
- * gets its first one before any gets a second: an owner of many cannot keep the others out.
+ * Operators and admins of another owner than the proposer, fixed now. false: n cannot be reached. Where they are more than there is room
+ * for, every owner gets its first one before any gets a second: an owner of many cannot keep the others out.
  */
 bool ifab_fabric__open_escalation(const struct ifab_fabric *self, struct ifab_open_decision *decision, ifab_usec wall)
 {
@@ -199,8 +199,9 @@ bool ifab_fabric__stale(const struct ifab_fabric *self, const struct ifab_outcom
 }
 
 /*
- * A changed rule set routes every open decision again: DENY closes it, else it reopens with the new digest, its votes void and witnessed. Until its turn
- * comes a decision takes no votes and no deadline ends it. Which are left is read from their digests, so a crash in between loses nothing.
+ * A changed rule set routes every open decision again: DENY closes it, else it reopens with the new digest, its votes void and witnessed.
+ * Until its turn comes a decision takes no votes and no deadline ends it. Which are left is read from their digests, so a crash in
+ * between loses nothing.
  */
 void ifab_fabric__route_again(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t cause)
 {
@@ -227,7 +228,10 @@ void ifab_fabric__route_again(const struct ifab_fabric *self, struct ifab_outcom
     }
 }
 
-/* Removed, or no key that is not revoked: for good, unless a key is added. Times play no part, so this changes with a talent's record alone. */
+/*
+ * Removed, or no key that is not revoked: for good, unless a key is added. Times play no part, so this changes with a talent's record
+ * alone.
+ */
 static bool lost(const struct ifab_fabric *self, uint32_t number)
 {
     const struct ifab_talent *talent = ifab_talents_at(self->talents, number);

@@ -5,7 +5,8 @@
  *   u8 version (1) · u8 state · u8 flags (1 step2_met) · u32 talent · 16 id · 16 owner digest · u64 index · u64 admitted_at ·
  *   u64 deadline_run · u64 expires_wall · 32 message digest · 32 policy digest · 32 topic · 16 trace · 16 id tag ·
  *   u8 n, n × u32 receivers · u32 votes_needed · u8 n, n × (u32 talent, u32 owner, u8 voted) ·
- *   u8 fact flags (1 claim, 2 scope, 4 confidence, 8 secret, 16 inform or agree, 32 claim_id, 64 sensitive scope) · u32 hazards · [u64 bits of confidence] · [16 claim key] · [32 scope digest] ·
+ *   u8 fact flags (1 claim, 2 scope, 4 confidence, 8 secret, 16 inform or agree, 32 claim_id, 64 sensitive scope) ·
+ *   u32 hazards · [u64 bits of confidence] · [16 claim key] · [32 scope digest] ·
  *   u8 n, n × 16 domains · u8 n, n × 16 hashes
  */
 #include "base/encode.h"

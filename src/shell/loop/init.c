@@ -1,6 +1,6 @@
 /*
- * A new fabric on disk. Its configuration bears another name until entry 0 is durable and is given its own last: a directory half made cannot be started.
- * What fails takes away what it made; what a crash left is named and refused, never repaired.
+ * A new fabric on disk. Its configuration bears another name until entry 0 is durable and is given its own last: a directory half made
+ * cannot be started. What fails takes away what it made; what a crash left is named and refused, never repaired.
  */
 #include <dirent.h>
 #include <errno.h>
