@@ -50,6 +50,10 @@ static struct ifab_open_decision full(void)
     d.voter_count = IFAB_GUARD_VOTERS_MAX;
     d.votes_needed = 3;
     d.facts.domain_count = d.facts.hash_count = IFAB_GUARD_SOURCES_MAX;
+    d.facts.ruled.effect = 3; /* escalate */
+    d.facts.ruled.votes = 16;
+    memset(d.facts.ruled.id, 'i', sizeof d.facts.ruled.id - 1);
+    memset(d.facts.ruled.reason, 'r', sizeof d.facts.ruled.reason - 1);
     for (uint32_t i = 0; i < 64; i++) {
         d.receivers[i] = i + 1000;
         d.voters[i] = (struct ifab_voter){i + 2000, i / 2, i % 2 == 0 ? (uint8_t)(i / 2 % 3) : 0};

@@ -113,7 +113,7 @@ static void limits_hold(void **state)
     (void)state;
     struct ifab_arena arena;
     struct ifab_yaml yaml;
-    struct ifab_buf buf = IFAB_BUF_INIT((size_t)4 << 20);
+    struct ifab_buf buf = IFAB_BUF_INIT((size_t)16 << 20);
     ifab_arena_init(&arena, (size_t)64 << 20);
     for (size_t depth = 32; depth <= 33; depth++) {
         ifab_buf_clear(&buf);
@@ -134,7 +134,7 @@ static void limits_hold(void **state)
         assert_int_equal(ifab_yaml_read(ifab_buf_as_view(&buf), &arena, &yaml, NULL), names == 1024 ? IFAB_OK : IFAB_INVALID);
     }
     ifab_buf_clear(&buf);
-    while (buf.size <= (size_t)1 << 20)
+    while (buf.size <= (size_t)8 << 20)
         ifab_buf_str(&buf, "# comment\n");
     assert_int_equal(ifab_yaml_read(ifab_buf_as_view(&buf), &arena, &yaml, NULL), IFAB_TOO_LARGE);
     ifab_buf_fini(&buf);

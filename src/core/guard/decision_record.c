@@ -2,17 +2,18 @@
  * An open decision as the bytes of its record, little-endian, canonical: unpack(pack(d)) is d, and pack(unpack(b)) is b for every b that
  * unpack takes. Absent things take no bytes, so no two spellings of one decision exist.
  *
- *   u8 version (1) · u8 state · u8 flags (1 step2_met) · u32 talent · 16 id · 16 owner digest · u64 index · u64 admitted_at ·
+ *   u8 version (2) · u8 state · u8 flags (1 step2_met) · u32 talent · 16 id · 16 owner digest · u64 index · u64 admitted_at ·
  *   u64 deadline_run · u64 expires_wall · 32 message digest · 32 policy digest · 32 topic · 16 trace · 16 id tag ·
  *   u8 n, n × u32 receivers · u32 votes_needed · u8 n, n × (u32 talent, u32 owner, u8 voted) ·
  *   u8 fact flags (1 claim, 2 scope, 4 confidence, 8 secret, 16 inform or agree, 32 claim_id, 64 sensitive scope) ·
  *   u32 hazards · [u64 bits of confidence] · [16 claim key] · [32 scope digest] ·
- *   u8 n, n × 16 domains · u8 n, n × 16 hashes
+ *   u8 n, n × 16 domains · u8 n, n × 16 hashes · u8 effect of a rule, [u8 votes, u8 n, n × id, u8 n, n × reason] (guard: operator rules, a typed language compiled and indexed; step 3 and derived hazards)
  */
 #include "base/encode.h"
 #include "guard/guard.h"
+#include "guard/ruleset.h"
 
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 enum { FLAG_STEP2_MET = 1 };
 enum {
     FACT_CLAIM = 1,
@@ -26,7 +27,7 @@ enum {
 };
 
 _Static_assert(3 + 4 + 32 + 32 + 128 + 1 + 4 * IFAB_GUARD_RECEIVERS_MAX + 4 + 1 + 9 * IFAB_GUARD_VOTERS_MAX + 1 + 4 + 8 + 48 + 2 +
-                       32 * IFAB_GUARD_SOURCES_MAX <= IFAB_OPEN_DECISION_PACKED_MAX,
+                       32 * IFAB_GUARD_SOURCES_MAX + 4 + IFAB_RULE_ID_MAX + IFAB_RULE_REASON_MAX <= IFAB_OPEN_DECISION_PACKED_MAX,
                "a full decision fits");
 _Static_assert(IFAB_GUARD_RECEIVERS_MAX < 256 && IFAB_GUARD_VOTERS_MAX < 256 && IFAB_GUARD_SOURCES_MAX < 256, "counts fit one byte");
 
@@ -63,6 +64,25 @@ static void put_facts(uint8_t **at, const struct ifab_guard_facts *facts)
     put_digests(at, facts->hashes, facts->hash_count);
 }
 
+static void put_text(uint8_t **at, const char *text, size_t max)
+{
+    size_t size = 0;
+    while (size < max && text[size] != '\0')
+        size++;
+    ifab_put_u8(at, (uint8_t)size);
+    ifab_put_bytes(at, text, size);
+}
+
+static void put_ruled(uint8_t **at, const struct ifab_guard_ruled *ruled)
+{
+    ifab_put_u8(at, ruled->effect);
+    if (ruled->effect == IFAB_RULE_NONE)
+        return;
+    ifab_put_u8(at, ruled->votes);
+    put_text(at, ruled->id, IFAB_RULE_ID_MAX);
+    put_text(at, ruled->reason, IFAB_RULE_REASON_MAX);
+}
+
 size_t ifab_open_decision_pack(const struct ifab_open_decision *decision, uint8_t ret_bytes[IFAB_OPEN_DECISION_PACKED_MAX])
 {
     uint8_t *at = ret_bytes;
@@ -95,6 +115,7 @@ size_t ifab_open_decision_pack(const struct ifab_open_decision *decision, uint8_
         ifab_put_u8(&at, decision->voters[i].voted);
     }
     put_facts(&at, &decision->facts);
+    put_ruled(&at, &decision->facts.ruled);
     return (size_t)(at - ret_bytes);
 }
 
@@ -139,6 +160,28 @@ static void get_facts(struct ifab_reader *r, struct ifab_guard_facts *facts)
     take(r, facts->domains, facts->domain_count * 16);
     facts->hash_count = get_count(r, IFAB_GUARD_SOURCES_MAX);
     take(r, facts->hashes, facts->hash_count * 16);
+}
+
+static void get_text(struct ifab_reader *r, char *ret_text, size_t max)
+{
+    size_t size = get_count(r, max);
+    take(r, ret_text, size);
+    for (size_t i = 0; i < size && !r->bad; i++)
+        r->bad = ret_text[i] == '\0';
+}
+
+static void get_ruled(struct ifab_reader *r, struct ifab_guard_ruled *ruled)
+{
+    ruled->effect = ifab_get_u8(r);
+    if (ruled->effect > IFAB_RULE_DENY)
+        r->bad = true;
+    if (r->bad || ruled->effect == IFAB_RULE_NONE)
+        return;
+    ruled->votes = ifab_get_u8(r);
+    if (ruled->votes > IFAB_RULE_VOTES_MAX || (ruled->votes > 0 && ruled->effect != IFAB_RULE_ESCALATE))
+        r->bad = true;
+    get_text(r, ruled->id, IFAB_RULE_ID_MAX);
+    get_text(r, ruled->reason, IFAB_RULE_REASON_MAX);
 }
 
 static void get_voters(struct ifab_reader *r, struct ifab_open_decision *decision)
@@ -192,6 +235,7 @@ bool ifab_open_decision_unpack(struct ifab_view bytes, uint64_t number, struct i
     decision.votes_needed = ifab_get_u32(&r);
     get_voters(&r, &decision);
     get_facts(&r, &decision.facts);
+    get_ruled(&r, &decision.facts.ruled);
     if (r.bad || r.at != r.end)
         return false;
     *ret_decision = decision;

@@ -6,6 +6,7 @@
  * 3. Comparisons are written so that NaN fails them: `>= limit` lets pass, never `< limit` refuse alone.
  */
 #include "guard/guard.h"
+#include "guard/ruleset.h"
 
 #include "base/mem.h"
 
@@ -23,7 +24,7 @@ typedef bool guard_step_fn(const struct input *in, struct ifab_guard_verdict *re
 
 static bool answer(struct ifab_guard_verdict *ret, enum ifab_decision decision, const char *reason, const char *rule)
 {
-    *ret = (struct ifab_guard_verdict){decision, reason, rule};
+    *ret = (struct ifab_guard_verdict){decision, reason, rule, 0};
     return true;
 }
 
@@ -67,6 +68,23 @@ static bool step_confidence(const struct input *in, struct ifab_guard_verdict *r
     return false;
 }
 
+/* Step 3: can only tighten. What a second source or a scope check answers, it answers for a rule's hold as well. */
+static bool step_rules(const struct input *in, struct ifab_guard_verdict *ret)
+{
+    const struct ifab_guard_ruled *ruled = &in->facts->ruled;
+    switch ((enum ifab_rule_effect)ruled->effect) {
+    case IFAB_RULE_NONE:
+    case IFAB_RULE_PASS: return false;
+    case IFAB_RULE_HOLD: return !in->step2_met && answer(ret, IFAB_DECISION_HOLD, ruled->reason, ruled->id);
+    case IFAB_RULE_ESCALATE:
+        answer(ret, IFAB_DECISION_ESCALATE, ruled->reason, ruled->id);
+        ret->votes = ruled->votes;
+        return true;
+    case IFAB_RULE_DENY: break;
+    }
+    return answer(ret, IFAB_DECISION_DENY, ruled->reason, ruled->id); /* also an effect that nobody has defined */
+}
+
 static bool step_share(const struct input *in, struct ifab_guard_verdict *ret)
 {
     (void)in;
@@ -79,22 +97,24 @@ static guard_step_fn *const steps[] = {
     step_secret,
     step_hazards,    /* 1 */
     step_confidence, /* 2 */
-    /* 3, the operator's own rules, is a row here: it may only tighten, which the order of decisions sees to */
-    step_share, /* 4 */
+    step_rules,      /* 3 */
+    step_share,      /* 4 */
 };
 
 void ifab_guard_evaluate(const struct ifab_guard_rules *rules, const struct ifab_guard_facts *facts, bool step2_met,
                          struct ifab_guard_verdict *ret_verdict)
 {
     const struct input in = {rules, facts, step2_met};
-    struct ifab_guard_verdict strictest = {IFAB_DECISION_DENY, "no rules", "builtin.no-rules"};
+    struct ifab_guard_verdict strictest = {IFAB_DECISION_DENY, "no rules", "builtin.no-rules", 0};
     bool answered = false;
     for (size_t i = 0; i < IFAB_COUNT(steps); i++) {
         struct ifab_guard_verdict one;
         if (!steps[i](&in, &one))
             continue;
+        uint32_t votes = one.votes > strictest.votes ? one.votes : strictest.votes; /* whoever gives the reason: no fewer than a rule asks */
         if (!answered || one.decision < strictest.decision) /* DENY 0 < ESCALATE < HOLD < SHARE */
             strictest = one;
+        strictest.votes = votes;
         answered = true;
         if (strictest.decision == IFAB_DECISION_DENY)
             break; /* nothing is stricter, and without facts nothing more may be asked */

@@ -14,6 +14,8 @@
 
 #include "base/id.h"
 #include "base/mem.h"
+#include "base/nearest.h"
+#include "base/nearest.h"
 
 #define NAME_MAX_BYTES 128
 #define ROWS_MAX 64
@@ -44,27 +46,6 @@ __attribute__((format(__printf__, 3, 4))) static ifab_status bad(const struct lo
     return ifab_fail(load->err, IFAB_INVALID, "ifd.yaml line %u: %s", line, text);
 }
 
-/* Levenshtein distance, capped by the size of names. */
-static size_t distance(struct ifab_view a, struct ifab_view b)
-{
-    size_t row[NAME_MAX_BYTES + 1];
-    if (a.size > NAME_MAX_BYTES || b.size > NAME_MAX_BYTES)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= b.size; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a.size; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.size; j++) {
-            size_t change = diagonal + (a.data[i - 1] != b.data[j - 1]);
-            size_t add = row[j - 1] + 1, drop = row[j] + 1;
-            diagonal = row[j];
-            row[j] = change < add ? (change < drop ? change : drop) : (add < drop ? add : drop);
-        }
-    }
-    return row[b.size];
-}
-
 static const char *nearest(struct ifab_view name)
 {
     const char *best = NULL;
@@ -72,8 +53,8 @@ static const char *nearest(struct ifab_view name)
     for (size_t i = 0; i < ifab_setting__row_count; i++) {
         const char *candidate = ifab_setting__rows[i].info.name;
         const char *dot = strrchr(candidate, '.');
-        size_t d = distance(name, ifab_view_str(candidate));
-        size_t tail = dot == NULL ? SIZE_MAX : distance(name, ifab_view_str(dot + 1));
+        size_t d = ifab_edit_distance(name, ifab_view_str(candidate));
+        size_t tail = dot == NULL ? SIZE_MAX : ifab_edit_distance(name, ifab_view_str(dot + 1));
         if (tail < SIZE_MAX && tail + 1 < d) /* "listen" without its "http." */
             d = tail + 1;
         if (d < least) {
@@ -315,7 +296,7 @@ ifab_status ifab_config__slurp(const char *path, struct ifab_buf *buf, struct if
         else
             ifab_buf_put(buf, chunk, (size_t)n);
         if (status == IFAB_OK && ifab_buf_status(buf) != IFAB_OK)
-            status = ifab_fail(err, ifab_buf_status(buf), "%s: larger than 1 MiB", path);
+            status = ifab_fail(err, ifab_buf_status(buf), "%s: larger than %zu MiB", path, buf->limit >> 20);
     }
     close(fd);
     return status;

@@ -9,7 +9,7 @@
 
 #include <yaml.h>
 
-#define SIZE_MAX_BYTES ((size_t)1 << 20)
+#define SIZE_MAX_BYTES ((size_t)8 << 20) /* a rule set of 10,000 rules */
 
 struct builder {
     yaml_parser_t parser;

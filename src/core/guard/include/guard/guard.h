@@ -17,6 +17,12 @@ enum ifab_hazard_bits { IFAB_HAZARD_LEGAL = 1, IFAB_HAZARD_SAFETY = 2, IFAB_HAZA
  * everything else, other spellings too, is UNKNOWN. */
 unsigned ifab_hazard_parse(struct ifab_view name);
 
+/* What the operator's rules say of one message (ruleset.h); zeroed: nothing. Kept with an open decision, for it is evaluated again. */
+struct ifab_guard_ruled {
+    uint8_t effect; /* enum ifab_rule_effect */
+    uint8_t votes;  /* of an escalation; 0: the configured number */
+    char id[65], reason[129];
+};
 struct ifab_guard_facts { /* of one message; the shell and connect fill it in. Zeroed = nothing known */
     bool is_claim, has_scope, has_confidence, secret_found, second_source_kind /* performative inform or agree */, has_claim_id;
     bool sensitive;              /* its scope names one of the configured sensitive scopes: two votes; set by the fabric when it opens */
@@ -28,11 +34,13 @@ struct ifab_guard_facts { /* of one message; the shell and connect fill it in. Z
     size_t domain_count;
     uint8_t hashes[IFAB_GUARD_SOURCES_MAX][16];  /* digests of the evidence hashes */
     size_t hash_count;
+    struct ifab_guard_ruled ruled; /* step 3 under the rule set of the decision's policy digest */
 };
 
 struct ifab_guard_rules { /* the rule set in force; zeroed = none = DENY */
     bool loaded;
     uint8_t digest32[32];            /* SHA-256 of its canonical form */
+    const struct ifab_ruleset *set;  /* the operator's rules; NULL: none. Borrowed: outlives every step that may read it */
     ifab_usec hold_deadline;         /* 15 min */
     ifab_usec escalate_deadline;     /* 24 h */
     uint32_t votes_needed;           /* 1 */
@@ -44,9 +52,10 @@ void ifab_guard_rules_default(struct ifab_guard_rules *ret_rules); /* without di
 
 struct ifab_guard_verdict {
     enum ifab_decision decision;
-    const char *reason; /* static text, e.g. "policy: hazard override" */
-    const char *rule;   /* static id, e.g. "builtin.hazard" "builtin.low-confidence" "builtin.borderline" "builtin.claim-incomplete"
+    const char *reason; /* static text, e.g. "policy: hazard override", or the rule's, borrowed from the facts */
+    const char *rule;   /* id, static or as reason, e.g. "builtin.hazard" "builtin.low-confidence" "builtin.borderline" "builtin.claim-incomplete"
                            "builtin.default-share" "builtin.secret" "builtin.no-rules" */
+    uint32_t votes;     /* that a rule asks for; 0: the configured number */
 };
 /* All steps are evaluated, the strictest wins, equal ones: the earlier. step2_met: a second source or scope check stands. Never fails. */
 void ifab_guard_evaluate(const struct ifab_guard_rules *rules, const struct ifab_guard_facts *facts, bool step2_met,

@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "base/time.h"
+#include "guard/ruleset.h"
 
 #define IFAB_CONFIG_UIDS_MAX 64
 struct ifab_config_uid {
@@ -51,6 +52,13 @@ const struct ifab_setting_info *ifab_setting_at(size_t i); /* NULL past the end 
 /* Reads path; defaults where absent. IFAB_INVALID: err says "ifd.yaml line 3: unknown setting \"htpp.listen\"; did you mean \"http.listen\"?". */
 IFAB_MUST_CHECK ifab_status ifab_config_load(const char *path, struct ifab_config *ret_config, struct ifab_error *err);
 IFAB_MUST_CHECK ifab_status ifab_config_parse(struct ifab_view text, const char *directory, struct ifab_config *ret_config, struct ifab_error *err);
-/* rules.yaml: `v: 1` and `rules: []`; ret_digest32 = SHA-256 of its canonical form. A rule in the list: IFAB_UNSUPPORTED (operator rules come later). */
+/*
+ * rules.yaml, docs/formats/rules.md. ret_digest32 = SHA-256 of the canonical form; *ret_set is the caller's. IFAB_INVALID, IFAB_UNSUPPORTED,
+ * IFAB_TOO_LARGE: err says file, line, column and what was meant. IFAB_NOT_FOUND, IFAB_DENIED: no file to be read.
+ */
+IFAB_MUST_CHECK ifab_status ifab_rules_read(const char *path, struct ifab_ruleset **ret_set, uint8_t ret_digest32[32], struct ifab_error *err);
+IFAB_MUST_CHECK ifab_status ifab_rules_parse(struct ifab_view text, const char *path, struct ifab_ruleset **ret_set, uint8_t ret_digest32[32],
+                                             struct ifab_error *err);
+/* The same, only to know that it would be taken. */
 IFAB_MUST_CHECK ifab_status ifab_rules_load(const char *path, uint8_t ret_digest32[32], struct ifab_error *err);
 #endif

@@ -16,7 +16,7 @@ struct ifab_yaml {
     const struct ifab_yaml_mark *marks; /* indexed by node->offset, and by member->offset for names: ordinals in document order */
     size_t mark_count;
 };
-/* IFAB_INVALID with err->line; IFAB_TOO_LARGE above 1 MiB; depth and names as JSON. An empty document is an empty object. */
+/* IFAB_INVALID with err->line; IFAB_TOO_LARGE above 8 MiB; depth and names as JSON. An empty document is an empty object. */
 IFAB_MUST_CHECK ifab_status ifab_yaml_read(struct ifab_view bytes, struct ifab_arena *arena, struct ifab_yaml *ret_yaml,
                                            struct ifab_error *err);
 struct ifab_yaml_mark ifab_yaml_position(const struct ifab_yaml *yaml, const struct ifab_json *node);

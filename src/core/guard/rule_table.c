@@ -1,0 +1,130 @@
+/* Fields and operators of the rule language: a new one is a row here and a line in docs/formats/rules.md. */
+#include "rule_internal.h"
+
+#include "base/map.h"
+#include "base/nearest.h"
+
+static const struct rule_field fields[] = {
+    {"performative", FIELD_PERFORMATIVE, FIELD_STRING},
+    {"sender", FIELD_SENDER, FIELD_STRING},
+    {"sender.instance", FIELD_INSTANCE, FIELD_STRING},
+    {"sender.role", FIELD_ROLE, FIELD_STRING},
+    {"sender.owner", FIELD_OWNER, FIELD_STRING},
+    {"receiver", FIELD_RECEIVER, FIELD_STRING},
+    {"receiver.count", FIELD_RECEIVER_COUNT, FIELD_NUMBER},
+    {"topic_hash", FIELD_TOPIC, FIELD_STRING},
+    {"claim", FIELD_CLAIM, FIELD_STRING},
+    {"claim_id", FIELD_CLAIM_ID, FIELD_STRING},
+    {"is_claim", FIELD_IS_CLAIM, FIELD_FLAG},
+    {"confidence", FIELD_CONFIDENCE, FIELD_NUMBER},
+    {"confidence.raw", FIELD_CONFIDENCE_RAW, FIELD_NUMBER},
+    {"hazards", FIELD_HAZARDS, FIELD_STRING},
+    {"evidence.count", FIELD_EVIDENCE_COUNT, FIELD_NUMBER},
+    {"evidence.type", FIELD_EVIDENCE_TYPE, FIELD_STRING},
+    {"evidence.url", FIELD_EVIDENCE_URL, FIELD_STRING},
+    {"evidence.domain", FIELD_EVIDENCE_DOMAIN, FIELD_STRING},
+    {"source_diversity.domain_unique", FIELD_DOMAIN_UNIQUE, FIELD_NUMBER},
+    {"ttl_s", FIELD_TTL, FIELD_NUMBER},
+    {"size", FIELD_SIZE, FIELD_NUMBER},
+    {"parent.performative", FIELD_PARENT_PERFORMATIVE, FIELD_STRING},
+    {"parent.hazards", FIELD_PARENT_HAZARDS, FIELD_STRING},
+    {"scope.", FIELD_SCOPE, FIELD_ANY},
+    {"data.", FIELD_DATA, FIELD_ANY},
+};
+static const struct rule_operator_row operators[] = {
+    {"is", OPERATOR_IS, OPERAND_LITERALS},
+    {"not", OPERATOR_NOT, OPERAND_LITERALS},
+    {"above", OPERATOR_ABOVE, OPERAND_NUMBER},
+    {"at_least", OPERATOR_AT_LEAST, OPERAND_NUMBER},
+    {"below", OPERATOR_BELOW, OPERAND_NUMBER},
+    {"at_most", OPERATOR_AT_MOST, OPERAND_NUMBER},
+    {"starts_with", OPERATOR_STARTS_WITH, OPERAND_STRINGS},
+    {"ends_with", OPERATOR_ENDS_WITH, OPERAND_STRINGS},
+    {"contains", OPERATOR_CONTAINS, OPERAND_STRINGS},
+    {"exists", OPERATOR_EXISTS, OPERAND_FLAG},
+};
+
+const struct rule_field *ifab_rule__field(struct ifab_view name, struct ifab_view *ret_path)
+{
+    *ret_path = (struct ifab_view){NULL, 0};
+    for (size_t i = 0; i < IFAB_COUNT(fields); i++) {
+        struct ifab_view row = ifab_view_str(fields[i].name);
+        if (fields[i].type != FIELD_ANY && ifab_view_equal(name, row))
+            return &fields[i];
+        if (fields[i].type == FIELD_ANY && name.size > row.size && ifab_view_starts(name, row)) {
+            *ret_path = ifab_view_of(name.data + row.size, name.size - row.size);
+            return &fields[i];
+        }
+    }
+    return NULL;
+}
+
+const struct rule_operator_row *ifab_rule__operator(struct ifab_view name)
+{
+    for (size_t i = 0; i < IFAB_COUNT(operators); i++)
+        if (ifab_view_is(name, operators[i].name))
+            return &operators[i];
+    return NULL;
+}
+
+const char *ifab_rule__operator_name(enum rule_operator op)
+{
+    size_t i = 0;
+    while (i + 1 < IFAB_COUNT(operators) && operators[i].op != op)
+        i++;
+    return operators[i].name;
+}
+
+/* At most two edits, and fewer than half of the letters. */
+static bool nearer(struct ifab_view name, const char *candidate, size_t *least)
+{
+    size_t far = ifab_edit_distance(name, ifab_view_str(candidate));
+    if (far >= *least || far > 2 || far * 2 >= name.size)
+        return false;
+    *least = far;
+    return true;
+}
+
+const char *ifab_rule__nearest_field(struct ifab_view name)
+{
+    const char *best = NULL;
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < IFAB_COUNT(fields); i++)
+        if (nearer(name, fields[i].name, &least))
+            best = fields[i].name;
+    return best;
+}
+
+const char *ifab_rule__nearest_operator(struct ifab_view name)
+{
+    const char *best = NULL;
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < IFAB_COUNT(operators); i++)
+        if (nearer(name, operators[i].name, &least))
+            best = operators[i].name;
+    return best;
+}
+
+const char *ifab_rule_effect_name(enum ifab_rule_effect effect)
+{
+    static const char *const names[] = {"none", "pass", "hold", "escalate", "deny"};
+    return (size_t)effect < IFAB_COUNT(names) ? names[effect] : "deny";
+}
+
+bool ifab_rule__equal(const struct rule_value *a, const struct rule_value *b)
+{
+    if (a->type != b->type)
+        return false;
+    if (a->type == VALUE_STRING)
+        return ifab_view_equal(a->string, b->string);
+    return a->type != VALUE_NUMBER || a->number == b->number;
+}
+
+uint64_t ifab_rule__hash(const struct rule_value *value, uint64_t seed)
+{
+    uint8_t bytes[8];
+    if (value->type == VALUE_STRING)
+        return ifab_hash64(value->string, seed);
+    memcpy(bytes, &value->number, 8);
+    return ifab_hash64(ifab_view_of(bytes, value->type == VALUE_NUMBER ? 8 : 0), seed + 1 + (uint64_t)value->type);
+}
