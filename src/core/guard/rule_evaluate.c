@@ -5,6 +5,14 @@
  */
 #include "rule_internal.h"
 
+static void context_init(struct rule_context *ret, const struct ifab_rule_subject *subject)
+{
+    ret->subject = subject;
+    ret->asked_field = NULL;
+    ret->derived_count = 0;
+    ret->work = 0;
+}
+
 static enum ifab_rule_match negate(enum ifab_rule_match match)
 {
     return match == IFAB_RULE_UNKNOWN ? match : match == IFAB_RULE_YES ? IFAB_RULE_NO : IFAB_RULE_YES;
@@ -54,17 +62,21 @@ static enum ifab_rule_match compare(struct rule_context *context, const struct r
 
 static enum ifab_rule_match ask_test(struct rule_context *context, const struct rule_test *test)
 {
-    struct rule_values values;
+    struct rule_values *values = &context->asked;
     enum ifab_rule_match match = IFAB_RULE_NO;
-    ifab_rule__values(context, test->field, test->path, &values);
-    context->work += 1 + values.count;
+    if (context->asked_field != test->field || !ifab_view_equal(context->asked_path, test->path)) {
+        ifab_rule__values(context, test->field, test->path, values);
+        context->asked_field = test->field;
+        context->asked_path = test->path;
+    }
+    context->work += 1 + values->count;
     if (test->op == OPERATOR_EXISTS)
-        return values.present == test->wanted ? IFAB_RULE_YES : IFAB_RULE_NO;
-    for (size_t i = 0; i < values.count && match != IFAB_RULE_YES; i++) {
-        enum ifab_rule_match one = compare(context, test, &values.items[i]);
+        return values->present == test->wanted ? IFAB_RULE_YES : IFAB_RULE_NO;
+    for (size_t i = 0; i < values->count && match != IFAB_RULE_YES; i++) {
+        enum ifab_rule_match one = compare(context, test, &values->items[i]);
         match = one == IFAB_RULE_NO ? match : one;
     }
-    if (match == IFAB_RULE_NO && values.opaque)
+    if (match == IFAB_RULE_NO && values->opaque)
         match = IFAB_RULE_UNKNOWN;
     return test->op == OPERATOR_NOT ? negate(match) : match;
 }
@@ -99,6 +111,7 @@ static void derive(struct rule_context *context, const struct ifab_ruleset *set,
         if (!applies(context, rule))
             continue;
         *ret_bits |= rule->hazards;
+        context->asked_field = NULL; /* `hazards` has another value now */
         for (size_t n = 0; n < rule->hazard_count; n++) {
             size_t at = 0;
             while (at < context->derived_count && !ifab_view_equal(context->derived[at], rule->hazard_names[n]))
@@ -122,13 +135,13 @@ static size_t first_under_key(struct rule_context *context, const struct ifab_ru
 {
     const struct rule_index *index = &set->index;
     const struct rule_key *k = &index->keys[key];
-    struct rule_values values;
-    ifab_rule__values(context, k->field, k->path, &values);
-    context->work += 1 + values.count;
-    if (values.opaque)
+    struct rule_values *values = &context->key;
+    ifab_rule__values(context, k->field, k->path, values);
+    context->work += 1 + values->count;
+    if (values->opaque)
         return first_of(context, set, k->rules, k->rule_count, best);
-    for (size_t i = 0; i < values.count; i++) {
-        uint64_t hash = ifab_rule__literal_hash(key, &values.items[i]);
+    for (size_t i = 0; i < values->count; i++) {
+        uint64_t hash = ifab_rule__literal_hash(key, &values->items[i]);
         size_t at = (size_t)hash & (index->slot_count - 1);
         while (index->slots[at].hash != 0 && index->slots[at].hash != hash)
             at = (at + 1) & (index->slot_count - 1);
@@ -148,7 +161,8 @@ static void answer_with(struct ifab_rule_answer *ret, enum ifab_rule_effect effe
 
 void ifab_ruleset_evaluate(const struct ifab_ruleset *self, const struct ifab_rule_subject *subject, struct ifab_rule_answer *ret_answer)
 {
-    struct rule_context context = {.subject = subject};
+    struct rule_context context IFAB_RULE__RAW;
+    context_init(&context, subject);
     *ret_answer = (struct ifab_rule_answer){.effect = IFAB_RULE_NONE};
     if (self == NULL)
         return;
@@ -176,8 +190,9 @@ bool ifab_ruleset_at(const struct ifab_ruleset *self, size_t i, struct ifab_rule
 
 enum ifab_rule_match ifab_ruleset_match(const struct ifab_ruleset *self, size_t i, const struct ifab_rule_subject *subject)
 {
-    struct rule_context context = {.subject = subject};
+    struct rule_context context IFAB_RULE__RAW;
     unsigned bits = 0;
+    context_init(&context, subject);
     if (i >= self->hazard_count + self->rule_count)
         return IFAB_RULE_NO;
     if (i < self->hazard_count)

@@ -138,9 +138,22 @@ struct rule_values {
 };
 struct rule_context {
     const struct ifab_rule_subject *subject;
+    /* The last field that a test asked for: neighbours often ask for the same. NULL: none. */
+    const struct rule_field *asked_field;
+    struct ifab_view asked_path;
     struct ifab_view derived[8]; /* names of derived hazards */
     size_t derived_count;
     uint64_t work;
+    struct rule_values asked, key; /* of a test; of an index key */
 };
+/* For a context: its values are written before they are read, and clearing them would cost more than a rule does. */
+#if defined(__has_attribute)
+#if __has_attribute(uninitialized)
+#define IFAB_RULE__RAW __attribute__((uninitialized))
+#endif
+#endif
+#ifndef IFAB_RULE__RAW
+#define IFAB_RULE__RAW
+#endif
 void ifab_rule__values(const struct rule_context *context, const struct rule_field *field, struct ifab_view path, struct rule_values *ret_values);
 #endif
