@@ -254,6 +254,14 @@ bool ifab_fabric_rules_stale(const struct ifab_fabric *self)
     return self->settings.rules.loaded && memcmp(self->settings.rules.digest32, self->rules32, 32) != 0;
 }
 
+void ifab_fabric_tune(struct ifab_fabric *self, const struct ifab_fabric_tuning *tuning)
+{
+    self->settings.skew = tuning->skew;
+    self->settings.rate_per_second = tuning->rate_per_second;
+    self->settings.rate_burst = tuning->rate_burst;
+    self->settings.sensitive_count = tuning->sensitive_count;
+}
+
 void ifab_fabric_head(const struct ifab_fabric *self, struct ifab_fabric_head *ret_head)
 {
     ret_head->size = self->tree.size;
@@ -329,6 +337,9 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
         break;
     case IFAB_COMMAND_RULES:
         ifab_fabric__decide_rules(self, command, o);
+        break;
+    case IFAB_COMMAND_ROUTE:
+        ifab_fabric__decide_route(self, command, o);
         break;
     case IFAB_COMMAND_TICK:
         ifab_fabric__decide_tick(self, command, o);

@@ -100,6 +100,12 @@ void ifab_fabric__trust_root(const struct ifab_fabric *self, uint8_t ret_root32[
 
 /* open.c: what becomes of a waiting decision. cause: index of the entry whose why is inherited, or: */
 #define IFAB_FABRIC_CAUSE_RULES UINT64_MAX /* the rule set changed, in an earlier step */
+/* rules.c: steps 1 and 3 by the operator's rules. False: none are asked, ret_facts is not written. */
+bool ifab_fabric__has_rules(const struct ifab_guard_rules *rules);
+void ifab_fabric__rule(const struct ifab_guard_rules *rules, const struct ifab_envelope *envelope, const struct ifab_talent *sender,
+                       struct ifab_guard_facts *facts);
+bool ifab_fabric__touches_sensitive(const struct ifab_fabric *self, const struct ifab_envelope *envelope);
+void ifab_fabric__route(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *decision, uint64_t cause);
 uint32_t ifab_fabric__votes_needed(const struct ifab_guard_rules *rules, const struct ifab_guard_facts *facts);
 bool ifab_fabric__sensitive_scope(const struct ifab_fabric *self, struct ifab_view scope); /* talent_act.c */
 bool ifab_fabric__open_escalation(const struct ifab_fabric *self, struct ifab_open_decision *decision, ifab_usec wall);
@@ -125,6 +131,7 @@ void ifab_fabric__decide_init(const struct ifab_fabric *self, const struct ifab_
 void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_rules(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_route(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__bury(const struct ifab_fabric *self, struct ifab_outcome *o, size_t most); /* so many dead sequences, so many conversations */
 bool ifab_fabric__stale(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_open_decision *d); /* not routed yet */

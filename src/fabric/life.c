@@ -237,35 +237,6 @@ void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_
     ifab_fabric__keep_reply(self, command, o);
 }
 
-/* A changed rule set routes every open decision again: DENY closes it, else it reopens with the new digest, its votes void and witnessed. */
-void ifab_fabric__decide_rules(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
-{
-    struct ifab_buf *p = &o->payload;
-    o->set_rules = true;
-    o->rules = *command->u.rules.rules;
-    ifab_buf_clear(p);
-    ifab_buf_str(p, "{\"policy_digest\":");
-    ifab_fabric__put_digest(p, o->rules.digest32);
-    ifab_buf_str(p, ",\"previous\":");
-    ifab_fabric__put_digest(p, self->rules32);
-    ifab_buf_char(p, '}');
-    struct ifab_entry fields = {
-        .event = IFAB_EVENT_RULES_LOADED,
-        .actor = ifab_view_str(self->settings.fabric_actor),
-        .why = command->why,
-        .subject = IFAB_VIEW("rules"),
-        .payload = ifab_buf_as_view(p),
-    };
-    memcpy(fields.trace16, command->mint16, 16);
-    struct ifab_outcome_entry *entry;
-    if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
-        return;
-    reply_entry(self, o, entry, IFAB_VIEW(""));
-    ifab_fabric__route_again(self, o, entry->index);
-    if (self->routing) /* voters lost before are still to be looked at */
-        o->routing = IFAB_ROUTING_MORE;
-}
-
 /* Touched by this very step already: not buried by it. */
 static bool touched(const struct ifab_outcome *o, size_t changes, uint8_t kind, uint64_t number)
 {

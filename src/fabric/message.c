@@ -23,6 +23,7 @@ struct step {
     uint32_t receivers[IFAB_RECEIVER_MAX];
     size_t receiver_count;
     uint64_t sequence_number, conversation_number;
+    const struct ifab_guard_facts *facts; /* the command's, or a copy with what the operator's rules say */
 };
 
 /* An entry about a refused message of an authenticated sender, within its allowance; past that it is counted. */
@@ -227,26 +228,6 @@ static void put_receipt(struct step *s, const struct ifab_guard_verdict *verdict
     s->o->reply.first_index = entry->index;
 }
 
-/*
- * Somewhere in its scope stands one of the configured sensitive scopes, as a name or as a text. Depth and size are those the parser
- * allowed.
- */
-static bool touches_sensitive(const struct ifab_fabric *self, const struct ifab_json *value)
-{
-    struct ifab_view text;
-    if (value == NULL || self->settings.sensitive_count == 0)
-        return false;
-    if (ifab_json_string(value, &text))
-        return ifab_fabric__sensitive_scope(self, text);
-    for (size_t i = 0; value->type == IFAB_JSON_ARRAY && i < value->u.array.count; i++)
-        if (touches_sensitive(self, &value->u.array.items[i]))
-            return true;
-    for (size_t i = 0; value->type == IFAB_JSON_OBJECT && i < value->u.object.count; i++)
-        if (ifab_fabric__sensitive_scope(self, value->u.object.members[i].name) || touches_sensitive(self, &value->u.object.members[i].value))
-            return true;
-    return false;
-}
-
 /* What waits gets a record: its facts, so that it can be evaluated afresh, and the voters, fixed now. false: refused (302, 304). */
 static bool open_decision(struct step *s, struct ifab_guard_verdict *verdict, ifab_usec *ret_expires)
 {
@@ -275,11 +256,11 @@ static bool open_decision(struct step *s, struct ifab_guard_verdict *verdict, if
     memcpy(d->id_tag16, s->tag.id_tag16, 16);
     d->receiver_count = s->receiver_count < IFAB_GUARD_RECEIVERS_MAX ? s->receiver_count : IFAB_GUARD_RECEIVERS_MAX;
     memcpy(d->receivers, s->receivers, d->receiver_count * sizeof d->receivers[0]);
-    d->facts = *s->command->u.message.facts;
-    d->facts.sensitive = touches_sensitive(self, ifab_json_get(ifab_json_get(s->envelope->tree, "content"), "scope"));
+    d->facts = *s->facts;
+    d->facts.sensitive = ifab_fabric__touches_sensitive(self, s->envelope);
     d->votes_needed = ifab_fabric__votes_needed(rules, &d->facts);
     if (verdict->decision == IFAB_DECISION_ESCALATE && !ifab_fabric__open_escalation(self, d, o->now.wall)) {
-        *verdict = (struct ifab_guard_verdict){IFAB_DECISION_DENY, "escalated, but too few voters of another owner", "builtin.no-voters"};
+        *verdict = (struct ifab_guard_verdict){IFAB_DECISION_DENY, "escalated, but too few voters of another owner", "builtin.no-voters", 0};
         return true;
     }
     struct ifab_bucket bucket;
@@ -310,6 +291,21 @@ static struct ifab_view short_why(const struct step *s)
     return why;
 }
 
+/* false: out of memory. */
+static bool apply_rules(struct step *s)
+{
+    s->facts = s->command->u.message.facts;
+    if (!ifab_fabric__has_rules(&s->self->settings.rules))
+        return true;
+    struct ifab_guard_facts *facts = ifab_fabric__alloc(s->o, sizeof *facts);
+    if (facts == NULL)
+        return false;
+    *facts = *s->command->u.message.facts;
+    ifab_fabric__rule(&s->self->settings.rules, s->envelope, s->talent, facts);
+    s->facts = facts;
+    return true;
+}
+
 static void decide_policy(struct step *s)
 {
     static const enum ifab_event events[] = {
@@ -319,9 +315,11 @@ static void decide_policy(struct step *s)
         [IFAB_DECISION_SHARE] = IFAB_EVENT_MESSAGE_SHARE,
     };
     struct ifab_outcome *o = s->o;
-    const struct ifab_guard_facts *facts = s->command->u.message.facts;
     struct ifab_guard_verdict verdict;
     ifab_usec expires = IFAB_NEVER;
+    if (!apply_rules(s))
+        return;
+    const struct ifab_guard_facts *facts = s->facts;
     ifab_guard_evaluate(&s->self->settings.rules, facts, false, &verdict);
     if ((verdict.decision == IFAB_DECISION_HOLD || verdict.decision == IFAB_DECISION_ESCALATE) && !open_decision(s, &verdict, &expires))
         return;

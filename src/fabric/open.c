@@ -6,10 +6,11 @@
  *                      ESCALATE --out of reach, deadline--> DENY
  */
 #include "fabric_internal.h"
+#include "guard/ruleset.h"
 
 #include <string.h>
 
-#define ROUTED_IN_STEP 256   /* under changed rules; the rest at the next TICK */
+#define DENIED_IN_STEP 256   /* for want of voters; the rest at the next TICK */
 #define RELEASES_IN_STEP 256 /* more held claims of one kind wait for the next source or their deadline */
 
 void ifab_fabric__id_text(const uint8_t id16[16], char ret_text[41])
@@ -33,7 +34,8 @@ static bool can_vote(const struct ifab_talent *talent, ifab_usec wall)
 /* n votes, at least two for a sensitive scope; none (zeroed memory) stays none and is never reached. */
 uint32_t ifab_fabric__votes_needed(const struct ifab_guard_rules *rules, const struct ifab_guard_facts *facts)
 {
-    return facts->sensitive && rules->votes_needed == 1 ? 2 : rules->votes_needed;
+    uint32_t n = facts->sensitive && rules->votes_needed == 1 ? 2 : rules->votes_needed;
+    return n > 0 && facts->ruled.effect == IFAB_RULE_ESCALATE && facts->ruled.votes > n ? facts->ruled.votes : n;
 }
 
 /* Into the list, which is ascending by talent. */
@@ -193,41 +195,6 @@ bool ifab_fabric__hold_again(const struct ifab_fabric *self, struct ifab_outcome
            put_record(o, next);
 }
 
-bool ifab_fabric__stale(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_open_decision *d)
-{
-    return memcmp(d->policy_digest32, o->set_rules ? o->rules.digest32 : self->rules32, 32) != 0;
-}
-
-/*
- * A changed rule set routes every open decision again: DENY closes it, else it reopens with the new digest, its votes void and witnessed.
- * Until its turn comes a decision takes no votes and no deadline ends it. Which are left is read from their digests, so a crash in
- * between loses nothing.
- */
-void ifab_fabric__route_again(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t cause)
-{
-    const struct ifab_guard_rules *rules = ifab_fabric__rules(self, o);
-    const struct ifab_open_decision *d = ifab_decisions_after(self->decisions, 0);
-    size_t count = 0;
-    o->routing = IFAB_ROUTING_DONE;
-    for (; d != NULL && !o->failed; d = ifab_decisions_after(self->decisions, d->number)) {
-        struct ifab_guard_verdict verdict;
-        if (!ifab_fabric__stale(self, o, d))
-            continue;
-        if (count++ == ROUTED_IN_STEP) {
-            o->routing = IFAB_ROUTING_MORE;
-            break;
-        }
-        ifab_guard_evaluate(rules, &d->facts, d->step2_met, &verdict);
-        if (verdict.decision == IFAB_DECISION_DENY) {
-            ifab_fabric__close_denied(self, o, d, verdict.reason, IFAB_VIEW(""), IFAB_VIEW(""), cause);
-        } else if (d->state == IFAB_DECISION_ESCALATE || verdict.decision == IFAB_DECISION_ESCALATE) {
-            ifab_fabric__to_escalated(self, o, d, IFAB_EVENT_DECISION_REOPENED, verdict.reason, cause);
-        } else { /* still held: a new rule never releases by itself what waits for a second source */
-            ifab_fabric__hold_again(self, o, d, verdict.reason, cause);
-        }
-    }
-}
-
 /*
  * Removed, or no key that is not revoked: for good, unless a key is added. Times play no part, so this changes with a talent's record
  * alone.
@@ -266,7 +233,7 @@ void ifab_fabric__deny_unreachable(const struct ifab_fabric *self, struct ifab_o
     for (; d != NULL && !o->failed; d = ifab_decisions_after(self->decisions, d->number)) {
         if (ifab_fabric__stale(self, o, d) || !ifab_fabric__unreachable(self, d))
             continue;
-        if (count++ == ROUTED_IN_STEP) {
+        if (count++ == DENIED_IN_STEP) {
             o->routing = IFAB_ROUTING_MORE;
             break;
         }
@@ -297,6 +264,16 @@ bool ifab_fabric__reevaluate(const struct ifab_fabric *self, struct ifab_outcome
     return good;
 }
 
+/* It waits to be routed under changed rules: that it has its source is kept for then. */
+static bool met_meanwhile(struct ifab_outcome *o, const struct ifab_open_decision *d)
+{
+    struct ifab_open_decision *next = copy_of(o, d);
+    if (next == NULL)
+        return false;
+    next->step2_met = true;
+    return put_record(o, next);
+}
+
 bool ifab_fabric__second_sources(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_guard_facts *facts, uint32_t talent,
                                  uint64_t cause)
 {
@@ -308,7 +285,7 @@ bool ifab_fabric__second_sources(const struct ifab_fabric *self, struct ifab_out
         if (held == NULL)
             break;
         after = held->number;
-        if (!ifab_fabric__reevaluate(self, o, held, "second source", IFAB_VIEW(""), IFAB_VIEW(""), cause, NULL))
+        if (ifab_fabric__stale(self, o, held) ? !met_meanwhile(o, held) : !ifab_fabric__reevaluate(self, o, held, "second source", IFAB_VIEW(""), IFAB_VIEW(""), cause, NULL))
             return false;
     }
     return true;

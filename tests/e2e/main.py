@@ -13,6 +13,7 @@ MODULES = [
     "refusals",
     "access",
     "decisions",
+    "rules",
     "floods",
     "streams",
     "crashes",

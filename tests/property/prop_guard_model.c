@@ -46,7 +46,7 @@ static enum ifab_decision model(bool rules, const struct ifab_guard_facts *f, bo
 {
     bool number = f->has_confidence && isfinite(f->confidence) && !(f->confidence < 0) && !(f->confidence > 1);
     bool deny = !rules || f->secret_found || f->ruled.effect >= 4;
-    bool escalate = (f->hazards | 16U) != 16U || (f->has_confidence && !number) || (!met && number && f->confidence < 0.20) || f->ruled.effect == 3;
+    bool escalate = (f->hazards | f->ruled.hazards | 16U) != 16U || (f->has_confidence && !number) || (!met && number && f->confidence < 0.20) || f->ruled.effect == 3;
     bool hold = !met && (f->ruled.effect == 2 || (number && f->confidence < 0.30) || (f->is_claim && !(f->has_confidence && f->has_scope)));
     return deny ? IFAB_DECISION_DENY : escalate ? IFAB_DECISION_ESCALATE : hold ? IFAB_DECISION_HOLD : IFAB_DECISION_SHARE;
 }
@@ -62,6 +62,7 @@ static void draw_facts(struct ifab_guard_facts *facts)
     facts->has_claim_id = bits & 0x200;
     facts->confidence = draw_confidence();
     facts->hazards = (bits & 0xc00) == 0 ? (unsigned)draw() : (bits & 0xc00) == 0x400 ? 1U << (draw() % 32) : (bits & 0x1000 ? 16U : 0U);
+    facts->ruled.hazards = (uint8_t)((bits >> 40) % 64 == 0 ? bits >> 48 : (bits >> 40) % 64 == 1 ? 16 : 0);
     facts->ruled.effect = (uint8_t)(bits & 0x2000 ? 0 : (bits >> 16) % 6); /* 5: nobody defined it */
     facts->ruled.votes = (uint8_t)(facts->ruled.effect == IFAB_RULE_ESCALATE ? (bits >> 24) % 17 : 0);
 }

@@ -50,6 +50,9 @@ static struct ifab_open_decision full(void)
     d.voter_count = IFAB_GUARD_VOTERS_MAX;
     d.votes_needed = 3;
     d.facts.domain_count = d.facts.hash_count = IFAB_GUARD_SOURCES_MAX;
+    d.facts.parent_performative = 13;
+    d.facts.parent_hazards = 31;
+    d.facts.ruled.hazards = 17;
     d.facts.ruled.effect = 3; /* escalate */
     d.facts.ruled.votes = 16;
     memset(d.facts.ruled.id, 'i', sizeof d.facts.ruled.id - 1);

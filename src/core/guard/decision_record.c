@@ -5,9 +5,10 @@
  *   u8 version (2) · u8 state · u8 flags (1 step2_met) · u32 talent · 16 id · 16 owner digest · u64 index · u64 admitted_at ·
  *   u64 deadline_run · u64 expires_wall · 32 message digest · 32 policy digest · 32 topic · 16 trace · 16 id tag ·
  *   u8 n, n × u32 receivers · u32 votes_needed · u8 n, n × (u32 talent, u32 owner, u8 voted) ·
- *   u8 fact flags (1 claim, 2 scope, 4 confidence, 8 secret, 16 inform or agree, 32 claim_id, 64 sensitive scope) ·
- *   u32 hazards · [u64 bits of confidence] · [16 claim key] · [32 scope digest] ·
- *   u8 n, n × 16 domains · u8 n, n × 16 hashes · u8 effect of a rule, [u8 votes, u8 n, n × id, u8 n, n × reason] (guard: operator rules, a typed language compiled and indexed; step 3 and derived hazards)
+ *   u8 fact flags (1 claim, 2 scope, 4 confidence, 8 secret, 16 inform or agree, 32 claim_id, 64 sensitive scope) · u32 hazards ·
+ *   [u64 bits of confidence] · [16 claim key] · [32 scope digest] · u8 n, n × 16 domains · u8 n, n × 16 hashes ·
+ *   u8 parent performative · u8 parent hazards ·
+ *   u8 derived hazards · u8 effect of a rule, [u8 votes, u8 n, n × id, u8 n, n × reason]
  */
 #include "base/encode.h"
 #include "guard/guard.h"
@@ -27,7 +28,7 @@ enum {
 };
 
 _Static_assert(3 + 4 + 32 + 32 + 128 + 1 + 4 * IFAB_GUARD_RECEIVERS_MAX + 4 + 1 + 9 * IFAB_GUARD_VOTERS_MAX + 1 + 4 + 8 + 48 + 2 +
-                       32 * IFAB_GUARD_SOURCES_MAX + 4 + IFAB_RULE_ID_MAX + IFAB_RULE_REASON_MAX <= IFAB_OPEN_DECISION_PACKED_MAX,
+                       32 * IFAB_GUARD_SOURCES_MAX + 7 + IFAB_RULE_ID_MAX + IFAB_RULE_REASON_MAX <= IFAB_OPEN_DECISION_PACKED_MAX,
                "a full decision fits");
 _Static_assert(IFAB_GUARD_RECEIVERS_MAX < 256 && IFAB_GUARD_VOTERS_MAX < 256 && IFAB_GUARD_SOURCES_MAX < 256, "counts fit one byte");
 
@@ -75,6 +76,7 @@ static void put_text(uint8_t **at, const char *text, size_t max)
 
 static void put_ruled(uint8_t **at, const struct ifab_guard_ruled *ruled)
 {
+    ifab_put_u8(at, ruled->hazards);
     ifab_put_u8(at, ruled->effect);
     if (ruled->effect == IFAB_RULE_NONE)
         return;
@@ -115,6 +117,8 @@ size_t ifab_open_decision_pack(const struct ifab_open_decision *decision, uint8_
         ifab_put_u8(&at, decision->voters[i].voted);
     }
     put_facts(&at, &decision->facts);
+    ifab_put_u8(&at, decision->facts.parent_performative);
+    ifab_put_u8(&at, decision->facts.parent_hazards);
     put_ruled(&at, &decision->facts.ruled);
     return (size_t)(at - ret_bytes);
 }
@@ -172,6 +176,7 @@ static void get_text(struct ifab_reader *r, char *ret_text, size_t max)
 
 static void get_ruled(struct ifab_reader *r, struct ifab_guard_ruled *ruled)
 {
+    ruled->hazards = ifab_get_u8(r);
     ruled->effect = ifab_get_u8(r);
     if (ruled->effect > IFAB_RULE_DENY)
         r->bad = true;
@@ -235,6 +240,8 @@ bool ifab_open_decision_unpack(struct ifab_view bytes, uint64_t number, struct i
     decision.votes_needed = ifab_get_u32(&r);
     get_voters(&r, &decision);
     get_facts(&r, &decision.facts);
+    decision.facts.parent_performative = ifab_get_u8(&r);
+    decision.facts.parent_hazards = ifab_get_u8(&r);
     get_ruled(&r, &decision.facts.ruled);
     if (r.bad || r.at != r.end)
         return false;

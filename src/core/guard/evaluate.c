@@ -44,7 +44,7 @@ static bool step_secret(const struct input *in, struct ifab_guard_verdict *ret)
 
 static bool step_hazards(const struct input *in, struct ifab_guard_verdict *ret)
 {
-    if ((in->facts->hazards & OVERRIDING) == 0)
+    if (((in->facts->hazards | in->facts->ruled.hazards) & OVERRIDING) == 0)
         return false;
     return answer(ret, IFAB_DECISION_ESCALATE, "policy: hazard override", "builtin.hazard");
 }

@@ -81,11 +81,12 @@ static bool digest16(const uint8_t key16[16], char kind, struct ifab_view bytes,
 }
 
 /* Where an evidence item comes from: the domain of its URL, or the whole text of one without a host; and its hash. */
-static bool add_sources(const struct ifab_evidence *item, const uint8_t tag_key16[16], struct ifab_arena *arena, struct ifab_guard_facts *facts)
+static bool add_sources(struct ifab_evidence *item, const uint8_t tag_key16[16], struct ifab_arena *arena, struct ifab_guard_facts *facts)
 {
     struct ifab_view domain;
     if (!domain_of(item->url, arena, &domain))
         return false;
+    item->domain = domain;
     if (domain.size == 0)
         domain = item->url;
     if (domain.size > 0 && !digest16(tag_key16, 'd', domain, arena, facts->domains[facts->domain_count++]))
@@ -93,7 +94,7 @@ static bool add_sources(const struct ifab_evidence *item, const uint8_t tag_key1
     return item->hash.size == 0 || digest16(tag_key16, 'h', item->hash, arena, facts->hashes[facts->hash_count++]);
 }
 
-bool ifab_admit_facts(const struct ifab_envelope *envelope, const uint8_t tag_key16[16], struct ifab_arena *arena, struct ifab_guard_facts *ret)
+bool ifab_admit_facts(struct ifab_envelope *envelope, const uint8_t tag_key16[16], struct ifab_arena *arena, struct ifab_guard_facts *ret)
 {
     bool good = true;
     memset(ret, 0, sizeof *ret);

@@ -180,6 +180,70 @@ const struct ifab_setting_info *ifab_setting_at(size_t i)
     return i < ifab_setting__row_count ? &ifab_setting__rows[i].info : NULL;
 }
 
+/* Texts up to their end: what stands behind it is left from another value. */
+static bool same_value(const struct ifab_setting *row, const struct ifab_config *a, const struct ifab_config *b)
+{
+    const char *x = (const char *)a + row->where, *y = (const char *)b + row->where;
+    size_t count = 1, other = 1;
+    switch (row->kind) {
+    case IFAB_SETTING_USEC:
+    case IFAB_SETTING_BYTES:
+    case IFAB_SETTING_COUNT: return memcmp(x, y, sizeof(int64_t)) == 0;
+    case IFAB_SETTING_TEXTS:
+    case IFAB_SETTING_PATHS:
+        memcpy(&count, (const char *)a + row->where_count, sizeof count);
+        memcpy(&other, (const char *)b + row->where_count, sizeof other);
+        break;
+    case IFAB_SETTING_TEXT:
+    case IFAB_SETTING_PATH: break;
+    case IFAB_SETTING_UIDS:
+    case IFAB_SETTING_ROLES: return true; /* reloaded */
+    }
+    for (size_t i = 0; i < count && count == other; i++)
+        if (strcmp(x + i * row->size, y + i * row->size) != 0)
+            return false;
+    return count == other;
+}
+
+const char *ifab_config_fixed(const struct ifab_config *now, const struct ifab_config *then)
+{
+    for (size_t i = 0; i < ifab_setting__row_count; i++)
+        if (strcmp(ifab_setting__rows[i].info.applies, "restart") == 0 && !same_value(&ifab_setting__rows[i], now, then))
+            return ifab_setting__rows[i].info.name;
+    return NULL;
+}
+
+/* Whole value, its counter as well. */
+static size_t size_of(const struct ifab_setting *row)
+{
+    switch (row->kind) {
+    case IFAB_SETTING_TEXT:
+    case IFAB_SETTING_PATH: return row->size;
+    case IFAB_SETTING_USEC:
+    case IFAB_SETTING_BYTES:
+    case IFAB_SETTING_COUNT: return sizeof(int64_t);
+    case IFAB_SETTING_TEXTS:
+    case IFAB_SETTING_PATHS: return row->size * (size_t)row->max;
+    case IFAB_SETTING_UIDS: return sizeof(((struct ifab_config *)NULL)->uids);
+    case IFAB_SETTING_ROLES: return sizeof(((struct ifab_config *)NULL)->role_names);
+    }
+    return 0;
+}
+
+void ifab_config_take(struct ifab_config *now, const struct ifab_config *then)
+{
+    for (size_t i = 0; i < ifab_setting__row_count; i++) {
+        const struct ifab_setting *row = &ifab_setting__rows[i];
+        if (strcmp(row->info.applies, "reload") != 0)
+            continue;
+        memcpy((char *)now + row->where, (const char *)then + row->where, size_of(row));
+        if (row->where_count != 0)
+            memcpy((char *)now + row->where_count, (const char *)then + row->where_count, sizeof(size_t));
+        if (row->kind == IFAB_SETTING_ROLES)
+            memcpy(now->role_targets, then->role_targets, sizeof now->role_targets);
+    }
+}
+
 static ifab_status put_text(char *to, size_t size, struct ifab_view text, const char **ret_why)
 {
     if (text.size >= size || !printable(text)) {

@@ -64,6 +64,10 @@ static void on_turn(uv_timer_t *timer)
         erase_again(node);
     }
     wait_tick(node, now.run);
+    if (node->reload_again && !node->reloading)
+        node_reload(node);
+    if (!node->closed_full)
+        route_open(node, now.run);
     if (node->config.anchor_every_usec > 0 && node->anchor_count > 0 && now.run >= node->anchor_next && !node->stopping) {
         node->anchor_next = now.run + node->config.anchor_every_usec;
         /* the entry about an anchor alone is no reason for the next one */
@@ -91,12 +95,10 @@ static void on_written(uv_async_t *handle)
         pipeline_written(node);
 }
 
-/* Settings are read at the start only; a reload of rules and settings comes with a later version. Until then the signal must not end the daemon. */
 static void on_hangup(uv_signal_t *handle, int number)
 {
-    (void)handle;
     (void)number;
-    IFAB_LOG(IFAB_LOG_WARN, "SIGHUP: settings are read at the start only; restart to apply them", IFAB_F_NUM("signal", number));
+    node_reload(handle->data);
 }
 
 static void on_closed(void *user) { ((struct node *)user)->http_closed = true; }
@@ -132,7 +134,7 @@ static ifab_status start_loop(struct node *node, struct ifab_error *err)
     uv_signal_init(&node->loop, &node->sigterm);
     uv_signal_init(&node->loop, &node->sigint);
     uv_signal_init(&node->loop, &node->sighup);
-    node->after_io.data = node->spin.data = node->timer.data = node->sigterm.data = node->sigint.data = node;
+    node->after_io.data = node->spin.data = node->timer.data = node->sigterm.data = node->sigint.data = node->sighup.data = node;
     uv_check_start(&node->after_io, on_after_io);
     uv_timer_start(&node->timer, on_turn, TURN_MS, TURN_MS);
     uv_signal_start(&node->sigterm, on_signal, SIGTERM);
@@ -159,7 +161,7 @@ static ifab_status enter_rules(struct node *node, struct ifab_error *err)
         return ifab_fail(err, IFAB_NOMEM, "rules");
     t->command.type = IFAB_COMMAND_RULES;
     t->command.principal = &node->self;
-    t->command.why = IFAB_VIEW("start");
+    t->command.why = node->ruleset != NULL && ifab_ruleset_why(node->ruleset).size > 0 ? ifab_ruleset_why(node->ruleset) : IFAB_VIEW("start");
     t->command.u.rules.rules = &node->settings.rules;
     ticket_queue(node, t);
     pipeline_run(node);
@@ -171,10 +173,7 @@ static ifab_status enter_rules(struct node *node, struct ifab_error *err)
 static ifab_status start(struct node *node, const struct ifab_run_options *options, struct ifab_error *err)
 {
     struct ifab_store_options store = {.directory = node->config.data_dir, .wal_bytes = WAL_MOST};
-    ifab_log_open(2, ifab_view_is(ifab_view_str(node->config.log_level), "debug")  ? IFAB_LOG_DEBUG
-                     : ifab_view_is(ifab_view_str(node->config.log_level), "warn") ? IFAB_LOG_WARN
-                     : ifab_view_is(ifab_view_str(node->config.log_level), "error") ? IFAB_LOG_ERROR
-                                                                                     : IFAB_LOG_INFO);
+    node_log_level(&node->config);
     IFAB_TRY(node_check_modes(&node->config, err));
     IFAB_TRY(ifab_crypto_init(err));
     IFAB_TRY(ifab_admit_init(err));
@@ -254,6 +253,8 @@ static void stop(struct node *node)
     ifab_outcome_fini(&node->outcome);
     ifab_keyring_unref(node->keyring);
     ifab_fabric_free(node->fabric);
+    ifab_ruleset_free(node->ruleset);
+    job_free(node->routing_job);
     for (size_t i = 0; i < node->anchor_count; i++)
         ifab_anchor_close(node->anchors[i]);
     ifab_store_close(node->store);
@@ -270,6 +271,7 @@ ifab_status ifab_node_run(const struct ifab_run_options *options, struct ifab_er
         return ifab_fail(err, IFAB_NOMEM, "out of memory");
     node->lock_fd = -1;
     node->version = options->version;
+    node->config_path = options->config;
     signal(SIGPIPE, SIG_IGN);
     ifab_status status = ifab_config_load(options->config, &node->config, err);
     if (status != IFAB_OK) {

@@ -243,6 +243,14 @@ struct node {
     size_t erasing_count;
     ifab_usec erase_next;         /* run */
     bool serving;
+
+    /* reload.c */
+    const char *config_path;      /* borrowed from the caller of ifab_node_run() */
+    struct ifab_ruleset *ruleset; /* in force, or about to be: settings.rules.set */
+    bool reloading, reload_again; /* a RULES command is under way; asked for meanwhile */
+    bool fetching;                /* a reader has decisions to route */
+    struct job *routing_job;      /* their messages, until all are routed */
+    ifab_usec route_next;         /* run: not before; after a failure */
     uv_timer_t timer;             /* ticks, deadlines of waiters */
     uv_signal_t sigterm, sigint, sighup;
     struct charge charges[CHARGES];
@@ -261,6 +269,8 @@ void node_mac(const uint8_t key32[32], const struct ifab_head *head, uint8_t ret
 ifab_status node_read_file(const char *path, size_t max, struct ifab_buf *buf, struct ifab_error *err);
 ifab_status node_write_file(const char *path, struct ifab_view bytes, unsigned mode, struct ifab_error *err); /* new, 0600, fsynced */
 ifab_status node_settings(struct node *self, struct ifab_error *err);
+void node_guard_settings(const struct ifab_config *config, struct ifab_guard_rules *rules); /* its numbers, not the set */
+void node_log_level(const struct ifab_config *config);
 ifab_status node_lock(struct node *self, struct ifab_error *err);
 ifab_status node_check_anchors(struct node *self, struct ifab_error *err);
 ifab_status node_sync_dir(const char *path, struct ifab_error *err);
@@ -279,6 +289,10 @@ ifab_status node_made(struct making *making, ifab_status status, struct ifab_err
 #define UNFINISHED "ifd.yaml.unfinished"
 ifab_status node_first_commit(struct node *node, struct ifab_command *command, struct ifab_error *err);
 ifab_status node_check_modes(const struct ifab_config *config, struct ifab_error *err);
+
+/* reload.c */
+void node_reload(struct node *node);                   /* SIGHUP */
+void route_open(struct node *node, ifab_usec run);     /* some open decisions under changed rules, if any wait for it */
 
 /* node.c */
 void node_clock_jumped(struct node *node);

@@ -76,6 +76,25 @@ ifab_status node_keys(struct node *self, const char *keys_dir, struct ifab_error
     return status;
 }
 
+void node_guard_settings(const struct ifab_config *config, struct ifab_guard_rules *rules)
+{
+    rules->hold_deadline = config->hold_deadline_usec;
+    rules->escalate_deadline = config->escalate_deadline_usec;
+    rules->hold_burst = (uint32_t)config->hold_burst;
+    rules->escalate_burst = (uint32_t)config->escalate_burst;
+    rules->hold_refill = config->hold_refill_usec;
+    rules->escalate_refill = config->escalate_refill_usec;
+}
+
+void node_log_level(const struct ifab_config *config)
+{
+    struct ifab_view level = ifab_view_str(config->log_level);
+    ifab_log_open(2, ifab_view_is(level, "debug")  ? IFAB_LOG_DEBUG
+                     : ifab_view_is(level, "warn") ? IFAB_LOG_WARN
+                     : ifab_view_is(level, "error") ? IFAB_LOG_ERROR
+                                                    : IFAB_LOG_INFO);
+}
+
 ifab_status node_settings(struct node *self, struct ifab_error *err)
 {
     struct ifab_fabric_settings *s = &self->settings;
@@ -85,12 +104,7 @@ ifab_status node_settings(struct node *self, struct ifab_error *err)
     snprintf(s->log, sizeof s->log, "%s", c->log_name);
     snprintf(s->fabric_actor, sizeof s->fabric_actor, "if://fabric/%s", self->origin);
     s->skew = c->time_skew_usec;
-    s->rules.hold_deadline = c->hold_deadline_usec;
-    s->rules.escalate_deadline = c->escalate_deadline_usec;
-    s->rules.hold_burst = (uint32_t)c->hold_burst;
-    s->rules.escalate_burst = (uint32_t)c->escalate_burst;
-    s->rules.hold_refill = c->hold_refill_usec;
-    s->rules.escalate_refill = c->escalate_refill_usec;
+    node_guard_settings(c, &s->rules);
     s->replay.per_talent = (uint32_t)c->replay_per_talent;
     s->replay.total = (uint32_t)c->replay_total;
     s->rate_per_second = (uint32_t)c->rate_messages;
@@ -100,7 +114,8 @@ ifab_status node_settings(struct node *self, struct ifab_error *err)
     memcpy(s->tag_key16, self->tag_key16, 16);
     ifab_random(&s->seed, sizeof s->seed);
     struct ifab_error why = {0};
-    if (ifab_rules_load(c->rules_file, s->rules.digest32, &why) == IFAB_OK) {
+    if (ifab_rules_read(c->rules_file, &self->ruleset, s->rules.digest32, &why) == IFAB_OK) {
+        s->rules.set = self->ruleset;
         s->rules.loaded = true;
     } else { /* no rules: every message is denied and the daemon is not ready */
         IFAB_LOG(IFAB_LOG_ERROR, "rules: not loaded, every message is denied", IFAB_F_TEXT("error", why.text));

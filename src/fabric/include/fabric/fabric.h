@@ -83,6 +83,7 @@ enum ifab_command_type {
     IFAB_COMMAND_CLOCK_ACCEPT, /* u.note; 409 while no clock is in doubt */
     IFAB_COMMAND_BACKUP,       /* u.note: a copy was made; text says where and of how many entries */
     IFAB_COMMAND_RULES,        /* u.rules: the rule set changed; every open decision is routed again */
+    IFAB_COMMAND_ROUTE,        /* u.route: one open decision under the rules in force, with its message */
     IFAB_COMMAND_TICK,         /* what is due: deadlines, refusal counts, the dead */
     IFAB_COMMAND_RESTORE,      /* u.restore: a new origin goes on from an old log */
 };
@@ -131,8 +132,13 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             bool missing;                   /* what it is about is not there: 404, but for a kept answer */
         } note;
         struct {
-            const struct ifab_guard_rules *rules;
+            const struct ifab_guard_rules *rules; /* its set, if any, outlives every step until the next RULES has been applied */
         } rules;
+        struct {
+            uint64_t number;                      /* of the decision's record */
+            const struct ifab_envelope *envelope; /* read from the stored bytes; NULL: they are gone */
+            const struct ifab_guard_facts *facts; /* of it */
+        } route;
         struct {
             struct ifab_view old_checkpoint; /* signed note */
             struct ifab_view old_origin;
@@ -246,6 +252,13 @@ struct ifab_meta {
 size_t ifab_meta_pack(const struct ifab_meta *meta, uint8_t ret_bytes[IFAB_META_PACKED]);
 bool ifab_meta_unpack(struct ifab_view bytes, struct ifab_meta *ret_meta);
 void ifab_fabric_meta(const struct ifab_fabric *self, struct ifab_now now, struct ifab_meta *ret_meta);
+/* What a reload may change apart from the rules; between two steps. */
+struct ifab_fabric_tuning {
+    ifab_usec skew;
+    uint32_t rate_per_second, rate_burst;
+    size_t sensitive_count; /* of the settings' sensitive_scopes, changed in place */
+};
+void ifab_fabric_tune(struct ifab_fabric *self, const struct ifab_fabric_tuning *tuning);
 void ifab_fabric_set_clock_doubt(struct ifab_fabric *self, bool doubt);
 
 /* Read access for the shell's reads of one object; they leave after the commit of what they were computed from. */
@@ -257,6 +270,11 @@ const struct ifab_replay *ifab_fabric_replay(const struct ifab_fabric *self);
 uint64_t ifab_fabric_size(const struct ifab_fabric *self);
 /* The rule set in force is not the one of the newest rules entry: the shell gives IFAB_COMMAND_RULES before it serves. */
 bool ifab_fabric_rules_stale(const struct ifab_fabric *self);
+/*
+ * The next open decision after `number` that has not been routed under the rules in force and waits for IFAB_COMMAND_ROUTE with its message; NULL: none.
+ * Until then no vote, source or deadline ends it. Rule sets without operator rules need no message: those decisions are routed at TICKs.
+ */
+const struct ifab_open_decision *ifab_fabric_unrouted(const struct ifab_fabric *self, uint64_t number);
 uint64_t ifab_fabric_trust_version(const struct ifab_fabric *self); /* grows with every trust record: keyring to be made anew */
 /* JSON of one open decision, without envelope. */
 void ifab_fabric_decision_json(const struct ifab_fabric *self, const struct ifab_open_decision *decision, struct ifab_buf *buf);

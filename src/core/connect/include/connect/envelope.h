@@ -44,6 +44,7 @@ struct ifab_receiver {
 };
 struct ifab_evidence {
     struct ifab_view type, url, hash; /* size 0 when absent */
+    struct ifab_view domain;          /* registrable domain of url: not of the envelope, admission fills it in; size 0 before, or without a host */
 };
 
 struct ifab_envelope {

@@ -21,19 +21,22 @@ unsigned ifab_hazard_parse(struct ifab_view name);
 struct ifab_guard_ruled {
     uint8_t effect; /* enum ifab_rule_effect */
     uint8_t votes;  /* of an escalation; 0: the configured number */
+    uint8_t hazards; /* derived, bits */
     char id[65], reason[129];
 };
 struct ifab_guard_facts { /* of one message; the shell and connect fill it in. Zeroed = nothing known */
     bool is_claim, has_scope, has_confidence, secret_found, second_source_kind /* performative inform or agree */, has_claim_id;
     bool sensitive;              /* its scope names one of the configured sensitive scopes: two votes; set by the fabric when it opens */
     double confidence;           /* normalized */
-    unsigned hazards;            /* declared and derived, bits */
+    unsigned hazards;            /* declared, bits */
     uint8_t claim_key16[16];     /* keyed digest of claim_id */
     uint8_t scope_digest32[32];
     uint8_t domains[IFAB_GUARD_SOURCES_MAX][16]; /* digests of the registrable domains of the evidence URLs */
     size_t domain_count;
     uint8_t hashes[IFAB_GUARD_SOURCES_MAX][16];  /* digests of the evidence hashes */
     size_t hash_count;
+    uint8_t parent_performative; /* of the conversation's last message, 1 + its number; 0: it opened the conversation */
+    uint8_t parent_hazards;      /* declared by all earlier messages of the conversation, bits */
     struct ifab_guard_ruled ruled; /* step 3 under the rule set of the decision's policy digest */
 };
 

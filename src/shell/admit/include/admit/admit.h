@@ -25,8 +25,8 @@ struct ifab_admitted {
  */
 enum ifab_code ifab_admit_message(struct ifab_view bytes, size_t max_size, const struct ifab_keyring *keyring, const uint8_t tag_key16[16],
                                   ifab_usec wall, struct ifab_arena *arena, struct ifab_admitted *ret_admitted, struct ifab_refusal *ret_refusal);
-/* The facts of an envelope; domains and evidence as keyed digests. false: out of memory; the facts are then those of a message that is denied. */
-IFAB_MUST_CHECK bool ifab_admit_facts(const struct ifab_envelope *envelope, const uint8_t tag_key16[16], struct ifab_arena *arena, struct ifab_guard_facts *ret_facts);
+/* The facts of an envelope, whose evidence gets its domains; domains and evidence as keyed digests. false: out of memory; the facts are then those of a message that is denied. */
+IFAB_MUST_CHECK bool ifab_admit_facts(struct ifab_envelope *envelope, const uint8_t tag_key16[16], struct ifab_arena *arena, struct ifab_guard_facts *ret_facts);
 /* Registrable domain of a URL's host (lower case), the host itself where it has none (address, single label); size 0: no host. */
 struct ifab_view ifab_admit_domain(struct ifab_view url, struct ifab_arena *arena);
 

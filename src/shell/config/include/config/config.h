@@ -51,6 +51,9 @@ struct ifab_setting_info {
 const struct ifab_setting_info *ifab_setting_at(size_t i); /* NULL past the end */
 /* Reads path; defaults where absent. IFAB_INVALID: err says "ifd.yaml line 3: unknown setting \"htpp.listen\"; did you mean \"http.listen\"?". */
 IFAB_MUST_CHECK ifab_status ifab_config_load(const char *path, struct ifab_config *ret_config, struct ifab_error *err);
+/* For a reload: the first setting that differs and applies at a restart only, NULL: none; and taking over what applies at a reload, nothing else. */
+const char *ifab_config_fixed(const struct ifab_config *now, const struct ifab_config *then);
+void ifab_config_take(struct ifab_config *now, const struct ifab_config *then);
 IFAB_MUST_CHECK ifab_status ifab_config_parse(struct ifab_view text, const char *directory, struct ifab_config *ret_config, struct ifab_error *err);
 /*
  * rules.yaml, docs/formats/rules.md. ret_digest32 = SHA-256 of the canonical form; *ret_set is the caller's. IFAB_INVALID, IFAB_UNSUPPORTED,

@@ -1,0 +1,252 @@
+"""Operator rules: what they tighten, that nothing loosens, and what a change under load does to what waits. INV-06, INV-16."""
+
+import os
+import signal
+import threading
+import time
+
+from fabric import sha256, wait_for
+from tests_decisions import escalated, evidence, held, is_denied, people, refused, source, state
+
+SHARED = {"confidence": {"raw": 0.9, "normalized": 0.9}, "scope": {"environment": "test"}}
+
+
+def write(f, text):
+    with open(os.path.join(f.dir, "rules.yaml"), "w") as out:
+        out.write(text)
+
+
+def hangup(f):
+    os.kill(f.process.pid, signal.SIGHUP)
+
+
+def log(f):
+    with open(f.log_path) as whole:
+        return whole.read()
+
+
+def reload(f, text, good=True):
+    """Writes the file, signals, waits for what the daemon says of it."""
+    before = log(f).count('"event":"reload: '), len(rules_entries(f))
+    write(f, text)
+    hangup(f)
+    wait_for(lambda: log(f).count('"event":"reload: ') > before[0], 10, "the reload")
+    line = [x for x in log(f).splitlines() if '"event":"reload: ' in x][-1]
+    assert ("done" in line) == good, line
+    if good:
+        wait_for(lambda: len(rules_entries(f)) > before[1], 10, "its entry")
+    return line
+
+
+def rules_entries(f):
+    return [e for e in f.entries() if e["subject"] == "rules"]
+
+
+def decide(f, agent, **content):
+    r = f.send(agent.message(receiver="if://agent/Demo.R", content={**SHARED, **content}))
+    return r
+
+
+DENY_PRODUCTION = """v: 1
+why: nobody touches production
+rules:
+  - id: 10-production
+    effect: deny
+    reason: production is closed
+    when: {scope.environment: production}
+"""
+
+
+def test_rules_of_the_start_tighten_and_are_named(f):
+    f.stop()
+    write(f, """v: 1
+hazards:
+  - {id: court, hazard: legal, when: {evidence.domain: court.example}}
+rules:
+  - {id: 10-free, effect: pass, when: {scope.environment: free}}
+  - {id: 20-deny, effect: deny, reason: production is closed, when: {scope.environment: production}}
+  - {id: 30-hold, effect: hold, when: {scope.usd: {above: 10}}}
+  - {id: 40-two, effect: escalate, votes: 2, when: {sender.owner: bob}}
+""")
+    f.start()
+    a, b = people(f)
+    f.enrol("Second.Op", owner="second", role="operator")
+    for agent, content, decision, rule in (
+        (a, {}, "SHARE", "builtin.default-share"),
+        (a, {"scope": {"environment": "production"}}, "DENY", "20-deny"),
+        (a, {"scope": {"environment": ["staging", "production"]}}, "DENY", "20-deny"),
+        (a, {"scope": {"environment": {"name": "production"}}}, "DENY", "20-deny"),
+        (a, {"scope": {"usd": 11}}, "HOLD", "30-hold"),
+        (a, {"scope": {"usd": "11"}}, "HOLD", "30-hold"),
+        (a, {"scope": {"usd": 10}}, "SHARE", "builtin.default-share"),
+        (a, {"scope": {"usd": 11, "environment": "free"}}, "SHARE", "builtin.default-share"),
+        (a, {"scope": {"environment": "free"}, "hazards": ["legal"]}, "ESCALATE", "builtin.hazard"),
+        (a, {"scope": {"environment": "free"}, "confidence": {"raw": 0.1, "normalized": 0.1}}, "ESCALATE", "builtin.low-confidence"),
+        (a, {"evidence": [evidence("https://www.court.example/1")]}, "ESCALATE", "builtin.hazard"),
+        (b, {}, "ESCALATE", "40-two"),
+    ):
+        r = decide(f, agent, **content)
+        assert r.json["decision"] == decision and r.json["rule"] == rule, (content, r)
+        if rule == "20-deny":
+            assert r.json["reason"] == "production is closed", r
+        if rule == "40-two":
+            assert state(f, r.json)["votes_needed"] == 2, state(f, r.json)
+    e = rules_entries(f)[-1]
+    assert e["payload"]["policy_digest"] == r.json["policy_digest"], e
+    whole = f.get(f"/v1/witness/messages/{e['index']}")
+    assert whole.status == 200 and sha256(whole.body) == r.json["policy_digest"], whole  # INV-16: it stands whole
+    f.verify()
+
+
+def test_broken_rules_at_start_deny_everything(f):
+    a, _ = people(f)
+    f.stop()
+    write(f, "v: 1\nrules:\n  - {id: a, effect: share, when: {}}\n")
+    f.start()
+    assert decide(f, a).json["rule"] == "builtin.no-rules"
+    assert f.get("/readyz").status == 503
+    assert "line 3, column" in log(f) and "cannot loosen" in log(f), log(f)
+
+
+def test_reload_is_all_or_nothing(f):
+    # INV-06
+    a, _ = people(f)
+    first = decide(f, a, scope={"environment": "production"})
+    assert first.json["decision"] == "SHARE"
+    reload(f, DENY_PRODUCTION)
+    second = decide(f, a, scope={"environment": "production"})
+    assert second.json["decision"] == "DENY" and second.json["policy_digest"] != first.json["policy_digest"]
+    assert rules_entries(f)[-1]["why"] == "nobody touches production"
+    for broken, says in (
+        ("v: 1\nrules:\n  - {id: a, effect: deny, when: {sendr: x}}\n", "did you mean"),
+        ("v: 1\nrules: [\n", "line"),
+        ("", "expected"),
+    ):
+        line = reload(f, broken, good=False)
+        assert says in line, line
+        again = decide(f, a, scope={"environment": "production"})
+        assert again.json["decision"] == "DENY" and again.json["policy_digest"] == second.json["policy_digest"], again
+    write(f, DENY_PRODUCTION)
+    f.configure({"replay.per_talent": 100})
+    before = log(f).count("reload: refused")
+    hangup(f)
+    wait_for(lambda: log(f).count("reload: refused") > before, 10, "refusal")
+    assert "replay.per_talent" in log(f) and "restart" in log(f)
+    f.verify()
+
+
+def test_reload_changes_settings_that_may_change(f):
+    a, _ = people(f)
+    f.configure({"rate.messages": 1, "rate.burst": 1})
+    hangup(f)
+    wait_for(lambda: "reload: done" in log(f), 10, "the reload")
+    codes = [decide(f, a).status for _ in range(5)]
+    assert 429 in codes, codes
+
+
+def test_changed_rules_route_what_waits_again(f):
+    # a DENY closes it, else it reopens with the new digest, its votes void and witnessed
+    f.enrol("Second.Op", owner="second", role="operator")
+    a, b = people(f)
+    e1 = escalated(f, a)
+    e2 = f.send(a.message(receiver="if://agent/Demo.R", content={"hazards": ["legal"], "scope": {"environment": "production"}})).json
+    h1 = held(f, a)
+    h2 = held(f, a, claim_id="c-9", scope={"environment": "production"})
+    old = e1["policy_digest"]
+    reload(f, DENY_PRODUCTION)
+    wait_for(lambda: state(f, e2)["state"] == "decided" and state(f, h2)["state"] == "decided", 10, "routing")
+    assert state(f, e2)["decision"] == "DENY" and state(f, h2)["decision"] == "DENY"
+    wait_for(lambda: state(f, e1)["policy_digest"] != old and state(f, h1)["policy_digest"] != old, 10, "routing")
+    assert state(f, e1)["state"] == "escalated" and state(f, h1)["state"] == "held"
+    refused(f.vote(e1, "approve"), 409, 409)  # it names the old digest
+    assert f.vote({**e1, "policy_digest": state(f, e1)["policy_digest"]}, "approve").status == 200
+    source(f, b)
+    assert state(f, h1)["decision"] == "SHARE"
+    f.verify()
+
+
+def test_a_vote_cast_before_the_change_is_void(f):
+    op = f.enrol("Second.Op", owner="second", role="operator")
+    third = f.enrol("Third.Op", owner="third", role="operator")
+    f.stop()
+    two = "v: 1\nrules:\n  - {id: two, effect: escalate, votes: 2, when: {hazards: legal}}\n"
+    write(f, two)
+    f.start()
+    a, _ = people(f)
+    r = escalated(f, a)
+    assert f.vote(r, "approve", voter="Second.Op", key=op.key).json["decision"] == "ESCALATE"
+    reload(f, two + "  - {id: other, effect: deny, when: {scope.x: y}}\n")
+    wait_for(lambda: state(f, r)["policy_digest"] != r["policy_digest"], 10, "routing")
+    r = {**r, "policy_digest": state(f, r)["policy_digest"]}
+    assert all(v["vote"] is None for v in state(f, r)["voters"]), state(f, r)
+    assert f.vote(r, "approve", voter="Third.Op", key=third.key).json["decision"] == "ESCALATE", "one of two"
+    assert state(f, r)["state"] == "escalated"
+    assert f.vote(r, "approve", voter="Second.Op", key=op.key).json["decision"] == "SHARE"
+
+
+def test_erased_bytes_cannot_be_judged_anew(f):
+    a, _ = people(f)
+    r = escalated(f, a)
+    e = f.admin("/v1/witness/erase", {"id": r["id"]})
+    assert e.status == 200, e
+    reload(f, DENY_PRODUCTION)
+    wait_for(lambda: state(f, r)["state"] == "decided", 10, "routing")
+    is_denied(f, r)
+
+
+def test_kill_between_change_and_routing_loses_nothing(f):
+    # INV-03, INV-16: what is left is read from the digests
+    a, b = people(f)
+    waiting = [held(f, a, claim_id=f"c-{i}", scope={"environment": "production" if i % 2 else "test"}) for i in range(60)]
+    for round_ in range(3):
+        write(f, DENY_PRODUCTION if round_ == 0 else DENY_PRODUCTION + f"  - {{id: z{round_}, effect: deny, when: {{scope.round: {round_}}}}}\n")
+        before = len(rules_entries(f))
+        hangup(f)
+        time.sleep(0.002 * round_)
+        f.kill()
+        f.start()
+        wait_for(lambda: len(rules_entries(f)) > before, 10, "its entry")
+    digest = rules_entries(f)[-1]["payload"]["policy_digest"]
+
+    def settled():
+        return all(
+            state(f, r).get("decision") == "DENY" and state(f, r)["state"] == "decided" if i % 2 else state(f, r)["policy_digest"] == digest
+            for i, r in enumerate(waiting)
+        )
+
+    wait_for(settled, 20, "routing")
+    assert all(state(f, r)["state"] == "held" for i, r in enumerate(waiting) if i % 2 == 0)
+    f.verify()
+
+
+def test_reload_under_load_refuses_nobody(f):
+    a, b = people(f)
+    senders = [f.enrol(f"Load.{i}", owner=f"o{i}") for i in range(8)]
+    stop = threading.Event()
+    wrong = []
+
+    def send(agent):
+        while not stop.is_set():
+            r = decide(f, agent, scope={"environment": "production"})
+            if r.json.get("decision") not in ("SHARE", "DENY"):
+                wrong.append(r)
+                return
+
+    threads = [threading.Thread(target=send, args=(s,)) for s in senders]
+    for t in threads:
+        t.start()
+    try:
+        for i in range(10):
+            reload(f, DENY_PRODUCTION + (f"  - {{id: z{i}, effect: deny, when: {{scope.round: {i}}}}}\n"))
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()
+    assert not wrong, wrong[0]
+    assert decide(f, a, scope={"environment": "production"}).json["decision"] == "DENY"
+    # each decision names the set it was made under, and that set says the same
+    sets = {e["payload"]["policy_digest"] for e in rules_entries(f)}
+    for e in f.entries():
+        if e["component"] == "IF.connect" and "policy_digest" in e.get("payload", {}):
+            assert e["payload"]["policy_digest"] in sets, e
+    f.verify()
