@@ -76,7 +76,7 @@ without("conversation-reply-to-nobody", "src/core/connect/conversation.c",
 GUARD = "src/core/guard/evaluate.c"
 change("guard-rules-loaded", GUARD, "in->facts != NULL && in->rules->loaded)", "in->facts != NULL)", "guard fabric")
 change("guard-secret", GUARD, "if (!in->facts->secret_found)", "if (true)", "guard fabric")
-change("guard-hazard-override", GUARD, "if ((in->facts->hazards & OVERRIDING) == 0)", "if (true)", "guard")
+change("guard-hazard-override", GUARD, "if (((in->facts->hazards | in->facts->ruled.hazards) & OVERRIDING) == 0)", "if (true)", "guard")
 change("guard-unknown-hazard", GUARD, "return IFAB_HAZARD_UNKNOWN;", "return 0;", "guard")
 without("guard-confidence-not-a-number", GUARD,
         "if (facts->has_confidence && !(facts->confidence >= 0 && facts->confidence <= 1))", "guard")
@@ -107,6 +107,14 @@ change("vote-first-counts", "src/core/guard/vote.c", "if (decision->voters[at].v
 change("vote-own-message", "src/core/guard/vote.c", "if (at == voter_count || voter_talent == decision->talent)",
        "if (at == voter_count)", "guard_vote")
 change("vote-owner-counted-once", "src/core/guard/vote.c", "if (!first_of_owner(decision, i))", "if (false)", "guard_vote")
+change("rules-unknown-is-a-miss", "src/core/guard/rule_evaluate.c", " || (match == IFAB_RULE_UNKNOWN && rule->effect != IFAB_RULE_PASS)", "", "ruleset")
+change("rules-more-values-unseen", "src/core/guard/rule_values.c", "values->opaque = true; /* more than are looked at", "(void)values; /* more than are looked at",
+       "ruleset")
+without("rules-work", "src/core/guard/rule_evaluate.c", "if (context.work > IFAB_RULE_WORK_MAX) {", "ruleset")
+change("rules-derived-hazards", "src/core/guard/evaluate.c", "(in->facts->hazards | in->facts->ruled.hazards)", "in->facts->hazards", "guard")
+change("rules-escalate", "src/core/guard/evaluate.c", "        ret->votes = ruled->votes;\n        return true;", "        return false;", "guard")
+change("rules-undefined-effect", "src/core/guard/evaluate.c", "    return answer(ret, IFAB_DECISION_DENY, ruled->reason, ruled->id);", "    return false;", "guard")
+change("rules-hold", "src/core/guard/evaluate.c", "return !in->step2_met && answer(ret, IFAB_DECISION_HOLD", "return false && answer(ret, IFAB_DECISION_HOLD", "guard")
 change("life-two-votes", "src/fabric/open.c", "facts->sensitive && rules->votes_needed == 1 ? 2 : rules->votes_needed", "rules->votes_needed",
        "fabric_life")
 change("life-deadline-before-routing", "src/fabric/life.c", " || ifab_fabric__stale(self, o, d) ||", " ||", "fabric_life")

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "guard/guard.h"
+#include "guard/ruleset.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -361,9 +362,45 @@ static void second_source_is_independent_in_every_respect(void **state)
     assert_false(is_second(&pair));
 }
 
+/* Step 3: whatever the operator's rules say, it is never looser than without them; what nobody has defined denies. INV-06 */
+static void rules_only_tighten(void **state)
+{
+    static const struct {
+        uint8_t effect, hazards;
+        enum ifab_decision fresh, met; /* without and with a second source */
+    } cases[] = {
+        {IFAB_RULE_NONE, 0, IFAB_DECISION_SHARE, IFAB_DECISION_SHARE},
+        {IFAB_RULE_PASS, 0, IFAB_DECISION_SHARE, IFAB_DECISION_SHARE},
+        {IFAB_RULE_HOLD, 0, IFAB_DECISION_HOLD, IFAB_DECISION_SHARE},
+        {IFAB_RULE_ESCALATE, 0, IFAB_DECISION_ESCALATE, IFAB_DECISION_ESCALATE},
+        {IFAB_RULE_DENY, 0, IFAB_DECISION_DENY, IFAB_DECISION_DENY},
+        {IFAB_RULE_DENY + 1, 0, IFAB_DECISION_DENY, IFAB_DECISION_DENY},
+        {IFAB_RULE_PASS, IFAB_HAZARD_LEGAL, IFAB_DECISION_ESCALATE, IFAB_DECISION_ESCALATE},
+        {IFAB_RULE_NONE, IFAB_HAZARD_OTHER, IFAB_DECISION_SHARE, IFAB_DECISION_SHARE},
+        {IFAB_RULE_HOLD, IFAB_HAZARD_SAFETY, IFAB_DECISION_ESCALATE, IFAB_DECISION_ESCALATE},
+    };
+    (void)state;
+    for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
+        struct ifab_guard_facts facts = good_claim();
+        facts.ruled.effect = cases[i].effect;
+        facts.ruled.hazards = cases[i].hazards;
+        facts.ruled.votes = cases[i].effect == IFAB_RULE_ESCALATE ? 3 : 0;
+        memcpy(facts.ruled.id, "r1", 3);
+        struct ifab_guard_verdict fresh = verdict_of(&facts, false), met = verdict_of(&facts, true);
+        if (fresh.decision != cases[i].fresh || met.decision != cases[i].met)
+            fail_msg("effect %u, hazards %u: %s, %s", cases[i].effect, cases[i].hazards, ifab_decision_name(fresh.decision), ifab_decision_name(met.decision));
+        assert_int_equal(fresh.votes, facts.ruled.votes);
+        if (cases[i].effect >= IFAB_RULE_HOLD && cases[i].hazards == 0)
+            assert_string_equal(fresh.rule, "r1");
+        facts.secret_found = true;
+        assert_int_equal(verdict_of(&facts, true).decision, IFAB_DECISION_DENY);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rules_only_tighten),
         cmocka_unit_test(routes_by_confidence_at_every_threshold),
         cmocka_unit_test(second_source_makes_step_two_count_as_met_but_no_number_out_of_none),
         cmocka_unit_test(holds_claims_that_lack_confidence_or_scope),
