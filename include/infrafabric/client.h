@@ -38,6 +38,7 @@ struct ifab_request {
     const char *admin;           /* IF-Admin */
     const char *traceparent;
     const char *ref;             /* IF-Ref */
+    const char *last_event_id;   /* Last-Event-ID: a stream goes on behind it */
 };
 struct ifab_response { /* borrowed: valid until the next call or close */
     int status;                /* HTTP */

@@ -94,7 +94,7 @@ static ifab_status write_head(const struct ifab_client *self, const struct ifab_
                               struct ifab_error *err)
 {
     const char *values[] = {request->method, request->target, request->content_type, request->idempotency_key,
-                            request->admin,  request->traceparent, request->ref};
+                            request->admin,  request->traceparent, request->ref, request->last_event_id};
     if (request->version != IFAB_CLIENT_VERSION || request->method == NULL || request->target == NULL || request->target[0] != '/')
         return ifab_fail(err, IFAB_INVALID, "request: version, method and target");
     for (size_t i = 0; i < IFAB_COUNT(values); i++)
@@ -112,6 +112,7 @@ static ifab_status write_head(const struct ifab_client *self, const struct ifab_
     put_header(head, "IF-Admin", request->admin);
     put_header(head, "traceparent", request->traceparent);
     put_header(head, "IF-Ref", request->ref);
+    put_header(head, "Last-Event-ID", request->last_event_id);
     if (request->body.size > 0 || strcmp(request->method, "GET") != 0) {
         put_header(head, "Content-Type", request->content_type == NULL ? "application/json" : request->content_type);
         ifab_buf_format(head, "Content-Length: %zu\r\n", request->body.size);
@@ -156,7 +157,9 @@ static ifab_status receive(struct ifab_client *self, int64_t deadline, int64_t i
         if (n == 0 && !*ret_some)
             return IFAB_IO;
         *ret_some = true;
-        IFAB_TRY(ifab_answer__feed(&self->answer, ifab_view_of(chunk.data, (size_t)n), n == 0, err));
+        if (n == 0) /* the end: of the answer, when nothing else said where it is; otherwise of the connection */
+            return ifab_answer__feed(&self->answer, (struct ifab_view){NULL, 0}, true, NULL) == IFAB_OK ? IFAB_OK : IFAB_IO;
+        IFAB_TRY(ifab_answer__feed(&self->answer, ifab_view_of(chunk.data, (size_t)n), false, err));
         if (self->answer.fn != NULL && self->answer.head_done) /* a stream: silence counts, not its length */
             deadline = idle_usec > 0 ? ifab_clock__run() + idle_usec : INT64_MAX;
     }

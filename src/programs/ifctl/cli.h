@@ -74,6 +74,8 @@ struct cli {
     /* settled by cli_settle() */
     enum cli_format format;
     bool quiet, help, trace_asked, as_named; /* as_named: not only the default */
+    bool of_directory;       /* the endpoint was found through directory */
+    bool rows, goes_on;      /* each tree is a row of an endless list; its heading was printed */
     char trace[37];          /* "" or a UUID */
     char directory[1024], endpoint[1100], token_file[1024], as[129], origin[300];
     char key[1024];          /* of the environment or ""; --key stands before it */
@@ -152,6 +154,11 @@ struct cli_call {
 int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response *ret_response);
 int cli_get_json(struct cli *cli, const char *target, struct ifab_arena *arena, const struct ifab_json **ret_tree); /* copies the body */
 int cli_get_print(struct cli *cli, const char *target, const char *columns);
+int cli_get_target(struct cli *cli, struct ifab_buf *target, const char *columns); /* the same; ends and frees target */
+/* A list with --limit and --cursor, and one filter of the command's options (NULL: none). */
+int cli_get_list(struct cli *cli, const char *route, const char *filter, const char *columns);
+int cli_no_answer(struct cli *cli, ifab_status status);                          /* why no answer came, with cli->err; exit code */
+int cli_refused(struct cli *cli, const struct ifab_response *response);          /* says what a refusal says; exit code */
 int cli_origin(struct cli *cli); /* fills cli->origin */
 int cli_identity(struct cli *cli); /* key of cli->as */
 /* All that --passphrase-fd N gives, without newlines at its end. 0, or an exit code after naming the descriptor. */
@@ -160,6 +167,9 @@ const char *cli_as_name(const struct cli *cli, char ret_name[65]); /* NAME of NA
 /* Percent-encodes into the target: "/v1/x?name=" + value. */
 void cli_put_query(struct ifab_buf *target, const char *name, const char *value); /* value NULL: nothing */
 void cli_put_segment(struct ifab_buf *target, const char *value);
+
+/* follow.c: prints each event of a stream behind the id `after`, over restarts of the daemon; comes back when it cannot go on */
+int cli_follow(struct cli *cli, const char *target, const char *after, const char *columns);
 
 /* body.c: request bodies */
 struct cli_body {

@@ -28,15 +28,7 @@ int cmd_clock_accept(struct cli *cli)
 
 int cmd_anchor_list(struct cli *cli)
 {
-    struct ifab_buf target = IFAB_BUF_INIT(4096);
-    ifab_buf_str(&target, "/v1/anchors");
-    cli_put_query(&target, "limit", cli_get(cli, "limit"));
-    cli_put_query(&target, "cursor", cli_get(cli, "cursor"));
-    ifab_buf_char(&target, '\0');
-    int code = ifab_buf_status(&target) == IFAB_OK ? cli_get_print(cli, (const char *)target.data, "SIZE:size|STORE:store")
-                                                   : cli_fail(cli, IFAB_NOMEM);
-    ifab_buf_fini(&target);
-    return code;
+    return cli_get_list(cli, "/v1/anchors", NULL, "SIZE:size|STORE:store");
 }
 
 /* Signed by the same key, of the same origin, and a beginning of the log as it is now. */

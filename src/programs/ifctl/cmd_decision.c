@@ -29,16 +29,7 @@ static int target_of(struct cli *cli, const char *id, const char *tail, struct i
 
 int cmd_decision_list(struct cli *cli)
 {
-    struct ifab_buf target = IFAB_BUF_INIT(4096);
-    ifab_buf_str(&target, "/v1/decisions");
-    cli_put_query(&target, "state", cli_get(cli, "state"));
-    cli_put_query(&target, "limit", cli_get(cli, "limit"));
-    cli_put_query(&target, "cursor", cli_get(cli, "cursor"));
-    ifab_buf_char(&target, '\0');
-    int code =
-        ifab_buf_status(&target) == IFAB_OK ? cli_get_print(cli, (const char *)target.data, DECISION_COLUMNS) : cli_fail(cli, IFAB_NOMEM);
-    ifab_buf_fini(&target);
-    return code;
+    return cli_get_list(cli, "/v1/decisions", "state", DECISION_COLUMNS);
 }
 
 int cmd_decision_show(struct cli *cli)

@@ -249,61 +249,40 @@ int cmd_message_new(struct cli *cli)
     return code;
 }
 
-static int inbox_page(struct cli *cli, const char *after, int64_t wait_usec, char *ret_next, size_t size, size_t *ret_count)
+#define INBOX_COLUMNS \
+    "CURSOR:cursor|FROM:envelope.sender|PERFORMATIVE:envelope.performative|DECISION:decision.decision|CLAIM:envelope.content.claim"
+
+static int follow_inbox(struct cli *cli, const char *name)
+{
+    char target[256];
+    const char *after = cli_get(cli, "after");
+    if (cli_get(cli, "wait") != NULL || cli_get(cli, "limit") != NULL)
+        return cli_usage(cli, "--follow goes on for ever: --wait and --limit do not fit");
+    cli_path(target, sizeof target, "/v1/inbox?as=%s", name); /* a name has nothing to encode */
+    return cli_follow(cli, target, after == NULL || after[0] == '\0' ? "0" : after, INBOX_COLUMNS); /* entry 0 is never a message */
+}
+
+int cmd_message_inbox(struct cli *cli)
 {
     struct ifab_buf target = IFAB_BUF_INIT(4096);
-    struct ifab_arena arena;
-    const struct ifab_json *tree;
-    struct ifab_view next;
     char wait_ms[32] = "", name[65];
-    ifab_arena_init(&arena, (size_t)256 << 20);
+    const char *after = cli_get(cli, "after"), *wait = cli_get(cli, "wait");
+    int64_t wait_usec = 0;
+    if (!cli->as_named)
+        return cli_usage(cli, "say whose inbox: --as NAME");
+    if (after != NULL && strspn(after, "0123456789") != strlen(after))
+        return cli_usage(cli, "--after is a cursor as the inbox gave it, not \"%s\"", after);
+    if (cli_get(cli, "follow") != NULL)
+        return follow_inbox(cli, cli_as_name(cli, name));
+    if (wait != NULL && (!cli_duration(wait, &wait_usec) || wait_usec > 30 * IFAB_SECOND))
+        return cli_usage(cli, "--wait is at most 30s, not \"%s\"", wait);
+    if (cli->timeout_usec < wait_usec + 5 * IFAB_SECOND)
+        cli->timeout_usec = wait_usec + 5 * IFAB_SECOND;
     cli_path(wait_ms, sizeof wait_ms, "%lld", (long long)(wait_usec / 1000));
     ifab_buf_str(&target, "/v1/inbox");
     cli_put_query(&target, "as", cli_as_name(cli, name));
     cli_put_query(&target, "after", after);
     cli_put_query(&target, "wait_ms", wait_usec > 0 ? wait_ms : NULL);
     cli_put_query(&target, "limit", cli_get(cli, "limit"));
-    ifab_buf_char(&target, '\0');
-    int code =
-        ifab_buf_status(&target) == IFAB_OK ? cli_get_json(cli, (const char *)target.data, &arena, &tree) : cli_fail(cli, IFAB_NOMEM);
-    if (code == 0) {
-        const struct ifab_json *items = ifab_json_get(tree, "items");
-        *ret_count = items != NULL && items->type == IFAB_JSON_ARRAY ? items->u.array.count : 0;
-        if (ifab_json_string(ifab_json_get(tree, "next"), &next))
-            cli_path(ret_next, size, IFAB_FMT, IFAB_ARG(next));
-        else if (*ret_count > 0 && ifab_json_string(ifab_json_get(&items->u.array.items[*ret_count - 1], "cursor"), &next))
-            cli_path(ret_next, size, IFAB_FMT, IFAB_ARG(next));
-        if (*ret_count > 0 || cli_get(cli, "follow") == NULL)
-            cli_print_tree(cli, tree,
-                           "CURSOR:cursor|FROM:envelope.sender|PERFORMATIVE:envelope.performative|DECISION:decision.decision|CLAIM:"
-                           "envelope.content.claim");
-    }
-    ifab_arena_fini(&arena);
-    ifab_buf_fini(&target);
-    return code;
-}
-
-int cmd_message_inbox(struct cli *cli)
-{
-    char next[512] = "";
-    const char *after = cli_get(cli, "after"), *wait = cli_get(cli, "wait");
-    bool follow = cli_get(cli, "follow") != NULL;
-    int64_t wait_usec = follow ? 25 * IFAB_SECOND : 0;
-    size_t count;
-    if (!cli->as_named)
-        return cli_usage(cli, "say whose inbox: --as NAME");
-    if (wait != NULL && (!cli_duration(wait, &wait_usec) || wait_usec > 30 * IFAB_SECOND))
-        return cli_usage(cli, "--wait is at most 30s, not \"%s\"", wait);
-    if (cli->timeout_usec < wait_usec + 5 * IFAB_SECOND)
-        cli->timeout_usec = wait_usec + 5 * IFAB_SECOND;
-    if (after != NULL && !cli_path(next, sizeof next, "%s", after))
-        return cli_usage(cli, "--after is too long");
-    if (follow && cli->format == CLI_JSON)
-        cli->format = CLI_NDJSON;
-    for (;;) {
-        int code = inbox_page(cli, next[0] == '\0' ? NULL : next, wait_usec, next, sizeof next, &count);
-        fflush(stdout);
-        if (code != 0 || !follow || ferror(stdout))
-            return code;
-    }
+    return cli_get_target(cli, &target, INBOX_COLUMNS);
 }

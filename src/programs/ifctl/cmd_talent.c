@@ -104,15 +104,7 @@ int cmd_talent_add(struct cli *cli)
 
 int cmd_talent_list(struct cli *cli)
 {
-    struct ifab_buf target = IFAB_BUF_INIT(4096);
-    ifab_buf_str(&target, "/v1/talents");
-    cli_put_query(&target, "limit", cli_get(cli, "limit"));
-    cli_put_query(&target, "cursor", cli_get(cli, "cursor"));
-    ifab_buf_char(&target, '\0');
-    int code =
-        ifab_buf_status(&target) == IFAB_OK ? cli_get_print(cli, (const char *)target.data, TALENT_COLUMNS) : cli_fail(cli, IFAB_NOMEM);
-    ifab_buf_fini(&target);
-    return code;
+    return cli_get_list(cli, "/v1/talents", NULL, TALENT_COLUMNS);
 }
 
 int cmd_talent_show(struct cli *cli)

@@ -2,7 +2,6 @@
 #include "cli.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/encode.h"
 #include "base/id.h"
@@ -41,6 +40,7 @@ static int query_page(struct cli *cli, const char *cursor, char *ret_next, size_
     if (ifab_json_string(ifab_json_get(tree, "next"), &next))
         cli_path(ret_next, size, IFAB_FMT, IFAB_ARG(next));
     cli_print_tree(cli, tree, ENTRY_COLUMNS);
+    cli->goes_on = true;
     return 0;
 }
 
@@ -215,38 +215,41 @@ int cmd_witness_prove(struct cli *cli)
     return print_proof(cli, proof, head.note);
 }
 
-int cmd_witness_tail(struct cli *cli)
+/* The index behind which to begin: --from is printed too; without it only what comes from now on. */
+static int tail_start(struct cli *cli, char ret_after[32], size_t size)
 {
     IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
     const char *from = cli_get(cli, "from");
-    int64_t next = -1, size;
+    const struct ifab_json *tree;
+    int64_t entries;
     if (from != NULL && !is_index(from))
         return cli_usage(cli, "--from is an index here, not \"%s\"", from);
-    if (from != NULL)
-        next = (int64_t)strtoull(from, NULL, 10);
-    if (cli->format != CLI_CSV)
-        cli->format = CLI_NDJSON;
-    ifab_arena_init(&arena, 64 << 20);
-    for (;;) {
-        const struct ifab_json *tree;
-        ifab_arena_reset(&arena);
-        int code = cli_get_json(cli, "/v1/fabric", &arena, &tree);
-        if (code != 0)
-            return code;
-        if (!ifab_json_integer(ifab_json_get(tree, "size"), &size))
-            return cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "GET /v1/fabric names no size");
-        if (next < 0)
-            next = size;
-        for (; next < size; next++) {
-            char target[96];
-            cli_path(target, sizeof target, "/v1/witness/entries/%lld", (long long)next);
-            if ((code = cli_get_print(cli, target, ENTRY_COLUMNS)) != 0)
-                return code;
-        }
-        if (fflush(stdout) != 0)
-            return 0; /* the reader has gone */
-        nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
+    ifab_arena_init(&arena, 4 << 20);
+    int code = cli_get_json(cli, "/v1/fabric", &arena, &tree);
+    if (code != 0)
+        return code;
+    if (!ifab_json_integer(ifab_json_get(tree, "size"), &entries) || entries < 1)
+        return cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "GET /v1/fabric names no size");
+    int64_t first = from == NULL ? entries : (int64_t)strtoull(from, NULL, 10);
+    if (first > entries)
+        return cli_usage(cli, "--from %s: the log has %lld entries", from, (long long)entries);
+    if (first == 0) { /* a stream goes on behind an entry, and before the first there is none */
+        code = cli_get_print(cli, "/v1/witness/entries/0", ENTRY_COLUMNS);
+        cli->goes_on = true;
+        first = 1;
     }
+    cli_path(ret_after, size, "%lld", (long long)first - 1);
+    return code;
+}
+
+int cmd_witness_tail(struct cli *cli)
+{
+    char after[32];
+    if (cli_get(cli, "output") == NULL || cli->format == CLI_JSON)
+        cli->format = CLI_NDJSON;
+    cli->rows = true;
+    int code = tail_start(cli, after, sizeof after);
+    return code == 0 ? cli_follow(cli, "/v1/events", after, ENTRY_COLUMNS) : code;
 }
 
 int cmd_witness_erase(struct cli *cli)

@@ -179,7 +179,7 @@ static void put_cell(struct ifab_view text, size_t width, bool pad)
         fputc(' ', stdout);
 }
 
-static void put_table(const struct ifab_json *items, struct column *columns, size_t count, struct ifab_arena *arena)
+static void put_table(const struct ifab_json *items, struct column *columns, size_t count, bool heading, struct ifab_arena *arena)
 {
     size_t screen = screen_width(), used = 0;
     for (size_t c = 0; c < count; c++) {
@@ -194,7 +194,7 @@ static void put_table(const struct ifab_json *items, struct column *columns, siz
             columns[c].width = screen - used;
         used += columns[c].width + 2;
     }
-    for (size_t c = 0; c < count; c++) {
+    for (size_t c = 0; heading && c < count; c++) {
         put_cell(columns[c].title, columns[c].width, c + 1 < count);
         fputs(c + 1 < count ? "  " : "\n", stdout);
     }
@@ -207,9 +207,9 @@ static void put_table(const struct ifab_json *items, struct column *columns, siz
     }
 }
 
-static void put_csv(const struct ifab_json *items, const struct column *columns, size_t count, struct ifab_arena *arena)
+static void put_csv(const struct ifab_json *items, const struct column *columns, size_t count, bool heading, struct ifab_arena *arena)
 {
-    for (size_t c = 0; c < count; c++) {
+    for (size_t c = 0; heading && c < count; c++) {
         cli_put_csv_cell(stdout, columns[c].title);
         fputs(c + 1 < count ? "," : "\r\n", stdout);
     }
@@ -283,14 +283,16 @@ void cli_print_tree(const struct cli *cli, const struct ifab_json *tree, const c
         }
         break;
     case CLI_YAML:
+        if (cli->goes_on)
+            fputs("---\n", stdout);
         put_yaml(stdout, tree, 0, false);
         break;
     case CLI_CSV:
-        put_csv(list ? items : &one, parsed, count, &arena);
+        put_csv(list ? items : &one, parsed, count, !cli->goes_on, &arena);
         break;
     case CLI_TABLE:
-        if (list && count > 0)
-            put_table(items, parsed, count, &arena);
+        if ((list || cli->rows) && count > 0)
+            put_table(list ? items : &one, parsed, count, !cli->goes_on, &arena);
         else if (tree->type == IFAB_JSON_OBJECT)
             put_record(tree, 0, &arena);
         else

@@ -150,8 +150,23 @@ int cli_identity(struct cli *cli)
     return load_key(cli, false);
 }
 
-static int no_answer(struct cli *cli, ifab_status status)
+/* Is what --dir, IFAB_DIR or a context names no fabric at all? */
+static bool no_fabric(const struct cli *cli)
 {
+    char path[1100];
+    return cli->of_directory && cli_path(path, sizeof path, "%s/ifd.yaml", cli->directory) && access(path, F_OK) != 0 &&
+           (errno == ENOENT || errno == ENOTDIR);
+}
+
+int cli_no_answer(struct cli *cli, ifab_status status)
+{
+    char hint[1200];
+    if (status == IFAB_NOT_FOUND && no_fabric(cli)) {
+        bool there = access(cli->directory, F_OK) == 0;
+        cli_path(hint, sizeof hint, "make one: ifctl init %s; or name another with --dir", cli->directory);
+        return cli_stop(cli, EXIT_NO_ANSWER, hint, "%s %s", cli->directory,
+                        there ? "is no fabric: it holds no ifd.yaml" : "does not exist: there is no fabric");
+    }
     if (status == IFAB_NOT_FOUND) {
         fputs("No fabric answers at ", stderr);
         cli_put_text(stderr, ifab_view_str(cli->endpoint));
@@ -195,6 +210,15 @@ static void show_refusal(struct cli *cli, const struct cli_call *call, const str
     } else {
         cli_show_answer_error(cli, error);
     }
+}
+
+int cli_refused(struct cli *cli, const struct ifab_response *response)
+{
+    struct ifab_answer_error error;
+    const struct cli_call call = {.method = "GET"};
+    ifab_answer_error_read(response, &error);
+    show_refusal(cli, &call, response, &error);
+    return error.exit_code;
 }
 
 static int sign_act(struct cli *cli, const struct cli_call *call, struct ifab_text *ret_header)
@@ -276,7 +300,7 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
             continue;
         }
         if (status != 0) {
-            code = no_answer(cli, (ifab_status)status);
+            code = cli_no_answer(cli, (ifab_status)status);
         } else {
             if (!call->silent)
                 show_refusal(cli, call, ret_response, &error);
@@ -310,6 +334,25 @@ int cli_get_print(struct cli *cli, const char *target, const char *columns)
     const struct cli_call call = {.method = "GET", .target = target};
     int code = cli_call(cli, &call, &response);
     return code == 0 ? cli_print(cli, response.body, columns) : code;
+}
+
+int cli_get_target(struct cli *cli, struct ifab_buf *target, const char *columns)
+{
+    ifab_buf_char(target, '\0');
+    int code = ifab_buf_status(target) == IFAB_OK ? cli_get_print(cli, (const char *)target->data, columns) : cli_fail(cli, IFAB_TOO_LARGE);
+    ifab_buf_fini(target);
+    return code;
+}
+
+int cli_get_list(struct cli *cli, const char *route, const char *filter, const char *columns)
+{
+    struct ifab_buf target = IFAB_BUF_INIT(4096);
+    ifab_buf_str(&target, route);
+    if (filter != NULL)
+        cli_put_query(&target, filter, cli_get(cli, filter));
+    cli_put_query(&target, "limit", cli_get(cli, "limit"));
+    cli_put_query(&target, "cursor", cli_get(cli, "cursor"));
+    return cli_get_target(cli, &target, columns);
 }
 
 int cli_origin(struct cli *cli)

@@ -88,6 +88,7 @@ static int endpoint_of_directory(struct cli *cli)
 {
     char path[1100];
     bool good = cli_path(path, sizeof path, "%s/ifd.yaml", cli->directory);
+    cli->of_directory = true;
     struct ifab_config *config = access(path, R_OK) == 0 ? ifab_calloc(1, sizeof *config) : NULL;
     if (config != NULL && good && ifab_config_load(path, config, NULL) == IFAB_OK)
         good = cli_path(cli->endpoint, sizeof cli->endpoint, "unix:%s/ifd.sock", config->run_dir);

@@ -1,0 +1,161 @@
+/*
+ * A stream of events that outlives the connection and the daemon. Each event is printed and flushed before its id counts as seen; a new
+ * connection goes on behind the last id, so nothing is lost and nothing comes twice. Memory: one event.
+ */
+#include "cli.h"
+
+#include <time.h>
+
+#define SILENCE (45 * IFAB_SECOND) /* the daemon says something every 15 s: after three of them the connection is dead */
+#define WAIT_LEAST_MS 50
+#define WAIT_MOST_MS 2000
+
+struct follower {
+    struct cli *cli;
+    const char *columns;
+    char seen[64], coming[64]; /* id of the last event printed; of the one being read */
+    struct ifab_buf data;
+    bool skip;                 /* an event about the stream itself: no item */
+    bool ended;                /* by us: code says how */
+    int code;
+    uint64_t count;            /* events of this connection */
+};
+
+static struct ifab_view behind(struct ifab_view line, size_t name_size)
+{
+    struct ifab_view rest = ifab_view_of(line.data + name_size, line.size - name_size);
+    return rest.size > 0 && rest.data[0] == ' ' ? ifab_view_of(rest.data + 1, rest.size - 1) : rest;
+}
+
+static bool begins(struct ifab_view line, const char *name)
+{
+    return line.size >= strlen(name) && memcmp(line.data, name, strlen(name)) == 0;
+}
+
+static ifab_status give_up(struct follower *f, int code)
+{
+    f->ended = true;
+    f->code = code;
+    return IFAB_CONFLICT; /* any status but OK ends the stream */
+}
+
+/* The empty line behind an event. */
+static ifab_status take_event(struct follower *f)
+{
+    bool item = f->data.size > 0 && !f->skip;
+    if (ifab_buf_status(&f->data) != IFAB_OK)
+        return give_up(f, cli_fail(f->cli, IFAB_TOO_LARGE));
+    if (item) {
+        int code = cli_print(f->cli, ifab_buf_as_view(&f->data), f->columns);
+        f->cli->goes_on = true; /* one heading for all */
+        if (code != 0)
+            return give_up(f, code);
+        if (fflush(stdout) != 0)
+            return give_up(f, 0); /* the reader has gone; main says so when it is not that */
+        memcpy(f->seen, f->coming, sizeof f->seen);
+        f->count++;
+    }
+    ifab_buf_clear(&f->data);
+    f->skip = false;
+    return IFAB_OK;
+}
+
+static ifab_status on_line(void *user, struct ifab_view line)
+{
+    struct follower *f = user;
+    if (line.size == 0)
+        return take_event(f);
+    if (begins(line, "id:")) {
+        struct ifab_view id = behind(line, 3);
+        if (!cli_path(f->coming, sizeof f->coming, IFAB_FMT, IFAB_ARG(id)))
+            return give_up(f, cli_refuse(f->cli, IFAB_CODE_SYSTEM_ERROR, "an event with an id of %zu bytes", id.size));
+    } else if (begins(line, "event:")) {
+        f->skip = ifab_view_is(behind(line, 6), "lagged"); /* this side was too slow: the connection ends, the next goes on */
+    } else if (begins(line, "data:")) {
+        ifab_buf_view(&f->data, behind(line, 5));
+    }
+    return IFAB_OK;
+}
+
+/* Is it still the log whose ids we count in? A restored fabric has another. *ret_there: somebody answers. */
+static int check_log(struct cli *cli, bool *ret_there)
+{
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    struct ifab_response response = {0};
+    const struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = "GET", .target = "/v1/fabric"};
+    const struct ifab_json *tree;
+    struct ifab_view origin;
+    ifab_arena_init(&arena, 4 << 20);
+    *ret_there = ifab_client_call(cli->client, &request, &response, NULL) == IFAB_OK && response.status == 200 &&
+                 ifab_json_read(response.body, NULL, &arena, &tree, NULL) == IFAB_OK &&
+                 ifab_json_string(ifab_json_get(tree, "origin"), &origin);
+    if (!*ret_there || ifab_view_is(origin, cli->origin))
+        return 0;
+    return cli_stop(cli, EXIT_SYSTEM, "start again to follow the new log", "log " IFAB_FMT " answers now, not %s", IFAB_ARG(origin),
+                    cli->origin);
+}
+
+static void wait_ms(int64_t ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+/* One connection until it ends. *ret_again: another may go on behind the last id; else the exit code is final. */
+static int one_stream(struct follower *f, const char *target, bool first, bool *ret_again)
+{
+    struct cli *cli = f->cli;
+    struct ifab_response response = {0};
+    struct ifab_answer_error error;
+    const struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = "GET", .target = target, .last_event_id = f->seen};
+    ifab_buf_clear(&f->data);
+    f->skip = false;
+    memset(&cli->err, 0, sizeof cli->err);
+    ifab_status status = ifab_client_stream(cli->client, &request, on_line, f, SILENCE, &response, &cli->err);
+    *ret_again = false;
+    if (f->ended)
+        return f->code;
+    if (status == IFAB_OK) { /* not a stream: a refusal. One that passes, as of a daemon that is going down, ends nothing */
+        ifab_answer_error_read(&response, &error);
+        *ret_again = !first && error.retryable;
+        return *ret_again ? 0 : cli_refused(cli, &response);
+    }
+    *ret_again = status == IFAB_AGAIN || (!first && status == IFAB_NOT_FOUND);
+    return *ret_again ? 0 : cli_no_answer(cli, status);
+}
+
+static int follow(struct follower *f, const char *target)
+{
+    struct cli *cli = f->cli;
+    int64_t delay = WAIT_LEAST_MS;
+    bool told = false;
+    int code = cli_origin(cli); /* opens the connection; who does not answer at all is told at once */
+    for (bool first = true, again = true; code == 0 && again; first = false) {
+        bool there = first;
+        f->count = 0;
+        if (!first)
+            code = check_log(cli, &there);
+        if (code == 0 && there)
+            code = one_stream(f, target, first, &again);
+        else if (code == 0 && !told)
+            cli_say(cli, "the daemon does not answer: waiting for it");
+        told = !there;
+        delay = f->count > 0 ? WAIT_LEAST_MS : delay * 2 < WAIT_MOST_MS ? delay * 2 : WAIT_MOST_MS;
+        if (code == 0 && again)
+            wait_ms(delay);
+    }
+    return code;
+}
+
+int cli_follow(struct cli *cli, const char *target, const char *after, const char *columns)
+{
+    struct follower f = {.cli = cli, .columns = columns};
+    if (!cli_path(f.seen, sizeof f.seen, "%s", after))
+        return cli_usage(cli, "\"%s\" is no place in a stream", after);
+    ifab_buf_init(&f.data, IFAB_CLIENT_LINE_MAX);
+    cli->rows = true;
+    if (cli->format == CLI_JSON) /* a document has an end; this has none */
+        cli->format = CLI_NDJSON;
+    int code = follow(&f, target);
+    ifab_buf_fini(&f.data);
+    return code;
+}
