@@ -485,6 +485,7 @@ static void codes_are_a_table(void **state)
         assert_ptr_equal(ifab_code_info(info->code), info);
         assert_true(info->http >= 400 && info->http < 600 && info->exit >= 10 && info->exit <= 20);
         assert_true(info->hint[0] != '\0' && info->text[0] != '\0');
+        assert_true(info->hint[0] >= 'A' && info->hint[0] <= 'Z' && info->hint[strlen(info->hint) - 1] == '.'); /* a sentence */
     }
     assert_true(count > 40);
     assert_null(ifab_code_info(IFAB_CODE_NONE));

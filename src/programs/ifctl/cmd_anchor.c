@@ -1,11 +1,8 @@
-/* anchor create|list|verify, receipt save, backup, restore, clock accept. */
+/* anchor create|list|verify, clock accept, receipt save. */
 #include "cli.h"
 #include "head.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <unistd.h>
-
+#include "base/id.h"
 #include "crypto/crypto.h"
 
 static int post_why(struct cli *cli, const char *target, enum cli_act act)
@@ -101,83 +98,30 @@ int cmd_receipt_save(struct cli *cli)
 {
     struct ifab_buf target = IFAB_BUF_INIT(4096);
     struct ifab_response response;
+    uint8_t id16[16];
     char path[1200];
-    const char *out = cli_get(cli, "out");
-    if (!cli_path(path, sizeof path, "%s%s", out == NULL ? cli->words[0] : out, out == NULL ? ".ifproof" : "") ||
-        (out == NULL && strchr(path, '/') != NULL))
-        return cli_usage(cli, "say where: --out FILE");
+    const char *id = cli->words[0], *out = cli_get(cli, "out");
+    if (ifab_id_parse(ifab_view_str(id), "msg-", id16) != IFAB_OK)
+        return cli_usage(cli, "ID is the id of a message, msg- and a UUIDv7, not \"%s\"", id);
+    if (!cli_path(path, sizeof path, "%s%s", out == NULL ? id : out, out == NULL ? ".ifproof" : "") || path[0] == '\0')
+        return cli_usage(cli, "--out is a file name of at most %zu bytes", sizeof path - 1);
+    int code = cli_may_make(cli, path); /* said before the daemon is asked */
+    if (code != 0)
+        return code;
     ifab_buf_str(&target, "/v1/messages");
-    cli_put_segment(&target, cli->words[0]);
+    cli_put_segment(&target, id);
     cli_put_query(&target, "sender", cli_get(cli, "sender"));
     cli_put_query(&target, "proof", "1");
     ifab_buf_char(&target, '\0');
-    const struct cli_call call = {.method = "GET", .target = ifab_buf_status(&target) == IFAB_OK ? (const char *)target.data : "/"};
-    int code = cli_call(cli, &call, &response);
+    if (ifab_buf_status(&target) != IFAB_OK)
+        code = cli_usage(cli, "--sender is too long");
+    const struct cli_call call = {.method = "GET", .target = (const char *)target.data};
+    if (code == 0)
+        code = cli_call(cli, &call, &response);
     if (code == 0)
         code = cli_write_file(cli, path, response.body, 0644, false);
     if (code == 0)
         cli_say(cli, "%s. Verify it: if-verify receipt %s --vkey VKEY", path, path);
     ifab_buf_fini(&target);
     return code;
-}
-
-static int absolute(struct cli *cli, const char *path, char *to, size_t size)
-{
-    char here[1024];
-    if (path[0] == '/')
-        return cli_path(to, size, "%s", path) ? 0 : cli_usage(cli, "path too long");
-    if (getcwd(here, sizeof here) == NULL || !cli_path(to, size, "%s/%s", here, path))
-        return cli_usage(cli, "path too long");
-    return 0;
-}
-
-int cmd_backup(struct cli *cli)
-{
-    struct cli_body body;
-    char path[2200];
-    int code = absolute(cli, cli->words[0], path, sizeof path);
-    if (code != 0)
-        return code;
-    cli_body_begin(&body);
-    cli_body_text(&body, "directory", path);
-    cli_body_text(&body, "why", cli->why);
-    if (cli->timeout_usec < 10 * IFAB_MINUTE && cli_get(cli, "timeout") == NULL)
-        cli->timeout_usec = 10 * IFAB_MINUTE;
-    code = cli_post(cli, "/v1/backup", &body, ACT_IF_NEEDED, NULL);
-    if (code == 0)
-        cli_say(cli, "keys are not in it: keep keys/log.key and keys/operator.pem apart");
-    return code;
-}
-
-int cmd_restore(struct cli *cli)
-{
-    char ifd[1200];
-    const char *dir = cli_get(cli, "dir"), *keys = cli_get(cli, "keys"), *argv[12];
-    size_t n = 0;
-    if (dir == NULL)
-        return cli_usage(cli, "say the new directory: --dir NEW");
-    int code = cli_find_ifd(cli, ifd, sizeof ifd);
-    if (code != 0)
-        return code;
-    if (cli->words[0][0] == '-' || dir[0] == '-')
-        return cli_usage(cli, "a path that begins with - is written ./-…");
-    if (access(cli->words[0], F_OK) != 0)
-        return cli_file_failed(cli, cli->words[0], errno);
-    if (keys != NULL && access(keys, F_OK) != 0)
-        return cli_file_failed(cli, keys, errno);
-    argv[n++] = ifd;
-    argv[n++] = "--restore";
-    argv[n++] = cli->words[0];
-    argv[n++] = "--dir";
-    argv[n++] = dir;
-    if (keys != NULL) {
-        argv[n++] = "--keys";
-        argv[n++] = keys;
-    }
-    argv[n++] = "--why";
-    argv[n++] = cli->why;
-    argv[n] = NULL;
-    char *plain[12]; /* execv's type has no const; it changes nothing */
-    memcpy(plain, argv, sizeof plain);
-    return cli_run_program(cli, ifd, plain, (struct ifab_view){NULL, 0}, 0);
 }

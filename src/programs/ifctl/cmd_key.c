@@ -65,7 +65,7 @@ int cli_key_make(struct cli *cli, const char *path, uint8_t ret_pubkey32[32])
     struct stat st;
     char words[1024];
     if (lstat(path, &st) == 0)
-        return cli_stop(cli, 12, "choose another name or remove it", "%s exists already: a key is never written over", path);
+        return cli_stop(cli, 12, "Choose another name, or remove it.", "%s exists already: a key is never written over", path);
     int code = ask_new(cli, path, words, sizeof words);
     if (code != 0)
         return code;
@@ -114,7 +114,7 @@ int cmd_key_show(struct cli *cli)
             status = ifab_identity_read(view, ifab_view_str(words), &identity, &cli->err);
         ifab_wipe(words, sizeof words);
         if (code == 0 && status == IFAB_DENIED)
-            code = cli_stop(cli, 10, "say it on a terminal, or with --passphrase-fd N", "%s: passphrase missing or wrong", cli->words[0]);
+            code = cli_stop(cli, 10, "Say it on a terminal, or with --passphrase-fd N.", "%s: passphrase missing or wrong", cli->words[0]);
     }
     if (identity != NULL)
         ifab_identity_public(identity, pubkey32);
@@ -125,7 +125,7 @@ int cmd_key_show(struct cli *cli)
     if (code != 0)
         return code;
     if (status == IFAB_INVALID || status == IFAB_CORRUPT)
-        return cli_stop(cli, EXIT_USAGE, "a private key as PEM, or a public one as PEM, base64url or ssh-ed25519", "%s holds no Ed25519 key",
+        return cli_stop(cli, EXIT_USAGE, "Give a private key as PEM, or a public one as PEM, base64url or an ssh-ed25519 line.", "%s holds no Ed25519 key",
                         cli->words[0]);
     if (status == IFAB_OK && cli_get(cli, "pem") != NULL) /* for a file: what talent add --pubkey @FILE takes */
         return print_pem(cli, pubkey32);

@@ -117,6 +117,15 @@ static int show_receipt(struct cli *cli, struct ifab_view body, char ret_id[64],
     return code;
 }
 
+static void say_open(const struct cli *cli, const char *id, bool held)
+{
+    if (held)
+        cli_say(cli, "held: waits for a second source (the same claim from another owner) or a scope check: ifctl decision scope-ok %s", id);
+    else
+        cli_say(cli, "escalated: waits for a person: ifctl decision approve|refuse %s", id);
+    cli_say(cli, "follow it: ifctl decision wait %s", id);
+}
+
 int cmd_message_send(struct cli *cli)
 {
     struct outgoing out = {.locked = false};
@@ -146,13 +155,8 @@ int cmd_message_send(struct cli *cli)
     finish(&out, true); /* also after a refusal: the number may be used up */
     if (open && wait_usec > 0)
         return cli_decision_wait(cli, id, wait_usec, false);
-    if (open && held)
-        cli_say(cli,
-                "held: waits for a second source (the same claim from another owner) or a scope check: ifctl decision scope-ok %s\n"
-                "follow it: ifctl decision wait %s",
-                id, id);
-    else if (open)
-        cli_say(cli, "escalated: waits for a person: ifctl decision approve|refuse %s", id);
+    if (open)
+        say_open(cli, id, held);
     return code;
 }
 

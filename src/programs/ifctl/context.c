@@ -137,7 +137,7 @@ int cmd_context_use(struct cli *cli)
     if (code != 0)
         return code;
     if (ifab_json_get(ifab_json_get(tree, "contexts"), cli->words[0]) == NULL)
-        return cli_stop(cli, 12, "ifctl context list shows them", "no context \"%s\"", cli->words[0]);
+        return cli_stop(cli, 12, "Choose one of those that ifctl context list shows.", "no context \"%s\"", cli->words[0]);
     return write_contexts(cli, tree, "", (struct ifab_view){NULL, 0}, cli->words[0]);
 }
 

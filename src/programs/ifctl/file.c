@@ -23,21 +23,21 @@ int cli_file_failed(const struct cli *cli, const char *path, int error)
     switch (error) {
     case ENOENT:
     case ENOTDIR:
-        return cli_stop(cli, EXIT_USAGE, "check the name of the file and its directory", "%s: No such file", path);
+        return cli_stop(cli, EXIT_USAGE, "Check the name of the file and its directory.", "%s: No such file or directory", path);
     case EISDIR:
-        return cli_stop(cli, EXIT_USAGE, "name a file in it", "%s: is a directory", path);
+        return cli_stop(cli, EXIT_USAGE, "Name a file in it.", "%s: is a directory", path);
     case ENAMETOOLONG:
     case ELOOP:
         return cli_stop(cli, EXIT_USAGE, NULL, "%s: %s", path, strerror(error));
     case EEXIST:
     case ENOTEMPTY:
-        return cli_stop(cli, 12, "choose another name or remove it", "%s exists already", path);
+        return cli_stop(cli, 12, "Choose another name, or remove it.", "%s exists already", path);
     case EACCES:
     case EPERM:
-        return cli_stop(cli, 10, "look at owner and mode of the file and of the directories above it", "%s: %s", path, strerror(error));
+        return cli_stop(cli, 10, "Look at owner and mode of the file and of the directories above it.", "%s: %s", path, strerror(error));
     case ENOSPC:
     case EDQUOT:
-        return cli_stop(cli, EXIT_SYSTEM, "free disk space", "%s: %s", path, strerror(error));
+        return cli_stop(cli, EXIT_SYSTEM, "Free disk space.", "%s: %s", path, strerror(error));
     default:
         return cli_stop(cli, EXIT_SYSTEM, NULL, "%s: %s", path, strerror(error));
     }
@@ -89,6 +89,24 @@ static bool write_all(int fd, struct ifab_view bytes)
         bytes.size -= (size_t)n;
     }
     return true;
+}
+
+int cli_may_make(struct cli *cli, const char *path)
+{
+    char directory[1200];
+    struct stat st;
+    const char *slash = strrchr(path, '/');
+    if (lstat(path, &st) == 0)
+        return cli_file_failed(cli, path, EEXIST);
+    if (slash == NULL || slash == path)
+        snprintf(directory, sizeof directory, "%s", slash == NULL ? "." : "/");
+    else if (!cli_path(directory, sizeof directory, "%.*s", (int)(slash - path), path))
+        return cli_file_failed(cli, path, ENAMETOOLONG);
+    if (stat(directory, &st) != 0)
+        return cli_file_failed(cli, directory, errno);
+    if (!S_ISDIR(st.st_mode))
+        return cli_file_failed(cli, directory, ENOTDIR);
+    return access(directory, W_OK | X_OK) == 0 ? 0 : cli_file_failed(cli, directory, errno);
 }
 
 int cli_write_file(struct cli *cli, const char *path, struct ifab_view bytes, unsigned mode, bool replace)
@@ -150,7 +168,7 @@ int cli_find_ifd(struct cli *cli, char *ret_path, size_t size)
             return 0;
         path += part + (path[part] == ':');
     }
-    return cli_stop(cli, EXIT_SYSTEM, "put the directory of ifd on PATH", "ifd is neither beside ifctl nor on PATH");
+    return cli_stop(cli, EXIT_SYSTEM, "Put the directory of ifd on PATH.", "ifd is neither beside ifctl nor on PATH");
 }
 
 /* Runs a program and waits. secret, when secret_fd_in_child > 0, is what it reads from that descriptor: never argv, never a file. */

@@ -91,7 +91,7 @@ static int check_log(struct cli *cli, bool *ret_there)
                  ifab_json_string(ifab_json_get(tree, "origin"), &origin);
     if (!*ret_there || ifab_view_is(origin, cli->origin))
         return 0;
-    return cli_stop(cli, EXIT_SYSTEM, "start again to follow the new log", "log " IFAB_FMT " answers now, not %s", IFAB_ARG(origin),
+    return cli_stop(cli, EXIT_SYSTEM, "Start it again to follow the new log.", "log " IFAB_FMT " answers now, not %s", IFAB_ARG(origin),
                     cli->origin);
 }
 

@@ -73,7 +73,7 @@ int cli_passphrase_fd(struct cli *cli, char *ret_text, size_t size)
     ssize_t n = 0;
     ret_text[0] = '\0';
     if (digits == 0 || digits > 4 || fd_text[digits] != '\0' || strtol(fd_text, NULL, 10) > 1023)
-        return cli_stop(cli, 10, "name an open descriptor: --passphrase-fd 3 3<FILE", "--passphrase-fd \"%s\" is no descriptor", fd_text);
+        return cli_stop(cli, 10, "Name an open descriptor: --passphrase-fd 3 3<FILE.", "--passphrase-fd \"%s\" is no descriptor", fd_text);
     int fd = (int)strtol(fd_text, NULL, 10);
     while (used + 1 < size && ((n = read(fd, ret_text + used, size - 1 - used)) > 0 || (n < 0 && errno == EINTR)))
         used += n > 0 ? (size_t)n : 0;
@@ -82,11 +82,11 @@ int cli_passphrase_fd(struct cli *cli, char *ret_text, size_t size)
         used--;
     ret_text[used] = '\0';
     if (n < 0)
-        return cli_stop(cli, 10, "name an open descriptor: --passphrase-fd 3 3<FILE", "descriptor %d cannot be read: %s", fd, strerror(error));
+        return cli_stop(cli, 10, "Name an open descriptor: --passphrase-fd 3 3<FILE.", "descriptor %d cannot be read: %s", fd, strerror(error));
     if (n > 0 || strlen(ret_text) != used)
         return cli_stop(cli, 10, NULL, "descriptor %d: a passphrase has at most %zu bytes, none of them NUL", fd, size - 2);
     if (used == 0)
-        return cli_stop(cli, 10, "without --passphrase-fd a key may have none", "descriptor %d gave an empty passphrase", fd);
+        return cli_stop(cli, 10, "Leave --passphrase-fd out for a key without a passphrase.", "descriptor %d gave an empty passphrase", fd);
     return 0;
 }
 
@@ -98,7 +98,7 @@ static int passphrase(struct cli *cli, const char *path, char *ret_text, size_t 
         return cli_passphrase_fd(cli, ret_text, size);
     if (cli_path(question, sizeof question, "Passphrase of %s: ", path) && cli_prompt(question, true, ret_text, size))
         return 0;
-    return cli_stop(cli, 10, "say it on a terminal, or with --passphrase-fd N", "%s is encrypted: its passphrase is missing", path);
+    return cli_stop(cli, 10, "Say it on a terminal, or with --passphrase-fd N.", "%s is encrypted: its passphrase is missing", path);
 }
 
 /* quiet_only: give up, saying nothing, when a person would have to be asked or there is no such file. */
@@ -114,10 +114,10 @@ static int load_key(struct cli *cli, bool quiet_only)
     if (quiet_only && access(path, R_OK) != 0)
         return EXIT_USAGE;
     if (stat(path, &st) != 0 && errno == ENOENT)
-        return cli_stop(cli, EXIT_USAGE, "use --key FILE, or make one: ifctl talent add NAME --new-key", "no key for %s at %s",
+        return cli_stop(cli, EXIT_USAGE, "Name it with --key FILE, or make one: ifctl talent add NAME --new-key.", "no key for %s at %s",
                         cli_as_name(cli, name), path);
     if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077) != 0)
-        return cli_stop(cli, 10, "only its owner may: chmod 600 FILE", "%s may be read by others (mode %03o)", path,
+        return cli_stop(cli, 10, "Let only its owner read it: chmod 600 FILE.", "%s may be read by others (mode %03o)", path,
                         (unsigned)st.st_mode & 0777U);
     int code = cli_read_input(cli, path, 16384, &pem);
     if (code != 0)
@@ -138,10 +138,10 @@ static int load_key(struct cli *cli, bool quiet_only)
     if (quiet_only)
         return EXIT_USAGE;
     if (status == IFAB_DENIED)
-        return cli_stop(cli, 10, cli_get(cli, "passphrase-fd") != NULL ? "the one that --passphrase-fd gives does not open it" : "try again",
+        return cli_stop(cli, 10, cli_get(cli, "passphrase-fd") != NULL ? "Give the right one on the descriptor of --passphrase-fd." : "Try again.",
                         "%s: wrong passphrase", path);
     if (status == IFAB_INVALID || status == IFAB_CORRUPT)
-        return cli_stop(cli, 10, "ifctl key new --out FILE makes one", "%s holds no Ed25519 private key: %s", path, cli->err.text);
+        return cli_stop(cli, 10, "Make one with ifctl key new --out FILE.", "%s holds no Ed25519 private key: %s", path, cli->err.text);
     return cli_fail(cli, status);
 }
 
@@ -163,7 +163,7 @@ int cli_no_answer(struct cli *cli, ifab_status status)
     char hint[1200];
     if (status == IFAB_NOT_FOUND && no_fabric(cli)) {
         bool there = access(cli->directory, F_OK) == 0;
-        cli_path(hint, sizeof hint, "make one: ifctl init %s; or name another with --dir", cli->directory);
+        cli_path(hint, sizeof hint, "Make one with ifctl init %s, or name another with --dir.", cli->directory);
         return cli_stop(cli, EXIT_NO_ANSWER, hint, "%s %s", cli->directory,
                         there ? "is no fabric: it holds no ifd.yaml" : "does not exist: there is no fabric");
     }

@@ -100,7 +100,9 @@ void cli_show_answer_error(const struct cli *cli, const struct ifab_answer_error
 {
     (void)cli;
     char text[768];
-    bool named = error->field[0] != '\0';
+    size_t size = strlen(error->field);
+    bool said = strncmp(error->message, error->field, size) == 0 && (error->message[size] == ' ' || error->message[size] == ':');
+    bool named = size > 0 && !said; /* the field is named once */
     snprintf(text, sizeof text, "%s%s%s%s", named ? "field " : "", named ? error->field : "", named ? ": " : "", error->message);
     put_error(error->code, text);
     if (error->hint[0] != '\0') {

@@ -5,50 +5,63 @@
 #include "base/view.h"
 
 /* X(name, number, class, retryable, HTTP, exit, text, hint) */
-#define IFAB_CODE_MAP(X)                                                                                                                              \
-    X(INVALID_SIGNATURE, 1, AUTH, 0, 401, 10, "bad signature", "sign the canonical form with the key registered for this sender")                      \
-    X(INVALID_TOKEN, 2, AUTH, 0, 401, 10, "token missing, wrong or expired", "ask an operator for a token, or use the Unix socket")                     \
-    X(PERMISSION_DENIED, 3, AUTH, 0, 403, 10, "not permitted", "ask an operator or admin for the role or grant named in the message")                   \
-    X(KEY_REVOKED, 4, AUTH, 0, 401, 10, "key revoked or outside its validity", "rotate to a new key: ifctl talent rotate-key")                          \
-    X(UNTRUSTED_PUBLISHER, 5, AUTH, 0, 403, 10, "publisher not trusted", "an admin adds it: ifctl publisher add")                                       \
-    X(INVALID_ENVELOPE, 101, MESSAGE, 0, 400, 11, "malformed envelope", "see field and offset; ifctl message send builds a valid one")                  \
-    X(EXPIRED_MESSAGE, 102, MESSAGE, 0, 400, 11, "message expired", "send it again with a fresh issued_at, seq and nonce; check the clock")             \
-    X(REPLAY_DETECTED, 103, MESSAGE, 0, 409, 11, "already accepted", "send it with its Idempotency-Key to read the first answer")                       \
-    X(OUT_OF_ORDER, 104, MESSAGE, 0, 409, 11, "sequence number not above the last one", "use last_seq + 1; one process per instance name")              \
-    X(PROTOCOL_VIOLATION, 105, MESSAGE, 0, 409, 11, "not allowed in this conversation", "open a new conversation, or be named as a receiver")           \
-    X(UNKNOWN_SENDER, 106, MESSAGE, 0, 401, 11, "sender is not enrolled", "an operator adds it: ifctl talent add --name NAME --pubkey @FILE")           \
-    X(FUTURE_MESSAGE, 107, MESSAGE, 0, 400, 11, "issued in the future", "set the sender's clock")                                                       \
-    X(WRONG_AUDIENCE, 108, MESSAGE, 0, 403, 11, "addressed to nobody here", "name an enrolled receiver, or this fabric's origin")                       \
-    X(TOO_LARGE, 109, MESSAGE, 0, 413, 11, "larger than the limit", "send a digest and a URL instead of the bytes")                                     \
-    X(UNSUPPORTED_VERSION, 110, MESSAGE, 0, 400, 11, "envelope version not supported", "use \"v\": \"2.1\" or leave v out")                             \
-    X(CAPABILITY_NOT_ALLOWED, 201, REGISTRY, 0, 403, 12, "capability not on the allow-list", "an admin allows it: ifctl capability allow")              \
-    X(VERSION_NOT_ALLOWED, 202, REGISTRY, 0, 403, 12, "version not on the allow-list", "an admin allows it: ifctl capability allow")                    \
-    X(TALENT_NOT_FOUND, 203, REGISTRY, 0, 404, 12, "no such talent", "ifctl talent list shows the names")                                               \
-    X(DIGEST_MISMATCH, 204, REGISTRY, 0, 403, 12, "digest differs from the one allowed", "compare with ifctl capability inspect")                       \
-    X(GRANT_MISSING, 205, REGISTRY, 0, 403, 12, "grant missing", "an operator grants it: ifctl talent grant")                                           \
-    X(SECRET_NOT_FOUND, 206, REGISTRY, 0, 404, 12, "no such secret", "ifctl secret list shows the names")                                               \
-    X(INVALID_MANIFEST, 207, REGISTRY, 0, 400, 12, "malformed manifest", "see field")                                                                  \
-    X(INVALID_PARAMS, 208, REGISTRY, 0, 400, 12, "malformed request", "see field")                                                                     \
-    X(BUDGET_EXCEEDED, 301, LIMITS, 0, 402, 13, "budget exceeded", "ifctl budget report shows what is left")                                            \
-    X(RATE_LIMIT_EXCEEDED, 302, LIMITS, 1, 429, 13, "rate limit exceeded", "wait retry_after_ms")                                                       \
-    X(CIRCUIT_BREAKER_OPEN, 303, LIMITS, 1, 503, 13, "circuit breaker open", "wait retry_after_ms")                                                     \
-    X(QUEUE_FULL, 304, LIMITS, 1, 503, 13, "the daemon is full", "wait retry_after_ms")                                                                 \
-    X(QUOTA_EXCEEDED, 305, LIMITS, 1, 429, 13, "quota exceeded", "use a shorter ttl_s, or wait until earlier ones end")                                 \
-    X(NOT_FOUND, 404, REGISTRY, 0, 404, 12, "no such thing", "check the id")                                                                            \
-    X(CONFLICT, 409, REGISTRY, 0, 409, 12, "exists already or was changed", "read it again")                                                            \
-    X(SYSTEM_ERROR, 500, SYSTEM, 1, 500, 20, "internal error", "see the daemon's log")                                                                  \
-    X(SANDBOX_VIOLATION, 501, SYSTEM, 0, 500, 20, "sandbox violation", "see the witness log")                                                           \
-    X(DEADLINE_EXCEEDED, 502, SYSTEM, 1, 504, 20, "deadline exceeded", "try again")                                                                     \
-    X(PROVIDER_UNAVAILABLE, 503, SYSTEM, 1, 503, 20, "provider unavailable", "try again later")                                                         \
-    X(STORE_UNAVAILABLE, 504, SYSTEM, 1, 503, 20, "cannot record", "free disk space; the fabric does nothing it cannot record")                         \
-    X(LOG_CORRUPT, 505, SYSTEM, 0, 500, 20, "stored state does not verify", "restore from a backup: ifctl restore")                                     \
-    X(INVALID_CONFIG, 506, SYSTEM, 0, 500, 20, "invalid configuration", "ifctl doctor")                                                                 \
-    X(NOT_SUPPORTED, 509, SYSTEM, 0, 501, 20, "not supported in this version", "see the changelog")                                                     \
-    X(TASK_NOT_FOUND, 601, TASK, 0, 404, 14, "no such task", "ifctl task list")                                                                         \
-    X(TASK_OWNED, 602, TASK, 0, 409, 14, "task is owned by another", "claim another one")                                                               \
-    X(STALE_FENCE, 603, TASK, 0, 409, 14, "fence is old", "the task was given to another; stop working on it")                                          \
-    X(NO_QUALIFIED_SWARM, 604, TASK, 0, 409, 14, "no qualified swarm", "register one with these skills")                                                \
-    X(INVALID_TRANSITION, 605, TASK, 0, 409, 14, "not possible in this state", "ifctl task show")
+#define IFAB_CODE_MAP(X)                                                                                                                  \
+    X(INVALID_SIGNATURE, 1, AUTH, 0, 401, 10, "bad signature",                                                                            \
+      "Sign the canonical form with the key that is registered for this sender.")                                                         \
+    X(INVALID_TOKEN, 2, AUTH, 0, 401, 10, "token missing, wrong or expired", "Ask an operator for a token, or use the Unix socket.")      \
+    X(PERMISSION_DENIED, 3, AUTH, 0, 403, 10, "not permitted", "Ask an operator or admin for the role or grant that the message names.")  \
+    X(KEY_REVOKED, 4, AUTH, 0, 401, 10, "key revoked or outside its validity",                                                            \
+      "Give the talent a new key: ifctl talent rotate-key NAME --pubkey @FILE.")                                                          \
+    X(UNTRUSTED_PUBLISHER, 5, AUTH, 0, 403, 10, "publisher not trusted", "Ask an admin to add the publisher: ifctl publisher add.")       \
+    X(INVALID_ENVELOPE, 101, MESSAGE, 0, 400, 11, "malformed envelope",                                                                   \
+      "Correct what the message names, or let ifctl message send build the envelope.")                                                    \
+    X(EXPIRED_MESSAGE, 102, MESSAGE, 0, 400, 11, "message expired",                                                                       \
+      "Send it again with a fresh issued_at, seq and nonce, and check the clock.")                                                        \
+    X(REPLAY_DETECTED, 103, MESSAGE, 0, 409, 11, "already accepted",                                                                      \
+      "Send the same bytes with the message id as Idempotency-Key to read the first answer.")                                             \
+    X(OUT_OF_ORDER, 104, MESSAGE, 0, 409, 11, "sequence number not above the last one",                                                   \
+      "Use last_seq + 1, and run one process for each instance name.")                                                                    \
+    X(PROTOCOL_VIOLATION, 105, MESSAGE, 0, 409, 11, "not allowed in this conversation",                                                   \
+      "Open a new conversation, or answer only where you are named as a receiver.")                                                       \
+    X(UNKNOWN_SENDER, 106, MESSAGE, 0, 401, 11, "sender is not enrolled",                                                                 \
+      "Ask an operator to enrol it: ifctl talent add --name NAME --pubkey @FILE.")                                                        \
+    X(FUTURE_MESSAGE, 107, MESSAGE, 0, 400, 11, "issued in the future", "Set the sender's clock.")                                        \
+    X(WRONG_AUDIENCE, 108, MESSAGE, 0, 403, 11, "addressed to nobody here", "Name an enrolled receiver, or this fabric's own origin.")    \
+    X(TOO_LARGE, 109, MESSAGE, 0, 413, 11, "larger than the limit", "Send a digest and a URL in place of the bytes.")                     \
+    X(UNSUPPORTED_VERSION, 110, MESSAGE, 0, 400, 11, "envelope version not supported", "Write \"v\": \"2.1\", or leave v out.")           \
+    X(CAPABILITY_NOT_ALLOWED, 201, REGISTRY, 0, 403, 12, "capability not on the allow-list",                                              \
+      "Ask an admin to allow it: ifctl capability allow.")                                                                                \
+    X(VERSION_NOT_ALLOWED, 202, REGISTRY, 0, 403, 12, "version not on the allow-list",                                                    \
+      "Ask an admin to allow it: ifctl capability allow.")                                                                                \
+    X(TALENT_NOT_FOUND, 203, REGISTRY, 0, 404, 12, "no such talent", "Choose one of the names that ifctl talent list shows.")             \
+    X(DIGEST_MISMATCH, 204, REGISTRY, 0, 403, 12, "digest differs from the one allowed",                                                  \
+      "Compare it with what ifctl capability inspect shows.")                                                                             \
+    X(GRANT_MISSING, 205, REGISTRY, 0, 403, 12, "grant missing", "Ask an operator for it: ifctl talent grant NAME --scope SCOPE.")        \
+    X(SECRET_NOT_FOUND, 206, REGISTRY, 0, 404, 12, "no such secret", "Choose one of the names that ifctl secret list shows.")             \
+    X(INVALID_MANIFEST, 207, REGISTRY, 0, 400, 12, "malformed manifest", "Correct the field that the message names.")                     \
+    X(INVALID_PARAMS, 208, REGISTRY, 0, 400, 12, "malformed request",                                                                     \
+      "Correct the field that the message names, and send the request again.")                                                            \
+    X(BUDGET_EXCEEDED, 301, LIMITS, 0, 402, 13, "budget exceeded", "See what is left with ifctl budget report, or ask for more.")         \
+    X(RATE_LIMIT_EXCEEDED, 302, LIMITS, 1, 429, 13, "rate limit exceeded", "Wait for retry_after_ms, then send it again.")                \
+    X(CIRCUIT_BREAKER_OPEN, 303, LIMITS, 1, 503, 13, "circuit breaker open", "Wait for retry_after_ms, then try again.")                  \
+    X(QUEUE_FULL, 304, LIMITS, 1, 503, 13, "the daemon is full", "Wait for retry_after_ms, then send it again.")                          \
+    X(QUOTA_EXCEEDED, 305, LIMITS, 1, 429, 13, "quota exceeded", "Use a shorter ttl_s, or wait until earlier ones end.")                  \
+    X(NOT_FOUND, 404, REGISTRY, 0, 404, 12, "no such thing", "Check the id, and that you ask the right fabric.")                          \
+    X(CONFLICT, 409, REGISTRY, 0, 409, 12, "exists already or was changed", "Read it again, then decide whether the change still fits.")  \
+    X(SYSTEM_ERROR, 500, SYSTEM, 1, 500, 20, "internal error", "See the daemon's log, then try again.")                                   \
+    X(SANDBOX_VIOLATION, 501, SYSTEM, 0, 500, 20, "sandbox violation", "See the witness log for what was attempted.")                     \
+    X(DEADLINE_EXCEEDED, 502, SYSTEM, 1, 504, 20, "deadline exceeded", "Try again, with more time where the call allows it.")             \
+    X(PROVIDER_UNAVAILABLE, 503, SYSTEM, 1, 503, 20, "provider unavailable", "Try again later.")                                          \
+    X(STORE_UNAVAILABLE, 504, SYSTEM, 1, 503, 20, "cannot record", "Free disk space; the fabric does nothing that it cannot record.")     \
+    X(LOG_CORRUPT, 505, SYSTEM, 0, 500, 20, "stored state does not verify",                                                               \
+      "Stop, keep the directory as it is, and restore a backup: ifctl restore.")                                                          \
+    X(INVALID_CONFIG, 506, SYSTEM, 0, 500, 20, "invalid configuration", "Find the mistake with ifctl config check, or ifctl doctor.")     \
+    X(NOT_SUPPORTED, 509, SYSTEM, 0, 501, 20, "not supported in this version", "See CHANGELOG.md for what this version supports.")        \
+    X(TASK_NOT_FOUND, 601, TASK, 0, 404, 14, "no such task", "Choose one of those that ifctl task list shows.")                           \
+    X(TASK_OWNED, 602, TASK, 0, 409, 14, "task is owned by another", "Claim another one.")                                                \
+    X(STALE_FENCE, 603, TASK, 0, 409, 14, "fence is old", "Stop working on it: the task was given to another.")                           \
+    X(NO_QUALIFIED_SWARM, 604, TASK, 0, 409, 14, "no qualified swarm", "Register a swarm with these skills: ifctl swarm register.")       \
+    X(INVALID_TRANSITION, 605, TASK, 0, 409, 14, "not possible in this state", "See its state with ifctl task show.")
 
 #define IFAB_CODE_ENUM_(name, number, class_, retry, http, exit_, text, hint) IFAB_CODE_##name = (number),
 enum ifab_code { IFAB_CODE_NONE = 0, IFAB_CODE_MAP(IFAB_CODE_ENUM_) };
