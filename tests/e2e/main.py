@@ -24,6 +24,7 @@ MODULES = [
     "erasure",
     "backups",
     "shutdown",
+    "cli",
 ]
 LIMIT = 600  # seconds a test
 
@@ -64,6 +65,7 @@ def main():
     build, wanted, jobs = sys.argv[1], sys.argv[2], int(sys.argv[3])
     fabric.PROGRAM["ifd"] = os.path.join(build, "src/programs/ifd/ifd")
     fabric.PROGRAM["if-verify"] = os.path.join(build, "src/programs/if-verify/if-verify")
+    fabric.PROGRAM["ifctl"] = os.path.join(build, "src/programs/ifctl/ifctl")
     todo = [(name, fn) for name, fn in tests() if wanted in name]
     print(f"1..{len(todo)}", flush=True)
     began, running, failed, number = time.monotonic(), [], 0, 0

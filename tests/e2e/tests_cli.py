@@ -1,0 +1,679 @@
+"""ifctl and if-verify as a person or a script uses them: exit codes, what is printed, what must never be."""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+
+from fabric import PROGRAM, Fabric, check_note, uuid7, wait_for
+
+HELD, DENIED = 30, 31
+# what must never reach a terminal as it is: C0 but line breaks, DEL, C1, bidi, zero-width
+RAW = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+HOSTILE = [
+    "'; DROP TABLE entries; --",
+    "../../../../etc/passwd",
+    "%s%n%s%n %00 %2e%2e%2f",
+    "a\x1b]0;owned\x07\x1b[2J\x1b[31mred",
+    "a\u202egnp.exe\u200b\u2066x\u2069",
+    "line\nIF_ERR_000: forged\rover",
+    "\x7f\x01\x02\u009b31m",
+    '{"a":1}',
+    "$(touch /tmp/owned)`id`",
+    "-",
+    "@",
+    "@/etc/shadow\u200b",
+    "",
+    " ",
+    "\\",
+    "x" * 5000,
+    "é" * 300,
+]
+
+
+class Done:
+    def __init__(self, args, process):
+        self.args, self.code = args, process.returncode
+        self.raw = process.stdout
+        self.out, self.err = process.stdout.decode("utf-8"), process.stderr.decode("utf-8")
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+    def __repr__(self):
+        return f"ifctl {self.args} → {self.code}\n{self.out[-1500:]}\n{self.err[-1500:]}"
+
+
+class Cli:
+    """ifctl with a home of its own and no terminal."""
+
+    def __init__(self, f, **environment):
+        self.f = f
+        home = os.path.join(f.root, "home")
+        os.makedirs(home, exist_ok=True)
+        self.env = {"PATH": os.environ["PATH"], "HOME": home, "LANG": "C.UTF-8", "IFAB_DIR": f.dir, **environment}
+
+    def __call__(self, *args, secret=None, stdin=b"", env=None, timeout=60, program="ifctl", **more):
+        """secret: what --passphrase-fd gives."""
+        fds = ()
+        if secret is not None:
+            r, w = os.pipe()
+            os.write(w, secret)
+            os.close(w)
+            fds, args = (r,), (*args, "--passphrase-fd", str(r))
+        try:
+            p = subprocess.run(
+                [PROGRAM[program], *args], env={**self.env, **(env or {})}, input=stdin, capture_output=True, timeout=timeout, pass_fds=fds, **more
+            )
+        finally:
+            for fd in fds:
+                os.close(fd)
+        return Done(args, p)
+
+    def wants(self, code, *args, **more):
+        done = self(*args, **more)
+        assert done.code == code, f"expected {code}: {done!r}"
+        return done
+
+    def json(self, *args, code=0, **more):
+        return self.wants(code, *args, "-o", "json", **more).json
+
+    def verify(self, *args):
+        return self(*args, program="if-verify")
+
+    def people(self):
+        for name, owner in (("Demo.A", "alice"), ("Demo.B", "bob"), ("Demo.R", "rita")):
+            self.wants(0, "talent", "add", name, "--owner", owner, "--new-key", "--why", "test")
+        return self
+
+    def send(self, code, *args, sender="Demo.A"):
+        given = ("--to", "Demo.R", "--claim", "The build is green", "--confidence", "0.9")
+        return self.json("message", "send", "--as", sender, *(() if "--claim" in args else given), *args, code=code)
+
+
+SCOPE = ("--scope", '{"branch":"main"}')
+
+
+def test_init_makes_a_fabric_and_says_what_is_next():
+    root = Fabric(init=False)
+    try:
+        cli = Cli(root)
+        done = cli.wants(0, "init", root.dir, "--http", "127.0.0.1:0")
+        assert f"ifd --config {root.dir}/ifd.yaml" in done.err and "no passphrase" in done.err, done
+        again = cli("init", root.dir, "--http", "127.0.0.1:0")
+        assert again.code == 12, again
+        assert cli.wants(21, "talent", "list").err == (
+            f"No fabric answers at unix:{root.dir}/run/ifd.sock. Start it: ifd --config {root.dir}/ifd.yaml, or name another with --endpoint.\n"
+        )
+        root.start()
+        assert cli.json("doctor")["items"]
+        assert {i["state"] for i in cli.json("doctor")["items"]} == {"good"}
+        os.chmod(os.path.join(root.dir, "keys", "log.key"), 0o644)
+        bad = cli.json("doctor", code=20)["items"]
+        assert [i["check"] for i in bad if i["state"] == "bad"] == ["log.key"], bad
+    finally:
+        root.close()
+
+
+def test_a_directory_that_is_no_fabric_is_called_so(f):
+    cli = Cli(f)
+    for env, args in (({}, ("--dir", "/nowhere/at all")), ({"IFAB_DIR": f.root}, ())):
+        done = cli(*args, "talent", "list", env=env)
+        named = args[1] if args else f.root
+        assert done.code == 21 and done.err.startswith(f"ifctl: {named} "), done
+        assert "fabric" in done.err and f"ifctl init {named}" in done.err, done
+        assert "Start it" not in done.err, done
+
+
+def test_texts_that_are_said_verbatim(f):
+    cli = Cli(f).people()
+    deep = os.path.join(f.root, "d" * 140)
+    os.mkdir(deep)
+    size = len(deep) + len("/run/ifd.sock")
+    assert f"Socket path has {size} bytes, the system allows 107: set run.dir." in cli("--dir", deep, "talent", "list").err
+    first = cli.wants(0, "message", "sign", "--as", "Demo.A", stdin=b'{"content":{"claim":"x","scope":{"a":1},"confidence":{"raw":0.9,"normalized":0.9}}}')
+    draft = json.loads(first.out)
+    later = cli.send(0, *SCOPE)
+    done = cli.wants(11, "message", "send", "--json", "-", stdin=first.raw)
+    last = f.last_seq(type("A", (), {"name": "Demo.A"}))["if://agent/Demo.A"]
+    assert done.err.startswith(
+        f"IF_ERR_104: seq {draft['seq']} is not above {last}, the last one of if://agent/Demo.A. Two processes with one instance name?\n"
+    ), (done, later)
+    if os.geteuid() != 0:
+        return
+    os.chmod(f.root, 0o755)
+    for path in (f.dir, os.path.join(f.dir, "run")):
+        os.chmod(path, 0o711)
+    shutil.copy(PROGRAM["ifctl"], os.path.join(f.root, "ifctl"))
+    os.chmod(os.path.join(f.root, "ifctl"), 0o755)
+    os.chmod(f.unix, 0o600)
+    p = subprocess.run(
+        [os.path.join(f.root, "ifctl"), "--endpoint", "unix:" + f.unix, "talent", "list"], user=54321, group=54321, extra_groups=[], env={"HOME": "/"},
+        capture_output=True, cwd="/",
+    )
+    assert p.returncode == 10 and p.stderr.decode() == "uid 54321 may not use this socket. Ask for a token, or add it under access.uids.\n", p
+
+
+def test_decisions_from_the_message_to_the_inbox(f):
+    cli = Cli(f).people()
+    shared = cli.send(0, *SCOPE)
+    held = cli.send(HELD)
+    approved, refused = cli.send(HELD, *SCOPE, "--hazard", "legal"), cli.send(HELD, *SCOPE, "--hazard", "legal")
+    denied = cli.send(DENIED, *SCOPE, "--data", '{"password":"hunter2hunter2","key":"AKIAIOSFODNN7EXAMPLE"}')
+    assert [x["decision"] for x in (shared, held, approved, refused, denied)] == ["SHARE", "HOLD", "ESCALATE", "ESCALATE", "DENY"]
+    waiting = cli.json("decision", "list")["items"]
+    assert {d["id"] for d in waiting} == {held["id"], approved["id"], refused["id"]}
+    assert [d["id"] for d in cli.json("decision", "list", "--state", "held")["items"]] == [held["id"]]
+    shown = cli.json("decision", "show", approved["id"])
+    assert shown["envelope"]["content"]["claim"] == "The build is green"
+
+    # without a terminal nothing is signed unless --yes says so
+    size = f.size()
+    done = cli.wants(2, "decision", "approve", approved["id"], "--why", "looked")
+    assert "--yes" in done.err and f.size() == size, done
+    assert cli.wants(2, "decision", "approve", approved["id"], "--yes").err.count("--why") and f.size() == size
+    # a hold is not approved, an escalation not scope-checked, and an unknown one is neither
+    assert cli.wants(12, "decision", "approve", held["id"], "--yes", "--why", "x").err.count("scope-ok")
+    assert cli.wants(12, "decision", "scope-ok", approved["id"], "--yes", "--why", "x").err.count("approve")
+    cli.wants(12, "decision", "approve", "msg-" + uuid7(), "--yes", "--why", "x")
+    assert f.size() == size
+
+    done = cli.wants(0, "decision", "approve", approved["id"], "--yes", "--why", "looked")
+    assert "The build is green" in done.err and "if://agent/Demo.A" in done.err, done
+    cli.wants(0, "decision", "refuse", refused["id"], "--yes", "--why", "no")
+    assert "already decided" in cli.wants(12, "decision", "refuse", approved["id"], "--yes", "--why", "no").err
+    assert cli.json("decision", "wait", approved["id"])["decision"] == "SHARE"
+    assert cli.json("decision", "wait", refused["id"], code=DENIED)["decision"] == "DENY"
+    assert cli.json("decision", "wait", held["id"], "--wait", "0", code=HELD)["state"] == "held"
+
+    inbox = cli.json("message", "inbox", "--as", "Demo.R")["items"]
+    assert [i["envelope"]["id"] for i in inbox] == [shared["id"], approved["id"]]
+    assert cli.json("message", "inbox", "--as", "Demo.R", "--after", inbox[0]["cursor"])["items"][0]["envelope"]["id"] == approved["id"]
+    assert cli.json("message", "inbox", "--as", "Demo.R", "--limit", "1")["items"] == inbox[:1]
+    cli.wants(2, "message", "inbox")
+    f.verify()
+
+
+def test_two_votes_of_two_owners_release_a_sensitive_scope(f):
+    # INV-06
+    cli = Cli(f).people()
+    for name, owner in (("Vera", "vera"), ("Vera.Too", "vera"), ("Alice.Too", "alice")):
+        cli.wants(0, "talent", "add", name, "--role", "operator", "--owner", owner, "--new-key", "--why", "votes")
+    waiting = cli.send(HELD, "--scope", '{"uses":"payments"}', "--hazard", "legal")
+    vote = ("decision", "approve", waiting["id"], "--yes", "--why", "looked")
+    assert cli.json("decision", "show", waiting["id"])["votes_needed"] == 2
+    assert cli.wants(10, *vote, "--as", "Alice.Too").err.startswith("IF_ERR_003")  # the sender's own owner
+    assert cli.json(*vote, "--as", "Vera")["state"] == "escalated"
+    for name in ("Vera", "Vera.Too"):  # the same owner again, under either name
+        cli(*vote, "--as", name)
+        assert cli.json("decision", "show", waiting["id"])["state"] == "escalated"
+    assert cli.json(*vote)["decision"] == "SHARE"
+    assert len(cli.json("message", "inbox", "--as", "Demo.R")["items"]) == 1
+
+
+test_two_votes_of_two_owners_release_a_sensitive_scope.config = {"access.sensitive_scopes": ["payments"]}
+
+
+def test_witness_commands_and_offline_verification(f):
+    cli = Cli(f).people()
+    trace = "0193b5f0-0000-7000-8000-00000000abcd"
+    receipt = cli.send(0, *SCOPE, "--trace=" + trace)
+    assert receipt["trace"] == trace
+    index = receipt["entry"]["index"]
+    assert [e["index"] for e in cli.json("witness", "trace", trace)["items"]] == [index]
+    assert [e["index"] for e in cli.json("witness", "query", "--trace-token", trace)["items"]] == [index]
+    assert [e["index"] for e in cli.json("witness", "query", "--component", "IF.guard")["items"]][-1] == index
+    assert cli.json("witness", "show", str(index))["index"] == index
+    assert cli.json("witness", "prove", str(index))["verified"] is True
+    cli.wants(12, "witness", "show", "99999")
+    cli.wants(2, "witness", "show", "first")
+    lines = cli.wants(0, "witness", "query", "--all", "--limit", "2", "-o", "csv").out.splitlines()
+    assert sum(line.startswith("INDEX,") for line in lines) == 1 and len(lines) == f.size() + 1, lines
+
+    key = cli.wants(0, "witness", "vkey").out.strip()
+    other = "fab.example/other+00000000+" + key.split("+", 2)[2]
+    check_note(cli.wants(0, "witness", "checkpoint").raw, key)
+    kept = os.path.join(f.root, "kept")
+    with open(kept, "wb") as file:
+        file.write(cli.wants(0, "witness", "checkpoint").raw)
+    vkey_file = os.path.join(f.root, "vkey")
+    with open(vkey_file, "w") as file:
+        file.write(key + "\n")
+    cli.send(0, *SCOPE)
+    out, proof = os.path.join(f.root, "export"), os.path.join(f.root, "r.json")
+    cli.wants(2, "witness", "export")
+    cli.wants(0, "witness", "export", "--out", out)
+    cli.wants(12, "witness", "export", "--out", out)
+    cli.wants(0, "receipt", "save", receipt["id"], "--out", proof)
+
+    for path in (out, proof):
+        assert cli.verify(path, "--vkey", key).code == 0
+        assert cli.verify(path, "--vkey", "@" + vkey_file).code == 0
+        assert cli.verify(path).code == 3
+        assert cli.verify(path, "--vkey", other).code in (1, 2)
+        assert cli.verify(path, "--vkey", "nonsense").code == 2
+        assert cli.verify(path, "--vkey", "").code == 2
+        assert cli.verify(path, "--vkey").code == 2
+        assert cli.verify(path, "--nonsense").code == 2
+    assert cli.verify().code == 2 and cli.verify("/nowhere").code == 2
+    assert cli.verify("--help").code == 0
+    assert cli.verify(out, "--vkey", key, "--checkpoint", kept).code == 0
+    assert cli.verify(out, "--vkey", key, "--min-size", str(f.size())).code == 0
+    assert cli.verify(out, "--vkey", key, "--min-size", str(f.size() + 1)).code == 1
+    assert cli.verify("receipt", out, "--vkey", key).code == 2
+    assert cli.verify("log", out, "--vkey", key).code == 0
+    # another fabric's key is well formed and still not this log's
+    stranger = Fabric()
+    try:
+        foreign = Cli(stranger)
+        stranger.start()
+        foreign_key = foreign.wants(0, "witness", "vkey").out.strip()
+    finally:
+        stranger.close()
+    assert cli.verify(out, "--vkey", foreign_key).code == 1 and cli.verify(proof, "--vkey", foreign_key).code == 1
+    for code, args in ((0, ("--vkey", key)), (3, ()), (1, ("--vkey", foreign_key)), (2, ("--min-size", "x"))):
+        cli.wants(code, "witness", "verify", out, *args)
+    cli.wants(2, "witness", "verify", "/nowhere")
+
+
+def test_a_tampered_copy_is_not_verified(f):
+    # INV-08
+    cli = Cli(f).people()
+    receipt = cli.send(0, *SCOPE)
+    key = cli.wants(0, "witness", "vkey").out.strip()
+    out, proof = os.path.join(f.root, "export"), os.path.join(f.root, "r.ifproof")
+    cli.wants(0, "witness", "export", "--out", out)
+    cli.wants(0, "receipt", "save", receipt["id"], "--out", proof)
+    files = [os.path.join(base, name) for base, _, names in os.walk(out) for name in names if name not in ("vkey", "erased.json")]
+    assert len(files) >= 4, files
+    for path in files:
+        with open(path, "rb") as file:
+            good = file.read()
+        for at in (0, len(good) // 2, len(good) - 2):
+            with open(path, "wb") as file:
+                file.write(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+            done = cli.verify(out, "--vkey", key)
+            assert done.code == 1, (path, at, done)
+        with open(path, "wb") as file:
+            file.write(good)
+    assert cli.verify(out, "--vkey", key).code == 0
+    with open(proof) as file:
+        whole = json.load(file)
+    for name, value in (("decision", "DENY"), ("id", "msg-" + uuid7()), ("message_digest", "sha256:" + "0" * 64), ("reason", "because")):
+        with open(proof, "w") as file:
+            json.dump({**whole, name: value}, file)
+        assert cli.verify(proof, "--vkey", key).code == 1, name
+    with open(proof, "w") as file:
+        json.dump({k: v for k, v in whole.items() if k != "proof"}, file)
+    assert cli.verify(proof, "--vkey", key).code == 1
+
+
+def test_receipt_save_says_what_is_wrong(f):
+    cli = Cli(f).people()
+    receipt = cli.send(0, *SCOPE)
+    out = os.path.join(f.root, "r.json")
+    assert "msg-" in cli.wants(2, "receipt", "save", "nope", "--out", out).err
+    assert "IF_ERR_404" in cli.wants(12, "receipt", "save", "msg-" + uuid7(), "--out", out).err
+    assert not os.path.exists(out)
+    assert "No such file" in cli.wants(2, "receipt", "save", receipt["id"], "--out", os.path.join(f.root, "none", "r.json")).err
+    cli.wants(0, "receipt", "save", receipt["id"], "--out", out)
+    assert "exists already" in cli.wants(12, "receipt", "save", receipt["id"], "--out", out).err
+    cli.wants(0, "receipt", "save", receipt["id"], cwd=f.root)
+    assert os.path.exists(os.path.join(f.root, receipt["id"] + ".ifproof"))
+    if os.geteuid() == 0:  # as somebody who may read the program and not write here
+        os.chmod(f.root, 0o755)
+        shutil.copy(PROGRAM["ifctl"], os.path.join(f.root, "ifctl"))
+        p = subprocess.run(
+            [os.path.join(f.root, "ifctl"), "--endpoint", "unix:/nowhere", "receipt", "save", receipt["id"], "--out", os.path.join(f.root, "x")],
+            user=54321, group=54321, extra_groups=[], env={"HOME": "/"}, capture_output=True, cwd="/",
+        )
+        assert p.returncode == 10 and b"Permission denied" in p.stderr, p
+
+
+def test_anchors_erasure_backup_and_restore(f):
+    cli = Cli(f).people()
+    anchors = os.path.join(f.root, "anchors")
+    receipt = cli.send(0, *SCOPE, "--data", '{"note":"erase me 8f1c"}')
+    cli.wants(0, "anchor", "create", "--why", "now")
+    cli.send(0, *SCOPE)
+    assert cli.json("anchor", "list")["items"]
+    assert {i["state"] for i in cli.json("anchor", "verify")["items"]} == {"good"}
+    name = sorted(os.listdir(anchors))[-1]
+    files = [os.path.join(b, n) for b, _, names in os.walk(anchors) for n in names]
+    with open(files[0], "r+b") as file:
+        data = file.read().replace(b"infrafabric.local", b"infrafabric.l0cal")
+        file.seek(0)
+        file.write(data)
+    bad = cli("anchor", "verify")
+    assert bad.code == 20, (bad, name)
+
+    cli.wants(2, "witness", "erase", receipt["id"], "--why", "asked")
+    cli.wants(2, "witness", "erase", receipt["id"], "--sender", "if://agent/Demo.A")
+    assert f.grep(b"erase me 8f1c")
+    cli.wants(0, "witness", "erase", receipt["id"], "--sender", "if://agent/Demo.A", "--why", "asked")
+    assert not f.grep(b"erase me 8f1c")
+    cli.wants(12, "witness", "erase", "msg-" + uuid7(), "--sender", "if://agent/Demo.A", "--why", "asked")
+    out = os.path.join(f.root, "export")
+    key = cli.wants(0, "witness", "vkey").out.strip()
+    cli.wants(0, "witness", "export", "--out", out)
+    assert "1 erased" in cli.verify(out, "--vkey", key).out
+
+    copy, new = os.path.join(f.root, "copy"), os.path.join(f.root, "new")
+    cli.wants(0, "backup", copy, "--why", "nightly")
+    cli.wants(12, "backup", copy, "--why", "nightly")
+    cli.wants(2, "backup", copy + "2")
+    old = f.about()["origin"]
+    cli.wants(2, "restore", copy, "--why", "lost")
+    cli.wants(2, "restore", "/nowhere", "--dir", new, "--why", "lost")
+    done = cli.wants(0, "restore", copy, "--dir", new, "--keys", os.path.join(f.dir, "keys"), "--why", "lost")
+    g = Fabric(parent=f.root, directory=new, init=False)
+    g.configure({})
+    with g.start():
+        about = g.about()
+        assert about["origin"] != old
+        for said in (old, about["origin"], "Void:", f"ifd --config {new}/ifd.yaml", "witness vkey"):
+            assert said in done.err, (said, done)
+        again = Cli(g)
+        assert {t["name"] for t in again.json("talent", "list")["items"]} == {"operator", "Demo.A", "Demo.B", "Demo.R"}
+        again.json("message", "send", "--as", "Demo.A", "--key", f"{f.dir}/keys/Demo.A.pem", "--to", "Demo.R", "--claim", "on", "--confidence", "0.9", *SCOPE)
+    assert cli("restore", copy, "--dir", new, "--why", "lost").code != 0, "a used directory is not written over"
+
+
+test_anchors_erasure_backup_and_restore.started = False
+
+
+def _anchored(test):
+    def run(f):
+        anchors = os.path.join(f.root, "anchors")
+        os.mkdir(anchors, 0o700)
+        f.configure({"anchor.directories": [anchors]})
+        f.start()
+        return test(f)
+
+    run.started, run.__module__, run.__name__ = False, test.__module__, test.__name__
+    return run
+
+
+test_anchors_erasure_backup_and_restore = _anchored(test_anchors_erasure_backup_and_restore)
+
+
+def test_encrypted_keys_need_their_passphrase(f):
+    cli = Cli(f)
+    keys = os.path.join(f.root, "keys")
+    os.mkdir(keys)
+    path, public = os.path.join(keys, "a.pem"), os.path.join(keys, "a.pub")
+    cli.wants(0, "key", "new", "--out", path, secret=b"correct horse\n")
+    with open(path) as file:
+        text = file.read()
+    assert text.startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----") and os.stat(path).st_mode & 0o777 == 0o600, text
+    cli.wants(12, "key", "new", "--out", path, secret=b"correct horse")
+    cli.wants(10, "key", "new", "--out", path + "2", secret=b"")
+    cli.wants(10, "key", "new", "--out", path + "2", "--passphrase-fd", "99")
+    assert not os.path.exists(path + "2"), "a named descriptor never ends in a key without a passphrase"
+    cli.wants(10, "key", "show", path)
+    cli.wants(10, "key", "show", path, secret=b"wrong")
+    with open(public, "w") as file:
+        file.write(cli.wants(0, "key", "show", path, "--pem", secret=b"correct horse").out)
+    cli.wants(0, "talent", "add", "Demo.A", "--pubkey", "@" + public, "--why", "test")
+    message = ("message", "send", "--as", "Demo.A", "--key", path, "--claim", "x", "--confidence", "0.9", *SCOPE)
+    size = f.size()
+    cli.wants(10, *message)
+    cli.wants(10, *message, secret=b"wrong")
+    assert f.size() == size
+    cli.wants(0, *message, secret=b"correct horse")
+    cli.wants(0, "talent", "add", "Demo.C", "--new-key", "--why", "test", secret=b"another one")
+    with open(os.path.join(f.dir, "keys", "Demo.C.pem")) as file:
+        assert "ENCRYPTED" in file.read()
+    os.chmod(path, 0o644)
+    assert "chmod 600" in cli.wants(10, *message, secret=b"correct horse").err
+
+
+def test_failed_enrolment_leaves_no_key(f):
+    cli = Cli(f)
+    cli.wants(12, "talent", "add", "Demo.A", "--role", "nonsense", "--new-key", "--why", "x")
+    assert not os.path.exists(os.path.join(f.dir, "keys", "Demo.A.pem"))
+    cli.wants(0, "talent", "add", "Demo.A", "--new-key", "--why", "x")
+    cli.wants(12, "talent", "add", "Demo.A", "--new-key", "--why", "x")
+    assert os.path.exists(os.path.join(f.dir, "keys", "Demo.A.pem")), "the key that is enrolled stays"
+    cli.wants(12, "talent", "show", "Nobody")
+    cli.wants(2, "talent", "add", "--new-key", "--why", "x")
+    cli.wants(2, "talent", "add", "Demo.B", "--new-key")
+    cli.wants(0, "talent", "grant", "--name", "Demo.A", "--capability", "veritas:secrets", "--why", "x")
+    assert cli.json("talent", "show", "Demo.A")["grants"][0]["scope"] == "veritas:secrets"
+    cli.wants(0, "talent", "remove", "Demo.A", "--why", "gone")
+    cli.wants(11, "message", "send", "--as", "Demo.A", "--claim", "x", "--confidence", "0.9", *SCOPE)
+
+
+def test_refusals_name_the_field_and_say_what_to_do(f):
+    cli = Cli(f).people()
+    cases = (
+        ("limit", "talent", "list", "--limit", "0"),
+        ("limit", "decision", "list", "--limit", "x"),
+        ("role", "talent", "add", "X", "--role", "nonsense", "--why", "w"),
+        ("scope", "talent", "grant", "Demo.A", "--scope", "a b", "--why", "w"),
+        ("id", "decision", "show", "nope"),
+        ("state", "decision", "list", "--state", "nonsense"),
+    )
+    for field, *args in cases:
+        done = cli.wants(12, *args)
+        first, hint = done.err.splitlines()[:2]
+        assert re.match(rf"IF_ERR_208: (field )?{field}\b", first), done
+        assert first.count(field + ":") <= 1, done
+        assert re.fullmatch(r"  hint: [A-Z].* .*\.", hint), done
+
+
+def test_every_list_has_five_forms(f):
+    cli = Cli(f).people()
+    cli.send(HELD, *SCOPE, "--hazard", "legal", "--claim", "=HYPERLINK(1)", "--to", "Demo.R", "--confidence", "0.9")
+    cli.send(0, *SCOPE)
+    cli.wants(0, "context", "add", "here", "--dir", f.dir)
+    for args in (
+        ("talent", "list"), ("decision", "list"), ("witness", "query"), ("message", "inbox", "--as", "Demo.R"), ("context", "list"),
+        ("config", "schema"), ("config", "show"), ("doctor",),
+    ):
+        items = cli.json(*args)["items"]
+        assert items, args
+        lines = cli.wants(0, *args, "-o", "ndjson").out.splitlines()
+        assert [json.loads(line) for line in lines] == items or args == ("doctor",), args
+        rows = list(csv.reader(io.StringIO(cli.wants(0, *args, "-o", "csv").out)))
+        assert len(rows) == len(items) + 1 and len({len(r) for r in rows}) == 1, (args, rows)
+        assert not any(cell.startswith(("=", "+", "@", "\t")) for row in rows for cell in row), rows
+        assert cli.wants(0, *args, "-o", "yaml").out.startswith('"items":'), args
+        table = cli.wants(0, *args, "--output", "table").out.splitlines()
+        assert len(table) == len(items) + 1, (args, table)
+        narrow = cli.wants(0, *args, env={"COLUMNS": "90"}).out.splitlines()
+        assert len(narrow) == len(items) + 1, args
+        assert "\x1b" not in cli.wants(0, *args, env={"NO_COLOR": "1"}).out
+    cli.wants(2, "talent", "list", "-o", "xml")
+
+
+def test_global_flags_do_what_they_say(f):
+    cli = Cli(f).people()
+    size = f.size()
+    for mode in ("dry-run", "falsify"):
+        assert "IF_ERR_509" in cli.wants(20, "message", "send", "--as", "Demo.A", "--claim", "x", "--mode", mode).err
+    cli.wants(2, "message", "send", "--as", "Demo.A", "--claim", "x", "--mode=nonsense")
+    assert f.size() == size
+    cli.wants(0, "talent", "list", "--mode=normal")
+    done = cli.wants(0, "message", "send", "--as", "Demo.A", "--claim", "x", "--confidence", "0.9", *SCOPE, "--trace", "-o", "json")
+    token = re.search(r"^trace ([0-9a-f-]{36})$", done.err, re.M)[1]
+    assert done.json["trace"] == token
+    cli.wants(2, "talent", "list", "--trace=00000000-0000-0000-0000-000000000000")
+    for bad in (("--retry", "x"), ("--retry", "-1"), ("--timeout", "0"), ("--timeout", "soon"), ("--as", "a b"), ("--endpoint", "ftp://x")):
+        cli.wants(2, *bad, "talent", "list")
+    assert cli.wants(21, "--endpoint", "unix:/nowhere", "--retry", "1", "talent", "list").err.count("trying again") == 1
+    assert cli("--endpoint", "unix:/nowhere", "--retry", "1", "--quiet", "talent", "list").err.count("trying") == 0
+    assert cli.wants(0, "talent", "add", "Demo.Q", "--new-key", "--quiet", env={"IFAB_WHY": "environment"}).err == ""
+    assert f.entry(f.size() - 1)["why"] == "environment"
+    assert cli.wants(0, "--version").out == cli.wants(0, "version").out
+    for args in ((), ("talent",), ("nonsense",), ("talent", "nonsense"), ("--nonsense",), ("talent", "list", "extra"), ("talent", "list", "--why")):
+        cli.wants(2, *args)
+    assert "talent list" in cli.wants(2, "talent", "lst").err
+    # a command of a later part parses, helps and answers 509
+    for line in (
+        "capability list", "capability apply vmix.switcher --scene Intro --why w --trace --mode=falsify", "falsify --task t --mode=pre-commit",
+        "task create --type t --why w", "worker run --swarm s --skills a,b -- /bin/true -x", "bus dlq list", "guard check rules.yaml", "mcp --as Demo.A",
+        "token create --why w", "swarm list", "budget report", "cost report", "governor breakers", "secret list", "publisher list", "enroll code",
+    ):
+        assert "IF_ERR_509" in cli.wants(20, *line.split()).err, line
+        assert cli.wants(0, *line.split(" -")[0].split()[:2], "--help").out.startswith("Usage: ifctl "), line
+
+
+def test_the_program_is_also_called_if(f):
+    link = os.path.join(f.root, "if")
+    os.symlink(PROGRAM["ifctl"], link)
+    p = subprocess.run([link, "--dir", f.dir, "talent", "list", "-o", "json"], capture_output=True, env={"HOME": f.root})
+    assert p.returncode == 0 and json.loads(p.stdout)["items"], p
+
+
+def test_contexts_name_fabrics(f):
+    cli = Cli(f).people()
+    plain = {"IFAB_DIR": ""}
+    cli.wants(21, "talent", "list", env=plain)
+    cli.wants(0, "context", "add", "here", "--dir", f.dir, "--as", "Demo.R", env=plain)
+    cli.wants(0, "context", "add", "there", "--endpoint", "unix:/nowhere", env=plain)
+    assert len(cli.json("talent", "list", env=plain)["items"]) == 4
+    assert cli.json("message", "inbox", env=plain)["items"] == []
+    cli.wants(0, "context", "use", "there", env=plain)
+    cli.wants(21, "talent", "list", env=plain)
+    cli.wants(12, "context", "use", "nonsense", env=plain)
+    cli.wants(2, "context", "add", "a b", "--dir", f.dir, env=plain)
+    cli.wants(2, "context", "add", "x", "--dir", "/nowhere", env=plain)
+    assert os.stat(os.path.join(f.root, "home", ".config", "infrafabric", "contexts.json")).st_mode & 0o777 == 0o600
+
+
+class Follow:
+    """A following command; its lines as they come."""
+
+    def __init__(self, cli, *args):
+        self.p = subprocess.Popen(
+            [PROGRAM["ifctl"], *args, "-o", "ndjson"], env=cli.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self.items = []
+        self.thread = threading.Thread(target=self.read)
+        self.thread.start()
+
+    def read(self):
+        for line in self.p.stdout:
+            self.items.append(json.loads(line))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.p.kill()
+        self.thread.join()
+        self.p.communicate()
+
+
+def test_followers_lose_and_double_nothing_over_restarts(f):
+    # INV-05
+    cli = Cli(f).people()
+    sent = [cli.send(0, *SCOPE)["id"]]
+    start = f.size()
+    with Follow(cli, "message", "inbox", "--as", "Demo.R", "--follow") as inbox, Follow(cli, "witness", "tail", "--from", "0") as tail:
+        for end in ("stop", "kill", "stop"):
+            for _ in range(3):
+                sent.append(cli.send(0, *SCOPE)["id"])
+            wait_for(lambda: len(inbox.items) >= len(sent), what="messages")
+            if end == "stop":
+                assert f.stop() == 0
+            else:
+                f.kill()
+            f.start()
+            sent.append(cli.send(0, *SCOPE)["id"])
+        size = f.size()
+        wait_for(lambda: len(inbox.items) >= len(sent) and len(tail.items) >= size, seconds=30, what="messages and entries")
+        assert inbox.p.poll() is None and tail.p.poll() is None
+    assert [i["envelope"]["id"] for i in inbox.items] == sent
+    assert [e["index"] for e in tail.items] == list(range(size)) and size >= start + 12
+    cli.wants(2, "message", "inbox", "--as", "Demo.R", "--follow", "--limit", "3")
+    cli.wants(2, "witness", "tail", "--from", "99999999")
+    cli.wants(2, "message", "inbox", "--as", "Demo.R", "--follow", "--after", "x")
+    cli.wants(12, "message", "inbox", "--as", "Nobody", "--follow")
+    cli.wants(21, "--endpoint", "unix:/nowhere", "witness", "tail")
+
+
+def test_a_follower_does_not_go_on_in_another_log(f):
+    cli = Cli(f).people()
+    with Follow(cli, "witness", "tail", "--from", "0") as tail:
+        wait_for(lambda: len(tail.items) >= f.size(), what="entries")
+        seen = len(tail.items)
+        assert f.stop() == 0
+        os.rename(f.dir, f.dir + ".old")
+        other = Fabric(parent=f.root, directory=f.dir)
+        other.start()
+        try:
+            assert tail.p.wait(30) == 20
+        finally:
+            other.close()
+        os.rename(f.dir, f.dir + ".other")
+        os.rename(f.dir + ".old", f.dir)
+        assert len(tail.items) == seen
+    f.start()
+
+
+def test_hostile_arguments_never_crash_and_never_reach_the_screen_raw(f):
+    # INV-15
+    cli = Cli(f).people()
+    waiting = cli.send(HELD, *SCOPE, "--hazard", "legal", "--claim", HOSTILE[3] + HOSTILE[4], "--to", "Demo.R", "--confidence", "0.9")
+    shapes = (
+        ("talent", "add", "{}", "--why", "w"), ("talent", "show", "{}"), ("talent", "add", "X", "--owner", "{}", "--why", "w"),
+        ("talent", "add", "X", "--pubkey", "{}", "--why", "w"), ("talent", "grant", "Demo.A", "--scope", "{}", "--why", "w"),
+        ("talent", "grant", "Demo.A", "--scope", "s", "--expires", "{}", "--why", "w"), ("talent", "grant", "Demo.B", "--scope", "s", "--why", "{}"),
+        ("talent", "list", "--cursor", "{}"), ("talent", "list", "--limit", "{}"), ("key", "show", "{}"),
+        ("message", "send", "--as", "Demo.A", "--to", "{}", "--claim", "c"), ("message", "send", "--as", "Demo.A", "--claim", "{}"),
+        ("message", "send", "--as", "Demo.A", "--claim", "c", "--scope", "{}"), ("message", "send", "--as", "Demo.A", "--claim", "c", "--hazard", "{}"),
+        ("message", "send", "--as", "Demo.A", "--claim", "c", "--evidence", "{}"), ("message", "send", "--as", "{}", "--claim", "c"),
+        ("message", "send", "--as", "Demo.A", "--claim", "c", "--performative", "{}"), ("message", "send", "--as", "Demo.A", "--claim", "c", "--data", "{}"),
+        ("message", "send", "--as", "Demo.A", "--claim", "c", "--ref", "{}"), ("message", "inbox", "--as", "{}"), ("message", "sign", "{}"),
+        ("message", "inbox", "--as", "Demo.R", "--after", "{}"), ("decision", "show", "{}"), ("decision", "approve", "{}", "--yes", "--why", "w"),
+        ("decision", "list", "--state", "{}"), ("witness", "query", "--component", "{}"), ("witness", "query", "--from", "{}"),
+        ("witness", "query", "--cursor", "{}"), ("witness", "trace", "{}"), ("witness", "show", "{}"), ("witness", "prove", "{}"),
+        ("witness", "verify", "{}"), ("witness", "erase", "{}", "--sender", "{}", "--why", "w"), ("receipt", "save", "{}"), ("explain", "{}"),
+        ("receipt", "save", waiting["id"], "--sender", "{}"), ("help", "{}"), ("{}",), ("talent", "{}"), ("--{}",), ("completion", "{}"),
+        ("context", "add", "{}", "--dir", "{}"), ("context", "use", "{}"), ("--output", "{}", "talent", "list"), ("--trace", "{}", "talent", "list"),
+        ("--endpoint", "{}", "talent", "list"), ("--key", "{}", "message", "send", "--as", "Demo.A", "--claim", "c"), ("json", "check", "{}"),
+    )
+    count = 0
+    for i, shape in enumerate(shapes):
+        for k, text in enumerate(HOSTILE):
+            if (i + k) % 3 != 0 and k not in (3, 4, 5):
+                continue  # every text and every shape meet often enough
+            args = [part.replace("{}", text) for part in shape]
+            if "\0" in "".join(args):
+                continue
+            done = cli(*args, cwd=f.root, timeout=30)
+            count += 1
+            assert 0 <= done.code <= 33, done
+            assert not RAW.search(done.out) and not RAW.search(done.err), (args, done.out, done.err)
+            if k == 5:
+                assert "\nIF_ERR_000" not in done.out + done.err, done
+    for form in ("table", "json", "ndjson", "yaml", "csv"):
+        for args in (("decision", "list"), ("decision", "show", waiting["id"]), ("witness", "query"), ("talent", "list")):
+            done = cli.wants(0, *args, "-o", form)
+            assert not RAW.search(done.out.replace("\r\n", "\n")), (args, form, done.out)
+    shown = cli.wants(0, "decision", "approve", waiting["id"], "--yes", "--why", "w")
+    assert "\\u{202e}" in shown.err and "\\u{1b}" in shown.err and not RAW.search(shown.err), shown
+    hostile = cli.verify("\x1b[2Jx\u202e")
+    assert hostile.code == 2 and not RAW.search(hostile.err), hostile
+    assert not os.path.exists("/tmp/owned")
+    f.verify()
+    return f"{count} command lines"
+
+
+def test_a_reader_that_goes_away_is_no_failure(f):
+    cli = Cli(f).people()
+    p = subprocess.Popen([PROGRAM["ifctl"], "config", "schema"], env=cli.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    p.stdout.close()
+    error = p.stderr.read()
+    assert p.wait(30) in (0, -signal.SIGPIPE) and error == b"", (p.returncode, error)
+    with open("/dev/full", "wb") as full:
+        p = subprocess.run([PROGRAM["ifctl"], "config", "schema"], env=cli.env, stdout=full, stderr=subprocess.PIPE)
+    assert p.returncode == 20, p
