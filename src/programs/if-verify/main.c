@@ -35,9 +35,35 @@ struct arguments {
     bool hash_only, quiet, help;
 };
 
+/* Text of the input, also a name, is shown with everything escaped that is not printable ASCII, so that it cannot play with the terminal. */
+static void put_safe(FILE *to, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c >= 0x20 && c < 0x7f && c != '\\')
+            putc(c, to);
+        else
+            fprintf(to, "\\x%02x", c);
+    }
+}
+
+/* "if-verify: NAME: TEXT"; a text that begins with the name stands alone. */
+static void complain(const char *name, const char *text)
+{
+    fputs("if-verify: ", stderr);
+    if (strncmp(text, name, strlen(name)) != 0) {
+        put_safe(stderr, name);
+        fputs(": ", stderr);
+    }
+    put_safe(stderr, text);
+    putc('\n', stderr);
+}
+
 static int usage(const char *what, const char *which)
 {
-    fprintf(stderr, "if-verify: %s%s\n\n%s", what, which, usage_text);
+    fprintf(stderr, "if-verify: %s", what);
+    put_safe(stderr, which);
+    fprintf(stderr, "\n\n%s", usage_text);
     return EXIT_USAGE;
 }
 
@@ -163,7 +189,7 @@ static bool load(const char *path, size_t max, struct ifab_view *ret_bytes)
 
     if (ifab_verify_read_file(path, max, ret_bytes, &err) == IFAB_OK)
         return true;
-    fprintf(stderr, "if-verify: %s: %s\n", path, err.text);
+    complain(path, err.text);
     return false;
 }
 
@@ -191,7 +217,7 @@ static int find_kind(struct arguments *args, struct inputs *inputs)
     struct stat st;
 
     if (stat(args->path, &st) != 0) {
-        fprintf(stderr, "if-verify: %s: no such file or directory\n", args->path);
+        complain(args->path, "no such file or directory");
         return EXIT_USAGE;
     }
     const bool bundle = args->kind == KIND_BUNDLE || (args->kind == KIND_FIND_OUT && ends_with(args->path, ".ifproof"));
@@ -214,18 +240,6 @@ static int find_kind(struct arguments *args, struct inputs *inputs)
     return EXIT_VERIFIED;
 }
 
-/* Text of the input is shown with everything escaped that is not printable ASCII, so that it cannot play with the terminal. */
-static void print_safe(const char *text)
-{
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c >= 0x20 && c < 0x7f && c != '\\')
-            putchar(c);
-        else
-            printf("\\x%02x", c);
-    }
-}
-
 static void print_report(const struct arguments *args, const struct ifab_verify_report *report)
 {
     static const char *const verdicts[] = {
@@ -236,7 +250,7 @@ static void print_report(const struct arguments *args, const struct ifab_verify_
 
     if (report->origin[0] != '\0') {
         printf("log        ");
-        print_safe(report->origin);
+        put_safe(stdout, report->origin);
         printf("\nsize       %" PRIu64 "\nroot       ", report->size);
         for (size_t i = 0; i < sizeof report->root32; i++)
             printf("%02x", report->root32[i]);
@@ -252,9 +266,10 @@ static void print_report(const struct arguments *args, const struct ifab_verify_
     printf("integrity  %s: ", report->intact ? "ok" : "BROKEN");
     if (report->has_bad_index)
         printf("entry %" PRIu64 ": ", report->bad_index);
-    printf("%s\ntrust      %s: %s\n", report->integrity, report->trusted ? "ok" : "none",
-           report->trust[0] != '\0' ? report->trust : "not reached");
-    printf("%s\n", verdicts[report->verdict]);
+    put_safe(stdout, report->integrity);
+    printf("\ntrust      %s: ", report->trusted ? "ok" : "none");
+    put_safe(stdout, report->trust[0] != '\0' ? report->trust : "not reached");
+    printf("\n%s\n", verdicts[report->verdict]);
 }
 
 static bool make_options(const struct arguments *args, struct inputs *inputs, struct ifab_verify_options *ret_options)
@@ -279,14 +294,14 @@ static bool make_options(const struct arguments *args, struct inputs *inputs, st
             return false;
         options.checkpoint = inputs->checkpoint;
         if (options.checkpoint.size == 0) {
-            fprintf(stderr, "if-verify: %s: empty\n", args->checkpoint);
+            complain(args->checkpoint, "empty");
             return false;
         }
     }
     if (args->min_size != NULL) {
         options.has_min_size = true;
         if (!read_number(args->min_size, &options.min_size)) {
-            fprintf(stderr, "if-verify: --min-size %s: not a number\n", args->min_size);
+            complain(args->min_size, "--min-size is a number");
             return false;
         }
     }
@@ -311,7 +326,7 @@ static int verify(const struct arguments *args, struct inputs *inputs)
     status = args->kind == KIND_LOG ? ifab_verify_log(args->path, &options, &report, &err)
                                     : ifab_verify_receipt(inputs->receipt, &options, &report, &err);
     if (status != IFAB_OK) {
-        fprintf(stderr, "if-verify: %s\n", err.text[0] != '\0' ? err.text : ifab_status_text(status));
+        complain(args->path, err.text[0] != '\0' ? err.text : ifab_status_text(status));
         return status == IFAB_INVALID ? EXIT_USAGE : EXIT_NOT_VERIFIED;
     }
     if (!args->quiet)

@@ -236,39 +236,60 @@ static int sign_act(struct cli *cli, const struct cli_call *call, struct ifab_te
     return status == IFAB_OK ? 0 : cli_fail(cli, status);
 }
 
-/* One request as it stands; *ret_again says that another try may help. */
-static int attempt(struct cli *cli, const struct cli_call *call, const char *admin, struct ifab_response *ret,
-                   struct ifab_answer_error *ret_error, bool *ret_again)
+/* "00-TRACE-SPAN-01" of --trace; "" without one. */
+static void put_traceparent(const struct cli *cli, char *to, size_t size)
 {
-    char traceparent[64];
     uint8_t trace16[16], span8[8];
     struct ifab_buf line = IFAB_BUF_INIT(128);
-    traceparent[0] = '\0';
-    if (cli->trace[0] != '\0' && ifab_uuid_parse(ifab_view_str(cli->trace), trace16) == IFAB_OK) {
-        ifab_random(span8, sizeof span8);
-        span8[0] |= 1;
-        ifab_buf_str(&line, "00-");
-        ifab_buf_hex(&line, trace16, 16);
-        ifab_buf_char(&line, '-');
-        ifab_buf_hex(&line, span8, 8);
-        ifab_buf_str(&line, "-01");
-        cli_path(traceparent, sizeof traceparent, "%.*s", (int)line.size, (const char *)line.data);
-        ifab_buf_fini(&line);
+    to[0] = '\0';
+    if (cli->trace[0] == '\0' || ifab_uuid_parse(ifab_view_str(cli->trace), trace16) != IFAB_OK)
+        return;
+    ifab_random(span8, sizeof span8);
+    span8[0] |= 1;
+    ifab_buf_str(&line, "00-");
+    ifab_buf_hex(&line, trace16, 16);
+    ifab_buf_char(&line, '-');
+    ifab_buf_hex(&line, span8, 8);
+    ifab_buf_str(&line, "-01");
+    cli_path(to, size, "%.*s", (int)line.size, (const char *)line.data);
+    ifab_buf_fini(&line);
+}
+
+/* Every --ref, joined as the header wants them; NULL data: none. */
+static void put_refs(const struct cli *cli, struct ifab_buf *refs)
+{
+    const char *ref;
+    for (size_t i = 0; (ref = cli_get_nth(cli, "ref", i)) != NULL; i++) {
+        ifab_buf_str(refs, i > 0 ? "," : "");
+        ifab_buf_str(refs, ref);
     }
+    if (refs->size > 0)
+        ifab_buf_char(refs, '\0');
+}
+
+/* One request as it stands; *ret_again says that another try may help. */
+static ifab_status attempt(struct cli *cli, const struct cli_call *call, const char *admin, struct ifab_response *ret,
+                           struct ifab_answer_error *ret_error, bool *ret_again)
+{
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf refs = IFAB_BUF_INIT(65536);
+    char traceparent[64];
+    put_traceparent(cli, traceparent, sizeof traceparent);
+    put_refs(cli, &refs);
     const struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = call->method, .target = call->target, .body = call->body,
                                          .idempotency_key = call->idempotency_key, .admin = admin,
-                                         .traceparent = traceparent[0] == '\0' ? NULL : traceparent, .ref = cli_get(cli, "ref")};
+                                         .traceparent = traceparent[0] == '\0' ? NULL : traceparent, .ref = (const char *)refs.data};
     memset(&cli->err, 0, sizeof cli->err);
     memset(ret_error, 0, sizeof *ret_error);
-    ifab_status status = ifab_client_call(cli->client, &request, ret, &cli->err);
+    ifab_status status =
+        ifab_buf_status(&refs) != IFAB_OK ? IFAB_TOO_LARGE : ifab_client_call(cli->client, &request, ret, &cli->err);
     if (status != IFAB_OK) {
         bool same = strcmp(call->method, "GET") == 0 || call->idempotency_key != NULL; /* the same bytes again are safe */
         *ret_again = status == IFAB_AGAIN || status == IFAB_NOT_FOUND || (status == IFAB_IO && same);
-        return (int)status;
+        return status;
     }
     ifab_answer_error_read(ret, ret_error);
     *ret_again = ret_error->retryable;
-    return 0;
+    return IFAB_OK;
 }
 
 int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response *ret_response)
@@ -284,11 +305,11 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
         code = sign_act(cli, call, &admin);
     for (int n = 0; code == 0; n++) {
         bool again;
-        int status = attempt(cli, call, admin.data, ret_response, &error, &again);
-        bool answer = status == 0 && ret_response->status >= 200 && ret_response->status < 300;
-        if (answer || (status == 0 && call->show_403 && ret_response->status == 403 && error.code == 0))
+        ifab_status status = attempt(cli, call, admin.data, ret_response, &error, &again);
+        bool answer = status == IFAB_OK && ret_response->status >= 200 && ret_response->status < 300;
+        if (answer || (status == IFAB_OK && call->show_403 && ret_response->status == 403 && error.code == 0))
             break;
-        if (status == 0 && error.code == IFAB_CODE_PERMISSION_DENIED && call->act == ACT_IF_NEEDED && admin.data == NULL &&
+        if (status == IFAB_OK && error.code == IFAB_CODE_PERMISSION_DENIED && call->act == ACT_IF_NEEDED && admin.data == NULL &&
             cli_terminal()) {
             cli_say(cli, "this needs an admin act");
             if ((code = load_key(cli, false)) == 0 && (code = sign_act(cli, call, &admin)) == 0)
@@ -296,11 +317,11 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
             break;
         }
         if (again && n < cli->retry) {
-            wait_before_retry(cli, n, status == 0 ? error.retry_after_ms : -1);
+            wait_before_retry(cli, n, status == IFAB_OK ? error.retry_after_ms : -1);
             continue;
         }
-        if (status != 0) {
-            code = cli_no_answer(cli, (ifab_status)status);
+        if (status != IFAB_OK) {
+            code = cli_no_answer(cli, status);
         } else {
             if (!call->silent)
                 show_refusal(cli, call, ret_response, &error);

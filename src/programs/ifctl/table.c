@@ -133,7 +133,7 @@ const struct cli_option cli_globals[] = {
     {"trace", 0, "[=TOKEN]", "begin a trace and print its token, or join one"},
     {"trace-token", 0, "TOKEN", "the same as --trace=TOKEN"},
     {"trace-id", 0, "TOKEN", "the same as --trace=TOKEN"},
-    {"ref", 0, "REF", "a reference for the log: repo:/PATH[@COMMIT] or if://…"},
+    {"ref", 0, "REF", "a reference for the log: repo:/PATH[@COMMIT] or if://…; may be repeated"},
     {"mode", 0, "normal|dry-run|falsify", "decide only, or try to disprove, instead of acting"},
     {"as", 0, "NAME[/INSTANCE]", "talent to act as (IFAB_AS; default operator)"},
     {"key", 0, "FILE", "its private key (IFAB_KEY; default DIR/keys/NAME.pem)"},
