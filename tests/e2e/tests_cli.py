@@ -123,6 +123,37 @@ def test_init_makes_a_fabric_and_says_what_is_next():
         root.close()
 
 
+def test_the_readme_is_literally_true():
+    readme = os.path.join(os.path.dirname(__file__), "../../README.md")
+    with open(readme) as file:
+        section = file.read().split("## In earnest")[1].split("\n## ")[0]
+    lines = [line[4:] for line in section.splitlines() if line.startswith("    ")]
+    daemon = [line for line in lines if line.startswith("build/ifd ")]
+    assert len(lines) >= 10 and len(daemon) == 1 and "init ~/fabric " in lines[0], lines
+    root = Fabric(init=False)
+    try:
+        cli = Cli(root, IFAB_DIR="")
+        home = cli.env["HOME"]
+        os.mkdir(os.path.join(home, "build"))
+        for name in ("ifd", "ifctl", "if-verify"):
+            os.symlink(PROGRAM[name], os.path.join(home, "build", name))
+        lines[0] = lines[0].replace("init ~/fabric ", "init ~/fabric --http 127.0.0.1:0 ")  # tests run beside each other
+
+        def shell(script):
+            p = subprocess.run(["sh", "-euc", script], cwd=home, env=cli.env, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+            assert p.returncode == 0, (script, p)
+            return p.stdout.decode()
+
+        at = lines.index(daemon[0])
+        shell("\n".join(lines[:at]))
+        root.dir = os.path.join(home, "fabric")
+        root.start()
+        said = shell("\n".join(lines[at + 1 :]))
+        assert said.count("SHARE") == 2 and said.endswith("verified\n"), said
+    finally:
+        root.close()
+
+
 def test_a_directory_that_is_no_fabric_is_called_so(f):
     cli = Cli(f)
     for env, args in (({}, ("--dir", "/nowhere/at all")), ({"IFAB_DIR": f.root}, ())):
