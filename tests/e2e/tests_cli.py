@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import os
+import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -231,6 +233,73 @@ def test_decisions_from_the_message_to_the_inbox(f):
     assert cli.json("message", "inbox", "--as", "Demo.R", "--limit", "1")["items"] == inbox[:1]
     cli.wants(2, "message", "inbox")
     f.verify()
+
+
+class Screen:
+    """ifctl on a terminal of its own: what it says, and what a person types."""
+
+    def __init__(self, cli, *args):
+        pid, self.fd = pty.fork()
+        if pid == 0:
+            os.execve(PROGRAM["ifctl"], ["ifctl", *args], {**cli.env, "TERM": "xterm"})
+        self.pid, self.text = pid, ""
+
+    def until(self, what):
+        while what not in self.text:
+            ready, _, _ = select.select([self.fd], [], [], 30)
+            assert ready, f"{what!r} did not come: {self.text!r}"
+            self.text += os.read(self.fd, 65536).decode()
+        return self
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+        return self
+
+    def end(self):
+        """Exit code; the rest of what it says is in text."""
+        while True:
+            try:
+                data = os.read(self.fd, 65536)
+            except OSError:  # EIO: the other side has closed
+                break
+            if not data:
+                break
+            self.text += data.decode()
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_questions_on_a_terminal(f):
+    cli = Cli(f).people()
+    waiting = cli.send(HELD, *SCOPE, "--hazard", "legal")
+    size = f.size()
+    for answer in ("n\n", "\n", "yess\n", "\x04"):
+        s = Screen(cli, "decision", "approve", waiting["id"], "--why", "w").until("[y/N] ").type(answer)
+        assert s.end() == 2 and "not signed" in s.text, (answer, s.text)
+        assert "The build is green" in s.text.split("[y/N]")[0], "the message is shown before the question"
+    assert f.size() == size
+    s = Screen(cli, "decision", "approve", waiting["id"]).until("Why?").type("typed\n").until("[y/N] ").type("y\n")
+    assert s.end() == 0, s.text
+    assert f.size() > size and "typed" in [e.get("why") for e in f.entries(size)]
+
+    path = os.path.join(f.root, "typed.pem")
+    s = Screen(cli, "key", "new", "--out", path).until("none): ").type("one\n").until("again: ").type("two\n")
+    assert s.end() == 2 and "differ" in s.text and not os.path.exists(path), s.text
+    s = Screen(cli, "key", "new", "--out", path).until("none): ").type("swordfish\n").until("again: ").type("swordfish\n")
+    assert s.end() == 0 and "swordfish" not in s.text, s.text
+    with open(path) as file:
+        assert "ENCRYPTED" in file.read()
+    s = Screen(cli, "key", "show", path).until("Passphrase: ").type("swordfish\n")
+    assert s.end() == 0 and "swordfish" not in s.text and "pubkey" in s.text, s.text
+    s = Screen(cli, "key", "show", path).until("Passphrase: ").type("wrong\n")
+    assert s.end() == 10, s.text
+    s = Screen(cli, "--endpoint", "unix:/nowhere", "explain", "IF_ERR_104")
+    assert s.end() == 0, s.text
+    s = Screen(cli, "decision", "show", "nope")
+    assert s.end() == 12 and "\x1b[31mIF_ERR_208\x1b[0m" in s.text, s.text
+    cli.env["NO_COLOR"] = "1"
+    s = Screen(cli, "decision", "show", "nope")
+    assert s.end() == 12 and "\x1b" not in s.text, s.text
 
 
 def test_two_votes_of_two_owners_release_a_sensitive_scope(f):

@@ -75,6 +75,7 @@ struct cli {
     enum cli_format format;
     bool quiet, help, trace_asked, as_named; /* as_named: not only the default */
     bool of_directory;       /* the endpoint was found through directory */
+    bool unknown;            /* the last call may have taken effect: no answer, or a failure of the daemon */
     bool rows, goes_on;      /* each tree is a row of an endless list; its heading was printed */
     char trace[37];          /* "" or a UUID */
     char directory[1024], endpoint[1100], token_file[1024], as[129], origin[300];
@@ -161,7 +162,11 @@ int cli_get_list(struct cli *cli, const char *route, const char *filter, const c
 int cli_no_answer(struct cli *cli, ifab_status status);                          /* why no answer came, with cli->err; exit code */
 int cli_refused(struct cli *cli, const struct ifab_response *response);          /* says what a refusal says; exit code */
 int cli_origin(struct cli *cli); /* fills cli->origin */
-int cli_identity(struct cli *cli); /* key of cli->as */
+/* identity.c */
+#define CLI_PASSPHRASE_MAX 1024
+int cli_identity(struct cli *cli);         /* reads the key of cli->as; asks for its passphrase when it has one */
+int cli_identity_quietly(struct cli *cli); /* the same when nobody has to be asked; says nothing */
+int cli_new_passphrase(struct cli *cli, const char *key, char *ret_text, size_t size);
 /* All that --passphrase-fd N gives, without newlines at its end. 0, or an exit code after naming the descriptor. */
 int cli_passphrase_fd(struct cli *cli, char *ret_text, size_t size);
 const char *cli_as_name(const struct cli *cli, char ret_name[65]); /* NAME of NAME[/INSTANCE] */

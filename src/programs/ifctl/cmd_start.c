@@ -6,31 +6,7 @@
 
 #include "crypto/crypto.h"
 
-#define PASSPHRASE_MAX 1024
 #define PASSPHRASE_FD 9
-
-/* From --passphrase-fd, or asked twice on a terminal, where empty is allowed with a warning. */
-static int new_passphrase(struct cli *cli, char *ret_words, size_t size)
-{
-    char again[PASSPHRASE_MAX];
-    ret_words[0] = '\0';
-    if (cli_get(cli, "passphrase-fd") != NULL)
-        return cli_passphrase_fd(cli, ret_words, size);
-    if (!cli_terminal()) {
-        cli_say(cli, "no terminal and no --passphrase-fd: the operator's key gets no passphrase");
-        return 0;
-    }
-    if (!cli_prompt("Passphrase for the operator's key (empty: none): ", true, ret_words, size) ||
-        !cli_prompt("The same again: ", true, again, sizeof again))
-        return cli_stop(cli, EXIT_USAGE, NULL, "no passphrase was read: nothing was made");
-    bool same = strcmp(ret_words, again) == 0;
-    ifab_wipe(again, sizeof again);
-    if (!same)
-        return cli_stop(cli, EXIT_USAGE, NULL, "the two passphrases differ: nothing was made");
-    if (ret_words[0] == '\0')
-        cli_say(cli, "warning: without a passphrase, whoever reads keys/operator.pem is the operator");
-    return 0;
-}
 
 static void say_next(struct cli *cli, const char *directory)
 {
@@ -41,7 +17,7 @@ static void say_next(struct cli *cli, const char *directory)
 
 int cmd_init(struct cli *cli)
 {
-    char ifd[1200], words[PASSPHRASE_MAX], fd_text[16];
+    char ifd[1200], words[CLI_PASSPHRASE_MAX], fd_text[16];
     const char *directory = cli->word_count > 0 ? cli->words[0] : cli->directory;
     const char *argv[16];
     size_t n = 0;
@@ -50,7 +26,7 @@ int cmd_init(struct cli *cli)
         return code;
     if (directory[0] == '-')
         return cli_usage(cli, "a directory that begins with - is written ./%s", directory);
-    if ((code = new_passphrase(cli, words, sizeof words)) != 0)
+    if ((code = cli_new_passphrase(cli, "the operator's key", words, sizeof words)) != 0)
         return code;
     if (cli->word_count == 0) { /* the default place may need its parents; the last part is ifd's to make */
         char parent[1024];

@@ -95,7 +95,7 @@ int cmd_talent_add(struct cli *cli)
         return code;
     if (code == 0)
         cli_say(cli, "private key: %s", path);
-    else if (code == EXIT_NO_ANSWER && strstr(cli->err.text, "unknown") != NULL) /* it may be enrolled: the key must not be lost */
+    else if (cli->unknown) /* it may be enrolled: the key must not be lost */
         cli_say(cli, "whether %s was enrolled is unknown: its key stays in %s", name, path);
     else
         (void)unlink(path);

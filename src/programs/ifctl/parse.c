@@ -97,8 +97,8 @@ static bool is_option(const char *arg)
     return arg[0] == '-' && arg[1] != '\0'; /* "-" is stdin */
 }
 
-/* Where the command's own words begin, counted in argv; fills cli->command. */
-static int find_name(struct cli *cli, int argc, char *const *argv, const char *words[2], size_t *ret_count)
+/* Fills cli->command from the first one or two words that are no options; *ret_count of them are its name, or unknown. */
+static void find_name(struct cli *cli, int argc, char *const *argv, const char *words[2], size_t *ret_count)
 {
     size_t count = 0;
     for (int i = 1; i < argc && count < 2; i++) {
@@ -116,11 +116,9 @@ static int find_name(struct cli *cli, int argc, char *const *argv, const char *w
         if (option != NULL && wants_value(option) && name[size] == '\0')
             i++;
     }
-    *ret_count = count;
     size_t used = 0;
     cli->command = find_command(words, count, &used);
     *ret_count = cli->command == NULL ? count : used;
-    return 0;
 }
 
 /* Edit distance, of names of commands: short. */

@@ -138,8 +138,6 @@ bool cli_prompt(const char *question, bool secret, char *ret_text, size_t size)
     if (!cli_terminal())
         return false;
     bool hide = secret && tcgetattr(STDIN_FILENO, &old) == 0;
-    fputs(question, stderr);
-    fflush(stderr);
     if (secret && !hide)
         return false; /* never with echo */
     if (hide) {
@@ -148,6 +146,8 @@ bool cli_prompt(const char *question, bool secret, char *ret_text, size_t size)
         if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) != 0)
             return false;
     }
+    cli_put_text(stderr, ifab_view_str(question)); /* only now: who answers at once is not echoed */
+    fflush(stderr);
     size_t used = 0;
     bool whole = false;
     for (char c; used < size && read(STDIN_FILENO, &c, 1) == 1;) { /* byte by byte: no copy of a secret in a stdio buffer */
