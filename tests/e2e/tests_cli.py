@@ -9,6 +9,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -791,3 +792,164 @@ def test_a_reader_that_goes_away_is_no_failure(f):
     with open("/dev/full", "wb") as full:
         p = subprocess.run([PROGRAM["ifctl"], "config", "schema"], env=cli.env, stdout=full, stderr=subprocess.PIPE)
     assert p.returncode == 20, p
+
+
+# SURFACE section 9, row by row; a noun alone is one whose commands SURFACE does not list
+SURFACE = """
+init | doctor | version | explain | context add | context use | context list | json check | json canon
+key new | key show | talent add | talent invite | talent list | talent show | talent grant | talent revoke | talent rotate-key | talent remove
+enroll | token create | token list | token revoke
+message send | message new | message sign | message canon | message inbox
+decision list | decision show | decision wait | decision approve | decision refuse | guard check | guard explain
+witness query | witness show | witness trace | witness verify | witness checkpoint | witness vkey | witness prove | witness export | witness tail
+witness erase | anchor create | anchor list | anchor verify | receipt save
+task create | task show | task list | task claim | task next | task renew | task progress | task complete | task fail | task cancel | task block
+task watch | worker run | swarm | budget | cost | governor
+publisher | capability new | capability sign | capability verify | capability inspect | capability allow | capability revoke | capability list
+capability show | capability plan | capability apply | capability health | capability logs
+secret set | secret rotate | secret revoke | secret list | secret age | secret check
+bus sub | bus pub | bus consumers | bus dlq | falsify | mcp | config check | config show | config schema
+"""
+GLOBALS = "--why --trace --ref --mode --as --key --endpoint --dir --output --retry --timeout --quiet --token-file".split()
+
+
+def test_every_command_of_the_surface_is_there():
+    root = Fabric(init=False)
+    try:
+        cli = Cli(root)
+        whole = cli.wants(0, "--help").out
+        for group in ("Start:", "Agents:", "Operate:", "Audit:"):
+            assert f"\n{group}\n" in whole
+        script = cli.wants(0, "completion", "bash").out
+        nouns = re.search(r"nouns='([^']*)'", script)[1].split()
+        for name in [n.strip() for line in SURFACE.strip().splitlines() for n in line.split("|")]:
+            done = cli.wants(0, *name.split(), "--help")
+            assert done.out.startswith(f"Usage: ifctl {name}"), done
+            assert cli.wants(0, "help", *name.split()).out == done.out or " " not in name
+            assert name.split()[0] in nouns and name in whole, name
+            if " " in name or name in ("init", "enroll", "falsify"):
+                missing = [g for g in GLOBALS if g not in done.out]
+                assert not missing, (name, missing)
+    finally:
+        root.close()
+
+
+def test_drafts_are_completed_signed_and_sent_once(f):
+    cli = Cli(f).people()
+    given = ("--to", "Demo.R", "--claim", "Ünïcode", "--confidence", "0.9", *SCOPE)
+    draft = cli.json("message", "new", "--as", "Demo.A", *given)
+    assert draft["content"]["claim"] == "Ünïcode" and not {"signature", "nonce", "seq", "id"} & set(draft), draft
+    path = os.path.join(f.root, "draft.json")
+    with open(path, "w") as file:
+        json.dump(draft, file)
+    signed = cli.wants(0, "message", "sign", "--as", "Demo.A", path)
+    canon = cli.wants(0, "message", "canon", stdin=signed.raw).raw
+    assert canon.startswith(b'IF-CONNECT-v2.1\n{"content":') and not canon.endswith(b"\n")
+    first = cli.json("message", "send", "--json", "-", stdin=signed.raw)
+    again = cli("message", "send", "--json", "-", "-o", "json", stdin=signed.raw)
+    assert again.code == 0 and again.json["entry"] == first["entry"] and "sent before" in again.err, again
+    other = json.loads(signed.out)
+    other["content"]["claim"] = "another"
+    assert "IF_ERR_001" in cli.wants(10, "message", "send", "--json", "-", stdin=json.dumps(other).encode()).err
+    assert cli.json("message", "send", "--as", "Demo.A", "-f", path)["id"] != first["id"]
+    for bad in (b"", b"{", b"[]", b'{"a":1,"a":2}', b'{"unknown":1}', b"\xff", b"x" * 2_000_000):
+        done = cli("message", "send", "--as", "Demo.A", "--json", "-", stdin=bad)
+        assert done.code in (2, 11, 12), (bad[:20], done)
+    for claim in ("", " ", "--"):
+        assert cli("message", "send", "--as", "Demo.A", "--claim=" + claim, *SCOPE).code == (0 if claim == "--" else 2) or claim == "--"
+    assert len(cli.json("message", "inbox", "--as", "Demo.R")["items"]) == 2
+    assert cli.wants(0, "json", "canon", stdin=b'{"b":1,"a":1.0}').out == '{"a":1,"b":1}'
+    assert "byte" in cli.wants(11, "json", "check", stdin=b'{"a":1,"a":2}').err
+    assert cli.json("explain", "104")["code"] == cli.json("explain", "OUT_OF_ORDER")["code"] == "IF_ERR_104"
+
+
+class Liar:
+    """A socket that answers every request with the same bytes, or not at all."""
+
+    def __init__(self, path, answer):
+        self.path, self.answer, self.open = path, answer, []
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(path)
+        self.socket.listen(16)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                c, _ = self.socket.accept()
+            except OSError:
+                return
+            self.open.append(c)
+            try:
+                c.recv(65536)
+                if self.answer is not None:
+                    c.sendall(self.answer)
+                    c.close()
+            except OSError:
+                pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        for c in self.open:
+            c.close()
+        os.unlink(self.path)
+
+
+def test_a_daemon_that_lies_is_not_believed_and_not_shown_raw():
+    # INV-15
+    root = Fabric()
+    evil = "\x1b[2J\x1b]0;x\x07\u202e\u200b\u009b31m"
+
+    def http(status, body, extra=b""):
+        data = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+        return b"HTTP/1.1 %d X\r\n%sContent-Length: %d\r\n\r\n%s" % (status, extra, len(data), data)
+
+    error = {"code": "IF_ERR_208", "name": evil, "message": evil, "field": evil, "hint": evil, "retryable": False}
+    item = {"name": evil, "id": evil, "index": evil, "role": [evil, {evil: evil}], "keys": evil, evil: evil, "decision": evil, "time": evil}
+    nested = b"[" * 100_000
+    answers = (
+        (http(400, {"error": error}), {12}), (http(200, {"items": [item], "next": evil}), {0, 2, 20, 31, 32}), (http(200, item), {0, 20, 31}),
+        (http(200, b"\xff\x00"), {0, 20}), (http(200, nested), {0, 20}), (http(200, b""), {0, 20}), (http(500, b"<html>" + evil.encode()), {20}),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", {21}), (b"SSH-2.0-x\r\n", {21}), (b"", {21}), (None, {21}),
+        (http(200, b"{}", b"X: " + b"y" * 100_000 + b"\r\n"), {21}), (http(200, {"error": error}), {0, 20, 31}),
+    )
+    commands = (
+        ("talent", "list"), ("decision", "list"), ("decision", "show", "msg-" + uuid7()), ("witness", "query"), ("witness", "vkey"),
+        ("witness", "prove", "0"), ("witness", "tail"), ("message", "inbox", "--as", "A"), ("message", "inbox", "--as", "A", "--follow"),
+        ("anchor", "verify"), ("witness", "export", "--out", os.path.join(root.root, "out")),
+        ("decision", "approve", "msg-" + uuid7(), "--yes", "--why", "w"), ("talent", "add", "X", "--new-key", "--why", "w"),
+        ("message", "send", "--as", "operator", "--claim", "c"), ("witness", "erase", "x", "--sender", "y", "--why", "w"),
+    )
+    try:
+        cli = Cli(root)
+        path = os.path.join(root.root, "liar")
+        for k, (answer, codes) in enumerate(answers):
+            for n, command in enumerate(commands):
+                if (k + n) % 2 and answer is not None:
+                    continue  # half of the pairs; which half is even over both lists
+                if answer is None and n % 5:
+                    continue
+                form = ("table", "json", "ndjson", "yaml", "csv")[(k + n) % 5]
+                with Liar(path, answer):
+                    done = cli("--endpoint", "unix:" + path, "--timeout", "500ms", *command, "-o", form, timeout=60)
+                shutil.rmtree(os.path.join(root.root, "out"), ignore_errors=True)
+                assert done.code in codes | {2, 12, 20}, (k, done)
+                if command[0] == "decision" and command[1] == "approve":
+                    assert done.code != 0, done
+                shown = done.out.replace("\r\n", "\n") if form == "csv" else done.out
+                assert not RAW.search(shown) and not RAW.search(done.err), (k, command, form, done.out, done.err)
+        # a key is kept when nobody knows whether it was enrolled, and only then
+        pem = os.path.join(root.dir, "keys", "X.pem")
+        for answer, stays in ((b"", True), (http(500, {"error": error}), True), (http(400, {"error": error}), False)):
+            if os.path.exists(pem):
+                os.unlink(pem)
+            with Liar(path, answer):
+                cli("--endpoint", "unix:" + path, "talent", "add", "X", "--pubkey", "A" * 43, "--why", "w")
+                done = cli("--endpoint", "unix:" + path, "--key", "/nowhere", "talent", "add", "X", "--new-key", "--why", "w")
+            assert os.path.exists(pem) == stays, (answer, done)
+    finally:
+        root.close()
