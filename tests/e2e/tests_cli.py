@@ -79,7 +79,9 @@ class Cli:
         finally:
             for fd in fds:
                 os.close(fd)
-        return Done(args, p)
+        done = Done(args, p)
+        assert "Sanitizer" not in done.err and "runtime error" not in done.err, done
+        return done
 
     def wants(self, code, *args, **more):
         done = self(*args, **more)
@@ -339,6 +341,17 @@ def test_witness_commands_and_offline_verification(f):
     cli.wants(2, "witness", "show", "first")
     lines = cli.wants(0, "witness", "query", "--all", "--limit", "2", "-o", "csv").out.splitlines()
     assert sum(line.startswith('"INDEX"') for line in lines) == 1 and len(lines) == f.size() + 1, lines
+
+    for form in ("json", "yaml", "ndjson", "table"):
+        text = cli.wants(0, "witness", "query", "--all", "--limit", "2", "-o", form).out
+        assert text.count("rules_loaded") == 1 and "more:" not in text, text
+        if form == "json":
+            assert [e["index"] for e in json.loads(text)["items"]] == list(range(f.size()))
+    many = "0193b5f0-0000-7000-8000-000000000001"
+    a = f.enrol("Demo.M")
+    f.lines([a.message(trace=many) for _ in range(1100)])
+    assert len(cli.json("witness", "trace", many)["items"]) == 1100
+    assert cli.wants(0, "witness", "trace", many).out.count("\n") == 1101
 
     key = cli.wants(0, "witness", "vkey").out.strip()
     other = "fab.example/other+00000000+" + key.split("+", 2)[2]

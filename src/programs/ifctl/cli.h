@@ -76,6 +76,7 @@ struct cli {
     bool quiet, help, trace_asked, as_named; /* as_named: not only the default */
     bool of_directory;       /* the endpoint was found through directory */
     bool unknown;            /* the last call may have taken effect: no answer, or a failure of the daemon */
+    bool all;                /* this command fetches every page itself */
     bool rows, goes_on;      /* each tree is a row of an endless list; its heading was printed */
     char trace[37];          /* "" or a UUID */
     char directory[1024], endpoint[1100], token_file[1024], as[129], origin[300];

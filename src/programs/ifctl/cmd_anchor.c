@@ -25,7 +25,7 @@ int cmd_clock_accept(struct cli *cli)
 
 int cmd_anchor_list(struct cli *cli)
 {
-    return cli_get_list(cli, "/v1/anchors", NULL, "SIZE:size|STORE:store");
+    return cli_get_print(cli, "/v1/anchors", "SIZE:size|STORE:store");
 }
 
 /* Signed by the same key, of the same origin, and a beginning of the log as it is now. */

@@ -301,7 +301,7 @@ void cli_print_tree(const struct cli *cli, const struct ifab_json *tree, const c
     }
     struct ifab_view cursor;
     bool pages = cli->command != NULL && cli_command_takes(cli->command, IFAB_VIEW("cursor"));
-    if (list && pages && ifab_json_string(next, &cursor) && cli->format != CLI_JSON && cli->format != CLI_YAML)
+    if (list && pages && !cli->all && ifab_json_string(next, &cursor) && cli->format != CLI_JSON && cli->format != CLI_YAML)
         cli_say(cli, "more: --cursor " IFAB_FMT, IFAB_ARG(cursor));
     ifab_arena_fini(&arena);
 }

@@ -122,7 +122,7 @@ const struct cli_command cli_commands[] = {
     {"witness tail", "audit", 0, 0, cmd_witness_tail, 0, "", "from", "follow the log"},
     {"witness erase", "audit", 1, 1, cmd_witness_erase, CHANGE | CMD_ADMIN, "ID", "sender", "erase the stored bytes of a message"},
     {"anchor create", "audit", 0, 0, cmd_anchor_create, CHANGE, "", "", "keep a checkpoint elsewhere now"},
-    {"anchor list", "audit", 0, 0, cmd_anchor_list, 0, "", "limit cursor", "list anchors"},
+    {"anchor list", "audit", 0, 0, cmd_anchor_list, 0, "", "", "list anchors"},
     {"anchor verify", "audit", 0, 0, cmd_anchor_verify, 0, "", "", "check every anchor against the log"},
     {"receipt save", "audit", 1, 1, cmd_receipt_save, 0, "ID", "sender out", "save a receipt with its proof"},
 };
