@@ -167,6 +167,7 @@ def test_a_directory_that_is_no_fabric_is_called_so(f):
         assert done.code == 21 and done.err.startswith(f"ifctl: {named} "), done
         assert "fabric" in done.err and f"ifctl init {named}" in done.err, done
         assert "Start it" not in done.err, done
+    assert "ifctl init" in cli.wants(20, "--dir", f.root, "doctor").out
 
 
 def test_texts_that_are_said_verbatim(f):
@@ -339,6 +340,9 @@ def test_witness_commands_and_offline_verification(f):
     assert cli.json("witness", "prove", str(index))["verified"] is True
     cli.wants(12, "witness", "show", "99999")
     cli.wants(2, "witness", "show", "first")
+    cli.wants(2, "witness", "query", "--from", "yesterday")
+    assert cli.json("witness", "query", "--from", "2999-01-01T00:00:00Z")["items"] == []
+    assert len(cli.json("witness", "query", "--from", "2000-01-01T00:00:00Z", "--to", "2999-01-01T00:00:00Z")["items"]) == f.size()
     lines = cli.wants(0, "witness", "query", "--all", "--limit", "2", "-o", "csv").out.splitlines()
     assert sum(line.startswith('"INDEX"') for line in lines) == 1 and len(lines) == f.size() + 1, lines
 

@@ -60,6 +60,11 @@ static bool check_config(struct doctor *d)
     struct ifab_error err = {0};
     if (!cli_path(path, sizeof path, "%s/ifd.yaml", d->cli->directory))
         return false;
+    if (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        say(d, BAD, "configuration", "%s is no fabric: it holds no ifd.yaml. Make one with ifctl init %s, or name another with --dir",
+            d->cli->directory, d->cli->directory);
+        return false;
+    }
     if (ifab_config_load(path, d->config, &err) != IFAB_OK) {
         say(d, BAD, "configuration", "%s", err.text);
         return false;

@@ -85,6 +85,13 @@ int cmd_witness_query(struct cli *cli)
     IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
     const struct ifab_json *tree;
     const char *limit = cli_get(cli, "limit"), *cursor = cli_get(cli, "cursor");
+    static const char *const times[] = {"from", "to"};
+    for (size_t i = 0; i < IFAB_COUNT(times); i++) {
+        int64_t wall;
+        const char *text = cli_get(cli, times[i]);
+        if (text != NULL && ifab_time_parse(ifab_view_str(text), &wall) != IFAB_OK)
+            return cli_usage(cli, "--%s is YYYY-MM-DDThh:mm:ssZ, not \"%s\"", times[i], text);
+    }
     if (cli_get(cli, "all") != NULL)
         return print_all(cli, limit == NULL ? "1000" : limit, cursor);
     ifab_arena_init(&arena, (size_t)256 << 20);
