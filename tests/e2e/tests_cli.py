@@ -732,6 +732,31 @@ def test_followers_lose_and_double_nothing_over_restarts(f):
     cli.wants(21, "--endpoint", "unix:/nowhere", "witness", "tail")
 
 
+def test_a_slow_reader_falls_behind_and_still_gets_everything_once(f):
+    # INV-15: the daemon cuts a stream whose buffer is full; the follower goes on behind the last entry it printed
+    cli = Cli(f).people()
+    a = f.enrol("Demo.M")
+    for command, first in ((("witness", "tail", "--from", "0"), 0), (("message", "inbox", "--as", "Demo.R", "--follow"), None)):
+        p = subprocess.Popen([PROGRAM["ifctl"], *command, "-o", "ndjson"], env=cli.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        try:
+            assert first is None or json.loads(p.stdout.readline())["index"] == 0  # it follows; from here on nobody reads
+            sent = [a.message(receiver="if://agent/Demo.R", content={"claim": "x" * 2000}) for _ in range(3000)]
+            f.lines(sent)
+            if first is None:
+                ids = [json.loads(p.stdout.readline())["envelope"]["id"] for _ in range(6000)]
+                assert ids[3000:] == [m.id for m in sent] and len(set(ids)) == 6000
+            else:
+                size = f.size()
+                assert [json.loads(p.stdout.readline())["index"] for _ in range(size - 1)] == list(range(1, size))
+            with open(f"/proc/{p.pid}/status") as file:
+                peak = int(re.search(r"VmHWM:\s+(\d+) kB", file.read())[1])
+            assert peak < 64 * 1024, f"{peak} kB"
+        finally:
+            p.kill()
+            p.communicate()
+    return f"peak {peak} kB"
+
+
 def test_a_follower_does_not_go_on_in_another_log(f):
     cli = Cli(f).people()
     with Follow(cli, "witness", "tail", "--from", "0") as tail:
