@@ -2,11 +2,13 @@
 
 import csv
 import io
+import itertools
 import json
 import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -874,6 +876,27 @@ def test_every_command_of_the_surface_is_there():
                 assert not missing, (name, missing)
     finally:
         root.close()
+
+
+def test_examples_of_the_pages_are_command_lines():
+    root, count = Fabric(init=False), 0
+    folder = os.path.join(os.path.dirname(__file__), "../../docs/commands")
+    try:
+        cli = Cli(root)
+        for page in sorted(os.listdir(folder)):
+            with open(os.path.join(folder, page)) as file:
+                title, text = file.read().replace("\\\n", " ").split("\n", 1)
+            assert title == "# ifctl " + page[:-3].replace("-", " ", 1), page
+            lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+            assert "## Examples" not in text or lines, page
+            for line in lines:
+                words = list(itertools.takewhile(lambda w: w not in ("|", ">", "3<", "#"), shlex.split(line, comments=True)))
+                if words[0] == "ifctl":
+                    cli.wants(0, *words[1:], "--help")
+                    count += 1
+    finally:
+        root.close()
+    return f"{count} examples"
 
 
 def test_drafts_are_completed_signed_and_sent_once(f):
