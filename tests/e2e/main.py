@@ -25,6 +25,8 @@ MODULES = [
     "backups",
     "shutdown",
     "cli",
+    "cli_surface",
+    "cli_hostile",
 ]
 LIMIT = 600  # seconds a test
 

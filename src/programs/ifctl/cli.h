@@ -111,6 +111,7 @@ __attribute__((format(printf, 3, 4))) int cli_refuse(const struct cli *cli, int 
                                                      ...); /* exit code of that IF_ERR */
 /* A failure on this side that no IF_ERR number names: "ifctl: text", and a hint that fits (NULL: none). Returns exit_code. */
 __attribute__((format(printf, 4, 5))) int cli_stop(const struct cli *cli, int exit_code, const char *hint, const char *format, ...);
+struct ifab_error *cli_clean_err(struct cli *cli);       /* cli->err, empty: for the next call that may fill it */
 int cli_fail(const struct cli *cli, ifab_status status); /* says cli->err; exit code */
 __attribute__((format(printf, 2, 3))) void cli_say(const struct cli *cli, const char *format, ...); /* nothing when --quiet */
 bool cli_terminal(void);                                                    /* stdin and stderr are one */

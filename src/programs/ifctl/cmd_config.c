@@ -16,8 +16,7 @@ static int config_file(struct cli *cli, char *ret_path, size_t size)
 static int load(struct cli *cli, const char *path)
 {
     struct ifab_config *config = ifab_calloc(1, sizeof *config);
-    memset(&cli->err, 0, sizeof cli->err);
-    ifab_status status = config == NULL ? IFAB_NOMEM : ifab_config_load(path, config, &cli->err);
+    ifab_status status = config == NULL ? IFAB_NOMEM : ifab_config_load(path, config, cli_clean_err(cli));
     int code = 0;
     const char *text = cli->err.text;
     if (status == IFAB_NOT_FOUND || status == IFAB_DENIED)
@@ -28,8 +27,7 @@ static int load(struct cli *cli, const char *path)
         code = cli_refuse(cli, IFAB_CODE_INVALID_CONFIG, "%s%s%s", strstr(text, path) == NULL ? path : "",
                           strstr(text, path) == NULL ? ": " : "", text);
     uint8_t digest32[32];
-    memset(&cli->err, 0, sizeof cli->err);
-    if (code == 0 && ifab_rules_load(config->rules_file, digest32, &cli->err) != IFAB_OK)
+    if (code == 0 && ifab_rules_load(config->rules_file, digest32, cli_clean_err(cli)) != IFAB_OK)
         code = cli_refuse(cli, IFAB_CODE_INVALID_CONFIG, "%s: every message would be DENY", cli->err.text);
     ifab_free(config);
     return code;
@@ -105,8 +103,7 @@ int cmd_config_show(struct cli *cli)
         code = cli_read_input(cli, path, INPUT_MAX, &file);
     if (code != 0)
         return code;
-    memset(&cli->err, 0, sizeof cli->err);
-    if (ifab_yaml_read(ifab_buf_as_view(&file), &arena, &yaml, &cli->err) != IFAB_OK)
+    if (ifab_yaml_read(ifab_buf_as_view(&file), &arena, &yaml, cli_clean_err(cli)) != IFAB_OK)
         code = cli_refuse(cli, IFAB_CODE_INVALID_CONFIG, "%s: %s", path, cli->err.text);
     ifab_buf_str(&text, "{\"items\":[");
     for (size_t i = 0; code == 0 && (row = ifab_setting_at(i)) != NULL; i++) {

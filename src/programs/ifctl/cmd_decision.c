@@ -164,10 +164,10 @@ static int check_message(struct cli *cli, const struct ifab_json *tree, struct i
     if (envelope == NULL || envelope->type != IFAB_JSON_OBJECT)
         return cli_refuse(cli, IFAB_CODE_NOT_FOUND, "the message itself is not kept: it cannot be checked, so nothing was signed");
     ifab_json_write(&canonical, envelope);
-    memset(&cli->err, 0, sizeof cli->err);
+    struct ifab_error *err = cli_clean_err(cli);
     ifab_status status = ifab_buf_status(&canonical);
     if (status == IFAB_OK)
-        status = ifab_message_read(ifab_buf_as_view(&canonical), &message, &cli->err);
+        status = ifab_message_read(ifab_buf_as_view(&canonical), &message, err);
     if (status != IFAB_OK)
         return cli_fail(cli, status);
     memcpy(ret_digest32, message.digest32, 32);
@@ -197,8 +197,7 @@ static int send_vote(struct cli *cli, const char *id, const char *policy, const 
     cli_path(voter, sizeof voter, "if://agent/%s", cli_as_name(cli, name));
     const struct ifab_vote_draft draft = {.version = IFAB_VOTE_VERSION, .log = cli->origin, .decision = id, .message_digest32 = digest32,
                                           .policy_digest = policy, .verdict = verdict, .voter = voter, .why = cli->why};
-    memset(&cli->err, 0, sizeof cli->err);
-    ifab_status status = ifab_vote_build(&draft, cli->identity, &vote, &cli->err);
+    ifab_status status = ifab_vote_build(&draft, cli->identity, &vote, cli_clean_err(cli));
     if (status != IFAB_OK)
         return cli_fail(cli, status);
     code = target_of(cli, id, "/votes", &target);

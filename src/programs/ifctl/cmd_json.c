@@ -26,8 +26,7 @@ static int with_document(struct cli *cli, bool print)
     int code = cli_read_input(cli, cli->word_count > 0 ? cli->words[0] : "-", INPUT_MAX, &text);
     if (code != 0)
         return code;
-    memset(&cli->err, 0, sizeof cli->err);
-    ifab_status status = ifab_json_read(ifab_buf_as_view(&text), NULL, &arena, &tree, &cli->err);
+    ifab_status status = ifab_json_read(ifab_buf_as_view(&text), NULL, &arena, &tree, cli_clean_err(cli));
     if (status == IFAB_INVALID) {
         if (!print)
             print_result(cli, text.size, &cli->err);

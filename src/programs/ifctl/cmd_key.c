@@ -48,8 +48,7 @@ int cli_key_make(struct cli *cli, const char *path, uint8_t ret_pubkey32[32])
     int code = cli_new_passphrase(cli, path, words, sizeof words);
     if (code != 0)
         return code;
-    memset(&cli->err, 0, sizeof cli->err);
-    ifab_status status = ifab_identity_new(&identity, &cli->err);
+    ifab_status status = ifab_identity_new(&identity, cli_clean_err(cli));
     if (status == IFAB_OK)
         status = ifab_identity_write(identity, ifab_view_str(words), &pem, &cli->err);
     ifab_wipe(words, sizeof words);
@@ -80,8 +79,7 @@ static int read_public(struct cli *cli, const char *file, struct ifab_view text,
     int code = 0;
     if (ifab_public_read(text, ret_pubkey32, NULL) == IFAB_OK) /* it needs no passphrase */
         return 0;
-    memset(&cli->err, 0, sizeof cli->err);
-    ifab_status status = ifab_identity_read(text, (struct ifab_view){NULL, 0}, &identity, &cli->err);
+    ifab_status status = ifab_identity_read(text, (struct ifab_view){NULL, 0}, &identity, cli_clean_err(cli));
     if (status == IFAB_DENIED) {
         bool given = cli_get(cli, "passphrase-fd") != NULL;
         code = given ? cli_passphrase_fd(cli, words, sizeof words) : 0;

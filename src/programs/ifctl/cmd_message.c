@@ -40,9 +40,9 @@ static int sign_message(struct cli *cli, struct draft_box *box, struct ifab_view
         return code;
     out->locked = true;
     box->draft.last_seq = out->sequence.last;
-    memset(&cli->err, 0, sizeof cli->err);
-    ifab_status status = json.size > 0 ? ifab_message_complete(json, &box->draft, cli->identity, &message, &cli->err)
-                                       : ifab_message_build(&box->draft, cli->identity, &message, &cli->err);
+    struct ifab_error *err = cli_clean_err(cli);
+    ifab_status status = json.size > 0 ? ifab_message_complete(json, &box->draft, cli->identity, &message, err)
+                                       : ifab_message_build(&box->draft, cli->identity, &message, err);
     if (status == IFAB_INVALID && json.size == 0) /* the flags were wrong: nothing was sent */
         return cli_usage(cli, "%s", cli->err.text);
     if (status != IFAB_OK)
@@ -183,8 +183,7 @@ int cmd_message_canon(struct cli *cli)
     int code = cli_draft_read(cli, file == NULL ? "-" : file, &text, &is_signed);
     if (code != 0)
         return code;
-    memset(&cli->err, 0, sizeof cli->err);
-    ifab_status status = ifab_message_signed_bytes(ifab_buf_as_view(&text), &bytes, &cli->err);
+    ifab_status status = ifab_message_signed_bytes(ifab_buf_as_view(&text), &bytes, cli_clean_err(cli));
     ifab_buf_fini(&text);
     if (status != IFAB_OK)
         return cli_fail(cli, status);
@@ -238,9 +237,8 @@ int cmd_message_new(struct cli *cli)
         return cli_usage(cli, "nothing to say: --claim or --data");
     struct draft_box *box = ifab_calloc(1, sizeof *box);
     int code = box == NULL ? cli_fail(cli, IFAB_NOMEM) : cli_draft(cli, box);
-    memset(&cli->err, 0, sizeof cli->err);
     if (code == 0) {
-        ifab_status status = ifab_identity_new(&identity, &cli->err);
+        ifab_status status = ifab_identity_new(&identity, cli_clean_err(cli));
         if (status == IFAB_OK)
             status = ifab_message_build(&box->draft, identity, &message, &cli->err);
         code = status == IFAB_OK        ? print_draft(cli, &message)

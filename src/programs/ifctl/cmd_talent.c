@@ -43,8 +43,7 @@ int cli_pubkey_option(struct cli *cli, const char *value, char ret_text[44])
             return code;
         text = ifab_buf_as_view(&file);
     }
-    memset(&cli->err, 0, sizeof cli->err);
-    ifab_status status = ifab_public_read(text, pubkey32, &cli->err);
+    ifab_status status = ifab_public_read(text, pubkey32, cli_clean_err(cli));
     ifab_buf_fini(&file);
     if (status != IFAB_OK)
         return cli_fail(cli, status);

@@ -79,11 +79,10 @@ int cmd_witness_verify(struct cli *cli)
         code = take_file(cli, checkpoint, &note);
     options.vkey = key != NULL && key[0] == '@' ? ifab_buf_as_view(&vkey) : ifab_view_str(key);
     options.checkpoint = ifab_buf_as_view(&note);
-    memset(&cli->err, 0, sizeof cli->err);
     if (code == 0 && access(cli->words[0], F_OK) != 0)
         code = cli_file_failed(cli, cli->words[0], errno);
     if (code == 0) {
-        ifab_status status = ifab_verify_log(cli->words[0], &options, &report, &cli->err);
+        ifab_status status = ifab_verify_log(cli->words[0], &options, &report, cli_clean_err(cli));
         code = status == IFAB_OK        ? print_report(cli, &report)
                : status == IFAB_INVALID ? cli_usage(cli, "%s", cli->err.text)
                                         : cli_fail(cli, status);

@@ -163,11 +163,11 @@ int cli_checkpoint(struct cli *cli, struct ifab_arena *arena, struct cli_head *r
         return cli_fail(cli, IFAB_NOMEM);
     if ((code = cli_get_json(cli, "/v1/fabric", arena, &tree)) != 0)
         return code;
-    memset(&cli->err, 0, sizeof cli->err);
+    struct ifab_error *err = cli_clean_err(cli);
     if (!ifab_json_string(ifab_json_get(tree, "vkey"), &ret_head->vkey) ||
-        ifab_note_vkey_read(ret_head->vkey, &ret_head->name, ret_head->key32, &cli->err) != IFAB_OK ||
-        ifab_note_verify(ret_head->note, ret_head->name, ret_head->key32, &text, &cli->err) != IFAB_OK ||
-        ifab_checkpoint_read(text, &ret_head->body, &cli->err) != IFAB_OK)
+        ifab_note_vkey_read(ret_head->vkey, &ret_head->name, ret_head->key32, err) != IFAB_OK ||
+        ifab_note_verify(ret_head->note, ret_head->name, ret_head->key32, &text, err) != IFAB_OK ||
+        ifab_checkpoint_read(text, &ret_head->body, err) != IFAB_OK)
         return cli_refuse(cli, IFAB_CODE_LOG_CORRUPT, "the checkpoint is not signed by the fabric's key: %s", cli->err.text);
     return 0;
 }

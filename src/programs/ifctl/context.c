@@ -27,8 +27,7 @@ static int read_contexts(struct cli *cli, struct ifab_buf *buf, struct ifab_aren
     int code = cli_read_input(cli, path, INPUT_MAX, buf);
     if (code != 0)
         return code;
-    memset(&cli->err, 0, sizeof cli->err);
-    if (ifab_json_read(ifab_buf_as_view(buf), NULL, arena, ret_tree, &cli->err) != IFAB_OK)
+    if (ifab_json_read(ifab_buf_as_view(buf), NULL, arena, ret_tree, cli_clean_err(cli)) != IFAB_OK)
         return cli_refuse(cli, IFAB_CODE_INVALID_CONFIG, "%s: byte %u: %s", path, cli->err.offset, cli->err.text);
     return 0;
 }

@@ -48,8 +48,7 @@ static int check_object(struct cli *cli, const char *name, const char *text)
     const struct ifab_json_limits limits = {.all_numbers_safe = true};
     const struct ifab_json *tree;
     ifab_arena_init(&arena, 64 << 20);
-    memset(&cli->err, 0, sizeof cli->err);
-    ifab_status status = ifab_json_read(ifab_view_str(text), &limits, &arena, &tree, &cli->err);
+    ifab_status status = ifab_json_read(ifab_view_str(text), &limits, &arena, &tree, cli_clean_err(cli));
     if (status != IFAB_OK)
         return cli_usage(cli, "--%s, byte %u: %s", name, cli->err.offset, cli->err.text);
     return tree->type == IFAB_JSON_OBJECT ? 0 : cli_usage(cli, "--%s, byte 0: expected a JSON object: {\"name\":\"value\"}", name);
@@ -123,9 +122,8 @@ int cli_draft_read(struct cli *cli, const char *name, struct ifab_buf *text, boo
     if (code != 0)
         return code;
     const struct ifab_json_limits limits = {.all_numbers_safe = true};
-    memset(&cli->err, 0, sizeof cli->err);
     ifab_arena_init(&arena, 64 << 20);
-    ifab_status status = ifab_json_read(ifab_buf_as_view(text), &limits, &arena, &tree, &cli->err);
+    ifab_status status = ifab_json_read(ifab_buf_as_view(text), &limits, &arena, &tree, cli_clean_err(cli));
     *ret_signed = status == IFAB_OK && ifab_json_get(tree, "signature") != NULL;
     ifab_arena_fini(&arena);
     if (status == IFAB_OK)

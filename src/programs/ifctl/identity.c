@@ -106,12 +106,10 @@ static int load_key(struct cli *cli, bool quiet_only)
     int code = cli_read_input(cli, path, 16384, &pem);
     if (code != 0)
         return code;
-    memset(&cli->err, 0, sizeof cli->err);
-    ifab_status status = ifab_identity_read(ifab_buf_as_view(&pem), (struct ifab_view){NULL, 0}, &cli->identity, &cli->err);
+    ifab_status status = ifab_identity_read(ifab_buf_as_view(&pem), (struct ifab_view){NULL, 0}, &cli->identity, cli_clean_err(cli));
     if (status == IFAB_DENIED && !quiet_only) {
-        memset(&cli->err, 0, sizeof cli->err);
         if ((code = passphrase(cli, path, words, sizeof words)) == 0)
-            status = ifab_identity_read(ifab_buf_as_view(&pem), ifab_view_str(words), &cli->identity, &cli->err);
+            status = ifab_identity_read(ifab_buf_as_view(&pem), ifab_view_str(words), &cli->identity, cli_clean_err(cli));
         ifab_wipe(words, sizeof words);
     }
     if (pem.data != NULL)
@@ -129,12 +127,6 @@ static int load_key(struct cli *cli, bool quiet_only)
     return cli_fail(cli, status);
 }
 
-int cli_identity(struct cli *cli)
-{
-    return load_key(cli, false);
-}
+int cli_identity(struct cli *cli) { return load_key(cli, false); }
 
-int cli_identity_quietly(struct cli *cli)
-{
-    return load_key(cli, true);
-}
+int cli_identity_quietly(struct cli *cli) { return load_key(cli, true); }

@@ -40,8 +40,7 @@ static int open_client(struct cli *cli)
                                                 .endpoint = cli->endpoint,
                                                 .token = token[0] == '\0' ? NULL : token,
                                                 .timeout_usec = cli->timeout_usec};
-    memset(&cli->err, 0, sizeof cli->err);
-    ifab_status status = ifab_client_open(&options, &cli->client, &cli->err);
+    ifab_status status = ifab_client_open(&options, &cli->client, cli_clean_err(cli));
     ifab_wipe(token, sizeof token);
     return status == IFAB_OK ? 0 : cli_fail(cli, status);
 }
@@ -126,9 +125,8 @@ static int sign_act(struct cli *cli, const struct cli_call *call, struct ifab_te
         return code;
     if (!cli_path(route, sizeof route, "%s %.*s", call->method, (int)size, call->target))
         return cli_usage(cli, "route too long");
-    memset(&cli->err, 0, sizeof cli->err);
     ifab_status status = ifab_admin_act(cli->origin, route, call->body, cli->why[0] == '\0' ? cli->command->name : cli->why, cli->identity,
-                                        ret_header, &cli->err);
+                                        ret_header, cli_clean_err(cli));
     return status == IFAB_OK ? 0 : cli_fail(cli, status);
 }
 
@@ -174,10 +172,9 @@ static ifab_status attempt(struct cli *cli, const struct cli_call *call, const c
     const struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = call->method, .target = call->target, .body = call->body,
                                          .idempotency_key = call->idempotency_key, .admin = admin,
                                          .traceparent = traceparent[0] == '\0' ? NULL : traceparent, .ref = (const char *)refs.data};
-    memset(&cli->err, 0, sizeof cli->err);
     memset(ret_error, 0, sizeof *ret_error);
-    ifab_status status =
-        ifab_buf_status(&refs) != IFAB_OK ? IFAB_TOO_LARGE : ifab_client_call(cli->client, &request, ret, &cli->err);
+    struct ifab_error *err = cli_clean_err(cli);
+    ifab_status status = ifab_buf_status(&refs) != IFAB_OK ? IFAB_TOO_LARGE : ifab_client_call(cli->client, &request, ret, err);
     if (status != IFAB_OK) {
         bool same = strcmp(call->method, "GET") == 0 || call->idempotency_key != NULL; /* the same bytes again are safe */
         *ret_again = status == IFAB_AGAIN || status == IFAB_NOT_FOUND || (status == IFAB_IO && same);
@@ -238,10 +235,9 @@ int cli_get_json(struct cli *cli, const char *target, struct ifab_arena *arena, 
     int code = cli_call(cli, &call, &response);
     if (code != 0)
         return code;
-    memset(&cli->err, 0, sizeof cli->err);
     if (ifab_arena_copy(arena, response.body, &copy) != IFAB_OK) /* the tree borrows from it; the client's buffer is used again */
         return cli_fail(cli, IFAB_NOMEM);
-    if (ifab_json_read(copy, &limits, arena, ret_tree, &cli->err) != IFAB_OK)
+    if (ifab_json_read(copy, &limits, arena, ret_tree, cli_clean_err(cli)) != IFAB_OK)
         return cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "the answer to GET %s is not JSON: %s", target, cli->err.text);
     return 0;
 }

@@ -19,6 +19,12 @@ static void put_error(int code, const char *text)
     fputc('\n', stderr);
 }
 
+struct ifab_error *cli_clean_err(struct cli *cli)
+{
+    cli->err = (struct ifab_error){.status = IFAB_OK};
+    return &cli->err;
+}
+
 int cli_usage(const struct cli *cli, const char *format, ...)
 {
     char text[512];
