@@ -69,7 +69,13 @@ class Cli:
             fds, args = (r,), (*args, "--passphrase-fd", str(r))
         try:
             p = subprocess.run(
-                [PROGRAM[program], *args], env={**self.env, **(env or {})}, input=stdin, capture_output=True, timeout=timeout, pass_fds=fds, **more
+                [PROGRAM[program], *args],
+                env={**self.env, **(env or {})},
+                input=stdin,
+                capture_output=True,
+                timeout=timeout,
+                pass_fds=fds,
+                **more,
             )
         finally:
             for fd in fds:

@@ -19,7 +19,8 @@ def test_init_makes_a_fabric_and_says_what_is_next():
         again = cli("init", root.dir, "--http", "127.0.0.1:0")
         assert again.code == 12, again
         assert cli.wants(21, "talent", "list").err == (
-            f"No fabric answers at unix:{root.dir}/run/ifd.sock. Start it: ifd --config {root.dir}/ifd.yaml, or name another with --endpoint.\n"
+            f"No fabric answers at unix:{root.dir}/run/ifd.sock. Start it: ifd --config {root.dir}/ifd.yaml, "
+            "or name another with --endpoint.\n"
         )
         root.start()
         assert cli.json("doctor")["items"]
@@ -79,7 +80,9 @@ def test_texts_that_are_said_verbatim(f):
     os.mkdir(deep)
     size = len(deep) + len("/run/ifd.sock")
     assert f"Socket path has {size} bytes, the system allows 107: set run.dir." in cli("--dir", deep, "talent", "list").err
-    first = cli.wants(0, "message", "sign", "--as", "Demo.A", stdin=b'{"content":{"claim":"x","scope":{"a":1},"confidence":{"raw":0.9,"normalized":0.9}}}')
+    first = cli.wants(
+        0, "message", "sign", "--as", "Demo.A", stdin=b'{"content":{"claim":"x","scope":{"a":1},"confidence":{"raw":0.9,"normalized":0.9}}}'
+    )
     draft = json.loads(first.out)
     later = cli.send(0, *SCOPE)
     done = cli.wants(11, "message", "send", "--json", "-", stdin=first.raw)
@@ -96,10 +99,17 @@ def test_texts_that_are_said_verbatim(f):
     os.chmod(os.path.join(f.root, "ifctl"), 0o755)
     os.chmod(f.unix, 0o600)
     p = subprocess.run(
-        [os.path.join(f.root, "ifctl"), "--endpoint", "unix:" + f.unix, "talent", "list"], user=54321, group=54321, extra_groups=[], env={"HOME": "/"},
-        capture_output=True, cwd="/",
+        [os.path.join(f.root, "ifctl"), "--endpoint", "unix:" + f.unix, "talent", "list"],
+        user=54321,
+        group=54321,
+        extra_groups=[],
+        env={"HOME": "/"},
+        capture_output=True,
+        cwd="/",
     )
-    assert p.returncode == 10 and p.stderr.decode() == "uid 54321 may not use this socket. Ask for a token, or add it under access.uids.\n", p
+    assert (
+        p.returncode == 10 and p.stderr.decode() == "uid 54321 may not use this socket. Ask for a token, or add it under access.uids.\n"
+    ), p
 
 
 def test_decisions_from_the_message_to_the_inbox(f):
@@ -205,7 +215,9 @@ def test_witness_commands_and_offline_verification(f):
     assert [e["index"] for e in cli.json("witness", "query", "--trace-token", trace)["items"]] == [index]
     entry = cli.json("witness", "show", str(index))
     assert entry["index"] == index
-    assert [e["index"] for e in cli.json("witness", "query", "--component", entry["component"], "--type", entry["type"])["items"]][-1] == index
+    assert [e["index"] for e in cli.json("witness", "query", "--component", entry["component"], "--type", entry["type"])["items"]][
+        -1
+    ] == index
     assert cli.json("witness", "prove", str(index))["verified"] is True
     cli.wants(12, "witness", "show", "99999")
     cli.wants(2, "witness", "show", "first")
@@ -320,8 +332,22 @@ def test_receipt_save_says_what_is_wrong(f):
         os.chmod(f.root, 0o755)
         shutil.copy(PROGRAM["ifctl"], os.path.join(f.root, "ifctl"))
         p = subprocess.run(
-            [os.path.join(f.root, "ifctl"), "--endpoint", "unix:/nowhere", "receipt", "save", receipt["id"], "--out", os.path.join(f.root, "x")],
-            user=54321, group=54321, extra_groups=[], env={"HOME": "/"}, capture_output=True, cwd="/",
+            [
+                os.path.join(f.root, "ifctl"),
+                "--endpoint",
+                "unix:/nowhere",
+                "receipt",
+                "save",
+                receipt["id"],
+                "--out",
+                os.path.join(f.root, "x"),
+            ],
+            user=54321,
+            group=54321,
+            extra_groups=[],
+            env={"HOME": "/"},
+            capture_output=True,
+            cwd="/",
         )
         assert p.returncode == 10 and b"Permission denied" in p.stderr, p
 

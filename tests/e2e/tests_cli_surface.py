@@ -13,7 +13,6 @@ from cli import HELD, SCOPE, Cli
 from fabric import PROGRAM, Fabric
 
 
-
 def test_refusals_name_the_field_and_say_what_to_do(f):
     cli = Cli(f).people()
     cases = (
@@ -38,8 +37,14 @@ def test_every_list_has_five_forms(f):
     cli.send(0, *SCOPE)
     cli.wants(0, "context", "add", "here", "--dir", f.dir)
     for args in (
-        ("talent", "list"), ("decision", "list"), ("witness", "query"), ("message", "inbox", "--as", "Demo.R"), ("context", "list"),
-        ("config", "schema"), ("config", "show"), ("doctor",),
+        ("talent", "list"),
+        ("decision", "list"),
+        ("witness", "query"),
+        ("message", "inbox", "--as", "Demo.R"),
+        ("context", "list"),
+        ("config", "schema"),
+        ("config", "show"),
+        ("doctor",),
     ):
         items = cli.json(*args)["items"]
         assert items, args
@@ -76,14 +81,35 @@ def test_global_flags_do_what_they_say(f):
     assert cli.wants(0, "talent", "add", "Demo.Q", "--new-key", "--quiet", env={"IFAB_WHY": "environment"}).err == ""
     assert f.entry(f.size() - 1)["why"] == "environment"
     assert cli.wants(0, "--version").out == cli.wants(0, "version").out
-    for args in ((), ("talent",), ("nonsense",), ("talent", "nonsense"), ("--nonsense",), ("talent", "list", "extra"), ("talent", "list", "--why")):
+    for args in (
+        (),
+        ("talent",),
+        ("nonsense",),
+        ("talent", "nonsense"),
+        ("--nonsense",),
+        ("talent", "list", "extra"),
+        ("talent", "list", "--why"),
+    ):
         cli.wants(2, *args)
     assert "talent list" in cli.wants(2, "talent", "lst").err
     # a command of a later part parses, helps and answers 509
     for line in (
-        "capability list", "capability apply vmix.switcher --scene Intro --why w --trace --mode=falsify", "falsify --task t --mode=pre-commit",
-        "task create --type t --why w", "worker run --swarm s --skills a,b -- /bin/true -x", "bus dlq list", "guard check rules.yaml", "mcp --as Demo.A",
-        "token create --why w", "swarm list", "budget report", "cost report", "governor breakers", "secret list", "publisher list", "enroll code",
+        "capability list",
+        "capability apply vmix.switcher --scene Intro --why w --trace --mode=falsify",
+        "falsify --task t --mode=pre-commit",
+        "task create --type t --why w",
+        "worker run --swarm s --skills a,b -- /bin/true -x",
+        "bus dlq list",
+        "guard check rules.yaml",
+        "mcp --as Demo.A",
+        "token create --why w",
+        "swarm list",
+        "budget report",
+        "cost report",
+        "governor breakers",
+        "secret list",
+        "publisher list",
+        "enroll code",
     ):
         assert "IF_ERR_509" in cli.wants(20, *line.split()).err, line
         assert cli.wants(0, *line.split(" -")[0].split()[:2], "--help").out.startswith("Usage: ifctl "), line
@@ -115,15 +141,19 @@ def test_contexts_name_fabrics(f):
 # SURFACE section 9, row by row; a noun alone is one whose commands SURFACE does not list
 SURFACE = """
 init | doctor | version | explain | context add | context use | context list | json check | json canon
-key new | key show | talent add | talent invite | talent list | talent show | talent grant | talent revoke | talent rotate-key | talent remove
+key new | key show | talent add | talent invite | talent list | talent show | talent grant | talent revoke
+talent rotate-key | talent remove
 enroll | token create | token list | token revoke
 message send | message new | message sign | message canon | message inbox
 decision list | decision show | decision wait | decision approve | decision refuse | guard check | guard explain
-witness query | witness show | witness trace | witness verify | witness checkpoint | witness vkey | witness prove | witness export | witness tail
+witness query | witness show | witness trace | witness verify | witness checkpoint | witness vkey | witness prove
+witness export | witness tail
 witness erase | anchor create | anchor list | anchor verify | receipt save
-task create | task show | task list | task claim | task next | task renew | task progress | task complete | task fail | task cancel | task block
+task create | task show | task list | task claim | task next | task renew | task progress | task complete | task fail
+task cancel | task block
 task watch | worker run | swarm | budget | cost | governor
-publisher | capability new | capability sign | capability verify | capability inspect | capability allow | capability revoke | capability list
+publisher | capability new | capability sign | capability verify | capability inspect | capability allow
+capability revoke | capability list
 capability show | capability plan | capability apply | capability health | capability logs
 secret set | secret rotate | secret revoke | secret list | secret age | secret check
 bus sub | bus pub | bus consumers | bus dlq | falsify | mcp | config check | config show | config schema

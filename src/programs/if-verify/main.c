@@ -35,7 +35,7 @@ struct arguments {
     bool hash_only, quiet, help;
 };
 
-/* Text of the input, also a name, is shown with everything escaped that is not printable ASCII, so that it cannot play with the terminal. */
+/* Text of the input, also a name: all that is not printable ASCII is escaped, so that it cannot play with the terminal. */
 static void put_safe(FILE *to, const char *text)
 {
     for (; *text != '\0'; text++) {
@@ -234,7 +234,8 @@ static int find_kind(struct arguments *args, struct inputs *inputs)
         return EXIT_NOT_VERIFIED;
     if (bundle && !(whole && is_object(inputs->receipt))) {
         fprintf(stderr,
-                "if-verify: IF_ERR_509: bundles of several files are not supported in this version; verify the receipt or the log's export\n");
+                "if-verify: IF_ERR_509: bundles of several files are not supported in this version; "
+                "verify the receipt or the log's export\n");
         return EXIT_USAGE;
     }
     return EXIT_VERIFIED;

@@ -60,7 +60,8 @@ static void say_restored(struct cli *cli, const char *backup, const char *direct
     if (cli_path(path, sizeof path, "%s/keys/log.key", directory))
         origin_of(cli, path, true, now, sizeof now);
     cli_say(cli, "%s holds a new fabric with a log of its own: %s (the backup is of %s)", directory, now, before);
-    cli_say(cli, "Talents, keys and grants go on. Void: older messages, votes, admin acts and tokens; what was held or escalated is sent anew.");
+    cli_say(cli,
+            "Talents, keys and grants go on. Void: older messages, votes, admin acts and tokens; what was held or escalated is sent anew.");
     cli_say(cli, "Messages issued until now plus time.skew (60s unless set) answer IF_ERR_102: talents go on after that minute.");
     if (!has_operator)
         cli_say(cli, "The operator's key was in neither place: copy it to %s/keys/operator.pem, mode 600", directory);

@@ -236,7 +236,8 @@ static int check_open(struct cli *cli, const struct ifab_json *tree, const char 
     }
     bool held = ifab_view_is(decision, "HOLD"), escalated = ifab_view_is(decision, "ESCALATE");
     if (held && strcmp(verdict, "approve") == 0) {
-        cli_path(hint, sizeof hint, "Check its scope: ifctl decision scope-ok %s; or let another owner send the same claim.", cli->words[0]);
+        cli_path(hint, sizeof hint, "Check its scope: ifctl decision scope-ok %s; or let another owner send the same claim.",
+                 cli->words[0]);
         return cli_stop(cli, 12, hint, "it is held, not escalated: an approval does not answer it");
     }
     if (escalated && strcmp(verdict, "scope-ok") == 0) {

@@ -120,7 +120,8 @@ static int show_receipt(struct cli *cli, struct ifab_view body, char ret_id[64],
 static void say_open(const struct cli *cli, const char *id, bool held)
 {
     if (held)
-        cli_say(cli, "held: waits for a second source (the same claim from another owner) or a scope check: ifctl decision scope-ok %s", id);
+        cli_say(cli, "held: waits for a second source (the same claim from another owner) or a scope check: "
+                     "ifctl decision scope-ok %s", id);
     else
         cli_say(cli, "escalated: waits for a person: ifctl decision approve|refuse %s", id);
     cli_say(cli, "follow it: ifctl decision wait %s", id);

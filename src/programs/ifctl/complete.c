@@ -139,7 +139,8 @@ static void put_reading(FILE *to)
 /* bash cuts words at = and : too; they are put together again before they are read, and the answer is about the last piece. */
 static void bash(FILE *to)
 {
-    fputs("# bash completion for ifctl\n_ifctl()\n{\n    local cur='' tail=\"${COMP_WORDS[COMP_CWORD]}\" glue='' piece i\n    local -a line=()\n"
+    fputs("# bash completion for ifctl\n_ifctl()\n{\n    local cur='' tail=\"${COMP_WORDS[COMP_CWORD]}\" glue='' piece i\n"
+          "    local -a line=()\n"
           "    for ((i = 1; i <= COMP_CWORD; i++)); do\n        piece=\"${COMP_WORDS[i]}\"\n"
           "        if [[ $piece == [=:] && -n $cur ]]; then cur+=$piece; glue=1\n"
           "        elif [[ -n $glue ]]; then cur+=$piece; glue=''\n"
@@ -200,11 +201,13 @@ static void put_fish_name(const struct cli_option *option, FILE *to)
 static void put_fish_reading(FILE *to)
 {
     fputs("# fish completion for ifctl\nfunction __ifctl_at\n    set -l skip 0\n    set -l found\n"
-          "    for word in (commandline -opc)[2..-1]\n        if test $skip = 1\n            set skip 0\n            continue\n        end\n"
+          "    for word in (commandline -opc)[2..-1]\n        if test $skip = 1\n            set skip 0\n"
+          "            continue\n        end\n"
           "        switch $word\n            case",
           to);
     each_option(put_fish_name, to);
-    fputs("\n                set skip 1\n            case '-*'\n            case '*'\n                set -a found $word\n        end\n    end\n"
+    fputs("\n                set skip 1\n            case '-*'\n            case '*'\n                set -a found $word\n"
+          "        end\n    end\n"
           "    switch (count $argv)\n        case 0\n            test (count $found) -eq 0\n        case 1\n"
           "            test (count $found) -eq 1; and test $found[1] = $argv[1]\n        case 2\n"
           "            test (count $found) -ge 2; and test \"$found[1] $found[2]\" = \"$argv[1] $argv[2]\"\n"

@@ -6,9 +6,9 @@
 
 #include <time.h>
 
-#define SILENCE       (45 * IFAB_SECOND) /* the daemon says something every 15 s: after three of them the connection is dead */
+#define SILENCE (45 * IFAB_SECOND) /* the daemon says something every 15 s: after three of them the connection is dead */
 #define WAIT_LEAST_MS 50
-#define WAIT_MOST_MS  2000
+#define WAIT_MOST_MS 2000
 
 struct follower {
     struct cli *cli;
@@ -27,7 +27,10 @@ static struct ifab_view behind(struct ifab_view line, size_t name_size)
     return rest.size > 0 && rest.data[0] == ' ' ? ifab_view_of(rest.data + 1, rest.size - 1) : rest;
 }
 
-static bool begins(struct ifab_view line, const char *name) { return line.size >= strlen(name) && memcmp(line.data, name, strlen(name)) == 0; }
+static bool begins(struct ifab_view line, const char *name)
+{
+    return line.size >= strlen(name) && memcmp(line.data, name, strlen(name)) == 0;
+}
 
 static ifab_status give_up(struct follower *f, int code)
 {
@@ -84,13 +87,18 @@ static int check_log(struct cli *cli, bool *ret_there)
     struct ifab_view origin;
     ifab_arena_init(&arena, 4 << 20);
     *ret_there = ifab_client_call(cli->client, &request, &response, NULL) == IFAB_OK && response.status == 200 &&
-                 ifab_json_read(response.body, NULL, &arena, &tree, NULL) == IFAB_OK && ifab_json_string(ifab_json_get(tree, "origin"), &origin);
+                 ifab_json_read(response.body, NULL, &arena, &tree, NULL) == IFAB_OK &&
+                 ifab_json_string(ifab_json_get(tree, "origin"), &origin);
     if (!*ret_there || ifab_view_is(origin, cli->origin))
         return 0;
-    return cli_stop(cli, EXIT_SYSTEM, "Start it again to follow the new log.", "log " IFAB_FMT " answers now, not %s", IFAB_ARG(origin), cli->origin);
+    return cli_stop(cli, EXIT_SYSTEM, "Start it again to follow the new log.", "log " IFAB_FMT " answers now, not %s", IFAB_ARG(origin),
+                    cli->origin);
 }
 
-static void wait_ms(int64_t ms) { nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL); }
+static void wait_ms(int64_t ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
 
 /* One connection until it ends. *ret_again: another may go on behind the last id; else the exit code is final. */
 static int one_stream(struct follower *f, const char *target, bool first, bool *ret_again)

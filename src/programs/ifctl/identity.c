@@ -43,7 +43,8 @@ int cli_passphrase_fd(struct cli *cli, char *ret_text, size_t size)
         used--;
     ret_text[used] = '\0';
     if (n < 0)
-        return cli_stop(cli, 10, "Name an open descriptor: --passphrase-fd 3 3<FILE.", "descriptor %d cannot be read: %s", fd, strerror(error));
+        return cli_stop(cli, 10, "Name an open descriptor: --passphrase-fd 3 3<FILE.", "descriptor %d cannot be read: %s", fd,
+                        strerror(error));
     if (n > 0 || strlen(ret_text) != used)
         return cli_stop(cli, 10, NULL, "descriptor %d: a passphrase has at most %zu bytes, none of them NUL", fd, size - 2);
     if (used == 0)
@@ -120,13 +121,20 @@ static int load_key(struct cli *cli, bool quiet_only)
     if (quiet_only)
         return EXIT_USAGE;
     if (status == IFAB_DENIED)
-        return cli_stop(cli, 10, cli_get(cli, "passphrase-fd") != NULL ? "Give the right one on the descriptor of --passphrase-fd." : "Try again.",
+        return cli_stop(cli, 10,
+                        cli_get(cli, "passphrase-fd") != NULL ? "Give the right one on the descriptor of --passphrase-fd." : "Try again.",
                         "%s: wrong passphrase", path);
     if (status == IFAB_INVALID || status == IFAB_CORRUPT)
         return cli_stop(cli, 10, "Make one with ifctl key new --out FILE.", "%s holds no Ed25519 private key: %s", path, cli->err.text);
     return cli_fail(cli, status);
 }
 
-int cli_identity(struct cli *cli) { return load_key(cli, false); }
+int cli_identity(struct cli *cli)
+{
+    return load_key(cli, false);
+}
 
-int cli_identity_quietly(struct cli *cli) { return load_key(cli, true); }
+int cli_identity_quietly(struct cli *cli)
+{
+    return load_key(cli, true);
+}

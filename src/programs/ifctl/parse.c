@@ -158,7 +158,8 @@ static const char *did_you_mean(const char *const *words, size_t count, char *re
             best = cli_commands[i].name;
             best_size = strlen(best);
         }
-        if (count == 1 && cli_path(noun, sizeof noun, "%.*s", (int)noun_size, cli_commands[i].name) && (far = distance(asked, noun)) < least) {
+        if (count == 1 && cli_path(noun, sizeof noun, "%.*s", (int)noun_size, cli_commands[i].name) &&
+            (far = distance(asked, noun)) < least) {
             least = far;
             best = cli_commands[i].name;
             best_size = noun_size;
