@@ -220,6 +220,9 @@ def test_drafts_are_completed_signed_and_sent_once(f):
     other = json.loads(signed.out)
     other["content"]["claim"] = "another"
     assert "IF_ERR_001" in cli.wants(10, "message", "send", "--json", "-", stdin=json.dumps(other).encode()).err
+    other = {**json.loads(signed.out), "unknown": 1}
+    done = cli.wants(11, "message", "send", "--json", "-", stdin=json.dumps(other).encode())
+    assert re.match(r"IF_ERR_101: .*unknown.* \(byte \d+\)\n  hint: ", done.err), done
     assert cli.json("message", "send", "--as", "Demo.A", "-f", path)["id"] != first["id"]
     for bad in (b"", b"{", b"[]", b'{"a":1,"a":2}', b'{"unknown":1}', b"\xff", b"x" * 2_000_000):
         done = cli("message", "send", "--as", "Demo.A", "--json", "-", stdin=bad)

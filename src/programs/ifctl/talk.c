@@ -109,7 +109,10 @@ void cli_show_answer_error(const struct cli *cli, const struct ifab_answer_error
     size_t size = strlen(error->field);
     bool said = strncmp(error->message, error->field, size) == 0 && (error->message[size] == ' ' || error->message[size] == ':');
     bool named = size > 0 && !said; /* the field is named once */
-    snprintf(text, sizeof text, "%s%s%s%s", named ? "field " : "", named ? error->field : "", named ? ": " : "", error->message);
+    char at[40] = "";
+    if (error->offset >= 0)
+        snprintf(at, sizeof at, " (byte %lld)", (long long)error->offset);
+    snprintf(text, sizeof text, "%s%s%s%s%s", named ? "field " : "", named ? error->field : "", named ? ": " : "", error->message, at);
     put_error(error->code, text);
     if (error->hint[0] != '\0') {
         fputs("  hint: ", stderr);
