@@ -169,7 +169,8 @@ export function makeFabric({ transport, loadKey, fromContext }) {
             body: bytes, headers: { "idempotency-key": id }, timeout: this.timeout, query: { proof: proof ? 1 : undefined }, signal,
           });
           if ("decision" in answer.value) return new Receipt(answer.value, answer.header("idempotent-replayed") === "true");
-          const refused = new Refused(answer.value.error ?? { message: `HTTP ${answer.status} without an error` }, answer.status);
+          if (!answer.value.error) throw new Lost(`HTTP ${answer.status} with neither a decision nor an error`);
+          const refused = new Refused(answer.value.error, answer.status);
           if (!refused.retryable || attempt === this.retries) {
             if (lost === undefined || SETTLED.has(refused.code)) throw refused;
             throw new OutcomeUnknown(id, bytes, refused);

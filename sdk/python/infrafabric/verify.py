@@ -12,6 +12,8 @@ from .errors import VerifyError
 NOTE = re.compile("(?P<text>(?P<origin>.+)\n(?P<size>0|[1-9][0-9]{0,15})\n(?P<root>[A-Za-z0-9+/]{43}=)\n(.+\n)*)\n"
                   "(?P<signatures>(\u2014 [^ \n]+ [^ \n]+\n)+)")
 
+WORDS = {"id": True, "decision": True, "message_digest": True, "policy_digest": False, "reason": False, "rule": False, "expires_at": False}
+
 
 def _need(condition, why):
     if not condition:
@@ -67,8 +69,11 @@ def verify(receipt, vkey):
         _need((proof["size"], proof["index"], proof["leaf"]) == (size, place["index"], leaf.hex()), "proof is about another place or entry")
         _need(root_from(proof["index"], size, leaf, path) == root, "entry is not in the log")
         _need(place == {"log": entry["log"], "index": entry["index"], "hash": "sha256:" + sha256(text).hexdigest()}, "not that entry")
-        said = {"id": entry["subject"], "decision": entry["payload"]["decision"], "message_digest": entry["payload"]["message_digest"]}
-        _need(said.items() <= receipt.items(), "entry says another id, decision or message_digest")
+        for name, required in WORDS.items():
+            said, logged = receipt.get(name), entry["payload"].get(name)
+            _need(said == logged and isinstance(said, str if required else (str, type(None))), f"{name} is not what the entry says")
+        _need(receipt["id"] == entry["subject"], "the entry is about another message")
+        _need(receipt.get("trace", "") == entry.get("trace", ""), "trace is not what the entry says")
         return entry
     except (nacl.exceptions.CryptoError, KeyError, TypeError, ValueError, AttributeError) as e:
         raise VerifyError(f"malformed receipt, or bad signature on its checkpoint: {e}") from e

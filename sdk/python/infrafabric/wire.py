@@ -35,7 +35,14 @@ class Wire:
         try:
             link.request(method, path + ("?" + query if query else ""), body, head)
             answer = link.getresponse()
-            return answer.status, loads(answer.read(32 << 20) or b"{}"), answer.getheader
+            told = answer.chunked or answer.length is not None  # http.client takes a head that was cut short for a whole one
+            body = answer.read(32 << 20)
+            if not told or answer.length or answer.read(1):  # and read(n) is silent about a body that was
+                raise http.client.HTTPException("no whole answer")
+            value = loads(body or b"{}")
+            if not isinstance(value, dict):
+                raise ValueError("the answer is no object")
+            return answer.status, value, answer.getheader
         except (OSError, http.client.HTTPException, ValueError) as e:
             raise Lost(f"{method} {path}: {e or type(e).__name__}") from e
         finally:
