@@ -392,6 +392,15 @@ class Contexts(unittest.TestCase):
             self.assertEqual(("unix:/one/run/ifd.sock", "A", "/k", None), wire.from_context())
             os.environ.update({"IFAB_DIR": "/two", "IFAB_AS": "B"})
             self.assertEqual(("unix:/two/run/ifd.sock", "B", "/k", None), wire.from_context())
+            os.environ["IFAB_KEY"] = "/b"
+            self.assertEqual(("B/1", "/b"), wire.from_context(talent="B/1")[1:3])
+            self.assertEqual(("C", "/k"), wire.from_context(talent="C")[1:3])  # B's key is not C's
+            del os.environ["IFAB_KEY"]
+            os.makedirs(os.path.join(d, "four", "keys"))
+            for kind, found in (("", True), ("ENCRYPTED ", False)):
+                with open(os.path.join(d, "four", "keys", "D.pem"), "w", encoding="ascii") as f:
+                    f.write(f"-----BEGIN {kind}PRIVATE KEY-----\n")
+                self.assertEqual(found, bool(wire._own_key(os.path.join(d, "four"), "D/2")))
             os.environ["IFAB_ENDPOINT"] = "http://127.0.0.1:1"
             self.assertEqual("http://127.0.0.1:1", wire.from_context()[0])
             self.assertEqual("unix:/three/run/ifd.sock", wire.from_context(directory="/three")[0])

@@ -1,4 +1,5 @@
 """HTTP over a Unix socket or TCP, and where the fabric is: docs/ARCHITECTURE.md, `ifctl context`."""
+import contextlib
 import http.client
 import os
 import socket
@@ -65,5 +66,19 @@ def from_context(endpoint=None, directory=None, talent=None, key=None):
               (None, (env("XDG_DATA_HOME") or home + "/.local/share") + "/infrafabric"))
     endpoint, directory = next(place for place in places if any(place))
     token = Path(env("IFAB_TOKEN_FILE")).read_text("ascii").strip() if env("IFAB_TOKEN_FILE") else None
-    return (endpoint or f"unix:{directory}/run/ifd.sock", talent or env("IFAB_AS") or chosen.get("as"),
-            key or env("IFAB_KEY") or chosen.get("key"), token)
+    name, others = talent or env("IFAB_AS") or chosen.get("as"), talent and env("IFAB_AS") and _name(talent) != _name(env("IFAB_AS"))
+    key = key or (None if others else env("IFAB_KEY")) or chosen.get("key") or _own_key(directory, name)
+    return endpoint or f"unix:{directory}/run/ifd.sock", name, key, token
+
+
+def _name(talent):
+    return talent.removeprefix("if://agent/").split("/")[0]
+
+
+def _own_key(directory, talent):
+    """DIR/keys/NAME.pem, as ifctl makes and finds it; an encrypted one must be asked for."""
+    with contextlib.suppress(OSError):
+        path = f"{directory}/keys/{_name(talent)}.pem" if directory and talent else os.devnull
+        with open(path, encoding="ascii") as f:
+            return path if f.readline() == "-----BEGIN PRIVATE KEY-----\n" else None
+    return None
