@@ -119,6 +119,7 @@ export interface SendOptions {
   trace?: string;
   /** Ask for checkpoint and proof; true. */
   proof?: boolean;
+  /** Aborts: before the message leaves with its own reason, on the way with OutcomeUnknown; afterwards it ends the waiting. */
   signal?: AbortSignal;
 }
 

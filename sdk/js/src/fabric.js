@@ -1,6 +1,6 @@
 /* The client: one object a talent (and instance). Sends one message at a time; calls made meanwhile wait their turn. */
 import { randomBytes, toBase64url, uuid7 } from "./bytes.js";
-import { agent, check, evidenceSeeds, readEnvelope, sign, topicOf } from "./envelope.js";
+import { agent, check, evidenceSeeds, messageDigest, readEnvelope, sign, topicOf } from "./envelope.js";
 import { InvalidMessage, Lost, OutcomeUnknown, Refused, Unreachable } from "./errors.js";
 import { Wire } from "./wire.js";
 
@@ -56,6 +56,9 @@ function pause(ms, signal) {
 /* Refusals that say, also after a lost answer, that the message was not taken. Any other then leaves the outcome unknown: a full queue (304)
  * or a revoked key (004) is found before anybody looks whether the first try was accepted. */
 const SETTLED = new Set(["101", "003", "104", "105", "108", "109", "110"]);
+
+const DECISIONS = new Set(["SHARE", "HOLD", "ESCALATE", "DENY"]);
+const isAnswer = (value, id, digest) => DECISIONS.has(value.decision) && !value.error && value.id === id && value.message_digest === digest;
 
 /* One line a sender and fabric, shared by all objects of this process: the turn, and the last sequence number. */
 const lines = new Map();
@@ -158,8 +161,8 @@ export function makeFabric({ transport, loadKey, fromContext }) {
 
     /** Sends the exact bytes of a signed envelope; after a lost connection the same bytes again, under the same Idempotency-Key. */
     async sendBytes(id, body, { proof = true, signal } = {}) {
-      const { id: inside } = readEnvelope(body);
-      if (inside !== id) throw new InvalidMessage("id", "another one than was named");
+      const envelope = readEnvelope(body), digest = await messageDigest(envelope);
+      if (envelope.id !== id) throw new InvalidMessage("id", "another one than was named");
       const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
       let lost, retryMs;
       for (let attempt = 0; attempt <= this.retries; attempt++) {
@@ -168,8 +171,8 @@ export function makeFabric({ transport, loadKey, fromContext }) {
           const answer = await this.wire.call("POST", "/v1/messages", {
             body: bytes, headers: { "idempotency-key": id }, timeout: this.timeout, query: { proof: proof ? 1 : undefined }, signal,
           });
-          if ("decision" in answer.value) return new Receipt(answer.value, answer.header("idempotent-replayed") === "true");
-          if (!answer.value.error) throw new Lost(`HTTP ${answer.status} with neither a decision nor an error`);
+          if (isAnswer(answer.value, id, digest)) return new Receipt(answer.value, answer.header("idempotent-replayed") === "true");
+          if (!answer.value.error) throw new Lost(`HTTP ${answer.status} with neither a decision about this message nor an error`);
           const refused = new Refused(answer.value.error, answer.status);
           if (!refused.retryable || attempt === this.retries) {
             if (lost === undefined || SETTLED.has(refused.code)) throw refused;
@@ -214,6 +217,7 @@ export function makeFabric({ transport, loadKey, fromContext }) {
         let items = [];
         try {
           [items, after] = await this.#page(after, 25, signal);
+          if (items.length === 0) await pause(100, signal); /* no busy loop, should it answer at once */
         } catch (e) {
           if (signal?.aborted) return;
           if (!(e instanceof Lost || e instanceof Unreachable || (e instanceof Refused && e.retryable))) throw e;
@@ -228,11 +232,13 @@ export function makeFabric({ transport, loadKey, fromContext }) {
       for (let left; (left = end - Date.now()) > 0; ) {
         const ms = Math.max(1, Math.min(30000, Math.floor(left)));
         try {
-          const answer = await this.wire.get(`/v1/decisions/${receipt.id}`, { timeout: this.timeout + ms / 1000, query: { wait_ms: ms }, signal });
-          if (answer.decision !== "HOLD" && answer.decision !== "ESCALATE") return new Receipt(answer);
+          const answer = await this.wire.get(`/v1/decisions/${encodeURIComponent(receipt.id)}`, { timeout: this.timeout + ms / 1000, query: { wait_ms: ms }, signal });
+          if (answer.id === receipt.id && (answer.decision === "SHARE" || answer.decision === "DENY")) return new Receipt(answer);
+          await pause(Math.min(100, left), signal); /* no busy loop, should it answer at once */
         } catch (e) {
-          if (signal?.aborted || !(e instanceof Lost || e instanceof Unreachable)) throw e;
-          await pause(Math.min(1000, left));
+          if (signal?.aborted) break; /* it was accepted: the open receipt is the answer */
+          if (!(e instanceof Lost || e instanceof Unreachable)) throw e;
+          await pause(Math.min(1000, left), signal).catch(() => {});
         }
       }
       return receipt;

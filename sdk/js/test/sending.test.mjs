@@ -54,6 +54,18 @@ test("an answer that is no answer is a lost one", async (t) => {
   assert.equal(server.posts.length, 6);
 });
 
+test("an answer about another message is no answer to this one", async (t) => {
+  const other = [[200, { decision: "SHARE", id: "msg-01930000-0000-7000-8000-000000000000" }], [200, { decision: "SHARE", message_digest: "sha256:" + "00".repeat(32) }],
+    [200, { decision: "share" }], [200, { decision: "SHARE", ...error(3) }]];
+  for (const one of other) {
+    const { server, fabric } = await start(t, [one, one, [202, { decision: "HOLD" }]], { retries: 2 });
+    const outcome = await fabric.send("x").catch((e) => e);
+    if (one[1].error) assert.ok(outcome instanceof Refused);
+    else assert.ok(outcome.held, String(outcome));
+    assert.equal(server.posts.length, one[1].error ? 1 : 3);
+  }
+});
+
 test("retryable refusals are retried, others are not", async (t) => {
   for (const code of [302, 303, 304, 305, 500, 502, 503, 504]) {
     const { server, fabric } = await start(t, [[503, error(code, { retryable: true, retry_after_ms: 1 })]]);
@@ -130,6 +142,11 @@ test("waits for a decision", async (t) => {
   const { fabric } = await start(t, [[202, { decision: "ESCALATE" }]]);
   const receipt = await fabric.send("x", { wait: 5 });
   assert.deepEqual([receipt.decision, receipt.reason], ["SHARE", "released"]);
+  const { server, fabric: slow } = await start(t, [[202, { decision: "HOLD" }], [202, { decision: "HOLD" }]]);
+  server.decided = "HOLD";
+  assert.ok((await slow.send("x", { wait: 0.3 })).held);
+  assert.ok((await slow.send("x", { wait: 60, signal: AbortSignal.timeout(300) })).held);
+  assert.ok(server.gets.length < 30, `${server.gets.length}`); /* a fabric that does not wait makes no busy loop */
 });
 
 test("inbox, follow, reply", async (t) => {

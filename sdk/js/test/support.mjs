@@ -58,6 +58,11 @@ export function makeReceipt(index = 3, size = 7, { decision = "SHARE", id = "msg
   };
 }
 
+export function digestOf(body) {
+  const { signature: { sig: _, ...signature }, ...rest } = JSON.parse(body);
+  return "sha256:" + sha256("IF-CONNECT-v2.1\n", canonicalize({ ...rest, signature })).toString("hex");
+}
+
 /* Answers each POST by the next row of a script: [status, body, replayed?], or "drop" = read the request, close without an answer. */
 export class FalseFabric {
   constructor(script = [], { lastSeq } = {}) {
@@ -81,14 +86,14 @@ export class FalseFabric {
     if (step === "drop") return request.socket.destroy();
     if (step === "hang") return undefined;
     const [status, value, replayed] = step;
-    const whole = value.decision ? { id: JSON.parse(body).id, reason: "r", ...value } : value;
+    const whole = value.decision ? { id: JSON.parse(body).id, reason: "r", message_digest: digestOf(body), ...value } : value;
     return answer(status, whole, replayed ? { "Idempotent-Replayed": "true" } : {});
   }
   #get(target) {
     const id = target.split("/")[3]?.split("?")[0];
     if (target.includes("/sequences") && this.lastSeq !== undefined)
       return [200, { items: [{ sender: "if://agent/Demo.A", epoch: 1, last_seq: this.lastSeq }], next: null }];
-    if (target.startsWith("/v1/decisions/")) return [200, { id, decision: "SHARE", reason: "released", state: "decided" }];
+    if (target.startsWith("/v1/decisions/")) return [200, { id, decision: this.decided ?? "SHARE", reason: "released", state: "x" }];
     if (target.startsWith("/v1/inbox")) {
       const envelope = { id: "msg-1", sender: "if://agent/Demo.A", conversation_id: "conv-01930000-0000-7000-8000-00000000c000", performative: "inform",
         topic_hash: "sha256:" + "00".repeat(32), content: { claim: "hello" } };
