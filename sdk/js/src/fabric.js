@@ -57,6 +57,7 @@ function pause(ms, signal) {
  * or a revoked key (004) is found before anybody looks whether the first try was accepted. */
 const SETTLED = new Set(["101", "003", "104", "105", "108", "109", "110"]);
 
+const RESIGN_MAX = 10;
 const DECISIONS = new Set(["SHARE", "HOLD", "ESCALATE", "DENY"]);
 const isAnswer = (value, id, digest) => DECISIONS.has(value.decision) && !value.error && value.id === id && value.message_digest === digest;
 
@@ -132,7 +133,7 @@ export function makeFabric({ transport, loadKey, fromContext }) {
       o.signal?.throwIfAborted(); /* nothing has been sent yet */
       line.last ??= await this.#lastSequence(draft.sender, o.signal);
       for (let again = 0; ; again++) {
-        const seq = Math.max(line.last + 1, Date.now() * 1000);
+        const seq = Math.max(line.last + 1, Date.now() * 1000 + Math.floor(Math.random() * 1000)); /* the clock knows no µs: two processes should differ */
         const stamped = { ...draft, seq, nonce: toBase64url(randomBytes(16)), issued_at: new Date().toISOString() };
         const { envelope, body } = await sign(stamped, signer);
         line.last = seq;
@@ -141,9 +142,10 @@ export function makeFabric({ transport, loadKey, fromContext }) {
           Object.defineProperty(receipt, "envelope", { value: envelope });
           return receipt;
         } catch (e) {
-          if (!(e instanceof Refused) || e.code !== "104" || again >= this.retries) throw e;
-          /* Another process speaks as this instance. A number that came too late can never be accepted: a new one is signed. */
-          line.last = Math.max(seq, e.lastSeq ?? (await this.#lastSequence(draft.sender, o.signal)));
+          if (!(e instanceof Refused) || e.code !== "104" || again >= RESIGN_MAX) throw e;
+          /* Another process speaks as this instance. A number that came too late can never be accepted: a new one is signed, further ahead each
+           * time, since the other one does not stand still. */
+          line.last = Math.max(seq, e.lastSeq ?? (await this.#lastSequence(draft.sender, o.signal))) + 5000 * 2 ** Math.min(again, 8);
         }
       }
     }

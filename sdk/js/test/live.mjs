@@ -2,9 +2,10 @@
  * The package against a running fabric: send, every decision, refusals, receive, verify, tamper. Prints TAP.
  *   IFAB_ENDPOINT=unix:PATH IFAB_AS=Demo.A IFAB_KEY=a.pem [IFAB_TO=Demo.B] [IFAB_VKEY=…] [IFAB_BUILD: where if-verify is] node live.mjs
  */
-import { spawnSync } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { Fabric, makeSigner, Refused, sign, verify } from "../src/node.js";
 import { uuid7 } from "../src/bytes.js";
 import { tmp } from "./support.mjs";
@@ -37,6 +38,21 @@ async function sameVerdicts(receipt, vkey) {
   }
   rmSync(folder, { recursive: true });
   check(good >= 1 && good < cases.length, `if-verify and the package agree on ${cases.length} receipts, ${good} of them good`);
+}
+
+/* Three processes that all speak as one instance: each is overtaken now and then (104), none of them fails. */
+async function oneNameThreeTimes(talent) {
+  const program = path.join(path.dirname(fileURLToPath(import.meta.url)), "agents.mjs");
+  const job = JSON.stringify({ endpoint: (await Fabric.context()).wire.endpoint, agents: [{ talent, key: process.env.IFAB_KEY }], seconds: 2, calm: true });
+  const runs = await Promise.all([1, 2, 3].map(() => new Promise((resolve) => {
+    const child = execFile(process.execPath, [program], (error, stdout, stderr) => resolve([error, stdout, stderr]));
+    child.stdin.end(job);
+  })));
+  const rows = runs.flatMap(([error, stdout, stderr]) => (error ? (console.log("# " + stderr.replace(/\n/g, "\n# ")), []) : stdout.trim().split("\n").map((l) => JSON.parse(l))));
+  const sent = rows.filter((r) => r.id), resigned = sent.reduce((n, r) => n + r.resigned, 0);
+  check(runs.every(([error]) => !error) && new Set(sent.map((r) => r.index)).size === sent.length && sent.length > 30,
+    `three processes speak as one instance: ${sent.length} messages, ${resigned} signed again`);
+  check(resigned > 0, "they really got in each other's way");
 }
 
 async function main() {
@@ -82,6 +98,7 @@ async function main() {
     for (let page; !found.length && (page = await inbox.inbox({ after, wait: 2 })).length; after = page.at(-1).cursor) found = page.filter((m) => m.claim === claim);
     check(found.length === 1 && found[0].decision === "SHARE", "the receiver finds it once in the inbox");
     await found[0].check(receipt.envelope.signature.pubkey);
+    await oneNameThreeTimes(`${name}/live-js-shared`);
     check(JSON.stringify(found[0].data.n) === "1e-7" && found[0].data.text === data.text, "and its signature is good under the sender's key");
   } else console.log("# inbox not run: over TCP it needs the receiver's token");
   console.log(`1..${count}`);

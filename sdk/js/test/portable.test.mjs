@@ -45,3 +45,11 @@ test("fetch: nobody there is an unknown outcome, with the bytes to go on", async
   const fabric = new Fabric({ endpoint: "http://127.0.0.1:9", talent: "Demo.A", key: AGENT.private.export({ type: "pkcs8", format: "pem" }), retries: 1, delays: [1] });
   await assert.rejects(fabric.send("x"), (e) => e instanceof OutcomeUnknown && JSON.parse(new TextDecoder().decode(e.body)).id === e.id);
 });
+
+test("index.d.ts names what the package exports", async () => {
+  const types = readFileSync(path.join(src, "..", "index.d.ts"), "utf8"), named = [...types.matchAll(/^export (?:class|function) (\w+)/gm)].map((m) => m[1]);
+  for (const entry of ["node.js", "browser.js"]) {
+    const exported = Object.keys(await import(path.join(src, entry))).filter((name) => name !== "default");
+    assert.deepEqual(exported.sort(), [...new Set(named)].sort(), entry);
+  }
+});
