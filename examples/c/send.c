@@ -8,8 +8,7 @@ static struct ifab_error err;
 
 static int fail(const char *what, ifab_status status)
 {
-    fprintf(stderr, "%s: %s: %s\n", what, ifab_status_describe(status), err.text);
-    return 1;
+    return fprintf(stderr, "%s: %s: %s\n", what, ifab_status_describe(status), err.text), 1;
 }
 
 static ifab_status load_key(const char *path, struct ifab_identity **ret_identity)
@@ -27,7 +26,8 @@ static ifab_status load_key(const char *path, struct ifab_identity **ret_identit
 static ifab_status post(struct ifab_client *client, const struct ifab_message *message, struct ifab_response *ret_response)
 {
     const struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = "POST", .target = "/v1/messages?proof=1",
-                                         .body = {(const uint8_t *)message->bytes.data, message->bytes.size}, .idempotency_key = message->id};
+                                         .idempotency_key = message->id,
+                                         .body = {(const uint8_t *)message->bytes.data, message->bytes.size}};
     ifab_status status = IFAB_IO;
     for (int attempt = 0; attempt < 5 && (status == IFAB_IO || status == IFAB_AGAIN); attempt++)
         status = ifab_client_call(client, &request, ret_response, &err);
@@ -38,16 +38,16 @@ static int verified(struct ifab_response response, const char *vkey)
 {
     struct ifab_verify_report report;
     const struct ifab_verify_options options = {.vkey = {(const uint8_t *)vkey, strlen(vkey)}};
-    ifab_status status = ifab_verify_receipt_bytes(response.body, &options, &report, &err);
-    if (status != IFAB_OK)
-        return fail("verify", status);
+    if (ifab_verify_receipt_bytes(response.body, &options, &report, &err) != IFAB_OK)
+        return fail("verify", err.status);
     printf("entry verified: %s; %s\n", report.integrity, report.trust);
     return report.verdict == IFAB_VERIFY_VERIFIED ? 0 : 1;
 }
 
 int main(void)
 {
-    const char *endpoint = getenv("IFAB_ENDPOINT"), *as = getenv("IFAB_AS"), *key = getenv("IFAB_KEY"), *to = getenv("IFAB_TO"), *vkey = getenv("IFAB_VKEY");
+    const char *endpoint = getenv("IFAB_ENDPOINT"), *as = getenv("IFAB_AS"), *key = getenv("IFAB_KEY"), *to = getenv("IFAB_TO");
+    const char *vkey = getenv("IFAB_VKEY"), *receivers[] = {to == NULL ? "Demo.B" : to};
     struct ifab_identity *identity = NULL;
     struct ifab_client *client = NULL;
     struct ifab_message message = {0};
@@ -57,7 +57,7 @@ int main(void)
     if (endpoint == NULL || as == NULL || key == NULL)
         return fputs("set IFAB_ENDPOINT, IFAB_AS, IFAB_KEY\n", stderr), 2;
     snprintf(sender, sizeof sender, "if://agent/%s/c", as);
-    const struct ifab_draft draft = {.version = IFAB_DRAFT_VERSION, .sender = sender, .receivers = (const char *[]){to == NULL ? "Demo.B" : to},
+    const struct ifab_draft draft = {.version = IFAB_DRAFT_VERSION, .sender = sender, .receivers = receivers,
                                      .receiver_count = 1, .claim = "C says: the build is green", .has_confidence = true, .confidence = 0.9,
                                      .scope = {(const uint8_t *)"{\"branch\":\"main\"}", 17}};
     if (status == IFAB_OK)
@@ -70,7 +70,7 @@ int main(void)
         status = post(client, &message, &response);
     int code = status == IFAB_OK ? 0 : fail("send", status);
     if (status == IFAB_OK)
-        printf("%s%.*s\n", response.status == 200 ? "SHARE" : "", (int)(response.status == 200 ? 0 : response.body.size), (const char *)response.body.data);
+        printf("%.*s\n", response.status == 200 && vkey != NULL ? 0 : (int)response.body.size, (const char *)response.body.data);
     if (status == IFAB_OK && response.status == 200 && vkey != NULL)
         code = verified(response, vkey);
     ifab_client_close(client);

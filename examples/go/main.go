@@ -1,4 +1,5 @@
-// A message from bytes: gowebpki/jcs and the standard library. IFAB_ENDPOINT (unix:…), IFAB_AS, IFAB_KEY, [IFAB_TO]. docs/formats/envelope.md.
+// A message from bytes (docs/formats/envelope.md): gowebpki/jcs and the standard library.
+// IFAB_ENDPOINT (unix:…), IFAB_AS, IFAB_KEY, [IFAB_TO].
 package main
 
 import (
@@ -56,7 +57,8 @@ func main() {
 	message := object{"v": "2.1", "id": "msg-" + uuid7(), "performative": "inform", "conversation_id": "conv-" + uuid7(),
 		"topic_hash": fmt.Sprintf("sha256:%x", sha256.Sum256([]byte("builds"))), "sender": "if://agent/" + os.Getenv("IFAB_AS") + "/go",
 		"receiver": "if://agent/" + to, "issued_at": now.Format("2006-01-02T15:04:05.000Z"), "ttl_s": 60, "seq": now.UnixMicro(),
-		"nonce": rand.Text()[:24] /* reads as 18 bytes of base64url */, "signature": signature, "content": object{"claim": "Go says: the build is green",
+		"nonce": rand.Text()[:24] /* reads as 18 bytes of base64url */, "signature": signature,
+		"content": object{"claim": "Go says: the build is green",
 			"scope": object{"branch": "main"}, "confidence": object{"raw": 0.9, "normalized": 0.9}}}
 	// Signed is the domain line and the canonical form without the signature itself.
 	signature["sig"] = b64url(ed25519.Sign(key, append([]byte("IF-CONNECT-v2.1\n"), canonical(message)...)))

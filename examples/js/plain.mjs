@@ -1,4 +1,7 @@
-/* A message from bytes: canonicalize and @noble/ed25519, no package of ours. IFAB_ENDPOINT (unix:…), IFAB_AS, IFAB_KEY, [IFAB_TO]. docs/formats/envelope.md. */
+/*
+ * A message from bytes (docs/formats/envelope.md): canonicalize and @noble/ed25519, no package of ours.
+ * IFAB_ENDPOINT (unix:…), IFAB_AS, IFAB_KEY, [IFAB_TO].
+ */
 import { createHash, createPrivateKey, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import http from "node:http";
@@ -20,8 +23,16 @@ function uuid7() {
 const seed = Buffer.from(createPrivateKey(readFileSync(IFAB_KEY)).export({ format: "jwk" }).d, "base64url");
 const pub = await getPublicKeyAsync(seed);
 const message = {
-  v: "2.1", id: "msg-" + uuid7(), performative: "inform", conversation_id: "conv-" + uuid7(), topic_hash: "sha256:" + sha256("builds"),
-  sender: `if://agent/${IFAB_AS}/js-plain`, receiver: `if://agent/${IFAB_TO}`, issued_at: new Date().toISOString(), ttl_s: 60, seq: Date.now() * 1000,
+  v: "2.1",
+  id: "msg-" + uuid7(),
+  performative: "inform",
+  conversation_id: "conv-" + uuid7(),
+  topic_hash: "sha256:" + sha256("builds"),
+  sender: `if://agent/${IFAB_AS}/js-plain`,
+  receiver: `if://agent/${IFAB_TO}`,
+  issued_at: new Date().toISOString(),
+  ttl_s: 60,
+  seq: Date.now() * 1000,
   nonce: b64url(randomBytes(16)),
   content: { claim: "plain JavaScript says: the build is green", scope: { branch: "main" }, confidence: { raw: 0.9, normalized: 0.9 } },
   signature: { algorithm: "ed25519", key_id: "k-" + sha256(pub).slice(0, 16), pubkey: b64url(pub) },
@@ -30,11 +41,14 @@ const message = {
 message.signature.sig = b64url(await signAsync(Buffer.from("IF-CONNECT-v2.1\n" + canonicalize(message)), seed));
 
 const headers = { "content-type": "application/json", "idempotency-key": message.id };
-const request = http.request({ socketPath: IFAB_ENDPOINT.slice(5), host: "localhost", method: "POST", path: "/v1/messages", headers }, async (response) => {
-  const parts = [];
-  for await (const part of response) parts.push(part);
-  const answer = JSON.parse(Buffer.concat(parts).toString());
-  console.log(answer.decision ?? answer.error);
-  process.exitCode = answer.decision === "SHARE" ? 0 : 1;
-});
+const request = http.request(
+  { socketPath: IFAB_ENDPOINT.slice(5), host: "localhost", method: "POST", path: "/v1/messages", headers },
+  async (response) => {
+    const parts = [];
+    for await (const part of response) parts.push(part);
+    const answer = JSON.parse(Buffer.concat(parts).toString());
+    console.log(answer.decision ?? answer.error);
+    process.exitCode = answer.decision === "SHARE" ? 0 : 1;
+  },
+);
 request.end(canonicalize(message));

@@ -1,4 +1,7 @@
-"""A message from bytes: PyNaCl and rfc8785, no package of ours. IFAB_ENDPOINT (unix:…), IFAB_AS, IFAB_KEY, [IFAB_TO]. docs/formats/envelope.md."""
+"""A message from bytes (docs/formats/envelope.md): PyNaCl and rfc8785, no package of ours.
+
+IFAB_ENDPOINT (unix:…), IFAB_AS, IFAB_KEY, [IFAB_TO].
+"""
 import base64
 import hashlib
 import http.client
@@ -28,7 +31,8 @@ with open(os.environ["IFAB_KEY"], encoding="ascii") as f:  # PKCS#8 PEM without 
 pub = bytes(key.verify_key)
 message = {
     "v": "2.1", "id": "msg-" + uuid7(), "performative": "inform", "conversation_id": "conv-" + uuid7(),
-    "topic_hash": "sha256:" + hashlib.sha256(b"builds").hexdigest(), "ttl_s": 60, "seq": time.time_ns() // 1000, "nonce": b64url(os.urandom(16)),
+    "topic_hash": "sha256:" + hashlib.sha256(b"builds").hexdigest(), "ttl_s": 60,
+    "seq": time.time_ns() // 1000, "nonce": b64url(os.urandom(16)),
     "sender": f"if://agent/{os.environ['IFAB_AS']}/python-plain", "receiver": "if://agent/" + os.environ.get("IFAB_TO", "Demo.B"),
     "issued_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     "content": {"claim": "plain Python says: the build is green", "scope": {"branch": "main"}, "confidence": {"raw": .9, "normalized": .9}},

@@ -1,35 +1,103 @@
 /* Types of the package `infrafabric`. */
 
 export type Decision = "SHARE" | "HOLD" | "ESCALATE" | "DENY";
-export type Performative = "inform" | "request" | "agree" | "refuse" | "query-if" | "query-ref" | "propose" | "accept-proposal" | "reject-proposal"
-  | "contradict" | "escalate" | "share" | "hold";
+export type Performative =
+  | "inform"
+  | "request"
+  | "agree"
+  | "refuse"
+  | "query-if"
+  | "query-ref"
+  | "propose"
+  | "accept-proposal"
+  | "reject-proposal"
+  | "contradict"
+  | "escalate"
+  | "share"
+  | "hold";
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json | undefined };
 export type JsonObject = { [name: string]: Json | undefined };
 
-export interface Evidence { type: string; url?: string; hash?: string; retrieved_at?: string }
-export interface Confidence { raw?: number; normalized?: number; basis?: string[] }
+export interface Evidence {
+  type: string;
+  url?: string;
+  hash?: string;
+  retrieved_at?: string;
+}
+export interface Confidence {
+  raw?: number;
+  normalized?: number;
+  basis?: string[];
+}
 export interface Content {
-  claim_id?: string; claim?: string; scope?: JsonObject; evidence?: Evidence[]; confidence?: Confidence; hazards?: string[]; data?: JsonObject;
+  claim_id?: string;
+  claim?: string;
+  scope?: JsonObject;
+  evidence?: Evidence[];
+  confidence?: Confidence;
+  hazards?: string[];
+  data?: JsonObject;
   source_diversity?: { domain_unique?: boolean; type_mix?: string[] };
 }
 /** Envelope v2.1 without its signature. */
 export interface Draft {
-  v?: "2.1"; id: string; performative: Performative; conversation_id: string; topic_hash: string; sender: string; receiver?: string | string[];
-  issued_at: string; ttl_s: number; seq: number; nonce: string; trace?: string; content: Content;
+  v?: "2.1";
+  id: string;
+  performative: Performative;
+  conversation_id: string;
+  topic_hash: string;
+  sender: string;
+  receiver?: string | string[];
+  issued_at: string;
+  ttl_s: number;
+  seq: number;
+  nonce: string;
+  trace?: string;
+  content: Content;
 }
 export interface Envelope extends Draft {
   signature: { algorithm: "ed25519"; key_id?: string; pubkey: string; sig: string };
 }
 
-export interface Place { log: string; index: number; hash: string }
-export interface Proof { index: number; size: number; leaf: string; path: string[]; entry: string }
+export interface Place {
+  log: string;
+  index: number;
+  hash: string;
+}
+export interface Proof {
+  index: number;
+  size: number;
+  leaf: string;
+  path: string[];
+  entry: string;
+}
 export interface RawReceipt {
-  id: string; decision: Decision; reason?: string; rule?: string; policy_digest?: string; message_digest: string; entry: Place; trace?: string;
-  expires_at?: string; checkpoint?: string; proof?: Proof;
+  id: string;
+  decision: Decision;
+  reason?: string;
+  rule?: string;
+  policy_digest?: string;
+  message_digest: string;
+  entry: Place;
+  trace?: string;
+  expires_at?: string;
+  checkpoint?: string;
+  proof?: Proof;
 }
 export interface Entry {
-  v: number; log: string; index: number; time: string; severity: string; type: string; component: string; operation: string; subject?: string;
-  trace?: string; payload?: JsonObject; prev_hash: string; [name: string]: unknown;
+  v: number;
+  log: string;
+  index: number;
+  time: string;
+  severity: string;
+  type: string;
+  component: string;
+  operation: string;
+  subject?: string;
+  trace?: string;
+  payload?: JsonObject;
+  prev_hash: string;
+  [name: string]: unknown;
 }
 
 /** An answer of the fabric. */
@@ -76,8 +144,16 @@ export class Message {
 }
 
 /** A key that stays where it is, such as a non-extractable WebCrypto key. */
-export interface ExternalKey { pub: Uint8Array; sign(bytes: Uint8Array): Promise<Uint8Array | ArrayBuffer> }
-export interface Signer { readonly pub: Uint8Array; readonly pubkey: string; readonly keyId: string; sign(bytes: Uint8Array): Promise<Uint8Array> }
+export interface ExternalKey {
+  pub: Uint8Array;
+  sign(bytes: Uint8Array): Promise<Uint8Array | ArrayBuffer>;
+}
+export interface Signer {
+  readonly pub: Uint8Array;
+  readonly pubkey: string;
+  readonly keyId: string;
+  sign(bytes: Uint8Array): Promise<Uint8Array>;
+}
 
 export interface FabricOptions {
   /** unix:PATH (Node), https://HOST[:PORT], or http:// on the loopback. */
@@ -96,7 +172,10 @@ export interface FabricOptions {
   /** Longest waits before repeats, ms, with full jitter; 1, 2, 5, 10, 30 s. */
   delays?: number[];
 }
-export interface ContextOptions extends Partial<FabricOptions> { dir?: string; tokenFile?: string }
+export interface ContextOptions extends Partial<FabricOptions> {
+  dir?: string;
+  tokenFile?: string;
+}
 
 export interface SendOptions {
   /** 0 to 1, or raw and normalized apart. */
@@ -144,8 +223,11 @@ export class Fabric {
 export default Fabric;
 
 /** Resolves to the entry that the log's key vouches for; throws VerifyError. envelope binds the receipt to that message. */
-export function verify(receipt: Receipt | RawReceipt | string | Uint8Array, vkey: string,
-  options?: { envelope?: Envelope | string | Uint8Array }): Promise<Entry>;
+export function verify(
+  receipt: Receipt | RawReceipt | string | Uint8Array,
+  vkey: string,
+  options?: { envelope?: Envelope | string | Uint8Array },
+): Promise<Entry>;
 
 /** Signature under a key you know (32 bytes or base64url); throws VerifyError. */
 export function check(envelope: unknown, pubkey: Uint8Array | string): Promise<void>;
@@ -165,9 +247,15 @@ export class Unreachable extends FabricError {}
 export class Lost extends FabricError {}
 export class VerifyError extends FabricError {}
 /** Malformed: found before anything was sent. */
-export class InvalidMessage extends FabricError { readonly code: string; readonly field: string }
+export class InvalidMessage extends FabricError {
+  readonly code: string;
+  readonly field: string;
+}
 /** Every repeat was lost; sendBytes(id, body) may be called again. */
-export class OutcomeUnknown extends FabricError { readonly id: string; readonly body: Uint8Array }
+export class OutcomeUnknown extends FabricError {
+  readonly id: string;
+  readonly body: Uint8Array;
+}
 /** The fabric refused. */
 export class Refused extends FabricError {
   /** Three digits, "104". */

@@ -72,7 +72,8 @@ def make_receipt(index=3, size=7, decision="SHARE"):
     message = "msg-01930000-0000-7000-8000-000000000000"
     digest = "sha256:" + "ab" * 32
     entries = [rfc8785.dumps({"index": i, "log": "main", "subject": message if i == index else "x",
-                              "payload": {"id": message, "decision": decision, "message_digest": digest, "reason": ""}}) for i in range(size)]
+                              "payload": {"id": message, "decision": decision, "message_digest": digest, "reason": ""}})
+               for i in range(size)]
     leaves = [sha256(b"\x00" + e) for e in entries]
     return {"id": message, "decision": decision, "message_digest": digest, "reason": "",
             "entry": {"log": "main", "index": index, "hash": "sha256:" + sha256(entries[index]).hex()},
@@ -146,7 +147,8 @@ class Receipts(unittest.TestCase):
 
     def test_any_change_fails(self):  # INV-05: alteration is noticed
         good = make_receipt()
-        changes = [("decision", "DENY"), ("id", "msg-x"), ("reason", "other"), ("rule", "other"), ("trace", "other"), ("expires_at", ""), ("message_digest", "sha256:" + "ac" * 32),
+        changes = [("decision", "DENY"), ("id", "msg-x"), ("reason", "other"), ("rule", "other"), ("trace", "other"), ("expires_at", ""),
+                   ("message_digest", "sha256:" + "ac" * 32),
                    ("checkpoint", good["checkpoint"].replace("\n7\n", "\n8\n")), ("checkpoint", make_note(7, bytes(32))),
                    ("checkpoint", make_note(7, bytes(32), key=AGENT_KEY)), ("checkpoint", ""), ("proof", {})]
         for name, value in changes:

@@ -9,7 +9,8 @@ export * from "./common.js";
 async function loadKey(key) {
   if (key instanceof Uint8Array) return makeSigner(key);
   if (typeof key === "object" && typeof key.sign === "function") return wrapSigner(key);
-  const pem = /^-----BEGIN PRIVATE KEY-----\n([A-Za-z0-9+/=\n]+)\n-----END PRIVATE KEY-----\n?$/.exec(key), seed = seedOf(fromBase64(pem?.[1].replace(/\n/g, "")));
+  const pem = /^-----BEGIN PRIVATE KEY-----\n([A-Za-z0-9+/=\n]+)\n-----END PRIVATE KEY-----\n?$/.exec(key),
+    seed = seedOf(fromBase64(pem?.[1].replace(/\n/g, "")));
   if (seed === undefined) throw new TypeError("key: PEM text of an unencrypted Ed25519 key, 32 bytes of seed, or {pub, sign}");
   return makeSigner(seed);
 }

@@ -47,7 +47,8 @@ export function fromBase64url(text) {
 }
 
 function subtle() {
-  if (!globalThis.crypto?.subtle) throw new Error("WebCrypto is not there: use Node 20 or later, or a page served by https or from localhost");
+  if (!globalThis.crypto?.subtle)
+    throw new Error("WebCrypto is not there: use Node 20 or later, or a page served by https or from localhost");
   return globalThis.crypto.subtle;
 }
 

@@ -24,7 +24,8 @@ async function readIfThere(file, max) {
 }
 
 async function currentContext() {
-  const file = path.join(rooted("XDG_CONFIG_HOME") ?? path.join(home(), ".config"), "infrafabric", "contexts.json"), text = await readIfThere(file, 1 << 20);
+  const file = path.join(rooted("XDG_CONFIG_HOME") ?? path.join(home(), ".config"), "infrafabric", "contexts.json"),
+    text = await readIfThere(file, 1 << 20);
   if (text === undefined) return {};
   let stored;
   try {
@@ -32,7 +33,8 @@ async function currentContext() {
   } catch (e) {
     throw new Error(`${file}: ${e.message}`);
   }
-  const all = stored?.contexts, name = stored?.current;
+  const all = stored?.contexts,
+    name = stored?.current;
   const chosen = all && typeof name === "string" && Object.hasOwn(all, name) ? all[name] : {};
   return Object.fromEntries(Object.entries(chosen).filter(([, v]) => typeof v === "string" && v !== ""));
 }
@@ -41,20 +43,28 @@ async function currentContext() {
 async function endpointOf(dir) {
   const yaml = (await readIfThere(path.join(dir, "ifd.yaml"), 256 << 10)) ?? "";
   const block = /^run:[ \t]*(?:#.*)?\n((?:[ \t]+.*\n|[ \t]*#.*\n|\s*\n)*)/m.exec(yaml.endsWith("\n") ? yaml : yaml + "\n")?.[1] ?? "";
-  const found = /^[ \t]+dir:[ \t]*(?:"([^"\\\n]*)"|'([^'\n]*)'|([^"'#\s][^#\n]*?))[ \t]*(?:#.*)?$/m.exec(block), run = found && (found[1] ?? found[2] ?? found[3]);
+  const found = /^[ \t]+dir:[ \t]*(?:"([^"\\\n]*)"|'([^'\n]*)'|([^"'#\s][^#\n]*?))[ \t]*(?:#.*)?$/m.exec(block),
+    run = found && (found[1] ?? found[2] ?? found[3]);
   return "unix:" + path.join(run ? path.resolve(dir, run) : path.join(dir, "run"), "ifd.sock");
 }
 
 const talentOf = (as) => as?.replace(/^if:\/\/agent\//, "").split("/")[0];
 
 async function keyOf(options, chosen, talent, dir) {
-  const named = environment("IFAB_KEY"), owner = environment("IFAB_AS");
+  const named = environment("IFAB_KEY"),
+    owner = environment("IFAB_AS");
   if (options.key !== undefined) return options.key;
   /* a key that the environment names belongs to the environment's talent */
   if (named && (options.talent === undefined || owner === undefined || talentOf(options.talent) === talentOf(owner))) return named;
   if (chosen.key && (chosen.as === undefined || talentOf(talent) === talentOf(chosen.as))) return chosen.key;
   const file = talent && path.join(dir, "keys", `${talentOf(talent)}.pem`);
-  return file && (await fs.access(file).then(() => file, () => undefined));
+  return (
+    file &&
+    (await fs.access(file).then(
+      () => file,
+      () => undefined,
+    ))
+  );
 }
 
 async function tokenOf(options, chosen) {
@@ -70,10 +80,19 @@ export async function fromContext(options = {}) {
   const chosen = await currentContext();
   const fallback = path.join(rooted("XDG_DATA_HOME") ?? path.join(home(), ".local", "share"), "infrafabric");
   const dir = options.dir ?? environment("IFAB_DIR") ?? chosen.dir ?? fallback;
-  const rows = [[options.endpoint, options.dir], [environment("IFAB_ENDPOINT"), environment("IFAB_DIR")], [chosen.endpoint, chosen.dir], [undefined, fallback]];
+  const rows = [
+    [options.endpoint, options.dir],
+    [environment("IFAB_ENDPOINT"), environment("IFAB_DIR")],
+    [chosen.endpoint, chosen.dir],
+    [undefined, fallback],
+  ];
   const [endpoint, place] = rows.find((row) => row.some((v) => v !== undefined));
   const talent = options.talent ?? environment("IFAB_AS") ?? chosen.as;
   return {
-    ...options, talent, endpoint: endpoint ?? (await endpointOf(place)), key: await keyOf(options, chosen, talent, dir), token: await tokenOf(options, chosen),
+    ...options,
+    talent,
+    endpoint: endpoint ?? (await endpointOf(place)),
+    key: await keyOf(options, chosen, talent, dir),
+    token: await tokenOf(options, chosen),
   };
 }

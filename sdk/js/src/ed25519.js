@@ -23,7 +23,9 @@ export const goodKey = (pub) => pub?.length === 32 && goodPoint(pub) !== undefin
 
 export async function verifySignature(sig, message, pub) {
   if (sig?.length !== 64 || pub?.length !== 32) return false;
-  const r = sig.slice(0, 32), s = littleEndian(sig.slice(32)), a = goodPoint(pub);
+  const r = sig.slice(0, 32),
+    s = littleEndian(sig.slice(32)),
+    a = goodPoint(pub);
   if (s >= L || a === undefined || goodPoint(r) === undefined) return false;
   const k = littleEndian(await sha512(r, pub, message)) % L;
   return equal(ed.Point.BASE.multiply(s, false).subtract(a.multiply(k, false)).toBytes(), r);
@@ -34,7 +36,8 @@ export const keyId = async (pub) => "k-" + toHex((await sha256(pub)).slice(0, 8)
 /** What signs: {pub, keyId, sign(bytes)}. The seed stays in a closure, so that no log or inspector shows it. */
 export async function makeSigner(seed) {
   if (!(seed instanceof Uint8Array) || seed.length !== 32) throw new TypeError("an Ed25519 seed has 32 bytes");
-  const secret = Uint8Array.from(seed), pub = await ed.getPublicKeyAsync(secret);
+  const secret = Uint8Array.from(seed),
+    pub = await ed.getPublicKeyAsync(secret);
   return { pub, pubkey: toBase64url(pub), keyId: await keyId(pub), sign: (bytes) => ed.signAsync(bytes, secret) };
 }
 
@@ -49,7 +52,9 @@ export async function wrapSigner({ pub, sign }) {
   return { pub: Uint8Array.from(pub), pubkey: toBase64url(pub), keyId: await keyId(pub), sign: checked };
 }
 
-export const PKCS8_ED25519 = Uint8Array.from([0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20]); /* RFC 8410 section 7 */
+export const PKCS8_ED25519 = Uint8Array.from([
+  0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20,
+]); /* RFC 8410 section 7 */
 
 /** The seed in PKCS#8 DER of an Ed25519 key, or undefined. */
 export const seedOf = (der) => (der?.length === 48 && equal(der.slice(0, 16), PKCS8_ED25519) ? der.slice(16) : undefined);

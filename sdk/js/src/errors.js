@@ -41,7 +41,8 @@ const text = (value, otherwise) => (typeof value === "string" ? value : otherwis
 export class Refused extends FabricError {
   constructor(error, status = 0) {
     const code = text(error.code, "IF_ERR_500").replace(/^IF_ERR_/, "");
-    const name = text(error.name, "SYSTEM_ERROR"), hint = text(error.hint, "");
+    const name = text(error.name, "SYSTEM_ERROR"),
+      hint = text(error.hint, "");
     super(`IF_ERR_${code} ${name}: ${text(error.message, "")}${hint ? ` (${hint})` : ""}`);
     this.code = code;
     this.errorName = name;

@@ -24,7 +24,8 @@ export class Receipt {
 /** A received message. The fabric verified it; check(pubkey) verifies it again under a key you know. */
 export class Message {
   constructor(item) {
-    const envelope = item.envelope ?? {}, content = envelope.content ?? {}; /* none: erased */
+    const envelope = item.envelope ?? {},
+      content = envelope.content ?? {}; /* none: erased */
     this.raw = item;
     this.cursor = item.cursor;
     this.decision = item.decision?.decision;
@@ -53,8 +54,10 @@ function pause(ms, signal) {
   });
 }
 
-/* Refusals that say, also after a lost answer, that the message was not taken. Any other then leaves the outcome unknown: a full queue (304)
- * or a revoked key (004) is found before anybody looks whether the first try was accepted. */
+/*
+ * Refusals that say, also after a lost answer, that the message was not taken. Any other then leaves the outcome unknown: a full queue
+ * (304) or a revoked key (004) is found before anybody looks whether the first try was accepted.
+ */
 const SETTLED = new Set(["101", "003", "104", "105", "108", "109", "110"]);
 
 const RESIGN_MAX = 10;
@@ -73,13 +76,20 @@ async function inTurn(key, work) {
 }
 
 function draftOf(self, claim, o) {
-  const { replyTo } = o, confidence = typeof o.confidence === "number" ? { raw: o.confidence, normalized: o.confidence } : o.confidence;
+  const { replyTo } = o,
+    confidence = typeof o.confidence === "number" ? { raw: o.confidence, normalized: o.confidence } : o.confidence;
   const to = o.to ?? replyTo?.sender;
   const { scope, evidence, hazards, data } = o;
   const drop = (object) => Object.fromEntries(Object.entries(object).filter(([, v]) => v !== undefined && v !== null));
   return drop({
-    v: "2.1", id: "msg-" + uuid7(), performative: o.performative ?? "inform", ttl_s: o.ttl ?? 60, trace: o.trace, sender: agent(self.talent),
-    conversation_id: o.conversation ?? replyTo?.conversation ?? "conv-" + uuid7(), receiver: Array.isArray(to) ? to.map(agent) : to && agent(to),
+    v: "2.1",
+    id: "msg-" + uuid7(),
+    performative: o.performative ?? "inform",
+    ttl_s: o.ttl ?? 60,
+    trace: o.trace,
+    sender: agent(self.talent),
+    conversation_id: o.conversation ?? replyTo?.conversation ?? "conv-" + uuid7(),
+    receiver: Array.isArray(to) ? to.map(agent) : to && agent(to),
     content: drop({ claim, claim_id: o.claimId, scope, evidence, confidence, hazards, data }),
   });
 }
@@ -113,7 +123,8 @@ export function makeFabric({ transport, loadKey, fromContext }) {
     }
 
     async #sign() {
-      if (!this.talent || this.#key === undefined) throw new TypeError("sending needs a talent and its key: talent and key, or IFAB_AS and IFAB_KEY");
+      if (!this.talent || this.#key === undefined)
+        throw new TypeError("sending needs a talent and its key: talent and key, or IFAB_AS and IFAB_KEY");
       this.#signer ??= loadKey(this.#key, this.#passphrase).catch((e) => {
         this.#signer = undefined;
         throw e;
@@ -121,9 +132,10 @@ export function makeFabric({ transport, loadKey, fromContext }) {
       return this.#signer;
     }
 
-    /** Sends one message and resolves to its Receipt; with wait (seconds) the one after a HOLD or ESCALATE was decided, if it was in time. */
+    /** Sends one message, resolves to its Receipt; with wait (seconds) to the one after a HOLD or ESCALATE was decided, if in time. */
     async send(claim, options = {}) {
-      const signer = await this.#sign(), o = typeof claim === "object" && claim !== null ? claim : { ...options, claim };
+      const signer = await this.#sign(),
+        o = typeof claim === "object" && claim !== null ? claim : { ...options, claim };
       const draft = { ...draftOf(this, o.claim ?? undefined, o), topic_hash: await topicHash(o) };
       const receipt = await inTurn(`${this.wire.endpoint}\n${draft.sender}`, (line) => this.#sendInTurn(line, draft, signer, o));
       return o.wait > 0 && (receipt.held || receipt.escalated) ? this.#decided(receipt, o.wait, o.signal) : receipt;
@@ -133,7 +145,10 @@ export function makeFabric({ transport, loadKey, fromContext }) {
       o.signal?.throwIfAborted(); /* nothing has been sent yet */
       line.last ??= await this.#lastSequence(draft.sender, o.signal);
       for (let again = 0; ; again++) {
-        const seq = Math.max(line.last + 1, Date.now() * 1000 + Math.floor(Math.random() * 1000)); /* the clock knows no µs: two processes should differ */
+        const seq = Math.max(
+          line.last + 1,
+          Date.now() * 1000 + Math.floor(Math.random() * 1000),
+        ); /* the clock knows no µs: two processes should differ */
         const stamped = { ...draft, seq, nonce: toBase64url(randomBytes(16)), issued_at: new Date().toISOString() };
         const { envelope, body } = await sign(stamped, signer);
         line.last = seq;
@@ -143,8 +158,8 @@ export function makeFabric({ transport, loadKey, fromContext }) {
           return receipt;
         } catch (e) {
           if (!(e instanceof Refused) || e.code !== "104" || again >= RESIGN_MAX) throw e;
-          /* Another process speaks as this instance. A number that came too late can never be accepted: a new one is signed, further ahead each
-           * time, since the other one does not stand still. */
+          /* Another process speaks as this instance. A number that came too late can never be accepted: a new one is signed, further
+           * ahead each time, since the other one does not stand still. */
           line.last = Math.max(seq, e.lastSeq ?? (await this.#lastSequence(draft.sender, o.signal))) + 5000 * 2 ** Math.min(again, 8);
         }
       }
@@ -153,7 +168,10 @@ export function makeFabric({ transport, loadKey, fromContext }) {
     /* Over TCP without a token nobody may ask; then the clock alone serves. */
     async #lastSequence(sender, signal) {
       try {
-        const { items } = await this.wire.get(`/v1/talents/${encodeURIComponent(this.talent.split("/")[0])}/sequences`, { timeout: this.timeout, signal });
+        const { items } = await this.wire.get(`/v1/talents/${encodeURIComponent(this.talent.split("/")[0])}/sequences`, {
+          timeout: this.timeout,
+          signal,
+        });
         return items.filter((i) => i.sender === sender).reduce((last, i) => Math.max(last, i.last_seq), 0);
       } catch (e) {
         if (e instanceof Refused || e instanceof Lost) return 0;
@@ -163,7 +181,8 @@ export function makeFabric({ transport, loadKey, fromContext }) {
 
     /** Sends the exact bytes of a signed envelope; after a lost connection the same bytes again, under the same Idempotency-Key. */
     async sendBytes(id, body, { proof = true, signal } = {}) {
-      const envelope = readEnvelope(body), digest = await messageDigest(envelope);
+      const envelope = readEnvelope(body),
+        digest = await messageDigest(envelope);
       if (envelope.id !== id) throw new InvalidMessage("id", "another one than was named");
       const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
       let lost, retryMs;
@@ -171,7 +190,11 @@ export function makeFabric({ transport, loadKey, fromContext }) {
         try {
           if (attempt > 0) await pause(retryMs ?? Math.random() * this.delays[Math.min(attempt, this.delays.length) - 1], signal);
           const answer = await this.wire.call("POST", "/v1/messages", {
-            body: bytes, headers: { "idempotency-key": id }, timeout: this.timeout, query: { proof: proof ? 1 : undefined }, signal,
+            body: bytes,
+            headers: { "idempotency-key": id },
+            timeout: this.timeout,
+            query: { proof: proof ? 1 : undefined },
+            signal,
           });
           if (isAnswer(answer.value, id, digest)) return new Receipt(answer.value, answer.header("idempotent-replayed") === "true");
           if (!answer.value.error) throw new Lost(`HTTP ${answer.status} with neither a decision about this message nor an error`);
@@ -234,7 +257,11 @@ export function makeFabric({ transport, loadKey, fromContext }) {
       for (let left; (left = end - Date.now()) > 0; ) {
         const ms = Math.max(1, Math.min(30000, Math.floor(left)));
         try {
-          const answer = await this.wire.get(`/v1/decisions/${encodeURIComponent(receipt.id)}`, { timeout: this.timeout + ms / 1000, query: { wait_ms: ms }, signal });
+          const answer = await this.wire.get(`/v1/decisions/${encodeURIComponent(receipt.id)}`, {
+            timeout: this.timeout + ms / 1000,
+            query: { wait_ms: ms },
+            signal,
+          });
           if (answer.id === receipt.id && (answer.decision === "SHARE" || answer.decision === "DENY")) return new Receipt(answer);
           await pause(Math.min(100, left), signal); /* no busy loop, should it answer at once */
         } catch (e) {

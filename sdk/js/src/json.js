@@ -4,7 +4,9 @@
  */
 import { fromUtf8 } from "./bytes.js";
 
-const DEPTH = 32, NAMES = 1024, LITERAL = 1100;
+const DEPTH = 32,
+  NAMES = 1024,
+  LITERAL = 1100;
 const SPACE = /[ \t\r\n]*/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
@@ -47,7 +49,8 @@ class Reader {
 
   number() {
     const found = this.match(NUMBER) ?? this.fail("not a number");
-    const [literal, fraction, exponent] = found, value = Number(literal);
+    const [literal, fraction, exponent] = found,
+      value = Number(literal);
     if (literal.length > LITERAL || /[0-9]/.test(this.text[this.at] ?? "")) this.fail("not a number");
     if (value === 0 && (literal.startsWith("-") || /[1-9]/.test(literal.split(/[eE]/)[0]))) this.fail("-0, or too small for a double");
     if (!Number.isFinite(value)) this.fail("number too large for a double");
@@ -56,9 +59,10 @@ class Reader {
   }
 
   members(depth) {
-    const object = {}, seen = new Set();
+    const object = {},
+      seen = new Set();
     this.at++;
-    if (this.space() === "}") return this.at++, object;
+    if (this.space() === "}") return (this.at++, object);
     for (;;) {
       if (this.space() !== '"') this.fail("a name is expected");
       const name = this.string();
@@ -77,7 +81,7 @@ class Reader {
   items(depth) {
     const list = [];
     this.at++;
-    if (this.space() === "]") return this.at++, list;
+    if (this.space() === "]") return (this.at++, list);
     for (;;) {
       list.push(this.value(depth));
       const next = this.space();
@@ -93,8 +97,12 @@ class Reader {
     if (c === "{") return this.members(depth + 1);
     if (c === "[") return this.items(depth + 1);
     if (c === '"') return this.string();
-    for (const [word, value] of [["true", true], ["false", false], ["null", null]])
-      if (this.text.startsWith(word, this.at)) return (this.at += word.length), value;
+    for (const [word, value] of [
+      ["true", true],
+      ["false", false],
+      ["null", null],
+    ])
+      if (this.text.startsWith(word, this.at)) return ((this.at += word.length), value);
     return this.number();
   }
 }
@@ -118,8 +126,10 @@ export function parse(input, { signed = false, max = 1 << 20 } = {}) {
 
 function plainObject(value, field, depth) {
   const proto = Object.getPrototypeOf(value);
-  if (proto !== null && Object.getPrototypeOf(proto) !== null) throw new TypeError(`${field}: a plain object is expected, not a ${proto.constructor?.name}`);
-  const copy = {}, names = Object.keys(value).filter((name) => value[name] !== undefined);
+  if (proto !== null && Object.getPrototypeOf(proto) !== null)
+    throw new TypeError(`${field}: a plain object is expected, not a ${proto.constructor?.name}`);
+  const copy = {},
+    names = Object.keys(value).filter((name) => value[name] !== undefined);
   if (names.length > NAMES) throw new TypeError(`${field}: more than ${NAMES} names`);
   for (const name of names) {
     if (loneSurrogate(name)) throw new TypeError(`${field}: a name with a lone surrogate`);
@@ -129,8 +139,8 @@ function plainObject(value, field, depth) {
 }
 
 /**
- * A deep copy of what may be signed: what JSON.stringify would silently change (NaN, -0, undefined in a list, a Map, a bigint, a number that
- * another reader may round) is an error that names its place. Members that are undefined are left out.
+ * A deep copy of what may be signed: what JSON.stringify would silently change (NaN, -0, undefined in a list, a Map, a bigint, a number
+ * that another reader may round) is an error that names its place. Members that are undefined are left out.
  */
 export function plain(value, field = "", depth = 0) {
   const bad = (why) => {

@@ -1,6 +1,6 @@
 /*
- * Offline check of a receipt: entry, inclusion (RFC 9162 2.1.3.2), checkpoint (C2SP signed note). docs/formats/checkpoint-tiles.md. Says yes
- * exactly where if-verify does; every check that fails says why.
+ * Offline check of a receipt: entry, inclusion (RFC 9162 2.1.3.2), checkpoint (C2SP signed note). docs/formats/checkpoint-tiles.md. Says
+ * yes exactly where if-verify does; every check that fails says why.
  */
 import canonicalize from "canonicalize";
 import { equal, fromBase64, fromBase64url, fromHex, sha256, toHex, utf8 } from "./bytes.js";
@@ -10,7 +10,10 @@ import { VerifyError } from "./errors.js";
 import { Receipt } from "./fabric.js";
 import { loneSurrogate, parse, plain } from "./json.js";
 
-const NOTE_MAX = 65536, SIGNATURES_MAX = 100, PATH_MAX = 64, ENTRY_MAX = 65535;
+const NOTE_MAX = 65536,
+  SIGNATURES_MAX = 100,
+  PATH_MAX = 64,
+  ENTRY_MAX = 65535;
 const SAME = { id: true, decision: true, message_digest: true, policy_digest: false, reason: false, rule: false, expires_at: false };
 
 function need(condition, why) {
@@ -37,12 +40,17 @@ export async function readCheckpoint(note, vkey) {
   need(!/[\u0000-\u0009\u000b-\u001f]/.test(note) && note.endsWith("\n"), "checkpoint: not lines of text");
   const cut = note.lastIndexOf("\n\n");
   need(cut > 0, "checkpoint: no empty line before its signatures");
-  const text = note.slice(0, cut + 1), lines = note.slice(cut + 2, -1).split("\n");
+  const text = note.slice(0, cut + 1),
+    lines = note.slice(cut + 2, -1).split("\n");
   need(lines.length <= SIGNATURES_MAX, "checkpoint: too many signatures");
   let good = false;
   for (const line of lines) {
-    const [dash, who, sig64, ...more] = line.split(" "), sig = fromBase64(sig64);
-    need(dash === "\u2014" && more.length === 0 && goodName(who) && sig?.length >= 5 && sig.length <= 256, "checkpoint: malformed signature line");
+    const [dash, who, sig64, ...more] = line.split(" "),
+      sig = fromBase64(sig64);
+    need(
+      dash === "\u2014" && more.length === 0 && goodName(who) && sig?.length >= 5 && sig.length <= 256,
+      "checkpoint: malformed signature line",
+    );
     if (who !== name || !equal(sig.slice(0, 4), hash)) continue;
     need(await verifySignature(sig.slice(4), utf8(text), key), "checkpoint: bad signature");
     good = true; /* the rest must still be well formed */
@@ -50,7 +58,8 @@ export async function readCheckpoint(note, vkey) {
   need(good, "checkpoint: not signed by that key");
   const parts = /^([^\n]{1,255})\n(0|[1-9][0-9]{0,15})\n([A-Za-z0-9+/]{43}=)\n$/.exec(text);
   need(parts !== null && parts[1] === name, "not a checkpoint of this log");
-  const size = Number(parts[2]), root = fromBase64(parts[3]);
+  const size = Number(parts[2]),
+    root = fromBase64(parts[3]);
   need(Number.isSafeInteger(size) && root?.length === 32, "checkpoint: malformed");
   return { origin: name, size, root };
 }
@@ -58,7 +67,9 @@ export async function readCheckpoint(note, vkey) {
 /** Root that an inclusion proof leads to. Numbers up to 2^53-1, so no bit operations. */
 export async function rootFrom(index, size, leaf, path) {
   need(Number.isSafeInteger(index) && Number.isSafeInteger(size) && index >= 0 && index < size, "index outside the tree");
-  let fn = index, sn = size - 1, r = leaf;
+  let fn = index,
+    sn = size - 1,
+    r = leaf;
   for (const p of path) {
     need(sn > 0 && p?.length === 32, "proof too long, or not of hashes");
     const left = fn % 2 === 1 || fn === sn;
@@ -82,7 +93,8 @@ function readEntry(text) {
 function checkWords(receipt, entry) {
   const payload = own(entry, "payload");
   for (const [name, required] of Object.entries(SAME)) {
-    const said = own(receipt, name), logged = own(payload, name);
+    const said = own(receipt, name),
+      logged = own(payload, name);
     const same = typeof said === "string" ? said === logged : !required && said === undefined && logged === undefined;
     need(same, `${name} is not what the entry says`);
   }
@@ -102,11 +114,26 @@ async function checkBound(receipt, given) {
 async function checkReceipt(receipt, vkey, envelope) {
   need(own(receipt, "checkpoint") && own(receipt, "proof"), "receipt without proof: ask for it with proof: true");
   const { size, root } = await readCheckpoint(receipt.checkpoint, vkey);
-  const { proof } = receipt, place = own(receipt, "entry"), entry = readEntry(own(proof, "entry")), bytes = utf8(proof.entry);
-  const leaf = await sha256(Uint8Array.of(0), bytes), path = own(proof, "path");
+  const { proof } = receipt,
+    place = own(receipt, "entry"),
+    entry = readEntry(own(proof, "entry")),
+    bytes = utf8(proof.entry);
+  const leaf = await sha256(Uint8Array.of(0), bytes),
+    path = own(proof, "path");
   need(Array.isArray(path) && path.length <= PATH_MAX, "proof: malformed");
   need(proof.size === size && proof.leaf === toHex(leaf), "proof is about another tree or entry");
-  need(equal(await rootFrom(proof.index, size, leaf, path.map((p) => fromHex(p, 32))), root), "entry is not in the log");
+  need(
+    equal(
+      await rootFrom(
+        proof.index,
+        size,
+        leaf,
+        path.map((p) => fromHex(p, 32)),
+      ),
+      root,
+    ),
+    "entry is not in the log",
+  );
   need(own(place, "index") === proof.index && entry.index === proof.index, "entry.index is not the one of the entry");
   need(typeof place.log === "string" && place.log === entry.log, "entry.log is another log");
   need(place.hash === "sha256:" + toHex(await sha256(bytes)), "entry.hash is not the hash of the entry");

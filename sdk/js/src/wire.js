@@ -1,4 +1,4 @@
-/* Requests and answers, whatever carries them. A transport is `send({method, path, headers, body, signal}) -> {status, header(), bytes}`. */
+/* Requests and answers, whatever carries them. A transport takes {method, path, headers, body, signal}, gives {status, header(), bytes}. */
 import { Lost, Refused, Unreachable } from "./errors.js";
 import { parse } from "./json.js";
 
@@ -24,13 +24,18 @@ export function fetchTransport(endpoint) {
   const { origin } = checkEndpoint(endpoint);
   return async ({ method, path, headers, body, signal }) => {
     const answer = await fetch(origin + path, { method, headers, body, signal, redirect: "error", credentials: "omit", cache: "no-store" });
-    const reader = answer.body?.getReader(), parts = [];
+    const reader = answer.body?.getReader(),
+      parts = [];
     let size = 0;
     for (let part; reader && !(part = await reader.read()).done; parts.push(part.value)) {
       size += part.value.length;
       if (size > ANSWER_MAX) throw new Error("answer too long");
     }
-    return { status: answer.status, header: (name) => answer.headers.get(name), bytes: new Uint8Array(await new Blob(parts).arrayBuffer()) };
+    return {
+      status: answer.status,
+      header: (name) => answer.headers.get(name),
+      bytes: new Uint8Array(await new Blob(parts).arrayBuffer()),
+    };
   };
 }
 
@@ -50,7 +55,13 @@ export class Wire {
     if (this.token) all.authorization = "Bearer " + this.token;
     signal?.throwIfAborted();
     try {
-      const request = { method, path: path + (search && "?" + search), headers: all, body, signal: signal ? AbortSignal.any([signal, limit]) : limit };
+      const request = {
+        method,
+        path: path + (search && "?" + search),
+        headers: all,
+        body,
+        signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      };
       const answer = await this.transport(request);
       const value = parse(answer.bytes.length === 0 ? "{}" : answer.bytes, { max: ANSWER_MAX });
       if (value === null || typeof value !== "object" || Array.isArray(value)) throw new Error("the answer is no object");

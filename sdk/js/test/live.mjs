@@ -10,29 +10,64 @@ import { Fabric, makeSigner, Refused, sign, verify } from "../src/node.js";
 import { uuid7 } from "../src/bytes.js";
 import { tmp } from "./support.mjs";
 
-let count = 0, failed = 0;
+let count = 0,
+  failed = 0;
 function check(condition, name) {
   if (!condition) failed++;
   console.log(`${condition ? "ok" : "not ok"} ${++count} - ${name}`);
 }
-const codeOf = (promise) => promise.then(() => undefined, (e) => (e instanceof Refused ? e.code : String(e)));
-const noticed = (...args) => verify(...args).then(() => false, (e) => e.name === "VerifyError");
+const codeOf = (promise) =>
+  promise.then(
+    () => undefined,
+    (e) => (e instanceof Refused ? e.code : String(e)),
+  );
+const noticed = (...args) =>
+  verify(...args).then(
+    () => false,
+    (e) => e.name === "VerifyError",
+  );
 
 /* The same receipt, whole and changed: the package says what if-verify says. */
 async function sameVerdicts(receipt, vkey) {
   const program = path.join(process.env.IFAB_BUILD ?? "", "if-verify");
   if (!existsSync(program)) return console.log(`# no ${program}: verdicts not compared`);
-  const folder = mkdtempSync(path.join(tmp(), "ifab-js-")), file = path.join(folder, "r.json"), { raw } = receipt, text = JSON.stringify(raw);
-  const changed = (part, name, value) => JSON.stringify(part ? { ...raw, [part]: { ...raw[part], [name]: value } } : { ...raw, [name]: value });
-  const steps = raw.proof.path, cases = [text, text.replace("{", '{"decision":"DENY",'), text.slice(1), changed("proof", "path", steps.slice(1)), changed("proof", "path", [...steps, steps[0]]),
-    changed("proof", "index", raw.proof.index - 1), changed("proof", "size", raw.proof.size + 1), changed("entry", "index", 0), changed("entry", "log", "x"), changed("entry", "hash", "00"),
-    changed("proof", "entry", raw.proof.entry.replace("SHARE", "DENY")), changed("proof", "leaf", steps[0]), changed("", "checkpoint", raw.checkpoint.replace(/\d+\n/, (n) => n + n)),
-    changed("", "checkpoint", raw.checkpoint.replace("infrafabric", "elsewhere")), ...["id", "decision", "message_digest", "policy_digest", "reason", "rule", "trace", "expires_at"].flatMap((name) =>
-      [changed("", name, "x"), changed("", name, undefined), changed("", name, 7)])];
+  const folder = mkdtempSync(path.join(tmp(), "ifab-js-")),
+    file = path.join(folder, "r.json"),
+    { raw } = receipt,
+    text = JSON.stringify(raw);
+  const changed = (part, name, value) =>
+    JSON.stringify(part ? { ...raw, [part]: { ...raw[part], [name]: value } } : { ...raw, [name]: value });
+  const steps = raw.proof.path,
+    cases = [
+      text,
+      text.replace("{", '{"decision":"DENY",'),
+      text.slice(1),
+      changed("proof", "path", steps.slice(1)),
+      changed("proof", "path", [...steps, steps[0]]),
+      changed("proof", "index", raw.proof.index - 1),
+      changed("proof", "size", raw.proof.size + 1),
+      changed("entry", "index", 0),
+      changed("entry", "log", "x"),
+      changed("entry", "hash", "00"),
+      changed("proof", "entry", raw.proof.entry.replace("SHARE", "DENY")),
+      changed("proof", "leaf", steps[0]),
+      changed(
+        "",
+        "checkpoint",
+        raw.checkpoint.replace(/\d+\n/, (n) => n + n),
+      ),
+      changed("", "checkpoint", raw.checkpoint.replace("infrafabric", "elsewhere")),
+      ...["id", "decision", "message_digest", "policy_digest", "reason", "rule", "trace", "expires_at"].flatMap((name) => [
+        changed("", name, "x"),
+        changed("", name, undefined),
+        changed("", name, 7),
+      ]),
+    ];
   let good = 0;
   for (const [i, one] of cases.entries()) {
     writeFileSync(file, one);
-    const theirs = spawnSync(program, [file, "--vkey", vkey]).status === 0, ours = !(await noticed(one, vkey));
+    const theirs = spawnSync(program, [file, "--vkey", vkey]).status === 0,
+      ours = !(await noticed(one, vkey));
     good += theirs;
     if (theirs !== ours) check(false, `case ${i}: if-verify says ${theirs}, the package ${ours}`);
   }
@@ -43,22 +78,46 @@ async function sameVerdicts(receipt, vkey) {
 /* Three processes that all speak as one instance: each is overtaken now and then (104), none of them fails. */
 async function oneNameThreeTimes(talent) {
   const program = path.join(path.dirname(fileURLToPath(import.meta.url)), "agents.mjs");
-  const job = JSON.stringify({ endpoint: (await Fabric.context()).wire.endpoint, agents: [{ talent, key: process.env.IFAB_KEY }], seconds: 2, calm: true });
-  const runs = await Promise.all([1, 2, 3].map(() => new Promise((resolve) => {
-    const child = execFile(process.execPath, [program], (error, stdout, stderr) => resolve([error, stdout, stderr]));
-    child.stdin.end(job);
-  })));
-  const rows = runs.flatMap(([error, stdout, stderr]) => (error ? (console.log("# " + stderr.replace(/\n/g, "\n# ")), []) : stdout.trim().split("\n").map((l) => JSON.parse(l))));
-  const sent = rows.filter((r) => r.id), resigned = sent.reduce((n, r) => n + r.resigned, 0);
-  check(runs.every(([error]) => !error) && new Set(sent.map((r) => r.index)).size === sent.length && sent.length > 30,
-    `three processes speak as one instance: ${sent.length} messages, ${resigned} signed again`);
+  const job = JSON.stringify({
+    endpoint: (await Fabric.context()).wire.endpoint,
+    agents: [{ talent, key: process.env.IFAB_KEY }],
+    seconds: 2,
+    calm: true,
+  });
+  const runs = await Promise.all(
+    [1, 2, 3].map(
+      () =>
+        new Promise((resolve) => {
+          const child = execFile(process.execPath, [program], (error, stdout, stderr) => resolve([error, stdout, stderr]));
+          child.stdin.end(job);
+        }),
+    ),
+  );
+  const rows = runs.flatMap(([error, stdout, stderr]) =>
+    error
+      ? (console.log("# " + stderr.replace(/\n/g, "\n# ")), [])
+      : stdout
+          .trim()
+          .split("\n")
+          .map((l) => JSON.parse(l)),
+  );
+  const sent = rows.filter((r) => r.id),
+    resigned = sent.reduce((n, r) => n + r.resigned, 0);
+  check(
+    runs.every(([error]) => !error) && new Set(sent.map((r) => r.index)).size === sent.length && sent.length > 30,
+    `three processes speak as one instance: ${sent.length} messages, ${resigned} signed again`,
+  );
   check(resigned > 0, "they really got in each other's way");
 }
 
 async function main() {
-  const to = process.env.IFAB_TO ?? "Demo.B", name = process.env.IFAB_AS.split("/")[0];
-  const f = await Fabric.context({ talent: `${name}/live-js` }), vkey = process.env.IFAB_VKEY ?? (await f.fabric()).vkey;
-  const claim = `live check ${uuid7()}`, scope = { check: "live" }, data = { n: 1e-7, text: "café 東京 🚀", "\u20ac": [9007199254740991, 333333333.3333333] };
+  const to = process.env.IFAB_TO ?? "Demo.B",
+    name = process.env.IFAB_AS.split("/")[0];
+  const f = await Fabric.context({ talent: `${name}/live-js` }),
+    vkey = process.env.IFAB_VKEY ?? (await f.fabric()).vkey;
+  const claim = `live check ${uuid7()}`,
+    scope = { check: "live" },
+    data = { n: 1e-7, text: "café 東京 🚀", "\u20ac": [9007199254740991, 333333333.3333333] };
   const evidence = [{ type: "web", url: "https://example.org/a", hash: "sha256:" + "a5".repeat(32) }];
   const receipt = await f.send(claim, { confidence: 0.9, to, scope, evidence, data });
   check(receipt.shared, `a complete claim is shared (${receipt.decision}: ${receipt.reason})`);
@@ -76,30 +135,43 @@ async function main() {
   check(denied.denied, `a secret is denied, which is a value (${denied.decision}: ${denied.reason})`);
   await verify(denied, vkey);
 
-  const { id } = receipt, body = JSON.stringify(receipt.envelope), again = await f.sendBytes(id, body);
+  const { id } = receipt,
+    body = JSON.stringify(receipt.envelope),
+    again = await f.sendBytes(id, body);
   check(again.replayed && again.entry.index === receipt.entry.index, "the same message again gives the first receipt"); /* INV-03 */
   const bare = await f.wire.call("POST", "/v1/messages", { body: Buffer.from(body) });
   check(bare.status === 409 && bare.value.error.code === "IF_ERR_103", "without its key it is a replay: 103");
   const changed = JSON.stringify({ ...receipt.envelope, content: { claim: "forged" } });
   check((await codeOf(f.sendBytes(id, changed))) === "001", "changed bytes are 001"); /* INV-01 */
-  const { signature: _, ...draft } = receipt.envelope, signer = await makeSigner(new Uint8Array(32).fill(9));
+  const { signature: _, ...draft } = receipt.envelope,
+    signer = await makeSigner(new Uint8Array(32).fill(9));
   const foreign = await sign({ ...draft, id: "msg-" + uuid7() }, signer);
   check((await codeOf(f.sendBytes(foreign.envelope.id, foreign.body))) === "001", "another key's signature is 001"); /* INV-02 */
   const stranger = await Fabric.context({ talent: "Nobody.Here", key: process.env.IFAB_KEY });
   check((await codeOf(stranger.send("x", { confidence: 0.9, scope }))) === "106", "an unknown sender is 106");
-  const late = new Date(Date.now() + 3600e3).toISOString(), RealDate = Date;
-  globalThis.Date = class extends RealDate { toISOString() { return late; } };
+  const late = new Date(Date.now() + 3600e3).toISOString(),
+    RealDate = Date;
+  globalThis.Date = class extends RealDate {
+    toISOString() {
+      return late;
+    }
+  };
   check((await codeOf(f.send("from the future", { confidence: 0.9, scope }))) === "107", "a message from the future is 107");
   globalThis.Date = RealDate;
 
   if (f.wire.isUnix) {
     const inbox = await Fabric.context({ talent: to });
-    let found = [], after;
-    for (let page; !found.length && (page = await inbox.inbox({ after, wait: 2 })).length; after = page.at(-1).cursor) found = page.filter((m) => m.claim === claim);
+    let found = [],
+      after;
+    for (let page; !found.length && (page = await inbox.inbox({ after, wait: 2 })).length; after = page.at(-1).cursor)
+      found = page.filter((m) => m.claim === claim);
     check(found.length === 1 && found[0].decision === "SHARE", "the receiver finds it once in the inbox");
     await found[0].check(receipt.envelope.signature.pubkey);
     await oneNameThreeTimes(`${name}/live-js-shared`);
-    check(JSON.stringify(found[0].data.n) === "1e-7" && found[0].data.text === data.text, "and its signature is good under the sender's key");
+    check(
+      JSON.stringify(found[0].data.n) === "1e-7" && found[0].data.text === data.text,
+      "and its signature is good under the sender's key",
+    );
   } else console.log("# inbox not run: over TCP it needs the receiver's token");
   console.log(`1..${count}`);
   process.exitCode = failed ? 1 : 0;

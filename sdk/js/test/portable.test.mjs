@@ -10,7 +10,8 @@ import { AGENT, FalseFabric } from "./support.mjs";
 const src = path.join(path.dirname(fileURLToPath(import.meta.url)), "..", "src");
 
 test("the browser's modules import nothing of Node", () => {
-  const seen = new Set(), todo = ["browser.js"];
+  const seen = new Set(),
+    todo = ["browser.js"];
   for (let file; (file = todo.pop()); ) {
     if (seen.has(file)) continue;
     seen.add(file);
@@ -28,7 +29,16 @@ async function start(t, script, options) {
   const server = new FalseFabric(script);
   await new Promise((resolve) => server.server.listen(0, "127.0.0.1", resolve));
   t.after(() => server.close());
-  return { server, fabric: new Fabric({ endpoint: `http://127.0.0.1:${server.server.address().port}`, talent: "Demo.A", key: AGENT.seed, delays: [1], ...options }) };
+  return {
+    server,
+    fabric: new Fabric({
+      endpoint: `http://127.0.0.1:${server.server.address().port}`,
+      talent: "Demo.A",
+      key: AGENT.seed,
+      delays: [1],
+      ...options,
+    }),
+  };
 }
 
 test("fetch: a lost answer, a redirect, a hang: the same bytes again", async (t) => {
@@ -42,12 +52,19 @@ test("fetch: a lost answer, a redirect, a hang: the same bytes again", async (t)
 });
 
 test("fetch: nobody there is an unknown outcome, with the bytes to go on", async () => {
-  const fabric = new Fabric({ endpoint: "http://127.0.0.1:9", talent: "Demo.A", key: AGENT.private.export({ type: "pkcs8", format: "pem" }), retries: 1, delays: [1] });
+  const fabric = new Fabric({
+    endpoint: "http://127.0.0.1:9",
+    talent: "Demo.A",
+    key: AGENT.private.export({ type: "pkcs8", format: "pem" }),
+    retries: 1,
+    delays: [1],
+  });
   await assert.rejects(fabric.send("x"), (e) => e instanceof OutcomeUnknown && JSON.parse(new TextDecoder().decode(e.body)).id === e.id);
 });
 
 test("index.d.ts names what the package exports", async () => {
-  const types = readFileSync(path.join(src, "..", "index.d.ts"), "utf8"), named = [...types.matchAll(/^export (?:class|function) (\w+)/gm)].map((m) => m[1]);
+  const types = readFileSync(path.join(src, "..", "index.d.ts"), "utf8"),
+    named = [...types.matchAll(/^export (?:class|function) (\w+)/gm)].map((m) => m[1]);
   for (const entry of ["node.js", "browser.js"]) {
     const exported = Object.keys(await import(path.join(src, entry))).filter((name) => name !== "default");
     assert.deepEqual(exported.sort(), [...new Set(named)].sort(), entry);

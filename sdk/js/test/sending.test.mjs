@@ -23,7 +23,8 @@ test("sends a whole signed envelope", async (t) => {
   const { server, fabric } = await start(t);
   const receipt = await fabric.send("hello", { confidence: 0.9, to: ["Demo.B", "if://topic/x"], scope: { a: 1 } });
   assert.ok(receipt.shared && !receipt.denied && receipt.raw.decision === "SHARE");
-  const [key, body] = server.posts[0], message = JSON.parse(body);
+  const [key, body] = server.posts[0],
+    message = JSON.parse(body);
   await check(message, AGENT.pub);
   assert.equal(canonicalize(message), body);
   assert.deepEqual([message.id, message.receiver, message.ttl_s], [key, ["if://agent/Demo.B", "if://topic/x"], 60]);
@@ -32,11 +33,19 @@ test("sends a whole signed envelope", async (t) => {
 });
 
 test("decisions are values, refusals are thrown", async (t) => {
-  const { server, fabric } = await start(t, [[403, { decision: "DENY" }], [202, { decision: "HOLD" }], [202, { decision: "ESCALATE" }], [401, error(106, { field: "sender" })]]);
+  const { server, fabric } = await start(t, [
+    [403, { decision: "DENY" }],
+    [202, { decision: "HOLD" }],
+    [202, { decision: "ESCALATE" }],
+    [401, error(106, { field: "sender" })],
+  ]);
   assert.ok((await fabric.send("x")).denied);
   assert.ok((await fabric.send("x")).held);
   assert.ok((await fabric.send("x")).escalated);
-  await assert.rejects(fabric.send("x"), (e) => e instanceof Refused && e.code === "106" && e.errorName === "N" && e.hint === "h" && e.field === "sender" && !e.retryable);
+  await assert.rejects(
+    fabric.send("x"),
+    (e) => e instanceof Refused && e.code === "106" && e.errorName === "N" && e.hint === "h" && e.field === "sender" && !e.retryable,
+  );
   assert.equal(server.posts.length, 4);
 });
 
@@ -49,14 +58,22 @@ test("a lost connection: the same bytes again", async (t) => {
 });
 
 test("an answer that is no answer is a lost one", async (t) => {
-  const { server, fabric } = await start(t, [[200, "{"], [200, '{"decision":"DENY","decision":"SHARE"}'], [200, "[]"], [200, "{}"], "hang"], { timeout: 0.2, retries: 6 });
+  const { server, fabric } = await start(
+    t,
+    [[200, "{"], [200, '{"decision":"DENY","decision":"SHARE"}'], [200, "[]"], [200, "{}"], "hang"],
+    { timeout: 0.2, retries: 6 },
+  );
   assert.ok((await fabric.send("x")).shared);
   assert.equal(server.posts.length, 6);
 });
 
 test("an answer about another message is no answer to this one", async (t) => {
-  const other = [[200, { decision: "SHARE", id: "msg-01930000-0000-7000-8000-000000000000" }], [200, { decision: "SHARE", message_digest: "sha256:" + "00".repeat(32) }],
-    [200, { decision: "share" }], [200, { decision: "SHARE", ...error(3) }]];
+  const other = [
+    [200, { decision: "SHARE", id: "msg-01930000-0000-7000-8000-000000000000" }],
+    [200, { decision: "SHARE", message_digest: "sha256:" + "00".repeat(32) }],
+    [200, { decision: "share" }],
+    [200, { decision: "SHARE", ...error(3) }],
+  ];
   for (const one of other) {
     const { server, fabric } = await start(t, [one, one, [202, { decision: "HOLD" }]], { retries: 2 });
     const outcome = await fabric.send("x").catch((e) => e);
@@ -114,18 +131,26 @@ test("nobody there is said, and a mistake of ours leaves nothing", async (t) => 
 });
 
 test("the sequence grows over concurrent calls, objects and what the fabric saw; one at a time", async (t) => {
-  const last = 2 ** 52, { server, fabric } = await start(t, [], { lastSeq: last });
+  const last = 2 ** 52,
+    { server, fabric } = await start(t, [], { lastSeq: last });
   await Promise.all(Array.from({ length: 8 }, () => fabric.send("x")));
   await new Fabric({ endpoint: "unix:" + server.path, talent: "Demo.A", key: AGENT.seed }).send("y");
-  assert.deepEqual(server.posts.map(([, body]) => JSON.parse(body).seq), Array.from({ length: 9 }, (_, i) => last + 1 + i));
+  assert.deepEqual(
+    server.posts.map(([, body]) => JSON.parse(body).seq),
+    Array.from({ length: 9 }, (_, i) => last + 1 + i),
+  );
   assert.equal(server.most, 1);
-  const { server: clock, fabric: plain } = await start(t), before = Date.now() * 1000;
+  const { server: clock, fabric: plain } = await start(t),
+    before = Date.now() * 1000;
   await plain.send("x");
   assert.ok(JSON.parse(clock.posts[0][1]).seq >= before);
 });
 
 test("another process was ahead (104): the fabric is asked, a new number signed", async (t) => {
-  const { server, fabric } = await start(t, [[409, error(104)], [409, error(104, { last_seq: 2 ** 52 + 7 })]]);
+  const { server, fabric } = await start(t, [
+    [409, error(104)],
+    [409, error(104, { last_seq: 2 ** 52 + 7 })],
+  ]);
   server.lastSeq = undefined;
   const sending = fabric.send("x");
   server.lastSeq = 2 ** 52;
@@ -142,7 +167,10 @@ test("waits for a decision", async (t) => {
   const { fabric } = await start(t, [[202, { decision: "ESCALATE" }]]);
   const receipt = await fabric.send("x", { wait: 5 });
   assert.deepEqual([receipt.decision, receipt.reason], ["SHARE", "released"]);
-  const { server, fabric: slow } = await start(t, [[202, { decision: "HOLD" }], [202, { decision: "HOLD" }]]);
+  const { server, fabric: slow } = await start(t, [
+    [202, { decision: "HOLD" }],
+    [202, { decision: "HOLD" }],
+  ]);
   server.decided = "HOLD";
   assert.ok((await slow.send("x", { wait: 0.3 })).held);
   assert.ok((await slow.send("x", { wait: 60, signal: AbortSignal.timeout(300) })).held);
@@ -165,9 +193,20 @@ test("inbox, follow, reply", async (t) => {
 });
 
 test("endpoints: nothing travels in the clear beyond this machine", () => {
-  for (const bad of ["http://example.org:1", "http://10.0.0.1:8474", "ftp://h", "/path", "http://127.0.0.1:1/x", "http://u:p@127.0.0.1:1", "unix:", "unix:/" + "x".repeat(107), "http://localhost.example.org"])
+  for (const bad of [
+    "http://example.org:1",
+    "http://10.0.0.1:8474",
+    "ftp://h",
+    "/path",
+    "http://127.0.0.1:1/x",
+    "http://u:p@127.0.0.1:1",
+    "unix:",
+    "unix:/" + "x".repeat(107),
+    "http://localhost.example.org",
+  ])
     assert.throws(() => new Fabric({ endpoint: bad }), TypeError, bad);
-  for (const good of ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1", "https://example.org", "unix:/run/ifd.sock"]) new Fabric({ endpoint: good });
+  for (const good of ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1", "https://example.org", "unix:/run/ifd.sock"])
+    new Fabric({ endpoint: good });
   assert.throws(() => new BrowserFabric({ endpoint: "unix:/x" }), TypeError);
 });
 
@@ -178,20 +217,29 @@ test("a token is shown by no inspection", async () => {
 });
 
 test("key files: 0600, PKCS#8, encrypted or not; in a browser PEM text or {pub, sign}", async (t) => {
-  const folder = mkdtempSync(path.join(tmp(), "ifab-js-")), file = path.join(folder, "k.pem");
+  const folder = mkdtempSync(path.join(tmp(), "ifab-js-")),
+    file = path.join(folder, "k.pem");
   t.after(() => rmSync(folder, { recursive: true }));
-  const { server } = await start(t), endpoint = "unix:" + server.path;
+  const { server } = await start(t),
+    endpoint = "unix:" + server.path;
   const using = (key, passphrase) => new Fabric({ endpoint, talent: "Demo.A", key, passphrase }).send("x");
   const write = (text, mode) => (writeFileSync(file, text), chmodSync(file, mode));
-  const pem = AGENT.private.export({ type: "pkcs8", format: "pem" }), locked = AGENT.private.export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "words" });
+  const pem = AGENT.private.export({ type: "pkcs8", format: "pem" }),
+    locked = AGENT.private.export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "words" });
   for (const [text, words] of [[pem], [locked, "words"], [locked, () => "words"]]) {
     write(text, 0o600);
     await using(file, words);
     await check(JSON.parse(server.posts.at(-1)[1]), AGENT.pub);
   }
   const rsa = generateKeyPairSync("x25519").privateKey.export({ type: "pkcs8", format: "pem" });
-  for (const [text, mode, words, why] of [[pem, 0o644, undefined, /chmod 600/], [locked, 0o600, undefined, /passphrase/], [locked, 0o600, "no", /wrong passphrase/],
-    [rsa, 0o600, undefined, /not an Ed25519/], ["", 0o600, undefined, /not an Ed25519/], [pem.replace("MC4C", "MC4D"), 0o600, undefined, /not an Ed25519/]]) {
+  for (const [text, mode, words, why] of [
+    [pem, 0o644, undefined, /chmod 600/],
+    [locked, 0o600, undefined, /passphrase/],
+    [locked, 0o600, "no", /wrong passphrase/],
+    [rsa, 0o600, undefined, /not an Ed25519/],
+    ["", 0o600, undefined, /not an Ed25519/],
+    [pem.replace("MC4C", "MC4D"), 0o600, undefined, /not an Ed25519/],
+  ]) {
     write(text, mode);
     await assert.rejects(using(file, words), why);
   }
@@ -204,11 +252,15 @@ test("key files: 0600, PKCS#8, encrypted or not; in a browser PEM text or {pub, 
 });
 
 test("the order of places is ifctl's", async (t) => {
-  const d = mkdtempSync(path.join(tmp(), "ifab-js-")), saved = { ...process.env };
+  const d = mkdtempSync(path.join(tmp(), "ifab-js-")),
+    saved = { ...process.env };
   t.after(() => (rmSync(d, { recursive: true }), Object.assign(process.env, saved)));
   mkdirSync(path.join(d, "infrafabric"));
   mkdirSync(path.join(d, "four", "keys"), { recursive: true });
-  writeFileSync(path.join(d, "infrafabric", "contexts.json"), JSON.stringify({ current: "one", contexts: { one: { dir: "/one", as: "A", key: "/k", token_file: path.join(d, "t") } } }));
+  writeFileSync(
+    path.join(d, "infrafabric", "contexts.json"),
+    JSON.stringify({ current: "one", contexts: { one: { dir: "/one", as: "A", key: "/k", token_file: path.join(d, "t") } } }),
+  );
   writeFileSync(path.join(d, "t"), "token-1\n");
   for (const name of ["IFAB_ENDPOINT", "IFAB_DIR", "IFAB_AS", "IFAB_KEY", "IFAB_TOKEN_FILE"]) delete process.env[name];
   Object.assign(process.env, { XDG_CONFIG_HOME: d, XDG_DATA_HOME: "/data" });
@@ -224,10 +276,18 @@ test("the order of places is ifctl's", async (t) => {
   delete process.env.IFAB_KEY;
   const four = path.join(d, "four");
   writeFileSync(path.join(four, "keys", "D.pem"), "");
-  for (const [yaml, run] of [["name: x\nrun:\n  dir: /r\n", "/r"], ['run:   # sockets\n  # where\n  dir: "r/s"  # here\nhttp:\n  dir: no\n', path.join(four, "r/s")],
-    ["run: {}\nhttp:\n  dir: no\n", path.join(four, "run")], ["http:\n  dir: no\n", path.join(four, "run")]]) {
+  for (const [yaml, run] of [
+    ["name: x\nrun:\n  dir: /r\n", "/r"],
+    ['run:   # sockets\n  # where\n  dir: "r/s"  # here\nhttp:\n  dir: no\n', path.join(four, "r/s")],
+    ["run: {}\nhttp:\n  dir: no\n", path.join(four, "run")],
+    ["http:\n  dir: no\n", path.join(four, "run")],
+  ]) {
     writeFileSync(path.join(four, "ifd.yaml"), yaml);
-    assert.deepEqual((await seen({ dir: four, talent: "D/2" })).slice(0, 3), [`unix:${run}/ifd.sock`, "D/2", path.join(four, "keys", "D.pem")]);
+    assert.deepEqual((await seen({ dir: four, talent: "D/2" })).slice(0, 3), [
+      `unix:${run}/ifd.sock`,
+      "D/2",
+      path.join(four, "keys", "D.pem"),
+    ]);
   }
   process.env.XDG_CONFIG_HOME = "/nowhere";
   for (const name of ["IFAB_DIR", "IFAB_ENDPOINT", "IFAB_AS"]) delete process.env[name];

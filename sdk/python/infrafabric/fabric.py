@@ -15,8 +15,8 @@ from .wire import Wire, from_context
 
 DELAYS = (1, 2, 5, 10, 30)  # seconds, full jitter
 
-# Refusals that say, also after a lost answer, that the message was not taken. Any other then leaves the outcome unknown: a full queue (304),
-# a revoked key (004) or expiry (102) is found before anybody looks whether the first try was accepted.
+# Refusals that say, also after a lost answer, that the message was not taken. Any other then leaves the outcome unknown: a full queue
+# (304), a revoked key (004) or expiry (102) is found before anybody looks whether the first try was accepted.
 SETTLED = {"101", "003", "104", "105", "108", "109", "110"}
 
 
