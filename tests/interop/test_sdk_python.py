@@ -157,6 +157,8 @@ class Receipts(unittest.TestCase):
         steps, text = good["proof"]["path"], good["proof"]["entry"]
         for part, name, value in (("proof", "index", 2), ("proof", "size", 8), ("proof", "leaf", "00" * 32), ("proof", "path", steps[1:]),
                                   ("proof", "path", steps + ["00" * 32]), ("proof", "path", steps[::-1]),
+                                  ("proof", "path", [s.upper() for s in steps]), ("proof", "path", [" " + s for s in steps]),
+                                  ("proof", "entry", text.replace(",", ", ", 1)), ("proof", "entry", text + " "),
                                   ("proof", "entry", text.replace("SHARE", "DENY")), ("entry", "index", 2), ("entry", "log", "other"),
                                   ("entry", "hash", "00" * 32)):
             bad = copy.deepcopy(good)
