@@ -10,7 +10,7 @@ from nacl.signing import VerifyKey
 from .envelope import loads
 from .errors import VerifyError
 
-NOTE = re.compile("(?P<text>(?P<origin>.+)\n(?P<size>0|[1-9][0-9]{0,15})\n(?P<root>[A-Za-z0-9+/]{43}=)\n(.+\n)*)\n"
+NOTE = re.compile("(?P<text>(?P<origin>.+)\n(?P<size>0|[1-9][0-9]{0,15})\n(?P<root>[A-Za-z0-9+/]{43}=)\n)\n"
                   "(?P<signatures>(\u2014 [^ \n]+ [^ \n]+\n)+)")
 
 WORDS = {"id": True, "decision": True, "message_digest": True, "policy_digest": False, "reason": False, "rule": False, "expires_at": False}
