@@ -125,6 +125,21 @@ async function sameVerdicts(receipt, vkey) {
   );
 }
 
+/* A key as `ifctl key new` encrypts it. Nobody enrolled it, so 001 says that it was opened and has signed. */
+async function encryptedKey(talent) {
+  const program = path.join(process.env.IFAB_BUILD ?? "", "ifctl");
+  if (!existsSync(program)) return console.log(`# no ${program}: no encrypted key of its making`);
+  const folder = mkdtempSync(path.join(tmp(), "ifab-js-")),
+    key = path.join(folder, "k.pem"),
+    words = path.join(folder, "words");
+  writeFileSync(words, "two words\n");
+  const made = spawnSync("sh", ["-c", '"$1" key new --out "$2" --passphrase-fd 3 3<"$3"', "-", program, key, words]);
+  const using = async (passphrase) => codeOf((await Fabric.context({ talent, key, passphrase })).send("x", { confidence: 0.9 }));
+  check(made.status === 0 && (await using("two words")) === "001", "an encrypted key of ifctl's making signs");
+  check(/wrong passphrase/.test(await using("no")) && /give its passphrase/.test(await using()), "not without its passphrase");
+  rmSync(folder, { recursive: true });
+}
+
 /* Three processes that all speak as one instance: each is overtaken now and then (104), none of them fails. */
 async function oneNameThreeTimes(talent) {
   const program = path.join(path.dirname(fileURLToPath(import.meta.url)), "agents.mjs");
@@ -209,6 +224,7 @@ async function main() {
   check((await codeOf(f.send("from the future", { confidence: 0.9, scope }))) === "107", "a message from the future is 107");
   globalThis.Date = RealDate;
 
+  await encryptedKey(`${name}/live-js`);
   if (f.wire.isUnix) {
     const inbox = await Fabric.context({ talent: to });
     let found = [],
