@@ -72,7 +72,8 @@ def make_receipt(index=3, size=7, decision="SHARE"):
     message = "msg-01930000-0000-7000-8000-000000000000"
     digest = "sha256:" + "ab" * 32
     entries = [rfc8785.dumps({"index": i, "log": "main", "subject": message if i == index else "x",
-                              "payload": {"decision": decision, "message_digest": digest}}) for i in range(size)]
+                              "payload": {"id": message, "decision": decision, "message_digest": digest, "reason": ""}})
+               for i in range(size)]
     leaves = [sha256(b"\x00" + e) for e in entries]
     return {"id": message, "decision": decision, "message_digest": digest, "reason": "",
             "entry": {"log": "main", "index": index, "hash": "sha256:" + sha256(entries[index]).hex()},
@@ -146,7 +147,8 @@ class Receipts(unittest.TestCase):
 
     def test_any_change_fails(self):  # INV-05: alteration is noticed
         good = make_receipt()
-        changes = [("decision", "DENY"), ("id", "msg-x"), ("message_digest", "sha256:" + "ac" * 32),
+        changes = [("decision", "DENY"), ("id", "msg-x"), ("reason", "other"), ("rule", "other"), ("trace", "other"), ("expires_at", ""),
+                   ("message_digest", "sha256:" + "ac" * 32),
                    ("checkpoint", good["checkpoint"].replace("\n7\n", "\n8\n")), ("checkpoint", make_note(7, bytes(32))),
                    ("checkpoint", make_note(7, bytes(32), key=AGENT_KEY)), ("checkpoint", ""), ("proof", {})]
         for name, value in changes:
@@ -155,6 +157,8 @@ class Receipts(unittest.TestCase):
         steps, text = good["proof"]["path"], good["proof"]["entry"]
         for part, name, value in (("proof", "index", 2), ("proof", "size", 8), ("proof", "leaf", "00" * 32), ("proof", "path", steps[1:]),
                                   ("proof", "path", steps + ["00" * 32]), ("proof", "path", steps[::-1]),
+                                  ("proof", "path", [s.upper() for s in steps]), ("proof", "path", [" " + s for s in steps]),
+                                  ("proof", "entry", text.replace(",", ", ", 1)), ("proof", "entry", text + " "),
                                   ("proof", "entry", text.replace("SHARE", "DENY")), ("entry", "index", 2), ("entry", "log", "other"),
                                   ("entry", "hash", "00" * 32)):
             bad = copy.deepcopy(good)
@@ -236,6 +240,14 @@ class FalseFabric:
                     self.concurrent -= 1
                 if step == "drop":
                     return
+                if step == "cut":  # the head, and less of the body than it announces
+                    return link.sendall(b"HTTP/1.1 200 X\r\nContent-Length: 40\r\n\r\n")
+                if step == "head":
+                    return link.sendall(b"HTTP/1.1 200 X\r\nContent-")
+                if step == "half":
+                    return link.sendall(b'HTTP/1.1 200 X\r\nContent-Length: 40\r\n\r\n{"decision":"SHARE"}')
+                if step == "none":
+                    return link.sendall(b"HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\n{}")
                 status, value, extra = step[0], step[1], "Idempotent-Replayed: true\r\n" if len(step) > 2 else ""
                 if "decision" in value:
                     value = {"id": json.loads(body)["id"], "reason": "r", **value}
@@ -303,6 +315,11 @@ class Sending(unittest.TestCase):
         self.assertEqual(3, len(self.server.posts))
         self.assertEqual(1, len(set(self.server.posts)))
 
+    def test_answer_cut_short_is_a_lost_one(self):
+        f = self.fabric("head", "cut", "half", "none", (200, {"decision": "SHARE"}, "replayed"))
+        self.assertTrue(f.send("x").replayed)
+        self.assertEqual((5, 1), (len(self.server.posts), len(set(self.server.posts))))
+
     def test_retryable_refusals_are_retried_and_others_are_not(self):
         for code in (302, 303, 304, 305, 500, 502, 503, 504):
             error = {"code": f"IF_ERR_{code}", "name": "N", "message": "", "hint": "", "retryable": True, "retry_after_ms": 1}
@@ -321,6 +338,14 @@ class Sending(unittest.TestCase):
     def test_expiry_after_a_lost_answer_is_no_refusal(self):
         f = self.fabric("drop", (400, {"error": {"code": "IF_ERR_102", "name": "EXPIRED_MESSAGE", "message": "", "hint": ""}}))
         self.assertRaises(OutcomeUnknown, f.send, "x")
+
+    def test_refusal_after_a_lost_answer_may_hide_an_acceptance(self):
+        for code, retryable in (("004", False), ("304", True), ("106", False)):
+            error = {"code": f"IF_ERR_{code}", "name": "N", "message": "", "hint": "", "retryable": retryable, "retry_after_ms": 1}
+            f = self.fabric("drop", *[(401, {"error": error})] * 2, retries=2)
+            self.assertRaises(OutcomeUnknown, f.send, "x")
+            self.server.close()
+            os.unlink(self.server.path)
 
     def test_nobody_there_is_said(self):
         f = Fabric("unix:" + os.path.join(self.folder.name, "none"), talent="Demo.A", key=bytes(AGENT_KEY))
@@ -371,6 +396,15 @@ class Contexts(unittest.TestCase):
             self.assertEqual(("unix:/one/run/ifd.sock", "A", "/k", None), wire.from_context())
             os.environ.update({"IFAB_DIR": "/two", "IFAB_AS": "B"})
             self.assertEqual(("unix:/two/run/ifd.sock", "B", "/k", None), wire.from_context())
+            os.environ["IFAB_KEY"] = "/b"
+            self.assertEqual(("B/1", "/b"), wire.from_context(talent="B/1")[1:3])
+            self.assertEqual(("C", "/k"), wire.from_context(talent="C")[1:3])  # B's key is not C's
+            del os.environ["IFAB_KEY"]
+            os.makedirs(os.path.join(d, "four", "keys"))
+            for kind, found in (("", True), ("ENCRYPTED ", False)):
+                with open(os.path.join(d, "four", "keys", "D.pem"), "w", encoding="ascii") as f:
+                    f.write(f"-----BEGIN {kind}PRIVATE KEY-----\n")
+                self.assertEqual(found, bool(wire._own_key(os.path.join(d, "four"), "D/2")))
             os.environ["IFAB_ENDPOINT"] = "http://127.0.0.1:1"
             self.assertEqual("http://127.0.0.1:1", wire.from_context()[0])
             self.assertEqual("unix:/three/run/ifd.sock", wire.from_context(directory="/three")[0])

@@ -15,6 +15,10 @@ from .wire import Wire, from_context
 
 DELAYS = (1, 2, 5, 10, 30)  # seconds, full jitter
 
+# Refusals that say, also after a lost answer, that the message was not taken. Any other then leaves the outcome unknown: a full queue
+# (304), a revoked key (004) or expiry (102) is found before anybody looks whether the first try was accepted.
+SETTLED = {"101", "003", "104", "105", "108", "109", "110"}
+
 
 class Receipt(SimpleNamespace):
     """An answer of the fabric: attributes are its fields (decision, reason, entry, id, …); `.raw` is the whole."""
@@ -82,11 +86,14 @@ class Fabric:
                 status, value, header = self.wire.call("POST", "/v1/messages", body, head, self.timeout, proof=1 if proof else None)
                 if "decision" in value:
                     return Receipt(value, header("Idempotent-Replayed") == "true")
-                refused = Refused(value.get("error", {"message": f"HTTP {status} without an error"}), status)
-                if int(refused.code) == 102 and lost:
-                    break  # expired while we could not know: the first try may have been taken
+                if "error" not in value:
+                    raise Lost(f"HTTP {status} with neither a decision nor an error")
+                refused = Refused(value["error"], status)
                 if not refused.retryable or attempt == self.retries:
-                    raise refused
+                    if lost is None or refused.code in SETTLED:
+                        raise refused
+                    lost = refused
+                    break
                 retry_ms = refused.retry_after_ms
             except (Lost, Unreachable) as e:
                 if isinstance(e, Unreachable) and lost is None:

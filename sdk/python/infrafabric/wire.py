@@ -1,4 +1,5 @@
 """HTTP over a Unix socket or TCP, and where the fabric is: docs/ARCHITECTURE.md, `ifctl context`."""
+import contextlib
 import http.client
 import os
 import socket
@@ -35,7 +36,14 @@ class Wire:
         try:
             link.request(method, path + ("?" + query if query else ""), body, head)
             answer = link.getresponse()
-            return answer.status, loads(answer.read(32 << 20) or b"{}"), answer.getheader
+            told = answer.chunked or answer.length is not None  # http.client takes a head that was cut short for a whole one
+            body = answer.read(32 << 20)
+            if not told or answer.length or answer.read(1):  # and read(n) is silent about a body that was
+                raise http.client.HTTPException("no whole answer")
+            value = loads(body or b"{}")
+            if not isinstance(value, dict):
+                raise ValueError("the answer is no object")
+            return answer.status, value, answer.getheader
         except (OSError, http.client.HTTPException, ValueError) as e:
             raise Lost(f"{method} {path}: {e or type(e).__name__}") from e
         finally:
@@ -58,5 +66,19 @@ def from_context(endpoint=None, directory=None, talent=None, key=None):
               (None, (env("XDG_DATA_HOME") or home + "/.local/share") + "/infrafabric"))
     endpoint, directory = next(place for place in places if any(place))
     token = Path(env("IFAB_TOKEN_FILE")).read_text("ascii").strip() if env("IFAB_TOKEN_FILE") else None
-    return (endpoint or f"unix:{directory}/run/ifd.sock", talent or env("IFAB_AS") or chosen.get("as"),
-            key or env("IFAB_KEY") or chosen.get("key"), token)
+    name, others = talent or env("IFAB_AS") or chosen.get("as"), talent and env("IFAB_AS") and _name(talent) != _name(env("IFAB_AS"))
+    key = key or (None if others else env("IFAB_KEY")) or chosen.get("key") or _own_key(directory, name)
+    return endpoint or f"unix:{directory}/run/ifd.sock", name, key, token
+
+
+def _name(talent):
+    return talent.removeprefix("if://agent/").split("/")[0]
+
+
+def _own_key(directory, talent):
+    """DIR/keys/NAME.pem, as ifctl makes and finds it; an encrypted one must be asked for."""
+    with contextlib.suppress(OSError):
+        path = f"{directory}/keys/{_name(talent)}.pem" if directory and talent else os.devnull
+        with open(path, encoding="ascii") as f:
+            return path if f.readline() == "-----BEGIN PRIVATE KEY-----\n" else None
+    return None

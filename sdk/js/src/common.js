@@ -1,0 +1,5 @@
+export { FabricError, InvalidMessage, Lost, OutcomeUnknown, Refused, Unreachable, VerifyError } from "./errors.js";
+export { check, messageDigest, readEnvelope, sign, signedBytes } from "./envelope.js";
+export { Message, Receipt } from "./fabric.js";
+export { makeSigner, verifySignature } from "./ed25519.js";
+export { verify } from "./verify.js";

@@ -1,0 +1,114 @@
+/* Entry for Node: Unix sockets, contexts, key files. */
+import { createPrivateKey } from "node:crypto";
+import { constants, promises as fs } from "node:fs";
+import http from "node:http";
+import https from "node:https";
+import { Unreachable } from "./errors.js";
+import { makeFabric } from "./fabric.js";
+import { makeSigner, seedOf, wrapSigner } from "./ed25519.js";
+import { fromContext } from "./context.js";
+import { ANSWER_MAX, checkEndpoint } from "./wire.js";
+
+export * from "./common.js";
+
+const NOT_SENT = new Set([
+  "ECONNREFUSED",
+  "ENOENT",
+  "EACCES",
+  "EPERM",
+  "ENOTSOCK",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EADDRNOTAVAIL",
+]);
+const SOCKET_PATH_MAX = 107;
+
+function where(endpoint) {
+  if (!endpoint.startsWith("unix:")) {
+    const url = checkEndpoint(endpoint),
+      library = url.protocol === "https:" ? https : http;
+    return { library, place: { host: url.hostname.replace(/^\[|\]$/g, ""), port: url.port || undefined, headers: { host: url.host } } };
+  }
+  const socketPath = endpoint.slice(5),
+    size = Buffer.byteLength(socketPath);
+  if (size === 0) throw new TypeError("endpoint: expected unix:PATH");
+  if (size > SOCKET_PATH_MAX) throw new TypeError(`Socket path has ${size} bytes, the system allows ${SOCKET_PATH_MAX}: set run.dir.`);
+  return { library: http, place: { socketPath, headers: { host: "localhost" } } };
+}
+
+/* One request on a connection that is kept. An error of connect() on a fresh socket means that nothing left; all others leave it open. */
+function nodeTransport(endpoint) {
+  const { library, place } = where(endpoint),
+    pool = new library.Agent({ keepAlive: true, maxFreeSockets: 4 });
+  return ({ method, path, headers, body, signal }) =>
+    new Promise((resolve, reject) => {
+      const length = body ? { "content-length": body.length } : {};
+      const request = library.request({
+        ...place,
+        agent: pool,
+        method,
+        path,
+        headers: { ...place.headers, ...headers, ...length },
+        signal,
+      });
+      request.on("error", (e) => {
+        const unsent = e.syscall === "connect" && NOT_SENT.has(e.code) && !request.reusedSocket;
+        const hint = "Start it: ifd --config DIR/ifd.yaml, or name another endpoint";
+        reject(unsent ? new Unreachable(`No fabric answers at ${endpoint} (${e.code}). ${hint}`, { cause: e }) : e);
+      });
+      request.on("response", (response) => {
+        const parts = [];
+        let size = 0;
+        response.on("data", (part) => {
+          size += part.length;
+          if (size > ANSWER_MAX) request.destroy(new Error("answer too long"));
+          else parts.push(part);
+        });
+        response.on("error", reject);
+        response.on("aborted", () => reject(new Error("the connection ended within the answer")));
+        response.on("end", () =>
+          resolve({ status: response.statusCode, header: (name) => response.headers[name] ?? null, bytes: Buffer.concat(parts) }),
+        );
+      });
+      request.end(body);
+    });
+}
+
+/** A signer from a path of a PKCS#8 PEM file (mode 0600, encrypted or not), PEM text, 32 bytes of seed, or {pub, sign}. */
+async function loadKey(key, passphrase) {
+  if (key instanceof Uint8Array) return makeSigner(key);
+  if (typeof key === "object" && typeof key.sign === "function") return wrapSigner(key);
+  if (typeof key !== "string") throw new TypeError("key: a path, PEM text, 32 bytes of seed, or {pub, sign}");
+  const isText = key.startsWith("-----BEGIN "),
+    name = isText ? "key" : key,
+    pem = isText ? key : await readKeyFile(key);
+  const words = /BEGIN ENCRYPTED/.test(pem) ? await (typeof passphrase === "function" ? passphrase() : passphrase) : undefined;
+  if (/BEGIN ENCRYPTED/.test(pem) && !words) throw new Error(`${name} is encrypted: give its passphrase`);
+  let seed;
+  try {
+    seed = seedOf(createPrivateKey({ key: pem, passphrase: words }).export({ type: "pkcs8", format: "der" }));
+  } catch {
+    throw new Error(
+      `${name}: ${words ? "wrong passphrase, or " : ""}not an Ed25519 key in PKCS#8 PEM (RFC 8410)`,
+    ); /* no cause: it may quote the key */
+  }
+  if (seed === undefined) throw new Error(`${name}: not an Ed25519 key in PKCS#8 PEM (RFC 8410)`);
+  return makeSigner(Uint8Array.from(seed));
+}
+
+async function readKeyFile(path) {
+  const file = await fs.open(path, constants.O_RDONLY);
+  try {
+    const { mode, size } = await file.stat();
+    if (process.platform !== "win32" && (mode & 0o077) !== 0) throw new Error(`${path}: others may read this key: chmod 600 it`);
+    if (size > 65536) throw new Error(`${path}: too long for a key`);
+    return await file.readFile("ascii");
+  } finally {
+    await file.close();
+  }
+}
+
+export const Fabric = makeFabric({ transport: nodeTransport, loadKey, fromContext });
+export default Fabric;
