@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "crypto/crypto.h"
 #include "fabric/fabric.h"
+#include "guard/ruleset.h"
 #include "json/json.h"
 
 /* Volatile: how fast a talent may speak, and how many of its refusals become entries. Lost at a restart: then every bucket is full. */
@@ -100,6 +101,13 @@ void ifab_fabric__trust_root(const struct ifab_fabric *self, uint8_t ret_root32[
 
 /* open.c: what becomes of a waiting decision. cause: index of the entry whose why is inherited, or: */
 #define IFAB_FABRIC_CAUSE_RULES UINT64_MAX /* the rule set changed, in an earlier step */
+struct ifab_fabric__asked { /* what the rules are asked about, and its lists */
+    struct ifab_rule_subject subject;
+    struct ifab_view receivers[IFAB_RECEIVER_MAX];
+    struct ifab_rule_evidence evidence[IFAB_EVIDENCE_MAX];
+};
+void ifab_fabric__subject(const struct ifab_envelope *envelope, const struct ifab_talent *sender, const struct ifab_guard_facts *facts,
+                          struct ifab_fabric__asked *ret_asked); /* borrows from all three */
 /* rules.c: steps 1 and 3 by the operator's rules. False: none are asked, ret_facts is not written. */
 bool ifab_fabric__has_rules(const struct ifab_guard_rules *rules);
 void ifab_fabric__rule(const struct ifab_guard_rules *rules, const struct ifab_envelope *envelope, const struct ifab_talent *sender,

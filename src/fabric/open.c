@@ -6,7 +6,6 @@
  *                      ESCALATE --out of reach, deadline--> DENY
  */
 #include "fabric_internal.h"
-#include "guard/ruleset.h"
 
 #include <string.h>
 

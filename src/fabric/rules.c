@@ -6,7 +6,6 @@
  * decision takes no vote and no deadline or source ends it. Which are left is read from their digests, so a crash in between loses nothing.
  */
 #include "fabric_internal.h"
-#include "guard/ruleset.h"
 
 #include <string.h>
 
@@ -50,33 +49,18 @@ static bool number_at(const struct ifab_json *object, const char *name, double *
     return true;
 }
 
-static void put_lists(const struct ifab_envelope *e, struct ifab_view receivers[IFAB_RECEIVER_MAX], struct ifab_rule_evidence evidence[IFAB_EVIDENCE_MAX],
-                      struct ifab_rule_subject *s)
-{
-    for (size_t i = 0; i < e->receiver_count; i++)
-        receivers[i] = e->receivers[i].kind == IFAB_RECEIVER_AGENT ? e->receivers[i].name : e->receivers[i].uri;
-    for (size_t i = 0; i < e->evidence_count; i++)
-        evidence[i] = (struct ifab_rule_evidence){e->evidence[i].type, e->evidence[i].url, e->evidence[i].domain};
-    s->receivers = receivers;
-    s->receiver_count = e->receiver_count;
-    s->evidence = evidence;
-    s->evidence_count = e->evidence_count;
-}
-
 static struct ifab_view when_there(bool there, struct ifab_view text)
 {
     return there ? (text.data != NULL ? text : IFAB_VIEW("")) : (struct ifab_view){NULL, 0};
 }
 
-void ifab_fabric__rule(const struct ifab_guard_rules *rules, const struct ifab_envelope *e, const struct ifab_talent *sender,
-                       struct ifab_guard_facts *facts)
+void ifab_fabric__subject(const struct ifab_envelope *e, const struct ifab_talent *sender, const struct ifab_guard_facts *facts,
+                          struct ifab_fabric__asked *ret)
 {
-    struct ifab_view receivers[IFAB_RECEIVER_MAX];
-    struct ifab_rule_evidence evidence[IFAB_EVIDENCE_MAX];
     const struct ifab_json *content = ifab_json_get(e->tree, "content");
-    const struct ifab_json *scope = ifab_json_get(content, "scope"), *data = ifab_json_get(content, "data");
     uint8_t parent = facts->parent_performative;
-    struct ifab_rule_subject s = {
+    struct ifab_rule_subject *s = &ret->subject;
+    *s = (struct ifab_rule_subject){
         .performative = ifab_view_str(ifab_performative_name(e->performative)),
         .sender = sender->name,
         .instance = when_there(e->sender_instance.size > 0, e->sender_instance),
@@ -85,8 +69,12 @@ void ifab_fabric__rule(const struct ifab_guard_rules *rules, const struct ifab_e
         .topic_hash = e->topic_hash,
         .claim = when_there(e->has_claim, e->claim),
         .claim_id = when_there(e->has_claim_id, e->claim_id),
+        .receivers = ret->receivers,
+        .receiver_count = e->receiver_count,
         .hazards = e->hazards,
         .hazard_count = e->hazard_count,
+        .evidence = ret->evidence,
+        .evidence_count = e->evidence_count,
         .has_confidence = e->has_confidence,
         .confidence = e->confidence,
         .has_confidence_raw = e->has_confidence_raw,
@@ -94,16 +82,26 @@ void ifab_fabric__rule(const struct ifab_guard_rules *rules, const struct ifab_e
         .is_claim = facts->is_claim,
         .ttl_s = e->ttl_s,
         .size = (double)e->bytes.size,
-        .parent_performative = when_there(parent > 0 && parent <= IFAB_PERFORMATIVE_COUNT,
-                                          ifab_view_str(ifab_performative_name((enum ifab_performative)(parent > 0 ? parent - 1 : 0)))),
         .parent_hazards = facts->parent_hazards,
-        .scope = scope,
-        .data = data,
+        .scope = ifab_json_get(content, "scope"),
+        .data = ifab_json_get(content, "data"),
     };
+    if (parent > 0 && parent <= IFAB_PERFORMATIVE_COUNT)
+        s->parent_performative = ifab_view_str(ifab_performative_name((enum ifab_performative)(parent - 1)));
+    s->has_domain_unique = number_at(ifab_json_get(content, "source_diversity"), "domain_unique", &s->domain_unique);
+    for (size_t i = 0; i < e->receiver_count; i++)
+        ret->receivers[i] = e->receivers[i].kind == IFAB_RECEIVER_AGENT ? e->receivers[i].name : e->receivers[i].uri;
+    for (size_t i = 0; i < e->evidence_count; i++)
+        ret->evidence[i] = (struct ifab_rule_evidence){e->evidence[i].type, e->evidence[i].url, e->evidence[i].domain};
+}
+
+void ifab_fabric__rule(const struct ifab_guard_rules *rules, const struct ifab_envelope *e, const struct ifab_talent *sender,
+                       struct ifab_guard_facts *facts)
+{
+    struct ifab_fabric__asked asked;
     struct ifab_rule_answer answer;
-    s.has_domain_unique = number_at(ifab_json_get(content, "source_diversity"), "domain_unique", &s.domain_unique);
-    put_lists(e, receivers, evidence, &s);
-    ifab_ruleset_evaluate(rules->set, &s, &answer);
+    ifab_fabric__subject(e, sender, facts, &asked);
+    ifab_ruleset_evaluate(rules->set, &asked.subject, &answer);
     facts->ruled = (struct ifab_guard_ruled){.effect = (uint8_t)answer.effect, .votes = (uint8_t)answer.votes, .hazards = (uint8_t)answer.hazards};
     memcpy(facts->ruled.id, answer.id, sizeof facts->ruled.id);
     memcpy(facts->ruled.reason, answer.reason, sizeof facts->ruled.reason);

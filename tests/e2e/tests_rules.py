@@ -250,3 +250,18 @@ def test_reload_under_load_refuses_nobody(f):
         if e["component"] == "IF.connect" and "policy_digest" in e.get("payload", {}):
             assert e["payload"]["policy_digest"] in sets, e
     f.verify()
+
+
+def test_explain_shows_every_step_and_the_rule_that_decides(f):
+    a, _ = people(f)
+    reload(f, DENY_PRODUCTION + "  - {id: 20-usd, effect: hold, when: {scope.usd: {above: 10}}}\n")
+    m = a.message(content={**SHARED, "scope": {"environment": "production", "usd": "11"}})
+    size = f.size()
+    r = f.post("/v1/guard/explain", bytes(m))
+    assert r.status == 200 and r.json["decision"] == "DENY" and r.json["rule"] == "10-production", r
+    assert [s["step"] for s in r.json["steps"]] == ["rule set", "secret", "hazards", "confidence", "rules", "share"], r
+    assert [s["decision"] for s in r.json["steps"]] == [None, None, None, None, "DENY", "SHARE"], r
+    assert [(x["id"], x["match"]) for x in r.json["rules"]] == [("10-production", "yes"), ("20-usd", "cannot be compared")], r
+    assert f.size() == size, "explain records nothing"
+    assert f.send(m).json["rule"] == "10-production", "and uses nothing up"
+    refused(f.post("/v1/guard/explain", b"{}"), 101, 400)

@@ -92,13 +92,16 @@ static bool step_share(const struct input *in, struct ifab_guard_verdict *ret)
 }
 
 /* In the order of DESIGN; the first two make sure that there is something to judge by. */
-static guard_step_fn *const steps[] = {
-    step_no_rules,
-    step_secret,
-    step_hazards,    /* 1 */
-    step_confidence, /* 2 */
-    step_rules,      /* 3 */
-    step_share,      /* 4 */
+static const struct {
+    const char *name;
+    guard_step_fn *answers;
+} steps[] = {
+    {"rule set", step_no_rules},
+    {"secret", step_secret},
+    {"hazards", step_hazards},       /* 1 */
+    {"confidence", step_confidence}, /* 2 */
+    {"rules", step_rules},           /* 3 */
+    {"share", step_share},           /* 4 */
 };
 
 void ifab_guard_evaluate(const struct ifab_guard_rules *rules, const struct ifab_guard_facts *facts, bool step2_met,
@@ -109,7 +112,7 @@ void ifab_guard_evaluate(const struct ifab_guard_rules *rules, const struct ifab
     bool answered = false;
     for (size_t i = 0; i < IFAB_COUNT(steps); i++) {
         struct ifab_guard_verdict one;
-        if (!steps[i](&in, &one))
+        if (!steps[i].answers(&in, &one))
             continue;
         uint32_t votes = one.votes > strictest.votes ? one.votes : strictest.votes; /* whoever gives the reason: no fewer than a rule asks */
         if (!answered || one.decision < strictest.decision) /* DENY 0 < ESCALATE < HOLD < SHARE */
@@ -120,6 +123,18 @@ void ifab_guard_evaluate(const struct ifab_guard_rules *rules, const struct ifab
             break; /* nothing is stricter, and without facts nothing more may be asked */
     }
     *ret_verdict = strictest;
+}
+
+bool ifab_guard_step(size_t i, const struct ifab_guard_rules *rules, const struct ifab_guard_facts *facts, bool step2_met, const char **ret_name,
+                     bool *ret_answers, struct ifab_guard_verdict *ret_verdict)
+{
+    const struct input in = {rules, facts, step2_met};
+    struct ifab_guard_verdict none;
+    if (i >= IFAB_COUNT(steps))
+        return false;
+    *ret_name = steps[i].name;
+    *ret_answers = i == 0 || !step_no_rules(&in, &none) ? steps[i].answers(&in, ret_verdict) : false; /* without rules or facts nothing else may be asked */
+    return true;
 }
 
 unsigned ifab_hazard_parse(struct ifab_view name)

@@ -408,6 +408,7 @@ void set_idempotency(struct ticket *ticket, struct request *request);
 void handle_message(struct node *node, struct request *request);
 void handle_message_get(struct node *node, struct request *request);
 void handle_vote(struct node *node, struct request *request);
+void handle_guard_explain(struct node *node, struct request *request);
 void handle_decisions(struct node *node, struct request *request);
 void handle_decision(struct node *node, struct request *request);
 void handle_inbox(struct node *node, struct request *request);

@@ -18,6 +18,7 @@ static const struct route routes[] = {
     {G, "/v1/decisions", ROLES_LIST, 0, 0, handle_decisions, "state limit cursor"},
     {G, "/v1/decisions/{}", ROLES_ALL, 0, 0, handle_decision, "wait_ms"},
     {P, "/v1/decisions/{}/votes", ROLES_ALL, ROUTE_CHANGES, 16 * KIB, handle_vote, NULL},
+    {P, "/v1/guard/explain", ROLES_AUDIT, 0, 1024 * KIB, handle_guard_explain, NULL},
     {G, "/v1/talents", ROLES_LIST, 0, 0, handle_talents, "limit cursor"},
     {P, "/v1/talents", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_talent_add, NULL},
     {G, "/v1/talents/{}", ROLES_LIST, 0, 0, handle_talent, NULL},

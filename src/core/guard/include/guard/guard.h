@@ -64,6 +64,10 @@ struct ifab_guard_verdict {
 void ifab_guard_evaluate(const struct ifab_guard_rules *rules, const struct ifab_guard_facts *facts, bool step2_met,
                          struct ifab_guard_verdict *ret_verdict);
 
+/* One step on its own, for explain. i from 0; *ret_name "hazards", "confidence", …; *ret_answers: it has something to say, then ret_verdict. false: past the end. */
+bool ifab_guard_step(size_t i, const struct ifab_guard_rules *rules, const struct ifab_guard_facts *facts, bool step2_met, const char **ret_name,
+                     bool *ret_answers, struct ifab_guard_verdict *ret_verdict);
+
 enum ifab_vote_verdict { IFAB_VOTE_APPROVE, IFAB_VOTE_REFUSE, IFAB_VOTE_SCOPE_OK };
 struct ifab_voter {
     uint32_t talent;
