@@ -161,6 +161,48 @@ int cmd_message_send(struct cli *cli)
     return code;
 }
 
+static void print_list(const struct cli *cli, const struct ifab_json *list, const char *columns)
+{
+    struct ifab_json_member items = {.name = IFAB_VIEW("items")};
+    struct ifab_json object = {.type = IFAB_JSON_OBJECT};
+    if (list == NULL)
+        return;
+    items.value = *list;
+    object.u.object.members = &items;
+    object.u.object.count = 1;
+    cli_print_tree(cli, &object, columns);
+}
+
+/* The message that `message send` would send, judged and not sent. */
+int cmd_guard_explain(struct cli *cli)
+{
+    struct outgoing out = {.locked = false};
+    struct ifab_response response;
+    struct ifab_arena arena;
+    const struct ifab_json *tree;
+    struct ifab_view decision = {NULL, 0};
+    int code = prepare(cli, &out);
+    const struct cli_call call = {.method = "POST", .target = "/v1/guard/explain", .body = ifab_view_of(out.bytes.data, out.bytes.size)};
+    if (code == 0)
+        code = cli_call(cli, &call, &response);
+    finish(&out, false);
+    if (code != 0)
+        return code;
+    ifab_arena_init(&arena, 64 << 20);
+    if (ifab_json_read(response.body, NULL, &arena, &tree, NULL) != IFAB_OK || !ifab_json_string(ifab_json_get(tree, "decision"), &decision)) {
+        code = cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "the answer is no explanation");
+    } else {
+        code = cli_decision_exit(decision);
+        if (cli->format == CLI_TABLE) {
+            print_list(cli, ifab_json_get(tree, "steps"), "STEP:step|DECISION:decision|RULE:rule|REASON:reason");
+            print_list(cli, ifab_json_get(tree, "rules"), "RULE:id|EFFECT:effect|MATCH:match|REASON:reason");
+        }
+        cli_print_tree(cli, tree, "DECISION:decision|RULE:rule|REASON:reason|POLICY_DIGEST:policy_digest");
+    }
+    ifab_arena_fini(&arena);
+    return code;
+}
+
 int cmd_message_sign(struct cli *cli)
 {
     struct outgoing out = {.locked = false};
