@@ -12,6 +12,8 @@ static void at_head(struct ifab_http__connection *conn, bool body_began)
         allowed = handlers->on_head(handlers->user, request);
     }
     ifab_http_parser_allow(conn->parser, allowed);
+    if (handlers->by_line != NULL && handlers->by_line(handlers->user, ifab_http_parser_request(conn->parser)))
+        ifab_http_parser_by_line(conn->parser);
     bool comes = head->chunked || (head->has_length && head->length > 0 && head->length <= allowed);
     if (head->expects && comes && !body_began && !conn->closing)
         ifab_http__continue(conn);

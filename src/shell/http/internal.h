@@ -46,7 +46,7 @@ struct ifab_http__exchange {
 };
 
 /* Why a connection has a deadline. Each class has one length, so its ring is in order of the deadlines. */
-enum ifab_http__wait { WAIT_HEAD, WAIT_BODY, WAIT_IDLE, WAIT_LINGER, WAIT_CLASSES, WAIT_NONE = WAIT_CLASSES };
+enum ifab_http__wait { WAIT_HEAD, WAIT_BODY, WAIT_LINE, WAIT_IDLE, WAIT_LINGER, WAIT_CLASSES, WAIT_NONE = WAIT_CLASSES };
 
 enum ifab_http__reading {
     READING_REQUESTS,
@@ -75,6 +75,7 @@ struct ifab_http__connection {
     struct ifab_http__link dirty, timed;
     enum ifab_http__wait wait;
     uint64_t due_ms, wait_for; /* wait_for: number of the request whose head or body is awaited */
+    uint64_t wait_line, lines_since_ms; /* WAIT_LINE: lines that have come; when the first was awaited */
     size_t stall_mark;         /* bytes queued when the idle wait began */
     uint32_t slot;
     struct ifab_http_peer peer;
@@ -106,7 +107,7 @@ struct ifab_http_server {
     struct ifab_http__listener *listeners;
     struct ifab_http__connection **slots;
     uint32_t *free_slots;
-    size_t free_count, connection_count;
+    size_t free_count, connection_count, tcp_count;
     struct ifab_http__exchange *spare; /* exchanges for reuse */
     struct ifab_http__link dirty, waits[WAIT_CLASSES];
     uint64_t timer_due, next_request, next_connection;

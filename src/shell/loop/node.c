@@ -186,6 +186,10 @@ static ifab_status start(struct node *node, const struct ifab_run_options *optio
     node->self = (struct ifab_principal){.kind = IFAB_PRINCIPAL_UID, .role = IFAB_ROLE_OPERATOR};
     snprintf(node->self.actor, sizeof node->self.actor, "if://fabric/%.80s", node->origin);
     ifab_metrics_init(&node->metrics, options->version);
+    struct ifab_http_limits limits;
+    ifab_http_limits_default(&limits);
+    if (order_init(&node->order, ifab_http_slots(&limits)) != IFAB_OK || charges_init(&node->charges, node->settings.seed) != IFAB_OK)
+        return ifab_fail(err, IFAB_NOMEM, "queue");
     IFAB_TRY(ifab_store_sqlite_open(&store, &node->store, err));
     IFAB_TRY(node_load(node, err));
     IFAB_TRY(open_anchors(node, err));
@@ -249,6 +253,7 @@ static void stop(struct node *node)
     uv_loop_close(&node->loop);
     wait_free(node);
     pipeline_free(node);
+    charges_fini(&node->charges);
     follower_free(node);
     ifab_outcome_fini(&node->outcome);
     ifab_keyring_unref(node->keyring);

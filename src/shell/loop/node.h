@@ -27,7 +27,9 @@ struct node;
 struct request;
 struct ticket;
 
+#include "charge.h"
 #include "clock.h"
+#include "order.h"
 
 /* A route: one row of the table in routes.c. */
 enum route_flags {
@@ -68,6 +70,7 @@ struct request { /* one HTTP request until it is answered */
     uint8_t trace16[16];             /* of traceparent; zero: none */
     const char *method;
     ifab_usec arrived;
+    struct charge *charge;           /* of a changing route: held until the request is freed */
     bool proof, head_only;
     struct ifab_http_request *raw;   /* only while on_request runs */
 };
@@ -78,15 +81,16 @@ struct group;
 typedef void ticket_step_fn(struct node *node, struct ticket *ticket); /* for what is no command: reads of one object */
 
 struct ticket {
-    struct ticket *next;        /* in order of arrival, then in its batch */
-    struct ticket *job_next;    /* in the queue of the verifiers */
+    struct ticket *next;        /* in its lane, among the verified, then in its batch */
+    struct ticket *job_next;    /* in the lane's queue for the verifiers */
     struct request *request;    /* NULL: the daemon's own */
     struct group *group;        /* NDJSON; line tells which */
     size_t line;
     enum verify_kind verify;
     _Atomic int state;          /* enum ticket_state */
     bool alone;                 /* nobody waited when it came: the loop verifies it itself */
-    bool overdrawn;             /* too many failed signatures of who is at the other end: answered and closed */
+    bool overdrawn;             /* too many failed signatures of who is at the other end: not verified, answered and closed */
+    bool shared, full;          /* it has a place of its talent; there was none: 304 */
     struct ifab_view bytes;     /* of the message, vote or body */
     struct ifab_keyring *keyring; /* a reference */
     struct ifab_arena arena;
@@ -139,7 +143,7 @@ struct batch {
 struct pool { /* verify workers */
     uv_mutex_t lock;
     uv_cond_t wake;
-    struct ticket *first, *last;
+    struct lane *first, *last; /* ring of lanes with something to verify */
     size_t waiting, sleeping;
     uv_thread_t *threads;
     size_t thread_count;
@@ -161,12 +165,6 @@ struct job { /* for the readers: run on their thread, finish on the loop */
     struct ifab_view text;
     void *user;
 };
-
-struct charge { /* failed signatures of a principal */
-    uint64_t key;
-    ifab_usec tat;
-};
-#define CHARGES 1024
 
 struct node {
     struct ifab_config config;
@@ -192,8 +190,9 @@ struct node {
     ifab_status fatal_status;
 
     /* tickets */
-    struct ticket *queue_first, *queue_last; /* in order of arrival, not stepped */
-    size_t queue_count;
+    struct order order;                          /* not verified, or not yet their turn */
+    struct ticket *verified_first, *verified_last; /* in ticket order: the step takes them */
+    size_t queue_count;                          /* both */
     struct ticket *spare;
     size_t spare_count;
     struct pool pool;
@@ -253,7 +252,7 @@ struct node {
     ifab_usec route_next;         /* run: not before; after a failure */
     uv_timer_t timer;             /* ticks, deadlines of waiters */
     uv_signal_t sigterm, sigint, sighup;
-    struct charge charges[CHARGES];
+    struct charges charges;
     ifab_usec anchor_next;        /* run */
     ifab_usec stop_deadline;      /* run; once stopping */
     uint64_t anchored_size;
@@ -313,7 +312,7 @@ struct ticket *ticket_new(struct node *node, struct request *request);
 void ticket_free(struct node *node, struct ticket *ticket);
 void ticket_queue(struct node *node, struct ticket *ticket); /* takes its place in the order; moved */
 void pipeline_run(struct node *node);                        /* step what is verified, commit, reply */
-bool pipeline_full(const struct node *node);
+bool pipeline_room_for(const struct node *node, const struct ifab_http_peer *peer, size_t tickets); /* false: 304 */
 void pipeline_written(struct node *node);                    /* a commit came back */
 void pipeline_fatal(struct node *node, ifab_status status, const struct ifab_error *err);
 bool pipeline_idle(const struct node *node);
@@ -324,8 +323,8 @@ void node_refresh_keyring(struct node *node);
 
 /* verify.c */
 ifab_status pool_start(struct pool *self, size_t threads, uv_async_t *done, struct ifab_error *err);
-void pool_push(struct pool *self, struct ticket *ticket);
-struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count); /* up to 16, linked by job_next */
+void pool_push(struct pool *self, struct lane *lane, struct ticket *ticket);
+struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count); /* up to 16, one of each lane in turn, linked by job_next */
 void pool_stop(struct pool *self);
 void ticket_verify(struct ticket *ticket);
 extern size_t ticket_message_max;
@@ -390,7 +389,6 @@ void refusal_json(const struct ifab_refusal *refusal, const uint8_t trace16[16],
 bool request_query(const struct request *request, const char *name, struct ifab_buf *value);
 bool request_query_u64(struct node *node, struct request *request, const char *name, uint64_t least, uint64_t most, uint64_t fallback,
                        uint64_t *ret_value); /* false: answered with 208 */
-bool charge_failure(struct node *node, const struct ifab_http_peer *peer, ifab_usec run); /* false: empty, 302 and close */
 
 /* context.c */
 bool context_ref_valid(struct ifab_view ref);                              /* repo:/PATH[@COMMIT], if://… */

@@ -27,6 +27,10 @@ static void handle_lines(struct node *node, struct request *r)
         reply_code(node, r, lines == 0 ? IFAB_CODE_INVALID_PARAMS : IFAB_CODE_TOO_LARGE, NULL, lines == 0 ? "no line" : "more than 10,000 lines");
         return;
     }
+    if (!pipeline_room_for(node, &r->peer, lines)) { /* all or none: a stream that is cut would lose its order */
+        reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "too much waits to be decided");
+        return;
+    }
     struct group *group = ifab_calloc(1, sizeof *group);
     if (group == NULL) {
         out_of_memory(node, r);
