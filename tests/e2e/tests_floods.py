@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 
-from fabric import Agent, Gone, b64u
+from fabric import Agent, Gone, b64u, wait_for
 
 
 def flood_bodies(a, n):
@@ -89,8 +89,6 @@ def test_counted_refusals_stand_in_one_entry_after_a_minute(f):
     for i in range(40):
         assert f.send(Agent(f"Ghost{i}").message()).code == 106
     assert f.post("/v1/messages", b"nonsense").code == 101
-    from fabric import wait_for
-
     wait_for(lambda: f.size() > size, 70, "the entry")
     e = f.entry(size)
     counts = {c["code"]: c["count"] for c in e["payload"]["counts"]}
@@ -99,6 +97,27 @@ def test_counted_refusals_stand_in_one_entry_after_a_minute(f):
         f.send(Agent("Ghost").message())
     time.sleep(1)
     assert f.size() == size + 1, "at most one entry a minute"
+
+
+def test_counted_refusals_are_written_down_before_the_daemon_ends(f):
+    # INV-01
+    a = f.enrol("Demo.A")
+    f.post("/v1/messages", b"nonsense")  # the first ones are written at once, the next minute's only counted
+
+    def counted():
+        return [e for e in f.entries() if e["operation"] == "refusals_counted"]
+
+    wait_for(counted, 10, "the first entry")
+    first = sum(e["payload"]["total"] for e in counted())
+    for i in range(7):
+        assert f.send(Agent(f"Ghost{i}").message()).code == 106
+    assert f.send(a.message()).status == 200
+    f.restart()
+    assert sum(e["payload"]["total"] for e in counted()) == first + 7
+    size = f.size()
+    f.restart()
+    assert f.size() == size, "nothing counted, nothing written"
+    f.verify()
 
 
 def test_failed_signatures_are_charged_to_the_connection_429_and_closed(f):

@@ -23,6 +23,8 @@
 #include "store/index.h"
 #include "store/store.h"
 
+#define WAITER_KINDS 4
+
 struct node;
 struct request;
 struct ticket;
@@ -132,6 +134,7 @@ struct batch {
     struct ifab_head stored;
     uint8_t meta[IFAB_META_PACKED];
     ifab_usec stepped_first;
+    bool delivers_others;        /* more than the messages of its tickets: something waiting was released, escalated, denied */
     uint64_t erase_index;        /* message bytes to erase after the commit */
     bool erase;
     ifab_status erase_status;    /* apart from the commit's: that one is durable */
@@ -162,6 +165,9 @@ struct job { /* for the readers: run on their thread, finish on the loop */
     struct ifab_refusal refusal;
     const char *content_type;
     uint64_t a, b, c;            /* the job's own numbers */
+    uint64_t needs;              /* it is run when the follower has taken in so many entries; 0: at once */
+    ifab_usec parked_until;      /* run */
+    bool always;                 /* its caller bounds how many there are */
     struct ifab_view text;
     void *user;
 };
@@ -223,6 +229,8 @@ struct node {
     bool readers_stop;
     uv_async_t read_done;
     size_t jobs_waiting;
+    struct job *parked_first, *parked_last; /* for the follower to come so far; the loop's */
+    _Atomic size_t parked_count;
     struct follower *follower;
 
     /* committed: what may be shown */
@@ -230,13 +238,15 @@ struct node {
     uint8_t committed_root32[32];
 
     /* waiters */
-    struct waiter *waiters;
-    size_t waiter_count;
+    struct waiter *waiters[WAITER_KINDS];
+    size_t waiter_count, waiters_running;
+    struct waiter *due_first, *due_last; /* in line for a reader */
+    struct ifab_map inboxes;             /* name -> first of those who wait for it */
 
     bool closed_full;             /* no room on disk: changes are closed */
     ifab_usec room_checked;       /* run */
     bool room_low;
-    bool stopping, http_closed, tick_queued, threads_running, readers_running;
+    bool stopping, http_closed, said_last, tick_queued, threads_running, readers_running;
     struct ifab_principal self;   /* the daemon's own acts */
     uint64_t erasing[64];         /* found at a start */
     size_t erasing_count;
@@ -349,6 +359,7 @@ ifab_status reader_handle(struct node *node, struct ifab_store **ret_store, stru
 struct job *job_new(struct request *request);
 void job_push(struct node *node, struct job *job); /* moved; answered 304 when too many wait */
 void job_free(struct job *job);
+void jobs_unpark(struct node *node); /* those for which the follower has come far enough, or too late */
 void job_reply(struct node *node, struct job *job); /* the usual finish */
 void readers_stop(struct node *node);
 
@@ -358,7 +369,9 @@ void follower_wake(struct node *node, uint64_t size);
 void follower_halt(struct node *node); /* ends its thread and wakes who waits for it */
 uint64_t follower_size(struct node *node);
 void follower_head(struct node *node, uint64_t *ret_size, uint8_t ret_root32[32]); /* of the entries taken in: the only root that is ever signed */
-ifab_status follower_wait(struct node *node, uint64_t size); /* a reader waits until the tiles reach size, and index.db unless it is stuck */
+uint64_t follower_reached(struct node *node); /* follower_wait(that) would return at once */
+void follower_ask(struct node *node);         /* somebody waits: no gathering of small commits */
+ifab_status follower_wait(struct node *node, uint64_t size); /* not on a reader's thread (job.needs): waits until the tiles reach size, and index.db unless it is stuck */
 ifab_node_fn follower_node; /* user = struct follower_source of follow.h */
 void follower_distrust(struct node *node); /* tile files are made again from the entries when next read */
 ifab_status follower_root(struct node *node, uint64_t size, uint8_t ret_root32[32], struct ifab_error *err);
@@ -367,12 +380,12 @@ ifab_status follower_root(struct node *node, uint64_t size, uint8_t ret_root32[3
 void wait_inbox(struct node *node, struct request *request);
 void wait_decision(struct node *node, struct request *request);
 void wait_events(struct node *node, struct request *request, bool inbox);
-void wait_committed(struct node *node);  /* after each commit */
+void wait_delivered(struct node *node, const struct batch *batch); /* a commit came back: who waits for what is in it */
+void wait_committed(struct node *node, bool decided);              /* behind its answers; decided: a decision may have been closed */
 void wait_tick(struct node *node, ifab_usec run);
 void wait_gone(struct node *node, ifab_http_id id);
 void wait_stop(struct node *node);
 void wait_free(struct node *node);
-ifab_usec wait_deadline(const struct node *node);
 
 /* serve.c */
 ifab_status serve_start(struct node *node, struct ifab_error *err);

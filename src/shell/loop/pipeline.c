@@ -187,6 +187,7 @@ static void step_command(struct node *node, struct ticket *t, struct batch *batc
         return;
     }
     ifab_fabric_apply(node->fabric, o);
+    batch->delivers_others |= o->entry_count > (t->command.type == IFAB_COMMAND_MESSAGE ? 1 : 0);
     t->reply = o->reply;
     node->stepped++;
     if (t->command.type == IFAB_COMMAND_ERASE && o->reply.code == IFAB_CODE_NONE && !o->reply.replayed) { /* no effect without its entry */
@@ -455,11 +456,12 @@ void pipeline_written(struct node *node)
     if (batch->erase && !erased(node, batch))
         return;
     uint64_t size = batch->head.size;
-    bool entries = batch->entry_count > 0;
+    bool entries = batch->entry_count > 0, decided = batch->delivers_others;
+    wait_delivered(node, batch);
     reply_batch(node, batch);
     if (entries) {
         follower_wake(node, size);
-        wait_committed(node);
+        wait_committed(node, decided);
     }
 }
 

@@ -140,6 +140,9 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             const struct ifab_guard_facts *facts; /* of it */
         } route;
         struct {
+            bool last; /* the daemon ends: what is counted is written down now */
+        } tick;
+        struct {
             struct ifab_view old_checkpoint; /* signed note */
             struct ifab_view old_origin;
             uint64_t old_size;
