@@ -524,6 +524,8 @@ void follower_wake(struct node *node, uint64_t size)
 uint64_t follower_reached(struct node *node)
 {
     struct follower *f = node->follower;
+    if (f == NULL)
+        return 0;
     uv_mutex_lock(&f->lock);
     uint64_t reached = f->halted ? UINT64_MAX : f->stuck || f->indexed > f->size ? f->size : f->indexed;
     uv_mutex_unlock(&f->lock);
@@ -533,6 +535,8 @@ uint64_t follower_reached(struct node *node)
 void follower_ask(struct node *node)
 {
     struct follower *f = node->follower;
+    if (f == NULL)
+        return;
     uv_mutex_lock(&f->wake_lock);
     f->asked = true;
     uv_cond_signal(&f->wake);
