@@ -587,6 +587,36 @@ static void tcp_and_unix_connections_have_caps_of_their_own(void **state)
     assert_true(heard_is(f, "503:{\"status\":503}|"));
 }
 
+/* Bodies that never end are bounded together. INV-12 */
+static void unfinished_bodies_are_bounded_together(void **state)
+{
+    static uint8_t bytes[100 * 1024];
+    (void)state;
+    w.limits.bodies_bytes = 250 * 1024;
+    begin(false);
+    for (size_t i = 0; i < 4; i++) {
+        struct client *c = join(i);
+        say(c, "POST /echo HTTP/1.1\r\n" H "Content-Length: 110000\r\n\r\n");
+        memset(bytes, 'x', sizeof bytes);
+        send_view(c, ifab_view_of(bytes, sizeof bytes));
+        turns(20);
+    }
+    UNTIL(w.clients[2].ended && w.clients[3].ended);
+    assert_true(heard_is(&w.clients[3], "503:{\"status\":503}|") || w.clients[3].reset);
+    assert_false(w.clients[0].ended || w.clients[1].ended);
+    struct client *small = join(4);
+    say(small, "POST /echo HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nh");
+    turns(5);
+    say(small, "i");
+    UNTIL(heard_is(small, "200:hi|"));
+    send_view(&w.clients[0], ifab_view_of(bytes, 110000 - sizeof bytes)); /* what was let in may end, and makes room */
+    UNTIL(strncmp(heard(&w.clients[0]), "200:", 4) == 0);
+    struct client *next = join(5);
+    say(next, "POST /echo HTTP/1.1\r\n" H "Content-Length: 100000\r\n\r\n");
+    send_view(next, ifab_view_of(bytes, 100000));
+    UNTIL(strncmp(heard(next), "200:", 4) == 0);
+}
+
 static void one_address_leaves_room_for_others(void **state)
 {
     (void)state;
@@ -1038,6 +1068,7 @@ int main(void)
         TEST(turns_connections_above_the_cap_away),
         TEST(tcp_and_unix_connections_have_caps_of_their_own),
         TEST(one_address_leaves_room_for_others),
+        TEST(unfinished_bodies_are_bounded_together),
         TEST(each_line_of_a_body_has_its_deadline),
         TEST(slow_line_and_lines_without_end_time_out),
         TEST(sends_no_body_for_head),

@@ -31,6 +31,7 @@ static void closed(uv_handle_t *handle)
         server->slots[conn->slot] = NULL;
         server->free_slots[server->free_count++] = conn->slot;
         server->connection_count--;
+        server->bodies -= conn->body;
         server->tcp_count -= !conn->peer.unix_socket;
     }
     ifab_free(conn);

@@ -39,6 +39,23 @@ static void whole(struct ifab_http__connection *conn)
     server->handlers.on_request(server->handlers.user, request);
 }
 
+#define SMALL_BODY ((size_t)64 * 1024)
+
+/* Unfinished bodies are bounded together: many that never end must not take all memory. Small ones still come in. */
+static void weigh(struct ifab_http__connection *conn)
+{
+    struct ifab_http_server *server = conn->server;
+    size_t now = ifab_http_parser_body(conn->parser);
+    server->bodies += now - conn->body;
+    conn->body = now;
+    if (server->bodies <= server->limits.bodies_bytes || now <= SMALL_BODY)
+        return;
+    ifab_http_parser_give_up(conn->parser);
+    server->bodies -= conn->body;
+    conn->body = 0;
+    ifab_http__refuse(conn, 503, "too much is being sent at once");
+}
+
 struct ifab_view ifab_http__receive(struct ifab_http__connection *conn, struct ifab_view bytes)
 {
     while (conn->reading == READING_REQUESTS && !conn->closing) {
@@ -47,11 +64,13 @@ struct ifab_view ifab_http__receive(struct ifab_http__connection *conn, struct i
             return bytes;
         switch (ifab_http_parser_next(conn->parser, &bytes)) {
         case IFAB_HTTP_MORE:
+            weigh(conn);
             return bytes;
         case IFAB_HTTP_AT_HEAD:
             at_head(conn, bytes.size > 0);
             break;
         case IFAB_HTTP_WHOLE:
+            weigh(conn);
             whole(conn);
             break;
         case IFAB_HTTP_BAD: {

@@ -68,6 +68,7 @@ struct ifab_http__connection {
     struct ifab_buf out, writing; /* gathered; handed to libuv */
     struct ifab_buf pending;      /* read, not yet parsed, while reading is stopped */
     size_t pending_at, discarded;
+    size_t body; /* its part of the server's bodies */
     uv_write_t write;
     uv_shutdown_t shutdown;
     enum ifab_http__reading reading;
@@ -108,6 +109,7 @@ struct ifab_http_server {
     struct ifab_http__connection **slots;
     uint32_t *free_slots;
     size_t free_count, connection_count, tcp_count;
+    size_t bodies; /* bytes, of all that are still coming */
     struct ifab_http__exchange *spare; /* exchanges for reuse */
     struct ifab_http__link dirty, waits[WAIT_CLASSES];
     uint64_t timer_due, next_request, next_connection;

@@ -387,6 +387,17 @@ uint64_t ifab_http_parser_lines(const struct ifab_http_parser *self)
     return self->lines;
 }
 
+void ifab_http_parser_give_up(struct ifab_http_parser *self)
+{
+    if (self->state != AT_BAD)
+        (void)bad(self, (struct ifab_http_problem){503, "given up"});
+}
+
+size_t ifab_http_parser_body(const struct ifab_http_parser *self)
+{
+    return self->state == AT_BODY ? self->body.size : 0;
+}
+
 uint64_t ifab_http_parser_requests(const struct ifab_http_parser *self)
 {
     return self->requests;

@@ -72,6 +72,7 @@ struct request { /* one HTTP request until it is answered */
     uint8_t trace16[16];             /* of traceparent; zero: none */
     const char *method;
     ifab_usec arrived;
+    size_t *kept, kept_bytes;        /* its part of node->kept_bytes */
     struct charge *charge;           /* of a changing route: held until the request is freed */
     bool proof, head_only;
     struct ifab_http_request *raw;   /* only while on_request runs */
@@ -199,6 +200,7 @@ struct node {
     struct order order;                          /* not verified, or not yet their turn */
     struct ticket *verified_first, *verified_last; /* in ticket order: the step takes them */
     size_t queue_count;                          /* both */
+    size_t kept_bytes;                           /* bodies of changing requests not yet answered */
     struct ticket *spare;
     size_t spare_count;
     struct pool pool;

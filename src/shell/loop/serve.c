@@ -10,6 +10,8 @@
 #include "node.h"
 
 #define REQUEST_ARENA ((size_t)1 << 20)
+#define KEPT_BYTES ((size_t)256 << 20)
+#define SMALL_BODY ((size_t)64 << 10)
 #define QUERY_MAX 8
 #define QUERY_VALUE_MAX 512
 
@@ -48,6 +50,8 @@ void request_free(struct request *r)
     if (r == NULL)
         return;
     charge_drop(r->charge);
+    if (r->kept != NULL)
+        *r->kept -= r->kept_bytes;
     ifab_buf_fini(&r->body);
     ifab_arena_fini(&r->arena);
     ifab_free(r);
@@ -434,6 +438,13 @@ static bool json_content(const struct ifab_http_request *raw, const struct route
     return (route->flags & ROUTE_NDJSON) != 0 && ifab_view_equal_nocase(type, IFAB_VIEW("application/x-ndjson"));
 }
 
+/* Bodies that wait are bounded in bytes as well; the second half is for small ones. */
+static bool bytes_room(const struct node *node, size_t size)
+{
+    size_t most = size > SMALL_BODY ? KEPT_BYTES / 2 : KEPT_BYTES;
+    return node->kept_bytes <= most && size <= most - node->kept_bytes;
+}
+
 static void on_request(void *user, struct ifab_http_request *raw)
 {
     struct node *node = user;
@@ -481,7 +492,7 @@ static void on_request(void *user, struct ifab_http_request *raw)
         answer_raw(node, raw, IFAB_CODE_NOT_SUPPORTED, 501, "this part comes with a later version");
         return;
     }
-    if ((route->flags & ROUTE_CHANGES) != 0 && (node->stopping || !pipeline_room_for(node, raw->peer, 1))) {
+    if ((route->flags & ROUTE_CHANGES) != 0 && (node->stopping || !pipeline_room_for(node, raw->peer, 1) || !bytes_room(node, raw->body->size))) {
         answer_raw(node, raw, IFAB_CODE_QUEUE_FULL, 503, node->stopping ? "the daemon is stopping" : "too much waits to be decided");
         return;
     }
@@ -489,6 +500,11 @@ static void on_request(void *user, struct ifab_http_request *raw)
     if (r == NULL) {
         answer_raw(node, raw, IFAB_CODE_SYSTEM_ERROR, 500, "out of memory");
         return;
+    }
+    if ((route->flags & ROUTE_CHANGES) != 0) {
+        r->kept = &node->kept_bytes;
+        r->kept_bytes = r->body.size;
+        node->kept_bytes += r->kept_bytes;
     }
     r->charge = (route->flags & ROUTE_CHANGES) != 0 ? charge_hold(&node->charges, raw->peer, clock_boot()) : NULL;
     if ((route->flags & ROUTE_CHANGES) != 0 && r->charge == NULL) {

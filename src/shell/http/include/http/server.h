@@ -25,6 +25,7 @@ struct ifab_http_limits {
     uint64_t line_ms;       /* 10,000: each line of a body that is told by lines; */
     uint64_t lines_ms;      /* 600,000: all of it */
     uint64_t idle_ms;       /* 75,000: between requests */
+    size_t bodies_bytes;    /* 256 MiB: of all bodies that are still coming; past it a large one is 503 */
     size_t connections;     /* 1,024 of unix sockets */
     size_t tcp_connections; /* 1,024 beside them: a flood of addresses does not lock out the operator's socket */
     size_t address_connections; /* 512 of one address */
