@@ -295,7 +295,7 @@ void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_
     for (size_t i = 0; i < count; i++)
         ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, ended[i], NULL, 0);
     bool counted = self->rows_first != IFAB_NEVER;
-    if (ifab_fabric__refusals_due(self) <= o->now.run || (command->u.tick.last && counted))
+    if (ifab_fabric__refusals_due(self) <= o->now.run || (command->ending && counted))
         ifab_fabric__flush_refusals(self, o);
 }
 

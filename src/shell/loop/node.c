@@ -56,7 +56,7 @@ static bool last_words(struct node *node)
         return false;
     t->command.type = IFAB_COMMAND_TICK;
     t->command.principal = &node->self;
-    t->command.u.tick.last = true;
+    t->command.ending = true;
     ticket_queue(node, t);
     return true;
 }
