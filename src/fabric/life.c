@@ -283,7 +283,6 @@ static void close_due(const struct ifab_fabric *self, struct ifab_outcome *o)
 void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
     uint64_t ended[ENDED_IN_TICK];
-    (void)command;
     o->reply.code = IFAB_CODE_NONE;
     o->ticked = true;
     if (self->routing)
@@ -295,7 +294,8 @@ void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_
     size_t count = ifab_fabric__kept_dead(self, o->now.wall, ended, ENDED_IN_TICK);
     for (size_t i = 0; i < count; i++)
         ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, ended[i], NULL, 0);
-    if (ifab_fabric__refusals_due(self) <= o->now.run)
+    bool counted = self->rows_first != IFAB_NEVER;
+    if (ifab_fabric__refusals_due(self) <= o->now.run || (command->ending && counted))
         ifab_fabric__flush_refusals(self, o);
 }
 

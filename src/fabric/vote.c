@@ -141,7 +141,8 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
     if (voter == NULL)
         return IFAB_CODE_UNKNOWN_SENDER;
     enum ifab_code code = admit(self, command, o, voter, &tag);
-    *ret_repeated = ifab_fabric__idempotent(self, command, code, o);
+    /* The very vote that was cast, asked about again: its answer is kept for longer than it lives. */
+    *ret_repeated = ifab_fabric__idempotent(self, command, code == IFAB_CODE_EXPIRED_MESSAGE ? IFAB_CODE_REPLAY_DETECTED : code, o);
     if (*ret_repeated)
         return code;
     if (code == IFAB_CODE_NONE)

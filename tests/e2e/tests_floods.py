@@ -2,10 +2,11 @@
 
 import json
 import os
+import signal
 import threading
 import time
 
-from fabric import Agent, Gone, b64u
+from fabric import Agent, Gone, b64u, wait_for
 
 
 def flood_bodies(a, n):
@@ -88,8 +89,6 @@ def test_counted_refusals_stand_in_one_entry_after_a_minute(f):
     for i in range(40):
         assert f.send(Agent(f"Ghost{i}").message()).code == 106
     assert f.post("/v1/messages", b"nonsense").code == 101
-    from fabric import wait_for
-
     wait_for(lambda: f.size() > size, 70, "the entry")
     e = f.entry(size)
     counts = {c["code"]: c["count"] for c in e["payload"]["counts"]}
@@ -98,6 +97,30 @@ def test_counted_refusals_stand_in_one_entry_after_a_minute(f):
         f.send(Agent("Ghost").message())
     time.sleep(1)
     assert f.size() == size + 1, "at most one entry a minute"
+
+
+def test_counted_refusals_are_written_down_before_the_daemon_ends(f):
+    # INV-01
+    a = f.enrol("Demo.A")
+    f.post("/v1/messages", b"nonsense")  # the first ones are written at once, the next minute's only counted
+
+    def counted():
+        return [e for e in f.entries() if e["operation"] == "refusals_counted"]
+
+    wait_for(counted, 10, "the first entry")
+    first = sum(e["payload"]["total"] for e in counted())
+    for i in range(7):
+        assert f.send(Agent(f"Ghost{i}").message()).code == 106
+    for _ in range(20):  # ticks pass meanwhile
+        assert f.send(a.message()).status == 200
+        time.sleep(0.1)
+    assert sum(e["payload"]["total"] for e in counted()) == first, "at most one entry a minute"
+    f.restart()
+    assert sum(e["payload"]["total"] for e in counted()) == first + 7
+    size = f.size()
+    f.restart()
+    assert f.size() == size, "nothing counted, nothing written"
+    f.verify()
 
 
 def test_failed_signatures_are_charged_to_the_connection_429_and_closed(f):
@@ -120,10 +143,75 @@ def test_failed_signatures_are_charged_to_the_connection_429_and_closed(f):
             assert r.code == 1, r
     assert closed is not None and 900 <= closed <= 2500, closed
     assert f.send(a.message()).status == 200, "the named sender is not charged"
-    assert f.send(a.message(), tcp=True).status == 200, "a good signature passes from there as well"
     time.sleep(1.1)
+    assert f.send(a.message(), tcp=True).status == 200, "the bucket fills again"
     with f.conn(tcp=True) as c:
         assert c.request("POST", "/v1/messages", forged).code == 1, "the bucket fills again"
+
+
+def test_empty_bucket_refuses_before_the_next_signature_is_verified(f):
+    # INV-01: of an empty bucket not even a good signature is looked at; other principals are not concerned
+    a = f.enrol("Demo.A")
+    forger = Agent("Demo.A")
+    good = [a.message() for _ in range(100)]
+    lines = []
+    for i in range(100):
+        lines += [bytes(forger.message())] * 40 + [bytes(good[i])]
+    with f.conn(tcp=True) as c:
+        r = c.request("POST", "/v1/messages", b"\n".join(lines), {"Content-Type": "application/x-ndjson"})
+    answers = [json.loads(x) for x in r.body.splitlines()]
+    assert r.status == 200 and len(answers) == len(lines), r
+    forged = [x["error"]["code"] for k, x in enumerate(answers) if k % 41 != 40]
+    mine = [x for k, x in enumerate(answers) if k % 41 == 40]
+    assert 1000 <= forged.count("IF_ERR_001") < 1500 and set(forged) == {"IF_ERR_001", "IF_ERR_302"}, forged.count("IF_ERR_001")
+    passed = [x for x in mine if "receipt" in x]
+    refused = {x["error"]["code"] for x in mine if "error" in x}
+    assert 20 <= len(passed) <= 60 and refused == {"IF_ERR_302"}, (len(passed), refused)
+    other = f.enrol("Demo.B")
+    assert f.send(other.message()).status == 200, "the uid of the socket is another principal"
+    time.sleep(0.5)
+    for m, x in zip(good, mine):
+        if "error" in x:
+            assert f.send(m, tcp=True).status in (200, 409), "the refused lines are not used up"
+            break
+    f.verify()
+
+
+def test_message_of_another_connection_does_not_wait_for_a_whole_stream(f):
+    # INV-12: connections take turns, line by line
+    a, b = f.enrol("Demo.A"), f.enrol("Demo.B")
+    lines = [bytes(a.message()) for _ in range(100)]
+    with f.conn() as long, f.conn() as short:
+        assert long.request("GET", "/healthz").status == short.request("GET", "/healthz").status == 200
+        f.process.send_signal(signal.SIGSTOP)
+        long.send(long.bytes_of("POST", "/v1/messages", b"\n".join(lines), {"Content-Type": "application/x-ndjson"}))
+        short.send(short.bytes_of("POST", "/v1/messages", bytes(b.message())))
+        f.process.send_signal(signal.SIGCONT)
+        one = short.read()
+        all_of_it = [json.loads(x)["receipt"]["entry"]["index"] for x in long.read().body.splitlines()]
+    assert one.status == 200 and len(all_of_it) == 100 and all_of_it == sorted(all_of_it)
+    before = sum(i < one.json["entry"]["index"] for i in all_of_it)
+    assert before <= 2, f"{before} lines were taken before it"
+    f.verify()
+
+
+def test_flood_of_one_connection_is_304_and_others_are_still_taken(f):
+    # INV-12: the queue is bounded, and nobody has all of it
+    b = f.enrol("Demo.B")
+    body = b"\n".join([b"x"] * 10000)
+    with f.conn() as flood, f.conn() as other:
+        assert flood.request("GET", "/healthz").status == other.request("GET", "/healthz").status == 200
+        f.process.send_signal(signal.SIGSTOP)
+        # the client's side of the socket holds it all while the daemon is stopped
+        flood.send(flood.bytes_of("POST", "/v1/messages", body, {"Content-Type": "application/x-ndjson"}) * 5)
+        other.send(other.bytes_of("POST", "/v1/messages", bytes(b.message())))
+        f.process.send_signal(signal.SIGCONT)
+        assert other.read().status == 200
+        answers = [flood.read() for _ in range(5)]
+    codes = [r.code if r.status != 200 else 200 for r in answers]
+    assert codes.count(200) >= 3 and set(codes) == {200, 304}, codes
+    assert all(r.headers["retry-after"] for r in answers if r.status == 503)
+    assert f.send(b.message()).status == 200
 
 
 def test_forged_ndjson_lines_are_charged_as_well(f):

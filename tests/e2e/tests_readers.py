@@ -5,6 +5,7 @@ import threading
 import time
 
 from fabric import Events, Gone, uuid7, wait_for
+from tests_decisions import held, people, source
 
 
 def pair(f):
@@ -100,6 +101,63 @@ def test_hundreds_of_waiters_all_wake(f):
         assert [i["envelope"]["id"] for i in r.json["items"]] == [m.id]
         c.close()
     assert time.monotonic() - at < 5
+
+
+def test_four_thousand_waiters_all_wake_and_one_more_is_304(f):
+    # INV-12: as many as are let in are served, whatever the readers can take at once
+    a, b = pair(f)
+    after = f.inbox("Demo.B")["next"]
+    conns = [f.conn(timeout=60) for _ in range(64)]
+    for c in conns:
+        c.send(c.bytes_of("GET", f"/v1/inbox?as=Demo.B&wait_ms=30000&after={after}") * 64)
+    gauge = lambda: int([l for l in f.get("/metrics").body.decode().splitlines() if l.startswith("ifab_waiters ")][0].split()[1])
+    wait_for(lambda: gauge() == 4096, 20, "4,096 waiters")
+    for target in ("/v1/inbox?as=Demo.B&wait_ms=1000", "/v1/inbox?as=Demo.A"):
+        r = f.get(target)
+        assert (r.status, r.code) == (503, 304) and "retry-after" in r.headers, r
+    assert f.get("/v1/inbox?as=Demo.B&wait_ms=30001").code == 208
+    assert f.get("/v1/events", headers={"Accept": "text/event-stream"}).code == 304
+    m = a.message(receiver=b.uri)
+    assert f.send(m).status == 200
+    for c in conns:
+        for _ in range(64):
+            r = c.read()
+            assert r.status == 200 and [i["envelope"]["id"] for i in r.json["items"]] == [m.id], r
+        c.close()
+    assert gauge() == 0
+
+
+def test_commit_wakes_only_who_waits_for_it(f):
+    # INV-12: other people's traffic costs a waiter nothing
+    a, b = pair(f)
+    other = f.enrol("Demo.C")
+    after = f.inbox("Demo.C")["next"] or 0
+    with f.conn() as c:
+        c.send(c.bytes_of("GET", f"/v1/inbox?as=Demo.C&wait_ms=30000&after={after}"))
+        gauge = lambda: [l for l in f.get("/metrics").body.decode().splitlines() if l.startswith("ifab_waiter_reads_total ")][0].split()[1]
+        wait_for(lambda: int(gauge()) > 0, 5, "the first look")
+        before = int(gauge())
+        for _ in range(50):
+            assert f.send(a.message(receiver=b.uri)).status == 200
+        assert int(gauge()) == before, "it looked although nothing was for it"
+        m = a.message(receiver=other.uri + "/7")
+        assert f.send(m).status == 200
+        assert [i["envelope"]["id"] for i in c.read().json["items"]] == [m.id]
+
+
+def test_released_message_wakes_who_waits_for_it(f):
+    # its receiver does not stand in the message that released it
+    a, b = people(f)
+    r = held(f, a)
+    with f.conn() as c, f.conn() as d, f.conn() as e:
+        c.send(c.bytes_of("GET", "/v1/inbox?as=Demo.R&wait_ms=20000"))
+        d.send(d.bytes_of("GET", f"/v1/decisions/{r['id']}?wait_ms=20000"))
+        e.send(e.bytes_of("GET", "/v1/inbox?as=Demo.R", None, {"Accept": "text/event-stream"}))
+        assert e.head()[0] == 200
+        source(f, b)
+        assert [i["envelope"]["id"] for i in c.read().json["items"]] == [r["id"]]
+        assert d.read().json["state"] == "decided"
+        assert json.loads(Events(e).next()["data"])["envelope"]["id"] == r["id"]
 
 
 def test_waiters_that_vanish_leave_nothing_behind(f):

@@ -117,6 +117,56 @@ def test_sigterm_with_idle_and_half_open_connections_ends_soon(f):
     assert time.monotonic() - began < 12, time.monotonic() - began
 
 
+def test_sigterm_with_everything_open_at_once_ends_soon_and_keeps_what_was_told(f):
+    # INV-04: streams, polls, half a body, pipelines
+    a, b = f.enrol("Demo.A", owner="alice"), f.enrol("Demo.B")
+    keep, acked = [], []
+    for i in range(20):
+        c = f.conn(tcp=i % 2 == 0)
+        body = bytes(a.message())
+        head = c.bytes_of("POST", "/v1/messages", body, {"Content-Type": "application/x-ndjson"} if i % 4 < 2 else None)
+        c.send(head[: len(head) - 1 - i])
+        keep.append(c)
+    for target in ("/v1/events", "/v1/inbox?as=Demo.A") * 5:
+        c = f.conn()
+        c.send(c.bytes_of("GET", target, None, {"Accept": "text/event-stream"}))
+        assert c.head()[0] == 200
+        keep.append(c)
+    polls = [f.conn() for _ in range(10)]
+    for c in polls:
+        c.send(c.bytes_of("GET", "/v1/inbox?as=Demo.A&wait_ms=30000") * 8)
+    sent = [b.message() for _ in range(400)]
+
+    def pipeline():
+        try:
+            with f.conn() as c:
+                c.send(b"".join(c.bytes_of("POST", "/v1/messages", bytes(m)) for m in sent))
+                for m in sent:
+                    r = c.read()
+                    if r.status != 200:
+                        return
+                    acked.append((m, r.json))
+        except (Gone, OSError):
+            pass
+
+    t = threading.Thread(target=pipeline)
+    t.start()
+    while not acked:
+        time.sleep(0.005)
+    began = time.monotonic()
+    assert f.stop(timeout=30) == 0
+    assert time.monotonic() - began < 8, time.monotonic() - began
+    t.join()
+    for c in polls:
+        for _ in range(8):
+            assert c.read().status == 200
+    f.start()
+    for m, receipt in acked:
+        assert f.get(f"/v1/messages/{m.id}").json == receipt
+    f.verify()
+    return f"{len(acked)} acknowledged"
+
+
 def test_sigterm_with_clients_that_never_read_ends_soon(f):
     # INV-12
     a = f.enrol("Demo.A", owner="alice")

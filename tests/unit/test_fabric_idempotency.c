@@ -171,6 +171,47 @@ static void ten_thousand_keys_a_principal(void **state)
     assert_int_equal(kept_count(), 1);
 }
 
+/* A vote under a key, admitted now. */
+static enum ifab_code cast(const struct rig_vote *vote, uint8_t body)
+{
+    static const struct ifab_principal who = {.kind = IFAB_PRINCIPAL_UID, .uid = 1000, .role = IFAB_ROLE_OPERATOR, .actor = "uid:1000"};
+    struct ifab_buf text = IFAB_BUF_INIT(16384), path = IFAB_BUF_INIT(64);
+    struct ifab_command command = {.principal = &who, .idempotency = IFAB_VIEW("key"), .request16 = {7}, .body32 = {body}};
+    rig_vote_text(&rig, vote, &text);
+    rig_put_id(&path, "msg-", vote->id);
+    ifab_arena_reset(&rig.arena);
+    enum ifab_code code = ifab_admit_vote(ifab_buf_as_view(&text), ifab_buf_as_view(&path), rig.keyring, rig.now.wall, &rig.arena, &command,
+                                          &rig.refusal);
+    if (code == IFAB_CODE_NONE)
+        code = rig_step(&rig, &command)->code;
+    ifab_buf_fini(&text);
+    ifab_buf_fini(&path);
+    return code;
+}
+
+/* The vote is used up and the decision gone: only its own bytes under its own key get the answer again, also when it has expired. */
+static void vote_under_a_key_gets_the_first_answer(void **state)
+{
+    (void)state;
+    struct rig_message m = rig_message(&rig, "if://agent/A", RIG_ESCALATED);
+    struct ifab_buf first = IFAB_BUF_INIT(65536);
+    assert_int_equal(rig_decision(&rig, &m), IFAB_DECISION_ESCALATE);
+    struct rig_vote vote = rig_vote(&rig, m.id, "if://agent/Adm", "approve"), other = rig_vote(&rig, m.id, "if://agent/Adm", "refuse");
+    assert_int_equal(cast(&vote, 1), IFAB_CODE_NONE);
+    assert_false(rig.outcome.reply.replayed);
+    ifab_buf_view(&first, rig.outcome.reply.body);
+    size_t entries = rig.entry_count;
+    assert_int_equal(cast(&other, 2), IFAB_CODE_CONFLICT);
+    rig_pass(&rig, IFAB_HOUR);
+    rig_restart(&rig);
+    assert_int_equal(cast(&vote, 1), IFAB_CODE_NONE);
+    assert_true(rig.outcome.reply.replayed);
+    assert_true(ifab_view_equal(rig.outcome.reply.body, ifab_buf_as_view(&first)));
+    assert_int_equal(rig.entry_count, entries);
+    assert_int_not_equal(rig_cast(&rig, &vote), IFAB_CODE_NONE); /* without the key: used up */
+    ifab_buf_fini(&first);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -179,6 +220,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refusals_are_not_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(authority_is_checked_before_the_kept_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(kept_for_a_day, setup, teardown),
+        cmocka_unit_test_setup_teardown(vote_under_a_key_gets_the_first_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(ten_thousand_keys_a_principal, setup, teardown),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -84,6 +84,12 @@ static void error_body(void *user, int status, const char *why, struct ifab_buf 
     ifab_buf_format(body, "{\"status\":%d}", status);
 }
 
+static bool by_line(void *user, const struct ifab_http_request *request)
+{
+    assert_ptr_equal(user, &w);
+    return ifab_view_is(ifab_http_header(request, "content-type"), "application/x-ndjson");
+}
+
 static void on_done(void *user)
 {
     assert_ptr_equal(user, &w);
@@ -93,7 +99,7 @@ static void on_done(void *user)
 
 static void begin(bool on_unix)
 {
-    const struct ifab_http_handlers handlers = {on_request, on_head, on_gone, error_body, &w};
+    const struct ifab_http_handlers handlers = {on_request, on_head, on_gone, error_body, &w, by_line};
     struct ifab_error err = {0};
     assert_int_equal(ifab_http_server_new(&w.loop, &w.limits, &handlers, &w.server, &err), IFAB_OK);
     w.unix_only = on_unix;
@@ -434,6 +440,47 @@ static void times_out_a_slow_head_and_a_slow_body(void **state)
     UNTIL(ifab_http_connections(w.server) == 0);
 }
 
+/* Each line has its deadline, not the body; a byte a while within a line buys no time, nor do line ends without end. INV-12 */
+static void each_line_of_a_body_has_its_deadline(void **state)
+{
+    (void)state;
+    w.limits.body_ms = 50;
+    w.limits.line_ms = 4000;
+    w.limits.lines_ms = 60000;
+    begin(false);
+    struct client *c = join(0);
+    say(c, "POST /echo HTTP/1.1\r\n" H "Content-Type: application/x-ndjson\r\nContent-Length: 60\r\n\r\n");
+    for (int i = 0; i < 60; i++) {
+        say(c, i % 2 == 0 ? "x" : "\n");
+        usleep(3000);
+        turn(true);
+    }
+    UNTIL(strncmp(heard(c), "200:", 4) == 0);
+}
+
+static void slow_line_and_lines_without_end_time_out(void **state)
+{
+    (void)state;
+    w.limits.body_ms = 60000;
+    w.limits.line_ms = 60;
+    w.limits.lines_ms = 300;
+    begin(false);
+    struct client *line = join(0), *lines = join(1);
+    for (size_t i = 0; i < 2; i++)
+        say(&w.clients[i], "POST /echo HTTP/1.1\r\n" H "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 4000 && !(line->ended && lines->ended); i++) {
+        if (!line->ended)
+            say(line, "1\r\nx\r\n");
+        if (!lines->ended)
+            say(lines, "1\r\n\n\r\n");
+        usleep(2000);
+        turn(true);
+    }
+    assert_true(line->ended && lines->ended);
+    assert_true(heard_is(line, "408:{\"status\":408}|") || line->reset);
+    assert_true(heard_is(lines, "408:{\"status\":408}|") || lines->reset);
+}
+
 static void closes_idle_connections_silently_but_waits_for_the_user(void **state)
 {
     (void)state;
@@ -498,6 +545,7 @@ static void turns_connections_above_the_cap_away(void **state)
 {
     (void)state;
     w.limits.connections = 2;
+    w.limits.tcp_connections = 2;
     begin(false);
     struct client *a = join(0), *b = join(1);
     UNTIL(ifab_http_connections(w.server) == 2);
@@ -512,6 +560,92 @@ static void turns_connections_above_the_cap_away(void **state)
     struct client *d = join(3);
     say(d, "GET /echo HTTP/1.1\r\n" H "\r\n");
     UNTIL(heard_is(d, "200:|"));
+}
+
+/* The operator's socket is not to be locked out by a flood of addresses, nor all addresses by one of them. INV-12 */
+static void tcp_and_unix_connections_have_caps_of_their_own(void **state)
+{
+    struct ifab_error err = {0};
+    (void)state;
+    w.limits.connections = 2;
+    w.limits.tcp_connections = 3;
+    begin(false);
+    assert_int_equal(ifab_http_listen_unix(w.server, w.path, &err), IFAB_OK);
+    for (size_t i = 0; i < 3; i++)
+        (void)join(i);
+    UNTIL(ifab_http_connections(w.server) == 3);
+    struct client *c = join(3);
+    UNTIL(c->ended);
+    assert_true(heard_is(c, "503:{\"status\":503}|"));
+    w.unix_only = true;
+    struct client *d = join(4), *e = join(5);
+    say(d, "GET /echo HTTP/1.1\r\n" H "\r\n");
+    say(e, "GET /echo HTTP/1.1\r\n" H "\r\n");
+    UNTIL(heard_is(d, "200:|") && heard_is(e, "200:|"));
+    struct client *f = join(6);
+    UNTIL(f->ended);
+    assert_true(heard_is(f, "503:{\"status\":503}|"));
+}
+
+/* Bodies that never end are bounded together. INV-12 */
+static void unfinished_bodies_are_bounded_together(void **state)
+{
+    static uint8_t bytes[100 * 1024];
+    (void)state;
+    w.limits.bodies_bytes = 250 * 1024;
+    begin(false);
+    for (size_t i = 0; i < 4; i++) {
+        struct client *c = join(i);
+        say(c, "POST /echo HTTP/1.1\r\n" H "Content-Length: 110000\r\n\r\n");
+        memset(bytes, 'x', sizeof bytes);
+        send_view(c, ifab_view_of(bytes, sizeof bytes));
+        turns(20);
+    }
+    UNTIL(w.clients[2].ended && w.clients[3].ended);
+    assert_true(heard_is(&w.clients[3], "503:{\"status\":503}|") || w.clients[3].reset);
+    assert_false(w.clients[0].ended || w.clients[1].ended);
+    struct client *small = join(4);
+    say(small, "POST /echo HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nh");
+    turns(5);
+    say(small, "i");
+    UNTIL(heard_is(small, "200:hi|"));
+    send_view(&w.clients[0], ifab_view_of(bytes, 110000 - sizeof bytes)); /* what was let in may end, and makes room */
+    UNTIL(strncmp(heard(&w.clients[0]), "200:", 4) == 0);
+    struct client *next = join(5);
+    say(next, "POST /echo HTTP/1.1\r\n" H "Content-Length: 100000\r\n\r\n");
+    send_view(next, ifab_view_of(bytes, 100000));
+    UNTIL(strncmp(heard(next), "200:", 4) == 0);
+}
+
+static void one_address_leaves_room_for_others(void **state)
+{
+    (void)state;
+    w.limits.tcp_connections = 4;
+    w.limits.address_connections = 2;
+    begin(false);
+    struct client *a = join(0);
+    (void)join(1);
+    UNTIL(ifab_http_connections(w.server) == 2);
+    struct client *c = join(2);
+    UNTIL(c->ended);
+    assert_true(heard_is(c, "503:{\"status\":503}|"));
+    struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET, .sin_port = htons(w.port)};
+    from.sin_addr.s_addr = htonl(0x7F000002); /* 127.0.0.2 */
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct client *d = &w.clients[3];
+    d->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ifab_buf_init(&d->in, 64 << 20);
+    assert_int_equal(bind(d->fd, (const struct sockaddr *)&from, sizeof from), 0);
+    assert_int_equal(connect(d->fd, (const struct sockaddr *)&to, sizeof to), 0);
+    fcntl(d->fd, F_SETFL, O_NONBLOCK);
+    say(d, "GET /echo HTTP/1.1\r\n" H "\r\n");
+    UNTIL(heard_is(d, "200:|"));
+    close(a->fd);
+    a->fd = 0;
+    UNTIL(ifab_http_connections(w.server) == 2);
+    struct client *e = join(4);
+    say(e, "GET /echo HTTP/1.1\r\n" H "\r\n");
+    UNTIL(heard_is(e, "200:|"));
 }
 
 static void sends_no_body_for_head(void **state)
@@ -932,6 +1066,11 @@ int main(void)
         TEST(stops_reading_at_the_pipelining_limit_and_goes_on_after_answers),
         TEST(writes_several_answers_of_one_turn_at_once),
         TEST(turns_connections_above_the_cap_away),
+        TEST(tcp_and_unix_connections_have_caps_of_their_own),
+        TEST(one_address_leaves_room_for_others),
+        TEST(unfinished_bodies_are_bounded_together),
+        TEST(each_line_of_a_body_has_its_deadline),
+        TEST(slow_line_and_lines_without_end_time_out),
         TEST(sends_no_body_for_head),
         TEST(continues_when_asked_in_its_turn),
         TEST(closes_after_http_1_0_and_connection_close),

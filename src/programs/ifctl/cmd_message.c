@@ -173,6 +173,15 @@ static void print_list(const struct cli *cli, const struct ifab_json *list, cons
     cli_print_tree(cli, &object, columns);
 }
 
+/* As a row, without what the columns do not name. */
+static void print_one(const struct cli *cli, const struct ifab_json *object, const char *columns)
+{
+    struct ifab_json row = *object, list = {.type = IFAB_JSON_ARRAY};
+    list.u.array.items = &row;
+    list.u.array.count = 1;
+    print_list(cli, &list, columns);
+}
+
 /* The message that `message send` would send, judged and not sent. */
 int cmd_guard_explain(struct cli *cli)
 {
@@ -196,8 +205,10 @@ int cmd_guard_explain(struct cli *cli)
         if (cli->format == CLI_TABLE) {
             print_list(cli, ifab_json_get(tree, "steps"), "STEP:step|DECISION:decision|RULE:rule|REASON:reason");
             print_list(cli, ifab_json_get(tree, "rules"), "RULE:id|EFFECT:effect|MATCH:match|REASON:reason");
+            print_one(cli, tree, "DECISION:decision|RULE:rule|REASON:reason");
+        } else {
+            cli_print_tree(cli, tree, "DECISION:decision|RULE:rule|REASON:reason|POLICY_DIGEST:policy_digest");
         }
-        cli_print_tree(cli, tree, "DECISION:decision|RULE:rule|REASON:reason|POLICY_DIGEST:policy_digest");
     }
     ifab_arena_fini(&arena);
     return code;

@@ -31,6 +31,8 @@ static void closed(uv_handle_t *handle)
         server->slots[conn->slot] = NULL;
         server->free_slots[server->free_count++] = conn->slot;
         server->connection_count--;
+        server->bodies -= conn->body;
+        server->tcp_count -= !conn->peer.unix_socket;
     }
     ifab_free(conn);
     ifab_http__wind_up(server);
@@ -262,6 +264,7 @@ static void tell_peer(struct ifab_http__connection *conn)
     struct ifab_http_peer *peer = &conn->peer;
     uv_os_fd_t fd = -1;
     peer->connection = ++conn->server->next_connection;
+    peer->slot = UINT32_MAX;
     peer->uid = peer->pid = UINT32_MAX; /* nobody, until the kernel says who */
     if (peer->unix_socket) {
         struct ucred cred;
@@ -288,6 +291,31 @@ static void tell_peer(struct ifab_http__connection *conn)
         if (uv_ip4_name(in4, text, sizeof text) == 0)
             snprintf(peer->address, sizeof peer->address, "%s:%u", text, (unsigned)ntohs(in4->sin_port));
     }
+}
+
+static size_t address_size(const struct ifab_http_peer *peer)
+{
+    const char *colon = strrchr(peer->address, ':');
+    return colon != NULL ? (size_t)(colon - peer->address) : strlen(peer->address);
+}
+
+/* Each kind has its own share of the slots. An address is counted only when so many are open that it could have too many. */
+static bool room_for(const struct ifab_http_server *server, const struct ifab_http_peer *peer)
+{
+    const struct ifab_http_limits *limits = &server->limits;
+    if (peer->unix_socket)
+        return server->connection_count - server->tcp_count < limits->connections;
+    if (server->tcp_count >= limits->tcp_connections)
+        return false;
+    if (server->tcp_count < limits->address_connections)
+        return true;
+    size_t same = 0, size = address_size(peer);
+    for (size_t i = 0; i < ifab_http_slots(limits); i++) {
+        const struct ifab_http__connection *other = server->slots[i];
+        if (other != NULL && !other->peer.unix_socket && address_size(&other->peer) == size && memcmp(other->peer.address, peer->address, size) == 0)
+            same++;
+    }
+    return same < limits->address_connections;
 }
 
 /* No room: one answer as far as the socket takes it, then gone. */
@@ -322,16 +350,17 @@ bool ifab_http__accept(struct ifab_http_server *server, uv_stream_t *listener, b
         return true;
     }
     conn->parser = ifab_http_parser_new(&server->limits);
-    if (server->free_count == 0 || conn->parser == NULL || server->stopping) {
+    tell_peer(conn);
+    if (conn->parser == NULL || server->stopping || !room_for(server, &conn->peer)) {
         turn_away(conn);
         return true;
     }
-    conn->slot = server->free_slots[--server->free_count];
+    conn->slot = conn->peer.slot = server->free_slots[--server->free_count];
     server->slots[conn->slot] = conn;
     server->connection_count++;
+    server->tcp_count += !unix_socket;
     if (!unix_socket)
         uv_tcp_nodelay(&conn->uv.tcp, 1); /* answers are written whole */
-    tell_peer(conn);
     ifab_http__pump(conn);
     return true;
 }

@@ -146,7 +146,7 @@ void ifab_http__refuse(struct ifab_http__connection *conn, int status, const cha
 static struct ifab_http__exchange *find(struct ifab_http_server *self, ifab_http_id id, struct ifab_http__connection **ret_conn)
 {
     size_t slot = (size_t)(id & 0xffff);
-    struct ifab_http__connection *conn = slot < self->limits.connections ? self->slots[slot] : NULL;
+    struct ifab_http__connection *conn = slot < ifab_http_slots(&self->limits) ? self->slots[slot] : NULL;
     if (conn == NULL || id == 0)
         return NULL;
     for (struct ifab_http__exchange *e = conn->first; e != NULL; e = e->next) {

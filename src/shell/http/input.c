@@ -12,6 +12,8 @@ static void at_head(struct ifab_http__connection *conn, bool body_began)
         allowed = handlers->on_head(handlers->user, request);
     }
     ifab_http_parser_allow(conn->parser, allowed);
+    if (handlers->by_line != NULL && handlers->by_line(handlers->user, ifab_http_parser_request(conn->parser)))
+        ifab_http_parser_by_line(conn->parser);
     bool comes = head->chunked || (head->has_length && head->length > 0 && head->length <= allowed);
     if (head->expects && comes && !body_began && !conn->closing)
         ifab_http__continue(conn);
@@ -37,6 +39,23 @@ static void whole(struct ifab_http__connection *conn)
     server->handlers.on_request(server->handlers.user, request);
 }
 
+#define SMALL_BODY ((size_t)64 * 1024)
+
+/* Unfinished bodies are bounded together: many that never end must not take all memory. Small ones still come in. */
+static void weigh(struct ifab_http__connection *conn)
+{
+    struct ifab_http_server *server = conn->server;
+    size_t now = ifab_http_parser_body(conn->parser);
+    server->bodies += now - conn->body;
+    conn->body = now;
+    if (server->bodies <= server->limits.bodies_bytes || now <= SMALL_BODY)
+        return;
+    ifab_http_parser_give_up(conn->parser);
+    server->bodies -= conn->body;
+    conn->body = 0;
+    ifab_http__refuse(conn, 503, "too much is being sent at once");
+}
+
 struct ifab_view ifab_http__receive(struct ifab_http__connection *conn, struct ifab_view bytes)
 {
     while (conn->reading == READING_REQUESTS && !conn->closing) {
@@ -45,11 +64,13 @@ struct ifab_view ifab_http__receive(struct ifab_http__connection *conn, struct i
             return bytes;
         switch (ifab_http_parser_next(conn->parser, &bytes)) {
         case IFAB_HTTP_MORE:
+            weigh(conn);
             return bytes;
         case IFAB_HTTP_AT_HEAD:
             at_head(conn, bytes.size > 0);
             break;
         case IFAB_HTTP_WHOLE:
+            weigh(conn);
             whole(conn);
             break;
         case IFAB_HTTP_BAD: {

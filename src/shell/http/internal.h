@@ -46,7 +46,7 @@ struct ifab_http__exchange {
 };
 
 /* Why a connection has a deadline. Each class has one length, so its ring is in order of the deadlines. */
-enum ifab_http__wait { WAIT_HEAD, WAIT_BODY, WAIT_IDLE, WAIT_LINGER, WAIT_CLASSES, WAIT_NONE = WAIT_CLASSES };
+enum ifab_http__wait { WAIT_HEAD, WAIT_BODY, WAIT_LINE, WAIT_IDLE, WAIT_LINGER, WAIT_CLASSES, WAIT_NONE = WAIT_CLASSES };
 
 enum ifab_http__reading {
     READING_REQUESTS,
@@ -68,6 +68,7 @@ struct ifab_http__connection {
     struct ifab_buf out, writing; /* gathered; handed to libuv */
     struct ifab_buf pending;      /* read, not yet parsed, while reading is stopped */
     size_t pending_at, discarded;
+    size_t body; /* its part of the server's bodies */
     uv_write_t write;
     uv_shutdown_t shutdown;
     enum ifab_http__reading reading;
@@ -75,6 +76,7 @@ struct ifab_http__connection {
     struct ifab_http__link dirty, timed;
     enum ifab_http__wait wait;
     uint64_t due_ms, wait_for; /* wait_for: number of the request whose head or body is awaited */
+    uint64_t wait_line, lines_since_ms; /* WAIT_LINE: lines that have come; when the first was awaited */
     size_t stall_mark;         /* bytes queued when the idle wait began */
     uint32_t slot;
     struct ifab_http_peer peer;
@@ -106,7 +108,8 @@ struct ifab_http_server {
     struct ifab_http__listener *listeners;
     struct ifab_http__connection **slots;
     uint32_t *free_slots;
-    size_t free_count, connection_count;
+    size_t free_count, connection_count, tcp_count;
+    size_t bodies; /* bytes, of all that are still coming */
     struct ifab_http__exchange *spare; /* exchanges for reuse */
     struct ifab_http__link dirty, waits[WAIT_CLASSES];
     uint64_t timer_due, next_request, next_connection;

@@ -38,7 +38,8 @@ struct ifab_http_parser {
     struct ifab_buf body;
     struct ifab_http_request request;
     struct ifab_http_problem problem;
-    uint64_t requests;
+    uint64_t requests, lines;
+    bool by_line;
     struct ifab_http_header headers[];
 };
 
@@ -110,6 +111,8 @@ static int on_body(llhttp_t *llhttp, const char *at, size_t size)
 {
     struct ifab_http_parser *self = self_of(llhttp);
     ifab_buf_put(&self->body, at, size);
+    for (const char *end = at + size; self->by_line && at < end && (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++)
+        self->lines++;
     self->second.body_failed = ifab_buf_status(&self->body);
     return self->second.body_failed == IFAB_OK ? 0 : HPE_USER;
 }
@@ -197,6 +200,8 @@ static enum ifab_http_event read_head(struct ifab_http_parser *self, struct ifab
     self->body_left = self->head.has_length ? self->head.length : 0;
     self->body_limit = self->limits->body_bytes;
     self->chunks = (struct ifab_http_chunks){.digits = 0};
+    self->by_line = false;
+    self->lines = 0;
     self->state = AT_ALLOW;
     return IFAB_HTTP_AT_HEAD;
 }
@@ -365,6 +370,32 @@ enum ifab_http_phase ifab_http_parser_phase(const struct ifab_http_parser *self)
     if (self->state == AT_ALLOW || self->state == AT_BODY)
         return IFAB_HTTP_IN_BODY;
     return self->state == AT_HEAD && self->scan.size > 0 ? IFAB_HTTP_IN_HEAD : IFAB_HTTP_BETWEEN;
+}
+
+void ifab_http_parser_by_line(struct ifab_http_parser *self)
+{
+    self->by_line = true;
+}
+
+bool ifab_http_parser_counts_lines(const struct ifab_http_parser *self)
+{
+    return self->by_line;
+}
+
+uint64_t ifab_http_parser_lines(const struct ifab_http_parser *self)
+{
+    return self->lines;
+}
+
+void ifab_http_parser_give_up(struct ifab_http_parser *self)
+{
+    if (self->state != AT_BAD)
+        (void)bad(self, (struct ifab_http_problem){503, "given up"});
+}
+
+size_t ifab_http_parser_body(const struct ifab_http_parser *self)
+{
+    return self->state == AT_BODY ? self->body.size : 0;
 }
 
 uint64_t ifab_http_parser_requests(const struct ifab_http_parser *self)

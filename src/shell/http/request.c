@@ -11,7 +11,12 @@ void ifab_http_limits_default(struct ifab_http_limits *ret)
         .head_ms = 10000,
         .body_ms = 30000,
         .idle_ms = 75000,
+        .line_ms = 10000,
+        .lines_ms = 600000,
+        .bodies_bytes = 256 * 1024 * 1024,
         .connections = 1024,
+        .tcp_connections = 1024,
+        .address_connections = 512,
         .pipelined = 64,
         .write_bytes = 256 * 1024,
     };

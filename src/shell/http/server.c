@@ -65,14 +65,15 @@ static void release(struct ifab_http_server *self)
 ifab_status ifab_http_server_new(uv_loop_t *loop, const struct ifab_http_limits *limits, const struct ifab_http_handlers *handlers,
                                  struct ifab_http_server **ret_server, struct ifab_error *err)
 {
-    if (handlers->on_request == NULL || limits->connections == 0 || limits->connections > 65535 || limits->pipelined == 0
+    if (handlers->on_request == NULL || limits->connections == 0 || limits->connections > 32767 || limits->tcp_connections > 32767 || limits->pipelined == 0
         || limits->head_bytes == 0 || limits->head_bytes > 1024 * 1024 || limits->header_count == 0 || limits->header_count > 1024)
         return ifab_fail(err, IFAB_INVALID, "http limits");
     struct ifab_http_server *self = ifab_calloc(1, sizeof *self);
     if (self == NULL)
         return ifab_fail(err, IFAB_NOMEM, "http server");
-    self->slots = ifab_calloc(limits->connections, sizeof(struct ifab_http__connection *));
-    self->free_slots = ifab_calloc(limits->connections, sizeof *self->free_slots);
+    size_t slots = ifab_http_slots(limits);
+    self->slots = ifab_calloc(slots, sizeof(struct ifab_http__connection *));
+    self->free_slots = ifab_calloc(slots, sizeof *self->free_slots);
     self->slab = ifab_malloc(IFAB_HTTP__SLAB);
     if (self->slots == NULL || self->free_slots == NULL || self->slab == NULL) {
         release(self);
@@ -82,7 +83,7 @@ ifab_status ifab_http_server_new(uv_loop_t *loop, const struct ifab_http_limits 
     self->limits = *limits;
     self->handlers = *handlers;
     self->date_second = -1;
-    for (uint32_t slot = (uint32_t)limits->connections; slot > 0; slot--)
+    for (uint32_t slot = (uint32_t)slots; slot > 0; slot--)
         self->free_slots[self->free_count++] = slot - 1;
     ifab_http__link_init(&self->dirty);
     for (size_t i = 0; i < WAIT_CLASSES; i++)
@@ -134,7 +135,7 @@ void ifab_http_server_stop(struct ifab_http_server *self, void (*done)(void *use
     self->done = done;
     self->done_user = user;
     ifab_http__listeners_close(self);
-    for (size_t i = 0; i < self->limits.connections; i++) {
+    for (size_t i = 0; i < ifab_http_slots(&self->limits); i++) {
         struct ifab_http__connection *conn = self->slots[i];
         if (conn == NULL || conn->lingers)
             continue;
@@ -151,7 +152,7 @@ void ifab_http_server_kill(struct ifab_http_server *self)
 {
     self->stopping = true;
     ifab_http__listeners_close(self);
-    for (size_t i = 0; i < self->limits.connections; i++) {
+    for (size_t i = 0; i < ifab_http_slots(&self->limits); i++) {
         if (self->slots[i] != NULL)
             ifab_http__close(self->slots[i]);
     }
@@ -169,6 +170,11 @@ void ifab_http_server_free(struct ifab_http_server *self)
     self->freed = true; /* the loop still knows our handles: the last one to close takes the memory along */
     self->done = NULL;
     ifab_http_server_kill(self);
+}
+
+size_t ifab_http_slots(const struct ifab_http_limits *limits)
+{
+    return limits->connections + limits->tcp_connections;
 }
 
 size_t ifab_http_connections(const struct ifab_http_server *self)

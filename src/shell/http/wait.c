@@ -1,6 +1,6 @@
 /*
  * Deadlines: one timer, armed for the earliest. A whole head and a whole body have one each, counted from their first byte, so that a
- * byte a second does not hold a connection; between requests and while a peer does not take what we write there is the idle one.
+ * byte a second does not hold a connection; of a body that comes in lines each line has its own, and all of them one; between requests and while a peer does not take what we write there is the idle one.
  */
 #include "internal.h"
 
@@ -13,6 +13,8 @@ static uint64_t length_ms(const struct ifab_http_server *server, enum ifab_http_
         return server->limits.head_ms;
     case WAIT_BODY:
         return server->limits.body_ms;
+    case WAIT_LINE:
+        return server->limits.line_ms;
     case WAIT_IDLE:
         return server->limits.idle_ms;
     case WAIT_LINGER:
@@ -48,8 +50,10 @@ static enum ifab_http__wait wanted(const struct ifab_http__connection *conn)
         return WAIT_LINGER;
     if (conn->reading == READING_REQUESTS && !conn->peer_done && !ifab_http__paused(conn)) {
         enum ifab_http_phase phase = ifab_http_parser_phase(conn->parser);
-        if (phase != IFAB_HTTP_BETWEEN)
-            return phase == IFAB_HTTP_IN_HEAD ? WAIT_HEAD : WAIT_BODY;
+        if (phase == IFAB_HTTP_IN_BODY)
+            return ifab_http_parser_counts_lines(conn->parser) ? WAIT_LINE : WAIT_BODY;
+        if (phase == IFAB_HTTP_IN_HEAD)
+            return WAIT_HEAD;
     }
     return conn->first == NULL || ifab_http__unsent(conn) > 0 ? WAIT_IDLE : WAIT_NONE; /* else it is the user who is waited for */
 }
@@ -61,18 +65,23 @@ void ifab_http__wait_update(struct ifab_http__connection *conn)
     size_t unsent = ifab_http__unsent(conn);
     uint64_t request = ifab_http_parser_requests(conn->parser);
     bool same = want == conn->wait;
+    uint64_t lines = ifab_http_parser_lines(conn->parser), now = uv_now(server->loop);
+    if (want == WAIT_LINE && (!same || conn->wait_for != request))
+        conn->lines_since_ms = now;
     if (want == WAIT_NONE) {
         ifab_http__wait_none(conn);
         return;
     }
-    if (same && (want == WAIT_LINGER || (want != WAIT_IDLE && conn->wait_for == request)))
+    bool further = want == WAIT_LINE && lines > conn->wait_line && now - conn->lines_since_ms < server->limits.lines_ms;
+    if (same && (want == WAIT_LINGER || (want != WAIT_IDLE && conn->wait_for == request && !further)))
         return;
+    conn->wait_line = lines;
     if (same && want == WAIT_IDLE && conn->stall_mark > 0 && unsent >= conn->stall_mark)
         return; /* the peer took nothing since: no reason to wait longer */
     conn->wait = want;
     conn->wait_for = request;
     conn->stall_mark = unsent;
-    conn->due_ms = uv_now(server->loop) + length_ms(server, want);
+    conn->due_ms = now + length_ms(server, want);
     ifab_http__link_last(&server->waits[want], &conn->timed);
     ifab_http__timer_arm(server, conn->due_ms);
 }
@@ -86,10 +95,13 @@ static void expire(struct ifab_http__connection *conn)
         ifab_http__pump(conn);
         return;
     case WAIT_BODY:
+    case WAIT_LINE: {
+        const char *why = conn->wait == WAIT_LINE ? "a line of the body, or all of it, took too long" : "the body took too long";
         ifab_http__wait_none(conn);
-        ifab_http__refuse(conn, 408, "the body took too long");
+        ifab_http__refuse(conn, 408, why);
         ifab_http__pump(conn);
         return;
+    }
     case WAIT_IDLE:
         if (conn->stall_mark > 0 && ifab_http__unsent(conn) < conn->stall_mark)
             ifab_http__wait_update(conn); /* slow, but it moves */

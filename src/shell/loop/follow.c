@@ -294,6 +294,14 @@ bool entry_delivers(const struct ifab_json *tree, const struct ifab_json **ret_r
 
 static bool open_index(struct node *node);
 
+/* Called under lock. */
+static void moved(struct node *node)
+{
+    uv_cond_broadcast(&node->follower->moved);
+    if (atomic_load(&node->parked_count) > 0)
+        uv_async_send(&node->read_done);
+}
+
 /* true: index.db holds these as well. A full disk leaves it behind; anything else makes it anew. */
 static bool take_index(struct node *node, const struct ifab_stored_entry *entries, size_t count, uint64_t position)
 {
@@ -348,7 +356,7 @@ static bool take_chunk(struct node *node, uint64_t target, bool *try_index)
     if (filled)
         f->indexed = from + count;
     f->stuck = !*try_index;
-    uv_cond_broadcast(&f->moved);
+    moved(node);
     uv_mutex_unlock(&f->lock);
     if ((from + count) / WIDTH > from / WIDTH) { /* a bundle is full: made once, now */
         struct ifab_buf bundle = IFAB_BUF_INIT((size_t)WIDTH * 65538);
@@ -382,7 +390,7 @@ static void run(void *user)
         uv_mutex_lock(&f->lock);
         f->stuck = !try_index;
         if (!more)
-            uv_cond_broadcast(&f->moved);
+            moved(node);
         uv_mutex_unlock(&f->lock);
         uv_mutex_lock(&f->wake_lock);
         while (!f->stop && !more && f->target == target && !f->asked)
@@ -509,6 +517,28 @@ void follower_wake(struct node *node, uint64_t size)
         return;
     uv_mutex_lock(&f->wake_lock);
     f->target = size;
+    uv_cond_signal(&f->wake);
+    uv_mutex_unlock(&f->wake_lock);
+}
+
+uint64_t follower_reached(struct node *node)
+{
+    struct follower *f = node->follower;
+    if (f == NULL)
+        return 0;
+    uv_mutex_lock(&f->lock);
+    uint64_t reached = f->halted ? UINT64_MAX : f->stuck || f->indexed > f->size ? f->size : f->indexed;
+    uv_mutex_unlock(&f->lock);
+    return reached;
+}
+
+void follower_ask(struct node *node)
+{
+    struct follower *f = node->follower;
+    if (f == NULL)
+        return;
+    uv_mutex_lock(&f->wake_lock);
+    f->asked = true;
     uv_cond_signal(&f->wake);
     uv_mutex_unlock(&f->wake_lock);
 }

@@ -45,6 +45,22 @@ static void erase_again(struct node *node)
     (void)batch_record(node->current, KIND_ERASING, index, IFAB_VIEW("")); /* left behind without memory: erased again at the next start */
 }
 
+/* What was refused and only counted is written down in a last commit. false: there is nothing to wait for. */
+static bool last_words(struct node *node)
+{
+    if (node->said_last || node->closed_full)
+        return false;
+    node->said_last = true;
+    struct ticket *t = ticket_new(node, NULL);
+    if (t == NULL)
+        return false;
+    t->command.type = IFAB_COMMAND_TICK;
+    t->command.principal = &node->self;
+    t->command.ending = true;
+    ticket_queue(node, t);
+    return true;
+}
+
 static void on_turn(uv_timer_t *timer)
 {
     struct node *node = timer->data;
@@ -63,6 +79,7 @@ static void on_turn(uv_timer_t *timer)
         node->erase_next = now.run + IFAB_SECOND;
         erase_again(node);
     }
+    jobs_unpark(node);
     wait_tick(node, now.run);
     if (node->reload_again && !node->reloading)
         node_reload(node);
@@ -76,7 +93,7 @@ static void on_turn(uv_timer_t *timer)
     }
     if (node->stopping && !node->http_closed && now.run >= node->stop_deadline && pipeline_idle(node))
         ifab_http_server_kill(node->http);
-    if (node->stopping && node->http_closed && pipeline_idle(node))
+    if (node->stopping && node->http_closed && pipeline_idle(node) && !last_words(node))
         uv_stop(&node->loop);
 }
 
@@ -186,6 +203,11 @@ static ifab_status start(struct node *node, const struct ifab_run_options *optio
     node->self = (struct ifab_principal){.kind = IFAB_PRINCIPAL_UID, .role = IFAB_ROLE_OPERATOR};
     snprintf(node->self.actor, sizeof node->self.actor, "if://fabric/%.80s", node->origin);
     ifab_metrics_init(&node->metrics, options->version);
+    struct ifab_http_limits limits;
+    ifab_http_limits_default(&limits);
+    if (order_init(&node->order, ifab_http_slots(&limits)) != IFAB_OK || charges_init(&node->charges, node->settings.seed) != IFAB_OK)
+        return ifab_fail(err, IFAB_NOMEM, "queue");
+    ifab_map_init(&node->inboxes, node->settings.seed);
     IFAB_TRY(ifab_store_sqlite_open(&store, &node->store, err));
     IFAB_TRY(node_load(node, err));
     IFAB_TRY(open_anchors(node, err));
@@ -249,6 +271,7 @@ static void stop(struct node *node)
     uv_loop_close(&node->loop);
     wait_free(node);
     pipeline_free(node);
+    charges_fini(&node->charges);
     follower_free(node);
     ifab_outcome_fini(&node->outcome);
     ifab_keyring_unref(node->keyring);

@@ -23,11 +23,15 @@
 #include "store/index.h"
 #include "store/store.h"
 
+#define WAITER_KINDS 4
+
 struct node;
 struct request;
 struct ticket;
 
+#include "charge.h"
 #include "clock.h"
+#include "order.h"
 
 /* A route: one row of the table in routes.c. */
 enum route_flags {
@@ -68,6 +72,8 @@ struct request { /* one HTTP request until it is answered */
     uint8_t trace16[16];             /* of traceparent; zero: none */
     const char *method;
     ifab_usec arrived;
+    size_t *kept, kept_bytes;        /* its part of node->kept_bytes */
+    struct charge *charge;           /* of a changing route: held until the request is freed */
     bool proof, head_only;
     struct ifab_http_request *raw;   /* only while on_request runs */
 };
@@ -78,15 +84,16 @@ struct group;
 typedef void ticket_step_fn(struct node *node, struct ticket *ticket); /* for what is no command: reads of one object */
 
 struct ticket {
-    struct ticket *next;        /* in order of arrival, then in its batch */
-    struct ticket *job_next;    /* in the queue of the verifiers */
+    struct ticket *next;        /* in its lane, among the verified, then in its batch */
+    struct ticket *job_next;    /* in the lane's queue for the verifiers */
     struct request *request;    /* NULL: the daemon's own */
     struct group *group;        /* NDJSON; line tells which */
     size_t line;
     enum verify_kind verify;
     _Atomic int state;          /* enum ticket_state */
     bool alone;                 /* nobody waited when it came: the loop verifies it itself */
-    bool overdrawn;             /* too many failed signatures of who is at the other end: answered and closed */
+    bool overdrawn;             /* too many failed signatures of who is at the other end: not verified, answered and closed */
+    bool shared, full;          /* it has a place of its talent; there was none: 304 */
     struct ifab_view bytes;     /* of the message, vote or body */
     struct ifab_keyring *keyring; /* a reference */
     struct ifab_arena arena;
@@ -128,6 +135,7 @@ struct batch {
     struct ifab_head stored;
     uint8_t meta[IFAB_META_PACKED];
     ifab_usec stepped_first;
+    bool delivers_others;        /* more than the messages of its tickets: something waiting was released, escalated, denied */
     uint64_t erase_index;        /* message bytes to erase after the commit */
     bool erase;
     ifab_status erase_status;    /* apart from the commit's: that one is durable */
@@ -139,7 +147,7 @@ struct batch {
 struct pool { /* verify workers */
     uv_mutex_t lock;
     uv_cond_t wake;
-    struct ticket *first, *last;
+    struct lane *first, *last; /* ring of lanes with something to verify */
     size_t waiting, sleeping;
     uv_thread_t *threads;
     size_t thread_count;
@@ -158,15 +166,12 @@ struct job { /* for the readers: run on their thread, finish on the loop */
     struct ifab_refusal refusal;
     const char *content_type;
     uint64_t a, b, c;            /* the job's own numbers */
+    uint64_t needs;              /* it is run when the follower has taken in so many entries; 0: at once */
+    ifab_usec parked_until;      /* run */
+    bool always;                 /* its caller bounds how many there are */
     struct ifab_view text;
     void *user;
 };
-
-struct charge { /* failed signatures of a principal */
-    uint64_t key;
-    ifab_usec tat;
-};
-#define CHARGES 1024
 
 struct node {
     struct ifab_config config;
@@ -192,8 +197,10 @@ struct node {
     ifab_status fatal_status;
 
     /* tickets */
-    struct ticket *queue_first, *queue_last; /* in order of arrival, not stepped */
-    size_t queue_count;
+    struct order order;                          /* not verified, or not yet their turn */
+    struct ticket *verified_first, *verified_last; /* in ticket order: the step takes them */
+    size_t queue_count;                          /* both */
+    size_t kept_bytes;                           /* bodies of changing requests not yet answered */
     struct ticket *spare;
     size_t spare_count;
     struct pool pool;
@@ -224,6 +231,8 @@ struct node {
     bool readers_stop;
     uv_async_t read_done;
     size_t jobs_waiting;
+    struct job *parked_first, *parked_last; /* for the follower to come so far; the loop's */
+    _Atomic size_t parked_count;
     struct follower *follower;
 
     /* committed: what may be shown */
@@ -231,13 +240,15 @@ struct node {
     uint8_t committed_root32[32];
 
     /* waiters */
-    struct waiter *waiters;
-    size_t waiter_count;
+    struct waiter *waiters[WAITER_KINDS];
+    size_t waiter_count, waiters_running;
+    struct waiter *due_first, *due_last; /* in line for a reader */
+    struct ifab_map inboxes;             /* name -> first of those who wait for it */
 
     bool closed_full;             /* no room on disk: changes are closed */
     ifab_usec room_checked;       /* run */
     bool room_low;
-    bool stopping, http_closed, tick_queued, threads_running, readers_running;
+    bool stopping, http_closed, said_last, tick_queued, threads_running, readers_running;
     struct ifab_principal self;   /* the daemon's own acts */
     uint64_t erasing[64];         /* found at a start */
     size_t erasing_count;
@@ -253,7 +264,7 @@ struct node {
     ifab_usec route_next;         /* run: not before; after a failure */
     uv_timer_t timer;             /* ticks, deadlines of waiters */
     uv_signal_t sigterm, sigint, sighup;
-    struct charge charges[CHARGES];
+    struct charges charges;
     ifab_usec anchor_next;        /* run */
     ifab_usec stop_deadline;      /* run; once stopping */
     uint64_t anchored_size;
@@ -313,7 +324,7 @@ struct ticket *ticket_new(struct node *node, struct request *request);
 void ticket_free(struct node *node, struct ticket *ticket);
 void ticket_queue(struct node *node, struct ticket *ticket); /* takes its place in the order; moved */
 void pipeline_run(struct node *node);                        /* step what is verified, commit, reply */
-bool pipeline_full(const struct node *node);
+bool pipeline_room_for(const struct node *node, const struct ifab_http_peer *peer, size_t tickets); /* false: 304 */
 void pipeline_written(struct node *node);                    /* a commit came back */
 void pipeline_fatal(struct node *node, ifab_status status, const struct ifab_error *err);
 bool pipeline_idle(const struct node *node);
@@ -324,8 +335,8 @@ void node_refresh_keyring(struct node *node);
 
 /* verify.c */
 ifab_status pool_start(struct pool *self, size_t threads, uv_async_t *done, struct ifab_error *err);
-void pool_push(struct pool *self, struct ticket *ticket);
-struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count); /* up to 16, linked by job_next */
+void pool_push(struct pool *self, struct lane *lane, struct ticket *ticket);
+struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count); /* up to 16, one of each lane in turn, linked by job_next */
 void pool_stop(struct pool *self);
 void ticket_verify(struct ticket *ticket);
 extern size_t ticket_message_max;
@@ -350,6 +361,7 @@ ifab_status reader_handle(struct node *node, struct ifab_store **ret_store, stru
 struct job *job_new(struct request *request);
 void job_push(struct node *node, struct job *job); /* moved; answered 304 when too many wait */
 void job_free(struct job *job);
+void jobs_unpark(struct node *node); /* those for which the follower has come far enough, or too late */
 void job_reply(struct node *node, struct job *job); /* the usual finish */
 void readers_stop(struct node *node);
 
@@ -359,7 +371,9 @@ void follower_wake(struct node *node, uint64_t size);
 void follower_halt(struct node *node); /* ends its thread and wakes who waits for it */
 uint64_t follower_size(struct node *node);
 void follower_head(struct node *node, uint64_t *ret_size, uint8_t ret_root32[32]); /* of the entries taken in: the only root that is ever signed */
-ifab_status follower_wait(struct node *node, uint64_t size); /* a reader waits until the tiles reach size, and index.db unless it is stuck */
+uint64_t follower_reached(struct node *node); /* follower_wait(that) would return at once */
+void follower_ask(struct node *node);         /* somebody waits: no gathering of small commits */
+ifab_status follower_wait(struct node *node, uint64_t size); /* not on a reader's thread (job.needs): waits until the tiles reach size, and index.db unless it is stuck */
 ifab_node_fn follower_node; /* user = struct follower_source of follow.h */
 void follower_distrust(struct node *node); /* tile files are made again from the entries when next read */
 ifab_status follower_root(struct node *node, uint64_t size, uint8_t ret_root32[32], struct ifab_error *err);
@@ -368,12 +382,12 @@ ifab_status follower_root(struct node *node, uint64_t size, uint8_t ret_root32[3
 void wait_inbox(struct node *node, struct request *request);
 void wait_decision(struct node *node, struct request *request);
 void wait_events(struct node *node, struct request *request, bool inbox);
-void wait_committed(struct node *node);  /* after each commit */
+void wait_delivered(struct node *node, const struct batch *batch); /* a commit came back: who waits for what is in it */
+void wait_committed(struct node *node, bool decided);              /* behind its answers; decided: a decision may have been closed */
 void wait_tick(struct node *node, ifab_usec run);
 void wait_gone(struct node *node, ifab_http_id id);
 void wait_stop(struct node *node);
 void wait_free(struct node *node);
-ifab_usec wait_deadline(const struct node *node);
 
 /* serve.c */
 ifab_status serve_start(struct node *node, struct ifab_error *err);
@@ -390,7 +404,6 @@ void refusal_json(const struct ifab_refusal *refusal, const uint8_t trace16[16],
 bool request_query(const struct request *request, const char *name, struct ifab_buf *value);
 bool request_query_u64(struct node *node, struct request *request, const char *name, uint64_t least, uint64_t most, uint64_t fallback,
                        uint64_t *ret_value); /* false: answered with 208 */
-bool charge_failure(struct node *node, const struct ifab_http_peer *peer, ifab_usec run); /* false: empty, 302 and close */
 
 /* context.c */
 bool context_ref_valid(struct ifab_view ref);                              /* repo:/PATH[@COMMIT], if://… */

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#define QUEUE_MAX 65536
 #define SPARE_MAX 256
 #define TICKET_ARENA ((size_t)4 << 20)
 #define ROOM_EVERY IFAB_SECOND
@@ -31,6 +30,8 @@ void mint(struct ifab_now now, uint8_t ret_uuid16[16])
 struct ticket *ticket_new(struct node *node, struct request *request)
 {
     struct ticket *t = node->spare;
+    if (!order_ready(&node->order))
+        return NULL;
     if (t != NULL) {
         struct ifab_arena arena = t->arena;
         node->spare = t->next;
@@ -70,11 +71,14 @@ void ticket_free(struct node *node, struct ticket *t)
     ifab_free(t);
 }
 
-bool pipeline_full(const struct node *node) { return node->queue_count >= QUEUE_MAX; }
+bool pipeline_room_for(const struct node *node, const struct ifab_http_peer *peer, size_t tickets)
+{
+    return node->queue_count < ORDER_MAX && order_room(&node->order, peer->slot, peer->connection, tickets);
+}
 
 bool pipeline_idle(const struct node *node)
 {
-    return node->queue_first == NULL && !node->commit_running && (node->current == NULL || node->current->tickets == 0);
+    return node->queue_count == 0 && !node->commit_running && (node->current == NULL || node->current->tickets == 0);
 }
 
 void node_refresh_keyring(struct node *node)
@@ -92,13 +96,9 @@ void node_refresh_keyring(struct node *node)
 
 void ticket_queue(struct node *node, struct ticket *t)
 {
-    bool alone = node->queue_first == NULL && !node->commit_running;
-    t->next = NULL;
-    if (node->queue_last == NULL)
-        node->queue_first = t;
-    else
-        node->queue_last->next = t;
-    node->queue_last = t;
+    bool alone = node->queue_count == 0 && !node->commit_running;
+    uint32_t slot = t->request != NULL ? t->request->peer.slot : UINT32_MAX;
+    struct lane *lane = order_add(&node->order, t, slot, t->request != NULL ? t->request->peer.connection : 0);
     node->queue_count++;
     if (t->verify == VERIFY_NONE) {
         atomic_store_explicit(&t->state, TICKET_VERIFIED, memory_order_relaxed);
@@ -108,7 +108,7 @@ void ticket_queue(struct node *node, struct ticket *t)
     t->keyring = ifab_keyring_ref(node->keyring);
     t->alone = alone; /* no hand-over when nobody waits */
     if (!alone)
-        pool_push(&node->pool, t);
+        pool_push(&node->pool, lane, t);
 }
 
 /* May this change be recorded? Below disk.reserve new messages get 504; votes and shutdown still pass. */
@@ -129,9 +129,14 @@ static void refuse_ticket(struct ticket *t, enum ifab_code code, const char *mes
     t->reply.code = ifab_refuse(&t->reply.refusal, code, NULL, "%s", message);
 }
 
-/* A refusal before a valid signature: counted by (code, source), charged to who is at the other end (INV-01). */
+/* A refusal before a valid signature: counted by (code, source) (INV-01). The verifier has charged it. */
 static void refuse_unverified(struct node *node, struct ticket *t, struct ifab_now now)
 {
+    memset(&t->reply, 0, sizeof t->reply);
+    t->reply.code = t->code;
+    t->reply.refusal = t->refusal;
+    if (t->overdrawn)
+        return; /* it was not looked at */
     uint8_t digest[32];
     ifab_sha256(t->bytes, digest);
     struct ifab_view source = t->request == NULL                ? IFAB_VIEW("self")
@@ -141,13 +146,6 @@ static void refuse_unverified(struct node *node, struct ticket *t, struct ifab_n
     if (colon != NULL) /* the address, not the port */
         source.size = (size_t)(colon - source.data);
     ifab_fabric_count_refusal(node->fabric, t->code, source, digest, now.run);
-    memset(&t->reply, 0, sizeof t->reply);
-    t->reply.code = t->code;
-    t->reply.refusal = t->refusal;
-    if (t->request != NULL && !charge_failure(node, &t->request->peer, now.run)) {
-        refuse_ticket(t, IFAB_CODE_RATE_LIMIT_EXCEEDED, "too many failed signatures on this connection");
-        t->overdrawn = true;
-    }
     ifab_metrics_add(&node->metrics, IFAB_METRIC_VERIFY_FAILURES, 0, 1);
 }
 
@@ -189,6 +187,7 @@ static void step_command(struct node *node, struct ticket *t, struct batch *batc
         return;
     }
     ifab_fabric_apply(node->fabric, o);
+    batch->delivers_others |= o->entry_count > (t->command.type == IFAB_COMMAND_MESSAGE ? 1 : 0);
     t->reply = o->reply;
     node->stepped++;
     if (t->command.type == IFAB_COMMAND_ERASE && o->reply.code == IFAB_CODE_NONE && !o->reply.replayed) { /* no effect without its entry */
@@ -210,6 +209,8 @@ static void step(struct node *node, struct ticket *t, struct batch *batch, struc
         refuse_unverified(node, t, now);
     else if (refused_in_stream(t))
         ;
+    else if (t->full)
+        refuse_ticket(t, IFAB_CODE_QUEUE_FULL, "too much of this talent waits to be recorded");
     else if (t->step != NULL)
         t->step(node, t);
     else
@@ -228,12 +229,11 @@ static void step(struct node *node, struct ticket *t, struct batch *batch, struc
     batch->tickets++;
 }
 
-
 /* The loop lends a hand: verifies what nobody has taken yet. false: nothing waits. */
 static bool verify_some(struct node *node)
 {
     size_t count;
-    struct ticket *head = node->queue_first;
+    struct ticket *head = order_head(&node->order);
     if (head->alone && atomic_load_explicit(&head->state, memory_order_relaxed) == TICKET_WAITS) {
         ticket_verify(head);
         atomic_store_explicit(&head->state, TICKET_VERIFIED, memory_order_release);
@@ -251,19 +251,41 @@ static bool verify_some(struct node *node)
     return true;
 }
 
+static bool head_waits(const struct node *node)
+{
+    const struct ticket *head = order_head(&node->order);
+    return head != NULL && atomic_load_explicit(&head->state, memory_order_acquire) != TICKET_VERIFIED;
+}
+
+/* Finished tickets, in ticket order. From here on it is known whose message it is: the places before the step are shared by talent. */
+static void take_verified(struct node *node)
+{
+    while (order_head(&node->order) != NULL && !head_waits(node)) {
+        struct ticket *t = order_take(&node->order);
+        if (t->verify == VERIFY_MESSAGE && t->code == IFAB_CODE_NONE) {
+            t->shared = order_share_take(&node->order, t->admitted->talent);
+            t->full = !t->shared;
+        }
+        if (node->verified_first == NULL)
+            node->verified_first = t;
+        else
+            node->verified_last->next = t;
+        node->verified_last = t;
+    }
+}
+
 static void fill(struct node *node, struct batch *batch)
 {
     bool jumped;
     struct ifab_now now = clock_now(&node->clock, &jumped);
     if (jumped)
         node_clock_jumped(node);
-    while (node->queue_first != NULL && batch->tickets < BATCH_COMMANDS && batch->bytes < BATCH_BYTES && !batch->erase) {
-        struct ticket *t = node->queue_first;
-        if (atomic_load_explicit(&t->state, memory_order_acquire) != TICKET_VERIFIED)
-            break;
-        node->queue_first = t->next;
-        if (node->queue_first == NULL)
-            node->queue_last = NULL;
+    take_verified(node);
+    while (node->verified_first != NULL && batch->tickets < BATCH_COMMANDS && batch->bytes < BATCH_BYTES && !batch->erase) {
+        struct ticket *t = node->verified_first;
+        node->verified_first = t->next;
+        if (t->shared)
+            order_share_give(&node->order, t->admitted->talent);
         node->queue_count--;
         step(node, t, batch, now);
     }
@@ -298,7 +320,7 @@ static void begin_commit(struct node *node)
         return;
     }
     batch_seal(node, batch, clock_now(&node->clock, NULL));
-    if (node->queue_first == NULL && batch->tickets <= 2 && atomic_load(&node->wal_bytes) <= WAL_MOST) { /* nobody waits: no hand-over */
+    if (node->queue_count == 0 && batch->tickets <= 2 && atomic_load(&node->wal_bytes) <= WAL_MOST) { /* nobody waits: no hand-over */
         batch_commit(node, batch);
         writer_wrote(node, batch);
         node->commit_running = true;
@@ -314,9 +336,7 @@ void pipeline_run(struct node *node)
     for (int turn = 0; turn < 64 && node->fatal_status == IFAB_OK; turn++) {
         if (node->current == NULL)
             return;
-        bool waits = node->queue_first != NULL &&
-                     atomic_load_explicit(&node->queue_first->state, memory_order_acquire) != TICKET_VERIFIED;
-        if (waits && (!verify_some(node) || turn > 2)) {
+        if (head_waits(node) && (!verify_some(node) || turn > 2)) {
             fill(node, node->current);
             if (!node->commit_running && node->current->tickets > 0)
                 begin_commit(node);
@@ -330,7 +350,7 @@ void pipeline_run(struct node *node)
     }
     /* something unverified that no worker took: come back after I/O */
     bool more = false;
-    if (node->queue_first != NULL && node->fatal_status == IFAB_OK) {
+    if (node->queue_count > 0 && node->fatal_status == IFAB_OK) {
         uv_mutex_lock(&node->pool.lock);
         more = node->pool.waiting > 0;
         uv_mutex_unlock(&node->pool.lock);
@@ -436,11 +456,12 @@ void pipeline_written(struct node *node)
     if (batch->erase && !erased(node, batch))
         return;
     uint64_t size = batch->head.size;
-    bool entries = batch->entry_count > 0;
+    bool entries = batch->entry_count > 0, decided = batch->delivers_others;
+    wait_delivered(node, batch);
     reply_batch(node, batch);
     if (entries) {
         follower_wake(node, size);
-        wait_committed(node);
+        wait_committed(node, decided);
     }
 }
 
@@ -468,12 +489,18 @@ void pipeline_free(struct node *node)
         }
         batch_free(batches[i]);
     }
-    for (struct ticket *t = node->queue_first, *next; t != NULL; t = next) {
+    for (struct ticket *t; (t = order_take(&node->order)) != NULL;) {
+        if (t->group == NULL)
+            request_free(t->request);
+        ticket_free(node, t);
+    }
+    for (struct ticket *t = node->verified_first, *next; t != NULL; t = next) {
         next = t->next;
         if (t->group == NULL)
             request_free(t->request);
         ticket_free(node, t);
     }
+    order_fini(&node->order);
     for (struct ticket *t = node->spare, *next; t != NULL; t = next) {
         next = t->next;
         ifab_arena_fini(&t->arena);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define JOBS_MAX 1024
+#define PARKED_MOST (10 * IFAB_SECOND) /* then 504: the follower is stuck, or far behind */
 
 struct job *job_new(struct request *request)
 {
@@ -41,23 +42,85 @@ void job_reply(struct node *node, struct job *job)
     job_free(job);
 }
 
+static void give(struct node *node, struct job *job)
+{
+    uv_mutex_lock(&node->reader_lock);
+    job->next = NULL;
+    if (node->jobs_last == NULL)
+        node->jobs_first = job;
+    else
+        node->jobs_last->next = job;
+    node->jobs_last = job;
+    uv_cond_signal(&node->reader_wake);
+    uv_mutex_unlock(&node->reader_lock);
+}
+
+/* It must not hold a reader's thread while the follower comes: it waits here. Counted first: the follower tells whoever is counted. */
+static bool park(struct node *node, struct job *job)
+{
+    atomic_fetch_add(&node->parked_count, 1);
+    if (job->needs <= follower_reached(node)) {
+        atomic_fetch_sub(&node->parked_count, 1);
+        return false;
+    }
+    job->parked_until = clock_now(&node->clock, NULL).run + PARKED_MOST;
+    job->next = NULL;
+    if (node->parked_last == NULL)
+        node->parked_first = job;
+    else
+        node->parked_last->next = job;
+    node->parked_last = job;
+    follower_ask(node);
+    return true;
+}
+
+void jobs_unpark(struct node *node)
+{
+    struct job *job = node->parked_first, *late = NULL;
+    if (job == NULL)
+        return;
+    uint64_t reached = follower_reached(node);
+    ifab_usec run = clock_now(&node->clock, NULL).run;
+    node->parked_first = node->parked_last = NULL;
+    for (struct job *next; job != NULL; job = next) {
+        next = job->next;
+        if (job->needs > reached && job->parked_until > run) {
+            job->next = NULL;
+            if (node->parked_last == NULL)
+                node->parked_first = job;
+            else
+                node->parked_last->next = job;
+            node->parked_last = job;
+            continue;
+        }
+        atomic_fetch_sub(&node->parked_count, 1);
+        if (job->needs <= reached) {
+            give(node, job);
+        } else {
+            job->next = late;
+            late = job;
+        }
+    }
+    for (struct job *next; late != NULL; late = next) { /* its finish may push others */
+        next = late->next;
+        uv_mutex_lock(&node->reader_lock);
+        node->jobs_waiting--;
+        uv_mutex_unlock(&node->reader_lock);
+        late->code = ifab_refuse(&late->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "tiles and index are behind the log");
+        late->finish(node, late);
+    }
+}
+
 void job_push(struct node *node, struct job *job)
 {
     if (job == NULL)
         return;
     uv_mutex_lock(&node->reader_lock);
-    bool full = node->jobs_waiting >= JOBS_MAX;
-    if (!full) {
-        job->next = NULL;
-        if (node->jobs_last == NULL)
-            node->jobs_first = job;
-        else
-            node->jobs_last->next = job;
-        node->jobs_last = job;
-        node->jobs_waiting++;
-        uv_cond_signal(&node->reader_wake);
-    }
+    bool full = node->jobs_waiting >= JOBS_MAX && !job->always;
+    node->jobs_waiting += !full;
     uv_mutex_unlock(&node->reader_lock);
+    if (!full && (job->needs == 0 || !park(node, job)))
+        give(node, job);
     if (full) {
         job->code = ifab_refuse(&job->refusal, IFAB_CODE_QUEUE_FULL, NULL, "too many reads wait");
         job->finish(node, job);
@@ -127,6 +190,7 @@ static void on_done(uv_async_t *handle)
         first->finish(node, first);
         first = next;
     }
+    jobs_unpark(node);
 }
 
 ifab_status readers_start(struct node *node, struct ifab_error *err)
@@ -149,8 +213,8 @@ void readers_stop(struct node *node)
     uv_mutex_unlock(&node->reader_lock);
     for (size_t i = 0; i < 2; i++)
         uv_thread_join(&node->readers[i]);
-    struct job *lists[] = {node->jobs_first, node->jobs_done};
-    for (size_t i = 0; i < 2; i++) {
+    struct job *lists[] = {node->jobs_first, node->jobs_done, node->parked_first};
+    for (size_t i = 0; i < IFAB_COUNT(lists); i++) {
         for (struct job *job = lists[i], *next; job != NULL; job = next) {
             next = job->next;
             request_free(job->request); /* NULL where a waiter holds it */

@@ -108,7 +108,7 @@ void handle_erase(struct node *node, struct request *r)
     *sender = text_of(body, "sender");
     job->user = sender;
     job->text = text_of(body, "id");
-    job->a = node->committed_size;
+    job->a = job->needs = node->committed_size;
     job->run = run_erase;
     job->finish = finish_erase;
     job_push(node, job);
@@ -197,7 +197,7 @@ void anchor_now(struct node *node, struct request *r, struct ifab_view why)
     }
     (void)ifab_arena_copy(&job->arena, why, &a->why);
     job->user = a;
-    job->a = node->committed_size;
+    job->a = job->needs = node->committed_size;
     job->run = run_anchor;
     job->finish = finish_anchor;
     job_push(node, job);

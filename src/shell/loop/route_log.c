@@ -136,9 +136,7 @@ static void run_entries(struct node *node, struct ifab_store *store, struct job 
         q->end = search_time(store, q->to + 1, q->end);
     ifab_status status = IFAB_OK;
     if (q->indexed) {
-        status = follower_wait(node, q->end);
-        if (status == IFAB_OK)
-            status = follower_query(node, q->kind, q->key, next, q->end, SCAN_MAX, indexes, &count, &err);
+        status = follower_query(node, q->kind, q->key, next, q->end, SCAN_MAX, indexes, &count, &err);
     } else {
         for (; count < SCAN_MAX && next + count < q->end; count++)
             indexes[count] = next + count;
@@ -234,6 +232,7 @@ void handle_entries(struct node *node, struct request *r)
         job_reply(node, job);
         return;
     }
+    job->needs = q->indexed ? q->end : 0;
     job_push(node, job);
 }
 
@@ -257,10 +256,8 @@ static void run_proof(struct node *node, struct ifab_store *store, struct job *j
     uint8_t path[64][32], leaf[32];
     size_t count = 0;
     bool inclusion = job->c == 0;
-    ifab_status status = follower_wait(node, job->b);
-    if (status == IFAB_OK)
-        status = inclusion ? ifab_proof_inclusion(job->a, job->b, follower_node, &source, path, &count, &err)
-                           : ifab_proof_consistency(job->a, job->b, follower_node, &source, path, &count, &err);
+    ifab_status status = inclusion ? ifab_proof_inclusion(job->a, job->b, follower_node, &source, path, &count, &err)
+                                   : ifab_proof_consistency(job->a, job->b, follower_node, &source, path, &count, &err);
     if (status == IFAB_OK && inclusion)
         status = follower_node(&source, 0, job->a, leaf, &err);
     if (status == IFAB_INVALID) {
@@ -295,7 +292,7 @@ static void queue_proof(struct node *node, struct request *r, const char *a, con
     if (job == NULL)
         return;
     job->a = first;
-    job->b = second;
+    job->b = job->needs = second;
     job->c = consistency;
     job_push(node, job);
 }
@@ -316,11 +313,9 @@ static void run_checkpoint(struct node *node, struct ifab_store *store, struct j
     (void)store;
     struct ifab_error err = {0};
     uint8_t root[32];
-    ifab_status status = follower_wait(node, job->a);
     uint64_t size;
     follower_head(node, &size, root);
-    if (status == IFAB_OK)
-        status = node_checkpoint(node, size, root, &job->out, &err);
+    ifab_status status = node_checkpoint(node, size, root, &job->out, &err);
     if (status != IFAB_OK)
         fail(job, IFAB_CODE_STORE_UNAVAILABLE, err.text);
     job->content_type = "text/plain; charset=utf-8";
@@ -335,7 +330,7 @@ void handle_checkpoint(struct node *node, struct request *r)
     struct job *job = start_job(node, r, run_checkpoint);
     if (job == NULL)
         return;
-    job->a = node->committed_size;
+    job->a = job->needs = node->committed_size;
     job_push(node, job);
 }
 

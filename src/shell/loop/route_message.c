@@ -27,6 +27,10 @@ static void handle_lines(struct node *node, struct request *r)
         reply_code(node, r, lines == 0 ? IFAB_CODE_INVALID_PARAMS : IFAB_CODE_TOO_LARGE, NULL, lines == 0 ? "no line" : "more than 10,000 lines");
         return;
     }
+    if (!pipeline_room_for(node, &r->peer, lines)) { /* all or none: a stream that is cut would lose its order */
+        reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "too much waits to be decided");
+        return;
+    }
     struct group *group = ifab_calloc(1, sizeof *group);
     if (group == NULL) {
         out_of_memory(node, r);
@@ -150,7 +154,6 @@ static ifab_status put_proof(struct node *node, struct ifab_store *store, struct
     struct ifab_stored_entry entry;
     struct ifab_buf note = IFAB_BUF_INIT(4096);
     struct follower_source source = {node, store};
-    IFAB_TRY(follower_wait(node, index + 1));
     uint64_t size;
     follower_head(node, &size, root);
     IFAB_TRY(ifab_store_read(store, index, 1, false, &job->arena, &entry, &got, err));
@@ -262,6 +265,7 @@ static void push_receipt(struct node *node, struct request *r, uint64_t index, s
     wanted->status = status;
     job->user = wanted;
     job->a = index;
+    job->needs = wanted->proof ? index + 1 : 0;
     job->run = run_receipt;
     job->finish = finish_receipt;
     job_push(node, job);
@@ -310,7 +314,6 @@ static ifab_status find_by_id(struct node *node, struct ifab_store *store, struc
     ifab_status status = IFAB_NOT_FOUND;
     if (ifab_id_parse(job->request->params[0], "msg-", id16) != IFAB_OK)
         return IFAB_NOT_FOUND;
-    IFAB_TRY(follower_wait(node, job->a));
     IFAB_TRY(follower_query(node, IFAB_INDEX_SUBJECT, ifab_view_of(id16, 16), 0, job->a, 512, indexes, &count, err));
     for (size_t i = 0; i < count && (newest || status != IFAB_OK); i++) {
         struct ifab_stored_entry entry;
@@ -375,7 +378,7 @@ void handle_message_get(struct node *node, struct request *r)
     if (job->text.size == 0 && request_query(r, "sender", &text))
         (void)ifab_arena_copy(&job->arena, ifab_buf_as_view(&text), &job->text);
     ifab_buf_fini(&text);
-    job->a = node->committed_size;
+    job->a = job->needs = node->committed_size;
     job->run = run_message_get;
     job_push(node, job);
 }
@@ -487,6 +490,7 @@ static void decision_done(struct node *node, struct ticket *t)
     }
     (void)ifab_arena_copy(&job->arena, t->reply.body, &job->text);
     job->a = node->committed_size;
+    job->needs = job->text.size > 0 ? 0 : job->a;
     job->b = t->reply.first_index;
     job->c = may_read_envelope(r, (uint32_t)(uintptr_t)t->user);
     job->run = run_decision;

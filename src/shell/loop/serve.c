@@ -3,14 +3,15 @@
  * role. SURFACE section 8. Handlers see only what passed.
  */
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "node.h"
 
 #define REQUEST_ARENA ((size_t)1 << 20)
-#define FAILURES_PER_SECOND 100
-#define FAILURES_BURST 1000
+#define KEPT_BYTES ((size_t)256 << 20)
+#define SMALL_BODY ((size_t)64 << 10)
 #define QUERY_MAX 8
 #define QUERY_VALUE_MAX 512
 
@@ -48,6 +49,9 @@ void request_free(struct request *r)
 {
     if (r == NULL)
         return;
+    charge_drop(r->charge);
+    if (r->kept != NULL)
+        *r->kept -= r->kept_bytes;
     ifab_buf_fini(&r->body);
     ifab_arena_fini(&r->arena);
     ifab_free(r);
@@ -346,24 +350,6 @@ void reply_ticket(struct node *node, struct ticket *t)
     request_free(r);
 }
 
-/* Failed signatures are charged to who is at the other end: uid, else address; 100 a second, burst 1,000 (DESIGN section 4). */
-bool charge_failure(struct node *node, const struct ifab_http_peer *peer, ifab_usec run)
-{
-    const char *colon = peer->unix_socket ? NULL : strrchr(peer->address, ':');
-    struct ifab_view address = {(const uint8_t *)peer->address, colon != NULL ? (size_t)(colon - peer->address) : strlen(peer->address)};
-    uint64_t key = peer->unix_socket ? 0x10000000000ULL + peer->uid : ifab_hash64(address, node->settings.seed) | 1;
-    struct charge *c = &node->charges[key % CHARGES];
-    ifab_usec unit = IFAB_SECOND / FAILURES_PER_SECOND;
-    if (c->key != key)
-        *c = (struct charge){.key = key, .tat = run}; /* two that share a place share its allowance at worst */
-    if (c->tat < run)
-        c->tat = run;
-    if (c->tat - run > (FAILURES_BURST - 1) * unit)
-        return false;
-    c->tat += unit;
-    return true;
-}
-
 /* ---- who may come in ---- */
 
 static bool host_allowed(const struct node *node, struct ifab_view host)
@@ -452,6 +438,13 @@ static bool json_content(const struct ifab_http_request *raw, const struct route
     return (route->flags & ROUTE_NDJSON) != 0 && ifab_view_equal_nocase(type, IFAB_VIEW("application/x-ndjson"));
 }
 
+/* Bodies that wait are bounded in bytes as well; the second half is for small ones. */
+static bool bytes_room(const struct node *node, size_t size)
+{
+    size_t most = size > SMALL_BODY ? KEPT_BYTES / 2 : KEPT_BYTES;
+    return node->kept_bytes <= most && size <= most - node->kept_bytes;
+}
+
 static void on_request(void *user, struct ifab_http_request *raw)
 {
     struct node *node = user;
@@ -499,13 +492,23 @@ static void on_request(void *user, struct ifab_http_request *raw)
         answer_raw(node, raw, IFAB_CODE_NOT_SUPPORTED, 501, "this part comes with a later version");
         return;
     }
-    if ((route->flags & ROUTE_CHANGES) != 0 && (node->stopping || pipeline_full(node))) {
+    if ((route->flags & ROUTE_CHANGES) != 0 && (node->stopping || !pipeline_room_for(node, raw->peer, 1) || !bytes_room(node, raw->body->size))) {
         answer_raw(node, raw, IFAB_CODE_QUEUE_FULL, 503, node->stopping ? "the daemon is stopping" : "too much waits to be decided");
         return;
     }
     struct request *r = request_keep(node, raw, route);
     if (r == NULL) {
         answer_raw(node, raw, IFAB_CODE_SYSTEM_ERROR, 500, "out of memory");
+        return;
+    }
+    if ((route->flags & ROUTE_CHANGES) != 0) {
+        r->kept = &node->kept_bytes;
+        r->kept_bytes = r->body.size;
+        node->kept_bytes += r->kept_bytes;
+    }
+    r->charge = (route->flags & ROUTE_CHANGES) != 0 ? charge_hold(&node->charges, raw->peer, clock_boot()) : NULL;
+    if ((route->flags & ROUTE_CHANGES) != 0 && r->charge == NULL) {
+        reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "too many callers at once");
         return;
     }
     r->principal = principal;
@@ -533,6 +536,12 @@ static size_t on_head(void *user, const struct ifab_http_request *raw)
     return ndjson ? (size_t)16 << 20 : route->body_max;
 }
 
+static bool by_line(void *user, const struct ifab_http_request *raw)
+{
+    (void)user;
+    return ifab_view_starts(ifab_http_header(raw, "content-type"), IFAB_VIEW("application/x-ndjson"));
+}
+
 static void on_gone(void *user, ifab_http_id id) { wait_gone(user, id); }
 
 static void error_body(void *user, int status, const char *why, struct ifab_buf *body)
@@ -548,12 +557,39 @@ static void error_body(void *user, int status, const char *why, struct ifab_buf 
     refusal_json(&refusal, NULL, body);
 }
 
+#define DESCRIPTORS_OURS 256 /* database, tiles, backups */
+
+/* Connections must not take the descriptors that the store needs, nor one kind of them those of the other. */
+static ifab_status descriptors(struct ifab_http_limits *limits, struct ifab_error *err)
+{
+    struct rlimit most;
+    rlim_t wanted = ifab_http_slots(limits) + DESCRIPTORS_OURS;
+    if (getrlimit(RLIMIT_NOFILE, &most) != 0)
+        return ifab_fail(err, IFAB_IO, "RLIMIT_NOFILE cannot be read");
+    if (most.rlim_cur < wanted && most.rlim_cur < most.rlim_max) {
+        most.rlim_cur = most.rlim_max < wanted ? most.rlim_max : wanted;
+        (void)setrlimit(RLIMIT_NOFILE, &most); /* less is served where it is not allowed */
+        (void)getrlimit(RLIMIT_NOFILE, &most);
+    }
+    if (most.rlim_cur >= wanted)
+        return IFAB_OK;
+    if (most.rlim_cur < DESCRIPTORS_OURS + 64)
+        return ifab_fail(err, IFAB_UNSUPPORTED, "%llu open files are allowed (ulimit -n), at least %d are needed", (unsigned long long)most.rlim_cur,
+                         DESCRIPTORS_OURS + 64);
+    limits->connections = limits->tcp_connections = (size_t)(most.rlim_cur - DESCRIPTORS_OURS) / 2;
+    limits->address_connections = (limits->tcp_connections + 1) / 2;
+    IFAB_LOG(IFAB_LOG_WARN, "fewer connections: the limit of open files (ulimit -n) is low", IFAB_F_NUM("files", most.rlim_cur));
+    return IFAB_OK;
+}
+
 ifab_status serve_start(struct node *node, struct ifab_error *err)
 {
     struct ifab_http_limits limits;
-    struct ifab_http_handlers handlers = {.on_request = on_request, .on_head = on_head, .on_gone = on_gone, .error_body = error_body, .user = node};
+    struct ifab_http_handlers handlers = {.on_request = on_request, .on_head = on_head, .on_gone = on_gone, .error_body = error_body, .by_line = by_line,
+                                         .user = node};
     char path[1100];
     ifab_http_limits_default(&limits);
+    IFAB_TRY(descriptors(&limits, err));
     IFAB_TRY(ifab_http_server_new(&node->loop, &limits, &handlers, &node->http, err));
     snprintf(path, sizeof path, "%s/ifd.sock", node->config.run_dir);
     IFAB_TRY(ifab_http_listen_unix(node->http, path, err));

@@ -1,4 +1,7 @@
-/* The verify pool: tickets are taken in batches of up to 16 and finished in any order; the loop takes them in ticket order. */
+/*
+ * The verify pool: up to 16 tickets at a time, one of each connection in turn, finished in any order; the loop takes them in ticket order. Who has failed
+ * too often is refused before anything more is verified for them.
+ */
 #include "node.h"
 
 #include <string.h>
@@ -9,7 +12,7 @@ size_t ticket_message_max;
 const uint8_t *ticket_tag_key16;
 const char *ticket_origin;
 
-void ticket_verify(struct ticket *t)
+static void verify(struct ticket *t)
 {
     if (t->verify == VERIFY_MESSAGE) {
         t->admitted = ifab_arena_alloc(&t->arena, sizeof *t->admitted);
@@ -44,6 +47,18 @@ void ticket_verify(struct ticket *t)
     }
 }
 
+void ticket_verify(struct ticket *t)
+{
+    if (t->request != NULL && t->request->charge != NULL && charge_empty(t->request->charge)) {
+        t->overdrawn = true;
+        t->code = ifab_refuse(&t->refusal, IFAB_CODE_RATE_LIMIT_EXCEEDED, NULL, "too many failed signatures came from here; this one was not looked at");
+        return;
+    }
+    verify(t);
+    if (t->code == IFAB_CODE_INVALID_SIGNATURE && t->request != NULL && t->request->charge != NULL)
+        charge_take(t->request->charge);
+}
+
 struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count)
 {
     struct ticket *first = NULL, *last = NULL;
@@ -57,8 +72,17 @@ struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count)
     /* A single reader takes few when few wait, so that several verifiers share what is there. */
     size_t share = self->waiting / (self->thread_count + 1) + 1;
     while (self->first != NULL && count < TAKE && count < share) {
-        struct ticket *t = self->first;
-        self->first = t->job_next;
+        struct lane *lane = self->first;
+        struct ticket *t = lane->job_first;
+        lane->job_first = t->job_next;
+        if (lane->job_first == NULL || lane->job_next != NULL) { /* not the only one with more: the next lane's turn */
+            self->first = lane->job_next;
+            lane->job_next = NULL;
+            if (lane->job_first != NULL) {
+                self->last->job_next = lane;
+                self->last = lane;
+            }
+        }
         t->job_next = NULL;
         atomic_store_explicit(&t->state, TICKET_TAKEN, memory_order_relaxed);
         if (first == NULL)
@@ -104,15 +128,21 @@ ifab_status pool_start(struct pool *self, size_t threads, uv_async_t *done, stru
     return IFAB_OK;
 }
 
-void pool_push(struct pool *self, struct ticket *t)
+void pool_push(struct pool *self, struct lane *lane, struct ticket *t)
 {
     uv_mutex_lock(&self->lock);
     t->job_next = NULL;
-    if (self->last == NULL)
-        self->first = t;
-    else
-        self->last->job_next = t;
-    self->last = t;
+    if (lane->job_first != NULL) {
+        lane->job_last->job_next = t;
+    } else {
+        lane->job_first = t;
+        if (self->last == NULL)
+            self->first = lane;
+        else
+            self->last->job_next = lane;
+        self->last = lane;
+    }
+    lane->job_last = t;
     self->waiting++;
     if (self->sleeping > 0) /* one that is awake looks for more by itself */
         uv_cond_signal(&self->wake);

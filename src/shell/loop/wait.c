@@ -11,16 +11,19 @@
 #define STREAM_PAGE_BYTES ((size_t)128 << 10) /* half of what may wait on a stream: whoever resumes gets on */
 #define POLL_PAGE_BYTES ((size_t)4 << 20)
 #define HEARTBEAT (15 * IFAB_SECOND)
+#define AT_ONCE 64 /* of them on the readers; the others wait their turn, so that none is lost and other reads get on */
 
 enum waiter_kind { WAIT_INBOX, WAIT_DECISION, STREAM_INBOX, STREAM_EVENTS };
 struct waiter {
-    struct waiter *next;
+    struct waiter *next, *previous;    /* of its kind */
+    struct waiter *same, *same_before; /* of its inbox */
+    struct waiter *due_next;
     struct request *request;
     enum waiter_kind kind;
     uint64_t after;        /* next index to look at */
     uint64_t limit;
     ifab_usec deadline;    /* run; polls: answer then; streams: next heartbeat */
-    bool busy, again, gone, begun;
+    bool busy, due, again, gone, begun; /* due: in line for a reader */
     char name[IFAB_NAME_MAX + 1];      /* inbox: the talent */
     uint8_t id16[16];                  /* decision */
     char component[64], type[64];
@@ -34,17 +37,48 @@ struct page { /* of a job: what it found */
     bool more;
 };
 
-static void run_job(struct node *node, struct waiter *w);
+static void wake(struct node *node, struct waiter *w);
+static void run_due(struct node *node);
+
+static bool of_inbox(const struct waiter *w) { return w->kind == WAIT_INBOX || w->kind == STREAM_INBOX; }
+
+/* Inboxes that somebody waits for: name -> first waiter. */
+static bool link_inbox(struct node *node, struct waiter *w)
+{
+    struct ifab_view name = ifab_view_str(w->name);
+    uint64_t pointer = 0;
+    (void)ifab_map_get(&node->inboxes, name, &pointer);
+    w->same = (struct waiter *)(uintptr_t)pointer;
+    if (ifab_map_put(&node->inboxes, name, (uint64_t)(uintptr_t)w) != IFAB_OK)
+        return false;
+    if (w->same != NULL)
+        w->same->same_before = w;
+    return true;
+}
+
+static void unlink_inbox(struct node *node, struct waiter *w)
+{
+    if (w->same != NULL)
+        w->same->same_before = w->same_before;
+    if (w->same_before != NULL)
+        w->same_before->same = w->same;
+    else if (w->same != NULL)
+        (void)ifab_map_put(&node->inboxes, ifab_view_str(w->name), (uint64_t)(uintptr_t)w->same); /* replaced: no memory needed */
+    else
+        ifab_map_remove(&node->inboxes, ifab_view_str(w->name));
+}
 
 static void drop(struct node *node, struct waiter *w)
 {
-    for (struct waiter **at = &node->waiters; *at != NULL; at = &(*at)->next) {
-        if (*at != w)
-            continue;
-        *at = w->next;
-        node->waiter_count--;
-        break;
-    }
+    if (of_inbox(w))
+        unlink_inbox(node, w);
+    if (w->previous != NULL)
+        w->previous->next = w->next;
+    else
+        node->waiters[w->kind] = w->next;
+    if (w->next != NULL)
+        w->next->previous = w->previous;
+    node->waiter_count--;
     request_free(w->request);
     ifab_free(w);
 }
@@ -117,9 +151,7 @@ static void inbox_page(struct node *node, struct ifab_store *store, struct job *
     size_t count = 0, limit = w->kind == STREAM_INBOX ? PAGE : (size_t)w->limit;
     struct ifab_error err = {0};
     bool stream = w->kind == STREAM_INBOX;
-    ifab_status status = follower_wait(node, upto);
-    if (status == IFAB_OK)
-        status = follower_query(node, IFAB_INDEX_RECEIVER, ifab_view_str(w->name), job->b, upto, limit, indexes, &count, &err);
+    ifab_status status = follower_query(node, IFAB_INDEX_RECEIVER, ifab_view_str(w->name), job->b, upto, limit, indexes, &count, &err);
     page->more = count == limit;
     page->next = count == limit && count > 0 ? indexes[count - 1] + 1 : upto;
     if (!stream)
@@ -236,8 +268,8 @@ static void stream_page(struct node *node, struct job *job, struct waiter *w, co
     if (node->stopping) { /* it was busy when the others were ended; its client resumes by index */
         ifab_http_stream_end(node->http, w->request->http);
         drop(node, w);
-    } else if (page->more || w->again || w->after < node->committed_size) {
-        run_job(node, w);
+    } else if (page->more || w->again || (w->kind == STREAM_EVENTS && w->after < node->committed_size)) {
+        wake(node, w);
     }
 }
 
@@ -247,6 +279,7 @@ static void on_page(struct node *node, struct job *job)
     struct waiter *w = page->waiter;
     bool stream = w->kind == STREAM_INBOX || w->kind == STREAM_EVENTS;
     w->busy = false;
+    node->waiters_running--;
     if (w->gone) {
         drop(node, w);
     } else if (job->code != IFAB_CODE_NONE) {
@@ -267,33 +300,75 @@ static void on_page(struct node *node, struct job *job)
         drop(node, w);
     } else {
         w->after = page->next;
-        if (w->again || w->after < node->committed_size)
-            run_job(node, w);
+        if (w->again)
+            wake(node, w);
     }
     job_free(job);
 }
 
-static void run_job(struct node *node, struct waiter *w)
+static void finish_page(struct node *node, struct job *job)
+{
+    on_page(node, job);
+    run_due(node);
+}
+
+static bool run_job(struct node *node, struct waiter *w)
 {
     struct job *job = job_new(NULL);
     struct page *page = job == NULL ? NULL : ifab_arena_calloc(&job->arena, 1, sizeof *page);
     if (page == NULL) {
         job_free(job);
-        return; /* tried again at the next commit or deadline */
+        return false;
     }
     page->waiter = w;
     page->next = w->after;
     job->user = page;
     job->run = run_page;
-    job->finish = on_page;
+    job->finish = finish_page;
+    job->always = true;
     job->a = node->committed_size;
+    job->needs = w->kind == STREAM_EVENTS ? 0 : job->a;
     job->b = w->after < node->committed_size ? w->after : node->committed_size;
     w->busy = true;
     w->again = false;
+    node->waiters_running++;
+    ifab_metrics_add(&node->metrics, IFAB_METRIC_WAITER_READS, 0, 1);
     job_push(node, job);
+    return true;
 }
 
-static struct waiter *waiter_new(struct node *node, struct request *r, enum waiter_kind kind, uint64_t wait_ms)
+static void run_due(struct node *node)
+{
+    while (node->due_first != NULL && node->waiters_running < AT_ONCE) {
+        struct waiter *w = node->due_first, *next = w->due_next;
+        if (!w->gone && !run_job(node, w))
+            return; /* no memory: it stays the first, and is tried again at the next turn */
+        node->due_first = next;
+        if (next == NULL)
+            node->due_last = NULL;
+        w->due = false;
+        w->due_next = NULL;
+        if (w->gone)
+            drop(node, w);
+    }
+}
+
+/* There may be something for it: as soon as a reader has time. */
+static void wake(struct node *node, struct waiter *w)
+{
+    if (w->busy) {
+        w->again = true;
+    } else if (!w->due) {
+        w->due = true;
+        if (node->due_last == NULL)
+            node->due_first = w;
+        else
+            node->due_last->due_next = w;
+        node->due_last = w;
+    }
+}
+
+static struct waiter *waiter_new(struct node *node, struct request *r, enum waiter_kind kind, uint64_t wait_ms, const char *name)
 {
     if (node->waiter_count >= WAITERS_MAX) {
         reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "4,096 requests wait already");
@@ -307,8 +382,16 @@ static struct waiter *waiter_new(struct node *node, struct request *r, enum wait
     w->request = r;
     w->kind = kind;
     w->deadline = clock_now(&node->clock, NULL).run + (ifab_usec)wait_ms * 1000;
-    w->next = node->waiters;
-    node->waiters = w;
+    memcpy(w->name, name, strlen(name) + 1);
+    if (of_inbox(w) && !link_inbox(node, w)) {
+        ifab_free(w);
+        reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
+        return NULL;
+    }
+    w->next = node->waiters[kind];
+    if (w->next != NULL)
+        w->next->previous = w;
+    node->waiters[kind] = w;
     node->waiter_count++;
     return w;
 }
@@ -349,13 +432,13 @@ void wait_inbox(struct node *node, struct request *r)
     ifab_buf_fini(&text);
     if (!request_query_u64(node, r, "after", 0, (uint64_t)1 << 52, 0, &after))
         return;
-    struct waiter *w = waiter_new(node, r, WAIT_INBOX, r->head_only ? 0 : wait_ms);
+    struct waiter *w = waiter_new(node, r, WAIT_INBOX, r->head_only ? 0 : wait_ms, name);
     if (w == NULL)
         return;
-    memcpy(w->name, name, sizeof w->name);
     w->after = has_after ? after + 1 : 0;
     w->limit = limit;
-    run_job(node, w);
+    wake(node, w);
+    run_due(node);
 }
 
 static bool filters(struct node *node, struct request *r, struct waiter *filter)
@@ -403,10 +486,9 @@ void wait_events(struct node *node, struct request *r, bool inbox)
             after = last.data[i] >= '0' && last.data[i] <= '9' ? after * 10 + (uint64_t)(last.data[i] - '0') : UINT64_MAX / 16;
         after++;
     }
-    struct waiter *w = waiter_new(node, r, inbox ? STREAM_INBOX : STREAM_EVENTS, HEARTBEAT / 1000);
+    struct waiter *w = waiter_new(node, r, inbox ? STREAM_INBOX : STREAM_EVENTS, HEARTBEAT / 1000, filter.name);
     if (w == NULL)
         return;
-    memcpy(w->name, filter.name, sizeof w->name);
     memcpy(w->component, filter.component, sizeof w->component);
     memcpy(w->type, filter.type, sizeof w->type);
     memcpy(w->trace16, filter.trace16, 16);
@@ -416,7 +498,8 @@ void wait_events(struct node *node, struct request *r, bool inbox)
         drop(node, w);
         return;
     }
-    run_job(node, w);
+    wake(node, w);
+    run_due(node);
 }
 
 void wait_decision(struct node *node, struct request *r)
@@ -424,92 +507,124 @@ void wait_decision(struct node *node, struct request *r)
     uint64_t wait_ms;
     if (!request_query_u64(node, r, "wait_ms", 0, 30000, 0, &wait_ms))
         return;
-    struct waiter *w = waiter_new(node, r, WAIT_DECISION, wait_ms);
+    struct waiter *w = waiter_new(node, r, WAIT_DECISION, wait_ms, "");
     if (w != NULL)
         (void)ifab_id_parse(r->params[0], "msg-", w->id16);
 }
 
-void wait_committed(struct node *node)
+/* Who waits for an inbox into which this batch delivers. Before its tickets are freed: their envelopes say the receivers. */
+void wait_delivered(struct node *node, const struct batch *batch)
 {
-    struct waiter *next;
-    for (struct waiter *w = node->waiters; w != NULL; w = next) {
-        next = w->next;
-        if (w->busy) {
-            w->again = true;
-        } else if (w->kind == WAIT_DECISION) {
-            if (ifab_decisions_find(ifab_fabric_decisions(node->fabric), w->id16) == NULL)
-                w->deadline = 0; /* decided: answered by the next tick of the waiters, below */
-        } else {
-            run_job(node, w);
+    if (node->inboxes.count == 0)
+        return;
+    for (const struct ticket *t = batch->first; t != NULL && !batch->delivers_others; t = t->next) {
+        if (t->verify != VERIFY_MESSAGE || t->code != IFAB_CODE_NONE || !t->reply.is_decision || t->reply.decision != IFAB_DECISION_SHARE)
+            continue;
+        const struct ifab_envelope *envelope = &t->admitted->envelope;
+        for (size_t i = 0; i < envelope->receiver_count; i++) {
+            struct ifab_view name = envelope->receivers[i].name;
+            const uint8_t *slash = name.size > 0 ? memchr(name.data, '/', name.size) : NULL;
+            uint64_t first;
+            if (slash != NULL) /* an inbox is the talent's, whichever instance was meant */
+                name.size = (size_t)(slash - name.data);
+            if (envelope->receivers[i].kind != IFAB_RECEIVER_AGENT || !ifab_map_get(&node->inboxes, name, &first))
+                continue;
+            for (struct waiter *w = (struct waiter *)(uintptr_t)first; w != NULL; w = w->same)
+                wake(node, w);
         }
     }
-    wait_tick(node, clock_now(&node->clock, NULL).run);
+    if (!batch->delivers_others) /* else something was released: whose it was does not stand in the batch */
+        return;
+    for (int kind = WAIT_INBOX; kind <= STREAM_INBOX; kind++)
+        for (struct waiter *w = node->waiters[kind]; w != NULL; w = w->next)
+            if (of_inbox(w))
+                wake(node, w);
+}
+
+/* Its poll ends: handle_decision() looks once more, in the order of steps. */
+static void answer_decision(struct node *node, struct waiter *w)
+{
+    struct request *r = w->request;
+    w->request = NULL;
+    drop(node, w);
+    r->query.size = 0; /* it has waited */
+    handle_decision(node, r);
+}
+
+void wait_committed(struct node *node, bool decided)
+{
+    struct waiter *next;
+    for (struct waiter *w = node->waiters[STREAM_EVENTS]; w != NULL; w = w->next)
+        wake(node, w);
+    for (struct waiter *w = decided ? node->waiters[WAIT_DECISION] : NULL; w != NULL; w = next) {
+        next = w->next;
+        if (ifab_decisions_find(ifab_fabric_decisions(node->fabric), w->id16) == NULL)
+            answer_decision(node, w);
+    }
+    run_due(node);
+}
+
+static void heartbeat(struct node *node, struct waiter *w, ifab_usec run)
+{
+    w->deadline = run + HEARTBEAT;
+    if (ifab_http_stream_write(node->http, w->request->http, IFAB_VIEW(": \n\n"), false) != IFAB_OK)
+        lagged(node, w);
 }
 
 void wait_tick(struct node *node, ifab_usec run)
 {
     struct waiter *next;
-    for (struct waiter *w = node->waiters; w != NULL; w = next) {
-        next = w->next;
-        if (w->busy || w->deadline > run)
-            continue;
-        if (w->kind == WAIT_DECISION) {
-            struct request *r = w->request;
-            w->request = NULL;
-            drop(node, w);
-            r->query.size = 0; /* it has waited */
-            handle_decision(node, r);
-        } else if (w->kind == WAIT_INBOX) {
-            run_job(node, w); /* past its deadline: answered even when empty */
-        } else {
-            w->deadline = run + HEARTBEAT;
-            if (ifab_http_stream_write(node->http, w->request->http, IFAB_VIEW(": \n\n"), false) != IFAB_OK)
-                lagged(node, w);
+    for (int kind = 0; kind < WAITER_KINDS; kind++)
+        for (struct waiter *w = node->waiters[kind]; w != NULL; w = next) {
+            next = w->next;
+            if (w->busy || w->due || w->deadline > run)
+                continue;
+            if (w->kind == WAIT_DECISION)
+                answer_decision(node, w);
+            else if (w->kind == WAIT_INBOX)
+                wake(node, w); /* past its deadline: answered even when empty */
+            else
+                heartbeat(node, w, run);
         }
-    }
-}
-
-ifab_usec wait_deadline(const struct node *node)
-{
-    ifab_usec first = IFAB_NEVER;
-    for (const struct waiter *w = node->waiters; w != NULL; w = w->next)
-        if (!w->busy && w->deadline < first)
-            first = w->deadline;
-    return first;
+    run_due(node);
 }
 
 void wait_gone(struct node *node, ifab_http_id id)
 {
-    for (struct waiter *w = node->waiters; w != NULL; w = w->next) {
-        if (w->request == NULL || w->request->http != id)
-            continue;
-        if (w->busy)
-            w->gone = true; /* its job holds it */
-        else
-            drop(node, w);
-        return;
-    }
+    for (int kind = 0; kind < WAITER_KINDS; kind++)
+        for (struct waiter *w = node->waiters[kind]; w != NULL; w = w->next) {
+            if (w->request == NULL || w->request->http != id)
+                continue;
+            if (w->busy || w->due)
+                w->gone = true; /* its job, or its place in the line, holds it */
+            else
+                drop(node, w);
+            return;
+        }
 }
 
 void wait_stop(struct node *node)
 {
     struct waiter *next;
-    for (struct waiter *w = node->waiters; w != NULL; w = next) {
-        next = w->next;
-        if (w->busy)
-            continue;
-        if (w->kind == STREAM_INBOX || w->kind == STREAM_EVENTS) {
-            ifab_http_stream_end(node->http, w->request->http);
-            drop(node, w);
-        } else {
-            w->deadline = 0;
+    for (int kind = 0; kind < WAITER_KINDS; kind++)
+        for (struct waiter *w = node->waiters[kind]; w != NULL; w = next) {
+            next = w->next;
+            if (w->busy || w->due)
+                continue;
+            if (w->kind == STREAM_INBOX || w->kind == STREAM_EVENTS) {
+                ifab_http_stream_end(node->http, w->request->http);
+                drop(node, w);
+            } else {
+                w->deadline = 0;
+            }
         }
-    }
     wait_tick(node, clock_now(&node->clock, NULL).run);
 }
 
 void wait_free(struct node *node)
 {
-    while (node->waiters != NULL)
-        drop(node, node->waiters);
+    for (int kind = 0; kind < WAITER_KINDS; kind++)
+        while (node->waiters[kind] != NULL)
+            drop(node, node->waiters[kind]);
+    ifab_map_fini(&node->inboxes);
 }

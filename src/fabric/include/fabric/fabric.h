@@ -101,6 +101,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
     struct ifab_view idempotency;     /* key of the request; size 0: none. Messages: must equal their id */
     uint8_t request16[16];            /* digest of (principal, method, route, key) and */
     uint8_t body32[32];               /* of the body, when idempotency is given */
+    bool ending;                      /* TICK: the daemon ends, what is counted is written down now */
     union {
         struct {
             uint8_t operator_key32[32];

@@ -39,6 +39,7 @@ enum { IFAB_METRIC_NONE_COUNT = 1, IFAB_METRIC_VERSION_COUNT = 1 };
     X(LOG_ENTRIES, "ifab_log_entries", GAUGE, NONE, ONE, "Entries of the witness log.")                                                   \
     X(CONNECTIONS, "ifab_connections", GAUGE, NONE, ONE, "Connections open now.")                                                         \
     X(WAITERS, "ifab_waiters", GAUGE, NONE, ONE, "Requests waiting for an event (wait_ms, event streams).")                               \
+    X(WAITER_READS, "ifab_waiter_reads_total", COUNTER, NONE, ONE, "Looks into the log for those who wait.")                              \
     X(QUEUE_DEPTH, "ifab_queue_depth", GAUGE, QUEUE, ONE, "Items waiting in a queue.")                                                    \
     X(OPEN_DECISIONS, "ifab_open_decisions", GAUGE, STATE, ONE, "Decisions waiting for a second source or for votes.")                    \
     X(REPLAY_TAGS, "ifab_replay_tags", GAUGE, NONE, ONE, "Messages in the replay memory.")                                                \

@@ -29,5 +29,10 @@ struct ifab_http_request *ifab_http_parser_request(struct ifab_http_parser *self
 const struct ifab_http_head *ifab_http_parser_head(const struct ifab_http_parser *self); /* the same moments */
 struct ifab_http_problem ifab_http_parser_problem(const struct ifab_http_parser *self);
 enum ifab_http_phase ifab_http_parser_phase(const struct ifab_http_parser *self);
+void ifab_http_parser_by_line(struct ifab_http_parser *self); /* after AT_HEAD: count the lines of this body */
+bool ifab_http_parser_counts_lines(const struct ifab_http_parser *self);
+uint64_t ifab_http_parser_lines(const struct ifab_http_parser *self); /* ended in this body so far */
+void ifab_http_parser_give_up(struct ifab_http_parser *self); /* nothing more is wanted: frees the body; BAD from here on */
+size_t ifab_http_parser_body(const struct ifab_http_parser *self); /* bytes of an unfinished body; else 0 */
 uint64_t ifab_http_parser_requests(const struct ifab_http_parser *self); /* told so far; tells heads apart for deadlines */
 #endif

@@ -4,7 +4,7 @@
  * HTTP/1.1 on a libuv loop: sockets in, whole requests out, answers in the order of the requests. It knows no route. DESIGN section 9,
  * SURFACE section 8. llhttp parses after our own scan of the raw head (lone CR or LF, folded lines, first line ends " HTTP/1.0" or "
  * HTTP/1.1"); exactly one Host; CL+TE, two Content-Length, trailers, Upgrade and CONNECT refused and closed; a deadline for the whole
- * head and for the body; nothing read after an error. Limits below. Threads: everything on the loop's thread. The handlers run from the
+ * head and for the body, or for each of its lines; nothing read after an error. Limits below. Threads: everything on the loop's thread. The handlers run from the
  * loop, never within a call. A peer that ends its side: its streams are gone; a waiting request is gone when a unix socket says that both
  * sides are closed, else it may still be answered (the peer may have shut only its own side). SIGPIPE is set to be ignored when it has
  * its default action.
@@ -22,8 +22,13 @@ struct ifab_http_limits {
     size_t body_bytes;      /* 256 KiB: any route, unless the body fn says otherwise */
     uint64_t head_ms;       /* 10,000: whole head, from the first byte */
     uint64_t body_ms;       /* 30,000: whole body */
+    uint64_t line_ms;       /* 10,000: each line of a body that is told by lines; */
+    uint64_t lines_ms;      /* 600,000: all of it */
     uint64_t idle_ms;       /* 75,000: between requests */
-    size_t connections;     /* 1,024 */
+    size_t bodies_bytes;    /* 256 MiB: of all bodies that are still coming; past it a large one is 503 */
+    size_t connections;     /* 1,024 of unix sockets */
+    size_t tcp_connections; /* 1,024 beside them: a flood of addresses does not lock out the operator's socket */
+    size_t address_connections; /* 512 of one address */
     size_t pipelined;       /* 64 requests not yet answered on one connection: reading stops */
     size_t write_bytes;     /* 256 KiB waiting on a stream: lagged and closed */
 };
@@ -36,6 +41,7 @@ struct ifab_http_peer {
     uint32_t uid, pid;         /* SO_PEERCRED; unix socket only */
     char address[64];          /* "127.0.0.1:40112" or "unix" */
     uint64_t connection;       /* number of the connection, grows */
+    uint32_t slot;             /* its place among those open, below ifab_http_slots(); used again */
 };
 struct ifab_http_request { /* borrowed until on_request returns, except that body may be taken */
     ifab_http_id id;
@@ -65,6 +71,8 @@ struct ifab_http_handlers {
      * NULL. */
     void (*error_body)(void *user, int status, const char *why, struct ifab_buf *body);
     void *user;
+    /* After on_head: does its body come in lines, each with a deadline of its own? NULL: none does. */
+    bool (*by_line)(void *user, const struct ifab_http_request *request);
 };
 IFAB_MUST_CHECK ifab_status ifab_http_server_new(uv_loop_t *loop, const struct ifab_http_limits *limits,
                                                  const struct ifab_http_handlers *handlers, struct ifab_http_server **ret_server,
@@ -95,6 +103,7 @@ bool ifab_http_stream(struct ifab_http_server *self, ifab_http_id id, int status
 ifab_status ifab_http_stream_write(struct ifab_http_server *self, ifab_http_id id, struct ifab_view bytes, bool force);
 void ifab_http_stream_end(struct ifab_http_server *self, ifab_http_id id);
 size_t ifab_http_connections(const struct ifab_http_server *self);
+size_t ifab_http_slots(const struct ifab_http_limits *limits);
 /* Stop: no new connections; idle ones close; answered ones close after their answer. done runs when all are closed. */
 void ifab_http_server_stop(struct ifab_http_server *self, void (*done)(void *user), void *user);
 /* Close all at once (second SIGTERM). */

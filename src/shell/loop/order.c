@@ -1,0 +1,147 @@
+/*
+ * Whose turn it is. Each connection has a lane of its tickets in the order in which they were read; the lanes take turns, one ticket at a time, both when
+ * signatures are verified and when the step takes them. So a body of 10,000 lines costs another connection's message one turn, and a connection, a
+ * pipeline, a stream keeps its order. docs/decisions/turns.md.
+ */
+#include "order.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+#include "node.h"
+
+ifab_status order_init(struct order *self, size_t slots)
+{
+    *self = (struct order){.slots = slots};
+    self->of_slot = ifab_calloc(slots, sizeof(struct lane *));
+    return self->of_slot == NULL || !order_ready(self) ? IFAB_NOMEM : IFAB_OK;
+}
+
+void order_fini(struct order *self)
+{
+    struct lane *lists[] = {self->first, self->spare};
+    for (size_t i = 0; i < IFAB_COUNT(lists); i++)
+        for (struct lane *lane = lists[i], *next; lane != NULL; lane = next) {
+            next = lane->next;
+            ifab_free(lane);
+        }
+    ifab_free(self->of_slot);
+    ifab_free(self->waiting_of);
+    *self = (struct order){.slots = 0};
+}
+
+bool order_ready(struct order *self)
+{
+    if (self->spare == NULL)
+        self->spare = ifab_calloc(1, sizeof *self->spare);
+    return self->spare != NULL;
+}
+
+/* NULL: it has none now. A slot is used again: a lane left behind by an earlier connection is not this one's. */
+static struct lane *lane_of(const struct order *self, uint32_t slot, uint64_t connection)
+{
+    struct lane *lane = slot < self->slots ? self->of_slot[slot] : NULL;
+    return lane != NULL && lane->connection == connection ? lane : NULL;
+}
+
+/*
+ * A connection may have as much waiting as is still free: one alone gets half of the queue, n of them 1/(n + 1) each, and there is room for one more
+ * as long as connections are fewer than places.
+ */
+bool order_room(const struct order *self, uint32_t slot, uint64_t connection, size_t more)
+{
+    const struct lane *lane = lane_of(self, slot, connection);
+    size_t waiting = (lane != NULL ? lane->count : 0) + more;
+    return self->count < ORDER_MAX && waiting <= ORDER_MAX - self->count;
+}
+
+struct lane *order_add(struct order *self, struct ticket *t, uint32_t slot, uint64_t connection)
+{
+    struct lane *lane = lane_of(self, slot, connection);
+    if (lane == NULL) {
+        lane = self->spare;
+        assert(lane != NULL); /* order_ready() came before */
+        self->spare = lane->next;
+        *lane = (struct lane){.connection = connection, .slot = slot};
+        if (slot < self->slots)
+            self->of_slot[slot] = lane;
+        if (self->first == NULL)
+            self->first = lane;
+        else
+            self->last->next = lane;
+        self->last = lane;
+    }
+    t->next = NULL;
+    if (lane->first == NULL)
+        lane->first = t;
+    else
+        lane->last->next = t;
+    lane->last = t;
+    lane->count++;
+    self->count++;
+    return lane;
+}
+
+struct ticket *order_head(const struct order *self) { return self->first == NULL ? NULL : self->first->first; }
+
+struct ticket *order_take(struct order *self)
+{
+    struct lane *lane = self->first;
+    if (lane == NULL)
+        return NULL;
+    struct ticket *t = lane->first;
+    lane->first = t->next;
+    lane->count--;
+    self->count--;
+    t->next = NULL;
+    self->first = lane->next;
+    if (self->first == NULL)
+        self->last = NULL;
+    lane->next = NULL;
+    if (lane->first != NULL) { /* its next one after everybody else's */
+        if (self->first == NULL)
+            self->first = lane;
+        else
+            self->last->next = lane;
+        self->last = lane;
+        return t;
+    }
+    if (lane->slot < self->slots && self->of_slot[lane->slot] == lane)
+        self->of_slot[lane->slot] = NULL;
+    lane->next = self->spare;
+    self->spare = lane;
+    return t;
+}
+
+/* ---- behind the signature: equal shares by talent ---- */
+
+static uint32_t *waiting_of(struct order *self, uint32_t talent)
+{
+    if (talent >= self->talents) {
+        size_t room = (size_t)talent + 64;
+        uint32_t *more = ifab_realloc(self->waiting_of, room * sizeof *more);
+        if (more == NULL)
+            return NULL;
+        for (size_t i = self->talents; i < room; i++)
+            more[i] = 0;
+        self->waiting_of = more;
+        self->talents = room;
+    }
+    return &self->waiting_of[talent];
+}
+
+bool order_share_take(struct order *self, uint32_t talent)
+{
+    uint32_t *waiting = waiting_of(self, talent);
+    if (waiting == NULL || self->verified >= ORDER_VERIFIED_MAX || *waiting >= ORDER_VERIFIED_MAX - self->verified)
+        return false;
+    (*waiting)++;
+    self->verified++;
+    return true;
+}
+
+void order_share_give(struct order *self, uint32_t talent)
+{
+    self->waiting_of[talent]--;
+    self->verified--;
+}

@@ -1,0 +1,46 @@
+#ifndef LOOP_ORDER_H
+#define LOOP_ORDER_H
+/* Turns and shares of the tickets that wait. Threads: the loop; what is marked belongs to the pool's lock. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct ticket;
+
+#define ORDER_MAX 65536          /* tickets before the step */
+#define ORDER_VERIFIED_MAX 16384 /* of them messages with a good signature that wait for a batch */
+
+struct lane { /* of a connection, while it has tickets */
+    struct lane *next;           /* in the ring of turns; among the spare */
+    struct ticket *first, *last; /* in order of arrival */
+    size_t count;
+    uint64_t connection;
+    uint32_t slot;
+    struct lane *job_next;       /* the pool's: whose signatures are to be verified, in turns as well */
+    struct ticket *job_first, *job_last;
+};
+struct order {
+    struct lane *first, *last;
+    struct lane **of_slot;
+    size_t slots;
+    struct lane *spare;
+    size_t count;
+    uint32_t *waiting_of; /* by talent */
+    size_t talents, verified;
+};
+
+/* slots: of connections; any other slot has a lane for each ticket. */
+IFAB_MUST_CHECK ifab_status order_init(struct order *self, size_t slots);
+void order_fini(struct order *self); /* frees lanes, not tickets */
+bool order_ready(struct order *self); /* room for one order_add(); false: out of memory */
+/* May this connection have `more` tickets waiting beyond those it has? false: 304. */
+bool order_room(const struct order *self, uint32_t slot, uint64_t connection, size_t more);
+struct lane *order_add(struct order *self, struct ticket *ticket, uint32_t slot, uint64_t connection);
+struct ticket *order_head(const struct order *self); /* whose turn it is; NULL: none waits */
+struct ticket *order_take(struct order *self);
+/* One more message of this talent between signature and step: as many as places are free. false: 304. Each is given back once. */
+bool order_share_take(struct order *self, uint32_t talent);
+void order_share_give(struct order *self, uint32_t talent);
+#endif

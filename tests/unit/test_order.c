@@ -1,0 +1,186 @@
+/* Turns and shares of what waits: a long stream costs others one turn, each connection keeps its order, one talent leaves room for the next. INV-12 */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "../../src/shell/loop/node.h"
+
+#define SLOTS 8
+
+static struct order order;
+
+static int set_up(void **state)
+{
+    (void)state;
+    assert_int_equal(order_init(&order, SLOTS), IFAB_OK);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    struct ticket *t;
+    while ((t = order_take(&order)) != NULL)
+        ifab_free(t);
+    order_fini(&order);
+    return 0;
+}
+
+static void add(uint32_t slot, uint64_t connection, size_t line)
+{
+    struct ticket *t = ifab_calloc(1, sizeof *t);
+    assert_non_null(t);
+    t->line = line;
+    assert_true(order_ready(&order));
+    (void)order_add(&order, t, slot, connection);
+}
+
+static size_t take(void)
+{
+    assert_non_null(order_head(&order));
+    struct ticket *head = order_head(&order), *t = order_take(&order);
+    assert_ptr_equal(head, t);
+    size_t line = t->line;
+    ifab_free(t);
+    return line;
+}
+
+static void connections_take_turns_and_keep_their_order(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 1000; i++)
+        add(0, 1, i);
+    add(1, 2, 5000);
+    add(1, 2, 5001);
+    add(2, 3, 6000);
+    static const size_t expected[] = {0, 5000, 6000, 1, 5001, 2, 3};
+    for (size_t i = 0; i < IFAB_COUNT(expected); i++)
+        assert_int_equal(take(), expected[i]);
+    add(1, 2, 7000); /* comes again: its turn is behind one of the stream's, not behind 996 */
+    assert_int_equal(take(), 4);
+    assert_int_equal(take(), 7000);
+    for (size_t i = 5; i < 1000; i++)
+        assert_int_equal(take(), i);
+    assert_null(order_head(&order));
+    assert_int_equal(order.count, 0);
+}
+
+static void stream_goes_on_beside_connections_that_come_again_and_again(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 100; i++)
+        add(0, 1, i);
+    size_t of_stream = 0;
+    for (uint64_t turn = 0; turn < 300 && of_stream < 100; turn++) {
+        add(1, 2 + turn, 9000); /* a new connection each time, in the same slot */
+        if (take() < 9000)
+            of_stream++;
+        if (order_head(&order) != NULL && take() < 9000)
+            of_stream++;
+    }
+    assert_int_equal(of_stream, 100);
+}
+
+static void slot_used_again_does_not_inherit_what_waits(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 20000; i++)
+        add(3, 1, i);
+    assert_true(order_room(&order, 3, 2, 20000));
+    add(3, 2, 50000);
+    assert_int_equal(take(), 0);
+    assert_int_equal(take(), 50000);
+}
+
+static void tickets_of_one_owner_without_connection_keep_their_order(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 5; i++)
+        add(UINT32_MAX, 0, i);
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(take(), i);
+}
+
+static void flood_of_one_connection_leaves_room_for_others(void **state)
+{
+    (void)state;
+    size_t taken = 0;
+    while (order_room(&order, 0, 1, 1))
+        add(0, 1, taken++);
+    assert_int_equal(taken, ORDER_MAX / 2);
+    assert_true(order_room(&order, 1, 2, 10000)); /* a whole stream of somebody else */
+    assert_false(order_room(&order, 0, 1, 1));
+    assert_false(order_room(&order, 2, 3, ORDER_MAX)); /* the whole is bounded */
+    for (uint32_t slot = 1; slot < SLOTS; slot++)
+        while (order_room(&order, slot, slot + 1, 1))
+            add(slot, slot + 1, taken++);
+    assert_true(taken < ORDER_MAX);
+    assert_true(order_room(&order, UINT32_MAX, 99, 1)); /* and the next one still comes in */
+}
+
+static void talents_share_the_places_behind_the_signature(void **state)
+{
+    (void)state;
+    size_t a = 0, b = 0, c = 0;
+    while (order_share_take(&order, 7))
+        a++;
+    assert_int_equal(a, ORDER_VERIFIED_MAX / 2);
+    while (order_share_take(&order, 300))
+        b++;
+    assert_int_equal(b, ORDER_VERIFIED_MAX / 4);
+    assert_false(order_share_take(&order, 7));
+    while (order_share_take(&order, 1))
+        c++;
+    assert_true(c > 0 && a + b + c <= ORDER_VERIFIED_MAX);
+    for (; a > 0; a--)
+        order_share_give(&order, 7);
+    assert_true(order_share_take(&order, 1));
+    assert_true(order_share_take(&order, 7));
+}
+
+/* ---- the verify workers ---- */
+
+static void workers_take_one_of_each_connection_in_turn(void **state)
+{
+    struct pool pool = {.thread_count = 0};
+    size_t count, seen = 0;
+    (void)state;
+    assert_int_equal(uv_mutex_init(&pool.lock), 0);
+    for (size_t i = 0; i < 40; i++) {
+        struct ticket *t = ifab_calloc(1, sizeof *t);
+        assert_non_null(t);
+        t->line = i;
+        uint32_t slot = i < 38 ? 0 : (uint32_t)i - 37;
+        assert_true(order_ready(&order));
+        pool_push(&pool, order_add(&order, t, slot, slot + 1), t);
+    }
+    static const size_t expected[] = {0, 38, 39, 1, 2, 3};
+    size_t last = 0;
+    for (struct ticket *t; (t = pool_take(&pool, false, &count)) != NULL;)
+        for (; t != NULL; t = t->job_next, seen++) {
+            if (seen < IFAB_COUNT(expected))
+                assert_int_equal(t->line, expected[seen]);
+            else
+                assert_true(t->line > last);
+            last = t->line;
+        }
+    assert_int_equal(seen, 40);
+    assert_int_equal(pool.waiting, 0);
+    uv_mutex_destroy(&pool.lock);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(connections_take_turns_and_keep_their_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(stream_goes_on_beside_connections_that_come_again_and_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(slot_used_again_does_not_inherit_what_waits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tickets_of_one_owner_without_connection_keep_their_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(flood_of_one_connection_leaves_room_for_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(talents_share_the_places_behind_the_signature, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(workers_take_one_of_each_connection_in_turn, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
