@@ -315,9 +315,14 @@ class Fabric:
         if not line.startswith("ready "):
             self.process.wait()
             raise AssertionError(f"not ready, exit {self.process.returncode}: {self.tail()}")
-        found = re.search(r" http://([\d.]+):(\d+)", line)
+        self.line = line
+        found = re.search(r" https?://([\d.]+):(\d+)", line)
         self.tcp = (found[1], int(found[2])) if found else None
         return self
+
+    def start_tls(self, certificate):
+        self.certificate = certificate
+        return self.start()
 
     def refuses(self):
         """Starts what must not serve: exit code and what it says."""

@@ -14,6 +14,7 @@ MODULES = [
     "access",
     "decisions",
     "rules",
+    "tls",
     "floods",
     "streams",
     "crashes",

@@ -257,7 +257,8 @@ static ifab_status parse_into(struct ifab_view text, const char *directory, stru
     struct load load = {.yaml = &yaml, .config = config, .err = err};
     if (yaml.root->type != IFAB_JSON_OBJECT)
         return bad(&load, yaml.root, "expected a mapping of settings");
-    return walk(&load, yaml.root, "", 0);
+    IFAB_TRY(walk(&load, yaml.root, "", 0));
+    return ifab_config__together(config, err);
 }
 
 ifab_status ifab_config_parse(struct ifab_view text, const char *directory, struct ifab_config *ret_config, struct ifab_error *err)
@@ -346,6 +347,8 @@ ifab_status ifab_config_load(const char *path, struct ifab_config *ret_config, s
     ifab_status status = ifab_config_parse(ifab_buf_as_view(&text), directory, config, err);
     if (status == IFAB_OK)
         status = environment(config, err);
+    if (status == IFAB_OK)
+        status = ifab_config__together(config, err);
     if (status == IFAB_OK)
         *ret_config = *config;
     ifab_free(config);

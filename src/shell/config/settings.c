@@ -53,7 +53,7 @@ static const char *check_level(struct ifab_view text)
 
 static const char *check_listen(struct ifab_view text)
 {
-    static const char why[] = "expected ADDRESS:PORT on loopback, e.g. 127.0.0.1:8474 or [::1]:8474, or \"\" for none";
+    static const char why[] = "expected ADDRESS:PORT, e.g. 127.0.0.1:8474 or [::1]:8474, or \"\" for none";
     if (text.size == 0)
         return NULL;
     size_t colon = text.size;
@@ -63,12 +63,23 @@ static const char *check_listen(struct ifab_view text)
     if (colon == 0 || ifab_units__count(ifab_view_of(text.data + colon, text.size - colon), &port) != IFAB_OK || port > 65535)
         return why;
     struct ifab_view host = ifab_view_of(text.data, colon - 1);
-    if (ifab_view_is(host, "[::1]"))
-        return NULL;
-    for (size_t i = 0; i < host.size; i++)
-        if (host.data[i] != '.' && (host.data[i] < '0' || host.data[i] > '9'))
+    bool v6 = host.size > 2 && host.data[0] == '[' && host.data[host.size - 1] == ']';
+    for (size_t i = v6 ? 1 : 0; i < host.size - (v6 ? 1 : 0); i++)
+        if (strchr(v6 ? "0123456789abcdefABCDEF:." : "0123456789.", host.data[i]) == NULL)
             return why;
-    return ifab_view_starts(host, IFAB_VIEW("127.")) ? NULL : why; /* elsewhere TLS is required, which comes later */
+    return host.size == 0 ? why : NULL; /* what kind of address it is, and what that needs: ifab_config__together() */
+}
+
+/* What no setting can judge alone. */
+ifab_status ifab_config__together(const struct ifab_config *config, struct ifab_error *err)
+{
+    bool certificate = config->http_certificate[0] != '\0', key = config->http_key[0] != '\0';
+    bool loopback = strncmp(config->http_listen, "127.", 4) == 0 || strncmp(config->http_listen, "[::1]:", 6) == 0 || config->http_listen[0] == '\0';
+    if (certificate != key)
+        return ifab_fail(err, IFAB_INVALID, "%s is set without %s", certificate ? "http.certificate" : "http.key", certificate ? "http.key" : "http.certificate");
+    if (!loopback && !certificate)
+        return ifab_fail(err, IFAB_INVALID, "http.listen: %s is not a loopback address: that needs TLS, set http.certificate and http.key", config->http_listen);
+    return IFAB_OK;
 }
 
 static const char *check_host(struct ifab_view text)
@@ -114,8 +125,10 @@ const struct ifab_setting ifab_setting__rows[] = {
     PATH("keys.dir", keys_dir, "keys", "log key and the operator's key"),
     PATH("guard.rules", rules_file, "rules.yaml", "rule set; missing or broken: every message is DENY"),
     TEXT("store.backend", store_backend, "sqlite", "sqlite", check_store, "restart", "where the log is stored"),
-    TEXT("http.listen", http_listen, "loopback ADDRESS:PORT or \"\"", "127.0.0.1:8474", check_listen, "restart",
-         "TCP address of the HTTP interface; port 0 asks the kernel, \"\" is none"),
+    PATH("http.certificate", http_certificate, "", "certificate chain in PEM, leaf first: TCP speaks TLS 1.3 only; the files are read again at SIGHUP"),
+    PATH("http.key", http_key, "", "private key of it in PEM, mode 0600"),
+    TEXT("http.listen", http_listen, "ADDRESS:PORT or \"\"", "127.0.0.1:8474", check_listen, "restart",
+         "TCP address of the HTTP interface; other than loopback needs TLS; port 0 asks the kernel, \"\" is none"),
     LIST(IFAB_SETTING_TEXTS, "http.hosts", http_hosts, http_host_count, "0..16 names", "[localhost, 127.0.0.1, \"[::1]\"]", check_host,
          "restart", "names a Host header may have on TCP; others get 421"),
     {{"access.uids", "mapping", "0..64 rows", "{}", "", "reload", "uid on the Unix socket: the talent it acts as"},
@@ -171,7 +184,6 @@ const struct ifab_setting_alias ifab_setting__aliases[] = {
     {"capability_allowlist_path", NULL, "capabilities"},
     {"capability.allowlist", NULL, "capabilities"},
     {"witness.public", NULL, "the public log over TCP"},
-    {"http.tls", NULL, "TLS"},
 };
 const size_t ifab_setting__alias_count = IFAB_COUNT(ifab_setting__aliases);
 
@@ -315,6 +327,10 @@ ifab_status ifab_setting__set(const struct ifab_setting *row, struct ifab_view t
     case IFAB_SETTING_TEXT:
         return put_text(where, row->size, text, ret_why);
     case IFAB_SETTING_PATH:
+        if (text.size == 0 && row->info.default_text[0] == '\0') {
+            where[0] = '\0';
+            return IFAB_OK;
+        }
         return put_path(where, row->size, text, config, ret_why);
     case IFAB_SETTING_USEC:
     case IFAB_SETTING_BYTES:

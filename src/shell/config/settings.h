@@ -43,6 +43,7 @@ ifab_status ifab_units__usec(struct ifab_view text, int64_t *ret_usec);
 /* "512" "64KiB" "256MiB" "2GiB". */
 ifab_status ifab_units__bytes(struct ifab_view text, int64_t *ret_bytes);
 ifab_status ifab_units__count(struct ifab_view text, int64_t *ret_count);
+ifab_status ifab_config__together(const struct ifab_config *config, struct ifab_error *err);
 /* A file of at most 1 MiB into buf. */
 ifab_status ifab_config__slurp(const char *path, struct ifab_buf *buf, struct ifab_error *err);
 #endif

@@ -15,6 +15,7 @@
 #include "log/log.h"
 
 #define KEPT ((size_t)16 * 1024)            /* buffer storage a quiet connection keeps */
+#define WIRE_MAX ((size_t)512 << 20)        /* records of what out may hold; out has its own limits */
 #define LINGER_BYTES ((size_t)1024 * 1024)  /* thrown away at most, before the socket is closed on the peer */
 #define DISCARD_BYTES ((size_t)64 * 1024)   /* likewise behind a last request */
 
@@ -27,6 +28,9 @@ static void closed(uv_handle_t *handle)
     ifab_buf_fini(&conn->out);
     ifab_buf_fini(&conn->writing);
     ifab_buf_fini(&conn->pending);
+    ifab_buf_fini(&conn->plain);
+    ifab_buf_fini(&conn->wire);
+    ifab_tls_free(conn->tls);
     if (conn->slot != UINT32_MAX) {
         server->slots[conn->slot] = NULL;
         server->free_slots[server->free_count++] = conn->slot;
@@ -51,7 +55,7 @@ void ifab_http__close(struct ifab_http__connection *conn)
 
 size_t ifab_http__unsent(const struct ifab_http__connection *conn)
 {
-    return conn->out.size + (conn->write_busy ? uv_stream_get_write_queue_size(&conn->uv.stream) : 0);
+    return conn->out.size + conn->wire.size + (conn->write_busy ? uv_stream_get_write_queue_size(&conn->uv.stream) : 0);
 }
 
 bool ifab_http__paused(const struct ifab_http__connection *conn)
@@ -92,24 +96,27 @@ static void wrote(uv_write_t *write, int status)
 
 void ifab_http__write(struct ifab_http__connection *conn)
 {
-    if (conn->closing || conn->write_busy || conn->out.size == 0)
+    if (conn->closing || conn->write_busy || (conn->tls != NULL && !ifab_http__make_records(conn)))
         return;
-    uv_buf_t buf = {.base = (char *)conn->out.data, .len = conn->out.size};
+    struct ifab_buf *out = conn->tls != NULL ? &conn->wire : &conn->out;
+    if (out->size == 0)
+        return;
+    uv_buf_t buf = {.base = (char *)out->data, .len = out->size};
     int n = uv_try_write(&conn->uv.stream, &buf, 1);
     if (n < 0 && n != UV_EAGAIN) {
         ifab_http__close(conn);
         return;
     }
     size_t sent = n < 0 ? 0 : (size_t)n;
-    if (sent == conn->out.size) {
-        empty(&conn->out);
+    if (sent == out->size) {
+        empty(out);
         return;
     }
     struct ifab_buf storage = conn->writing;
-    conn->writing = conn->out;
-    conn->out = storage;
-    if (conn->out.limit == 0)
-        ifab_buf_init(&conn->out, conn->writing.limit);
+    conn->writing = *out;
+    *out = storage;
+    if (out->limit == 0)
+        ifab_buf_init(out, conn->writing.limit);
     buf = (uv_buf_t){.base = (char *)conn->writing.data + sent, .len = conn->writing.size - sent};
     conn->write.data = conn;
     if (uv_write(&conn->write, &conn->uv.stream, &buf, 1, wrote) != 0)
@@ -138,6 +145,7 @@ static void linger(struct ifab_http__connection *conn)
     conn->lingers = true;
     conn->discarded = 0;
     ifab_buf_fini(&conn->pending);
+    ifab_http__say_close(conn);
     if (conn->peer_done || uv_shutdown(&conn->shutdown, &conn->uv.stream, shut) != 0)
         ifab_http__close(conn);
 }
@@ -162,10 +170,12 @@ static void peer_done(struct ifab_http__connection *conn)
         struct pollfd now = {.fd = fd, .events = 0}; /* POLLHUP: closed on both sides; TCP cannot tell */
         gone = poll(&now, 1, 0) == 1 && (now.revents & (POLLHUP | POLLERR)) != 0;
     }
-    if (gone)
+    if (gone) {
+        ifab_http__say_close(conn);
         ifab_http__close(conn);
-    else
+    } else {
         ifab_http__pump(conn);
+    }
 }
 
 static void discard(struct ifab_http__connection *conn, size_t size)
@@ -190,15 +200,23 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         ifab_http__close(conn);
         return;
     }
+    struct ifab_view bytes = ifab_view_of(buf->base, (size_t)n);
     if (conn->lingers || conn->reading != READING_REQUESTS) {
         discard(conn, (size_t)n);
-    } else {
+    } else if (conn->tls == NULL || ifab_http__open_records(conn, bytes, &bytes)) {
         conn->pumping = true;
-        struct ifab_view rest = ifab_http__receive(conn, ifab_view_of(buf->base, (size_t)n));
+        struct ifab_view rest = bytes.size > 0 ? ifab_http__receive(conn, bytes) : bytes;
         conn->pumping = false;
         ifab_buf_view(&conn->pending, rest);
         if (ifab_buf_status(&conn->pending) != IFAB_OK)
             ifab_http__close(conn);
+        if (conn->tls != NULL && !conn->closing && ifab_tls_ended(conn->tls)) { /* close_notify: the same as the end of its side */
+            uv_read_stop(&conn->uv.stream);
+            ifab_http__pump(conn);
+            if (!conn->closing)
+                peer_done(conn);
+            return;
+        }
     }
     ifab_http__pump(conn);
 }
@@ -220,7 +238,7 @@ static void read_on(struct ifab_http__connection *conn)
 /* All that could be said is said: does the connection end here? */
 static void end_or_go_on(struct ifab_http__connection *conn)
 {
-    bool silent = conn->out.size == 0 && !conn->write_busy;
+    bool silent = conn->out.size == 0 && conn->wire.size == 0 && !conn->write_busy;
     if (silent && conn->first != NULL && conn->first->state == EXCHANGE_ABORTED)
         ifab_http__close(conn);
     else if (silent && !conn->lingers && (conn->ends || (conn->first == NULL && (conn->peer_done || conn->server->stopping))))
@@ -318,9 +336,13 @@ static bool room_for(const struct ifab_http_server *server, const struct ifab_ht
     return same < limits->address_connections;
 }
 
-/* No room: one answer as far as the socket takes it, then gone. */
+/* No room: one answer as far as the socket takes it, then gone. Under TLS nothing can be said before the handshake. */
 static void turn_away(struct ifab_http__connection *conn)
 {
+    if (conn->tls != NULL) {
+        ifab_http__close(conn);
+        return;
+    }
     ifab_http__refuse(conn, 503, "too many connections");
     ifab_http__write(conn);
     ifab_http__close(conn);
@@ -351,6 +373,16 @@ bool ifab_http__accept(struct ifab_http_server *server, uv_stream_t *listener, b
     }
     conn->parser = ifab_http_parser_new(&server->limits);
     tell_peer(conn);
+    bool secure = !unix_socket && server->tls != NULL;
+    if (secure && ifab_tls_new(server->tls, NULL, &conn->tls, NULL) != IFAB_OK) {
+        ifab_http__close(conn);
+        return true;
+    }
+    conn->peer.tls = secure;
+    if (secure) {
+        ifab_buf_init(&conn->plain, IFAB_HTTP__SLAB * 2);
+        ifab_buf_init(&conn->wire, WIRE_MAX);
+    }
     if (conn->parser == NULL || server->stopping || !room_for(server, &conn->peer)) {
         turn_away(conn);
         return true;

@@ -9,6 +9,7 @@
  */
 #include "http/parser.h"
 #include "http/server.h"
+#include "tls/tls.h"
 
 struct ifab_http__link { /* of a ring; a lone one points to itself */
     struct ifab_http__link *previous, *next;
@@ -66,6 +67,8 @@ struct ifab_http__connection {
     struct ifab_http__exchange *first, *last;
     size_t unanswered; /* exchanges with an id in the list */
     struct ifab_buf out, writing; /* gathered; handed to libuv */
+    struct ifab_tls *tls;         /* NULL: plain */
+    struct ifab_buf plain, wire;  /* TLS: what one read said; records that wait to be written, behind them out */
     struct ifab_buf pending;      /* read, not yet parsed, while reading is stopped */
     size_t pending_at, discarded;
     size_t body; /* its part of the server's bodies */
@@ -105,6 +108,7 @@ struct ifab_http_server {
     uv_timer_t timer; /* the earliest deadline */
     uv_check_t check; /* after each poll: writes what was answered meanwhile */
     uv_idle_t idle;   /* while something is dirty the loop may not sleep */
+    const struct ifab_tls_context *tls; /* of TCP connections from now on; NULL: plain */
     struct ifab_http__listener *listeners;
     struct ifab_http__connection **slots;
     uint32_t *free_slots;
@@ -152,6 +156,14 @@ struct ifab_view ifab_http__receive(struct ifab_http__connection *conn, struct i
 bool ifab_http__paused(const struct ifab_http__connection *conn);
 size_t ifab_http__unsent(const struct ifab_http__connection *conn);
 void ifab_http__write(struct ifab_http__connection *conn); /* as much as the socket takes now */
+
+/* secure.c: TLS between the socket and the parser. */
+bool ifab_http__shaking(const struct ifab_http__connection *conn); /* TLS, and the handshake is not done: nothing can be said yet */
+/* What the peer's bytes say, until the next call. false: they are refused; what must be said is written, the connection is closed. */
+bool ifab_http__open_records(struct ifab_http__connection *conn, struct ifab_view bytes, struct ifab_view *ret_plain);
+/* out into records, at the end of wire. false: closed. */
+bool ifab_http__make_records(struct ifab_http__connection *conn);
+void ifab_http__say_close(struct ifab_http__connection *conn); /* close_notify, as far as the socket takes it now */
 
 /* wait.c: deadlines */
 void ifab_http__wait_update(struct ifab_http__connection *conn);

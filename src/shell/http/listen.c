@@ -1,4 +1,4 @@
-/* Where connections come from: a unix socket whose dead predecessor is replaced, a live one not; TCP on loopback only. */
+/* Where connections come from: a unix socket whose dead predecessor is replaced, a live one not; TCP, without TLS on loopback only. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -186,8 +186,8 @@ static bool parse_port(const char *text, int *ret_port)
     return digits > 0 && text[digits] == '\0' && port <= 65535;
 }
 
-/* "A.B.C.D:PORT" or "[V6]:PORT", a loopback address. Names are not looked up: what they mean is decided elsewhere. */
-static ifab_status parse_address(const char *text, struct sockaddr_storage *ret, struct ifab_error *err)
+/* "A.B.C.D:PORT" or "[V6]:PORT", without TLS a loopback address. Names are not looked up: what they mean is decided elsewhere. */
+static ifab_status parse_address(const char *text, bool secure, struct sockaddr_storage *ret, struct ifab_error *err)
 {
     char host[64];
     int port = 0;
@@ -203,8 +203,8 @@ static ifab_status parse_address(const char *text, struct sockaddr_storage *ret,
     if ((v6 ? uv_ip6_addr(host, port, in6) : uv_ip4_addr(host, port, in4)) != 0)
         return ifab_fail(err, IFAB_INVALID, "\"%.100s\" is not ADDRESS:PORT, such as 127.0.0.1:8474 or [::1]:8474.", text);
     bool loopback = v6 ? IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) && in6->sin6_scope_id == 0 : ntohl(in4->sin_addr.s_addr) >> 24 == 127;
-    if (!loopback)
-        return ifab_fail(err, IFAB_UNSUPPORTED, "A non-loopback address needs TLS, which this version does not have yet.");
+    if (!loopback && !secure)
+        return ifab_fail(err, IFAB_UNSUPPORTED, "A non-loopback address needs TLS: set http.certificate and http.key.");
     return IFAB_OK;
 }
 
@@ -228,7 +228,7 @@ static int listen_tcp(struct ifab_http__listener *self, const struct sockaddr_st
 ifab_status ifab_http_listen_tcp(struct ifab_http_server *self, const char *address, uint16_t *ret_port, struct ifab_error *err)
 {
     struct sockaddr_storage parsed = {.ss_family = 0};
-    IFAB_TRY(parse_address(address, &parsed, err));
+    IFAB_TRY(parse_address(address, self->tls != NULL, &parsed, err));
     struct ifab_http__listener *listener = listener_new(self, false, err);
     if (listener == NULL)
         return IFAB_NOMEM;

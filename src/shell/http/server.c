@@ -177,6 +177,8 @@ size_t ifab_http_slots(const struct ifab_http_limits *limits)
     return limits->connections + limits->tcp_connections;
 }
 
+void ifab_http_set_tls(struct ifab_http_server *self, const struct ifab_tls_context *context) { self->tls = context; }
+
 size_t ifab_http_connections(const struct ifab_http_server *self)
 {
     return self->connection_count;

@@ -48,6 +48,8 @@ static enum ifab_http__wait wanted(const struct ifab_http__connection *conn)
 {
     if (conn->lingers)
         return WAIT_LINGER;
+    if (ifab_http__shaking(conn)) /* the handshake counts as part of the first head */
+        return WAIT_HEAD;
     if (conn->reading == READING_REQUESTS && !conn->peer_done && !ifab_http__paused(conn)) {
         enum ifab_http_phase phase = ifab_http_parser_phase(conn->parser);
         if (phase == IFAB_HTTP_IN_BODY)
@@ -90,6 +92,10 @@ static void expire(struct ifab_http__connection *conn)
 {
     switch (conn->wait) {
     case WAIT_HEAD:
+        if (ifab_http__shaking(conn)) {
+            ifab_http__close(conn);
+            return;
+        }
         ifab_http__wait_none(conn);
         ifab_http__refuse(conn, 408, "the head took too long");
         ifab_http__pump(conn);

@@ -238,7 +238,7 @@ static void say_ready(const struct node *node, int fd)
     ifab_buf_format(&line, "ready unix:%s/ifd.sock", node->config.run_dir);
     if (node->config.http_listen[0] != '\0') {
         const char *colon = strrchr(node->config.http_listen, ':');
-        ifab_buf_format(&line, " http://%.*s:%u", (int)(colon - node->config.http_listen), node->config.http_listen, node->http_port);
+    ifab_buf_format(&line, node->tls != NULL ? " https://%.*s:%u" : " http://%.*s:%u", (int)(colon - node->config.http_listen), node->config.http_listen, node->http_port);
     }
     ifab_buf_char(&line, '\n');
     if (fd >= 0)
@@ -268,6 +268,7 @@ static void stop(struct node *node)
     uv_run(&node->loop, UV_RUN_DEFAULT);
     if (node->http != NULL)
         ifab_http_server_free(node->http);
+    ifab_tls_context_free(node->tls);
     uv_loop_close(&node->loop);
     wait_free(node);
     pipeline_free(node);

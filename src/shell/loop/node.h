@@ -16,6 +16,7 @@
 #include "crypto/crypto.h"
 #include "fabric/fabric.h"
 #include "http/server.h"
+#include "tls/tls.h"
 #include "json/json.h"
 #include "log/log.h"
 #include "loop/node.h"
@@ -191,6 +192,7 @@ struct node {
     uint64_t keyring_version;
     struct ifab_http_server *http;
     uint16_t http_port;
+    struct ifab_tls_context *tls; /* of TCP; NULL: plain */
     struct ifab_metrics metrics;
     struct ifab_outcome outcome;
     struct ifab_error fatal;
@@ -391,6 +393,8 @@ void wait_free(struct node *node);
 
 /* serve.c */
 ifab_status serve_start(struct node *node, struct ifab_error *err);
+ifab_status serve_tls(const struct ifab_config *config, struct ifab_tls_context **ret_context, struct ifab_error *err); /* NULL: not configured */
+void serve_use_tls(struct node *node, struct ifab_tls_context *context); /* moved; for connections from now on */
 struct request *request_keep(struct node *node, struct ifab_http_request *raw, const struct route *route);
 void request_free(struct request *request);
 void reply_json(struct node *node, struct request *request, int status, struct ifab_view body); /* answers and frees */

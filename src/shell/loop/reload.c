@@ -139,13 +139,14 @@ static bool same_guard(const struct ifab_guard_rules *a, const struct ifab_guard
 }
 
 static ifab_status judge(const struct node *node, struct ifab_config *config, struct ifab_guard_rules *rules, struct ifab_ruleset **ret_set,
-                         struct ifab_error *err)
+                         struct ifab_tls_context **ret_tls, struct ifab_error *err)
 {
     const char *name;
     IFAB_TRY(ifab_config_load(node->config_path, config, err));
     if ((name = ifab_config_fixed(&node->config, config)) != NULL)
         return ifab_fail(err, IFAB_UNSUPPORTED, "%s cannot change while the daemon runs: restart it", name);
     *rules = node->settings.rules;
+    IFAB_TRY(serve_tls(config, ret_tls, err));
     IFAB_TRY(ifab_rules_read(config->rules_file, ret_set, rules->digest32, err));
     node_guard_settings(config, rules);
     rules->set = *ret_set;
@@ -182,6 +183,7 @@ void node_reload(struct node *node)
     struct ifab_error err = {0};
     struct ifab_guard_rules rules;
     struct ifab_ruleset *set = NULL;
+    struct ifab_tls_context *tls = NULL;
     if (node->stopping)
         return;
     if (node->reloading) { /* once more when the one before is through */
@@ -191,16 +193,18 @@ void node_reload(struct node *node)
     node->reload_again = false;
     struct ifab_config *config = ifab_calloc(1, sizeof *config);
     struct ticket *t = ticket_new(node, NULL);
-    ifab_status status = config != NULL && t != NULL ? judge(node, config, &rules, &set, &err) : ifab_fail(&err, IFAB_NOMEM, "out of memory");
+    ifab_status status = config != NULL && t != NULL ? judge(node, config, &rules, &set, &tls, &err) : ifab_fail(&err, IFAB_NOMEM, "out of memory");
     if (status == IFAB_OK) {
         node->reloading = true;
         enter(node, t, config, &rules, set);
+        serve_use_tls(node, tls);
         char digest[80] = "sha256:";
         for (size_t i = 0; i < 32; i++)
             snprintf(digest + 7 + 2 * i, 3, "%02x", rules.digest32[i]);
         IFAB_LOG(IFAB_LOG_INFO, "reload: done", IFAB_F_TEXT("policy_digest", digest));
     } else {
         IFAB_LOG(IFAB_LOG_ERROR, "reload: refused, everything stays as it was", IFAB_F_TEXT("error", err.text));
+        ifab_tls_context_free(tls);
         if (t != NULL)
             ticket_free(node, t);
     }

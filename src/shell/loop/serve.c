@@ -12,6 +12,7 @@
 #define REQUEST_ARENA ((size_t)1 << 20)
 #define KEPT_BYTES ((size_t)256 << 20)
 #define SMALL_BODY ((size_t)64 << 10)
+#define CERTIFICATE_WARNING ((int64_t)14 * 86400)
 #define QUERY_MAX 8
 #define QUERY_VALUE_MAX 512
 
@@ -367,7 +368,7 @@ static bool host_allowed(const struct node *node, struct ifab_view host)
 static bool origin_allowed(const struct ifab_http_request *raw)
 {
     struct ifab_view origin = ifab_http_header(raw, "origin"), site = ifab_http_header(raw, "sec-fetch-site");
-    struct ifab_view scheme = IFAB_VIEW("http://");
+    struct ifab_view scheme = raw->peer->tls ? IFAB_VIEW("https://") : IFAB_VIEW("http://");
     if (site.size > 0 && !ifab_view_is(site, "same-origin") && !ifab_view_is(site, "none"))
         return false;
     if (origin.size == 0)
@@ -582,6 +583,23 @@ static ifab_status descriptors(struct ifab_http_limits *limits, struct ifab_erro
     return IFAB_OK;
 }
 
+ifab_status serve_tls(const struct ifab_config *config, struct ifab_tls_context **ret_context, struct ifab_error *err)
+{
+    const struct ifab_tls_server_settings settings = {config->http_certificate, config->http_key};
+    *ret_context = NULL;
+    return config->http_certificate[0] == '\0' ? IFAB_OK : ifab_tls_server_context(&settings, ret_context, err);
+}
+
+void serve_use_tls(struct node *node, struct ifab_tls_context *context)
+{
+    if (node->http != NULL)
+        ifab_http_set_tls(node->http, context);
+    ifab_tls_context_free(node->tls); /* connections keep what they need of it */
+    node->tls = context;
+    if (context != NULL && ifab_tls_context_expires(context) - clock_real() / IFAB_SECOND < CERTIFICATE_WARNING)
+        IFAB_LOG(IFAB_LOG_WARN, "http: the certificate ends within two weeks, or has ended", IFAB_F_TEXT("file", node->config.http_certificate));
+}
+
 ifab_status serve_start(struct node *node, struct ifab_error *err)
 {
     struct ifab_http_limits limits;
@@ -591,6 +609,9 @@ ifab_status serve_start(struct node *node, struct ifab_error *err)
     ifab_http_limits_default(&limits);
     IFAB_TRY(descriptors(&limits, err));
     IFAB_TRY(ifab_http_server_new(&node->loop, &limits, &handlers, &node->http, err));
+    struct ifab_tls_context *tls;
+    IFAB_TRY(serve_tls(&node->config, &tls, err));
+    serve_use_tls(node, tls);
     snprintf(path, sizeof path, "%s/ifd.sock", node->config.run_dir);
     IFAB_TRY(ifab_http_listen_unix(node->http, path, err));
     if (node->config.uid_count > 0 && chmod(path, 0666) != 0) /* others may knock: their uid decides (access.uids) */

@@ -22,6 +22,7 @@ struct ifab_config {
     char data_dir[1024], run_dir[1024], keys_dir[1024], rules_file[1024]; /* data.dir run.dir keys.dir guard.rules */
     char store_backend[16];    /* store.backend: sqlite */
     char http_listen[128];     /* http.listen: "127.0.0.1:8474"; "" = no TCP */
+    char http_certificate[1024], http_key[1024]; /* http.certificate http.key: both or none; TLS */
     char http_hosts[16][256];  /* http.hosts: default loopback names */
     size_t http_host_count;
     struct ifab_config_uid uids[IFAB_CONFIG_UIDS_MAX]; /* access.uids: {"1001": Finance.Agent} */

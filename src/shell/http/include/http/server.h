@@ -40,6 +40,8 @@ struct ifab_http_peer {
     bool unix_socket;
     uint32_t uid, pid;         /* SO_PEERCRED; unix socket only */
     char address[64];          /* "127.0.0.1:40112" or "unix" */
+    bool tls, has_key;         /* TLS; the peer showed a certificate and proved its key */
+    uint8_t key32[32];         /* SHA-256 of its SubjectPublicKeyInfo */
     uint64_t connection;       /* number of the connection, grows */
     uint32_t slot;             /* its place among those open, below ifab_http_slots(); used again */
 };
@@ -82,7 +84,10 @@ IFAB_MUST_CHECK ifab_status ifab_http_server_new(uv_loop_t *loop, const struct i
  * file is replaced; a live one, or a file that is no socket, is IFAB_CONFLICT. Stop and kill remove it.
  */
 IFAB_MUST_CHECK ifab_status ifab_http_listen_unix(struct ifab_http_server *self, const char *path, struct ifab_error *err);
-/* "127.0.0.1:8474", "[::1]:0"; only loopback addresses until TLS comes: IFAB_UNSUPPORTED. Port in use: IFAB_CONFLICT. *ret_port (may be
+/* TCP connections accepted from now on speak TLS by this context, which outlives them or the next call. NULL: plain. */
+struct ifab_tls_context;
+void ifab_http_set_tls(struct ifab_http_server *self, const struct ifab_tls_context *context);
+/* "127.0.0.1:8474", "[::1]:0"; without TLS only loopback addresses: IFAB_UNSUPPORTED. Port in use: IFAB_CONFLICT. *ret_port (may be
  * NULL): the kernel's choice. */
 IFAB_MUST_CHECK ifab_status ifab_http_listen_tcp(struct ifab_http_server *self, const char *address, uint16_t *ret_port,
                                                  struct ifab_error *err);
