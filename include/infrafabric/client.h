@@ -1,7 +1,7 @@
 #ifndef INFRAFABRIC_CLIENT_H
 #define INFRAFABRIC_CLIENT_H
 /*
- * A blocking HTTP/1.1 client for one fabric, over its Unix socket or loopback TCP. One connection, kept open. Threads: one at a time.
+ * A blocking HTTP/1.1 client for one fabric, over its Unix socket, loopback TCP, or TLS 1.3. One connection, kept open. Threads: one at a time.
  */
 #include <infrafabric/status.h>
 
@@ -15,13 +15,15 @@ extern "C" {
 struct ifab_client;
 struct ifab_client_options {
     unsigned version;      /* IFAB_CLIENT_VERSION */
-    const char *endpoint;  /* "unix:/path" (≤ 107 bytes) or "http://127.0.0.1:8474", "http://[::1]:8474", "http://localhost:8474" */
+    const char *endpoint;  /* "unix:/path" (≤ 107 bytes) or "http://127.0.0.1:8474", "http://[::1]:8474", "http://localhost:8474"; elsewhere "https://HOST:PORT" */
     const char *token;     /* bearer token, or NULL; copied, wiped */
     int64_t timeout_usec;  /* for one answer; 0: 30 s */
+    /* https only. PEM files; NULL: the system's authorities; no certificate of the client. key_file NULL: it stands in certificate_file. */
+    const char *ca_file, *certificate_file, *key_file;
 };
 #define IFAB_CLIENT_VERSION 1U
 
-/* Checks the endpoint; connects with the first call. IFAB_INVALID; IFAB_TOO_LARGE: socket path; IFAB_UNSUPPORTED: neither form; IFAB_NOMEM.
+/* Checks the endpoint and reads the files; connects with the first call. IFAB_INVALID; IFAB_NOT_FOUND, IFAB_DENIED: a file; IFAB_TOO_LARGE: socket path; IFAB_UNSUPPORTED: neither form; IFAB_NOMEM.
  */
 IFAB_API IFAB_MUST_CHECK ifab_status ifab_client_open(const struct ifab_client_options *options, struct ifab_client **ret_client,
                                                       struct ifab_error *err);
@@ -52,7 +54,7 @@ struct ifab_response { /* borrowed: valid until the next call or close */
  *
  * @return IFAB_OK         an answer came
  *         IFAB_NOT_FOUND  nobody listens at the endpoint; nothing was sent
- *         IFAB_DENIED     the socket may not be opened by this user
+ *         IFAB_DENIED     the socket may not be opened by this user; or the server's certificate is not trusted or names another
  *         IFAB_AGAIN      no answer in time, or the connection ended, to a request that changes nothing: it may be made again
  *         IFAB_IO         the same for a changing request: outcome unknown; the same bytes with their Idempotency-Key tell
  *         IFAB_TOO_LARGE  answer above IFAB_CLIENT_RESPONSE_MAX

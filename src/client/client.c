@@ -4,18 +4,15 @@
  */
 #include "internal.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#define READ_SIZE 65536
+#define CHUNK_MAX ((size_t)512 * 1024)
 
 struct ifab_client {
     char *endpoint, *token; /* owned */
     int64_t timeout_usec;
-    int fd; /* -1: not connected */
+    struct ifab_tls_context *tls; /* https */
+    struct ifab_channel channel;
     struct ifab_answer answer;
 };
 
@@ -47,7 +44,7 @@ ifab_status ifab_client_open(const struct ifab_client_options *options, struct i
     struct ifab_client *self = ifab_calloc(1, sizeof *self);
     if (self == NULL)
         return ifab_fail(err, IFAB_NOMEM, "client");
-    self->fd = -1;
+    ifab_channel__init(&self->channel);
     self->timeout_usec = options->timeout_usec > 0 ? options->timeout_usec : 30 * IFAB_SECOND;
     self->endpoint = copy(options->endpoint);
     self->token = options->token == NULL ? NULL : copy(options->token);
@@ -55,22 +52,22 @@ ifab_status ifab_client_open(const struct ifab_client_options *options, struct i
         ifab_client_close(self);
         return ifab_fail(err, IFAB_NOMEM, "client");
     }
+    const struct ifab_tls_client_settings tls = {options->ca_file, options->certificate_file, options->key_file};
+    ifab_status status = ifab_endpoint__secure(options->endpoint) ? ifab_tls_client_context(&tls, &self->tls, err) : IFAB_OK;
+    if (status != IFAB_OK) {
+        ifab_client_close(self);
+        return status;
+    }
     *ret_client = self;
     return IFAB_OK;
-}
-
-static void hang_up(struct ifab_client *self)
-{
-    if (self->fd >= 0)
-        close(self->fd);
-    self->fd = -1;
 }
 
 void ifab_client_close(struct ifab_client *self)
 {
     if (self == NULL)
         return;
-    hang_up(self);
+    ifab_channel__close(&self->channel);
+    ifab_tls_context_free(self->tls);
     if (self->token != NULL)
         ifab_wipe(self->token, strlen(self->token));
     ifab_free(self->token);
@@ -100,7 +97,8 @@ static ifab_status write_head(const struct ifab_client *self, const struct ifab_
     for (size_t i = 0; i < IFAB_COUNT(values); i++)
         if (!value_ok(values[i]) || (i < 2 && strchr(values[i], ' ') != NULL))
             return ifab_fail(err, IFAB_INVALID, "request: a value holds a control or non-ASCII character");
-    const char *host = strncmp(self->endpoint, "http://", 7) == 0 ? self->endpoint + 7 : "localhost";
+    const char *slashes = strstr(self->endpoint, "://");
+    const char *host = slashes != NULL ? slashes + 3 : "localhost";
     ifab_buf_format(head, "%s %s HTTP/1.1\r\nHost: %.*s\r\n", request->method, request->target, (int)strcspn(host, "/"), host);
     put_header(head, "Accept", stream ? "text/event-stream" : NULL);
     if (self->token != NULL) {
@@ -121,57 +119,27 @@ static ifab_status write_head(const struct ifab_client *self, const struct ifab_
     return ifab_buf_status(head) == IFAB_OK ? IFAB_OK : ifab_fail(err, ifab_buf_status(head), "head of the request");
 }
 
-/* IFAB_OK; IFAB_AGAIN: deadline; IFAB_IO: the connection is gone. */
-static ifab_status send_all(struct ifab_client *self, struct ifab_view bytes, int64_t deadline)
-{
-    while (bytes.size > 0) {
-        ssize_t n = send(self->fd, bytes.data, bytes.size, MSG_NOSIGNAL);
-        if (n > 0) {
-            bytes.data += n;
-            bytes.size -= (size_t)n;
-        } else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            IFAB_TRY(ifab_socket__wait(self->fd, POLLOUT, deadline));
-        } else if (n < 0 && errno != EINTR) {
-            return IFAB_IO;
-        }
-    }
-    return IFAB_OK;
-}
-
 /* Reads until the answer is whole. *ret_some: at least one byte of it came. */
 static ifab_status receive(struct ifab_client *self, int64_t deadline, int64_t idle_usec, bool *ret_some, struct ifab_error *err)
 {
-    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf chunk = IFAB_BUF_INIT(READ_SIZE);
-    if (ifab_buf_reserve(&chunk, READ_SIZE) != IFAB_OK)
-        return ifab_fail(err, IFAB_NOMEM, "answer");
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf chunk = IFAB_BUF_INIT(CHUNK_MAX);
     while (!self->answer.done) {
-        ssize_t n = recv(self->fd, chunk.data, READ_SIZE, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            IFAB_TRY(ifab_socket__wait(self->fd, POLLIN, deadline));
-            continue;
-        }
-        if (n < 0)
-            return IFAB_IO;
-        if (n == 0 && !*ret_some)
+        struct ifab_view bytes;
+        ifab_status status = ifab_channel__receive(&self->channel, &chunk, deadline, &bytes);
+        if (status == IFAB_NOMEM)
+            return ifab_fail(err, IFAB_NOMEM, "answer");
+        if (status != IFAB_OK)
+            return status;
+        if (bytes.size == 0 && !*ret_some)
             return IFAB_IO;
         *ret_some = true;
-        if (n == 0) /* the end: of the answer, when nothing else said where it is; otherwise of the connection */
+        if (bytes.size == 0) /* the end: of the answer, when nothing else said where it is; otherwise of the connection */
             return ifab_answer__feed(&self->answer, (struct ifab_view){NULL, 0}, true, NULL) == IFAB_OK ? IFAB_OK : IFAB_IO;
-        IFAB_TRY(ifab_answer__feed(&self->answer, ifab_view_of(chunk.data, (size_t)n), false, err));
+        IFAB_TRY(ifab_answer__feed(&self->answer, bytes, false, err));
         if (self->answer.fn != NULL && self->answer.head_done) /* a stream: silence counts, not its length */
             deadline = idle_usec > 0 ? ifab_clock__run() + idle_usec : INT64_MAX;
     }
     return IFAB_OK;
-}
-
-/* A kept connection that the daemon has closed meanwhile reads as ended, or holds bytes nobody asked for. */
-static bool stale(const struct ifab_client *self)
-{
-    char byte;
-    ssize_t n = recv(self->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
 static ifab_status once(struct ifab_client *self, struct ifab_view head, struct ifab_view body, int64_t idle_usec, bool *ret_sent,
@@ -180,18 +148,18 @@ static ifab_status once(struct ifab_client *self, struct ifab_view head, struct 
     int64_t deadline = ifab_clock__run() + self->timeout_usec;
     bool some = false;
     *ret_sent = false;
-    if (self->fd >= 0 && stale(self))
-        hang_up(self);
-    if (self->fd < 0)
-        IFAB_TRY(ifab_endpoint__connect(self->endpoint, deadline, &self->fd, err));
+    if (self->channel.fd >= 0 && ifab_channel__stale(&self->channel))
+        ifab_channel__close(&self->channel);
+    if (self->channel.fd < 0)
+        IFAB_TRY(ifab_channel__open(&self->channel, self->endpoint, self->tls, deadline, err));
     *ret_sent = true;
-    ifab_status status = send_all(self, head, deadline);
+    ifab_status status = ifab_channel__send(&self->channel, head, deadline);
     if (status == IFAB_OK)
-        status = send_all(self, body, deadline);
+        status = ifab_channel__send(&self->channel, body, deadline);
     if (status == IFAB_OK || status == IFAB_IO) /* the daemon may have answered before it read all: 413 */
         status = receive(self, deadline, idle_usec, &some, err);
     if (status != IFAB_OK || !self->answer.keep_alive)
-        hang_up(self);
+        ifab_channel__close(&self->channel);
     return status;
 }
 
@@ -222,7 +190,7 @@ static ifab_status run(struct ifab_client *self, const struct ifab_request *requ
     IFAB_TRY(write_head(self, request, fn != NULL, &head, err));
     bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
     for (int attempt = 0;; attempt++) {
-        bool sent, kept = self->fd >= 0;
+        bool sent, kept = self->channel.fd >= 0;
         ifab_answer__begin(&self->answer, fn, user);
         ifab_status status = once(self, ifab_buf_as_view(&head), request->body, idle_usec, &sent, err);
         if (status == IFAB_OK) {

@@ -1,5 +1,5 @@
-/* From "unix:/path" or "http://127.0.0.1:8474" to a connected, non-blocking, close-on-exec socket. Loopback only: elsewhere TLS is
- * required. */
+/* From "unix:/path", "http://127.0.0.1:8474" or "https://HOST:PORT" to a connected, non-blocking, close-on-exec socket. Without TLS only
+ * loopback. */
 #include "internal.h"
 
 #include <arpa/inet.h>
@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -58,88 +59,147 @@ static ifab_status unix_address(const char *path, struct address *ret, struct if
     return IFAB_OK;
 }
 
-/* "127.0.0.1:8474" "[::1]:8474" "localhost:8474", an optional '/' behind. */
-static ifab_status tcp_address(const char *text, struct address *ret, struct ifab_error *err)
+struct target {
+    bool secure;
+    char host[256], port[6];
+};
+
+/* "HOST:PORT" or "[V6]:PORT", an optional '/' behind. */
+static ifab_status parse_target(const char *text, bool secure, struct target *ret, struct ifab_error *err)
 {
-    char host[64];
     size_t size = strlen(text);
+    unsigned port = 0;
     if (size > 0 && text[size - 1] == '/')
         size--;
     size_t colon = size;
     while (colon > 0 && text[colon - 1] != ':')
         colon--;
-    unsigned port = 0;
     for (size_t i = colon; i < size; i++) {
         if (text[i] < '0' || text[i] > '9' || port > 65535)
-            return ifab_fail(err, IFAB_INVALID, "endpoint: expected http://ADDRESS:PORT");
+            return ifab_fail(err, IFAB_INVALID, "endpoint: expected %s://HOST:PORT", secure ? "https" : "http");
         port = port * 10 + (unsigned)(text[i] - '0');
     }
-    if (colon < 2 || colon == size || port == 0 || port > 65535 || colon - 1 >= sizeof host)
-        return ifab_fail(err, IFAB_INVALID, "endpoint: expected http://ADDRESS:PORT");
-    memcpy(host, text, colon - 1);
-    host[colon - 1] = '\0';
-    memset(ret, 0, sizeof *ret);
+    if (colon < 2 || colon == size || port == 0 || port > 65535 || colon - 1 >= sizeof ret->host)
+        return ifab_fail(err, IFAB_INVALID, "endpoint: expected %s://HOST:PORT", secure ? "https" : "http");
+    bool bracketed = text[0] == '[' && text[colon - 2] == ']';
+    size_t from = bracketed ? 1 : 0, end = colon - 1 - from;
+    for (size_t i = from; i < end; i++)
+        if ((unsigned char)text[i] <= 0x20 || (unsigned char)text[i] >= 0x7f || strchr("/@[]?#", text[i]) != NULL || (!bracketed && text[i] == ':'))
+            return ifab_fail(err, IFAB_INVALID, "endpoint: expected %s://HOST:PORT", secure ? "https" : "http");
+    *ret = (struct target){.secure = secure};
+    memcpy(ret->host, text + from, end - from);
+    snprintf(ret->port, sizeof ret->port, "%u", port);
+    return IFAB_OK;
+}
+
+/* Without TLS only what is loopback by its spelling: no name is looked up for it. */
+static ifab_status plain_address(const struct target *target, struct address *ret, struct ifab_error *err)
+{
     struct sockaddr_in *in = (struct sockaddr_in *)&ret->storage;
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ret->storage;
-    if (strcmp(host, "[::1]") == 0) {
+    uint16_t port = htons((uint16_t)strtoul(target->port, NULL, 10));
+    memset(ret, 0, sizeof *ret);
+    if (strcmp(target->host, "::1") == 0) {
         in6->sin6_family = AF_INET6;
-        in6->sin6_port = htons((uint16_t)port);
+        in6->sin6_port = port;
         in6->sin6_addr = in6addr_loopback;
         ret->size = sizeof *in6;
         return IFAB_OK;
     }
     in->sin_family = AF_INET;
-    in->sin_port = htons((uint16_t)port);
+    in->sin_port = port;
     ret->size = sizeof *in;
-    if (inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, &in->sin_addr) != 1)
-        return ifab_fail(err, IFAB_UNSUPPORTED, "endpoint: \"%s\" is not a loopback address; elsewhere TLS is required, which comes later",
-                         host);
-    if ((ntohl(in->sin_addr.s_addr) >> 24) != 127)
-        return ifab_fail(err, IFAB_UNSUPPORTED, "endpoint: %s is not loopback; elsewhere TLS is required, which comes in a later version",
-                         host);
+    if (inet_pton(AF_INET, strcmp(target->host, "localhost") == 0 ? "127.0.0.1" : target->host, &in->sin_addr) != 1 ||
+        (ntohl(in->sin_addr.s_addr) >> 24) != 127)
+        return ifab_fail(err, IFAB_UNSUPPORTED, "endpoint: \"%s\" is not a loopback address; elsewhere TLS is required: https://%s:%s", target->host,
+                         target->host, target->port);
     return IFAB_OK;
 }
 
-static ifab_status parse(const char *endpoint, struct address *ret, struct ifab_error *err)
+bool ifab_endpoint__secure(const char *endpoint) { return strncmp(endpoint, "https://", 8) == 0; }
+
+void ifab_endpoint__host(const char *endpoint, char ret_host[256])
 {
+    struct target target = {.secure = false};
+    const char *slashes = strstr(endpoint, "://");
+    if (slashes != NULL)
+        (void)parse_target(slashes + 3, true, &target, NULL);
+    memcpy(ret_host, target.host, sizeof target.host);
+}
+
+static ifab_status parse(const char *endpoint, struct address *ret, struct target *ret_target, struct ifab_error *err)
+{
+    *ret_target = (struct target){.secure = false};
     if (strncmp(endpoint, "unix:", 5) == 0)
         return unix_address(endpoint + 5, ret, err);
-    if (strncmp(endpoint, "http://", 7) == 0)
-        return tcp_address(endpoint + 7, ret, err);
     if (endpoint[0] == '/')
         return unix_address(endpoint, ret, err);
-    return ifab_fail(err, IFAB_UNSUPPORTED, "endpoint: expected unix:PATH or http://127.0.0.1:PORT");
+    if (ifab_endpoint__secure(endpoint))
+        return parse_target(endpoint + 8, true, ret_target, err);
+    if (strncmp(endpoint, "http://", 7) != 0)
+        return ifab_fail(err, IFAB_UNSUPPORTED, "endpoint: expected unix:PATH, http://127.0.0.1:PORT or https://HOST:PORT");
+    IFAB_TRY(parse_target(endpoint + 7, false, ret_target, err));
+    return plain_address(ret_target, ret, err);
 }
 
 ifab_status ifab_endpoint__check(const char *endpoint, struct ifab_error *err)
 {
     struct address address;
-    return parse(endpoint, &address, err);
+    struct target target;
+    return parse(endpoint, &address, &target, err);
+}
+
+/* 0, or the errno of the failure. */
+static int connect_one(const struct sockaddr *address, socklen_t size, int64_t deadline, int *ret_fd)
+{
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return EAGAIN;
+    int one = 1;
+    if (address->sa_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    int error = connect(fd, address, size) == 0 ? 0 : errno;
+    if (error == EINPROGRESS || (error == EAGAIN && address->sa_family != AF_UNIX)) {
+        socklen_t length = sizeof error;
+        if (ifab_socket__wait(fd, POLLOUT, deadline) != IFAB_OK)
+            error = ETIMEDOUT;
+        else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
+            error = errno;
+    }
+    if (error == 0)
+        *ret_fd = fd;
+    else
+        close(fd);
+    return error;
+}
+
+/* A name may have several addresses: the first that answers. Who it is the handshake tells. */
+static ifab_status connect_name(const char *endpoint, const struct target *target, int64_t deadline, int *ret_fd, int *ret_error, struct ifab_error *err)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
+    struct addrinfo *list = NULL;
+    int failed = getaddrinfo(target->host, target->port, &hints, &list);
+    if (failed != 0)
+        return ifab_fail(err, IFAB_NOT_FOUND, "no fabric answers at %s: %s", endpoint, gai_strerror(failed));
+    *ret_error = ECONNREFUSED;
+    for (const struct addrinfo *one = list; one != NULL && *ret_error != 0; one = one->ai_next)
+        *ret_error = connect_one(one->ai_addr, one->ai_addrlen, deadline, ret_fd);
+    freeaddrinfo(list);
+    return IFAB_OK;
 }
 
 ifab_status ifab_endpoint__connect(const char *endpoint, int64_t deadline, int *ret_fd, struct ifab_error *err)
 {
     struct address address;
-    IFAB_TRY(parse(endpoint, &address, err));
-    int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return ifab_fail(err, IFAB_AGAIN, "socket: %s", strerror(errno));
-    int one = 1;
-    if (address.storage.ss_family != AF_UNIX)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    int error = connect(fd, (const struct sockaddr *)&address.storage, address.size) == 0 ? 0 : errno;
-    if (error == EINPROGRESS || (error == EAGAIN && address.storage.ss_family != AF_UNIX)) {
-        socklen_t size = sizeof error;
-        if (ifab_socket__wait(fd, POLLOUT, deadline) != IFAB_OK)
-            error = ETIMEDOUT;
-        else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
-            error = errno;
-    }
-    if (error == 0) {
-        *ret_fd = fd;
+    struct target target;
+    int error = 0;
+    IFAB_TRY(parse(endpoint, &address, &target, err));
+    if (target.secure)
+        IFAB_TRY(connect_name(endpoint, &target, deadline, ret_fd, &error, err));
+    else
+        error = connect_one((const struct sockaddr *)&address.storage, address.size, deadline, ret_fd);
+    if (error == 0)
         return IFAB_OK;
-    }
-    close(fd);
     if (error == EACCES || error == EPERM)
         return ifab_fail(err, IFAB_DENIED, "uid %u may not use this socket. Ask for a token, or add it under access.uids.",
                          (unsigned)getuid());

@@ -9,6 +9,8 @@
 #include "crypto/crypto.h"
 #include "json/json.h"
 
+#include "tls/tls.h"
+
 #include "client/answer.h"
 
 #include <infrafabric/client.h>
@@ -32,7 +34,26 @@ void ifab_members__signature(struct ifab_members *m, const struct ifab_identity 
 ifab_status ifab_sign__object(struct ifab_view raw, const char *domain, const struct ifab_identity *identity, struct ifab_text *ret_text,
                               struct ifab_error *err);
 
-/* Opens a socket to "unix:…" or "http://…"; deadline on the monotonic clock in µs. */
+/* channel.c: a connection; fd -1: none. */
+struct ifab_channel {
+    int fd;
+    struct ifab_tls *tls; /* https */
+    struct ifab_buf plain, wire;
+};
+void ifab_channel__init(struct ifab_channel *self);
+void ifab_channel__close(struct ifab_channel *self);
+/* As ifab_endpoint__connect(); under https also IFAB_DENIED: the server is not who it should be, and IFAB_AGAIN: no handshake. */
+ifab_status ifab_channel__open(struct ifab_channel *self, const char *endpoint, const struct ifab_tls_context *tls, int64_t deadline,
+                               struct ifab_error *err);
+/* IFAB_OK; IFAB_AGAIN: deadline; IFAB_IO: the connection is gone. */
+ifab_status ifab_channel__send(struct ifab_channel *self, struct ifab_view bytes, int64_t deadline);
+/* Some bytes, borrowed from chunk until the next call; size 0: the peer has ended its side. As above; IFAB_NOMEM. */
+ifab_status ifab_channel__receive(struct ifab_channel *self, struct ifab_buf *chunk, int64_t deadline, struct ifab_view *ret_bytes);
+bool ifab_channel__stale(const struct ifab_channel *self); /* it ended meanwhile, or holds bytes nobody asked for */
+
+bool ifab_endpoint__secure(const char *endpoint);
+void ifab_endpoint__host(const char *endpoint, char ret_host[256]); /* of http(s): without port and brackets */
+/* Opens a socket to "unix:…", "http://…" or "https://…"; deadline on the monotonic clock in µs. */
 ifab_status ifab_endpoint__check(const char *endpoint, struct ifab_error *err);
 ifab_status ifab_endpoint__connect(const char *endpoint, int64_t deadline, int *ret_fd, struct ifab_error *err);
 int64_t ifab_clock__run(void);
