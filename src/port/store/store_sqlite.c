@@ -242,6 +242,7 @@ const struct ifab_store_ops ifab_store__sqlite_ops = {
     .tags = ifab_store__tags,
     .erase = ifab_store__erase,
     .checkpoint = ifab_store__checkpoint,
+    .wal_bytes = ifab_store__wal_bytes,
     .backup = ifab_store__backup,
     .reader = ifab_store__reader,
     .close = ifab_store__close,

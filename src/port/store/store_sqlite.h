@@ -40,18 +40,25 @@ enum ifab_store__statement {
     IFAB_STORE__STATEMENT_COUNT
 };
 
+struct ifab_store__vfs { /* store_sqlite_vfs.c */
+    sqlite3_vfs vfs;
+    sqlite3_vfs *below; /* NULL: not registered */
+    char name[40];
+};
 struct ifab_store__shared { /* by all handles of one store; freed with the last */
     atomic_uint refs;
     atomic_bool poisoned;
     char *directory, *path, *vfs; /* owned; vfs may be NULL */
     bool read_only, unsafe_no_sync, immutable;
     uint64_t wal_bytes;
+    struct ifab_store__vfs writer_vfs;
 };
 struct ifab_store__sqlite {
     struct ifab_store base;
     struct ifab_store__shared *shared; /* referenced */
     sqlite3 *db;
     bool writer;
+    uint64_t wal_frames; /* after the writer's last commit */
     sqlite3_stmt *statements[IFAB_STORE__STATEMENT_COUNT];
 };
 
@@ -84,12 +91,16 @@ ifab_status ifab_store__read(struct ifab_store *base, uint64_t first, size_t max
 ifab_status ifab_store__records(struct ifab_store *base, ifab_record_fn *fn, void *user, struct ifab_error *err);
 ifab_status ifab_store__tags(struct ifab_store *base, ifab_usec since, ifab_tags_fn *fn, void *user, struct ifab_error *err);
 /* store_sqlite_wal.c */
+uint64_t ifab_store__wal_bytes(struct ifab_store *base);
 ifab_status ifab_store__checkpoint(struct ifab_store *base, uint64_t *ret_wal_bytes, struct ifab_error *err);
 ifab_status ifab_store__first_checkpoint(struct ifab_store__sqlite *self,
                                          struct ifab_error *err); /* of a start; IFAB_CORRUPT: file cut short */
 ifab_status ifab_store__grow_wal(struct ifab_store__sqlite *self, struct ifab_error *err);
 ifab_status ifab_store__erase(struct ifab_store *base, uint64_t index, struct ifab_error *err);
 ifab_status ifab_store__finish_wipe(struct ifab_store__sqlite *self, struct ifab_error *err); /* if one is outstanding */
+/* store_sqlite_vfs.c: the writer's connection uses it. Removed only after that connection is closed; removing twice is fine. */
+ifab_status ifab_store__vfs_add(struct ifab_store__vfs *self, const char *lower_name, struct ifab_error *err);
+void ifab_store__vfs_remove(struct ifab_store__vfs *self);
 /* store_sqlite_backup.c */
 ifab_status ifab_store__backup(struct ifab_store *base, const char *directory, struct ifab_error *err);
 

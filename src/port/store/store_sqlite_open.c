@@ -16,6 +16,7 @@ static void shared_unref(struct ifab_store__shared *shared)
 {
     if (shared == NULL || atomic_fetch_sub(&shared->refs, 1) != 1)
         return;
+    ifab_store__vfs_remove(&shared->writer_vfs);
     ifab_free(shared->directory);
     ifab_free(shared->path);
     ifab_free(shared->vfs);
@@ -197,7 +198,7 @@ static ifab_status set_up(struct ifab_store__sqlite *self, struct ifab_error *er
     (void)snprintf(sql, sizeof sql,
                    "PRAGMA page_size=%d; PRAGMA locking_mode=NORMAL; PRAGMA synchronous=%s; PRAGMA wal_autocheckpoint=0; "
                    "PRAGMA journal_size_limit=%lld; PRAGMA secure_delete=ON; PRAGMA cache_size=-%d; PRAGMA query_only=%s",
-                   IFAB_STORE__PAGE, self->shared->unsafe_no_sync ? "OFF" : "EXTRA", (long long)self->shared->wal_bytes,
+                   IFAB_STORE__PAGE, self->shared->unsafe_no_sync ? "OFF" : "EXTRA", (long long)self->shared->wal_bytes * 2,
                    self->writer ? 8192 : 2048, self->writer ? "OFF" : "ON");
     int rc = sqlite3_exec(self->db, sql, NULL, NULL, NULL);
     if (rc == SQLITE_OK)
@@ -222,6 +223,15 @@ static ifab_status to_wal(struct ifab_store__sqlite *self, struct ifab_error *er
     return wal ? IFAB_OK : ifab_fail(err, IFAB_DENIED, "store: %s cannot have a WAL here", self->shared->path);
 }
 
+static int count_frames(void *user, sqlite3 *db, const char *name, int frames)
+{
+    struct ifab_store__sqlite *self = user;
+    (void)db;
+    (void)name;
+    self->wal_frames = frames > 0 ? (uint64_t)frames : 0;
+    return SQLITE_OK;
+}
+
 static ifab_status connect(struct ifab_store__sqlite *self, bool create, struct ifab_error *err)
 {
     const struct ifab_store__shared *shared = self->shared;
@@ -230,7 +240,8 @@ static ifab_status connect(struct ifab_store__sqlite *self, bool create, struct 
     char *uri = shared->immutable ? immutable_uri(shared->path) : NULL;
     if (shared->immutable && uri == NULL)
         return ifab_fail(err, IFAB_NOMEM, "store");
-    int rc = sqlite3_open_v2(uri != NULL ? uri : shared->path, &self->db, flags | (uri != NULL ? SQLITE_OPEN_URI : 0), shared->vfs);
+    const char *vfs = self->writer && shared->writer_vfs.below != NULL ? shared->writer_vfs.name : shared->vfs;
+    int rc = sqlite3_open_v2(uri != NULL ? uri : shared->path, &self->db, flags | (uri != NULL ? SQLITE_OPEN_URI : 0), vfs);
     ifab_free(uri);
     if (rc != SQLITE_OK)
         return connect_failed(self, rc, "open", err);
@@ -239,6 +250,8 @@ static ifab_status connect(struct ifab_store__sqlite *self, bool create, struct 
         IFAB_TRY(set_up(self, err));
         IFAB_TRY(to_wal(self, err));
     }
+    if (self->writer)
+        (void)sqlite3_wal_hook(self->db, count_frames, self);
     if (create)
         IFAB_TRY(ifab_store__create_schema(self, err));
     return IFAB_OK;
@@ -346,6 +359,8 @@ ifab_status ifab_store_sqlite_open(const struct ifab_store_options *options, str
     } else {
         IFAB_TRY(options->create ? make_file(shared, err) : settle(shared, err));
     }
+    if (!options->read_only && !options->unsafe_no_sync) /* what it keeps back comes out at a sync */
+        IFAB_TRY(ifab_store__vfs_add(&shared->writer_vfs, shared->vfs, err));
     struct ifab_store__sqlite *self = handle_new(shared, !options->read_only);
     ifab_status status = self == NULL ? ifab_fail(err, IFAB_NOMEM, "store") : connect(self, options->create, err);
     if (status == IFAB_OK)
