@@ -373,6 +373,7 @@ void readers_stop(struct node *node);
 
 /* follow.c: tiles and index after the commit */
 ifab_status follower_start(struct node *node, struct ifab_error *err);
+void follower_hand(struct node *node, const struct batch *batch); /* who committed it: its entries, so that they need not be read again */
 void follower_wake(struct node *node, uint64_t size);
 void follower_halt(struct node *node); /* ends its thread and wakes who waits for it */
 uint64_t follower_size(struct node *node);
