@@ -216,6 +216,9 @@ static int put_head(struct ifab_store__sqlite *self, const struct ifab_head *h)
 static ifab_status sqlite_commit(struct ifab_store *base, const struct ifab_commit *commit, struct ifab_error *err)
 {
     struct ifab_store__sqlite *self = ifab_store__of(base);
+    if (!self->cache_grown && self->writer)
+        (void)sqlite3_exec(self->db, "PRAGMA cache_size=-8192", NULL, NULL, NULL);
+    self->cache_grown = true;
     IFAB_TRY(ifab_store__begin(self, err));
     ifab_status status = check_size(self, commit->first, err);
     if (status == IFAB_OK) {

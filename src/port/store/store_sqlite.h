@@ -58,6 +58,7 @@ struct ifab_store__sqlite {
     struct ifab_store__shared *shared; /* referenced */
     sqlite3 *db;
     bool writer;
+    bool cache_grown;    /* with the first commit: a start reads much once, and should keep none of it */
     uint64_t wal_frames; /* after the writer's last commit */
     sqlite3_stmt *statements[IFAB_STORE__STATEMENT_COUNT];
 };

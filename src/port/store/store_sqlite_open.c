@@ -70,8 +70,9 @@ static ifab_status system_status(int cause)
 }
 
 /* An fsync that failed in an earlier process left pages in the cache that are not on the disk and are called clean. So: sync what is dirty,
- * then drop the rest, and what is read next is what the disk has. A file that is not there is fine. */
-static ifab_status settle_file(const char *path, struct ifab_error *err)
+ * then drop the WAL's pages, and what is read next is what the disk has. The database's own need not go: whatever a checkpoint wrote is in the
+ * WAL until that checkpoint was synced, and is written again from there. A file that is not there is fine. */
+static ifab_status settle_file(const char *path, bool drop, struct ifab_error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
@@ -82,7 +83,7 @@ static ifab_status settle_file(const char *path, struct ifab_error *err)
         status = ifab_fail(err, IFAB_DENIED, "store: %s is not a regular file", path);
     else if (fsync(fd) != 0)
         status = ifab_fail(err, IFAB_IO, "store: fsync %s: %s", path, strerror(errno));
-    else
+    else if (drop)
         (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     (void)close(fd);
     return status;
@@ -105,10 +106,10 @@ static ifab_status settle(const struct ifab_store__shared *shared, struct ifab_e
     char *wal = joined(shared->path, "-wal");
     if (wal == NULL)
         return ifab_fail(err, IFAB_NOMEM, "store");
-    ifab_status status = settle_file(wal, err);
+    ifab_status status = settle_file(wal, true, err);
     ifab_free(wal);
     IFAB_TRY(status);
-    IFAB_TRY(settle_file(shared->path, err));
+    IFAB_TRY(settle_file(shared->path, false, err));
     return sync_directory(shared->directory, err);
 }
 
@@ -197,9 +198,9 @@ static ifab_status set_up(struct ifab_store__sqlite *self, struct ifab_error *er
     int one = 1;
     (void)snprintf(sql, sizeof sql,
                    "PRAGMA page_size=%d; PRAGMA locking_mode=NORMAL; PRAGMA synchronous=%s; PRAGMA wal_autocheckpoint=0; "
-                   "PRAGMA journal_size_limit=%lld; PRAGMA secure_delete=ON; PRAGMA cache_size=-%d; PRAGMA query_only=%s",
+                   "PRAGMA journal_size_limit=%lld; PRAGMA secure_delete=ON; PRAGMA cache_size=-512; PRAGMA query_only=%s",
                    IFAB_STORE__PAGE, self->shared->unsafe_no_sync ? "OFF" : "EXTRA", (long long)self->shared->wal_bytes * 2,
-                   self->writer ? 8192 : 2048, self->writer ? "OFF" : "ON");
+                   self->writer ? "OFF" : "ON");
     int rc = sqlite3_exec(self->db, sql, NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_file_control(self->db, "main", SQLITE_FCNTL_PERSIST_WAL, &one); /* a closed WAL keeps its size */

@@ -266,6 +266,8 @@ ifab_status follower_start(struct node *node, struct ifab_error *err)
     ifab_arena_init(&f->arena, (size_t)128 << 20);
     IFAB_TRY(reader_handle(node, &f->store, err));
     IFAB_TRY(load_tree(node, err));
+    ifab_arena_fini(&f->arena); /* of up to 255 entries and a tree of tiles: not kept */
+    ifab_arena_init(&f->arena, (size_t)128 << 20);
     f->stuck = !open_index(node);
     f->target = node->committed_size;
     if (uv_thread_create(&f->thread, run, node) != 0)
