@@ -334,7 +334,7 @@ ifab_status ifab_replay_loaded(struct ifab_replay *self)
 {
     if (!self->loading)
         return IFAB_OK;
-    if (!ifab_slot_index__reserve(&self->index, 2 * (size_t)self->count))
+    if (!ifab_slot_index__reserve(&self->index, 2 * (size_t)self->count + (size_t)self->count / 64))
         return IFAB_NOMEM;
     for (size_t i = 0; i < RING; i++)
         for (const struct chunk *chunk = self->ring[i].chunks; chunk != NULL; chunk = chunk->next)

@@ -15,6 +15,8 @@
 #define IFAB_STORE__LOG         1          /* the one log of version 1: column `log` */
 #define IFAB_STORE__APPLICATION 0x49464142 /* "IFAB" */
 #define IFAB_STORE__PAGE        8192       /* 8 KiB pages: +26 % at batch 100 */
+#define IFAB_STORE__BUSY_MSEC   2000       /* a lock that somebody outside holds for a moment is waited for so long: a backup, a shell, an old process */
+#define IFAB_STORE__BUSY_STEP   10
 #define IFAB_STORE__TAG_ROWS    8          /* oldest tag rows a commit looks at */
 
 enum ifab_store__statement {
@@ -74,10 +76,13 @@ int ifab_store__run(struct ifab_store__sqlite *self, enum ifab_store__statement 
 void ifab_store__poison(struct ifab_store__sqlite *self);
 /* IFAB_DENIED: a reader; IFAB_INTERNAL: poisoned. */
 ifab_status ifab_store__may_write(struct ifab_store__sqlite *self, struct ifab_error *err);
+/* Waits for the lock, at most IFAB_STORE__BUSY_MSEC; the other one does not. */
 ifab_status ifab_store__begin(struct ifab_store__sqlite *self, struct ifab_error *err);
+ifab_status ifab_store__begin_at_once(struct ifab_store__sqlite *self, struct ifab_error *err);
 /* Commits, or rolls back and says why; with `status` != IFAB_OK it only rolls back. Poisons when the outcome is unknown. */
 ifab_status ifab_store__end(struct ifab_store__sqlite *self, ifab_status status, struct ifab_error *err);
 
+void ifab_store__pause(const struct ifab_store__shared *shared); /* IFAB_STORE__BUSY_STEP, as the VFS sleeps */
 /* store_sqlite_open.c: a second connection; NULL-safe close. */
 ifab_status ifab_store__reader(struct ifab_store *base, struct ifab_store **ret_reader, struct ifab_error *err);
 void ifab_store__close(struct ifab_store *base);

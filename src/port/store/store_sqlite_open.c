@@ -319,7 +319,7 @@ static ifab_status start(struct ifab_store__sqlite *self, bool create, struct if
     IFAB_TRY(prepare(self, err));
     if (!self->writer)
         return IFAB_OK;
-    IFAB_TRY(ifab_store__begin(self, err));
+    IFAB_TRY(ifab_store__begin_at_once(self, err));
     int rc = ifab_store__run(self, IFAB_STORE__ROLLBACK);
     if (rc != SQLITE_OK)
         return ifab_store__fail(self, rc, "probe the lock", err);
@@ -339,6 +339,20 @@ static void remove_created(const struct ifab_store__shared *shared)
             (void)vfs->xDelete(vfs, path, 0);
         ifab_free(path);
     }
+}
+
+static ifab_status open_once(struct ifab_store__shared *shared, const struct ifab_store_options *options, struct ifab_store **ret_store,
+                             struct ifab_error *err)
+{
+    struct ifab_store__sqlite *self = handle_new(shared, !options->read_only);
+    ifab_status status = self == NULL ? ifab_fail(err, IFAB_NOMEM, "store") : connect(self, options->create, err);
+    if (status == IFAB_OK)
+        status = start(self, options->create, err);
+    if (status == IFAB_OK)
+        *ret_store = &self->base;
+    else if (self != NULL)
+        ifab_store__close(&self->base);
+    return status;
 }
 
 ifab_status ifab_store_sqlite_open(const struct ifab_store_options *options, struct ifab_store **ret_store, struct ifab_error *err)
@@ -362,16 +376,15 @@ ifab_status ifab_store_sqlite_open(const struct ifab_store_options *options, str
     }
     if (!options->read_only && !options->unsafe_no_sync) /* what it keeps back comes out at a sync */
         IFAB_TRY(ifab_store__vfs_add(&shared->writer_vfs, shared->vfs, err));
-    struct ifab_store__sqlite *self = handle_new(shared, !options->read_only);
-    ifab_status status = self == NULL ? ifab_fail(err, IFAB_NOMEM, "store") : connect(self, options->create, err);
-    if (status == IFAB_OK)
-        status = start(self, options->create, err);
-    if (status == IFAB_OK) {
-        *ret_store = &self->base;
-        return IFAB_OK;
+    ifab_status status = open_once(shared, options, ret_store, err);
+    for (int waited = 0; status == IFAB_AGAIN && !options->create && waited < IFAB_STORE__BUSY_MSEC; waited += IFAB_STORE__BUSY_STEP) {
+        ifab_store__pause(shared);
+        if (err != NULL)
+            *err = (struct ifab_error){.status = IFAB_OK};
+        status = open_once(shared, options, ret_store, err);
     }
-    if (self != NULL)
-        ifab_store__close(&self->base);
+    if (status == IFAB_OK)
+        return IFAB_OK;
     if (options->create)
         remove_created(shared);
     return status;
