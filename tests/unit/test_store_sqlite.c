@@ -236,7 +236,8 @@ static void waits_for_a_lock_that_is_held_for_a_moment(void **state)
         pid_t child = fork();
         if (child == 0) {
             sqlite3 *db = NULL;
-            bool held = sqlite3_open(in(directory, "main.db"), &db) == SQLITE_OK && sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
+            bool held = sqlite3_open(in(directory, "main.db"), &db) == SQLITE_OK &&
+                        sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
             _exit(held && write(up[1], "x", 1) == 1 && usleep(200000) == 0 ? 0 : 1);
         }
         assert_int_equal(read(up[0], &byte, 1), 1);

@@ -35,7 +35,8 @@ static const char *const sql[STATEMENT_COUNT] = {
 };
 static const char tables[] =
     "BEGIN IMMEDIATE; CREATE TABLE postings(kind INTEGER NOT NULL, key BLOB NOT NULL, idx INTEGER NOT NULL, more BLOB NOT NULL, "
-    "PRIMARY KEY(kind, key, idx)) STRICT, WITHOUT ROWID; CREATE TABLE state(id INTEGER PRIMARY KEY CHECK(id=0), position INTEGER NOT NULL, identity BLOB NOT NULL, "
+    "PRIMARY KEY(kind, key, idx)) STRICT, WITHOUT ROWID; "
+    "CREATE TABLE state(id INTEGER PRIMARY KEY CHECK(id=0), position INTEGER NOT NULL, identity BLOB NOT NULL, "
     "boot TEXT NOT NULL, clean INTEGER NOT NULL) STRICT; PRAGMA application_id=1229341016; PRAGMA user_version=2; COMMIT";
 
 struct shared {

@@ -15,7 +15,7 @@
 #define IFAB_STORE__LOG         1          /* the one log of version 1: column `log` */
 #define IFAB_STORE__APPLICATION 0x49464142 /* "IFAB" */
 #define IFAB_STORE__PAGE        8192       /* 8 KiB pages: +26 % at batch 100 */
-#define IFAB_STORE__BUSY_MSEC   2000       /* a lock that somebody outside holds for a moment is waited for so long: a backup, a shell, an old process */
+#define IFAB_STORE__BUSY_MSEC   2000       /* so long a lock is waited for that somebody outside holds: a backup, a shell, an old process */
 #define IFAB_STORE__BUSY_STEP   10
 #define IFAB_STORE__TAG_ROWS    8          /* oldest tag rows a commit looks at */
 

@@ -264,7 +264,7 @@ ifab_status follower__tails(struct node *node, uint64_t size, struct ifab_error 
 }
 
 /*
- * Somebody met a wrong tile: from then on none is believed, and here, level by level from below, all are made again; then they are believed again.
+ * Somebody met a wrong tile: from then on none is believed, and here, level by level from below, all are made again; then they are believed.
  * New ones, which come from push(), are right in any case.
  */
 bool follower__remake(struct node *node)

@@ -349,9 +349,9 @@ extern const char *ticket_origin;
 
 /* writer.c */
 /*
- * The WAL's made length, and where the writer stops for the checkpointer; the largest usual commit fits between. Fewer than 4,062 frames of 8 KiB, so
- * that SQLite's index of it stays in the one 32 KiB region made at the start: a full disk is then met before the commit frame is written, and the
- * commit rolls back. Met while that index grows, it would leave the outcome unknown.
+ * The WAL's made length, and where the writer stops for the checkpointer; the largest usual commit fits between. Fewer than 4,062 frames
+ * of 8 KiB, so that SQLite's index of it stays in the one 32 KiB region made at the start: a full disk is then met before the commit frame
+ * is written, and the commit rolls back. Met while that index grows, it would leave the outcome unknown.
  */
 #define WAL_MADE ((uint64_t)31 << 20)
 #define WAL_MOST ((uint64_t)24 << 20)

@@ -1,8 +1,8 @@
 /*
- * The writer commits one batch at a time beside the loop; the checkpointer moves the WAL on: PASSIVE, every 2 MiB. SQLite begins the WAL anew
- * only at a commit that finds all of it moved and nobody reading in it, which under load never happens by itself: a commit always comes between.
- * So the writer stands still for one checkpoint when WAL_MOST is reached. What it waits for is exact: wal_bytes is what the last commit left,
- * 0 once a checkpoint has moved just that.
+ * The writer commits one batch at a time beside the loop; the checkpointer moves the WAL on: PASSIVE, every 2 MiB. SQLite begins the WAL
+ * anew only at a commit that finds all of it moved and nobody reading in it, which under load never happens by itself: a commit always comes
+ * between. So the writer stands still for one checkpoint when WAL_MOST is reached. What it waits for is exact: wal_bytes is what the last
+ * commit left, 0 once a checkpoint has moved just that.
  */
 #include "node.h"
 
