@@ -6,7 +6,7 @@
 #include "follow.h"
 
 #define TURN_MS 50
-#define STOP_WAIT (10 * IFAB_SECOND) /* for answers to leave, after SIGTERM; a client that does not read is not waited for any longer */
+#define STOP_WAIT (5 * IFAB_SECOND) /* for answers to leave, after SIGTERM; a client that does not read is not waited for any longer */
 
 static bool queue_own(struct node *node, enum ifab_command_type type, struct ifab_view text, struct ifab_view why)
 {
