@@ -55,9 +55,9 @@ int main(int argc, char **argv)
             batch_seal(node, batch, now);
             batch_commit(node, batch);
             bench_must(batch->status == IFAB_OK, "commit", &batch->err);
-            writer_wrote(node, batch);
+            writer_wrote(node);
             batch_clear(batch);
-            while (atomic_load(&node->wal_bytes) > WAL_MOST) /* the checkpointer's turn, as in the daemon */
+            while (writer_must_wait(node)) /* the checkpointer's turn, as in the daemon */
                 (void)usleep(1000);
         }
     }

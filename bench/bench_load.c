@@ -4,6 +4,8 @@
  *
  *   bench_load enrol SOCKET                          the eight agents
  *   bench_load send SOCKET CONNECTIONS COUNT FIRST   COUNT messages, numbered from FIRST; says "prepared", waits for a line on stdin, then sends
+ *   bench_load flood SOCKET CONNECTIONS COUNT FIRST RATE   the same, at that rate whether answers come or not: up to 48 wait on a connection, what finds
+ *                                                    no room is not sent. accepted: answered 200; the times are theirs, from when each was due
  *   bench_load garbage SOCKET RATE SECONDS           malformed messages at that rate over 8 connections, made anew when they are closed
  *   bench_load echo COUNT                            round trips of the same sizes through a process that only echoes
  */
@@ -151,6 +153,83 @@ static void send_all(const char *socket_path, unsigned connections, unsigned cou
     printf("p99_us %.1f\n", bench_quantile(took, count, .99) * 1e6);
 }
 
+/* One answer of those that stand in c, taken out; 0: none is whole. The status. */
+static int next_answer(struct connection *c)
+{
+    char *end = strstr(c->answer, "\r\n\r\n"), *length = strcasestr(c->answer, "content-length:");
+    if (end == NULL)
+        return 0;
+    bench_must(length != NULL && length < end, "an answer without length", NULL);
+    size_t size = (size_t)(end + 4 - c->answer) + strtoul(length + 15, NULL, 10);
+    bench_must(size < sizeof c->answer, "an answer too long", NULL);
+    if (size > c->filled)
+        return 0;
+    int status = atoi(c->answer + 9);
+    c->filled -= size;
+    memmove(c->answer, c->answer + size, c->filled + 1);
+    return status;
+}
+
+static void flood(const char *socket_path, unsigned connections, unsigned count, unsigned first, double rate)
+{
+    enum { WAITING = 48 };
+    static struct connection all[CONNECTIONS_MOST];
+    static double due[CONNECTIONS_MOST][WAITING]; /* rings */
+    struct ifab_signer *signers[BENCH_KEYS];
+    struct ifab_buf *requests = ifab_calloc(count, sizeof *requests);
+    double *took = ifab_calloc(count, sizeof *took);
+    unsigned next = 0, waiting = 0, accepted = 0, refused = 0, unsent = 0;
+    bench_must(requests != NULL && took != NULL && connections <= CONNECTIONS_MOST && rate > 0, "CONNECTIONS, RATE", NULL);
+    for (unsigned k = 0; k < BENCH_KEYS; k++)
+        signers[k] = bench_signer(k);
+    for (unsigned n = 0; n < count; n++)
+        make_request(&requests[n], signers, n % connections, first + n, first + n / connections);
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    for (unsigned c = 0; c < connections; c++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.u32 = c};
+        all[c].fd = dial(socket_path);
+        bench_must(epoll_ctl(epoll, EPOLL_CTL_ADD, all[c].fd, &event) == 0, "epoll", NULL);
+    }
+    printf("prepared\n");
+    fflush(stdout);
+    (void)getchar();
+    double from = bench_wall(), now = from, cpu = bench_cpu();
+    while (next < count || waiting > 0) {
+        for (now = bench_wall(); next < count && next < (now - from) * rate; next++) {
+            struct connection *c = &all[next % connections];
+            if (c->sent - c->got == WAITING) {
+                unsent++;
+                continue;
+            }
+            due[next % connections][c->sent++ % WAITING] = from + next / rate;
+            waiting++;
+            bench_must(write(c->fd, requests[next].data, requests[next].size) == (ssize_t)requests[next].size, "write", NULL);
+        }
+        struct epoll_event events[CONNECTIONS_MOST];
+        int n = epoll_wait(epoll, events, CONNECTIONS_MOST, next < count ? 1 : -1), status;
+        for (int i = 0; i < n; i++) {
+            struct connection *c = &all[events[i].data.u32];
+            ssize_t more = read(c->fd, c->answer + c->filled, sizeof c->answer - 1 - c->filled);
+            bench_must(more > 0, "the connection was closed", NULL);
+            c->filled += (size_t)more;
+            c->answer[c->filled] = '\0';
+            while ((status = next_answer(c)) != 0) {
+                if (status == 200)
+                    took[accepted++] = bench_wall() - due[events[i].data.u32][c->got % WAITING];
+                else
+                    refused++;
+                c->got++;
+                waiting--;
+            }
+        }
+    }
+    printf("messages %u\naccepted %u\nrefused %u\nunsent %u\nseconds %.6f\nload_cpu_us %.3f\n", count, accepted, refused, unsent,
+           bench_wall() - from, (bench_cpu() - cpu) * 1e6 / count);
+    bench_must(accepted > 0, "nothing was accepted", NULL);
+    printf("p50_us %.1f\n", bench_quantile(took, accepted, .5) * 1e6);
+    printf("p99_us %.1f\n", bench_quantile(took, accepted, .99) * 1e6);
+}
+
 static void garbage(const char *socket_path, double rate, double seconds)
 {
     enum { OPEN = 8 };
@@ -216,6 +295,8 @@ int main(int argc, char **argv)
         enrol(argv[2]);
     else if (strcmp(what, "send") == 0 && argc == 6)
         send_all(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]));
+    else if (strcmp(what, "flood") == 0 && argc == 7)
+        flood(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]), atof(argv[6]));
     else if (strcmp(what, "garbage") == 0 && argc == 5)
         garbage(argv[2], atof(argv[3]), atof(argv[4]));
     else if (strcmp(what, "echo") == 0 && argc == 3)

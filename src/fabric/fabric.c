@@ -199,6 +199,7 @@ ifab_status ifab_fabric_load_tags(struct ifab_fabric *self, struct ifab_view pac
     if (packed.size % IFAB_REPLAY_TAG_SIZE != 0)
         return ifab_fail(err, IFAB_CORRUPT, "row of replay tags has %zu bytes", packed.size);
     size_t count = packed.size / IFAB_REPLAY_TAG_SIZE;
+    ifab_replay_load(self->replay); /* until the head is loaded */
     if (ifab_replay_reserve(self->replay, count) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "replay tags: out of memory");
     for (size_t i = 0; i < count; i++) {
@@ -227,6 +228,8 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
     ifab_fabric__trust_root(self, trust);
     if (memcmp(trust, head->trust_root32, 32) != 0) /* INV-16 */
         return ifab_fail(err, IFAB_CORRUPT, "a stored trust record (talent, key, grant, role or rules) is not the one that the log covers");
+    if (ifab_replay_loaded(self->replay) != IFAB_OK)
+        return ifab_fail(err, IFAB_NOMEM, "replay tags: out of memory");
     memcpy(self->last_hash32, head->last_hash32, 32);
     memcpy(self->trust_root32, trust, 32);
     self->last_time = head->time;

@@ -501,6 +501,27 @@ def test_anchors_are_made_by_the_clock(f):
     assert f.size() == size, "an idle fabric does not anchor itself again and again"
 
 
+def test_wrong_tiles_are_all_made_again_and_then_believed(f):
+    # INV-05: tiles are a cache; one that is wrong says something of the others
+    seeded(f, 600)
+    paths = [os.path.join(f.data, "tiles", "tile", "0", f"{n:03d}") for n in range(2)]
+    right = [open(path, "rb").read() for path in paths]
+    for path in paths:
+        with open(path, "wb") as file:
+            file.write(bytes(256 * 32))
+    f.start()
+
+    def told():
+        with open(f.log_path, encoding="utf-8", errors="replace") as log:
+            return "all made again" in log.read()
+
+    wait_for(told, what="the tiles made again")
+    assert [open(path, "rb").read() for path in paths] == right
+    f.verify()
+    assert f.get("/tile/0/000").body == right[0]
+    f.stop()
+
+
 for name, fn in list(globals().items()):
     if name.startswith("test_"):
         fn.started = False

@@ -124,6 +124,51 @@ static void answers_in_order_and_after_a_restart(void **state)
     ifab_index_close(NULL);
 }
 
+/* Rows hold many entries: cut anywhere, answers are the same; more keys than are put together, out of order, the same entry twice. */
+static void keeps_many_entries_of_a_key_in_order(void **state)
+{
+    (void)state;
+    enum { ENTRIES = 900, KEYS = 100 };
+    static struct ifab_index_item items[ENTRIES * 2];
+    static uint16_t keys[KEYS];
+    uint64_t got[ENTRIES];
+    size_t count = 0, n = 0;
+    struct ifab_index *index = open_it(identity, 0);
+    for (uint16_t k = 0; k < KEYS; k++)
+        keys[k] = k;
+    for (uint64_t i = 0; i < ENTRIES; i++) { /* receivers in turn; from 300 on the gaps need two bytes; each entry twice */
+        uint64_t k = i < 300 ? i % KEYS : i % 450 == 0 ? 7 : 8 + i % 3;
+        items[count++] = (struct ifab_index_item){i, IFAB_INDEX_RECEIVER, ifab_view_of(&keys[k], 2)};
+        items[count++] = (struct ifab_index_item){i, IFAB_INDEX_RECEIVER, ifab_view_of(&keys[k], 2)};
+    }
+    assert_int_equal(ifab_index_add(index, items, 600, 300, NULL), IFAB_OK);
+    for (size_t i = 0; i < 300; i++) { /* the second call: backwards, so a row each */
+        struct ifab_index_item swap = items[600 + i];
+        items[600 + i] = items[1199 - i];
+        items[1199 - i] = swap;
+    }
+    assert_int_equal(ifab_index_add(index, items + 600, 600, 600, NULL), IFAB_OK);
+    assert_int_equal(ifab_index_add(index, items + 1200, 600, ENTRIES, NULL), IFAB_OK);
+    const struct {
+        uint64_t from, to;
+        size_t limit;
+    } asked[] = {{0, ENTRIES, ENTRIES}, {5, 700, ENTRIES}, {450, 451, ENTRIES}, {299, 640, 17}, {308, ENTRIES, 1}, {899, UINT64_MAX, 9}, {0, 0, 9}};
+    for (size_t a = 0; a < IFAB_COUNT(asked); a++)
+        for (uint64_t k = 0; k < KEYS; k += k < 12 ? 1 : 40) {
+            size_t want = 0;
+            assert_int_equal(ifab_index_query(index, IFAB_INDEX_RECEIVER, ifab_view_of(&keys[k], 2), asked[a].from, asked[a].to,
+                                              asked[a].limit, got, &n, NULL),
+                             IFAB_OK);
+            for (uint64_t i = asked[a].from; i < ENTRIES && i < asked[a].to && want < asked[a].limit; i++) {
+                uint64_t of = i < 300 ? i % KEYS : i % 450 == 0 ? 7 : 8 + i % 3;
+                if (of == k)
+                    assert_int_equal(got[want++], i);
+            }
+            assert_int_equal(n, want);
+        }
+    ifab_index_close(index);
+}
+
 static void refuses_items_outside_of_what_is_added(void **state)
 {
     (void)state;
@@ -173,7 +218,7 @@ static void begins_anew_at_any_doubt(void **state)
         {identity, 50, "UPDATE state SET position=-1", 0},
         {identity, 50, "DELETE FROM state", 0},
         {identity, 50, "DROP TABLE state", 0},
-        {identity, 50, "PRAGMA user_version=2", 0},
+        {identity, 50, "PRAGMA user_version=1", 0},
         {identity, 50, "PRAGMA application_id=2", 0},
         {identity, 50, "DROP TABLE postings", 0},
     };
@@ -277,6 +322,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(answers_in_order_and_after_a_restart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(keeps_many_entries_of_a_key_in_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_items_outside_of_what_is_added, set_up, tear_down),
         cmocka_unit_test_setup_teardown(begins_anew_at_any_doubt, set_up, tear_down),
         cmocka_unit_test_setup_teardown(begins_anew_when_the_file_is_damaged, set_up, tear_down),

@@ -220,6 +220,40 @@ static void says_again_while_another_process_holds_the_lock(void **state)
     remove_tree(directory);
 }
 
+/* A backup, a shell or the process before this one has the lock for a moment: that is no reason not to start, or to give up a commit. */
+static void waits_for_a_lock_that_is_held_for_a_moment(void **state)
+{
+    char directory[300];
+    struct ifab_store *store = NULL;
+    (void)state;
+    temporary(directory);
+    ifab_store_close(open_sqlite(directory, true));
+    for (int turn = 0; turn < 2; turn++) { /* while it opens; while it commits */
+        int up[2], status = 0;
+        char byte;
+        assert_int_equal(pipe(up), 0);
+        (void)fflush(NULL);
+        pid_t child = fork();
+        if (child == 0) {
+            sqlite3 *db = NULL;
+            bool held = sqlite3_open(in(directory, "main.db"), &db) == SQLITE_OK &&
+                        sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
+            _exit(held && write(up[1], "x", 1) == 1 && usleep(200000) == 0 ? 0 : 1);
+        }
+        assert_int_equal(read(up[0], &byte, 1), 1);
+        if (turn == 0)
+            assert_int_equal(open_with((struct ifab_store_options){.directory = directory}, &store), IFAB_OK);
+        else
+            assert_int_equal(support_commit(store, 0, 1, 1, 1), IFAB_OK);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        (void)close(up[0]);
+        (void)close(up[1]);
+    }
+    ifab_store_close(store);
+    remove_tree(directory);
+}
+
 static int open_as_nobody(const char *directory) /* bit 0: writer refused; bit 1: reader served */
 {
     struct ifab_store *store = NULL;
@@ -729,6 +763,7 @@ int main(void)
         cmocka_unit_test(makes_private_files_and_keeps_a_grown_wal),
         cmocka_unit_test(tells_apart_why_it_does_not_open),
         cmocka_unit_test(follows_no_link_in_place_of_its_files),
+        cmocka_unit_test(waits_for_a_lock_that_is_held_for_a_moment),
         cmocka_unit_test(says_again_while_another_process_holds_the_lock),
         cmocka_unit_test(is_denied_a_read_only_directory_but_reads_it),
         cmocka_unit_test(rolls_back_when_the_disk_is_full_and_goes_on_later),

@@ -9,6 +9,7 @@
  * 2. What left raises dropped_until, so that "not found" is never taken for "never seen": check() answers QUOTA at or below it.
  * 3. A minute ends at once for everybody who asks (counts, verdicts), but its references leave the index a few at a time, in later calls:
  *    a sender with short messages ends a million in one minute, and nobody should wait for that. find() does not see dead chunks.
+ *    While a store is loaded there is no index: it is made once, of the right size, at the end; until then check() answers QUOTA.
  * 4. After reserve(n), n adds allocate nothing. Even an add that check() would have refused (a bucket in use by another minute, at load
  *    time after a clock was set) is kept: in that bucket, for the longer of both times.
  */
@@ -61,6 +62,7 @@ struct ifab_replay {
     uint32_t spare_count, used_chunks; /* used: live or dead */
     uint64_t count;
     ifab_usec dropped_until;
+    bool loading; /* nothing is in the index yet */
 };
 
 static uint32_t hash_of(const uint8_t tag16[16])
@@ -149,7 +151,7 @@ ifab_status ifab_replay_reserve(struct ifab_replay *self, size_t n)
 {
     if (n > MOST_TOTAL)
         return IFAB_NOMEM;
-    if (!ifab_slot_index__reserve(&self->index, 2 * n))
+    if (!self->loading && !ifab_slot_index__reserve(&self->index, 2 * n))
         return IFAB_NOMEM;
     IFAB_TRY(ifab_u64map_reserve(&self->talents, n));
     /* at worst each of the first 128 opens a chunk in a bucket of its own; after that 64 are needed to open another */
@@ -200,6 +202,8 @@ enum ifab_replay_verdict ifab_replay_check(const struct ifab_replay *self, const
                                            struct ifab_replay_tag *ret_first, bool *ret_same_id)
 {
     uint32_t number;
+    if (self->loading) /* nobody can say yet whether it was here */
+        return IFAB_REPLAY_QUOTA;
     bool same_id = find(self, tag->id_tag16, 0, &number);
     if (same_id || find(self, tag->nonce_tag16, NONCE_REF, &number)) {
         if (ret_first != NULL)
@@ -314,6 +318,32 @@ static struct chunk *open_chunk(struct ifab_replay *self, struct bucket *bucket)
     return chunk;
 }
 
+static void insert(struct ifab_replay *self, const struct record *record, uint32_t number)
+{
+    ifab_slot_index__insert(&self->index, hash_of(record->id_tag16), number + 1);
+    ifab_slot_index__insert(&self->index, hash_of(record->nonce_tag16), (number + 1) | NONCE_REF);
+}
+
+void ifab_replay_load(struct ifab_replay *self)
+{
+    if (self->count == 0 && self->dead == NULL)
+        self->loading = true;
+}
+
+ifab_status ifab_replay_loaded(struct ifab_replay *self)
+{
+    if (!self->loading)
+        return IFAB_OK;
+    if (!ifab_slot_index__reserve(&self->index, 2 * (size_t)self->count + (size_t)self->count / 64))
+        return IFAB_NOMEM;
+    for (size_t i = 0; i < RING; i++)
+        for (const struct chunk *chunk = self->ring[i].chunks; chunk != NULL; chunk = chunk->next)
+            for (uint32_t k = 0; k < chunk->used; k++)
+                insert(self, &chunk->records[k], chunk->number * CHUNK + k);
+    self->loading = false;
+    return IFAB_OK;
+}
+
 void ifab_replay_add(struct ifab_replay *self, const struct ifab_replay_tag *tag)
 {
     int64_t minute = minute_of(tag->expiry);
@@ -341,8 +371,8 @@ void ifab_replay_add(struct ifab_replay *self, const struct ifab_replay_tag *tag
     record->index = tag->index;
     record->talent = tag->talent;
     record->when = (uint32_t)(tag->decision & 0x3F) << DECISION_SHIFT | within;
-    ifab_slot_index__insert(&self->index, hash_of(record->id_tag16), number + 1);
-    ifab_slot_index__insert(&self->index, hash_of(record->nonce_tag16), (number + 1) | NONCE_REF);
+    if (!self->loading)
+        insert(self, record, number);
     (void)ifab_u64map_put(&self->talents, tag->talent, (uint64_t)ifab_replay_count_talent(self, tag->talent) + 1); /* room since reserve */
     self->count++;
     sweep(self, SWEEP_ADD);

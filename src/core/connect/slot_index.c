@@ -31,7 +31,7 @@ bool ifab_slot_index__reserve(struct slot_index *self, size_t more)
     uint64_t needed = count + count / 4 + 1; /* at most 4/5 full */
     if (needed <= self->capacity)
         return true; /* never shrinks: an earlier and larger reserve may still be counted on */
-    uint64_t grown = (uint64_t)self->capacity + self->capacity / 4;
+    uint64_t grown = (uint64_t)self->capacity + self->capacity / 8;
     if (grown < SMALLEST)
         grown = SMALLEST;
     return rebuild(self, needed > grown ? needed : grown);

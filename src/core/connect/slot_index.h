@@ -3,7 +3,7 @@
 /*
  * Open-addressing index from a 32-bit hash to a non-zero 32-bit reference; whoever owns the records compares them. Eight bytes a
  * slot, at most 4/5 full, linear probing, deletion by shifting back (no tombstones, so it never ages).
- * The home of a hash is hash × capacity ÷ 2^32: capacity can be any number (so it grows by a quarter, not by doubling) and slots
+ * The home of a hash is hash × capacity ÷ 2^32: capacity can be any number (so it grows by an eighth, not by doubling) and slots
  * lie nearly in the order of their hashes, which makes growing a pass over two sequences instead of random writes.
  * The hash must be hard to predict for senders: a keyed tag, or ifab_hash64() with a seed.
  */

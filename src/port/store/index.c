@@ -1,10 +1,13 @@
 /*
  * index.db. 1. Never synced while in use; so a file that was open when the machine went down proves nothing and is thrown away: `clean` is
  * made 0, durably, before the first change, and 1, durably, at a close; the boot in which it was opened tells a killed process (its writes
- * are in the cache: kept) from a machine that went down. 2. Damage seen at any time removes the file at close.
+ * are in the cache: kept) from a machine that went down. 2. Damage seen at any time removes the file at close. 3. A row holds what one
+ * ifab_index_add() brought for a key: the first entry, and the distance of each further one to that before it (LEB128). Of components, types and
+ * receivers there are few, so a thousand entries cost some ten rows; only traces and subjects cost one each. Rows of a key do not overlap.
  */
 #include "store/index.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 
 #include <assert.h>
@@ -14,7 +17,8 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#define SCHEMA      1
+#define SCHEMA      2
+#define GROUPS      64 /* keys of one call whose entries are put together; further ones get a row each */
 #define APPLICATION 0x49464158 /* "IFAX" */
 #define BOOT_MAX    64
 
@@ -25,13 +29,15 @@ static const char *const sql[STATEMENT_COUNT] = {
     [ROLLBACK] = "ROLLBACK",
     [POSITION] = "SELECT position FROM state WHERE id=0",
     [SET_POSITION] = "UPDATE state SET position=?1 WHERE id=0",
-    [ADD] = "INSERT OR IGNORE INTO postings(kind, key, idx) VALUES(?1, ?2, ?3)",
-    [QUERY] = "SELECT idx FROM postings WHERE kind=?1 AND key=?2 AND idx>=?3 AND idx<?4 ORDER BY idx LIMIT ?5",
+    [ADD] = "INSERT OR IGNORE INTO postings(kind, key, idx, more) VALUES(?1, ?2, ?3, ?4)",
+    [QUERY] = "SELECT idx, more FROM postings WHERE kind=?1 AND key=?2 AND idx<?4 AND idx>=coalesce((SELECT idx FROM postings WHERE "
+              "kind=?1 AND key=?2 AND idx<=?3 ORDER BY idx DESC LIMIT 1), 0) ORDER BY idx",
 };
 static const char tables[] =
-    "BEGIN IMMEDIATE; CREATE TABLE postings(kind INTEGER NOT NULL, key BLOB NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY(kind, key, idx)) "
-    "STRICT, WITHOUT ROWID; CREATE TABLE state(id INTEGER PRIMARY KEY CHECK(id=0), position INTEGER NOT NULL, identity BLOB NOT NULL, "
-    "boot TEXT NOT NULL, clean INTEGER NOT NULL) STRICT; PRAGMA application_id=1229341016; PRAGMA user_version=1; COMMIT";
+    "BEGIN IMMEDIATE; CREATE TABLE postings(kind INTEGER NOT NULL, key BLOB NOT NULL, idx INTEGER NOT NULL, more BLOB NOT NULL, "
+    "PRIMARY KEY(kind, key, idx)) STRICT, WITHOUT ROWID; "
+    "CREATE TABLE state(id INTEGER PRIMARY KEY CHECK(id=0), position INTEGER NOT NULL, identity BLOB NOT NULL, "
+    "boot TEXT NOT NULL, clean INTEGER NOT NULL) STRICT; PRAGMA application_id=1229341016; PRAGMA user_version=2; COMMIT";
 
 struct shared {
     atomic_uint refs;
@@ -327,20 +333,79 @@ ifab_status ifab_index_position(struct ifab_index *self, uint64_t *ret_position,
     return IFAB_OK;
 }
 
-static int add_all(struct ifab_index *self, const struct ifab_index_item *items, size_t count, uint64_t position)
+struct group { /* entries of one key, ascending */
+    const struct ifab_index_item *first;
+    uint64_t last;
+    struct ifab_buf more;
+};
+
+static int add_row(struct ifab_index *self, const struct ifab_index_item *item, struct ifab_view more)
 {
     sqlite3_stmt *q = self->statements[ADD];
+    int rc = sqlite3_bind_int(q, 1, (int)item->kind);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_blob64(q, 2, item->key.data, item->key.size, SQLITE_STATIC);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_int64(q, 3, (int64_t)item->index);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_blob64(q, 4, more.size == 0 ? "" : (const void *)more.data, more.size, SQLITE_STATIC);
+    return rc == SQLITE_OK ? run(self, ADD) : rc;
+}
+
+static void put_distance(struct ifab_buf *buf, uint64_t distance)
+{
+    for (; distance > 0x7f; distance >>= 7)
+        ifab_buf_char(buf, (char)(uint8_t)(distance | 0x80));
+    ifab_buf_char(buf, (char)(uint8_t)distance);
+}
+
+/* false: no room among the groups. */
+static bool join(struct group groups[GROUPS], size_t *count, const struct ifab_index_item *item)
+{
+    for (size_t i = 0; i < *count; i++) {
+        struct group *g = &groups[i];
+        if (g->first->kind != item->kind || !ifab_view_equal(g->first->key, item->key))
+            continue;
+        if (item->index > g->last)
+            put_distance(&g->more, item->index - g->last);
+        g->last = item->index;
+        return true;
+    }
+    if (*count == GROUPS)
+        return false;
+    struct group *g = &groups[(*count)++];
+    g->first = item;
+    g->last = item->index;
+    ifab_buf_init(&g->more, (size_t)16 << 20);
+    return true;
+}
+
+static bool ascending(const struct ifab_index_item *items, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        if (items[i].index < items[i - 1].index)
+            return false;
+    return true;
+}
+
+static int add_all(struct ifab_index *self, const struct ifab_index_item *items, size_t count, uint64_t position)
+{
+    struct group groups[GROUPS];
+    size_t group_count = 0;
+    bool together = ascending(items, count); /* out of order each gets its own row */
     int rc = SQLITE_OK;
     for (size_t i = 0; rc == SQLITE_OK && i < count; i++) {
-        rc = sqlite3_bind_int(q, 1, (int)items[i].kind);
-        if (rc == SQLITE_OK)
-            rc = sqlite3_bind_blob64(q, 2, items[i].key.data, items[i].key.size, SQLITE_STATIC);
-        if (rc == SQLITE_OK)
-            rc = sqlite3_bind_int64(q, 3, (int64_t)items[i].index);
-        if (rc == SQLITE_OK)
-            rc = run(self, ADD);
+        bool few = items[i].kind != IFAB_INDEX_TRACE && items[i].kind != IFAB_INDEX_SUBJECT;
+        if (!together || !few || !join(groups, &group_count, &items[i]))
+            rc = add_row(self, &items[i], (struct ifab_view){NULL, 0});
     }
-    (void)sqlite3_clear_bindings(q);
+    for (size_t i = 0; i < group_count; i++) {
+        if (rc == SQLITE_OK)
+            rc = ifab_buf_status(&groups[i].more) != IFAB_OK ? SQLITE_NOMEM
+                                                             : add_row(self, groups[i].first, ifab_buf_as_view(&groups[i].more));
+        ifab_buf_fini(&groups[i].more);
+    }
+    (void)sqlite3_clear_bindings(self->statements[ADD]); /* what was bound is borrowed */
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_int64(self->statements[SET_POSITION], 1, (int64_t)position);
     return rc == SQLITE_OK ? run(self, SET_POSITION) : rc;
@@ -376,6 +441,39 @@ ifab_status ifab_index_add(struct ifab_index *self, const struct ifab_index_item
     return status;
 }
 
+struct answer {
+    uint64_t from, to, *indexes;
+    size_t count, limit;
+};
+
+/* One row: false when it is not as add_all() wrote it. */
+static bool take_row(sqlite3_stmt *q, struct answer *answer)
+{
+    int64_t first = sqlite3_column_int64(q, 0);
+    const uint8_t *more = sqlite3_column_blob(q, 1);
+    size_t size = (size_t)sqlite3_column_bytes(q, 1);
+    uint64_t at = (uint64_t)first;
+    if (first < 0 || (size > 0 && more == NULL))
+        return false;
+    for (size_t i = 0;;) {
+        if (at >= answer->from && at < answer->to && answer->count < answer->limit)
+            answer->indexes[answer->count++] = at;
+        if (i == size)
+            return true;
+        uint64_t distance = 0;
+        unsigned shift = 0;
+        do {
+            if (i == size || shift > 56)
+                return false;
+            distance |= (uint64_t)(more[i] & 0x7f) << shift;
+            shift += 7;
+        } while (more[i++] & 0x80);
+        if (distance == 0 || at + distance < at)
+            return false;
+        at += distance;
+    }
+}
+
 ifab_status ifab_index_query(struct ifab_index *self, enum ifab_index_kind kind, struct ifab_view key, uint64_t from, uint64_t to,
                              size_t limit, uint64_t *ret_indexes, size_t *ret_count, struct ifab_error *err)
 {
@@ -383,7 +481,7 @@ ifab_status ifab_index_query(struct ifab_index *self, enum ifab_index_kind kind,
     if (key.size == 0 || key.size > IFAB_INDEX_KEY_MAX)
         return ifab_fail(err, IFAB_INVALID, "index: a key has 1 to %d bytes", IFAB_INDEX_KEY_MAX);
     sqlite3_stmt *q = self->statements[QUERY];
-    size_t count = 0;
+    struct answer answer = {from, to, ret_indexes, 0, limit};
     if (from > INT64_MAX || limit == 0) {
         *ret_count = 0;
         return IFAB_OK;
@@ -395,16 +493,19 @@ ifab_status ifab_index_query(struct ifab_index *self, enum ifab_index_kind kind,
         rc = sqlite3_bind_int64(q, 3, (int64_t)from);
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_int64(q, 4, to > INT64_MAX ? INT64_MAX : (int64_t)to);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_int64(q, 5, limit > INT64_MAX ? INT64_MAX : (int64_t)limit);
-    if (rc == SQLITE_OK)
-        rc = SQLITE_ROW;
-    while (rc == SQLITE_ROW && (rc = sqlite3_step(q)) == SQLITE_ROW && count < limit)
-        ret_indexes[count++] = (uint64_t)sqlite3_column_int64(q, 0);
+    while (rc == SQLITE_OK && answer.count < limit) {
+        int step = sqlite3_step(q);
+        if (step == SQLITE_DONE)
+            break;
+        if (step != SQLITE_ROW)
+            rc = step;
+        else if (!take_row(q, &answer))
+            rc = SQLITE_CORRUPT;
+    }
     (void)sqlite3_reset(q);
     (void)sqlite3_clear_bindings(q);
-    if (rc != SQLITE_DONE)
+    if (rc != SQLITE_OK)
         return fail(self, rc, "answer", err);
-    *ret_count = count;
+    *ret_count = answer.count;
     return IFAB_OK;
 }

@@ -98,6 +98,12 @@ ifab_status ifab_store_checkpoint(struct ifab_store *self, uint64_t *ret_wal_byt
     return self->ops->checkpoint(self, ret_wal_bytes, err);
 }
 
+uint64_t ifab_store_wal_bytes(struct ifab_store *self)
+{
+    assert(usable(self));
+    return self->ops->wal_bytes(self);
+}
+
 ifab_status ifab_store_backup(struct ifab_store *self, const char *directory, struct ifab_error *err)
 {
     assert(usable(self));

@@ -66,6 +66,8 @@ static ifab_status fault_checkpoint(struct ifab_store *base, uint64_t *ret_wal_b
     return ifab_store_checkpoint(of(base)->inner, ret_wal_bytes, err);
 }
 
+static uint64_t fault_wal_bytes(struct ifab_store *base) { return ifab_store_wal_bytes(of(base)->inner); }
+
 static ifab_status fault_backup(struct ifab_store *base, const char *directory, struct ifab_error *err)
 {
     IFAB_TRY(count(of(base), "backup", err));
@@ -98,6 +100,7 @@ static const struct ifab_store_ops fault_ops = {
     .tags = fault_tags,
     .erase = fault_erase,
     .checkpoint = fault_checkpoint,
+    .wal_bytes = fault_wal_bytes,
     .backup = fault_backup,
     .reader = fault_reader,
     .close = fault_close,

@@ -313,6 +313,12 @@ static ifab_status memory_checkpoint(struct ifab_store *base, uint64_t *ret_wal_
     return IFAB_OK;
 }
 
+static uint64_t memory_wal_bytes(struct ifab_store *base)
+{
+    (void)base;
+    return 0;
+}
+
 static ifab_status memory_backup(struct ifab_store *base, const char *directory, struct ifab_error *err)
 {
     (void)base;
@@ -369,6 +375,7 @@ static const struct ifab_store_ops memory_ops = {
     .tags = memory_tags,
     .erase = memory_erase,
     .checkpoint = memory_checkpoint,
+    .wal_bytes = memory_wal_bytes,
     .backup = memory_backup,
     .reader = memory_reader,
     .close = memory_close,

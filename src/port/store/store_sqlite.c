@@ -73,10 +73,21 @@ ifab_status ifab_store__may_write(struct ifab_store__sqlite *self, struct ifab_e
     return IFAB_OK;
 }
 
-ifab_status ifab_store__begin(struct ifab_store__sqlite *self, struct ifab_error *err)
+void ifab_store__pause(const struct ifab_store__shared *shared)
+{
+    sqlite3_vfs *vfs = sqlite3_vfs_find(shared->vfs);
+    if (vfs != NULL)
+        (void)vfs->xSleep(vfs, IFAB_STORE__BUSY_STEP * 1000);
+}
+
+static ifab_status begin(struct ifab_store__sqlite *self, int patience_msec, struct ifab_error *err)
 {
     IFAB_TRY(ifab_store__may_write(self, err));
     int rc = ifab_store__run(self, IFAB_STORE__BEGIN);
+    for (int waited = 0; (rc & 0xff) == SQLITE_BUSY && waited < patience_msec; waited += IFAB_STORE__BUSY_STEP) {
+        ifab_store__pause(self->shared);
+        rc = ifab_store__run(self, IFAB_STORE__BEGIN);
+    }
     if (rc == SQLITE_OK)
         return IFAB_OK;
     ifab_status status = ifab_store__fail(self, rc, "begin a transaction", err);
@@ -84,6 +95,8 @@ ifab_status ifab_store__begin(struct ifab_store__sqlite *self, struct ifab_error
         ifab_store__poison(self);
     return status;
 }
+ifab_status ifab_store__begin(struct ifab_store__sqlite *self, struct ifab_error *err) { return begin(self, IFAB_STORE__BUSY_MSEC, err); }
+ifab_status ifab_store__begin_at_once(struct ifab_store__sqlite *self, struct ifab_error *err) { return begin(self, 0, err); }
 
 /* Leaves no transaction open, or poisons. */
 static ifab_status roll_back(struct ifab_store__sqlite *self, ifab_status status, struct ifab_error *err)
@@ -216,6 +229,9 @@ static int put_head(struct ifab_store__sqlite *self, const struct ifab_head *h)
 static ifab_status sqlite_commit(struct ifab_store *base, const struct ifab_commit *commit, struct ifab_error *err)
 {
     struct ifab_store__sqlite *self = ifab_store__of(base);
+    if (!self->cache_grown && self->writer)
+        (void)sqlite3_exec(self->db, "PRAGMA cache_size=-8192", NULL, NULL, NULL);
+    self->cache_grown = true;
     IFAB_TRY(ifab_store__begin(self, err));
     ifab_status status = check_size(self, commit->first, err);
     if (status == IFAB_OK) {
@@ -242,6 +258,7 @@ const struct ifab_store_ops ifab_store__sqlite_ops = {
     .tags = ifab_store__tags,
     .erase = ifab_store__erase,
     .checkpoint = ifab_store__checkpoint,
+    .wal_bytes = ifab_store__wal_bytes,
     .backup = ifab_store__backup,
     .reader = ifab_store__reader,
     .close = ifab_store__close,

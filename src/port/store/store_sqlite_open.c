@@ -16,6 +16,7 @@ static void shared_unref(struct ifab_store__shared *shared)
 {
     if (shared == NULL || atomic_fetch_sub(&shared->refs, 1) != 1)
         return;
+    ifab_store__vfs_remove(&shared->writer_vfs);
     ifab_free(shared->directory);
     ifab_free(shared->path);
     ifab_free(shared->vfs);
@@ -69,8 +70,9 @@ static ifab_status system_status(int cause)
 }
 
 /* An fsync that failed in an earlier process left pages in the cache that are not on the disk and are called clean. So: sync what is dirty,
- * then drop the rest, and what is read next is what the disk has. A file that is not there is fine. */
-static ifab_status settle_file(const char *path, struct ifab_error *err)
+ * then drop the WAL's pages, and what is read next is what the disk has. The database's own need not go: whatever a checkpoint wrote is in the
+ * WAL until that checkpoint was synced, and is written again from there. A file that is not there is fine. */
+static ifab_status settle_file(const char *path, bool drop, struct ifab_error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
@@ -81,7 +83,7 @@ static ifab_status settle_file(const char *path, struct ifab_error *err)
         status = ifab_fail(err, IFAB_DENIED, "store: %s is not a regular file", path);
     else if (fsync(fd) != 0)
         status = ifab_fail(err, IFAB_IO, "store: fsync %s: %s", path, strerror(errno));
-    else
+    else if (drop)
         (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     (void)close(fd);
     return status;
@@ -104,10 +106,10 @@ static ifab_status settle(const struct ifab_store__shared *shared, struct ifab_e
     char *wal = joined(shared->path, "-wal");
     if (wal == NULL)
         return ifab_fail(err, IFAB_NOMEM, "store");
-    ifab_status status = settle_file(wal, err);
+    ifab_status status = settle_file(wal, true, err);
     ifab_free(wal);
     IFAB_TRY(status);
-    IFAB_TRY(settle_file(shared->path, err));
+    IFAB_TRY(settle_file(shared->path, false, err));
     return sync_directory(shared->directory, err);
 }
 
@@ -196,9 +198,9 @@ static ifab_status set_up(struct ifab_store__sqlite *self, struct ifab_error *er
     int one = 1;
     (void)snprintf(sql, sizeof sql,
                    "PRAGMA page_size=%d; PRAGMA locking_mode=NORMAL; PRAGMA synchronous=%s; PRAGMA wal_autocheckpoint=0; "
-                   "PRAGMA journal_size_limit=%lld; PRAGMA secure_delete=ON; PRAGMA cache_size=-%d; PRAGMA query_only=%s",
-                   IFAB_STORE__PAGE, self->shared->unsafe_no_sync ? "OFF" : "EXTRA", (long long)self->shared->wal_bytes,
-                   self->writer ? 8192 : 2048, self->writer ? "OFF" : "ON");
+                   "PRAGMA journal_size_limit=%lld; PRAGMA secure_delete=ON; PRAGMA cache_size=-512; PRAGMA query_only=%s",
+                   IFAB_STORE__PAGE, self->shared->unsafe_no_sync ? "OFF" : "EXTRA", (long long)self->shared->wal_bytes * 2,
+                   self->writer ? "OFF" : "ON");
     int rc = sqlite3_exec(self->db, sql, NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_file_control(self->db, "main", SQLITE_FCNTL_PERSIST_WAL, &one); /* a closed WAL keeps its size */
@@ -222,6 +224,15 @@ static ifab_status to_wal(struct ifab_store__sqlite *self, struct ifab_error *er
     return wal ? IFAB_OK : ifab_fail(err, IFAB_DENIED, "store: %s cannot have a WAL here", self->shared->path);
 }
 
+static int count_frames(void *user, sqlite3 *db, const char *name, int frames)
+{
+    struct ifab_store__sqlite *self = user;
+    (void)db;
+    (void)name;
+    self->wal_frames = frames > 0 ? (uint64_t)frames : 0;
+    return SQLITE_OK;
+}
+
 static ifab_status connect(struct ifab_store__sqlite *self, bool create, struct ifab_error *err)
 {
     const struct ifab_store__shared *shared = self->shared;
@@ -230,7 +241,8 @@ static ifab_status connect(struct ifab_store__sqlite *self, bool create, struct 
     char *uri = shared->immutable ? immutable_uri(shared->path) : NULL;
     if (shared->immutable && uri == NULL)
         return ifab_fail(err, IFAB_NOMEM, "store");
-    int rc = sqlite3_open_v2(uri != NULL ? uri : shared->path, &self->db, flags | (uri != NULL ? SQLITE_OPEN_URI : 0), shared->vfs);
+    const char *vfs = self->writer && shared->writer_vfs.below != NULL ? shared->writer_vfs.name : shared->vfs;
+    int rc = sqlite3_open_v2(uri != NULL ? uri : shared->path, &self->db, flags | (uri != NULL ? SQLITE_OPEN_URI : 0), vfs);
     ifab_free(uri);
     if (rc != SQLITE_OK)
         return connect_failed(self, rc, "open", err);
@@ -239,6 +251,8 @@ static ifab_status connect(struct ifab_store__sqlite *self, bool create, struct 
         IFAB_TRY(set_up(self, err));
         IFAB_TRY(to_wal(self, err));
     }
+    if (self->writer)
+        (void)sqlite3_wal_hook(self->db, count_frames, self);
     if (create)
         IFAB_TRY(ifab_store__create_schema(self, err));
     return IFAB_OK;
@@ -305,7 +319,7 @@ static ifab_status start(struct ifab_store__sqlite *self, bool create, struct if
     IFAB_TRY(prepare(self, err));
     if (!self->writer)
         return IFAB_OK;
-    IFAB_TRY(ifab_store__begin(self, err));
+    IFAB_TRY(ifab_store__begin_at_once(self, err));
     int rc = ifab_store__run(self, IFAB_STORE__ROLLBACK);
     if (rc != SQLITE_OK)
         return ifab_store__fail(self, rc, "probe the lock", err);
@@ -327,6 +341,20 @@ static void remove_created(const struct ifab_store__shared *shared)
     }
 }
 
+static ifab_status open_once(struct ifab_store__shared *shared, const struct ifab_store_options *options, struct ifab_store **ret_store,
+                             struct ifab_error *err)
+{
+    struct ifab_store__sqlite *self = handle_new(shared, !options->read_only);
+    ifab_status status = self == NULL ? ifab_fail(err, IFAB_NOMEM, "store") : connect(self, options->create, err);
+    if (status == IFAB_OK)
+        status = start(self, options->create, err);
+    if (status == IFAB_OK)
+        *ret_store = &self->base;
+    else if (self != NULL)
+        ifab_store__close(&self->base);
+    return status;
+}
+
 ifab_status ifab_store_sqlite_open(const struct ifab_store_options *options, struct ifab_store **ret_store, struct ifab_error *err)
 {
     if (options == NULL || options->directory == NULL || options->directory[0] == '\0' || ret_store == NULL ||
@@ -346,16 +374,17 @@ ifab_status ifab_store_sqlite_open(const struct ifab_store_options *options, str
     } else {
         IFAB_TRY(options->create ? make_file(shared, err) : settle(shared, err));
     }
-    struct ifab_store__sqlite *self = handle_new(shared, !options->read_only);
-    ifab_status status = self == NULL ? ifab_fail(err, IFAB_NOMEM, "store") : connect(self, options->create, err);
-    if (status == IFAB_OK)
-        status = start(self, options->create, err);
-    if (status == IFAB_OK) {
-        *ret_store = &self->base;
-        return IFAB_OK;
+    if (!options->read_only && !options->unsafe_no_sync) /* what it keeps back comes out at a sync */
+        IFAB_TRY(ifab_store__vfs_add(&shared->writer_vfs, shared->vfs, err));
+    ifab_status status = open_once(shared, options, ret_store, err);
+    for (int waited = 0; status == IFAB_AGAIN && !options->create && waited < IFAB_STORE__BUSY_MSEC; waited += IFAB_STORE__BUSY_STEP) {
+        ifab_store__pause(shared);
+        if (err != NULL)
+            *err = (struct ifab_error){.status = IFAB_OK};
+        status = open_once(shared, options, ret_store, err);
     }
-    if (self != NULL)
-        ifab_store__close(&self->base);
+    if (status == IFAB_OK)
+        return IFAB_OK;
     if (options->create)
         remove_created(shared);
     return status;

@@ -162,5 +162,6 @@ ifab_status ifab_store__tags(struct ifab_store *base, ifab_usec since, ifab_tags
     if (status == IFAB_OK && rc != SQLITE_DONE)
         status = ifab_store__fail(self, rc, "read tags", err);
     (void)sqlite3_reset(q);
+    (void)sqlite3_db_release_memory(self->db); /* a start read them all; nobody reads them again */
     return status;
 }

@@ -42,6 +42,8 @@ ifab_status ifab_store__checkpoint(struct ifab_store *base, uint64_t *ret_wal_by
     return IFAB_OK;
 }
 
+uint64_t ifab_store__wal_bytes(struct ifab_store *base) { return ifab_store__of(base)->wal_frames * FRAME; }
+
 static uint32_t big_endian(const uint8_t *at) { return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]; }
 
 /* How many different pages of (from, to] the first `frames` frames of the WAL hold. */

@@ -172,5 +172,7 @@ void batch_commit(struct node *node, struct batch *self)
         if (self->erase_status == IFAB_NOT_FOUND) /* a crash between entry and deletion, done again */
             self->erase_status = IFAB_OK;
     }
+    if (self->status == IFAB_OK)
+        follower_hand(node, self);
     self->commit_usec = clock_boot() - from;
 }

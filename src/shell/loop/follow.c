@@ -1,296 +1,15 @@
 /*
  * The follower: after each commit it brings hash tiles, entry bundles and index.db up to the committed size, on a thread and handles of its own.
  * Full tiles and bundles are immutable files under data/tiles/, a cache of the log: what is missing is made again from the entries. Partial tiles
- * come from the tails kept here.
+ * come from the tails kept here. Entries come from who committed them, as long as few wait; else from the store.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "follow.h"
+#include "follow_internal.h"
 
-#define LEVELS 8
-#define WIDTH 256
-#define CHUNK 256 /* entries a turn */
-#define GATHER ((uint64_t)20 * 1000 * 1000) /* ns: how long a few entries wait for more, unless somebody asks */
-
-struct tail {
-    uint64_t base; /* index at this level of hashes[0]; a multiple of 256 */
-    unsigned count;
-    uint8_t hashes[WIDTH][32];
-};
-struct follower {
-    uv_thread_t thread;
-    uv_mutex_t lock;          /* tails, size, target, stop */
-    uv_mutex_t index_lock;    /* index: one handle, short questions */
-    uv_mutex_t wake_lock;     /* target, stop, asked: what the loop may touch without waiting for a file */
-    uv_cond_t wake, moved;
-    struct ifab_tree tree;    /* over the entries taken in: the only root that is ever signed */
-    _Atomic bool distrust;    /* tile files are not read but made again */
-    struct tail tails[LEVELS];
-    uint64_t size, indexed, target;
-    struct ifab_store *store;
-    struct ifab_index *index;
-    struct ifab_arena arena;
-    bool stop, halted, started; /* halted: stop, as those who wait under lock see it */
-    bool stuck; /* index.db cannot be filled now (no room): tiles go on, questions are answered 504, every wake tries again */
-    bool asked; /* somebody asked while it was stuck */
-};
-
-static void tile_path(const struct node *node, const struct ifab_tile *tile, char *ret, size_t size)
-{
-    char part[64];
-    ifab_tile_format(tile, part);
-    snprintf(ret, size, "%s/tiles/%s", node->config.data_dir, part);
-}
-
-static void make_parents(char *path)
-{
-    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        (void)mkdir(path, 0700);
-        *slash = '/';
-    }
-}
-
-/* Temporary name, then rename: a reader sees a whole file or none. Failure is no harm: it is made again when asked for. */
-static void write_tile(const struct node *node, const struct ifab_tile *tile, struct ifab_view bytes)
-{
-    char path[1200], temp[1300];
-    struct ifab_error err = {0};
-    tile_path(node, tile, path, sizeof path);
-    snprintf(temp, sizeof temp, "%s.%lx", path, (unsigned long)uv_thread_self());
-    unlink(temp);
-    if (node_write_file(temp, bytes, 0600, &err) == IFAB_DENIED) { /* the folder may be missing yet */
-        make_parents(path);
-        err = (struct ifab_error){0};
-        (void)node_write_file(temp, bytes, 0600, &err);
-    }
-    if (err.status != IFAB_OK || rename(temp, path) != 0)
-        unlink(temp);
-}
-
-static ifab_status read_entries(struct ifab_store *store, uint64_t first, size_t count, struct ifab_arena *arena, struct ifab_stored_entry *ret,
-                                struct ifab_error *err)
-{
-    size_t got = 0, all = 0;
-    while (all < count) {
-        IFAB_TRY(ifab_store_read(store, first + all, count - all, false, arena, ret + all, &got, err));
-        if (got == 0)
-            return ifab_fail(err, IFAB_CORRUPT, "entry %llu is missing", (unsigned long long)(first + all));
-        all += got;
-    }
-    return IFAB_OK;
-}
-
-static void root_256(const void *hashes, unsigned count, uint8_t ret32[32]) /* count hashes of 32 bytes; a power of two */
-{
-    uint8_t level[WIDTH][32];
-    memcpy(level, hashes, (size_t)count * 32);
-    for (unsigned n = count; n > 1; n /= 2)
-        for (unsigned i = 0; i < n / 2; i++)
-            ifab_node_hash(level[2 * i], level[2 * i + 1], level[i]);
-    memcpy(ret32, level[0], 32);
-}
-
-static ifab_status make_tile(struct node *node, struct ifab_store *store, unsigned level, uint64_t number, uint8_t ret[WIDTH][32],
-                             struct ifab_error *err);
-
-static ifab_status full_tile(struct node *node, struct ifab_store *store, unsigned level, uint64_t number, uint8_t ret[WIDTH][32],
-                             struct ifab_error *err)
-{
-    struct ifab_tile tile = {.level = level, .number = number, .width = WIDTH};
-    struct ifab_buf bytes = IFAB_BUF_INIT(WIDTH * 32 + 1);
-    char path[1200];
-    tile_path(node, &tile, path, sizeof path);
-    ifab_status status = atomic_load(&node->follower->distrust) ? IFAB_NOT_FOUND : node_read_file(path, WIDTH * 32, &bytes, NULL);
-    if (status == IFAB_OK && bytes.size == WIDTH * 32) {
-        memcpy(ret, bytes.data, bytes.size);
-        ifab_buf_fini(&bytes);
-        return IFAB_OK;
-    }
-    ifab_buf_fini(&bytes);
-    IFAB_TRY(make_tile(node, store, level, number, ret, err));
-    write_tile(node, &tile, ifab_view_of(ret, WIDTH * 32));
-    return IFAB_OK;
-}
-
-/* From the entries, or from the tiles a level below: depth is bounded by LEVELS. */
-static ifab_status make_tile(struct node *node, struct ifab_store *store, unsigned level, uint64_t number, uint8_t ret[WIDTH][32],
-                             struct ifab_error *err)
-{
-    if (level > 0) {
-        uint8_t(*below)[32] = ifab_malloc(WIDTH * 32);
-        ifab_status status = below == NULL ? ifab_fail(err, IFAB_NOMEM, "tile") : IFAB_OK;
-        for (unsigned i = 0; i < WIDTH && status == IFAB_OK; i++) {
-            status = full_tile(node, store, level - 1, number * WIDTH + i, below, err);
-            if (status == IFAB_OK)
-                root_256(below, WIDTH, ret[i]);
-        }
-        ifab_free(below);
-        return status;
-    }
-    struct ifab_stored_entry entries[WIDTH];
-    struct ifab_arena arena;
-    ifab_arena_init(&arena, (size_t)64 << 20);
-    ifab_status status = read_entries(store, number * WIDTH, WIDTH, &arena, entries, err);
-    for (unsigned i = 0; i < WIDTH && status == IFAB_OK; i++)
-        ifab_leaf_hash(entries[i].entry, ret[i]);
-    ifab_arena_fini(&arena);
-    return status;
-}
-
-ifab_status follower_bundle(struct node *node, struct ifab_store *store, uint64_t number, unsigned width, struct ifab_buf *out, struct ifab_error *err)
-{
-    struct ifab_tile tile = {.entries = true, .number = number, .width = WIDTH};
-    struct ifab_stored_entry entries[WIDTH];
-    struct ifab_arena arena;
-    char path[1200];
-    tile_path(node, &tile, path, sizeof path);
-    if (width == WIDTH && node_read_file(path, (size_t)WIDTH * 65538, out, NULL) == IFAB_OK)
-        return IFAB_OK;
-    ifab_buf_clear(out);
-    ifab_arena_init(&arena, (size_t)64 << 20);
-    ifab_status status = read_entries(store, number * WIDTH, width, &arena, entries, err);
-    for (unsigned i = 0; i < width && status == IFAB_OK; i++)
-        ifab_bundle_put(out, entries[i].entry);
-    ifab_arena_fini(&arena);
-    if (status == IFAB_OK && width == WIDTH)
-        write_tile(node, &tile, ifab_buf_as_view(out));
-    return status == IFAB_OK ? ifab_buf_status(out) : status;
-}
-
-/* Hash tile as served: full from the file, partial from the tail. IFAB_NOT_FOUND: not that wide yet. */
-ifab_status follower_tile(struct node *node, struct ifab_store *store, const struct ifab_tile *tile, struct ifab_buf *out, struct ifab_error *err)
-{
-    struct follower *f = node->follower;
-    if (tile->level >= LEVELS)
-        return IFAB_NOT_FOUND;
-    uv_mutex_lock(&f->lock);
-    const struct tail *tail = &f->tails[tile->level];
-    bool full = tile->number < tail->base / WIDTH, partial = tile->number == tail->base / WIDTH && tile->width <= tail->count;
-    if (!full && partial)
-        ifab_buf_put(out, tail->hashes, (size_t)tile->width * 32);
-    uv_mutex_unlock(&f->lock);
-    if (full) {
-        uint8_t(*hashes)[32] = ifab_malloc(WIDTH * 32);
-        ifab_status status = hashes == NULL ? IFAB_NOMEM : full_tile(node, store, tile->level, tile->number, hashes, err);
-        if (status == IFAB_OK)
-            ifab_buf_put(out, hashes, (size_t)tile->width * 32);
-        ifab_free(hashes);
-        return status;
-    }
-    return partial ? ifab_buf_status(out) : IFAB_NOT_FOUND;
-}
-
-/* An ifab_node_fn over tiles; user is a struct follower_source. */
-ifab_status follower_node(void *user, unsigned level, uint64_t index, uint8_t ret_hash32[32], struct ifab_error *err)
-{
-    struct follower_source *source = user;
-    unsigned l = level / 8, r = level % 8, width = 1U << r;
-    uint64_t first = index << r;
-    struct ifab_tile tile = {.level = l, .number = first / WIDTH, .width = (unsigned)(first % WIDTH) + width};
-    struct ifab_buf bytes = IFAB_BUF_INIT(WIDTH * 32);
-    ifab_status status = follower_tile(source->node, source->store, &tile, &bytes, err);
-    if (status == IFAB_OK && bytes.size >= (size_t)tile.width * 32)
-        root_256(bytes.data + (first % WIDTH) * 32, width, ret_hash32);
-    else if (status == IFAB_OK)
-        status = IFAB_NOT_FOUND;
-    ifab_buf_fini(&bytes);
-    return status == IFAB_OK ? IFAB_OK : ifab_fail(err, status, "node (%u, %llu) is not stored", level, (unsigned long long)index);
-}
-
-ifab_status follower_root(struct node *node, uint64_t size, uint8_t ret_root32[32], struct ifab_error *err)
-{
-    struct follower_source source = {node, NULL};
-    IFAB_TRY(reader_handle(node, &source.store, err));
-    ifab_status status = ifab_tree_root_of(size, follower_node, &source, ret_root32, err);
-    ifab_store_close(source.store);
-    return status;
-}
-
-/* ---- taking entries in ---- */
-
-static void push(struct node *node, unsigned level, const uint8_t hash32[32])
-{
-    struct follower *f = node->follower;
-    struct tail *tail = &f->tails[level];
-    memcpy(tail->hashes[tail->count], hash32, 32);
-    if (tail->count + 1 < WIDTH) {
-        tail->count++;
-        return;
-    }
-    uint8_t root[32];
-    struct ifab_tile tile = {.level = level, .number = tail->base / WIDTH, .width = WIDTH};
-    root_256(tail->hashes, WIDTH, root);
-    write_tile(node, &tile, ifab_view_of(tail->hashes, WIDTH * 32)); /* the file stands before the tail moves on */
-    tail->base += WIDTH;
-    tail->count = 0;
-    if (level + 1 < LEVELS)
-        push(node, level + 1, root);
-}
-
-static void add_item(struct ifab_index_item *items, size_t *count, uint64_t index, enum ifab_index_kind kind, struct ifab_view key)
-{
-    if (key.size > 0 && key.size <= IFAB_INDEX_KEY_MAX)
-        items[(*count)++] = (struct ifab_index_item){.index = index, .kind = kind, .key = key};
-}
-
-/* NAME of NAME[/INSTANCE]: an inbox is the talent's, whichever instance was meant. */
-static struct ifab_view talent_of(struct ifab_view path)
-{
-    const uint8_t *slash = path.size > 0 ? memchr(path.data, '/', path.size) : NULL;
-    return slash == NULL ? path : ifab_view_of(path.data, (size_t)(slash - path.data));
-}
-
-/* trace, component, type, subject; and for what is delivered its receivers. At most 4 + 64 items. */
-static void index_entry(struct ifab_arena *arena, const struct ifab_stored_entry *entry, struct ifab_index_item *items, size_t *count)
-{
-    const struct ifab_json *tree, *receivers;
-    struct ifab_view text;
-    struct ifab_json_limits limits = {0};
-    if (ifab_json_read(entry->entry, &limits, arena, &tree, NULL) != IFAB_OK)
-        return;
-    if (ifab_json_string(ifab_json_get(tree, "trace"), &text)) {
-        uint8_t *trace = ifab_arena_alloc(arena, 16);
-        if (trace != NULL && ifab_uuid_parse(text, trace) == IFAB_OK)
-            add_item(items, count, entry->index, IFAB_INDEX_TRACE, ifab_view_of(trace, 16));
-    }
-    if (ifab_json_string(ifab_json_get(tree, "component"), &text))
-        add_item(items, count, entry->index, IFAB_INDEX_COMPONENT, text);
-    if (ifab_json_string(ifab_json_get(tree, "type"), &text))
-        add_item(items, count, entry->index, IFAB_INDEX_TYPE, text);
-    if (ifab_json_string(ifab_json_get(tree, "subject"), &text)) {
-        uint8_t *id = ifab_arena_alloc(arena, 16);
-        if (id != NULL && ifab_id_parse(text, "msg-", id) == IFAB_OK)
-            add_item(items, count, entry->index, IFAB_INDEX_SUBJECT, ifab_view_of(id, 16));
-    }
-    if (!entry_delivers(tree, &receivers))
-        return;
-    for (size_t i = 0; i < receivers->u.array.count && i < IFAB_RECEIVER_MAX; i++) {
-        struct ifab_view prefix = IFAB_VIEW("if://agent/");
-        if (ifab_json_string(&receivers->u.array.items[i], &text) && ifab_view_starts(text, prefix))
-            add_item(items, count, entry->index, IFAB_INDEX_RECEIVER, talent_of(ifab_view_of(text.data + prefix.size, text.size - prefix.size)));
-    }
-}
-
-/* Is this entry a delivery: a message shared, or one released later? Its receivers then. */
-bool entry_delivers(const struct ifab_json *tree, const struct ifab_json **ret_receivers)
-{
-    struct ifab_view type, operation;
-    const struct ifab_json *payload = ifab_json_get(tree, "payload");
-    if (!ifab_json_string(ifab_json_get(tree, "type"), &type) || !ifab_json_string(ifab_json_get(tree, "operation"), &operation))
-        return false;
-    const struct ifab_json *receivers = NULL;
-    if (ifab_view_is(type, "message") && ifab_view_is(operation, "share"))
-        receivers = ifab_json_get(ifab_json_get(payload, "header"), "receiver");
-    else if (ifab_view_is(type, "decision") && ifab_view_is(operation, "released"))
-        receivers = ifab_json_get(payload, "receiver");
-    *ret_receivers = receivers;
-    return receivers != NULL && receivers->type == IFAB_JSON_ARRAY;
-}
+#define CHUNK 1024 /* entries a turn */
+#define HANDED_MOST ((size_t)4 << 20) /* bytes of entries that wait here; what comes above is read from the store */
+#define GATHER ((uint64_t)50 * 1000 * 1000) /* ns: how long a few entries wait for more, unless somebody asks */
 
 static bool open_index(struct node *node);
 
@@ -307,14 +26,19 @@ static bool take_index(struct node *node, const struct ifab_stored_entry *entrie
 {
     struct follower *f = node->follower;
     struct ifab_error err = {0};
-    size_t items = 0;
-    struct ifab_index_item *list = ifab_arena_alloc(&f->arena, count * (4 + IFAB_RECEIVER_MAX) * sizeof *list);
-    if (list == NULL)
-        return false;
-    for (size_t i = 0; i < count; i++)
-        index_entry(&f->arena, &entries[i], list, &items);
+    struct facts_out facts = {.arena = &f->arena, .items = f->items};
+    for (size_t i = 0; i < count; i++) {
+        if (f->item_room - facts.count < FACTS_MOST) {
+            struct ifab_index_item *more = ifab_realloc(f->items, (f->item_room * 2 + FACTS_MOST) * sizeof *more);
+            if (more == NULL)
+                return false;
+            f->items = facts.items = more;
+            f->item_room = f->item_room * 2 + FACTS_MOST;
+        }
+        entry_facts(&entries[i], &facts);
+    }
     uv_mutex_lock(&f->index_lock);
-    ifab_status status = ifab_index_add(f->index, list, items, position, &err);
+    ifab_status status = ifab_index_add(f->index, facts.items, facts.count, position, &err);
     if (status != IFAB_OK && status != IFAB_FULL) {
         ifab_index_close(f->index);
         f->index = NULL;
@@ -326,43 +50,115 @@ static bool take_index(struct node *node, const struct ifab_stored_entry *entrie
     return status == IFAB_OK;
 }
 
+/* Entries [from, from + *count) as they were handed over, at most so many; *ret_next: where the next that was handed over begin. */
+static bool take_handed(struct follower *f, uint64_t from, size_t *count, struct ifab_stored_entry *entries, uint64_t *ret_next)
+{
+    size_t got = 0;
+    uv_mutex_lock(&f->wake_lock);
+    while (f->handed_first != NULL && f->handed_first->first + f->handed_first->count <= from) { /* taken in before */
+        struct handed *old = f->handed_first;
+        f->handed_first = old->next;
+        f->handed_bytes -= old->bytes;
+        if (f->handed_first == NULL)
+            f->handed_last = NULL;
+        ifab_free(old);
+    }
+    *ret_next = f->handed_first == NULL ? UINT64_MAX : f->handed_first->first;
+    for (const struct handed *h = f->handed_first; h != NULL && h->first <= from + got && got < *count; h = h->next) {
+        const uint8_t *at = (const uint8_t *)&h->sizes[h->count];
+        for (size_t i = 0; i < h->count && got < *count; at += h->sizes[i++])
+            if (h->first + i == from + got)
+                entries[got++] = (struct ifab_stored_entry){.index = h->first + i, .entry = ifab_view_of(at, h->sizes[i])};
+    }
+    uv_mutex_unlock(&f->wake_lock); /* only this thread takes them away */
+    if (got > 0)
+        *count = got;
+    return got > 0;
+}
+
+void follower_hand(struct node *node, const struct batch *batch)
+{
+    struct follower *f = node->follower;
+    size_t bytes = sizeof(struct handed) + batch->entry_count * sizeof(uint32_t);
+    if (f == NULL || batch->entry_count == 0)
+        return;
+    for (size_t i = 0; i < batch->entry_count; i++)
+        bytes += batch->entries[i].entry.size;
+    uv_mutex_lock(&f->wake_lock);
+    bool room = !f->stop && f->handed_bytes + bytes <= HANDED_MOST;
+    uv_mutex_unlock(&f->wake_lock);
+    struct handed *h = room ? ifab_malloc(bytes) : NULL;
+    if (h == NULL)
+        return; /* read from the store later */
+    *h = (struct handed){.first = batch->entries[0].index, .count = batch->entry_count, .bytes = bytes};
+    uint8_t *at = (uint8_t *)&h->sizes[h->count];
+    for (size_t i = 0; i < h->count; i++) {
+        h->sizes[i] = (uint32_t)batch->entries[i].entry.size;
+        memcpy(at, batch->entries[i].entry.data, h->sizes[i]);
+        at += h->sizes[i];
+    }
+    uv_mutex_lock(&f->wake_lock);
+    if (f->handed_last == NULL)
+        f->handed_first = h;
+    else
+        f->handed_last->next = h;
+    f->handed_last = h;
+    f->handed_bytes += bytes;
+    uv_mutex_unlock(&f->wake_lock);
+}
+
+/* Tails and tree; the lock is held for a tile's width at a time, since others wait for it. */
+static void take_tiles(struct node *node, const struct ifab_stored_entry *entries, size_t count)
+{
+    struct follower *f = node->follower;
+    for (size_t i = 0; i < count;) {
+        uint8_t leaves[WIDTH][32];
+        size_t n = 0;
+        for (; i + n < count && n < WIDTH; n++)
+            ifab_leaf_hash(entries[i + n].entry, leaves[n]);
+        uv_mutex_lock(&f->lock);
+        for (size_t k = 0; k < n; k++) {
+            follower__push(node, 0, leaves[k]);
+            ifab_tree_append(&f->tree, leaves[k]);
+        }
+        f->size += n;
+        uv_mutex_unlock(&f->lock);
+        for (; n > 0; n--, i++)
+            follower__bundle(node, entries[i].index, entries[i].entry);
+    }
+}
+
 /* One chunk from where index and tiles stand. false: nothing to do, or it failed. */
 static bool take_chunk(struct node *node, uint64_t target, bool *try_index)
 {
     struct follower *f = node->follower;
     struct ifab_stored_entry entries[CHUNK];
     struct ifab_error err = {0};
-    uint64_t from = *try_index && f->indexed < f->size ? f->indexed : f->size;
+    uint64_t from = *try_index && f->indexed < f->size ? f->indexed : f->size, next;
     size_t count = target - from > CHUNK ? CHUNK : (size_t)(target - from);
     if (count == 0)
         return false;
     ifab_arena_reset(&f->arena);
-    if (read_entries(f->store, from, count, &f->arena, entries, &err) != IFAB_OK) {
-        IFAB_LOG(IFAB_LOG_ERROR, "follower: entries cannot be read", IFAB_F_TEXT("error", err.text));
-        return false;
+    if (!take_handed(f, from, &count, entries, &next)) {
+        if (next > from && next - from < count)
+            count = (size_t)(next - from);
+        if (follower__entries(f->store, from, count, &f->arena, entries, &err) != IFAB_OK) {
+            IFAB_LOG(IFAB_LOG_ERROR, "follower: entries cannot be read", IFAB_F_TEXT("error", err.text));
+            return false;
+        }
     }
     bool filled = *try_index && from == f->indexed && take_index(node, entries, count, from + count);
     *try_index = *try_index && (filled || from != f->indexed);
-    uv_mutex_lock(&f->lock);
-    for (size_t i = 0; i < count; i++) {
-        uint8_t leaf[32];
-        if (from + i != f->size)
-            continue; /* the index had to go further back */
-        ifab_leaf_hash(entries[i].entry, leaf);
-        push(node, 0, leaf);
-        ifab_tree_append(&f->tree, leaf);
-        f->size++;
+    if (from + count > f->size) { /* else the index had to go further back */
+        size_t known = (size_t)(f->size - from);
+        take_tiles(node, entries + known, count - known);
     }
+    uv_mutex_lock(&f->lock);
     if (filled)
         f->indexed = from + count;
     f->stuck = !*try_index;
     moved(node);
     uv_mutex_unlock(&f->lock);
-    if ((from + count) / WIDTH > from / WIDTH) { /* a bundle is full: made once, now */
-        struct ifab_buf bundle = IFAB_BUF_INIT((size_t)WIDTH * 65538);
-        (void)follower_bundle(node, f->store, (from + count) / WIDTH - 1, WIDTH, &bundle, &err);
-        ifab_buf_fini(&bundle);
-    }
     return true;
 }
 
@@ -392,44 +188,14 @@ static void run(void *user)
         if (!more)
             moved(node);
         uv_mutex_unlock(&f->lock);
+        bool remake = follower__remake(node);
         uv_mutex_lock(&f->wake_lock);
-        while (!f->stop && !more && f->target == target && !f->asked)
+        while (!f->stop && !more && !remake && f->target == target && !f->asked)
             uv_cond_wait(&f->wake, &f->wake_lock);
         if (!more) /* woken by a commit or by a question: it may go now */
             try_index = true;
     }
     uv_mutex_unlock(&f->wake_lock);
-}
-
-/* The tails as they are at `size`, from files and at most 255 entries. */
-static ifab_status load_tails(struct node *node, uint64_t size, struct ifab_error *err)
-{
-    struct follower *f = node->follower;
-    uint8_t(*below)[32] = ifab_malloc(WIDTH * 32);
-    ifab_status status = below == NULL ? ifab_fail(err, IFAB_NOMEM, "tiles") : IFAB_OK;
-    for (unsigned level = 0; level < LEVELS && status == IFAB_OK; level++) {
-        struct tail *tail = &f->tails[level];
-        uint64_t hashes = size >> (8 * level);
-        tail->base = hashes / WIDTH * WIDTH;
-        tail->count = (unsigned)(hashes % WIDTH);
-        struct ifab_stored_entry entries[WIDTH];
-        if (level == 0) {
-            ifab_arena_reset(&f->arena);
-            status = read_entries(f->store, tail->base, tail->count, &f->arena, entries, err);
-        }
-        for (unsigned i = 0; i < tail->count && status == IFAB_OK; i++) {
-            if (level == 0) {
-                ifab_leaf_hash(entries[i].entry, tail->hashes[i]);
-                continue;
-            }
-            status = full_tile(node, f->store, level - 1, tail->base + i, below, err);
-            if (status == IFAB_OK)
-                root_256(below, WIDTH, tail->hashes[i]);
-        }
-    }
-    ifab_free(below);
-    f->size = size;
-    return status;
 }
 
 static bool open_index(struct node *node)
@@ -440,7 +206,7 @@ static bool open_index(struct node *node)
     struct ifab_error err = {0};
     uint8_t identity[32];
     uint64_t position = 0;
-    if (read_entries(f->store, 0, 1, &f->arena, &first, &err) != IFAB_OK)
+    if (follower__entries(f->store, 0, 1, &f->arena, &first, &err) != IFAB_OK)
         return false;
     ifab_sha256(first.entry, identity);
     struct ifab_index_options options = {.directory = node->config.data_dir, .identity32 = identity, .store_size = f->size};
@@ -470,19 +236,15 @@ static ifab_status load_tree(struct node *node, struct ifab_error *err)
     if (!ifab_tree_unpack(ifab_view_of(head.edge, head.edge_size), &f->tree))
         return ifab_fail(err, IFAB_CORRUPT, "the edge of the tree does not parse");
     for (int turn = 0; turn < 2; turn++) {
-        IFAB_TRY(load_tails(node, head.size, err));
+        IFAB_TRY(follower__tails(node, head.size, err));
         IFAB_TRY(follower_root(node, head.size, root, err));
-        if (memcmp(root, head.root32, 32) == 0) {
-            atomic_store(&f->distrust, false);
+        if (memcmp(root, head.root32, 32) == 0)
             return IFAB_OK;
-        }
         IFAB_LOG(IFAB_LOG_WARN, "tiles: not those of this log; made again from the entries", IFAB_F_NUM("entries", head.size));
         follower_distrust(node);
     }
     return ifab_fail(err, IFAB_CORRUPT, "the entries do not give the stored root: ifctl witness verify finds the first that is wrong");
 }
-
-void follower_distrust(struct node *node) { atomic_store(&node->follower->distrust, true); }
 
 void follower_head(struct node *node, uint64_t *ret_size, uint8_t ret_root32[32])
 {
@@ -499,9 +261,13 @@ ifab_status follower_start(struct node *node, struct ifab_error *err)
         uv_cond_init(&f->moved) != 0 || uv_mutex_init(&f->wake_lock) != 0)
         return ifab_fail(err, IFAB_NOMEM, "follower");
     node->follower = f;
+    atomic_store(&f->trust, LEVELS);
+    ifab_buf_init(&f->bundle, (size_t)WIDTH * 65538);
     ifab_arena_init(&f->arena, (size_t)128 << 20);
     IFAB_TRY(reader_handle(node, &f->store, err));
     IFAB_TRY(load_tree(node, err));
+    ifab_arena_fini(&f->arena); /* of up to 255 entries and a tree of tiles: not kept */
+    ifab_arena_init(&f->arena, (size_t)128 << 20);
     f->stuck = !open_index(node);
     f->target = node->committed_size;
     if (uv_thread_create(&f->thread, run, node) != 0)
@@ -612,9 +378,15 @@ void follower_free(struct node *node)
     struct follower *f = node->follower;
     if (f == NULL)
         return;
+    for (struct handed *h = f->handed_first, *next; h != NULL; h = next) {
+        next = h->next;
+        ifab_free(h);
+    }
     ifab_index_close(f->index);
     ifab_store_close(f->store);
     ifab_arena_fini(&f->arena);
+    ifab_buf_fini(&f->bundle);
+    ifab_free(f->items);
     ifab_free(node->follower);
     node->follower = NULL;
 }

@@ -154,7 +154,7 @@ static ifab_status first_entry(const struct ifab_init_options *options, const ui
         return ifab_fail(err, IFAB_NOMEM, "out of memory");
     snprintf(path, sizeof path, "%s/" UNFINISHED, options->directory);
     ifab_status status = ifab_config_load(path, &node->config, err);
-    struct ifab_store_options store = {.directory = node->config.data_dir, .create = true, .wal_bytes = WAL_MOST};
+    struct ifab_store_options store = {.directory = node->config.data_dir, .create = true, .wal_bytes = WAL_MADE};
     if (status == IFAB_OK)
         status = node_keys(node, node->config.keys_dir, err);
     if (status == IFAB_OK)

@@ -6,7 +6,7 @@
 #include "follow.h"
 
 #define TURN_MS 50
-#define STOP_WAIT (10 * IFAB_SECOND) /* for answers to leave, after SIGTERM; a client that does not read is not waited for any longer */
+#define STOP_WAIT (5 * IFAB_SECOND) /* for answers to leave, after SIGTERM; a client that does not read is not waited for any longer */
 
 static bool queue_own(struct node *node, enum ifab_command_type type, struct ifab_view text, struct ifab_view why)
 {
@@ -189,7 +189,7 @@ static ifab_status enter_rules(struct node *node, struct ifab_error *err)
 
 static ifab_status start(struct node *node, const struct ifab_run_options *options, struct ifab_error *err)
 {
-    struct ifab_store_options store = {.directory = node->config.data_dir, .wal_bytes = WAL_MOST};
+    struct ifab_store_options store = {.directory = node->config.data_dir, .wal_bytes = WAL_MADE};
     node_log_level(&node->config);
     IFAB_TRY(node_check_modes(&node->config, err));
     IFAB_TRY(ifab_crypto_init(err));

@@ -222,7 +222,11 @@ struct node {
     uv_async_t written;
     uv_thread_t checkpointer;
     uv_cond_t checkpointer_wake;
-    _Atomic uint64_t wal_bytes;       /* not yet moved into the database: measured by the checkpointer, counted up by commits */
+    _Atomic uint64_t wal_bytes;       /* as the last commit left it; 0: all of it is moved into the database */
+    _Atomic uint64_t wal_moved;       /* up to here moved, since it was begun anew */
+    _Atomic uint64_t wal_most;        /* above it the writer waits */
+    uint64_t wal_end;                 /* of the last commit: who commits */
+    bool writer_waits;                /* under writer_lock */
     _Atomic uint64_t wal_waited_usec; /* what the writer waited for the checkpointer */
 
     /* readers and follower */
@@ -347,13 +351,15 @@ extern const char *ticket_origin;
 
 /* writer.c */
 /*
- * The WAL's made length: above it the writer waits for the checkpointer. Fewer than 4,062 frames of 8 KiB, so that SQLite's index of it stays in the one
- * 32 KiB region made at the start: a full disk is then met before the commit frame is written, and the commit rolls back. Met while that index grows,
- * it would leave the outcome unknown.
+ * The WAL's made length, and where the writer stops for the checkpointer; the largest usual commit fits between. Fewer than 4,062 frames
+ * of 8 KiB, so that SQLite's index of it stays in the one 32 KiB region made at the start: a full disk is then met before the commit frame
+ * is written, and the commit rolls back. Met while that index grows, it would leave the outcome unknown.
  */
-#define WAL_MOST ((uint64_t)31 << 20)
+#define WAL_MADE ((uint64_t)31 << 20)
+#define WAL_MOST ((uint64_t)24 << 20)
+bool writer_must_wait(const struct node *node);
 ifab_status writer_start(struct node *node, struct ifab_error *err);
-void writer_wrote(struct node *node, const struct batch *batch);
+void writer_wrote(struct node *node);
 void writer_give(struct node *node, struct batch *batch);
 void writer_stop(struct node *node);
 
@@ -369,6 +375,7 @@ void readers_stop(struct node *node);
 
 /* follow.c: tiles and index after the commit */
 ifab_status follower_start(struct node *node, struct ifab_error *err);
+void follower_hand(struct node *node, const struct batch *batch); /* who committed it: its entries, so that they need not be read again */
 void follower_wake(struct node *node, uint64_t size);
 void follower_halt(struct node *node); /* ends its thread and wakes who waits for it */
 uint64_t follower_size(struct node *node);

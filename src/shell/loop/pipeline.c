@@ -320,9 +320,9 @@ static void begin_commit(struct node *node)
         return;
     }
     batch_seal(node, batch, clock_now(&node->clock, NULL));
-    if (node->queue_count == 0 && batch->tickets <= 2 && atomic_load(&node->wal_bytes) <= WAL_MOST) { /* nobody waits: no hand-over */
+    if (node->queue_count == 0 && batch->tickets <= 2 && !writer_must_wait(node)) { /* nobody waits: no hand-over */
         batch_commit(node, batch);
-        writer_wrote(node, batch);
+        writer_wrote(node);
         node->commit_running = true;
         pipeline_written(node);
         return;

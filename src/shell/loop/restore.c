@@ -41,7 +41,7 @@ static ifab_status open_new(const struct ifab_restore_options *options, const st
     char path[1200];
     snprintf(path, sizeof path, "%s/" UNFINISHED, options->directory);
     IFAB_TRY(ifab_config_load(path, &node->config, err));
-    struct ifab_store_options store = {.directory = node->config.data_dir, .create = true, .wal_bytes = WAL_MOST};
+    struct ifab_store_options store = {.directory = node->config.data_dir, .create = true, .wal_bytes = WAL_MADE};
     IFAB_TRY(node_keys(node, node->config.keys_dir, err));
     IFAB_TRY(node_settings(node, err));
     ifab_fabric_meta(old->fabric, (struct ifab_now){0}, &meta);

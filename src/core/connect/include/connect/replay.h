@@ -39,6 +39,10 @@ enum ifab_replay_verdict { IFAB_REPLAY_FRESH, IFAB_REPLAY_SEEN, IFAB_REPLAY_QUOT
 enum ifab_replay_verdict ifab_replay_check(const struct ifab_replay *self, const struct ifab_replay_tag *tag,
                                            struct ifab_replay_tag *ret_first, bool *ret_same_id);
 void ifab_replay_add(struct ifab_replay *self, const struct ifab_replay_tag *tag); /* after reserve; cannot fail */
+/* Around the adds of a start, on an empty one: they are found once loaded() has returned IFAB_OK (IFAB_NOMEM: it may be called again). Without
+ * it nothing is admitted. */
+void ifab_replay_load(struct ifab_replay *self);
+ifab_status ifab_replay_loaded(struct ifab_replay *self);
 /* Updates the decision kept for an id tag (released or denied later). Absent: nothing. */
 void ifab_replay_set_decision(struct ifab_replay *self, const uint8_t id_tag16[16], uint8_t decision);
 /* Drops what ended before wall - skew, whole minutes at a time. Deterministic in (state, wall). */

@@ -8,7 +8,7 @@
 #include "base/status.h"
 #include "base/time.h"
 
-#define IFAB_STORE_ABI 1
+#define IFAB_STORE_ABI 2
 #define IFAB_STORE_SCHEMA 1
 #define IFAB_STORE_WAL_BYTES ((uint64_t)32 << 20) /* DESIGN section 4: a growing WAL costs 1.7 x raw, an overwritten one 1.15 */
 
@@ -81,6 +81,8 @@ struct ifab_store_ops {
      * holds; 0 when all of it is in the database (the next commit then starts it over). IFAB_AGAIN: another checkpoint is running.
      * IFAB_IO: poisons every handle of this store, as a failed commit does. */
     ifab_status (*checkpoint)(struct ifab_store *self, uint64_t *ret_wal_bytes, struct ifab_error *err);
+    /* Length of the WAL as this handle's last commit left it, counted from where it was last begun anew; 0 elsewhere, and before a commit. */
+    uint64_t (*wal_bytes)(struct ifab_store *self);
     /* A consistent copy into a new directory (which must exist and be empty), while commits go on. Own handle. */
     ifab_status (*backup)(struct ifab_store *self, const char *directory, struct ifab_error *err);
     /* A second handle on the same data for another thread: read-only. */
@@ -122,6 +124,7 @@ IFAB_MUST_CHECK ifab_status ifab_store_records(struct ifab_store *self, ifab_rec
 IFAB_MUST_CHECK ifab_status ifab_store_tags(struct ifab_store *self, ifab_usec since, ifab_tags_fn *fn, void *user, struct ifab_error *err);
 IFAB_MUST_CHECK ifab_status ifab_store_erase(struct ifab_store *self, uint64_t index, struct ifab_error *err);
 IFAB_MUST_CHECK ifab_status ifab_store_checkpoint(struct ifab_store *self, uint64_t *ret_wal_bytes, struct ifab_error *err);
+uint64_t ifab_store_wal_bytes(struct ifab_store *self);
 IFAB_MUST_CHECK ifab_status ifab_store_backup(struct ifab_store *self, const char *directory, struct ifab_error *err);
 IFAB_MUST_CHECK ifab_status ifab_store_reader(struct ifab_store *self, struct ifab_store **ret_reader, struct ifab_error *err);
 void ifab_store_close(struct ifab_store *self);
