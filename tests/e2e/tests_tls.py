@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-from fabric import Conn, Gone, wait_for
+from fabric import PROGRAM, Conn, Gone, wait_for
 from tests_decisions import people
 from tests_rules import hangup, log
 
@@ -217,3 +217,41 @@ def test_it_ends_cleanly_with_connections_open(f):
     os.kill(f.process.pid, signal.SIGTERM)
     assert f.process.wait(30) == 0
     f.process = None
+
+
+def ifctl(f, *args, **environment):
+    program = os.path.join(os.path.dirname(PROGRAM["ifd"]), "..", "ifctl", "ifctl")
+    done = subprocess.run(
+        [program, *args], capture_output=True, timeout=60, stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "HOME": f.root, **environment}
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_ifctl_speaks_https_to_whom_it_trusts_only(f):
+    cert = secure(f)
+    done = ifctl(f, "--dir", f.dir, "talent", "add", "Cli.Agent", "--role", "agent", "--new-key", "--why", "test")
+    assert done[0] == 0, done
+    key = os.path.join(f.dir, "keys", "Cli.Agent.pem")
+    other = make(f, "other")
+    size = f.size()
+    send = ("message", "send", "--as", "Cli.Agent", "--key", key, "--claim", "over tls", "--confidence", "0.9", "--scope", '{"a":1}')
+    port = f.tcp[1]
+    for endpoint, ca, code, says in (
+        (f"https://127.0.0.1:{port}", other, None, "tls: self-signed certificate"),
+        (f"https://localhost:{port}", cert, None, "tls: hostname mismatch"),
+        (f"https://127.0.0.1:{port}", cert + ".none", 2, "No such file"),
+        (f"http://127.0.0.1:{port}", cert, None, ""),
+        ("http://192.0.2.1:80", cert, 2, "https://192.0.2.1:80"),
+        ("https://127.0.0.1:1", cert, 21, "No fabric answers"),
+        ("https://127.0.0.1", cert, 2, "https://HOST:PORT"),
+    ):
+        got = ifctl(f, "--endpoint", endpoint, "--ca", ca, *send)
+        assert got[0] != 0 and (code is None or got[0] == code) and says in got[2], (endpoint, ca, got)
+        assert f.size() == size, "something was sent"
+    got = ifctl(f, "--endpoint", f"https://127.0.0.1:{port}", "--ca", cert, *send)
+    assert got[0] == 0 and "SHARE" in got[1], got
+    got = ifctl(f, *send, IFAB_ENDPOINT=f"https://127.0.0.1:{port}", IFAB_CA=cert)
+    assert got[0] == 0, got
+    got = ifctl(f, "context", "add", "lab", "--endpoint", f"https://127.0.0.1:{port}", "--ca", cert)
+    assert got[0] == 0, got
+    assert ifctl(f, *send)[0] == 0  # the context names both

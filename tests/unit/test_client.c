@@ -261,7 +261,9 @@ static void says_who_does_not_answer(void **state)
         const char *endpoint;
         ifab_status status;
     } cases[] = {
-        {"unix:", IFAB_INVALID},           {"http://10.0.0.1:80", IFAB_UNSUPPORTED}, {"https://127.0.0.1:80", IFAB_UNSUPPORTED},
+        {"unix:", IFAB_INVALID},           {"http://10.0.0.1:80", IFAB_UNSUPPORTED}, {"ftp://127.0.0.1:80", IFAB_UNSUPPORTED},
+        {"https://127.0.0.1", IFAB_INVALID}, {"https://a b:80", IFAB_INVALID},       {"https://user@host:80", IFAB_INVALID},
+        {"https://::1:80", IFAB_INVALID},
         {"http://127.0.0.1", IFAB_INVALID}, {"http://127.0.0.1:0", IFAB_INVALID},     {"http://127.0.0.1:65536", IFAB_INVALID},
         {"http://example.org:80", IFAB_UNSUPPORTED}, {"", IFAB_UNSUPPORTED},
     };

@@ -79,7 +79,7 @@ struct cli {
     bool all;                /* this command fetches every page itself */
     bool rows, goes_on;      /* each tree is a row of an endless list; its heading was printed */
     char trace[37];          /* "" or a UUID */
-    char directory[1024], endpoint[1100], token_file[1024], as[129], origin[300];
+    char directory[1024], endpoint[1100], token_file[1024], ca_file[1024], cert_file[1024], cert_key_file[1024], as[129], origin[300];
     char key[1024];          /* of the environment or ""; --key stands before it */
     char why[1100];
     int retry;
@@ -151,7 +151,7 @@ struct cli_call {
     const char *idempotency_key;
     enum cli_act act;
     bool show_403;   /* a 403 without "error" is an answer (DENY) */
-    bool silent;     /* says nothing when refused; still the exit code */
+    bool silent;     /* says nothing when it fails; still an exit code */
     uint64_t seq;    /* of a message, for the sentence about 104; with sender */
     const char *sender;
 };

@@ -57,6 +57,9 @@ int cli_context_load(struct cli *cli)
     take(one, "endpoint", cli->endpoint, sizeof cli->endpoint);
     take(one, "as", cli->as, sizeof cli->as);
     take(one, "token_file", cli->token_file, sizeof cli->token_file);
+    take(one, "ca", cli->ca_file, sizeof cli->ca_file);
+    take(one, "cert", cli->cert_file, sizeof cli->cert_file);
+    take(one, "cert_key", cli->cert_key_file, sizeof cli->cert_key_file);
     return 0;
 }
 
@@ -118,6 +121,9 @@ int cmd_context_add(struct cli *cli)
     cli_body_text(&one, "endpoint", cli_get(cli, "endpoint"));
     cli_body_text(&one, "as", cli_get(cli, "as"));
     cli_body_text(&one, "token_file", cli_get(cli, "token-file"));
+    cli_body_text(&one, "ca", cli_get(cli, "ca"));
+    cli_body_text(&one, "cert", cli_get(cli, "cert"));
+    cli_body_text(&one, "cert_key", cli_get(cli, "cert-key"));
     cli_body_end(&one);
     code = write_contexts(cli, tree, name, ifab_buf_as_view(&one.buf), current[0] == '\0' ? name : current);
     ifab_buf_fini(&one.buf);

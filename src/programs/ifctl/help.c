@@ -73,7 +73,7 @@ void cli_help(const struct cli *cli, FILE *to)
     put_options("Global", cli_globals, cli_global_count, NULL, to);
     fputs("\nExit: 0 ok, 2 usage, 10 auth, 11 message, 12 registry, 13 limits, 14 task, 20 system, 21 no answer, 30 held or escalated, 31 "
           "denied.\n"
-          "Flag > environment (IFAB_DIR, IFAB_ENDPOINT, IFAB_AS, IFAB_KEY, IFAB_WHY, IFAB_TOKEN_FILE) > context > default.\n"
+          "Flag > environment (IFAB_DIR, IFAB_ENDPOINT, IFAB_AS, IFAB_KEY, IFAB_WHY, IFAB_TOKEN_FILE, IFAB_CA, IFAB_CERT, IFAB_CERT_KEY) > context > default.\n"
           "One command: ifctl COMMAND --help. A code: ifctl explain IF_ERR_104.\n",
           to);
 }

@@ -9,11 +9,18 @@
 #include "base/id.h"
 #include "crypto/crypto.h"
 
+/* Flag, environment, context. NULL: none. */
+static const char *file_of(const struct cli *cli, const char *flag, const char *variable, const char *context)
+{
+    const char *value = cli_get(cli, flag), *environment = getenv(variable);
+    if (value != NULL)
+        return value;
+    return environment != NULL && *environment != '\0' ? environment : context[0] != '\0' ? context : NULL;
+}
+
 static int read_token(struct cli *cli, char *ret_token, size_t size)
 {
-    const char *file = cli_get(cli, "token-file"), *environment = getenv("IFAB_TOKEN_FILE");
-    if (file == NULL)
-        file = environment != NULL && *environment != '\0' ? environment : cli->token_file[0] != '\0' ? cli->token_file : NULL;
+    const char *file = file_of(cli, "token-file", "IFAB_TOKEN_FILE", cli->token_file);
     ret_token[0] = '\0';
     if (file == NULL)
         return 0;
@@ -30,7 +37,7 @@ static int read_token(struct cli *cli, char *ret_token, size_t size)
     return good ? 0 : cli_refuse(cli, IFAB_CODE_INVALID_TOKEN, "%s holds no token", file);
 }
 
-static int open_client(struct cli *cli)
+static int open_client(struct cli *cli, bool silent)
 {
     char token[4096];
     int code = cli->client != NULL ? 0 : read_token(cli, token, sizeof token);
@@ -39,9 +46,16 @@ static int open_client(struct cli *cli)
     const struct ifab_client_options options = {.version = IFAB_CLIENT_VERSION,
                                                 .endpoint = cli->endpoint,
                                                 .token = token[0] == '\0' ? NULL : token,
-                                                .timeout_usec = cli->timeout_usec};
+                                                .timeout_usec = cli->timeout_usec,
+                                                .ca_file = file_of(cli, "ca", "IFAB_CA", cli->ca_file),
+                                                .certificate_file = file_of(cli, "cert", "IFAB_CERT", cli->cert_file),
+                                                .key_file = file_of(cli, "cert-key", "IFAB_CERT_KEY", cli->cert_key_file)};
     ifab_status status = ifab_client_open(&options, &cli->client, cli_clean_err(cli));
     ifab_wipe(token, sizeof token);
+    if (status != IFAB_OK && silent)
+        return EXIT_SYSTEM;
+    if (status == IFAB_NOT_FOUND || status == IFAB_DENIED || status == IFAB_INVALID || status == IFAB_UNSUPPORTED) /* a file of --ca, --cert or --cert-key, or the endpoint */
+        return cli_stop(cli, status == IFAB_DENIED ? 10 : EXIT_USAGE, NULL, "%s", cli->err.text);
     return status == IFAB_OK ? 0 : cli_fail(cli, status);
 }
 
@@ -189,7 +203,7 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
 {
     struct ifab_answer_error error;
     struct ifab_text admin = {NULL, 0};
-    int code = open_client(cli);
+    int code = open_client(cli, call->silent);
     if (code == 0 && call->act == ACT_ALWAYS)
         code = cli_identity(cli);
     else if (code == 0 && call->act == ACT_IF_NEEDED)
@@ -215,7 +229,7 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
         }
         cli->unknown = status == IFAB_OK ? ret_response->status >= 500 : status != IFAB_NOT_FOUND && status != IFAB_DENIED;
         if (status != IFAB_OK) {
-            code = cli_no_answer(cli, status);
+            code = call->silent ? EXIT_NO_ANSWER : cli_no_answer(cli, status);
         } else {
             if (!call->silent)
                 show_refusal(cli, call, ret_response, &error);

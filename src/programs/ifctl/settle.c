@@ -101,8 +101,8 @@ static int endpoint_of_directory(struct cli *cli)
 static int settle_endpoint(struct cli *cli)
 {
     const char *flag = cli_get(cli, "endpoint"), *environment = getenv("IFAB_ENDPOINT"), *dir = getenv("IFAB_DIR");
-    if (flag != NULL && strncmp(flag, "unix:", 5) != 0 && strncmp(flag, "http://", 7) != 0)
-        return cli_usage(cli, "--endpoint is unix:PATH or http://HOST:PORT, not \"%s\"", flag);
+    if (flag != NULL && strncmp(flag, "unix:", 5) != 0 && strncmp(flag, "http://", 7) != 0 && strncmp(flag, "https://", 8) != 0)
+        return cli_usage(cli, "--endpoint is unix:PATH, http://HOST:PORT or https://HOST:PORT, not \"%s\"", flag);
     if (flag != NULL)
         return cli_path(cli->endpoint, sizeof cli->endpoint, "%s", flag) ? 0 : cli_usage(cli, "--endpoint too long");
     if (cli_get(cli, "dir") != NULL)
