@@ -6,6 +6,8 @@
 
 #include <time.h>
 
+#include "base/encode.h"
+
 #define SLICE_MS 1000
 #define PROGRESS_EVERY_S 5
 
@@ -26,6 +28,8 @@ static int64_t now_ms(void)
 
 static void fail(struct call *c, const char *code, const char *message, const char *hint, bool retryable)
 {
+    if (!ifab_utf8_valid(ifab_view_str(message))) /* a path may be anything, a message of ours may not */
+        message = "no answer: the server's stderr says why";
     mcp_result_failure(c->result, code, message, hint, retryable);
 }
 
@@ -35,15 +39,21 @@ static const char *no_memory(struct call *c)
     return NULL;
 }
 
-/* Why no answer came. id: of a message whose outcome is therefore unknown; NULL: nothing was to change. */
+/* Did the request perhaps reach the daemon? */
+static bool is_lost(const struct call *c)
+{
+    const struct ifab_error *err = &c->cli->err;
+    return err->text[0] != '\0' && err->status != IFAB_NOT_FOUND && err->status != IFAB_DENIED;
+}
+
+/* Why no answer came. id: of a message whose outcome is therefore unknown; NULL: nothing was changed. */
 static void no_answer(struct call *c, const char *id)
 {
     char text[1600], hint[200] = "ask the operator whether the fabric runs: ifctl doctor";
     const struct ifab_error *err = &c->cli->err;
     bool nobody = err->status == IFAB_NOT_FOUND;
-    if (!cli_path(text, sizeof text, "%s%s%s", nobody ? "No fabric answers at " : err->text, nobody ? c->cli->endpoint : "",
-                  id == NULL ? "" : ". Whether the message was recorded is unknown"))
-        text[sizeof text - 1] = '\0';
+    cli_path(text, sizeof text, "%s%s. %s", nobody ? "No fabric answers at " : err->text, nobody ? c->cli->endpoint : "",
+             id == NULL ? "Nothing was done" : "Whether the message was recorded is unknown");
     if (id != NULL)
         cli_path(hint, sizeof hint, "look with fabric_decision, id %s, before you send it again: IF_ERR_404 means it was not recorded", id);
     fail(c, "NO_ANSWER", text, hint, id == NULL && err->status != IFAB_DENIED);
@@ -57,11 +67,11 @@ static const struct ifab_json *ask(struct call *c, struct cli_call *call, const 
     const struct ifab_json_limits limits = {.max_size = IFAB_CLIENT_RESPONSE_MAX};
     struct ifab_view copy;
     memset(&response, 0, sizeof response);
-    memset(&c->cli->err, 0, sizeof c->cli->err);
+    (void)cli_clean_err(c->cli);
     call->silent = true;
     int code = cli_call(c->cli, call, &response);
     if (code != 0 && c->cli->err.text[0] != '\0') {
-        no_answer(c, message_id);
+        no_answer(c, is_lost(c) ? message_id : NULL);
         return NULL;
     }
     bool read = response.body.size > 0 && ifab_arena_copy(&c->arena, response.body, &copy) == IFAB_OK &&
@@ -141,6 +151,38 @@ static void call_decision(struct call *c)
         fail(c, "FAILED", "the daemon's answer is no decision", "ask the operator", false);
 }
 
+static void unsay(struct call *c)
+{
+    ifab_buf_clear(&c->result->text);
+    ifab_buf_clear(&c->result->structured);
+    c->result->is_error = false;
+}
+
+/* After a lost answer the same bytes with their key ask once more: they cost nothing and tell what became of the first. A refusal then does
+ * not: it may be of the second alone. */
+static const struct ifab_json *ask_twice(struct call *c, struct cli_call *call, const char *id, bool *ret_replayed)
+{
+    char text[512], hint[200];
+    const struct ifab_json *tree = ask(c, call, id, ret_replayed);
+    if (tree != NULL || !is_lost(c))
+        return tree;
+    unsay(c);
+    tree = ask(c, call, id, ret_replayed);
+    if (tree != NULL || is_lost(c))
+        return tree;
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf said = IFAB_BUF_INIT(4096);
+    ifab_buf_put(&said, c->result->text.data, c->result->text.size < 300 ? c->result->text.size : 300);
+    ifab_buf_char(&said, '\0');
+    unsay(c);
+    if (ifab_buf_status(&said) != IFAB_OK || !ifab_utf8_valid(ifab_view_str((const char *)said.data)))
+        ifab_buf_clear(&said);
+    cli_path(text, sizeof text, "An answer was lost, so whether the message was recorded is unknown; asking again was refused: %s",
+             said.size > 0 ? (const char *)said.data : "");
+    cli_path(hint, sizeof hint, "look with fabric_decision, id %s, before you send it again: IF_ERR_404 means it was not recorded", id);
+    fail(c, "NO_ANSWER", text, hint, false);
+    return NULL;
+}
+
 static bool is_open(const struct ifab_json *receipt)
 {
     struct ifab_view decision;
@@ -163,8 +205,7 @@ static bool send(struct call *c, struct ifab_message *message, struct ifab_buf *
     draft.last_seq = sequence.last;
     if (draft.trace == NULL && trace[0] != '\0')
         draft.trace = trace;
-    memset(&c->cli->err, 0, sizeof c->cli->err);
-    if (ifab_message_build(&draft, c->cli->identity, message, &c->cli->err) != IFAB_OK) {
+    if (ifab_message_build(&draft, c->cli->identity, message, cli_clean_err(c->cli)) != IFAB_OK) {
         struct ifab_refusal refusal = {0};
         ifab_refuse(&refusal, IFAB_CODE_INVALID_PARAMS, NULL, "nothing was sent: %s", c->cli->err.text);
         mcp_result_refusal(c->result, &refusal);
@@ -178,7 +219,7 @@ static bool send(struct call *c, struct ifab_message *message, struct ifab_buf *
                             .show_403 = true,
                             .seq = message->seq,
                             .sender = sender};
-    const struct ifab_json *tree = ask(c, &call, message->id, ret_replayed);
+    const struct ifab_json *tree = ask_twice(c, &call, message->id, ret_replayed);
     cli_sequence_done(&sequence, message->seq); /* also after a refusal: the number may be used up */
     if (tree != NULL)
         ifab_json_write(receipt, tree);
@@ -206,13 +247,9 @@ static void call_send(struct call *c)
         return;
     }
     if (is_open(receipt) && c->action->arguments.wait_s > 0) {
-        struct mcp_result spare = *c->result; /* a wait that fails must not cost the receipt */
         now = follow(c, message.id);
-        if (now == NULL) {
-            ifab_buf_clear(&c->result->text);
-            ifab_buf_clear(&c->result->structured);
-            c->result->is_error = spare.is_error;
-        }
+        if (now == NULL) /* a wait that fails must not cost the receipt */
+            unsay(c);
     }
     if (!mcp_result_receipt(c->result, receipt, now, replayed))
         fail(c, "FAILED", "the daemon's answer is no receipt", "ask the operator", false);
@@ -254,8 +291,7 @@ static void finish_page(struct call *c, const struct ifab_json *page, const char
         if (c->result->structured.size <= MCP_PAGE_MAX || item_count(page) <= 1)
             return;
         limit = limit > (int64_t)item_count(page) ? (int64_t)item_count(page) : limit;
-        ifab_buf_clear(&c->result->text);
-        ifab_buf_clear(&c->result->structured);
+        unsay(c);
         ifab_arena_reset(&c->arena);
         page = get_page(c, after, limit / 4 < 1 ? 1 : limit / 4, 0);
     }
@@ -284,7 +320,7 @@ void mcp_call(struct cli *cli, const struct mcp_action *action, const struct mcp
 {
     struct call c = {.cli = cli, .action = action, .caller = caller, .result = result};
     ifab_arena_init(&c.arena, (size_t)256 << 20);
-    cli->retry = action->tool == MCP_SEND ? 1 : 0; /* the same bytes with their key are safe: one lost answer costs nothing */
+    cli->retry = 0; /* when to try again is for the model to say */
     if (action->refusal.code != IFAB_CODE_NONE) {
         mcp_result_refusal(result, &action->refusal);
     } else {

@@ -2,8 +2,10 @@
 import base64
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 
 from rig import Fabric, Server, Tap, MODERN, LEGACY, META, WAIT
 
@@ -300,14 +302,79 @@ def starts(fabric):
     error = s.call("fabric_inbox")["structuredContent"]["error"]
     check(error["code"] == "NO_ANSWER" and error["retryable"], "and a call says that no fabric answers", error)
     error = s.call("fabric_send", claim="x")["structuredContent"]["error"]
-    check(error["code"] == "NO_ANSWER" and not error["retryable"] and "msg-" in error["hint"], "for a message, how to find out", error)
+    check(error["code"] == "NO_ANSWER" and error["retryable"] and "Nothing was done" in error["message"], "that nothing was sent", error)
     s.close()
+
+
+class FalseDaemon:
+    """Takes messages and answers each as the next of its answers says; None: the connection just ends."""
+
+    def __init__(self, fabric, answers):
+        self.path, self.answers, self.posts = f"{fabric.home.name}/false.sock", list(answers), []
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen(8)
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            try:
+                conn, _ = self.listener.accept()
+            except OSError:
+                return
+            with conn:
+                data = b""
+                while b"\r\n\r\n" not in data:
+                    data += conn.recv(65536)
+                head, body = data.split(b"\r\n\r\n", 1)
+                if not head.startswith(b"POST"):
+                    continue
+                fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+                while len(body) < int(fields[b"content-length"]):
+                    body += conn.recv(65536)
+                self.posts.append((fields[b"idempotency-key"], body))
+                answer = self.answers.pop(0)
+                if answer is not None:
+                    status, value = answer
+                    text = json.dumps({**value, "id": json.loads(body)["id"]} if "decision" in value else value).encode()
+                    conn.sendall(b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" %
+                                 (status, len(text)) + text)
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        os.unlink(self.path)
+
+
+def lost_answers(fabric):
+    limit = {"error": {"code": "IF_ERR_302", "name": "RATE_LIMIT_EXCEEDED", "message": "m", "hint": "h", "retryable": True}}
+    share = {"decision": "SHARE", "reason": "r", "rule": "x", "trace": "t", "entry": {"index": 4}}
+    cases = [
+        ([None, None], "NO_ANSWER", "two lost answers"),
+        ([None, (429, limit)], "NO_ANSWER", "a lost answer and a refusal"),
+        ([(429, limit)], "IF_ERR_302", "a refusal alone"),
+        ([None, (200, share)], None, "a lost answer that comes the second time"),
+        ([(200, {"decision": "YES"})], "FAILED", "a decision that is none"),
+        ([(403, {"decision": "DENY", **{k: share[k] for k in ("reason", "entry")}})], None, "a DENY"),
+    ]
+    for answers, expected, name in cases:
+        daemon = FalseDaemon(fabric, answers)
+        s = Server(fabric, "--endpoint", f"unix:{daemon.path}")
+        said = s.call("fabric_send", claim="x", confidence=.9, to="Demo.B", scope={"a": 1})
+        good = problem(said) == expected and len(set(daemon.posts)) == 1 and len(daemon.posts) == len(answers)
+        if expected == "NO_ANSWER":
+            error = said["structuredContent"]["error"]
+            good = good and not error["retryable"] and daemon.posts[0][0].decode() in error["hint"]
+        check(good, f"{name}: {expected or said['structuredContent'].get('decision')}", (said, daemon.posts))
+        s.close()
+        daemon.close()
 
 
 def main():
     fabric = Fabric(sys.argv[1])
     try:
-        for test in (handshakes, malformed_lines, floods, orders, hostile_text, waits, ends, secrets, starts):
+        for test in (handshakes, malformed_lines, floods, orders, hostile_text, waits, ends, secrets, starts, lost_answers):
             try:
                 test(fabric)
             except Exception as e:  # the rest still runs
