@@ -156,6 +156,8 @@ static void *run_job(void *user)
     ifab_buf_fini(&line);
     ifab_buf_fini(&result.text);
     ifab_buf_fini(&result.structured);
+    ifab_buf_fini(&job->line); /* this thread is joined before its place is touched: no idle place keeps what a large line took */
+    ifab_arena_fini(&job->arena);
     return NULL;
 }
 
@@ -166,8 +168,6 @@ static void job_clear(struct job *job)
     if (job->started)
         pthread_join(job->thread, NULL);
     job->started = false;
-    ifab_buf_fini(&job->line);
-    ifab_arena_fini(&job->arena);
 }
 
 static void refuse_full(struct server *s, const struct mcp_action *action)
@@ -217,9 +217,7 @@ static bool start_job(struct server *s, struct ifab_buf *line, struct ifab_arena
     pthread_mutex_lock(&s->lock);
     job->busy = false;
     pthread_mutex_unlock(&s->lock);
-    put_error(s, action->id, MCP_INTERNAL_ERROR, "no thread for this call");
-    memset(&job->line, 0, sizeof job->line); /* the caller's */
-    memset(&job->arena, 0, sizeof job->arena);
+    put_error(s, action->id, MCP_INTERNAL_ERROR, "no thread for this call"); /* line and arena stay the caller's */
     return false;
 }
 

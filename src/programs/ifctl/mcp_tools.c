@@ -63,7 +63,7 @@ static const char *const send_words[] = {
     "how many seconds the message is fresh; 60 without it",
     "trace token, a UUID, that joins what one intention caused",
     "also return checkpoint and proof, so that the receipt can be verified offline",
-    "if it is held or escalated, wait so long for the decision: " WAIT_WORDS,
+    ("if it is held or escalated, wait so long for the decision: " WAIT_WORDS),
 };
 static const struct ifab_schema_field inbox_fields[] = {
     {.name = "after", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 64},
@@ -73,12 +73,12 @@ static const struct ifab_schema_field inbox_fields[] = {
 static const char *const inbox_words[] = {
     "begin behind this cursor: next of the answer before; without it from the first message on",
     "most messages; 10 without it",
-    "wait so long for a message when there is none: " WAIT_WORDS,
+    ("wait so long for a message when there is none: " WAIT_WORDS),
 };
 static const struct ifab_schema_field decision_fields[] = {ID_FIELD, WAIT_FIELD};
 static const char *const decision_words[] = {
     "msg-…: id of the message, as its receipt says",
-    "wait so long until it is decided: " WAIT_WORDS,
+    ("wait so long until it is decided: " WAIT_WORDS),
 };
 static const struct ifab_schema_field trace_fields[] = {
     {.name = "trace", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 36, .max = 36, .check = ifab_schema_trace},
