@@ -100,7 +100,6 @@ def test_global_flags_do_what_they_say(f):
         "task create --type t --why w",
         "worker run --swarm s --skills a,b -- /bin/true -x",
         "bus dlq list",
-        "mcp --as Demo.A",
         "token create --why w",
         "swarm list",
         "budget report",

@@ -216,5 +216,6 @@ cli_run_fn cmd_init, cmd_doctor, cmd_version, cmd_explain, cmd_help, cmd_complet
     cmd_message_inbox, cmd_decision_list, cmd_decision_show, cmd_decision_wait, cmd_decision_approve, cmd_decision_refuse,
     cmd_decision_scope_ok, cmd_witness_query, cmd_witness_show, cmd_witness_trace, cmd_witness_verify, cmd_witness_checkpoint,
     cmd_witness_vkey, cmd_witness_prove, cmd_witness_export, cmd_witness_tail, cmd_witness_erase, cmd_anchor_create, cmd_anchor_list,
-    cmd_anchor_verify, cmd_receipt_save, cmd_backup, cmd_restore, cmd_guard_check, cmd_guard_explain, cmd_config_check, cmd_config_show, cmd_config_schema, cmd_clock_accept;
+    cmd_anchor_verify, cmd_receipt_save, cmd_backup, cmd_restore, cmd_guard_check, cmd_guard_explain, cmd_config_check, cmd_config_show,
+    cmd_config_schema, cmd_clock_accept, cmd_mcp;
 #endif

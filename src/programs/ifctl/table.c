@@ -61,7 +61,7 @@ const struct cli_command cli_commands[] = {
     LATER("bus pub", "agents", "SUBJECT", "json", "publish"),
     LATER("bus consumers", "operate", "", "", "list consumers"),
     LATER("bus dlq", "operate", "list|replay|drop [ID]", "", "the dead-letter queue"),
-    LATER("mcp", "agents", "", "", "serve MCP on stdin and stdout"),
+    {"mcp", "agents", 0, 0, cmd_mcp, CMD_CHANGES, "", "", "serve MCP on stdin and stdout"},
     /* operate */
     {"decision list", "operate", 0, 0, cmd_decision_list, 0, "", "state limit cursor", "list what waits for a person"},
     {"decision show", "operate", 1, 1, cmd_decision_show, 0, "ID", "", "show one decision with its message"},

@@ -1,0 +1,343 @@
+/*
+ * A tool call becomes requests to the daemon. Waits are cut into slices of a second, so that a cancelled or orphaned call ends soon; a
+ * message that is on its way is never cut.
+ */
+#include "mcp_call.h"
+
+#include <time.h>
+
+#include "base/encode.h"
+
+#define SLICE_MS 1000
+#define PROGRESS_EVERY_S 5
+
+struct call {
+    struct cli *cli;
+    const struct mcp_action *action;
+    const struct mcp_caller *caller;
+    struct mcp_result *result;
+    struct ifab_arena arena;
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void fail(struct call *c, const char *code, const char *message, const char *hint, bool retryable)
+{
+    if (!ifab_utf8_valid(ifab_view_str(message))) /* a path may be anything, a message of ours may not */
+        message = "no answer: the server's stderr says why";
+    mcp_result_failure(c->result, code, message, hint, retryable);
+}
+
+static const char *no_memory(struct call *c)
+{
+    fail(c, "NO_MEMORY", "out of memory", "", true);
+    return NULL;
+}
+
+/* Did the request perhaps reach the daemon? */
+static bool is_lost(const struct call *c)
+{
+    const struct ifab_error *err = &c->cli->err;
+    return err->text[0] != '\0' && err->status != IFAB_NOT_FOUND && err->status != IFAB_DENIED;
+}
+
+/* Why no answer came. id: of a message whose outcome is therefore unknown; NULL: nothing was changed. */
+static void no_answer(struct call *c, const char *id)
+{
+    char text[1600], hint[200] = "ask the operator whether the fabric runs: ifctl doctor";
+    const struct ifab_error *err = &c->cli->err;
+    bool nobody = err->status == IFAB_NOT_FOUND;
+    cli_path(text, sizeof text, "%s%s. %s", nobody ? "No fabric answers at " : err->text, nobody ? c->cli->endpoint : "",
+             id == NULL ? "Nothing was done" : "Whether the message was recorded is unknown");
+    if (id != NULL)
+        cli_path(hint, sizeof hint, "look with fabric_decision, id %s, before you send it again: IF_ERR_404 means it was not recorded", id);
+    fail(c, "NO_ANSWER", text, hint, id == NULL && err->status != IFAB_DENIED);
+}
+
+/* One request; its JSON in the arena. NULL after filling the result. */
+static const struct ifab_json *ask(struct call *c, struct cli_call *call, const char *message_id, bool *ret_replayed)
+{
+    struct ifab_response response;
+    const struct ifab_json *tree = NULL;
+    const struct ifab_json_limits limits = {.max_size = IFAB_CLIENT_RESPONSE_MAX};
+    struct ifab_view copy;
+    memset(&response, 0, sizeof response);
+    (void)cli_clean_err(c->cli);
+    call->silent = true;
+    int code = cli_call(c->cli, call, &response);
+    if (code != 0 && c->cli->err.text[0] != '\0') {
+        no_answer(c, is_lost(c) ? message_id : NULL);
+        return NULL;
+    }
+    bool read = response.body.size > 0 && ifab_arena_copy(&c->arena, response.body, &copy) == IFAB_OK &&
+                ifab_json_read(copy, &limits, &c->arena, &tree, NULL) == IFAB_OK;
+    if (code != 0) {
+        if (!read || !mcp_result_answer_error(c->result, ifab_json_get(tree, "error")))
+            fail(c, "FAILED", response.status == 0 ? "the request could not be made: see the server's stderr" : "the daemon's answer gives no reason",
+                 "ask the operator", false);
+        return NULL;
+    }
+    if (ret_replayed != NULL)
+        *ret_replayed = response.idempotent_replayed;
+    if (!read)
+        fail(c, "FAILED", "the daemon's answer is not JSON", "ask the operator", false);
+    return read ? tree : NULL;
+}
+
+static const struct ifab_json *get(struct call *c, struct ifab_buf *target)
+{
+    ifab_buf_char(target, '\0');
+    if (ifab_buf_status(target) != IFAB_OK) {
+        no_memory(c);
+        return NULL;
+    }
+    struct cli_call call = {.method = "GET", .target = (const char *)target->data};
+    return ask(c, &call, NULL, NULL);
+}
+
+static void put_number(struct ifab_buf *target, const char *name, int64_t value)
+{
+    char text[32];
+    cli_path(text, sizeof text, "%lld", (long long)value);
+    cli_put_query(target, name, text);
+}
+
+/* Length of the next slice; 0: the wait is over. Says how far it is from time to time. */
+static int64_t slice(struct call *c, int64_t start, int64_t *told_s)
+{
+    int64_t done = now_ms() - start, left = c->action->arguments.wait_s * 1000 - done;
+    if (left <= 0 || c->caller->ended(c->caller->user))
+        return 0;
+    if (done / 1000 >= *told_s + PROGRESS_EVERY_S) {
+        *told_s = done / 1000;
+        c->caller->progress(c->caller->user, *told_s);
+    }
+    return left < SLICE_MS ? left : SLICE_MS;
+}
+
+static bool is_decided(const struct ifab_json *decision)
+{
+    struct ifab_view state;
+    return ifab_json_string(ifab_json_get(decision, "state"), &state) && ifab_view_is(state, "decided");
+}
+
+/* The decision as it stands when it is decided or the wait is over; NULL after filling the result. */
+static const struct ifab_json *follow(struct call *c, const char *id)
+{
+    int64_t start = now_ms(), told_s = 0;
+    for (;;) {
+        IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf target = IFAB_BUF_INIT(1024);
+        int64_t ms = slice(c, start, &told_s);
+        ifab_buf_str(&target, "/v1/decisions");
+        cli_put_segment(&target, id);
+        if (ms > 0)
+            put_number(&target, "wait_ms", ms);
+        const struct ifab_json *tree = get(c, &target);
+        if (tree == NULL || ms == 0 || is_decided(tree))
+            return tree;
+        ifab_arena_reset(&c->arena);
+    }
+}
+
+static void call_decision(struct call *c)
+{
+    const struct ifab_json *tree = follow(c, c->action->arguments.id);
+    if (tree != NULL && !mcp_result_decision(c->result, tree))
+        fail(c, "FAILED", "the daemon's answer is no decision", "ask the operator", false);
+}
+
+static void unsay(struct call *c)
+{
+    ifab_buf_clear(&c->result->text);
+    ifab_buf_clear(&c->result->structured);
+    c->result->is_error = false;
+}
+
+/* After a lost answer the same bytes with their key ask once more: they cost nothing and tell what became of the first. A refusal then does
+ * not: it may be of the second alone. */
+static const struct ifab_json *ask_twice(struct call *c, struct cli_call *call, const char *id, bool *ret_replayed)
+{
+    char text[512], hint[200];
+    const struct ifab_json *tree = ask(c, call, id, ret_replayed);
+    if (tree != NULL || !is_lost(c))
+        return tree;
+    unsay(c);
+    tree = ask(c, call, id, ret_replayed);
+    if (tree != NULL || is_lost(c))
+        return tree;
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf said = IFAB_BUF_INIT(4096);
+    ifab_buf_put(&said, c->result->text.data, c->result->text.size < 300 ? c->result->text.size : 300);
+    ifab_buf_char(&said, '\0');
+    unsay(c);
+    if (ifab_buf_status(&said) != IFAB_OK || !ifab_utf8_valid(ifab_view_str((const char *)said.data)))
+        ifab_buf_clear(&said);
+    cli_path(text, sizeof text, "An answer was lost, so whether the message was recorded is unknown; asking again was refused: %s",
+             said.size > 0 ? (const char *)said.data : "");
+    cli_path(hint, sizeof hint, "look with fabric_decision, id %s, before you send it again: IF_ERR_404 means it was not recorded", id);
+    fail(c, "NO_ANSWER", text, hint, false);
+    return NULL;
+}
+
+static bool is_open(const struct ifab_json *receipt)
+{
+    struct ifab_view decision;
+    return ifab_json_string(ifab_json_get(receipt, "decision"), &decision) &&
+           (ifab_view_is(decision, "HOLD") || ifab_view_is(decision, "ESCALATE"));
+}
+
+/* Builds, sends and closes the turn; the receipt as bytes of its own, because waiting reuses the arena. False after filling the result. */
+static bool send(struct call *c, struct ifab_message *message, struct ifab_buf *receipt, bool *ret_replayed)
+{
+    struct ifab_draft draft = c->action->arguments.draft;
+    struct cli_sequence sequence;
+    char sender[160];
+    const char *trace = c->action->trace[0] != '\0' ? c->action->trace : c->cli->trace;
+    if (!cli_path(sender, sizeof sender, "if://agent/%s", c->cli->as) || cli_sequence_lock(c->cli, sender, &sequence) != 0) {
+        fail(c, "FAILED", "the sequence number of this talent cannot be kept: see the server's stderr", "set HOME or XDG_STATE_HOME", false);
+        return false;
+    }
+    draft.sender = sender;
+    draft.last_seq = sequence.last;
+    if (draft.trace == NULL && trace[0] != '\0')
+        draft.trace = trace;
+    if (ifab_message_build(&draft, c->cli->identity, message, cli_clean_err(c->cli)) != IFAB_OK) {
+        struct ifab_refusal refusal = {0};
+        ifab_refuse(&refusal, IFAB_CODE_INVALID_PARAMS, NULL, "nothing was sent: %s", c->cli->err.text);
+        mcp_result_refusal(c->result, &refusal);
+        cli_sequence_done(&sequence, 0);
+        return false;
+    }
+    struct cli_call call = {.method = "POST",
+                            .target = c->action->arguments.proof ? "/v1/messages?proof=1" : "/v1/messages",
+                            .body = ifab_view_of(message->bytes.data, message->bytes.size),
+                            .idempotency_key = message->id,
+                            .show_403 = true,
+                            .seq = message->seq,
+                            .sender = sender};
+    const struct ifab_json *tree = ask_twice(c, &call, message->id, ret_replayed);
+    cli_sequence_done(&sequence, message->seq); /* also after a refusal: the number may be used up */
+    if (tree != NULL)
+        ifab_json_write(receipt, tree);
+    return tree != NULL;
+}
+
+static void call_send(struct call *c)
+{
+    IFAB_CLEANUP(ifab_message_free) struct ifab_message message = {0};
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf bytes = IFAB_BUF_INIT(IFAB_CLIENT_RESPONSE_MAX);
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    const struct ifab_json *receipt, *now = NULL;
+    bool replayed = false;
+    ifab_arena_init(&arena, MCP_ARENA_MAX);
+    if (!c->caller->turn(c->caller->user)) {
+        fail(c, "CANCELLED", "cancelled before it was sent", "", true);
+        return;
+    }
+    bool sent = send(c, &message, &bytes, &replayed);
+    c->caller->turn_over(c->caller->user);
+    if (!sent)
+        return;
+    if (ifab_buf_status(&bytes) != IFAB_OK || ifab_json_read(ifab_buf_as_view(&bytes), NULL, &arena, &receipt, NULL) != IFAB_OK) {
+        no_memory(c);
+        return;
+    }
+    if (is_open(receipt) && c->action->arguments.wait_s > 0) {
+        now = follow(c, message.id);
+        if (now == NULL) /* a wait that fails must not cost the receipt */
+            unsay(c);
+    }
+    if (!mcp_result_receipt(c->result, receipt, now, replayed))
+        fail(c, "FAILED", "the daemon's answer is no receipt", "ask the operator", false);
+}
+
+static size_t item_count(const struct ifab_json *page)
+{
+    const struct ifab_json *items = ifab_json_get(page, "items");
+    return items != NULL && items->type == IFAB_JSON_ARRAY ? items->u.array.count : 0;
+}
+
+static const struct ifab_json *get_page(struct call *c, const char *after, int64_t limit, int64_t wait_ms)
+{
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf target = IFAB_BUF_INIT(4096);
+    const struct mcp_arguments *a = &c->action->arguments;
+    char name[65];
+    ifab_buf_str(&target, c->action->tool == MCP_INBOX ? "/v1/inbox" : "/v1/witness/entries");
+    if (c->action->tool == MCP_INBOX) {
+        cli_put_query(&target, "as", cli_as_name(c->cli, name));
+        cli_put_query(&target, "after", after);
+    } else {
+        cli_put_query(&target, "trace", a->trace);
+        cli_put_query(&target, "cursor", a->cursor);
+    }
+    put_number(&target, "limit", limit);
+    if (wait_ms > 0)
+        put_number(&target, "wait_ms", wait_ms);
+    return get(c, &target);
+}
+
+/* As many items as fit into a result: a page that is too large is asked for again with fewer, so that its cursor fits too. */
+static void finish_page(struct call *c, const struct ifab_json *page, const char *after)
+{
+    for (int64_t limit = c->action->arguments.limit; page != NULL; limit = limit / 4 < 1 ? 1 : limit / 4) {
+        if (!mcp_result_page(c->result, c->action->tool, page, after)) {
+            fail(c, "FAILED", "the daemon's answer is no page", "ask the operator", false);
+            return;
+        }
+        if (c->result->structured.size <= MCP_PAGE_MAX || item_count(page) <= 1)
+            return;
+        limit = limit > (int64_t)item_count(page) ? (int64_t)item_count(page) : limit;
+        unsay(c);
+        ifab_arena_reset(&c->arena);
+        page = get_page(c, after, limit / 4 < 1 ? 1 : limit / 4, 0);
+    }
+}
+
+static void call_inbox(struct call *c)
+{
+    int64_t start = now_ms(), told_s = 0;
+    const char *after = c->action->arguments.after;
+    char next[80];
+    for (;;) {
+        int64_t ms = slice(c, start, &told_s);
+        struct ifab_view cursor;
+        const struct ifab_json *page = get_page(c, after, c->action->arguments.limit, ms);
+        if (page == NULL || ms == 0 || item_count(page) > 0) {
+            finish_page(c, page, after);
+            return;
+        }
+        if (ifab_json_string(ifab_json_get(page, "next"), &cursor) && cli_path(next, sizeof next, IFAB_FMT, IFAB_ARG(cursor)))
+            after = next; /* what was looked through need not be looked through again */
+        ifab_arena_reset(&c->arena);
+    }
+}
+
+void mcp_call(struct cli *cli, const struct mcp_action *action, const struct mcp_caller *caller, struct mcp_result *result)
+{
+    struct call c = {.cli = cli, .action = action, .caller = caller, .result = result};
+    ifab_arena_init(&c.arena, (size_t)256 << 20);
+    cli->retry = 0; /* when to try again is for the model to say */
+    if (action->refusal.code != IFAB_CODE_NONE) {
+        mcp_result_refusal(result, &action->refusal);
+    } else {
+        switch (action->tool) {
+        case MCP_SEND:
+            call_send(&c);
+            break;
+        case MCP_INBOX:
+            call_inbox(&c);
+            break;
+        case MCP_DECISION:
+            call_decision(&c);
+            break;
+        case MCP_TRACE:
+            finish_page(&c, get_page(&c, NULL, action->arguments.limit, 0), NULL);
+            break;
+        }
+    }
+    ifab_arena_fini(&c.arena);
+}
