@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#define HAZARDS_KEPT 31U /* every bit of guard.h: a conversation remembers what was declared in it */
+
 struct step {
     const struct ifab_fabric *self;
     const struct ifab_command *command;
@@ -257,6 +259,8 @@ static bool open_decision(struct step *s, struct ifab_guard_verdict *verdict, if
     d->receiver_count = s->receiver_count < IFAB_GUARD_RECEIVERS_MAX ? s->receiver_count : IFAB_GUARD_RECEIVERS_MAX;
     memcpy(d->receivers, s->receivers, d->receiver_count * sizeof d->receivers[0]);
     d->facts = *s->facts;
+    d->facts.parent_performative = s->conversation.parent_said; /* rules may come that ask for it */
+    d->facts.parent_hazards = s->conversation.parent_hazards;
     d->facts.sensitive = ifab_fabric__touches_sensitive(self, s->envelope);
     d->votes_needed = ifab_fabric__votes_needed(rules, &d->facts);
     if (verdict->decision == IFAB_DECISION_ESCALATE && !ifab_fabric__open_escalation(self, d, o->now.wall)) {
@@ -295,12 +299,15 @@ static struct ifab_view short_why(const struct step *s)
 static bool apply_rules(struct step *s)
 {
     s->facts = s->command->u.message.facts;
+    s->conversation.hazards |= (uint8_t)(s->facts->hazards & HAZARDS_KEPT);
     if (!ifab_fabric__has_rules(&s->self->settings.rules))
         return true;
     struct ifab_guard_facts *facts = ifab_fabric__alloc(s->o, sizeof *facts);
     if (facts == NULL)
         return false;
     *facts = *s->command->u.message.facts;
+    facts->parent_performative = s->conversation.parent_said;
+    facts->parent_hazards = s->conversation.parent_hazards;
     ifab_fabric__rule(&s->self->settings.rules, s->envelope, s->talent, facts);
     s->facts = facts;
     return true;

@@ -1,5 +1,6 @@
 """Operator rules: what they tighten, that nothing loosens, and what a change under load does to what waits. INV-06, INV-16."""
 
+import json
 import os
 import signal
 import threading
@@ -265,3 +266,29 @@ def test_explain_shows_every_step_and_the_rule_that_decides(f):
     assert f.size() == size, "explain records nothing"
     assert f.send(m).json["rule"] == "10-production", "and uses nothing up"
     refused(f.post("/v1/guard/explain", b"{}"), 101, 400)
+
+
+def test_rules_may_ask_for_what_was_said_before(f):
+    f.stop()
+    write(f, """v: 1
+rules:
+  - {id: 10-after-legal, effect: hold, when: {parent.hazards: legal}}
+  - {id: 20-reply, effect: deny, reason: nobody agrees to that, when: {performative: agree, parent.performative: request}}
+""")
+    f.start()
+    a, b = people(f)
+    first = a.message(performative="request", receiver="if://agent/Demo.B", content=SHARED)
+    assert f.send(first).json["decision"] == "SHARE"
+    talk = json.loads(first)["conversation_id"]
+    r = f.send(b.message(performative="agree", conversation_id=talk, content=SHARED))
+    assert r.json["rule"] == "20-reply" and r.json["reason"] == "nobody agrees to that", r
+    second = a.message(performative="request", receiver="if://agent/Demo.B", content={**SHARED, "hazards": ["legal"]})
+    assert f.send(second).json["decision"] == "ESCALATE"
+    talk = json.loads(second)["conversation_id"]
+    r = f.send(b.message(performative="inform", conversation_id=talk, content=SHARED))
+    assert r.json["rule"] == "10-after-legal", r
+    f.kill()  # it stands in the conversation's record
+    f.start()
+    r = f.send(a.message(performative="inform", conversation_id=talk, content=SHARED))
+    assert r.json["rule"] == "10-after-legal", r
+    f.verify()

@@ -264,6 +264,9 @@ static void keeps_64_receivers_and_packs_every_field(void **state)
             size_t size = ifab_conversation_pack(&next, bytes);
             assert_true(size <= IFAB_CONVERSATION_PACKED_MAX);
             assert_true(ifab_conversation_unpack(ifab_view_of(bytes, size), next.number, &back));
+            assert_int_equal(next.parent_said, 1 + REQUEST);
+            assert_int_equal(next.said, 1 + INFORM);
+            next.parent_said = 0; /* of this message, not of the record */
             assert_memory_equal(&back, &next, sizeof back);
             assert_false(ifab_conversation_unpack(ifab_view_of(bytes, size + 1), next.number, &back));
             if (round % 3 == 0)
@@ -280,7 +283,7 @@ static void refuses_packed_nonsense(void **state)
     (void)state;
     struct ifab_conversation full = {.number = 5, .opener = 7, .opened_by = IFAB_PERFORMATIVE_HOLD, .ended = true, .open_to_all = true,
                                      .answered = true, .idle_from = INT64_MAX, .party_count = 3, .parties = {1, 2, 0xffffffff},
-                                     .last_speaker = 0xfffffffe};
+                                     .last_speaker = 0xfffffffe, .said = IFAB_PERFORMATIVE_COUNT, .hazards = 31};
     struct ifab_conversation back;
     uint8_t bytes[IFAB_CONVERSATION_PACKED_MAX];
     memset(full.id16, 0xa5, 16);
@@ -297,8 +300,9 @@ static void refuses_packed_nonsense(void **state)
     const struct {
         size_t at;
         uint8_t value;
-    } bad[] = {{0, 0}, {0, 2}, {1, 8}, {2, IFAB_PERFORMATIVE_COUNT}, {2, IFAB_PERFORMATIVE_AGREE}, {3, 2}, {3, 65}, {19, 0x80},
-               {36, 7}, {36, 2}, {40, 1}, {40, 0}, {40, 7}};
+    } bad[] = {{0, 0}, {0, 1}, {0, 3}, {1, 8}, {4, 0}, {4, IFAB_PERFORMATIVE_COUNT + 1}, {5, 32}, {2, IFAB_PERFORMATIVE_COUNT},
+               {2, IFAB_PERFORMATIVE_AGREE}, {3, 2}, {3, 65}, {21, 0x80},
+               {38, 7}, {38, 2}, {42, 1}, {42, 0}, {42, 7}};
     for (size_t i = 0; i < IFAB_COUNT(bad); i++) {
         uint8_t was = bytes[bad[i].at];
         bytes[bad[i].at] = bad[i].value;
@@ -308,10 +312,10 @@ static void refuses_packed_nonsense(void **state)
     }
     bytes[3] = IFAB_RECEIVER_MAX + 1; /* whole, ascending, and one too many */
     for (uint32_t i = 0; i <= IFAB_RECEIVER_MAX; i++)
-        memcpy(&bytes[36 + 4 * (size_t)i], (const uint8_t[]){(uint8_t)(i + 10), 0, 0, 0}, 4);
-    assert_false(ifab_conversation_unpack(ifab_view_of(bytes, 36 + 4 * (IFAB_RECEIVER_MAX + 1)), 5, &back));
+        memcpy(&bytes[38 + 4 * (size_t)i], (const uint8_t[]){(uint8_t)(i + 10), 0, 0, 0}, 4);
+    assert_false(ifab_conversation_unpack(ifab_view_of(bytes, 38 + 4 * (IFAB_RECEIVER_MAX + 1)), 5, &back));
     bytes[3] = IFAB_RECEIVER_MAX;
-    assert_true(ifab_conversation_unpack(ifab_view_of(bytes, 36 + 4 * IFAB_RECEIVER_MAX), 5, &back));
+    assert_true(ifab_conversation_unpack(ifab_view_of(bytes, 38 + 4 * IFAB_RECEIVER_MAX), 5, &back));
 }
 
 static void puts_without_allocating_after_reserve(void **state)

@@ -31,7 +31,7 @@ struct item {
     uint32_t opener, last_speaker;
     uint32_t few[FEW];
     uint32_t many; /* slot in `lists` when there are more than FEW; else 0 */
-    uint8_t opened_by, party_count;
+    uint8_t opened_by, party_count, said, hazards;
     bool ended, open_to_all, answered;
 };
 struct party_list {
@@ -186,6 +186,7 @@ static enum ifab_code check_open(const struct ifab_conversations *self, const st
     memcpy(ret_next->id16, envelope->conversation16, 16);
     ret_next->opener = ret_next->last_speaker = talent;
     ret_next->opened_by = (uint8_t)envelope->performative;
+    ret_next->said = (uint8_t)(envelope->performative + 1);
     ret_next->idle_from = wall;
     ret_next->open_to_all = receiver_count == 0;
     for (size_t i = 0; i < envelope->receiver_count; i++)
@@ -209,6 +210,8 @@ static void read_item(const struct ifab_conversations *self, const struct item *
     ret->party_count = item->party_count;
     memcpy(ret->parties, parties_of(self, item), item->party_count * sizeof ret->parties[0]);
     ret->last_speaker = item->last_speaker;
+    ret->said = item->said;
+    ret->hazards = item->hazards;
 }
 
 static bool may_speak(const struct ifab_conversation *conversation, uint32_t talent)
@@ -252,6 +255,9 @@ enum ifab_code ifab_conversations_check(const struct ifab_conversations *self, c
         next.ended = true;
     next.answered = next.answered || talent != next.opener;
     next.last_speaker = talent;
+    next.parent_said = next.said;
+    next.parent_hazards = next.hazards;
+    next.said = (uint8_t)(envelope->performative + 1);
     if (next.idle_from < wall)
         next.idle_from = wall;
     *ret_next = next;
@@ -283,6 +289,8 @@ static void fill(struct ifab_conversations *self, struct item *item, const struc
     item->opener = from->opener;
     item->last_speaker = from->last_speaker;
     item->opened_by = from->opened_by;
+    item->said = from->said;
+    item->hazards = from->hazards;
     item->party_count = (uint8_t)from->party_count;
     item->ended = from->ended;
     item->open_to_all = from->open_to_all;

@@ -1,11 +1,12 @@
 /*
- * The stored form of a conversation record, little-endian: version 1, flags 1 (1 ended, 2 open to all, 4 answered), opened_by 1,
- * parties 1, opener 4, last_speaker 4, idle_from 8, id 16, then 4 bytes a party, ascending.
+ * The stored form of a conversation record, little-endian: version 1 (2), flags 1 (1 ended, 2 open to all, 4 answered), opened_by 1,
+ * parties 1, said 1, hazards 1, opener 4, last_speaker 4, idle_from 8, id 16, then 4 bytes a party, ascending.
  */
 #include "base/encode.h"
 #include "connect/order.h"
 
-#define VERSION 1
+#define VERSION 2
+#define HAZARDS_ALL 31
 enum { FLAG_ENDED = 1, FLAG_OPEN_TO_ALL = 2, FLAG_ANSWERED = 4, FLAG_ALL = 7 };
 
 size_t ifab_conversation_pack(const struct ifab_conversation *conversation, uint8_t ret_bytes[IFAB_CONVERSATION_PACKED_MAX])
@@ -17,6 +18,8 @@ size_t ifab_conversation_pack(const struct ifab_conversation *conversation, uint
     ifab_put_u8(&at, (uint8_t)flags);
     ifab_put_u8(&at, conversation->opened_by);
     ifab_put_u8(&at, (uint8_t)conversation->party_count);
+    ifab_put_u8(&at, conversation->said);
+    ifab_put_u8(&at, conversation->hazards);
     ifab_put_u32(&at, conversation->opener);
     ifab_put_u32(&at, conversation->last_speaker);
     ifab_put_u64(&at, (uint64_t)conversation->idle_from);
@@ -50,11 +53,14 @@ bool ifab_conversation_unpack(struct ifab_view bytes, uint64_t number, struct if
     c.answered = (flags & FLAG_ANSWERED) != 0;
     c.opened_by = ifab_get_u8(&r);
     c.party_count = ifab_get_u8(&r);
+    c.said = ifab_get_u8(&r);
+    c.hazards = ifab_get_u8(&r);
     c.opener = ifab_get_u32(&r);
     c.last_speaker = ifab_get_u32(&r);
     c.idle_from = (ifab_usec)ifab_get_u64(&r);
     struct ifab_view id = ifab_get_bytes(&r, 16);
-    if (r.bad || flags > FLAG_ALL || !is_opener(c.opened_by) || c.party_count > IFAB_RECEIVER_MAX || c.idle_from < 0)
+    if (r.bad || flags > FLAG_ALL || !is_opener(c.opened_by) || c.party_count > IFAB_RECEIVER_MAX || c.idle_from < 0 ||
+        c.said == 0 || c.said > IFAB_PERFORMATIVE_COUNT || c.hazards > HAZARDS_ALL)
         return false;
     memcpy(c.id16, id.data, 16);
     for (uint32_t i = 0; i < c.party_count; i++) {

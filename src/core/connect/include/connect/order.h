@@ -64,6 +64,10 @@ struct ifab_conversation {
     uint32_t party_count;     /* opener not counted; at most IFAB_RECEIVER_MAX */
     uint32_t parties[IFAB_RECEIVER_MAX]; /* talent numbers, ascending */
     uint32_t last_speaker;
+    uint8_t said;             /* performative of its last message, 1 + its number */
+    uint8_t hazards;          /* declared so far, bits of guard.h; the fabric adds those of this message */
+    /* What stood before this message; 0: it opens the conversation. Not of the record. */
+    uint8_t parent_said, parent_hazards;
 };
 #define IFAB_CONVERSATION_PACKED_MAX 320
 struct ifab_conversations;
