@@ -63,6 +63,8 @@ static void step_conversation(struct ifab_conversations *c, const uint8_t *op, i
         uint8_t bytes[IFAB_CONVERSATION_PACKED_MAX];
         struct ifab_conversation back;
         require(ifab_conversation_unpack(ifab_view_of(bytes, ifab_conversation_pack(&next, bytes)), next.number, &back));
+        back.parent_said = next.parent_said; /* of this message, not of the record */
+        back.parent_hazards = next.parent_hazards;
         require(memcmp(&back, &next, sizeof back) == 0);
         require(ifab_conversations_reserve(c, 1) == IFAB_OK);
         ifab_conversations_put(c, &next);

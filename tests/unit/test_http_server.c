@@ -977,7 +977,7 @@ static void listens_where_it_may_and_nowhere_else(void **state)
         if (got != rows[i].status || (got == IFAB_OK) != (port != 0))
             fail_msg("%s: %s %s", rows[i].address, ifab_status_name(got), err.text);
         if (got == IFAB_UNSUPPORTED)
-            assert_string_equal(err.text, "A non-loopback address needs TLS, which this version does not have yet.");
+            assert_string_equal(err.text, "A non-loopback address needs TLS: set http.certificate and http.key.");
     }
     struct ifab_error err = {0};
     snprintf(text, sizeof text, "127.0.0.1:%u", w.port);
