@@ -8,7 +8,7 @@
 
 #include "base/encode.h"
 
-#define SLICE_MS 1000
+#define SLICE_MS         1000
 #define PROGRESS_EVERY_S 5
 
 struct call {
@@ -78,7 +78,8 @@ static const struct ifab_json *ask(struct call *c, struct cli_call *call, const 
                 ifab_json_read(copy, &limits, &c->arena, &tree, NULL) == IFAB_OK;
     if (code != 0) {
         if (!read || !mcp_result_answer_error(c->result, ifab_json_get(tree, "error")))
-            fail(c, "FAILED", response.status == 0 ? "the request could not be made: see the server's stderr" : "the daemon's answer gives no reason",
+            fail(c, "FAILED",
+                 response.status == 0 ? "the request could not be made: see the server's stderr" : "the daemon's answer gives no reason",
                  "ask the operator", false);
         return NULL;
     }
@@ -198,7 +199,8 @@ static bool send(struct call *c, struct ifab_message *message, struct ifab_buf *
     char sender[160];
     const char *trace = c->action->trace[0] != '\0' ? c->action->trace : c->cli->trace;
     if (!cli_path(sender, sizeof sender, "if://agent/%s", c->cli->as) || cli_sequence_lock(c->cli, sender, &sequence) != 0) {
-        fail(c, "FAILED", "the sequence number of this talent cannot be kept: see the server's stderr", "set HOME or XDG_STATE_HOME", false);
+        fail(c, "FAILED", "the sequence number of this talent cannot be kept: see the server's stderr", "set HOME or XDG_STATE_HOME",
+             false);
         return false;
     }
     draft.sender = sender;
