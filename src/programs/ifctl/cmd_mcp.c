@@ -424,6 +424,7 @@ static bool is_stdin(const char *text)
 
 static int check(const struct cli *cli)
 {
+    static const char *const files[] = {"key", "ca", "cert", "cert-key"};
     const char *fd = cli_get(cli, "passphrase-fd"), *token = cli_get(cli, "token-file");
     if (!cli->as_named)
         return cli_usage(cli, "say whom it speaks for: --as NAME");
@@ -431,7 +432,10 @@ static int check(const struct cli *cli)
         token = getenv("IFAB_TOKEN_FILE");
     if (token == NULL || *token == '\0')
         token = cli->token_file;
-    if (is_stdin(cli_get(cli, "key")) || is_stdin(cli->key) || is_stdin(token) || (fd != NULL && strtol(fd, NULL, 10) == STDIN_FILENO))
+    bool taken = is_stdin(token) || is_stdin(cli->key) || (fd != NULL && strtol(fd, NULL, 10) == STDIN_FILENO);
+    for (size_t i = 0; i < IFAB_COUNT(files); i++)
+        taken = taken || is_stdin(cli_get(cli, files[i]));
+    if (taken)
         return cli_usage(cli, "stdin carries the protocol: give key, token and passphrase another way");
     return 0;
 }

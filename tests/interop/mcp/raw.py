@@ -299,11 +299,17 @@ def secrets(fabric):
 
 def starts(fabric):
     check(fabric.run("mcp", env={"IFAB_AS": ""}, input="").returncode == 2, "without --as it does not start")
-    for args in (["--passphrase-fd", "0"], ["--key", "-"], ["--token-file", "-"], ["--token-file", "/dev/stdin"]):
+    for args in (["--passphrase-fd", "0"], ["--key", "-"], ["--token-file", "-"], ["--token-file", "/dev/stdin"],
+                 ["--cert-key", "/dev/stdin"]):
         done = fabric.run("mcp", "--as", "Demo.A", *args, input="")
         check(done.returncode == 2 and done.stdout == "", f"stdin cannot be {args[0]}", done)
     done = fabric.run("mcp", "--as", "Demo.A", "--mode=dry-run", input="")
     check(done.returncode == 20 and "IF_ERR_509" in done.stderr, "--mode=dry-run is refused, not ignored", done)
+    s = Server(fabric, "--endpoint", "https://127.0.0.1:1", "--ca", "/nowhere/ca.pem")
+    error = s.call("fabric_send", claim="x")["structuredContent"]["error"]
+    check(error["code"] == "NO_ANSWER" and "/nowhere/ca.pem" in error["message"] and not error["retryable"],
+          "a certificate that is missing is named", error)
+    s.close()
     s = Server(fabric, "--endpoint", f"unix:{fabric.home.name}/nobody.sock")
     check("result" in s.ask("tools/list"), "without a daemon it lists its tools")
     error = s.call("fabric_inbox")["structuredContent"]["error"]
