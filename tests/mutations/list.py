@@ -233,3 +233,18 @@ without("store-reader-writes", "src/port/store/store_sqlite.c", "if (!self->writ
 change("clock-jump-ahead", "src/shell/loop/clock.c", "bool jump = off > JUMP || off < -JUMP;", "bool jump = off < -JUMP;", "clock")
 change("clock-jump-back", "src/shell/loop/clock.c", "bool jump = off > JUMP || off < -JUMP;", "bool jump = off > JUMP;", "clock")
 change("clock-behind-what-was-written", "src/shell/loop/clock.c", "if (stored_wall - real > JUMP || ", "if (", "clock")
+
+# ---- MCP: what a model's host may ask for, and what a model is told ----
+MCP_READ, MCP_TOOLS, MCP_REPLY = (f"src/programs/ifctl/mcp_{name}.c" for name in ("read", "tools", "reply"))
+without("mcp-id", MCP_READ, "if (id != NULL && !token(r, id, &r->ret->id))", "mcp")
+without("mcp-handshake", MCP_READ, "if (!r->state->initialized)\n", "mcp")
+without("mcp-ready", MCP_READ, "if (!r->state->ready)", "mcp")
+without("mcp-version", MCP_READ, "if (!ifab_view_is(r->ret->requested, MCP_MODERN))", "mcp")
+without("mcp-unknown-member", MCP_READ, 'if ((unknown = stranger(message, " jsonrpc id method params ")) != NULL)', "mcp")
+without("mcp-unknown-parameter", MCP_READ, "if ((unknown = stranger(parameters, m->parameters)) != NULL)", "mcp")
+without("mcp-arguments", MCP_TOOLS,
+        "if (ifab_schema_check(mcp_tools[tool].schema, arguments, IFAB_CODE_INVALID_PARAMS, ret_refusal) != IFAB_CODE_NONE)", "mcp")
+change("mcp-nul", MCP_TOOLS, "memchr(text.data, 0, text.size) != NULL ? NULL : ", "", "mcp")
+without("mcp-unknown-decision", MCP_REPLY, "if (!is_decision(decision) || id.size == 0)", "mcp")
+change("mcp-foreign-text", MCP_REPLY, "ifab_json_put_string(buf, ifab_buf_as_view(&result->text));",
+       "ifab_buf_view(buf, ifab_buf_as_view(&result->text));", "mcp")

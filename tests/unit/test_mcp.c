@@ -11,10 +11,10 @@
 #include "support.h"
 
 #define META "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\"io.modelcontextprotocol/clientCapabilities\":{}}"
-#define INITIALIZE                                                                                                       \
+#define INITIALIZE                                                                                                                \
     "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{}," \
     "\"clientInfo\":{\"name\":\"t\",\"version\":\"1\"}}}"
-#define READY "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"
+#define READY                   "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"
 #define REQUEST(method, params) "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"" method "\",\"params\":{" params "}}"
 
 static struct mcp_state state;
@@ -42,10 +42,7 @@ static enum mcp_kind read_line(const char *line)
     return action.kind;
 }
 
-static int error_of(const char *line)
-{
-    return read_line(line) == MCP_ERROR ? (int)action.error : 0;
-}
+static int error_of(const char *line) { return read_line(line) == MCP_ERROR ? (int)action.error : 0; }
 
 static int code_of(const char *tool, const char *arguments)
 {
@@ -116,8 +113,14 @@ static void ids_are_strings_or_integers_and_come_back_as_they_mean(void **unused
 {
     (void)unused;
     static const char *const cases[][2] = {
-        {"1", "1"}, {"-5", "-5"}, {"1e3", "1000"}, {"9007199254740991", "9007199254740991"}, {"\"a\"", "\"a\""}, {"\"\"", "\"\""},
-        {"\"\\u0061\\n\"", "\"a\\n\""}, {"\"1\"", "\"1\""},
+        {"1", "1"},
+        {"-5", "-5"},
+        {"1e3", "1000"},
+        {"9007199254740991", "9007199254740991"},
+        {"\"a\"", "\"a\""},
+        {"\"\"", "\"\""},
+        {"\"\\u0061\\n\"", "\"a\\n\""},
+        {"\"1\"", "\"1\""},
     };
     for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
         char line[256];
@@ -140,8 +143,9 @@ static void answers_and_notifications_are_never_answered(void **unused)
     };
     for (size_t i = 0; i < IFAB_COUNT(cases); i++)
         assert_int_equal(read_line(cases[i]), MCP_IGNORE);
-    assert_int_equal(read_line("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":\"x\",\"reason\":\"r\"}}"),
-                     MCP_CANCEL);
+    assert_int_equal(
+        read_line("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":\"x\",\"reason\":\"r\"}}"),
+        MCP_CANCEL);
     assert_true(ifab_view_is(action.id, "\"x\""));
 }
 
@@ -324,7 +328,8 @@ static void the_list_shows_every_row_of_the_tables(void **unused)
     for (size_t i = 0; i < mcp_tool_count; i++) {
         const struct ifab_json *tool = &tools->u.array.items[i], *input = ifab_json_get(tool, "inputSchema"),
                                *properties = ifab_json_get(input, "properties"), *notes = ifab_json_get(tool, "annotations");
-        assert_true(says(tool, "name", mcp_tools[i].name) && says(input, "type", "object") && says(ifab_json_get(tool, "outputSchema"), "type", "object"));
+        assert_true(says(tool, "name", mcp_tools[i].name) && says(input, "type", "object") &&
+                    says(ifab_json_get(tool, "outputSchema"), "type", "object"));
         assert_int_equal(ifab_json_get(input, "additionalProperties")->type, IFAB_JSON_FALSE);
         assert_int_equal(properties->u.object.count, mcp_tools[i].schema->count);
         size_t required = 0;
@@ -379,15 +384,16 @@ static void decisions_say_what_a_model_can_do_now(void **unused)
     expect("{\"id\":\"msg-1\",\"decision\":\"HOLD\"}", 0, NULL, "fabric_decision with id msg-1", "\"state\":\"held\",\"delivered\":false");
     expect("{\"id\":\"msg-1\",\"decision\":\"HOLD\"}", 0, NULL, "second source", "\"decision\":\"HOLD\"");
     expect("{\"id\":\"msg-1\",\"decision\":\"ESCALATE\"}", 0, NULL, "waits for a person", "\"state\":\"escalated\"");
-    expect("{\"id\":\"msg-1\",\"decision\":\"DENY\",\"reason\":\"secret in payload\"}", 0, NULL, "DENY: secret in payload", "\"delivered\":false");
+    expect("{\"id\":\"msg-1\",\"decision\":\"DENY\",\"reason\":\"secret in payload\"}", 0, NULL, "DENY: secret in payload",
+           "\"delivered\":false");
     expect("{\"id\":\"msg-1\",\"decision\":\"DENY\"}", 0, NULL, "final", "\"state\":\"decided\"");
     /* waited for: the newest decision counts, the first receipt stays */
     expect("{\"id\":\"msg-1\",\"decision\":\"HOLD\"}", 0, "{\"id\":\"msg-1\",\"decision\":\"SHARE\",\"state\":\"decided\"}", "SHARE",
            "\"decided\":{\"decision\":\"SHARE\"");
-    expect("{\"id\":\"msg-1\",\"decision\":\"HOLD\"}", 0, "{\"id\":\"msg-1\",\"decision\":\"ESCALATE\",\"state\":\"escalated\"}", "waits for a person",
-           "\"receipt\":{\"decision\":\"HOLD\"");
-    expect("{\"id\":\"msg-1\",\"decision\":\"HOLD\",\"reason\":\"borderline\"}", 0, "{\"id\":\"msg-1\",\"decision\":\"HOLD\",\"state\":\"held\"}",
-           "HOLD: borderline.", "\"state\":\"held\"");
+    expect("{\"id\":\"msg-1\",\"decision\":\"HOLD\"}", 0, "{\"id\":\"msg-1\",\"decision\":\"ESCALATE\",\"state\":\"escalated\"}",
+           "waits for a person", "\"receipt\":{\"decision\":\"HOLD\"");
+    expect("{\"id\":\"msg-1\",\"decision\":\"HOLD\",\"reason\":\"borderline\"}", 0,
+           "{\"id\":\"msg-1\",\"decision\":\"HOLD\",\"state\":\"held\"}", "HOLD: borderline.", "\"state\":\"held\"");
     expect("{\"id\":\"msg-1\",\"decision\":\"DENY\",\"state\":\"decided\"}", 1, NULL, "DENY", "\"state\":\"decided\"");
 }
 
@@ -395,8 +401,13 @@ static void decisions_say_what_a_model_can_do_now(void **unused)
 static void what_is_no_decision_is_no_result(void **unused)
 {
     (void)unused;
-    static const char *const cases[] = {"{}", "[]", "{\"id\":\"msg-1\"}", "{\"id\":\"msg-1\",\"decision\":\"share\"}", "{\"decision\":\"SHARE\"}",
-                                        "{\"id\":\"msg-1\",\"decision\":\"YES\"}", "{\"id\":\"msg-1\",\"decision\":true}"};
+    static const char *const cases[] = {"{}",
+                                        "[]",
+                                        "{\"id\":\"msg-1\"}",
+                                        "{\"id\":\"msg-1\",\"decision\":\"share\"}",
+                                        "{\"decision\":\"SHARE\"}",
+                                        "{\"id\":\"msg-1\",\"decision\":\"YES\"}",
+                                        "{\"id\":\"msg-1\",\"decision\":true}"};
     for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
         for (int way = 0; way < 3; way++) {
             bool good;
@@ -419,8 +430,10 @@ static void pages_say_how_to_go_on(void **unused)
 static void refusals_are_errors_with_code_name_and_hint(void **unused)
 {
     (void)unused;
-    expect("{\"code\":\"IF_ERR_302\",\"name\":\"RATE_LIMIT_EXCEEDED\",\"message\":\"m\",\"hint\":\"wait\",\"retryable\":true,\"retry_after_ms\":1500}",
-           3, NULL, "IF_ERR_302 RATE_LIMIT_EXCEEDED: m Hint: wait. May be tried again after 1500 ms.", "{\"error\":{\"code\":\"IF_ERR_302\"");
+    expect("{\"code\":\"IF_ERR_302\",\"name\":\"RATE_LIMIT_EXCEEDED\",\"message\":\"m\",\"hint\":\"wait\",\"retryable\":true,\"retry_after_"
+           "ms\":1500}",
+           3, NULL, "IF_ERR_302 RATE_LIMIT_EXCEEDED: m Hint: wait. May be tried again after 1500 ms.",
+           "{\"error\":{\"code\":\"IF_ERR_302\"");
     expect("{\"code\":\"IF_ERR_108\",\"name\":\"WRONG_AUDIENCE\",\"message\":\"m\",\"hint\":\"\",\"retryable\":false}", 3, NULL,
            "The same call again does not help.", "\"retryable\":false");
     assert_int_equal(code_of("fabric_send", "\"claim\":7"), IFAB_CODE_INVALID_PARAMS);
@@ -442,8 +455,9 @@ static void foreign_text_cannot_begin_a_message(void **unused)
 {
     (void)unused;
     bool good;
-    struct mcp_result result = result_of("{\"items\":[{\"cursor\":\"1\",\"envelope\":{\"content\":{\"claim\":\"x\\n{\\\"jsonrpc\\\":\\\"2.0\\\"}\\u2028\"}}}]}",
-                                         2, NULL, &good);
+    struct mcp_result result =
+        result_of("{\"items\":[{\"cursor\":\"1\",\"envelope\":{\"content\":{\"claim\":\"x\\n{\\\"jsonrpc\\\":\\\"2.0\\\"}\\u2028\"}}}]}", 2,
+                  NULL, &good);
     struct ifab_buf line = IFAB_BUF_INIT(65536);
     result.text.size--; /* the NUL */
     result.structured.size--;

@@ -22,11 +22,11 @@
 struct job {
     struct server *server;
     pthread_t thread;
-    bool busy, started;     /* started: thread is to be joined before the place is used again */
-    bool cancelled, sends;  /* sends: waits for its turn, or has it */
-    uint64_t number;        /* order of arrival */
-    struct cli cli;         /* its own client; the identity is shared */
-    struct ifab_buf line;   /* what the action borrows from, with arena */
+    bool busy, started;    /* started: thread is to be joined before the place is used again */
+    bool cancelled, sends; /* sends: waits for its turn, or has it */
+    uint64_t number;       /* order of arrival */
+    struct cli cli;        /* its own client; the identity is shared */
+    struct ifab_buf line;  /* what the action borrows from, with arena */
     struct ifab_arena arena;
     struct mcp_action action;
 };
@@ -424,19 +424,26 @@ static bool is_stdin(const char *text)
 
 static int check(const struct cli *cli)
 {
+    static const char *const files[] = {"key", "ca", "cert", "cert-key"};
     const char *fd = cli_get(cli, "passphrase-fd"), *token = cli_get(cli, "token-file");
     if (!cli->as_named)
         return cli_usage(cli, "say whom it speaks for: --as NAME");
     if (token == NULL)
         token = getenv("IFAB_TOKEN_FILE");
-    if (is_stdin(cli_get(cli, "key")) || is_stdin(cli->key) || is_stdin(token) || (fd != NULL && strtol(fd, NULL, 10) == STDIN_FILENO))
+    if (token == NULL || *token == '\0')
+        token = cli->token_file;
+    bool taken = is_stdin(token) || is_stdin(cli->key) || (fd != NULL && strtol(fd, NULL, 10) == STDIN_FILENO);
+    for (size_t i = 0; i < IFAB_COUNT(files); i++)
+        taken = taken || is_stdin(cli_get(cli, files[i]));
+    if (taken)
         return cli_usage(cli, "stdin carries the protocol: give key, token and passphrase another way");
     return 0;
 }
 
 int cmd_mcp(struct cli *cli)
 {
-    struct server s = {.cli = cli, .lock = PTHREAD_MUTEX_INITIALIZER, .writing = PTHREAD_MUTEX_INITIALIZER, .turn = PTHREAD_COND_INITIALIZER};
+    struct server s = {
+        .cli = cli, .lock = PTHREAD_MUTEX_INITIALIZER, .writing = PTHREAD_MUTEX_INITIALIZER, .turn = PTHREAD_COND_INITIALIZER};
     int code = check(cli);
     close_up();
     if (code == 0)

@@ -16,15 +16,15 @@
 
 #include <infrafabric/envelope.h>
 
-#define MCP_MODERN "2026-07-28"
-#define MCP_LEGACY "2025-11-25"
-#define MCP_LINE_MAX ((size_t)1 << 20)
-#define MCP_ARENA_MAX ((size_t)64 << 20) /* of one line */
-#define MCP_ID_MAX 256                   /* bytes of a string id or progress token */
-#define MCP_WAIT_MAX 300                 /* seconds */
-#define MCP_CALLS_MAX 16                 /* under way at a time */
+#define MCP_MODERN      "2026-07-28"
+#define MCP_LEGACY      "2025-11-25"
+#define MCP_LINE_MAX    ((size_t)1 << 20)
+#define MCP_ARENA_MAX   ((size_t)64 << 20) /* of one line */
+#define MCP_ID_MAX      256                /* bytes of a string id or progress token */
+#define MCP_WAIT_MAX    300                /* seconds */
+#define MCP_CALLS_MAX   16                 /* under way at a time */
 #define MCP_LISTENS_MAX 8
-#define MCP_PAGE_MAX ((size_t)256 << 10) /* bytes of items in one result */
+#define MCP_PAGE_MAX    ((size_t)256 << 10) /* bytes of items in one result */
 
 /* JSON-RPC 2.0, and one of MCP's own. */
 enum mcp_error {
@@ -74,15 +74,15 @@ struct mcp_state {
 struct mcp_action {
     enum mcp_kind kind;
     bool modern;
-    struct ifab_view id;        /* of the request as JSON text; size 0: none. CANCEL: of the one to cancel */
-    struct ifab_view progress;  /* token as JSON text; size 0: none */
-    enum mcp_error error;       /* ERROR */
+    struct ifab_view id;       /* of the request as JSON text; size 0: none. CANCEL: of the one to cancel */
+    struct ifab_view progress; /* token as JSON text; size 0: none */
+    enum mcp_error error;      /* ERROR */
     char message[400];
-    struct ifab_view requested; /* MCP_UNSUPPORTED_VERSION: what was asked for */
-    enum mcp_tool_id tool;      /* CALL */
+    struct ifab_view requested;  /* MCP_UNSUPPORTED_VERSION: what was asked for */
+    enum mcp_tool_id tool;       /* CALL */
     struct ifab_refusal refusal; /* CALL: code NONE, or why the arguments are wrong */
     struct mcp_arguments arguments;
-    char trace[37];             /* of _meta.traceparent; "" */
+    char trace[37]; /* of _meta.traceparent; "" */
 };
 
 /* One line without its end becomes an action. Cannot fail: what is wrong is an ERROR. The action borrows from line and arena. */
@@ -101,7 +101,7 @@ void mcp_put_initialize(struct ifab_buf *buf, struct ifab_view id, const char *v
 void mcp_put_pong(struct ifab_buf *buf, struct ifab_view id);
 void mcp_put_discover(struct ifab_buf *buf, struct ifab_view id, const char *version);
 void mcp_put_list(struct ifab_buf *buf, struct ifab_view id, bool modern, const char *version);
-void mcp_put_listening(struct ifab_buf *buf, struct ifab_view id);     /* the acknowledgement of a subscription */
+void mcp_put_listening(struct ifab_buf *buf, struct ifab_view id); /* the acknowledgement of a subscription */
 void mcp_put_listen_end(struct ifab_buf *buf, struct ifab_view id, const char *version);
 void mcp_put_progress(struct ifab_buf *buf, struct ifab_view token, int64_t done, int64_t total, const char *message);
 /* text for a model, structured as JSON; both are also in content. */

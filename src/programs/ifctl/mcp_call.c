@@ -8,7 +8,7 @@
 
 #include "base/encode.h"
 
-#define SLICE_MS 1000
+#define SLICE_MS         1000
 #define PROGRESS_EVERY_S 5
 
 struct call {
@@ -43,7 +43,7 @@ static const char *no_memory(struct call *c)
 static bool is_lost(const struct call *c)
 {
     const struct ifab_error *err = &c->cli->err;
-    return err->text[0] != '\0' && err->status != IFAB_NOT_FOUND && err->status != IFAB_DENIED;
+    return c->cli->client != NULL && err->text[0] != '\0' && err->status != IFAB_NOT_FOUND && err->status != IFAB_DENIED;
 }
 
 /* Why no answer came. id: of a message whose outcome is therefore unknown; NULL: nothing was changed. */
@@ -51,12 +51,12 @@ static void no_answer(struct call *c, const char *id)
 {
     char text[1600], hint[200] = "ask the operator whether the fabric runs: ifctl doctor";
     const struct ifab_error *err = &c->cli->err;
-    bool nobody = err->status == IFAB_NOT_FOUND;
+    bool nobody = err->status == IFAB_NOT_FOUND && c->cli->client != NULL; /* else a file of --ca and its like is missing */
     cli_path(text, sizeof text, "%s%s. %s", nobody ? "No fabric answers at " : err->text, nobody ? c->cli->endpoint : "",
              id == NULL ? "Nothing was done" : "Whether the message was recorded is unknown");
     if (id != NULL)
         cli_path(hint, sizeof hint, "look with fabric_decision, id %s, before you send it again: IF_ERR_404 means it was not recorded", id);
-    fail(c, "NO_ANSWER", text, hint, id == NULL && err->status != IFAB_DENIED);
+    fail(c, "NO_ANSWER", text, hint, id == NULL && c->cli->client != NULL && err->status != IFAB_DENIED);
 }
 
 /* One request; its JSON in the arena. NULL after filling the result. */
@@ -78,7 +78,8 @@ static const struct ifab_json *ask(struct call *c, struct cli_call *call, const 
                 ifab_json_read(copy, &limits, &c->arena, &tree, NULL) == IFAB_OK;
     if (code != 0) {
         if (!read || !mcp_result_answer_error(c->result, ifab_json_get(tree, "error")))
-            fail(c, "FAILED", response.status == 0 ? "the request could not be made: see the server's stderr" : "the daemon's answer gives no reason",
+            fail(c, "FAILED",
+                 response.status == 0 ? "the request could not be made: see the server's stderr" : "the daemon's answer gives no reason",
                  "ask the operator", false);
         return NULL;
     }
@@ -198,7 +199,8 @@ static bool send(struct call *c, struct ifab_message *message, struct ifab_buf *
     char sender[160];
     const char *trace = c->action->trace[0] != '\0' ? c->action->trace : c->cli->trace;
     if (!cli_path(sender, sizeof sender, "if://agent/%s", c->cli->as) || cli_sequence_lock(c->cli, sender, &sequence) != 0) {
-        fail(c, "FAILED", "the sequence number of this talent cannot be kept: see the server's stderr", "set HOME or XDG_STATE_HOME", false);
+        fail(c, "FAILED", "the sequence number of this talent cannot be kept: see the server's stderr", "set HOME or XDG_STATE_HOME",
+             false);
         return false;
     }
     draft.sender = sender;

@@ -7,10 +7,10 @@
 /* What a call needs of the loop that started it. Each is called on the call's thread. */
 struct mcp_caller {
     void *user;
-    bool (*ended)(void *user);                /* cancelled, or stdin has ended: waiting is over */
-    bool (*turn)(void *user);                 /* waits for the turn to send; false: cancelled, nothing may be sent */
+    bool (*ended)(void *user); /* cancelled, or stdin has ended: waiting is over */
+    bool (*turn)(void *user);  /* waits for the turn to send; false: cancelled, nothing may be sent */
     void (*turn_over)(void *user);
-    void (*progress)(void *user, int64_t s);  /* s seconds of the wait are over */
+    void (*progress)(void *user, int64_t s); /* s seconds of the wait are over */
 };
 
 /* cli: the call's own, with its own client; the identity may be shared. result: empty buffers, filled with whatever came of it. */

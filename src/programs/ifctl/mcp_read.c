@@ -13,8 +13,8 @@
 #include "base/encode.h"
 #include "base/id.h"
 
-#define META_VERSION "io.modelcontextprotocol/protocolVersion"
-#define META_CLIENT "io.modelcontextprotocol/clientInfo"
+#define META_VERSION      "io.modelcontextprotocol/protocolVersion"
+#define META_CLIENT       "io.modelcontextprotocol/clientInfo"
 #define META_CAPABILITIES "io.modelcontextprotocol/clientCapabilities"
 
 enum { LEGACY = 1, MODERN = 2 };
@@ -60,10 +60,7 @@ static const char *shown(struct ifab_view name, char text[68])
     return text;
 }
 
-static bool is_object(const struct ifab_json *value)
-{
-    return value != NULL && value->type == IFAB_JSON_OBJECT;
-}
+static bool is_object(const struct ifab_json *value) { return value != NULL && value->type == IFAB_JSON_OBJECT; }
 
 /* A string or an integer as JSON text. Equal values have equal texts: 1 and 1.0 are one id. */
 static bool token(struct reader *r, const struct ifab_json *value, struct ifab_view *ret)
@@ -105,8 +102,8 @@ static void take_traceparent(struct reader *r, const struct ifab_json *meta)
     static const uint8_t zero16[16];
     struct ifab_view text;
     uint8_t trace16[16], span8[8];
-    if (!ifab_json_string(ifab_json_get(meta, "traceparent"), &text) || text.size != 55 ||
-        !ifab_view_starts(text, IFAB_VIEW("00-")) || text.data[35] != '-' || text.data[52] != '-')
+    if (!ifab_json_string(ifab_json_get(meta, "traceparent"), &text) || text.size != 55 || !ifab_view_starts(text, IFAB_VIEW("00-")) ||
+        text.data[35] != '-' || text.data[52] != '-')
         return;
     if (ifab_hex_decode(ifab_view_of(text.data + 3, 32), trace16, 16) == IFAB_OK &&
         ifab_hex_decode(ifab_view_of(text.data + 36, 16), span8, 8) == IFAB_OK && memcmp(trace16, zero16, 16) != 0)
@@ -254,7 +251,8 @@ static void take_message(struct reader *r, const struct ifab_json *message)
     struct ifab_view name, version;
     char text[68];
     if (!is_object(message)) {
-        refuse(r, MCP_INVALID_REQUEST, message->type == IFAB_JSON_ARRAY ? "batches are not taken: one message a line" : "a message is an object");
+        refuse(r, MCP_INVALID_REQUEST,
+               message->type == IFAB_JSON_ARRAY ? "batches are not taken: one message a line" : "a message is an object");
         return;
     }
     if (id != NULL && !token(r, id, &r->ret->id)) {

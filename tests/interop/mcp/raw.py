@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 
-from rig import Fabric, Server, Tap, MODERN, LEGACY, META, WAIT
+from rig import LEGACY, META, MODERN, WAIT, Fabric, Server, Tap, until
 
 tap = Tap()
 check = tap.check
@@ -67,7 +67,8 @@ def malformed_lines(fabric):
             check(False, f"line {line[:40]!r} is {expected} without id", said)
             return
     check(True, f"{len(cases)} malformed lines are refused with their codes")
-    for line in (b'{"jsonrpc":"2.0","id":1,"result":{}}', b'{"jsonrpc":"2.0","method":"no/such"}', b'{"jsonrpc":"2.0","method":"tools/call"}',
+    for line in (b'{"jsonrpc":"2.0","id":1,"result":{}}', b'{"jsonrpc":"2.0","method":"no/such"}',
+                 b'{"jsonrpc":"2.0","method":"tools/call"}',
                  b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":{}}}'):
         s.write(line + b"\n")
     check(s.ask("server/discover")["id"] == s.number and not s.other, "answers and notifications get no answer", s.other)
@@ -84,13 +85,15 @@ def malformed_lines(fabric):
         s.write(piece.encode())
     s.write(b"\r\n")
     check("result" in s.answer(1), "a line may come in pieces and end with CR LF")
-    for name, params in (("tools/call", {"name": "task_claim"}), ("tools/call", {"name": 7}), ("tools/call", {"name": "fabric_inbox", "arguments": []}),
-                         ("tools/call", {"name": "fabric_inbox", "surprise": 1}), ("tools/list", {"cursor": "x"}), ("subscriptions/listen", {})):
+    for name, params in (("tools/call", {"name": "task_claim"}), ("tools/call", {"name": 7}),
+                         ("tools/call", {"name": "fabric_inbox", "arguments": []}), ("tools/call", {"name": "fabric_inbox", "surprise": 1}),
+                         ("tools/list", {"cursor": "x"}), ("subscriptions/listen", {})):
         said = s.ask(name, params)
         if code(said) != -32602:
             check(False, f"{name} {params} is -32602", said)
     check(code(s.ask("resources/read", {"uri": "file:///etc/passwd"})) == -32601, "a method that is not there is -32601")
-    check(problem(s.call("fabric_send", claim="x", sender="if://agent/operator")) == "IF_ERR_208", "an unknown argument is told to the model")
+    stranger = s.call("fabric_send", claim="x", sender="if://agent/operator")
+    check(problem(stranger) == "IF_ERR_208", "an unknown argument is told to the model", stranger)
     check(problem(s.call("fabric_send", claim="a\0b")) == "IF_ERR_208", "so is a NUL inside a text")
     check(problem(s.call("fabric_inbox", **{"as": "operator"})) == "IF_ERR_208", "and another's inbox cannot be named")
     check(s.close() == (0, []), "it still ends cleanly")
@@ -111,17 +114,13 @@ def floods(fabric):
     s.send({"jsonrpc": "2.0", "id": running[0], "method": "server/discover", "params": {"_meta": META}})
     said = s.read()
     check(code(said) == -32600 and "id" not in said, "an id that is under way cannot be used again", said)
-    for number in running + refused_ids(refused) + [10**9]:
+    for number in waits + [10**9]:
         s.cancel(number)
-    while problem(s.call("fabric_decision", id="msg-01930000-0000-7000-8000-000000000000")) == "IF_ERR_304":
-        pass  # places come back within a slice of the wait
+    nobody = "msg-01930000-0000-7000-8000-000000000000"
+    until(lambda: problem(s.call("fabric_decision", id=nobody)) == "IF_ERR_404")  # places come back within a slice of the wait
     check(s.ask("ping", modern=False)["result"] == {}, "cancelled calls give their places back")
     end, rest = s.close()
     check(end == 0 and not [m for m in s.other + rest if m.get("id") in running], "and are never answered", s.other + rest)
-
-
-def refused_ids(refused):
-    return sorted(refused)
 
 
 def orders(fabric):
@@ -135,12 +134,14 @@ def orders(fabric):
     trace = s.call("witness_trace", trace=one["receipt"]["trace"])
     check(trace["structuredContent"]["items"][0]["subject"] == one["id"], "the log shows one by its trace", trace)
     check(one["delivered"] and "proof" not in one["receipt"], "its receipt comes without the long proof", one)
-    proved = s.call("fabric_send", claim="with proof", confidence=.9, to="Demo.B", scope={"a": 1}, proof=True)["structuredContent"]["receipt"]
+    proved = s.call("fabric_send", claim="with proof", confidence=.9, to="Demo.B", scope={"a": 1}, proof=True)
+    proved = proved["structuredContent"]["receipt"]
     check(proved["proof"]["entry"] and proved["checkpoint"], "and with it when asked for", proved)
     meta = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"}
     arguments = {"claim": "traced", "confidence": .9, "to": "Demo.B", "scope": {"a": 1}}
     traced = s.ask("tools/call", {"name": "fabric_send", "arguments": arguments, "_meta": meta})["result"]
-    check(traced["structuredContent"]["receipt"]["trace"] == "0af76519-16cd-43dd-8448-eb211c80319c", "a traceparent joins the trace", traced)
+    joined = traced["structuredContent"]["receipt"]["trace"]
+    check(joined == "0af76519-16cd-43dd-8448-eb211c80319c", "a traceparent joins the trace", traced)
     s.close()
 
 
@@ -187,17 +188,20 @@ def waits(fabric):
     fabric.operator("decision", "scope-ok", what["id"], "--yes")
     got = s.answer(waiting)["result"]["structuredContent"]
     check(got["decision"] == "SHARE" and got["state"] == "decided" and got["delivered"], "released while waiting", got)
-    number = s.begin("tools/call", {"name": "fabric_decision", "arguments": {"id": escalated(s), "wait_s": 6}, "_meta": {"progressToken": "p1"}})
+    arguments = {"id": escalated(s), "wait_s": 6}
+    number = s.begin("tools/call", {"name": "fabric_decision", "arguments": arguments, "_meta": {"progressToken": "p1"}})
     progress = s.wait_for(lambda m: m.get("method") == "notifications/progress")["params"]
-    check(progress["progressToken"] == "p1" and 0 < progress["progress"] <= progress["total"] == 6, "a long wait tells its progress", progress)
+    check(progress["progressToken"] == "p1" and 0 < progress["progress"] <= progress["total"] == 6,
+          "a long wait tells its progress", progress)
     got = s.answer(number)["result"]["structuredContent"]
     check(got["state"] == "escalated" and "person" in got["next_step"], "and ends with what it still waits for", got)
     number = s.begin_call("fabric_send", claim="approve me", confidence=.1, to="Demo.B", scope={"a": 1}, wait_s=300)
-    while not (opened := [d for d in json.loads(fabric.run("decision", "list", "-o", "json").stdout)["items"] if is_claim(fabric, d, "approve me")]):
-        pass
+    opened = until(lambda: [d for d in json.loads(fabric.run("decision", "list", "-o", "json").stdout)["items"]
+                            if is_claim(fabric, d, "approve me")])
     fabric.operator("decision", "refuse", opened[0]["id"], "--yes")
     got = s.answer(number)["result"]
-    check(got["structuredContent"]["decision"] == "DENY" and got["structuredContent"]["decided"]["state"] == "decided" and not got["isError"],
+    what = got["structuredContent"]
+    check(what["decision"] == "DENY" and what["decided"]["state"] == "decided" and not got["isError"],
           "a message waits for its own decision", got)
     denied = s.call("fabric_send", claim="-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA", confidence=.9, to="Demo.B", scope={"a": 1})
     check(denied["structuredContent"]["decision"] == "DENY" and "secret" in denied["content"][0]["text"] and not denied["isError"],
@@ -224,22 +228,24 @@ def ends(fabric):
     s = Server(fabric)
     listening = s.begin("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
     said = s.read()
+    subscription = "io.modelcontextprotocol/subscriptionId"
     check(said.get("method") == "notifications/subscriptions/acknowledged" and said["params"]["notifications"] == {}
-          and said["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == listening, "a subscription is acknowledged, promising nothing", said)
+          and said["params"]["_meta"][subscription] == listening, "a subscription is acknowledged, promising nothing", said)
     held = s.begin_call("fabric_send", claim="end of stdin", confidence=.25, to="Demo.B", scope={"a": 1}, wait_s=300)
     inbox = s.begin_call("fabric_inbox", wait_s=300)
     end, rest = s.close()
     by_id = {m.get("id"): m for m in s.other + rest}
     check(end == 0 and by_id[held]["result"]["structuredContent"]["decision"] == "HOLD" and inbox in by_id,
           "the end of stdin cuts waits short and answers them", rest)
-    check(by_id[listening]["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == listening, "and closes the subscription", rest)
+    check(by_id[listening]["result"]["_meta"][subscription] == listening, "and closes the subscription", rest)
     s = Server(fabric)
     arguments = {"claim": "cut in the middle", "confidence": .9, "to": "Demo.B", "scope": {"a": 1}}
     s.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
                         "params": {"name": "fabric_send", "arguments": arguments, "_meta": META}}).encode())
     end, rest = s.close()
     check(end == 0 and [code(m) for m in rest] == [-32700], "a line without its end is refused", rest)
-    check(not [m for m in fabric.inbox("Demo.B") if m["envelope"]["content"].get("claim") == "cut in the middle"], "and nothing of it is done")
+    claims = [m["envelope"]["content"].get("claim") for m in fabric.inbox("Demo.B")]
+    check("cut in the middle" not in claims, "and nothing of it is done", claims)
     p = subprocess.Popen([fabric.ifctl, "mcp", "--as", "Demo.A", "--quiet"], env=fabric.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     p.stdin.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"_meta": META}}).encode() + b"\n")
     p.stdin.flush()
@@ -286,17 +292,24 @@ def secrets(fabric):
         body = "".join(f.read().split("\n")[1:-2])
     seed = base64.b64decode(body)[-32:]
     all_said = s.raw + b"".join(s.errors) + a.raw + b"".join(a.errors)
-    forms = [phrase.encode(), body.encode(), seed, seed.hex().encode(), base64.b64encode(seed).rstrip(b"="), base64.urlsafe_b64encode(seed).rstrip(b"=")]
+    forms = [phrase.encode(), body.encode(), seed, seed.hex().encode()]
+    forms += [encode(seed).rstrip(b"=") for encode in (base64.b64encode, base64.urlsafe_b64encode)]
     check(not [f for f in forms if f in all_said], "no form of key or passphrase in what it says")
 
 
 def starts(fabric):
     check(fabric.run("mcp", env={"IFAB_AS": ""}, input="").returncode == 2, "without --as it does not start")
-    for args in (["--passphrase-fd", "0"], ["--key", "-"], ["--token-file", "-"], ["--token-file", "/dev/stdin"]):
+    for args in (["--passphrase-fd", "0"], ["--key", "-"], ["--token-file", "-"], ["--token-file", "/dev/stdin"],
+                 ["--cert-key", "/dev/stdin"]):
         done = fabric.run("mcp", "--as", "Demo.A", *args, input="")
         check(done.returncode == 2 and done.stdout == "", f"stdin cannot be {args[0]}", done)
     done = fabric.run("mcp", "--as", "Demo.A", "--mode=dry-run", input="")
     check(done.returncode == 20 and "IF_ERR_509" in done.stderr, "--mode=dry-run is refused, not ignored", done)
+    s = Server(fabric, "--endpoint", "https://127.0.0.1:1", "--ca", "/nowhere/ca.pem")
+    error = s.call("fabric_send", claim="x")["structuredContent"]["error"]
+    check(error["code"] == "NO_ANSWER" and "/nowhere/ca.pem" in error["message"] and not error["retryable"],
+          "a certificate that is missing is named", error)
+    s.close()
     s = Server(fabric, "--endpoint", f"unix:{fabric.home.name}/nobody.sock")
     check("result" in s.ask("tools/list"), "without a daemon it lists its tools")
     error = s.call("fabric_inbox")["structuredContent"]["error"]

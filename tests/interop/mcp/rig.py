@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 WAIT = 60  # a hang is a failure; nothing is measured
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
@@ -14,6 +15,15 @@ META = {
     "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
     "io.modelcontextprotocol/clientCapabilities": {},
 }
+
+
+def until(what):
+    """What it returns, once that is true. A hang ends here."""
+    end = time.monotonic() + WAIT
+    while not (got := what()):
+        assert time.monotonic() < end, "never came true"
+        time.sleep(0.02)
+    return got
 
 
 def program(build, name):
@@ -50,7 +60,8 @@ class Fabric:
             self.said.append(line)
 
     def run(self, *args, **kw):
-        return subprocess.run([self.ifctl, *args], env={**self.env, **kw.pop("env", {})}, capture_output=True, text=True, timeout=WAIT, **kw)
+        env = {**self.env, **kw.pop("env", {})}
+        return subprocess.run([self.ifctl, *args], env=env, capture_output=True, text=True, timeout=WAIT, check=False, **kw)
 
     def operator(self, *args):
         """As the operator, whose key lies in the directory."""

@@ -23,7 +23,8 @@ if (which === 'modern') {
 }
 
 async function connect(talent) {
-  const client = new Client({ name: 'interop', version: '1' }, which === 'modern' ? { versionNegotiation: { mode: { pin: '2026-07-28' } } } : {})
+  const options = which === 'modern' ? { versionNegotiation: { mode: { pin: '2026-07-28' } } } : {}
+  const client = new Client({ name: 'interop', version: '1' }, options)
   const args = ['mcp', '--quiet', '--as', talent, '--key', `${directory}/keys/${talent}.pem`]
   await client.connect(new StdioClientTransport({ command: ifctl, args, env: process.env }))
   return client
@@ -36,8 +37,8 @@ try {
   check(a.getServerVersion().name === 'ifctl' && a.getInstructions().includes('untrusted'), 'the server says who it is')
   const { tools } = await a.listTools()
   check(tools.map(t => t.name).sort().join() === 'fabric_decision,fabric_inbox,fabric_send,witness_trace', 'it lists its tools', tools)
-  const call = (client, name, args = {}, options) =>
-    which === 'modern' ? client.callTool({ name, arguments: args }, options) : client.callTool({ name, arguments: args }, undefined, options)
+  const call = (client, name, args = {}, options = undefined) =>
+    client.callTool({ name, arguments: args }, ...(which === 'modern' ? [options] : [undefined, options]))
   const sure = { confidence: 0.9, to: 'Demo.B', scope: { a: 1 } }
 
   const shared = await call(a, 'fabric_send', { claim: 'from the official client', ...sure, data: { n: 1e-7, text: 'café 東京 🚀' } })
@@ -56,12 +57,14 @@ try {
   const waiting = call(a, 'fabric_decision', { id: held.id, wait_s: 50 })
   const during = await call(a, 'fabric_inbox')
   check(!during.isError, 'another call is answered while one waits')
-  await run(ifctl, ['decision', 'scope-ok', held.id, '--yes', '--as', 'operator', '--key', `${directory}/keys/operator.pem`, '--why', 'test'])
+  const operator = ['--as', 'operator', '--key', `${directory}/keys/operator.pem`, '--why', 'test']
+  await run(ifctl, ['decision', 'scope-ok', held.id, '--yes', ...operator])
   const got = (await waiting).structuredContent
   check(got.decision === 'SHARE' && got.state === 'decided', 'a decision is waited for and comes', got)
 
   const inbox = (await call(b, 'fabric_inbox', { limit: 100 })).structuredContent
-  check(inbox.items.map(m => m.envelope.content.claim).join() === 'from the official client,held', 'the receiver reads what was shared', inbox)
+  const claims = inbox.items.map(m => m.envelope.content.claim).join()
+  check(claims === 'from the official client,held', 'the receiver reads what was shared', inbox)
   check(inbox.items[0].envelope.content.data.text === 'café 東京 🚀', 'as it was sent')
   const trace = (await call(a, 'witness_trace', { trace: said.receipt.trace })).structuredContent
   check(trace.items[0].subject === said.id, 'a trace shows its entries', trace)
