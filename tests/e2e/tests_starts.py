@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -534,3 +535,34 @@ def test_clock_is_accepted_only_while_one_is_in_doubt(f):
     r = f.admin("/v1/clock/accept", {})
     assert r.status == 409 and r.code == 409, r
     assert all(e["operation"] != "clock_accept" for e in f.entries(0))
+
+
+def test_the_service_manager_is_told(f):
+    path = os.path.join(f.root, "notify")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(path)
+    listener.settimeout(20)
+    os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"] = path, "400000"
+    try:
+        f.start()
+    finally:
+        del os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"]
+    assert listener.recv(4096) == b"READY=1"
+    assert listener.recv(4096) == b"WATCHDOG=1" and listener.recv(4096) == b"WATCHDOG=1"
+
+    def until(word):
+        while True:
+            said = listener.recv(4096)
+            if said.startswith(word):
+                return said
+
+    os.kill(f.process.pid, signal.SIGHUP)
+    assert b"\nMONOTONIC_USEC=" in until(b"RELOADING=1")
+    until(b"READY=1")
+    os.kill(f.process.pid, signal.SIGTERM)
+    until(b"STOPPING=1")
+    assert f.process.wait(20) == 0
+    f.process = None
+
+
+test_the_service_manager_is_told.started = False

@@ -81,6 +81,10 @@ static void on_turn(uv_timer_t *timer)
     }
     jobs_unpark(node);
     wait_tick(node, now.run);
+    if (node->watchdog > 0 && now.run >= node->watchdog_next) {
+        node->watchdog_next = now.run + node->watchdog;
+        supervise_tell("WATCHDOG=1");
+    }
     if (node->reload_again && !node->reloading)
         node_reload(node);
     if (!node->closed_full)
@@ -131,6 +135,7 @@ static void on_signal(uv_signal_t *handle, int number)
     }
     node->stopping = true;
     node->stop_deadline = clock_now(&node->clock, NULL).run + STOP_WAIT;
+    supervise_tell("STOPPING=1");
     IFAB_LOG(IFAB_LOG_INFO, "stopping", IFAB_F_NUM("entries", node->committed_size));
     wait_stop(node);
     ifab_http_server_stop(node->http, on_closed, node);
@@ -306,6 +311,8 @@ ifab_status ifab_node_run(const struct ifab_run_options *options, struct ifab_er
     status = start(node, options, err);
     if (status == IFAB_OK) {
         say_ready(node, options->ready_fd);
+        node->watchdog = supervise_interval();
+        supervise_tell("READY=1");
         IFAB_LOG(IFAB_LOG_INFO, "ready", IFAB_F_NUM("entries", node->committed_size), IFAB_F_TEXT("origin", node->origin));
         uv_run(&node->loop, UV_RUN_DEFAULT);
         if (node->fatal_status != IFAB_OK)

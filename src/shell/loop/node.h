@@ -272,6 +272,7 @@ struct node {
     uv_signal_t sigterm, sigint, sighup;
     struct charges charges;
     ifab_usec anchor_next;        /* run */
+    ifab_usec watchdog, watchdog_next; /* interval (0: nobody watches), run */
     ifab_usec stop_deadline;      /* run; once stopping */
     uint64_t anchored_size;
     struct ifab_anchor *anchors[8];
@@ -306,6 +307,11 @@ ifab_status node_made(struct making *making, ifab_status status, struct ifab_err
 #define UNFINISHED "ifd.yaml.unfinished"
 ifab_status node_first_commit(struct node *node, struct ifab_command *command, struct ifab_error *err);
 ifab_status node_check_modes(const struct ifab_config *config, struct ifab_error *err);
+
+/* supervise.c */
+void supervise_tell(const char *state); /* "READY=1" */
+void supervise_reloading(void);
+ifab_usec supervise_interval(void);
 
 /* reload.c */
 void node_reload(struct node *node);                   /* SIGHUP */

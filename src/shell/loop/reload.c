@@ -191,6 +191,7 @@ void node_reload(struct node *node)
         return;
     }
     node->reload_again = false;
+    supervise_reloading();
     struct ifab_config *config = ifab_calloc(1, sizeof *config);
     struct ticket *t = ticket_new(node, NULL);
     ifab_status status = config != NULL && t != NULL ? judge(node, config, &rules, &set, &tls, &err) : ifab_fail(&err, IFAB_NOMEM, "out of memory");
@@ -209,4 +210,5 @@ void node_reload(struct node *node)
             ticket_free(node, t);
     }
     ifab_free(config);
+    supervise_tell("READY=1"); /* as before, or with what is new */
 }
