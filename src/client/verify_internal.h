@@ -46,6 +46,20 @@ ifab_status ifab_verify__head_trust(const struct ifab_verify_options *options, s
 /* Everything was checked: verdict and the words for what went well. */
 void ifab_verify__conclude(const struct verify_head *head, struct ifab_verify_report *report);
 
+/* verify_proof.c: an entry and its place in the tree. */
+#define VERIFY_PATH_MAX 64
+struct verify_proof {
+    struct ifab_view entry;          /* its bytes, borrowed */
+    const struct ifab_json *logged;  /* parsed */
+    uint8_t leaf32[32], path[VERIFY_PATH_MAX][32];
+    size_t path_count;
+    int64_t index, size;
+};
+bool ifab_verify__proof_read(const struct ifab_json *tree, struct verify_proof *ret_proof, struct ifab_verify_report *report); /* tree may be NULL */
+bool ifab_verify__proof_check(const struct verify_proof *proof, const struct verify_head *head, struct ifab_verify_report *report);
+ifab_status ifab_verify__proof_parse(struct verify_proof *proof, struct ifab_arena *arena, struct ifab_verify_report *report, struct ifab_error *err);
+void ifab_verify__same_size(const struct verify_head *head, struct ifab_verify_report *report);
+
 /* Leaf hashes against hash tiles of every level, and the root over them. */
 struct verify_tree;
 ifab_status ifab_verify__tree_new(int dir_fd, uint64_t size, struct verify_tree **ret_tree); /* size: leaves to come */

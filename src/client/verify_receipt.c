@@ -6,50 +6,12 @@
 
 #include "base/encode.h"
 
-#define RECEIPT_MAX     (1 << 20)
-#define PATH_MAX_HASHES 64
+#define RECEIPT_MAX (1 << 20)
 
 struct receipt {
-    const struct ifab_json *tree, *entry, *proof;
-    struct ifab_view entry_bytes;
-    const struct ifab_json *logged; /* the entry, parsed */
-    uint8_t leaf32[32], path[PATH_MAX_HASHES][32];
-    size_t path_count;
-    int64_t index, size;
+    const struct ifab_json *tree, *entry;
+    struct verify_proof proof;
 };
-
-static bool read_proof(struct receipt *r, struct ifab_verify_report *report)
-{
-    const struct ifab_json *path = ifab_json_get(r->proof, "path");
-
-    if (!ifab_json_integer(ifab_json_get(r->proof, "index"), &r->index) || !ifab_json_integer(ifab_json_get(r->proof, "size"), &r->size) ||
-        r->index < 0 || r->size < 0 || ifab_hex_decode(ifab_verify__text(r->proof, "leaf"), r->leaf32, 32) != IFAB_OK || path == NULL ||
-        path->type != IFAB_JSON_ARRAY || path->u.array.count > PATH_MAX_HASHES ||
-        !ifab_json_string(ifab_json_get(r->proof, "entry"), &r->entry_bytes))
-        return ifab_verify__broken(report, "proof: malformed");
-    for (size_t i = 0; i < path->u.array.count; i++) {
-        struct ifab_view hex = {NULL, 0};
-        if (!ifab_json_string(&path->u.array.items[i], &hex) || ifab_hex_decode(hex, r->path[i], 32) != IFAB_OK)
-            return ifab_verify__broken(report, "proof: path[%zu] is no hash", i);
-    }
-    r->path_count = path->u.array.count;
-    return true;
-}
-
-static bool check_inclusion(const struct receipt *r, const struct verify_head *head, struct ifab_verify_report *report)
-{
-    uint8_t leaf32[32];
-
-    ifab_leaf_hash(r->entry_bytes, leaf32);
-    if (memcmp(leaf32, r->leaf32, 32) != 0)
-        return ifab_verify__broken(report, "proof: leaf is not the hash of the entry");
-    if ((uint64_t)r->size != head->body.size)
-        return ifab_verify__broken(report, "proof: it is for a tree of another size than the checkpoint");
-    if (!ifab_proof_inclusion_verify((uint64_t)r->index, (uint64_t)r->size, leaf32, (const uint8_t(*)[32])r->path, r->path_count,
-                                     head->body.root32))
-        return ifab_verify__broken(report, "proof: the entry is not in the tree of the checkpoint");
-    return true;
-}
 
 /* receipt.entry: hash, index and log of the entry. */
 static bool check_entry_name(const struct receipt *r, struct ifab_verify_report *report)
@@ -57,13 +19,13 @@ static bool check_entry_name(const struct receipt *r, struct ifab_verify_report 
     uint8_t said32[32], hash32[32];
     int64_t index = -1, logged = -1;
 
-    ifab_sha256(r->entry_bytes, hash32);
+    ifab_sha256(r->proof.entry, hash32);
     if (!ifab_verify__digest(ifab_verify__text(r->entry, "hash"), said32) || memcmp(said32, hash32, 32) != 0)
         return ifab_verify__broken(report, "entry.hash is not the hash of the entry");
-    if (!ifab_json_integer(ifab_json_get(r->entry, "index"), &index) || index != r->index ||
-        !ifab_json_integer(ifab_json_get(r->logged, "index"), &logged) || logged != index)
+    if (!ifab_json_integer(ifab_json_get(r->entry, "index"), &index) || index != r->proof.index ||
+        !ifab_json_integer(ifab_json_get(r->proof.logged, "index"), &logged) || logged != index)
         return ifab_verify__broken(report, "entry.index is not the one of the entry");
-    if (!ifab_view_equal(ifab_verify__text(r->entry, "log"), ifab_verify__text(r->logged, "log")))
+    if (!ifab_view_equal(ifab_verify__text(r->entry, "log"), ifab_verify__text(r->proof.logged, "log")))
         return ifab_verify__broken(report, "entry.log is another log");
     return true;
 }
@@ -86,63 +48,39 @@ static bool check_words(const struct receipt *r, struct ifab_verify_report *repo
         bool must_be;
     } members[] = {{"id", true},      {"decision", true}, {"message_digest", true}, {"policy_digest", false},
                    {"reason", false}, {"rule", false},    {"expires_at", false}};
-    const struct ifab_json *payload = ifab_json_get(r->logged, "payload");
+    const struct ifab_json *payload = ifab_json_get(r->proof.logged, "payload");
 
     for (size_t i = 0; i < IFAB_COUNT(members); i++)
         if (!same_member(r->tree, payload, members[i].name, members[i].must_be))
             return ifab_verify__broken(report, "%s is not what the entry says", members[i].name);
-    if (!ifab_view_equal(ifab_verify__text(r->tree, "trace"), ifab_verify__text(r->logged, "trace"))) /* "" where there is none */
+    if (!ifab_view_equal(ifab_verify__text(r->tree, "trace"), ifab_verify__text(r->proof.logged, "trace"))) /* "" where there is none */
         return ifab_verify__broken(report, "trace is not what the entry says");
     return true;
-}
-
-static ifab_status parse_entry(struct receipt *r, struct ifab_arena *arena, struct ifab_verify_report *report, struct ifab_error *err)
-{
-    const struct ifab_json_limits limits = {.max_size = IFAB_ENTRY_MAX};
-    struct ifab_buf canonical = IFAB_BUF_INIT(IFAB_ENTRY_MAX + 1);
-    ifab_status status = ifab_json_read(r->entry_bytes, &limits, arena, &r->logged, NULL);
-
-    if (status == IFAB_OK) {
-        ifab_json_write(&canonical, r->logged);
-        if (ifab_buf_status(&canonical) == IFAB_NOMEM)
-            status = IFAB_NOMEM;
-        else if (!ifab_view_equal(ifab_buf_as_view(&canonical), r->entry_bytes))
-            status = IFAB_INVALID;
-    }
-    ifab_buf_fini(&canonical);
-    if (status == IFAB_NOMEM)
-        return ifab_fail(err, IFAB_NOMEM, "entry");
-    if (status != IFAB_OK)
-        ifab_verify__broken(report, "proof.entry is no entry in canonical form");
-    return IFAB_OK;
 }
 
 static ifab_status check(struct receipt *r, const struct ifab_verify_options *options, struct verify_head *head, struct ifab_arena *arena,
                          struct ifab_verify_report *report, struct ifab_error *err)
 {
     struct ifab_view note = {NULL, 0};
+    const struct ifab_json *proof = ifab_json_get(r->tree, "proof");
 
     r->entry = ifab_json_get(r->tree, "entry");
-    r->proof = ifab_json_get(r->tree, "proof");
     if (r->tree->type != IFAB_JSON_OBJECT || r->entry == NULL || ifab_json_get(r->tree, "decision") == NULL) {
         ifab_verify__broken(report, "this is no receipt");
         return IFAB_OK;
     }
-    if (r->proof == NULL || !ifab_json_string(ifab_json_get(r->tree, "checkpoint"), &note)) {
+    if (proof == NULL || !ifab_json_string(ifab_json_get(r->tree, "checkpoint"), &note)) {
         ifab_verify__broken(report, "the receipt holds no checkpoint and proof: nothing to verify it by (fetch it with ?proof=1)");
         return IFAB_OK;
     }
-    if (!ifab_verify__head_read(note, head, report) || !read_proof(r, report))
+    if (!ifab_verify__head_read(note, head, report) || !ifab_verify__proof_read(proof, &r->proof, report))
         return IFAB_OK;
     IFAB_TRY(ifab_verify__head_trust(options, head, (struct ifab_view){NULL, 0}, NULL, report, err));
-    if (head->has_old && head->old.size != head->body.size)
-        ifab_verify__broken(report, "a receipt can only be compared with a checkpoint of its own size; verify the log's export instead");
-    else if (head->has_old && memcmp(head->old.root32, head->body.root32, 32) != 0)
-        ifab_verify__broken(report, "the checkpoint seen before has another root: the log was rewritten");
+    ifab_verify__same_size(head, report);
     if (!report->intact)
         return IFAB_OK;
-    IFAB_TRY(parse_entry(r, arena, report, err));
-    if (report->intact && check_inclusion(r, head, report) && check_entry_name(r, report) && check_words(r, report)) {
+    IFAB_TRY(ifab_verify__proof_parse(&r->proof, arena, report, err));
+    if (report->intact && ifab_verify__proof_check(&r->proof, head, report) && check_entry_name(r, report) && check_words(r, report)) {
         report->entries_checked = 1;
         (void)snprintf(report->integrity, sizeof report->integrity, "the entry says what the receipt says, and is in the tree");
     }

@@ -306,6 +306,28 @@ def test_a_tampered_copy_is_not_verified(f):
             file.write(good)
     assert cli.verify(out, "--vkey", key).code == 0
     with open(proof) as file:
+        bundle = json.load(file)
+    other = json.loads(bundle["envelope"])
+    other["content"]["claim"] = "something else"
+    for change in (
+        {"envelope": json.dumps(other)},
+        {"enrolment": bundle["decision"]},
+        {"decision": bundle["enrolment"]},
+        {"checkpoint": bundle["checkpoint"].replace("\n4\n", "\n5\n")},
+        {"v": 2},
+        {"more": 1},
+    ):
+        with open(proof, "w") as file:
+            json.dump({**bundle, **change}, file)
+        if {**bundle, **change} != bundle:
+            assert cli.verify(proof, "--vkey", key).code == 1, change.keys()
+    with open(proof, "w") as file:
+        json.dump(bundle, file)
+    assert cli.verify(proof, "--vkey", key).code == 0 and cli.verify("bundle", proof, "--vkey", key).code == 0
+    os.remove(proof)
+    cli.wants(0, "receipt", "save", receipt["id"], "--receipt", "--out", proof)
+    assert cli.verify(proof, "--vkey", key).code == 0 and cli.verify("bundle", proof, "--vkey", key).code == 1
+    with open(proof) as file:
         whole = json.load(file)
     for name, value in (("decision", "DENY"), ("id", "msg-" + uuid7()), ("message_digest", "sha256:" + "0" * 64), ("reason", "because")):
         with open(proof, "w") as file:

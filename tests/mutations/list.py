@@ -212,8 +212,12 @@ without("log-message-signature", "src/client/verify_message.c",
 without("log-cut", "src/client/verify_head.c", "if (options->has_min_size && head->body.size < options->min_size)", "verify")
 without("log-trusted-key", "src/client/verify_head.c",
         "if (ifab_note_verify(head->note, head->key_name, head->key32, &text, &why) != IFAB_OK)", "verify")
-without("receipt-leaf", "src/client/verify_receipt.c", "if (memcmp(leaf32, r->leaf32, 32) != 0)", "verify")
-change("receipt-in-tree", "src/client/verify_receipt.c", "if (!ifab_proof_inclusion_verify(",
+change("bundle-digest", "src/client/verify_bundle.c", "memcmp(digest32, b->envelope.message_digest32, 32) != 0)", "false)", "verify")
+without("bundle-key-time", "src/client/verify_bundle.c", "if (!key_good(&keys->u.array.items[i], decided))", "verify")
+without("bundle-signature", "src/client/verify_bundle.c", "if (ifab_envelope_verify(&b->envelope, pubkey32, NULL) != IFAB_CODE_NONE)", "verify")
+without("bundle-order", "src/client/verify_bundle.c", "if (b->enrolment.index >= b->decision.index)", "verify")
+without("receipt-leaf", "src/client/verify_proof.c", "if (memcmp(leaf32, p->leaf32, 32) != 0)", "verify")
+change("receipt-in-tree", "src/client/verify_proof.c", "if (!ifab_proof_inclusion_verify(",
        "if (false && !ifab_proof_inclusion_verify(", "verify")
 change("proof-inclusion-root", "src/core/witness/proof_verify.c", "return sn == 0 && memcmp(r32, root32, 32) == 0;",
        "return sn == 0;", "proof")

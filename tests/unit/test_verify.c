@@ -695,6 +695,131 @@ static void never_verifies_when_memory_is_out(void **state)
     export_end(&log);
 }
 
+static void put_proof(const struct export_log *log, const char *name, uint64_t index, struct ifab_buf *out)
+{
+    struct naive_tree nodes = {(const uint8_t(*)[32])log->leaves, log->count, 0, 0};
+    uint8_t path[64][32];
+    size_t count;
+
+    assert_int_equal(ifab_proof_inclusion(index, log->count, naive_node, &nodes, path, &count, NULL), IFAB_OK);
+    ifab_buf_format(out, ",\"%s\":{\"index\":%llu,\"size\":%llu,\"leaf\":\"", name, (unsigned long long)index, (unsigned long long)log->count);
+    ifab_buf_hex(out, log->leaves[index], 32);
+    ifab_buf_str(out, "\",\"path\":[");
+    for (size_t i = 0; i < count; i++) {
+        ifab_buf_str(out, i > 0 ? ",\"" : "\"");
+        ifab_buf_hex(out, path[i], 32);
+        ifab_buf_char(out, '"');
+    }
+    ifab_buf_str(out, "],\"entry\":");
+    ifab_json_put_string(out, export_entry(log, index));
+    ifab_buf_char(out, '}');
+}
+
+static void make_bundle(const struct export_log *log, uint64_t decision, uint64_t enrolment, uint64_t message, struct ifab_buf *out)
+{
+    struct ifab_buf note = IFAB_BUF_INIT(4096);
+
+    export_note(log, log->count, &note);
+    ifab_buf_clear(out);
+    ifab_buf_str(out, "{\"checkpoint\":");
+    ifab_json_put_string(out, ifab_buf_as_view(&note));
+    put_proof(log, "decision", decision, out);
+    put_proof(log, "enrolment", enrolment, out);
+    ifab_buf_str(out, ",\"envelope\":");
+    ifab_json_put_string(out, export_message_bytes(log, message));
+    ifab_buf_str(out, ",\"v\":1}");
+    assert_int_equal(ifab_buf_status(out), IFAB_OK);
+    ifab_buf_fini(&note);
+}
+
+static struct ifab_verify_report verify_bundle(struct ifab_view bytes, const struct ifab_verify_options *options)
+{
+    struct ifab_verify_report report;
+    struct ifab_error err = {0};
+
+    if (ifab_verify_bundle(bytes, options, &report, &err) != IFAB_OK)
+        fail_msg("no verdict: %s", err.text);
+    return report;
+}
+
+static void verifies_a_bundle_and_notices_every_changed_byte(void **state) /* INV-02 INV-05 */
+{
+    struct export_log log;
+    const struct ifab_verify_options none = {.vkey = {NULL, 0}};
+    struct ifab_buf bundle = IFAB_BUF_INIT(65536);
+    struct ifab_verify_report report;
+
+    (void)state;
+    small_log(&log);
+    const struct ifab_verify_options options = by_key(&log);
+    make_bundle(&log, 3, 1, 3, &bundle);
+    report = verify_bundle(ifab_buf_as_view(&bundle), &options);
+    ASSERT_VERDICT(report, IFAB_VERIFY_VERIFIED);
+    assert_true(report.messages_good == 1 && report.entries_checked == 2);
+    ASSERT_VERDICT(verify_bundle(ifab_buf_as_view(&bundle), &none), IFAB_VERIFY_CONSISTENT);
+    for (size_t i = 0; i < bundle.size; i++) {
+        bundle.data[i] ^= (uint8_t)(1U << (i % 8));
+        if (verify_bundle(ifab_buf_as_view(&bundle), &options).verdict != IFAB_VERIFY_NOT_VERIFIED)
+            fail_msg("byte %zu: %.60s", i, (const char *)bundle.data + (i < 30 ? 0 : i - 30));
+        bundle.data[i] ^= (uint8_t)(1U << (i % 8));
+    }
+    for (size_t size = 0; size < bundle.size; size++)
+        ASSERT_VERDICT(verify_bundle(ifab_view_of(bundle.data, size), &options), IFAB_VERIFY_NOT_VERIFIED);
+    ifab_buf_fini(&bundle);
+    export_end(&log);
+}
+
+/* Each part is real and in the tree, but they do not belong together; or the log itself holds what it should not. */
+static void parts_of_a_bundle_must_belong_together(void **state) /* INV-02 */
+{
+    static const struct {
+        enum flaw flaw;
+        uint64_t decision, enrolment, message;
+        const char *says;
+    } cases[] = {
+        {FLAW_NONE, 3, 4, 3, "holds no record of the sender"}, /* Demo.B's, and later than the decision */
+        {FLAW_NONE, 2, 1, 3, "digest is not the one"},          /* another message of the same sender */
+        {FLAW_NONE, 1, 0, 3, "no decision about a message"},
+        {FLAW_NONE, 3, 2, 3, "holds no record of the sender"},
+        {FLAW_UNKNOWN_SENDER, 6, 1, 6, "holds no record of the sender"},
+        {FLAW_OTHER_KEY, 6, 1, 6, "not one enrolled"},
+        {FLAW_REVOKED_KEY, 7, 6, 7, "not valid when the decision fell"},
+        {FLAW_DIGEST, 6, 1, 6, "digest is not the one"},
+        {FLAW_SIGNATURE, 6, 1, 6, "bad signature"},
+        {FLAW_BYTES, 6, 1, 6, "envelope: malformed"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
+        struct export_log log;
+        struct ifab_buf bundle = IFAB_BUF_INIT(65536);
+        small_log(&log);
+        if (cases[i].flaw == FLAW_REVOKED_KEY)
+            export_enrol(&log, "Demo.A", log.agent_key, true);
+        if (cases[i].flaw != FLAW_NONE)
+            export_message(&log, cases[i].flaw == FLAW_REVOKED_KEY ? FLAW_NONE : cases[i].flaw);
+        const struct ifab_verify_options options = by_key(&log);
+        make_bundle(&log, cases[i].decision, cases[i].enrolment, cases[i].message, &bundle);
+        struct ifab_verify_report report = verify_bundle(ifab_buf_as_view(&bundle), &options);
+        if (report.verdict != IFAB_VERIFY_NOT_VERIFIED || (strstr(report.integrity, cases[i].says) == NULL && cases[i].enrolment != 4))
+            fail_msg("case %zu: verdict %d, %s", i, (int)report.verdict, report.integrity);
+        ifab_buf_fini(&bundle);
+        export_end(&log);
+    }
+
+    struct export_log log; /* the same key for the same sender, enrolled only afterwards */
+    struct ifab_buf bundle = IFAB_BUF_INIT(65536);
+    small_log(&log);
+    export_enrol(&log, "Demo.A", log.agent_key, false);
+    const struct ifab_verify_options options = by_key(&log);
+    make_bundle(&log, 5, 6, 5, &bundle);
+    struct ifab_verify_report report = verify_bundle(ifab_buf_as_view(&bundle), &options);
+    assert_int_equal(report.verdict, IFAB_VERIFY_NOT_VERIFIED);
+    assert_non_null(strstr(report.integrity, "does not stand before"));
+    ifab_buf_fini(&bundle);
+    export_end(&log);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -712,6 +837,8 @@ int main(void)
         cmocka_unit_test(refuses_files_that_no_entry_asked_for),
         cmocka_unit_test(gives_no_verdict_on_nonsense),
         cmocka_unit_test(verifies_a_receipt_and_notices_every_changed_byte),
+        cmocka_unit_test(verifies_a_bundle_and_notices_every_changed_byte),
+        cmocka_unit_test(parts_of_a_bundle_must_belong_together),
         cmocka_unit_test(says_not_verified_without_checkpoint_and_proof),
         cmocka_unit_test(judges_receipts_by_key_size_and_older_checkpoint),
         cmocka_unit_test(never_verifies_when_memory_is_out),

@@ -14,13 +14,13 @@
 enum { EXIT_VERIFIED = 0, EXIT_NOT_VERIFIED = 1, EXIT_USAGE = 2, EXIT_NO_KEY = 3 };
 enum kind { KIND_FIND_OUT, KIND_LOG, KIND_RECEIPT, KIND_BUNDLE };
 
-#define RECEIPT_FILE_MAX (1 << 20)
+#define FILE_MAX (4 << 20)
 #define NOTE_FILE_MAX    65536
 
 static const char usage_text[] =
     "Usage: if-verify [log|receipt|bundle] PATH --vkey KEY|@FILE [--checkpoint FILE] [--min-size N] [--hash-only] [--quiet]\n"
     "\n"
-    "PATH is a log export (a directory) or a receipt (a JSON file; its name does not matter).\n"
+    "PATH is a log export (a directory), a receipt or a bundle (JSON files; their names do not matter).\n"
     "  --vkey KEY|@FILE    verifier key of the log, as you got it from a place you trust\n"
     "  --checkpoint FILE   a checkpoint you saw before: the log must still contain it\n"
     "  --min-size N        the log must have at least N entries\n"
@@ -169,12 +169,12 @@ static bool read_number(const char *text, uint64_t *ret_number)
 }
 
 struct inputs {
-    struct ifab_view vkey_file, checkpoint, receipt; /* owned */
+    struct ifab_view vkey_file, checkpoint, file; /* owned */
 };
 
 static void inputs_fini(struct inputs *self)
 {
-    const struct ifab_view *all[] = {&self->vkey_file, &self->checkpoint, &self->receipt};
+    const struct ifab_view *all[] = {&self->vkey_file, &self->checkpoint, &self->file};
 
     for (size_t i = 0; i < IFAB_COUNT(all); i++) {
         uint8_t *bytes;
@@ -193,23 +193,17 @@ static bool load(const char *path, size_t max, struct ifab_view *ret_bytes)
     return false;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t size = strlen(text), tail = strlen(end);
-
-    return size >= tail && strcmp(text + size - tail, end) == 0;
-}
-
-/* What stands in a file decides, not its name: a JSON object is a receipt, also when it is called x.ifproof. */
-static bool is_object(struct ifab_view bytes)
+/* What stands in a file decides, not its name: a bundle holds an envelope. */
+static bool is_bundle(struct ifab_view bytes)
 {
     struct ifab_arena arena;
     const struct ifab_json *tree;
 
     ifab_arena_init(&arena, 64 << 20);
-    bool object = ifab_json_read(bytes, NULL, &arena, &tree, NULL) == IFAB_OK && tree->type == IFAB_JSON_OBJECT;
+    const struct ifab_json_limits limits = {.max_size = FILE_MAX};
+    bool bundle = ifab_json_read(bytes, &limits, &arena, &tree, NULL) == IFAB_OK && ifab_json_get(tree, "envelope") != NULL;
     ifab_arena_fini(&arena);
-    return object;
+    return bundle;
 }
 
 static int find_kind(struct arguments *args, struct inputs *inputs)
@@ -220,24 +214,16 @@ static int find_kind(struct arguments *args, struct inputs *inputs)
         complain(args->path, "no such file or directory");
         return EXIT_USAGE;
     }
-    const bool bundle = args->kind == KIND_BUNDLE || (args->kind == KIND_FIND_OUT && ends_with(args->path, ".ifproof"));
-    if (args->kind == KIND_FIND_OUT)
-        args->kind = S_ISDIR(st.st_mode) ? KIND_LOG : KIND_RECEIPT;
-    if (args->kind == KIND_BUNDLE && !S_ISDIR(st.st_mode))
-        args->kind = KIND_RECEIPT;
+    if (args->kind == KIND_FIND_OUT && S_ISDIR(st.st_mode))
+        args->kind = KIND_LOG;
     if ((args->kind == KIND_LOG) != (S_ISDIR(st.st_mode) != 0))
-        return usage("a log is a directory and a receipt is a file: ", args->path);
+        return usage("a log is a directory, a receipt or bundle is a file: ", args->path);
     if (args->kind == KIND_LOG)
         return EXIT_VERIFIED;
-    const bool whole = load(args->path, RECEIPT_FILE_MAX, &inputs->receipt);
-    if (!whole && !bundle)
+    if (!load(args->path, FILE_MAX, &inputs->file))
         return EXIT_NOT_VERIFIED;
-    if (bundle && !(whole && is_object(inputs->receipt))) {
-        fprintf(stderr,
-                "if-verify: IF_ERR_509: bundles of several files are not supported in this version; "
-                "verify the receipt or the log's export\n");
-        return EXIT_USAGE;
-    }
+    if (args->kind == KIND_FIND_OUT)
+        args->kind = is_bundle(inputs->file) ? KIND_BUNDLE : KIND_RECEIPT;
     return EXIT_VERIFIED;
 }
 
@@ -324,8 +310,9 @@ static int verify(const struct arguments *args, struct inputs *inputs)
 
     if (!make_options(args, inputs, &options))
         return EXIT_USAGE;
-    status = args->kind == KIND_LOG ? ifab_verify_log(args->path, &options, &report, &err)
-                                    : ifab_verify_receipt(inputs->receipt, &options, &report, &err);
+    status = args->kind == KIND_LOG      ? ifab_verify_log(args->path, &options, &report, &err)
+             : args->kind == KIND_BUNDLE ? ifab_verify_bundle(inputs->file, &options, &report, &err)
+                                         : ifab_verify_receipt(inputs->file, &options, &report, &err);
     if (status != IFAB_OK) {
         complain(args->path, err.text[0] != '\0' ? err.text : ifab_status_text(status));
         return status == IFAB_INVALID ? EXIT_USAGE : EXIT_NOT_VERIFIED;

@@ -1,4 +1,4 @@
-/* anchor create|list|verify, clock accept, receipt save. */
+/* anchor create|list|verify, clock accept. */
 #include "cli.h"
 #include "head.h"
 
@@ -92,36 +92,4 @@ int cmd_anchor_verify(struct cli *cli)
     if (count == 0)
         cli_say(cli, "there is no anchor: set anchor.directories");
     return bad > 0 ? cli_refuse(cli, IFAB_CODE_LOG_CORRUPT, "%zu of %zu anchors do not fit this log", bad, count) : code;
-}
-
-int cmd_receipt_save(struct cli *cli)
-{
-    struct ifab_buf target = IFAB_BUF_INIT(4096);
-    struct ifab_response response;
-    uint8_t id16[16];
-    char path[1200];
-    const char *id = cli->words[0], *out = cli_get(cli, "out");
-    if (ifab_id_parse(ifab_view_str(id), "msg-", id16) != IFAB_OK)
-        return cli_usage(cli, "ID is the id of a message, msg- and a UUIDv7, not \"%s\"", id);
-    if (!cli_path(path, sizeof path, "%s%s", out == NULL ? id : out, out == NULL ? ".ifproof" : "") || path[0] == '\0')
-        return cli_usage(cli, "--out is a file name of at most %zu bytes", sizeof path - 1);
-    int code = cli_may_make(cli, path); /* said before the daemon is asked */
-    if (code != 0)
-        return code;
-    ifab_buf_str(&target, "/v1/messages");
-    cli_put_segment(&target, id);
-    cli_put_query(&target, "sender", cli_get(cli, "sender"));
-    cli_put_query(&target, "proof", "1");
-    ifab_buf_char(&target, '\0');
-    if (ifab_buf_status(&target) != IFAB_OK)
-        code = cli_usage(cli, "--sender is too long");
-    const struct cli_call call = {.method = "GET", .target = (const char *)target.data};
-    if (code == 0)
-        code = cli_call(cli, &call, &response);
-    if (code == 0)
-        code = cli_write_file(cli, path, response.body, 0644, false);
-    if (code == 0)
-        cli_say(cli, "%s. Verify it: if-verify receipt %s --vkey VKEY", path, path);
-    ifab_buf_fini(&target);
-    return code;
 }

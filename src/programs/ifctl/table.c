@@ -125,7 +125,7 @@ const struct cli_command cli_commands[] = {
     {"anchor create", "audit", 0, 0, cmd_anchor_create, CHANGE, "", "", "keep a checkpoint elsewhere now"},
     {"anchor list", "audit", 0, 0, cmd_anchor_list, 0, "", "", "list anchors"},
     {"anchor verify", "audit", 0, 0, cmd_anchor_verify, 0, "", "", "check every anchor against the log"},
-    {"receipt save", "audit", 1, 1, cmd_receipt_save, 0, "ID", "sender out", "save a receipt with its proof"},
+    {"receipt save", "audit", 1, 1, cmd_receipt_save, 0, "ID", "sender out receipt", "save a message, its decision and their proof"},
 };
 const size_t cli_command_count = IFAB_COUNT(cli_commands);
 
@@ -203,6 +203,7 @@ const struct cli_option cli_options[] = {
     {"priority", 0, "P0|P1|P2|P3", "priority"},
     {"pubkey", 0, "KEY|@FILE", "base64url, SPKI PEM or an ssh-ed25519 line"},
     {"result", 0, "JSON", "result"},
+    {"receipt", 0, NULL, "the receipt alone, without the message and its sender's enrolment"},
     {"role", 0, "NAME", "role (default agent)"},
     {"scope", 0, "SCOPE", "talent: a scope such as veritas:secrets; message: a JSON object"},
     {"sender", 0, "URI", "sender of the message: if://agent/NAME[/INSTANCE]"},

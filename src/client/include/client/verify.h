@@ -66,6 +66,16 @@ IFAB_MUST_CHECK ifab_status ifab_verify_log(const char *dir, const struct ifab_v
 IFAB_MUST_CHECK ifab_status ifab_verify_receipt(struct ifab_view bytes, const struct ifab_verify_options *options,
                                                 struct ifab_verify_report *ret_report, struct ifab_error *err);
 
+/**
+ * Verify an .ifproof bundle: the envelope's exact bytes, the entry that decided about it, the entry that enrolled its key, their proofs and one
+ * checkpoint (docs/formats/ifproof.md). What later entries say of that key is not in a bundle: only a log's export can tell.
+ *
+ * @param bytes  the bundle as JSON, at most 4 MiB
+ * options and @return as above
+ */
+IFAB_MUST_CHECK ifab_status ifab_verify_bundle(struct ifab_view bytes, const struct ifab_verify_options *options,
+                                               struct ifab_verify_report *ret_report, struct ifab_error *err);
+
 /* One file, at most max bytes, into *ret_bytes (ifab_free it). IFAB_NOT_FOUND, IFAB_TOO_LARGE, IFAB_INVALID (no regular file), IFAB_IO,
  * IFAB_NOMEM. */
 IFAB_MUST_CHECK ifab_status ifab_verify_read_file(const char *path, size_t max, struct ifab_view *ret_bytes, struct ifab_error *err);
