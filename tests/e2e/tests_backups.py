@@ -238,6 +238,45 @@ def test_restore_refuses_what_is_no_backup_or_a_used_directory(f):
     assert f.get("/healthz").status == 200
 
 
+def test_restored_fabric_is_as_strict_as_the_lost_one(f):
+    # INV-06: a rule set that is gone must not come back as none
+    rules = "v: 1\nrules:\n  - {id: closed, effect: deny, when: {scope.environment: production}}\n"
+    with open(os.path.join(f.dir, "rules.yaml"), "w") as file:
+        file.write(rules)
+    f.restart()
+    a = f.enrol("Demo.A")
+    closed = {"scope": {"environment": "production"}}
+    assert f.send(a.message(content=closed)).json["rule"] == "closed"
+    path, keys = backup(f), os.path.join(f.dir, "keys")
+    f.stop()
+    new = os.path.join(f.root, "new")
+    kept = os.path.join(path, "rules.json")
+    with open(kept) as file:
+        good = file.read()
+    for bad in (None, good.replace("closed", "opened"), '{"rules":[],"v":1}', "nonsense"):
+        os.remove(kept)
+        if bad is not None:
+            with open(kept, "w") as file:
+                file.write(bad)
+        else:
+            open(kept + ".none", "w").close()
+        done = f.ifd("--restore", path, "--dir", new, "--keys", keys, "--why", "t")
+        assert done.returncode == 20 and b"missing or altered" in done.stderr and b"sha256:" in done.stderr, (bad, done)
+        assert not os.path.exists(new), "half a fabric"
+        if bad is None:
+            os.rename(kept + ".none", kept)
+    with open(kept, "w") as file:
+        file.write(good)
+    done = f.ifd("--restore", path, "--dir", new, "--keys", keys, "--why", "t")
+    assert done.returncode == 0, done
+    with Fabric(directory=new, parent=f.root, init=False) as g:
+        g.start()
+        lost = os.path.join(new, "ifd.yaml.lost")
+        assert open(lost).read() == open(f.config).read()
+        wait_for(lambda: g.send(a.message(content=closed)).json.get("rule") == "closed", 90, "a message after time.skew")
+        g.verify()
+
+
 def unusable(new):
     """Nothing starts there, and the next restore or init says what to remove, or finds nothing."""
     if not os.path.exists(new):

@@ -65,6 +65,7 @@ static void say_restored(struct cli *cli, const char *backup, const char *direct
     cli_say(cli, "Messages issued until now plus time.skew (60s unless set) answer IF_ERR_102: talents go on after that minute.");
     if (!has_operator)
         cli_say(cli, "The operator's key was in neither place: copy it to %s/keys/operator.pem, mode 600", directory);
+    cli_say(cli, "The rule set goes on in %s/rules.yaml. Settings do not: compare %s/ifd.yaml.lost with %s/ifd.yaml.", directory, directory, directory);
     cli_say(cli, "Next:");
     cli_say(cli, "  stop the old ifd if it still runs: the new one listens at the same address");
     cli_say(cli, "  ifd --config %s/ifd.yaml", directory);

@@ -305,6 +305,10 @@ struct making { /* a directory in the making: without ifd.yaml nothing starts th
 ifab_status node_prepare_directory(struct making *making, const char *http, const char *name, struct ifab_error *err);
 ifab_status node_made(struct making *making, ifab_status status, struct ifab_error *err); /* IFAB_OK: finished; else all is taken away */
 #define UNFINISHED "ifd.yaml.unfinished"
+/* Beside the database in a backup: what decides how strict it was. */
+#define BACKUP_RULES "rules.json"
+#define BACKUP_SETTINGS "ifd.yaml"
+ifab_status backup_rules_digest(const char *directory, uint8_t ret_digest32[32], struct ifab_error *err); /* restore.c: as the copy's database names it */
 ifab_status node_first_commit(struct node *node, struct ifab_command *command, struct ifab_error *err);
 ifab_status node_check_modes(const struct ifab_config *config, struct ifab_error *err);
 

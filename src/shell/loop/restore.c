@@ -2,7 +2,9 @@
  * Going on after a loss: a new directory with a new origin whose entry 0 holds the old checkpoint. Talents, keys and grants are stated anew, each in an entry;
  * what waited is void, each named in an entry; older messages are 102; fences jump by 2^32 (DESIGN section 5, Witness).
  */
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "node.h"
 
@@ -71,6 +73,71 @@ static ifab_status go_on(const struct ifab_restore_options *options, struct node
     return status;
 }
 
+static ifab_status take_meta(void *user, const struct ifab_record *record, struct ifab_error *err)
+{
+    struct ifab_meta meta;
+    if (record->kind != IFAB_KIND_META)
+        return IFAB_OK;
+    if (!ifab_meta_unpack(record->bytes, &meta))
+        return ifab_fail(err, IFAB_CORRUPT, "record META does not parse");
+    memcpy(user, meta.rules32, 32);
+    return IFAB_OK;
+}
+
+ifab_status backup_rules_digest(const char *directory, uint8_t ret_digest32[32], struct ifab_error *err)
+{
+    const struct ifab_store_options options = {.directory = directory, .read_only = true};
+    struct ifab_store *copy = NULL;
+    memset(ret_digest32, 0, 32);
+    IFAB_TRY(ifab_store_sqlite_open(&options, &copy, err));
+    ifab_status status = ifab_store_records(copy, take_meta, ret_digest32, err);
+    ifab_store_close(copy);
+    return status;
+}
+
+/* The set that was in force: without it the new fabric would decide by none, and share what the lost one refused. */
+static ifab_status take_rules(const struct ifab_restore_options *options, const struct node *old, struct ifab_error *err)
+{
+    char from[1100], to[1100], digest[80] = "sha256:";
+    uint8_t digest32[32];
+    struct ifab_meta meta;
+    struct ifab_ruleset *set = NULL;
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf text = IFAB_BUF_INIT((size_t)8 << 20);
+    ifab_fabric_meta(old->fabric, (struct ifab_now){0}, &meta);
+    snprintf(from, sizeof from, "%s/" BACKUP_RULES, options->backup);
+    snprintf(to, sizeof to, "%s/rules.yaml", options->directory);
+    for (size_t i = 0; i < 32; i++)
+        snprintf(digest + 7 + 2 * i, 3, "%02x", meta.rules32[i]);
+    ifab_status status = ifab_rules_parse(IFAB_VIEW("{\"rules\":[],\"v\":1}"), "none", &set, digest32, NULL);
+    ifab_ruleset_free(set);
+    set = NULL;
+    if (status == IFAB_OK && memcmp(digest32, meta.rules32, 32) == 0)
+        return IFAB_OK; /* it had none: as the new one */
+    if (ifab_rules_read(from, &set, digest32, NULL) != IFAB_OK || memcmp(digest32, meta.rules32, 32) != 0) {
+        ifab_ruleset_free(set);
+        return ifab_fail(err, IFAB_INVALID, "%s is missing or altered: the lost fabric decided by the rule set %s; put that file there", from, digest);
+    }
+    ifab_buf_view(&text, ifab_ruleset_canonical(set));
+    ifab_buf_char(&text, '\n');
+    ifab_ruleset_free(set);
+    if (unlink(to) != 0)
+        return ifab_fail(err, IFAB_IO, "%s: %s", to, strerror(errno));
+    return node_write_file(to, ifab_buf_as_view(&text), 0600, err);
+}
+
+/* Settings may name paths and addresses that are not here: they are laid beside, for a person to compare. */
+static ifab_status take_settings(const struct ifab_restore_options *options, struct ifab_error *err)
+{
+    char from[1100], to[1100];
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf text = IFAB_BUF_INIT((size_t)1 << 20);
+    snprintf(from, sizeof from, "%s/" BACKUP_SETTINGS, options->backup);
+    snprintf(to, sizeof to, "%s/ifd.yaml.lost", options->directory);
+    ifab_status status = node_read_file(from, (size_t)1 << 20, &text, NULL);
+    if (status == IFAB_NOT_FOUND)
+        return IFAB_OK;
+    return status == IFAB_OK ? node_write_file(to, ifab_buf_as_view(&text), 0600, err) : ifab_fail(err, status, "%s cannot be read", from);
+}
+
 /* The operator's key goes along when it is there; it may well be kept elsewhere. */
 static ifab_status copy_operator_key(const struct ifab_restore_options *options, struct ifab_error *err)
 {
@@ -113,6 +180,10 @@ ifab_status ifab_node_restore(const struct ifab_restore_options *options, struct
     }
     if (status == IFAB_OK)
         status = copy_operator_key(options, err);
+    if (status == IFAB_OK)
+        status = take_rules(options, old, err);
+    if (status == IFAB_OK)
+        status = take_settings(options, err);
     if (status == IFAB_OK)
         status = open_new(options, old, new, err);
     if (status == IFAB_OK)

@@ -283,9 +283,30 @@ static ifab_status write_checkpoint(struct node *node, const char *directory, ui
 }
 
 struct backup_job {
-    struct ifab_view why;
+    struct ifab_view why, rules; /* rules: canonical form of the set in force when it was asked for; size 0: none */
     uint64_t size;
 };
+
+/*
+ * What policy was, so that a restore is not laxer than what was lost: the rule set in force, which the database names by its digest, and the settings as
+ * they stand in the file. A set that was exchanged meanwhile is not the one that the copy names: then it has to be asked for again.
+ */
+static ifab_status write_policy(struct node *node, const struct backup_job *b, const char *directory, struct ifab_error *err)
+{
+    char path[1100];
+    uint8_t digest32[32], entered32[32];
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf settings = IFAB_BUF_INIT((size_t)1 << 20);
+    IFAB_TRY(backup_rules_digest(directory, entered32, err));
+    ifab_sha256(b->rules, digest32);
+    if (b->rules.size > 0 && memcmp(digest32, entered32, 32) != 0)
+        return ifab_fail(err, IFAB_AGAIN, "the rules changed while the backup was made: ask for it again");
+    snprintf(path, sizeof path, "%s/" BACKUP_RULES, directory);
+    if (b->rules.size > 0)
+        IFAB_TRY(node_write_file(path, b->rules, 0600, err));
+    snprintf(path, sizeof path, "%s/" BACKUP_SETTINGS, directory);
+    IFAB_TRY(node_read_file(node->config_path, (size_t)1 << 20, &settings, err));
+    return node_write_file(path, ifab_buf_as_view(&settings), 0600, err);
+}
 
 static void run_backup(struct node *node, struct ifab_store *store, struct job *job)
 {
@@ -299,7 +320,9 @@ static void run_backup(struct node *node, struct ifab_store *store, struct job *
     }
     ifab_status status = ifab_store_backup(store, directory, &err);
     if (status == IFAB_OK)
-        status = write_checkpoint(node, directory, &b->size, &err);
+        status = write_policy(node, b, directory, &err);
+    if (status == IFAB_OK)
+        status = write_checkpoint(node, directory, &b->size, &err); /* syncs the directory */
     if (status != IFAB_OK) { /* half a backup looks like one */
         node_discard(directory, true);
         job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, "directory", "%s", err.text);
@@ -370,6 +393,11 @@ void handle_backup(struct node *node, struct request *r)
         return;
     }
     b->why = why;
+    if (node->ruleset != NULL && ifab_arena_copy(&job->arena, ifab_ruleset_canonical(node->ruleset), &b->rules) != IFAB_OK) {
+        job_free(job);
+        out_of_memory(node, r);
+        return;
+    }
     job->user = b;
     job->text = directory;
     job->run = run_backup;
