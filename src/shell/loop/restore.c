@@ -9,6 +9,7 @@
 static void close_node(struct node *node)
 {
     ifab_fabric_free(node->fabric);
+    ifab_ruleset_free(node->ruleset);
     ifab_store_close(node->store);
     ifab_signer_free(node->log_key);
     ifab_wipe(node->mac_key32, sizeof node->mac_key32);
