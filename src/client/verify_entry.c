@@ -122,5 +122,7 @@ ifab_status ifab_verify__entry(struct verify_entries *self, uint64_t index, stru
         return ifab_verify__erasure(self, tree, err);
     if (has(tree, "component", "IF.connect") && has(tree, "type", "message"))
         return ifab_verify__message(self, index, tree, report, err);
+    if (has(tree, "component", "IF.guard") && has(tree, "type", "rules"))
+        return ifab_verify__rules(self, index, tree, report, err);
     return IFAB_OK;
 }

@@ -88,6 +88,7 @@ struct verify_entries {
     struct ifab_u64map erased_at; /* indexes that erase entries name */
     struct verify_gone *gone;     /* listed messages that are absent: to be found in those two at the end */
     size_t gone_count, gone_room;
+    uint64_t rules_good; /* files of rules/ */
 };
 ifab_status ifab_verify__entries_init(struct verify_entries *self, int dir_fd, struct ifab_verify_report *report, struct ifab_error *err);
 void ifab_verify__entries_fini(struct verify_entries *self);
@@ -115,6 +116,8 @@ struct verify_gone {
 ifab_status ifab_verify__erased_read(struct verify_entries *self, struct ifab_verify_report *report, struct ifab_error *err);
 ifab_status ifab_verify__erasure(struct verify_entries *self, const struct ifab_json *entry, struct ifab_error *err);
 /* An entry of type "message": its bytes, when they are here. */
+ifab_status ifab_verify__rules(struct verify_entries *self, uint64_t index, const struct ifab_json *entry, struct ifab_verify_report *report,
+                               struct ifab_error *err);
 ifab_status ifab_verify__message(struct verify_entries *self, uint64_t index, const struct ifab_json *entry,
                                  struct ifab_verify_report *report, struct ifab_error *err);
 ifab_status ifab_verify__messages_end(struct verify_entries *self, struct ifab_verify_report *report, struct ifab_error *err);

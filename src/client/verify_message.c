@@ -13,6 +13,7 @@
 #include "connect/envelope.h"
 
 #define ERASED_FILE_MAX (4 << 20)
+#define RULES_MAX (8 << 20)
 enum verify_erased { ERASED_LISTED = 1, ERASED_SEEN = 2 };
 
 static ifab_status read_list(struct verify_entries *self, const struct ifab_json *list, struct ifab_verify_report *report)
@@ -178,26 +179,54 @@ ifab_status ifab_verify__message(struct verify_entries *self, uint64_t index, co
     return IFAB_OK;
 }
 
-/* Files of messages/ that no entry asked for: what is in the folder and not in the log is not part of the log. */
-static ifab_status count_files(const struct verify_entries *self, struct ifab_verify_report *report, struct ifab_error *err)
+/* The rule set beside the entry that names its digest. */
+ifab_status ifab_verify__rules(struct verify_entries *self, uint64_t index, const struct ifab_json *entry, struct ifab_verify_report *report,
+                               struct ifab_error *err)
+{
+    struct ifab_buf set = IFAB_BUF_INIT(RULES_MAX + 1);
+    uint8_t digest32[32], is32[32];
+    char name[40];
+    (void)snprintf(name, sizeof name, "rules/%llu.json", (unsigned long long)index);
+    ifab_status status = ifab_verify__file(self->dir_fd, name, RULES_MAX, &set, err);
+
+    if (status == IFAB_NOT_FOUND) { /* exported before rule sets were */
+        status = IFAB_OK;
+    } else if (status == IFAB_TOO_LARGE || status == IFAB_INVALID) {
+        ifab_verify__broken_at(report, index, "rule set: too large, or not a file");
+        status = IFAB_OK;
+    } else if (status == IFAB_OK) {
+        ifab_sha256(ifab_buf_as_view(&set), is32);
+        self->rules_good++;
+        if (!ifab_verify__digest(ifab_verify__text(ifab_json_get(entry, "payload"), "policy_digest"), digest32) || memcmp(digest32, is32, 32) != 0)
+            ifab_verify__broken_at(report, index, "rule set: its digest is not the one in the entry");
+    }
+    ifab_buf_fini(&set);
+    return status;
+}
+
+/* Files that no entry asked for: what is in the folder and not in the log is not part of the log. */
+static ifab_status count_files(const struct verify_entries *self, const char *folder, uint64_t asked, struct ifab_verify_report *report,
+                               struct ifab_error *err)
 {
     uint64_t count = 0;
     const struct dirent *item;
     DIR *dir;
-    int fd = openat(self->messages_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(self->dir_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
+    if (fd < 0 && errno == ENOENT)
+        return IFAB_OK;
     dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (dir == NULL) {
         if (fd >= 0)
             close(fd);
-        return ifab_fail(err, IFAB_IO, "messages: %s", strerror(errno));
+        return ifab_fail(err, IFAB_IO, "%s: %s", folder, strerror(errno));
     }
     while ((item = readdir(dir)) != NULL)
         if (strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0)
             count++;
     closedir(dir);
-    if (count != report->messages_good)
-        ifab_verify__broken(report, "messages/ holds a file that belongs to no message of this log");
+    if (count != asked)
+        ifab_verify__broken(report, "%s/ holds a file that belongs to no %s of this log", folder, strcmp(folder, "rules") == 0 ? "rule set" : "message");
     return IFAB_OK;
 }
 
@@ -211,7 +240,7 @@ ifab_status ifab_verify__messages_end(struct verify_entries *self, struct ifab_v
     }
     if (self->erased.count != self->gone_count)
         ifab_verify__broken(report, "erased.json lists an index that is no message of this log");
-    if (report->intact && self->messages_fd >= 0)
-        return count_files(self, report, err);
-    return IFAB_OK;
+    if (report->intact)
+        IFAB_TRY(count_files(self, "messages", report->messages_good, report, err));
+    return report->intact ? count_files(self, "rules", self->rules_good, report, err) : IFAB_OK;
 }

@@ -37,6 +37,7 @@ ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct 
     self->rows_since = self->ticked = INT64_MIN / 2;
     self->next_number = 1;
     self->fence_offset = settings->fence_offset;
+    self->skew_most = settings->skew;
     ifab_map_init(&self->kept_by_request, settings->seed ^ 4);
     self->rows = ifab_calloc(IFAB_REFUSAL_ROWS, sizeof *self->rows);
     self->flushed[0].rows = ifab_calloc(IFAB_REFUSAL_ROWS, sizeof *self->rows);
@@ -123,6 +124,8 @@ static ifab_status load_meta(struct ifab_fabric *self, struct ifab_view bytes, s
         self->next_number = meta.next_number;
     self->fence_offset = meta.fence_offset;
     self->clock_doubt = meta.clock_doubt;
+    if (meta.skew_most > self->skew_most)
+        self->skew_most = meta.skew_most;
     self->issued_after = meta.issued_after;
     memcpy(self->rules32, meta.rules32, 32);
     ifab_replay_set_dropped_until(self->replay, meta.dropped_until);
@@ -260,6 +263,7 @@ bool ifab_fabric_rules_stale(const struct ifab_fabric *self)
 void ifab_fabric_tune(struct ifab_fabric *self, const struct ifab_fabric_tuning *tuning)
 {
     self->settings.skew = tuning->skew;
+    self->skew_most = self->skew_most > tuning->skew ? self->skew_most : tuning->skew;
     self->settings.rate_per_second = tuning->rate_per_second;
     self->settings.rate_burst = tuning->rate_burst;
     self->settings.sensitive_count = tuning->sensitive_count;

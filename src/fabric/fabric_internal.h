@@ -61,6 +61,7 @@ struct ifab_fabric {
     ifab_usec issued_after;
     uint8_t rules32[32]; /* of the newest rules entry */
     bool clock_doubt;
+    ifab_usec skew_most;
     ifab_usec ticked;   /* run: of the last TICK; volatile */
     bool routing;       /* some open decision may carry another digest than rules32, or have lost its voters; found again at a start */
     /* counted refusals */

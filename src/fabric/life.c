@@ -188,7 +188,10 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
     if (!name_void(self, command, o))
         return;
     /* A message taken before the loss could carry a time up to skew ahead of the clock then; this machine's clock may be behind that one's. */
-    o->issued_after = (o->now.wall > command->u.restore.old_wall ? o->now.wall : command->u.restore.old_wall) + self->settings.skew;
+    ifab_usec skew = self->settings.skew > command->u.restore.old_skew ? self->settings.skew : command->u.restore.old_skew;
+    o->issued_after = (o->now.wall > command->u.restore.old_wall ? o->now.wall : command->u.restore.old_wall) + skew;
+    if (o->issued_after < command->u.restore.old_issued_after)
+        o->issued_after = command->u.restore.old_issued_after;
 }
 
 static const struct {

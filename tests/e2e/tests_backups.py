@@ -10,7 +10,7 @@ import threading
 import time
 
 import fabric
-from fabric import Fabric, check_note, uuid7
+from fabric import Fabric, check_note, uuid7, wait_for
 
 
 def backup(f, name="backup"):
@@ -212,6 +212,30 @@ def test_restored_fabric_has_a_new_origin_and_its_first_entry_the_old_checkpoint
         g.kill()
 
 
+def test_nothing_accepted_with_a_larger_skew_passes_again_after_a_restore(f):
+    # INV-03: the lost fabric took what was issued up to its own time.skew ahead of the clock, whatever the new one's is
+    a = f.enrol("Demo.A")
+    path = backup(f)
+    late = [a.message(issued_at=fabric.stamp(time.time() + 250)) for _ in range(2)]
+    for m in late:
+        assert f.send(m).status == 200
+    assert f.stop() == 0
+    for name in ("new", "newer"):  # and again, from a backup of what was restored
+        g = restored(f, path, name)
+        g.configure({"time.skew": "300s"})
+        try:
+            g.start()
+            for m in late:
+                assert g.send(m).code == 102
+            path = g.post("/v1/backup", {"directory": os.path.join(f.root, "of-" + name), "why": "again"}).json["directory"]
+            f.dir = g.dir
+        finally:
+            g.kill()
+
+
+test_nothing_accepted_with_a_larger_skew_passes_again_after_a_restore.config = {"time.skew": "300s"}
+
+
 def test_restore_refuses_what_is_no_backup_or_a_used_directory(f):
     # INV-05 INV-15
     import sqlite3
@@ -275,6 +299,9 @@ def test_restored_fabric_is_as_strict_as_the_lost_one(f):
         assert open(lost).read() == open(f.config).read()
         wait_for(lambda: g.send(a.message(content=closed)).json.get("rule") == "closed", 90, "a message after time.skew")
         g.verify()
+
+
+test_restored_fabric_is_as_strict_as_the_lost_one.config = {"time.skew": "1s"}
 
 
 def unusable(new):

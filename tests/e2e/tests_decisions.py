@@ -535,3 +535,24 @@ def test_secrets_in_a_why_are_not_written(f):
     refused(f.post("/v1/talents/Demo.A/grants", {"scope": "guard:scope", "why": "t"}, {"IF-Ref": f"repo:/{secret}"}), 208, 400)
     assert f.stop() == 0
     assert f.grep(secret.encode(), f.data) == []
+
+
+def test_a_name_that_looks_like_a_secret_never_stands_in_the_log(f):
+    # INV-09: entries hold sender and receivers, and the texts of refusals about them
+    a, _ = people(f)
+    secret = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    for change in (
+        {"receiver": "if://topic/" + secret},
+        {"receiver": "if://agent/Demo.R/" + secret},
+        {"receiver": ["if://agent/Demo.R", "if://agent/" + secret]},
+        {"receiver": "if://fabric/" + secret},
+        {"sender": a.uri + "/" + secret},
+    ):
+        answer = f.send(a.message(**change))
+        assert answer.code == 101, (change, answer)
+        a.seq -= 1
+        assert secret not in answer.body.decode()
+    assert f.send(a.message(receiver="if://agent/Demo.R")).status == 200
+    assert f.stop() == 0
+    assert f.grep(secret.encode()) == []
+    f.start()

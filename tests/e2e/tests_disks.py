@@ -1,6 +1,7 @@
 """A full disk: 504, nothing acknowledged lost, and it goes on when there is room."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -220,3 +221,53 @@ def test_below_the_reserve_messages_are_504_and_votes_still_pass(f):
     f.configure({})
     f.start()
     assert f.send(m).status == 200, "the very same bytes"
+
+
+RULES = """v: 1
+why: nobody touches production
+rules:
+  - id: 10-production
+    effect: deny
+    reason: production is closed
+    when: {scope.environment: production}
+"""
+
+
+def test_rules_read_while_the_disk_is_full_are_entered_when_there_is_room():
+    # INV-06 INV-16: the old set decides until the new one stands in an entry; a set that could not be entered is not forgotten
+    with Small(96) as f:
+        with open(os.path.join(f.dir, "rules.yaml"), "w") as out:
+            out.write(RULES.replace("production", "staging"))
+        f.start()
+        a = f.enrol("Demo.A", owner="alice")
+        f.enrol("Demo.R", owner="receiver")
+        ask = lambda where, **more: f.send(a.message(receiver="if://agent/Demo.R", content={"scope": {"environment": where}, **more}))
+        assert ask("staging").status == 403 and ask("production").status == 200
+        filler = fill(f.root)
+        for _ in range(3000):
+            r = ask("test", data={"x": "y" * 30000})
+            if r.status != 200:
+                break
+        assert r.code == 504, r
+        with open(os.path.join(f.dir, "rules.yaml"), "r+") as out:  # in place: there is no room for another file
+            out.write(RULES.replace("production", "closedoff"))
+            out.truncate()
+        with open(os.path.join(f.dir, "rules.yaml")) as done:
+            assert "closedoff" in done.read()
+        os.kill(f.process.pid, signal.SIGHUP)
+        wait_for(lambda: '"event":"reload: done"' in f.tail(), 10, "the reload")
+        m = a.message(receiver="if://agent/Demo.R", content={"scope": {"environment": "staging"}})
+        r = f.post("/v1/guard/explain", bytes(m))
+        assert r.status == 200, r
+        again = lambda: f.tail().count("cannot be recorded yet") >= 2  # stepped, and lost with its commit
+        wait_for(again, 10, "another try")
+        assert f.send(m).code == 504
+        os.unlink(filler)
+        wait_for(lambda: ask("test").status == 200, 10, "recovery")
+        assert ask("staging").status == 200 and ask("closedoff").status == 403
+        entries = [e for e in f.entries() if e["subject"] == "rules"]
+        assert len(entries) == 2, entries
+        assert ask("closedoff").json["policy_digest"] == entries[-1]["payload"]["policy_digest"]
+        f.restart()
+        assert len([e for e in f.entries() if e["subject"] == "rules"]) == 2
+        f.verify()

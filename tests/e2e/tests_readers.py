@@ -1,6 +1,7 @@
 """Inbox, long polls, event streams: committed entries after an index, nothing lost, nothing twice."""
 
 import json
+import os
 import threading
 import time
 
@@ -294,3 +295,35 @@ def test_streams_count_as_connections_and_die_with_them(f):
         c.close()
     gauge = lambda: int([l for l in f.get("/metrics").body.decode().splitlines() if l.startswith("ifab_waiters ")][0].split()[1])
     wait_for(lambda: gauge() == 0, 5, "an empty list of waiters")
+
+
+def test_tiles_altered_or_deleted_while_it_runs_are_made_again(f):
+    # INV-05: the files are a cache of the log; what is served is what the root covers, and a proof that is given holds
+    a = f.enrol("Demo.A")
+    f.lines([a.message() for _ in range(700)])
+    names = ["/tile/0/000", "/tile/0/001", "/tile/entries/000", "/tile/entries/001"]
+    paths = [f.data + "/tiles" + name for name in names]
+    wait_for(lambda: all(os.path.exists(p) for p in paths), 10, "the tiles")
+    good = [f.get(name).body for name in names]
+    proof = f.get("/v1/witness/proof?index=300&size=600").json
+    for how in ("altered", "cut", "deleted"):
+        for p in paths:
+            with open(p, "rb") as file:
+                data = bytearray(file.read())
+            data[len(data) // 2] ^= 1
+            if how == "deleted":
+                os.unlink(p)
+                continue
+            with open(p, "wb") as file:
+                file.write(data if how == "altered" else data[:-1])
+        assert f.get("/v1/witness/proof?index=300&size=600").json == proof, how
+        assert [f.get(name).body for name in names] == good, how
+        for p, g in zip(paths, good):
+            with open(p, "rb") as file:
+                assert file.read() == g, (how, p)
+    f.verify()
+    with open(paths[2], "r+b") as file:  # and nothing that was altered while nobody looked stays so over a restart
+        file.seek(400)
+        file.write(b"\0")
+    f.restart()
+    assert [f.get(name).body for name in names] == good

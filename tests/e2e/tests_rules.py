@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 
-from fabric import sha256, wait_for
+from cli import Cli
+from fabric import PROGRAM, sha256, wait_for
 from tests_decisions import escalated, evidence, held, is_denied, people, refused, source, state
 
 SHARED = {"confidence": {"raw": 0.9, "normalized": 0.9}, "scope": {"environment": "test"}}
@@ -292,3 +294,30 @@ rules:
     r = f.send(a.message(performative="inform", conversation_id=talk, content=SHARED))
     assert r.json["rule"] == "10-after-legal", r
     f.verify()
+
+
+def test_export_holds_every_rule_set_and_none_can_be_altered(f):
+    # INV-16: a rule set stands whole beside its entry, and outsiders can check it
+    reload(f, DENY_PRODUCTION)
+    reload(f, DENY_PRODUCTION.replace("production", "staging"))
+    cli, out = Cli(f), os.path.join(f.root, "export")
+    cli.wants(0, "witness", "export", "--out", out)
+    entries = rules_entries(f)
+    files = {os.path.join(out, "rules", f"{e['index']}.json"): e["payload"]["policy_digest"] for e in entries}
+    assert sorted(files) == sorted(os.path.join(out, "rules", n) for n in os.listdir(os.path.join(out, "rules"))) and len(files) == 3
+    vkey = f.about()["vkey"]
+    checks = lambda: subprocess.run([PROGRAM["if-verify"], out, "--vkey", vkey], capture_output=True).returncode
+    assert checks() == 0
+    for path, digest in files.items():
+        with open(path, "rb") as file:
+            good = file.read()
+        assert sha256(good) == digest
+        for bad in (good[:-1], good + b"\n", good.replace(b"1", b"2", 1), b""):
+            with open(path, "wb") as file:
+                file.write(bad)
+            assert checks() == 1, (path, bad)
+        with open(path, "wb") as file:
+            file.write(good)
+    with open(os.path.join(out, "rules", "0.json"), "wb") as file:
+        file.write(b"{}")
+    assert checks() == 1

@@ -472,6 +472,30 @@ def test_missing_anchor_directory_is_a_clear_error(f):
     assert code == 20 and "nowhere" in text, (code, text)
 
 
+def test_newest_anchor_gone_or_renamed_inside_is_505(f):
+    # INV-05: an older one must not stand in for it
+    anchored(f)
+    f.start()
+    a = f.enrol("Demo.A")
+    for _ in range(2):
+        f.send(a.message())
+        anchor(f)
+    assert f.stop() == 0
+    path = sorted(os.path.join(b, n) for b, _, ns in os.walk(f.anchor) for n in ns)[-1]
+    with open(path, "rb") as file:
+        good = file.read()
+    for bad in (b"x" + good[1:], good[:-1], b"", None):
+        os.unlink(path)
+        if bad is not None:
+            with open(path, "wb") as file:
+                file.write(bad)
+        code, text = f.refuses()
+        assert code == 20 and "IF_ERR_505" in text, (bad, code, text)
+        with open(path, "wb") as file:
+            file.write(good)
+    f.start()
+
+
 def test_forged_and_damaged_anchors_are_505_never_trusted(f):
     # INV-05
     anchored(f)

@@ -617,6 +617,36 @@ static void unfinished_bodies_are_bounded_together(void **state)
     UNTIL(strncmp(heard(next), "200:", 4) == 0);
 }
 
+/* Answers that nobody reads are bounded together: who holds most of them goes, whoever reads is served. INV-12 */
+static void unread_answers_are_bounded_together(void **state)
+{
+    static uint8_t bytes[300 * 1024];
+    const struct ifab_view none = {NULL, 0}, body = {bytes, sizeof bytes};
+    (void)state;
+    memset(bytes, 'x', sizeof bytes);
+    w.limits.answers_bytes = 2048 * 1024;
+    begin(true);
+    for (size_t behind = 0; behind < 2; behind++) { /* the peer does not read; or its first request is not answered */
+        struct client *greedy = join(2 * behind), *other = join(2 * behind + 1);
+        size_t first = w.ask_count, answered = 0;
+        for (size_t i = 0; i < 12; i++)
+            say(greedy, "GET /much HTTP/1.1\r\n" H "\r\n");
+        while (w.ask_count < first + 12)
+            turn(false);
+        for (size_t i = behind; i < 12; i++) {
+            answered += ifab_http_reply(w.server, w.asks[first + i], 200, "text/plain", none, body);
+            turn(false);
+        }
+        assert_in_range(answered, 6, 11 - behind);
+        say(other, "GET /little HTTP/1.1\r\n" H "\r\n");
+        while (w.ask_count < first + 13)
+            turn(false);
+        assert_true(ifab_http_reply(w.server, w.asks[first + 12], 200, "text/plain", none, IFAB_VIEW("served")));
+        UNTIL(heard_is(other, "200:served|"));
+        UNTIL(greedy->ended || greedy->reset);
+    }
+}
+
 static void one_address_leaves_room_for_others(void **state)
 {
     (void)state;
@@ -1067,6 +1097,7 @@ int main(void)
         TEST(writes_several_answers_of_one_turn_at_once),
         TEST(turns_connections_above_the_cap_away),
         TEST(tcp_and_unix_connections_have_caps_of_their_own),
+        TEST(unread_answers_are_bounded_together),
         TEST(one_address_leaves_room_for_others),
         TEST(unfinished_bodies_are_bounded_together),
         TEST(each_line_of_a_body_has_its_deadline),

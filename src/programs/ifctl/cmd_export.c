@@ -97,7 +97,7 @@ static int note_erased(struct export *x, const struct ifab_json *entry)
     return 0;
 }
 
-/* What lies beside an entry: the message's bytes, or the note that they are gone. */
+/* What lies beside an entry: the message's bytes, or the note that they are gone; a rule set. */
 static int take_message(struct export *x, uint64_t index, struct ifab_view entry)
 {
     IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
@@ -112,14 +112,15 @@ static int take_message(struct export *x, uint64_t index, struct ifab_view entry
     (void)ifab_json_string(ifab_json_get(tree, "operation"), &operation);
     if (ifab_view_is(type, "witness") && ifab_view_is(operation, "erase"))
         return note_erased(x, tree);
-    if (!ifab_view_is(type, "message"))
+    bool rules = ifab_view_is(type, "rules");
+    if (!rules && !ifab_view_is(type, "message"))
         return 0;
     cli_path(name, sizeof name, "/v1/witness/messages/%llu", (unsigned long long)index);
     int code = fetch(x, name, &missing, &bytes);
     if (code != 0 || missing)
         return code;
-    cli_path(name, sizeof name, "messages/%llu.json", (unsigned long long)index);
-    x->messages++;
+    cli_path(name, sizeof name, rules ? "rules/%llu.json" : "messages/%llu.json", (unsigned long long)index);
+    x->messages += !rules;
     return save(x, name, bytes);
 }
 

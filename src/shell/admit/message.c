@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "redact/redact.h"
+
 enum ifab_code ifab_admit__key(const struct ifab_keyring_entry *entry, const uint8_t pubkey32[32], ifab_usec wall, struct ifab_refusal *ret_refusal)
 {
     for (size_t i = 0; i < entry->key_count; i++) {
@@ -16,11 +18,22 @@ enum ifab_code ifab_admit__key(const struct ifab_keyring_entry *entry, const uin
     return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_SIGNATURE, "signature.pubkey", "not a key registered for " IFAB_FMT, IFAB_ARG(entry->name));
 }
 
+/* Names stand in entries, which are never redacted afterwards: one that looks like a secret does not come in. */
+static enum ifab_code check_names(const struct ifab_envelope *envelope, struct ifab_refusal *ret_refusal)
+{
+    const char *field = ifab_redact_hits_text(envelope->sender) ? "sender" : NULL;
+    for (size_t i = 0; i < envelope->receiver_count && field == NULL; i++)
+        field = ifab_redact_hits_text(envelope->receivers[i].uri) ? "receiver" : NULL;
+    return field == NULL ? IFAB_CODE_NONE : ifab_refuse(ret_refusal, IFAB_CODE_INVALID_ENVELOPE, field, "looks like a secret, and names stand in the log");
+}
+
 enum ifab_code ifab_admit_message(struct ifab_view bytes, size_t max_size, const struct ifab_keyring *keyring, const uint8_t tag_key16[16],
                                   ifab_usec wall, struct ifab_arena *arena, struct ifab_admitted *ret_admitted, struct ifab_refusal *ret_refusal)
 {
     struct ifab_envelope *envelope = &ret_admitted->envelope;
     enum ifab_code code = ifab_envelope_read(bytes, max_size, arena, envelope, ret_refusal);
+    if (code == IFAB_CODE_NONE)
+        code = check_names(envelope, ret_refusal);
     if (code != IFAB_CODE_NONE)
         return code;
     const struct ifab_keyring_entry *entry = ifab_keyring_find(keyring, envelope->sender_name);

@@ -161,6 +161,42 @@ static struct ifab_http__exchange *find(struct ifab_http_server *self, ifab_http
     return NULL;
 }
 
+/* What waits on it; *ret_stuck: so much of it because the peer does not read, or because an earlier request is not answered. */
+static size_t held(const struct ifab_http__connection *conn, size_t *ret_stuck)
+{
+    size_t own = conn->out.size + conn->wire.size + conn->writing.size, later = 0;
+    for (const struct ifab_http__exchange *e = conn->first; e != NULL; e = e->next)
+        later += e->out.size;
+    *ret_stuck = later + (conn->write_busy ? own : 0);
+    return own + later;
+}
+
+/* Who asks for much and does not read it must not take the memory of all: the worst goes. It is told nothing; what it changed stands. */
+static void bound_answers(struct ifab_http_server *self, size_t added)
+{
+    self->answered += added;
+    if (self->answered < self->limits.answers_bytes / 32)
+        return;
+    self->answered = 0;
+    for (;;) {
+        struct ifab_http__connection *worst = NULL;
+        size_t all = 0, most = 0, stuck;
+        for (size_t i = 0; i < ifab_http_slots(&self->limits); i++) {
+            struct ifab_http__connection *conn = self->slots[i];
+            if (conn == NULL || conn->closing)
+                continue;
+            all += held(conn, &stuck);
+            if (stuck > most) {
+                most = stuck;
+                worst = conn;
+            }
+        }
+        if (all <= self->limits.answers_bytes || worst == NULL)
+            return;
+        ifab_http__close(worst);
+    }
+}
+
 static bool answer(struct ifab_http_server *self, ifab_http_id id, const struct ifab_http__answer *given)
 {
     struct ifab_http__connection *conn = NULL;
@@ -186,6 +222,7 @@ static bool answer(struct ifab_http_server *self, ifab_http_id id, const struct 
     if (!whole.streams)
         ifab_http__exchange_settle(conn);
     ifab_http__dirty(conn);
+    bound_answers(self, whole.body.size);
     return true;
 }
 

@@ -114,6 +114,7 @@ struct ifab_http_server {
     uint32_t *free_slots;
     size_t free_count, connection_count, tcp_count;
     size_t bodies; /* bytes, of all that are still coming */
+    size_t answered; /* bytes, since those that wait to be read were last counted */
     struct ifab_http__exchange *spare; /* exchanges for reuse */
     struct ifab_http__link dirty, waits[WAIT_CLASSES];
     uint64_t timer_due, next_request, next_connection;

@@ -14,6 +14,7 @@ void ifab_http_limits_default(struct ifab_http_limits *ret)
         .line_ms = 10000,
         .lines_ms = 600000,
         .bodies_bytes = 256 * 1024 * 1024,
+        .answers_bytes = 256 * 1024 * 1024,
         .connections = 1024,
         .tcp_connections = 1024,
         .address_connections = 512,

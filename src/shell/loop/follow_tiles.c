@@ -123,6 +123,74 @@ static ifab_status make_tile(struct node *node, struct ifab_store *store, unsign
     return status;
 }
 
+static ifab_status good_tile(struct node *node, struct ifab_store *store, unsigned level, uint64_t number, uint8_t ret[WIDTH][32],
+                             struct ifab_error *err);
+
+/* The hash that stands for a full tile one level up. The tails are vouched for by the root; what they do not hold is in a tile that is checked in turn. */
+static ifab_status hash_above(struct node *node, struct ifab_store *store, unsigned level, uint64_t number, uint8_t ret_hash32[32],
+                              struct ifab_error *err)
+{
+    struct follower *f = node->follower;
+    const struct tail *tail = &f->tails[level + 1];
+    uv_mutex_lock(&f->lock);
+    bool above = number < tail->base, here = !above && number - tail->base < tail->count;
+    if (here)
+        memcpy(ret_hash32, tail->hashes[number - tail->base], 32);
+    uv_mutex_unlock(&f->lock);
+    if (here)
+        return IFAB_OK;
+    if (!above)
+        return ifab_fail(err, IFAB_NOT_FOUND, "tile");
+    uint8_t(*hashes)[32] = ifab_malloc(WIDTH * 32);
+    ifab_status status = hashes == NULL ? ifab_fail(err, IFAB_NOMEM, "tile") : good_tile(node, store, level + 1, number / WIDTH, hashes, err);
+    if (status == IFAB_OK)
+        memcpy(ret_hash32, hashes[number % WIDTH], 32);
+    ifab_free(hashes);
+    return status;
+}
+
+/* A full tile for others: what lies in the file may have been altered since. Then it is made again, at last from the entries alone. */
+static ifab_status good_tile(struct node *node, struct ifab_store *store, unsigned level, uint64_t number, uint8_t ret[WIDTH][32],
+                             struct ifab_error *err)
+{
+    const struct ifab_tile tile = {.level = level, .number = number, .width = WIDTH};
+    uint8_t root[32], above[32];
+    IFAB_TRY(full_tile(node, store, level, number, ret, err));
+    if (level + 1 >= LEVELS)
+        return IFAB_OK;
+    IFAB_TRY(hash_above(node, store, level, number, above, err));
+    for (int turn = 0; root_256(ret, WIDTH, root), memcmp(root, above, 32) != 0; turn++) {
+        if (turn == 2)
+            return ifab_fail(err, IFAB_CORRUPT, "the entries do not give the hashes of the log: ifctl witness verify finds the first that is wrong");
+        IFAB_LOG(IFAB_LOG_WARN, "tiles: one is not of this log; made again", IFAB_F_NUM("level", level), IFAB_F_NUM("number", number));
+        if (turn == 1) /* those below it are not believed either: from the entries */
+            follower_distrust(node);
+        IFAB_TRY(make_tile(node, store, level, number, ret, err));
+        write_tile(node, &tile, ifab_view_of(ret, WIDTH * 32));
+    }
+    return IFAB_OK;
+}
+
+/* The entries of a bundle's file are those of its tile. */
+static bool bundle_holds(struct node *node, struct ifab_store *store, uint64_t number, struct ifab_view bundle)
+{
+    struct follower *f = node->follower;
+    struct ifab_view entry;
+    uint8_t leaf[32];
+    unsigned same = 0;
+    uv_mutex_lock(&f->lock);
+    bool full = number < f->tails[0].base / WIDTH;
+    uv_mutex_unlock(&f->lock);
+    uint8_t(*hashes)[32] = full ? ifab_malloc(WIDTH * 32) : NULL;
+    bool good = hashes != NULL && good_tile(node, store, 0, number, hashes, NULL) == IFAB_OK;
+    for (; good && same < WIDTH && ifab_bundle_next(&bundle, &entry); same++) {
+        ifab_leaf_hash(entry, leaf);
+        good = memcmp(leaf, hashes[same], 32) == 0;
+    }
+    ifab_free(hashes);
+    return good && same == WIDTH && bundle.size == 0;
+}
+
 ifab_status follower_bundle(struct node *node, struct ifab_store *store, uint64_t number, unsigned width, struct ifab_buf *out, struct ifab_error *err)
 {
     struct ifab_tile tile = {.entries = true, .number = number, .width = WIDTH};
@@ -130,7 +198,8 @@ ifab_status follower_bundle(struct node *node, struct ifab_store *store, uint64_
     struct ifab_arena arena;
     char path[1200];
     tile_path(node, &tile, path, sizeof path);
-    if (width == WIDTH && node_read_file(path, (size_t)WIDTH * 65538, out, NULL) == IFAB_OK)
+    if (width == WIDTH && node_read_file(path, (size_t)WIDTH * 65538, out, NULL) == IFAB_OK &&
+        bundle_holds(node, store, number, ifab_buf_as_view(out)))
         return IFAB_OK;
     ifab_buf_clear(out);
     ifab_arena_init(&arena, (size_t)64 << 20);
@@ -157,7 +226,7 @@ ifab_status follower_tile(struct node *node, struct ifab_store *store, const str
     uv_mutex_unlock(&f->lock);
     if (full) {
         uint8_t(*hashes)[32] = ifab_malloc(WIDTH * 32);
-        ifab_status status = hashes == NULL ? IFAB_NOMEM : full_tile(node, store, tile->level, tile->number, hashes, err);
+        ifab_status status = hashes == NULL ? IFAB_NOMEM : good_tile(node, store, tile->level, tile->number, hashes, err);
         if (status == IFAB_OK)
             ifab_buf_put(out, hashes, (size_t)tile->width * 32);
         ifab_free(hashes);

@@ -168,6 +168,7 @@ static ifab_status first_entry(const struct ifab_init_options *options, const ui
         status = node_first_commit(node, &command, err);
     }
     ifab_fabric_free(node->fabric);
+    ifab_ruleset_free(node->ruleset);
     ifab_store_close(node->store);
     ifab_signer_free(node->log_key);
     ifab_free(node);

@@ -85,6 +85,8 @@ static void on_turn(uv_timer_t *timer)
         node->watchdog_next = now.run + node->watchdog;
         supervise_tell("WATCHDOG=1");
     }
+    if (node->rules_due && !node->closed_full)
+        node_enter_due(node);
     if (node->reload_again && !node->reloading)
         node_reload(node);
     if (!node->closed_full)
@@ -283,6 +285,7 @@ static void stop(struct node *node)
     ifab_keyring_unref(node->keyring);
     ifab_fabric_free(node->fabric);
     ifab_ruleset_free(node->ruleset);
+    ifab_ruleset_free(node->rules_before);
     job_free(node->routing_job);
     for (size_t i = 0; i < node->anchor_count; i++)
         ifab_anchor_close(node->anchors[i]);

@@ -265,6 +265,8 @@ struct node {
     const char *config_path;      /* borrowed from the caller of ifab_node_run() */
     struct ifab_ruleset *ruleset; /* in force, or about to be: settings.rules.set */
     bool reloading, reload_again; /* a RULES command is under way; asked for meanwhile */
+    bool rules_due;               /* settings.rules could not be entered: again as soon as there is room */
+    struct ifab_ruleset *rules_before; /* in force until then; NULL: settings.rules already is */
     bool fetching;                /* a reader has decisions to route */
     struct job *routing_job;      /* their messages, until all are routed */
     ifab_usec route_next;         /* run: not before; after a failure */
@@ -319,6 +321,7 @@ ifab_usec supervise_interval(void);
 
 /* reload.c */
 void node_reload(struct node *node);                   /* SIGHUP */
+void node_enter_due(struct node *node); /* a rule set that could not be entered when it was read */
 void route_open(struct node *node, ifab_usec run);     /* some open decisions under changed rules, if any wait for it */
 
 /* node.c */

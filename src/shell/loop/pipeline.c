@@ -174,6 +174,10 @@ static void step_command(struct node *node, struct ticket *t, struct batch *batc
         refuse_ticket(t, IFAB_CODE_STORE_UNAVAILABLE, node->closed_full ? "the disk is full" : "less than disk.reserve is free");
         return;
     }
+    if (t->command.type != IFAB_COMMAND_RULES && ifab_fabric_rules_stale(node->fabric)) { /* its entry was lost with a full disk */
+        refuse_ticket(t, IFAB_CODE_STORE_UNAVAILABLE, "the rule set in force is not recorded yet");
+        return;
+    }
     ifab_outcome_begin(o, &batch->arena);
     if (ifab_fabric_prepare(node->fabric) != IFAB_OK) {
         refuse_ticket(t, IFAB_CODE_SYSTEM_ERROR, "out of memory");

@@ -123,12 +123,45 @@ void route_open(struct node *node, ifab_usec run)
 
 /* ---- reload ---- */
 
+/*
+ * The set before is read until the new one stands in an entry. What could not be entered (no room, no memory) is due again: the set before stays in
+ * force, or, where the cores were loaded again with the new one meanwhile, nothing is stepped until then.
+ */
 static void entered(struct node *node, struct ticket *t)
 {
-    ifab_ruleset_free(t->user); /* the set before: no step reads it any more */
-    if (t->reply.code != IFAB_CODE_NONE)
-        IFAB_LOG(IFAB_LOG_ERROR, "reload: the rule set could not be recorded", IFAB_F_TEXT("error", t->reply.refusal.message));
-    node->reloading = false;
+    struct ifab_ruleset *before = t->user;
+    if (t->reply.code == IFAB_CODE_NONE || ifab_fabric_settings(node->fabric)->rules.set == node->ruleset) {
+        ifab_ruleset_free(before);
+        before = NULL;
+    }
+    node->rules_before = before;
+    node->rules_due = t->reply.code != IFAB_CODE_NONE;
+    node->reloading = node->rules_due;
+    if (node->rules_due)
+        IFAB_LOG(IFAB_LOG_ERROR, "reload: the rule set cannot be recorded yet", IFAB_F_TEXT("error", t->reply.refusal.message));
+}
+
+/* The set that was read becomes the one in force. */
+static void enter_set(struct node *node, struct ticket *t, struct ifab_ruleset *before)
+{
+    struct ifab_view why = ifab_ruleset_why(node->ruleset);
+    t->user = before;
+    t->command.type = IFAB_COMMAND_RULES;
+    t->command.principal = &node->self;
+    t->command.why = why.size > 0 ? why : IFAB_VIEW("rules.yaml was read again");
+    t->command.u.rules.rules = &node->settings.rules;
+    t->done = entered;
+    ticket_queue(node, t);
+}
+
+void node_enter_due(struct node *node)
+{
+    struct ticket *t = ticket_new(node, NULL);
+    if (t == NULL)
+        return; /* at the next turn */
+    node->rules_due = false;
+    enter_set(node, t, node->rules_before);
+    node->rules_before = NULL;
 }
 
 static bool same_guard(const struct ifab_guard_rules *a, const struct ifab_guard_rules *b)
@@ -166,16 +199,10 @@ static void enter(struct node *node, struct ticket *t, const struct ifab_config 
         node->reloading = false;
         return;
     }
-    struct ifab_view why = ifab_ruleset_why(set);
-    t->user = node->ruleset;
+    struct ifab_ruleset *before = node->ruleset;
     node->ruleset = set;
     node->settings.rules = *rules;
-    t->command.type = IFAB_COMMAND_RULES;
-    t->command.principal = &node->self;
-    t->command.why = why.size > 0 ? why : IFAB_VIEW("rules.yaml was read again");
-    t->command.u.rules.rules = &node->settings.rules;
-    t->done = entered;
-    ticket_queue(node, t);
+    enter_set(node, t, before);
 }
 
 void node_reload(struct node *node)

@@ -11,6 +11,7 @@
 static void close_node(struct node *node)
 {
     ifab_fabric_free(node->fabric);
+    ifab_ruleset_free(node->ruleset);
     ifab_store_close(node->store);
     ifab_signer_free(node->log_key);
     ifab_wipe(node->mac_key32, sizeof node->mac_key32);
@@ -60,7 +61,11 @@ static ifab_status go_on(const struct ifab_restore_options *options, struct node
     command.u.restore.old_origin = ifab_view_str(old->origin);
     command.u.restore.old_size = old->committed_size;
     struct ifab_fabric_head head;
+    struct ifab_meta meta;
     ifab_fabric_head(old->fabric, &head);
+    ifab_fabric_meta(old->fabric, (struct ifab_now){0}, &meta);
+    command.u.restore.old_skew = meta.skew_most;
+    command.u.restore.old_issued_after = meta.issued_after;
     command.u.restore.old_wall = head.time > old->stored_wall ? head.time : old->stored_wall;
     command.u.restore.version = options->version;
     command.u.restore.talents = ifab_fabric_talents(old->fabric);

@@ -25,6 +25,12 @@ static bool number_of(struct ifab_view text, uint64_t *ret)
     return text.size > 0 && text.size <= 16;
 }
 
+static void no_memory(struct node *node, struct job *job)
+{
+    job->code = ifab_refuse(&job->refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
+    job_reply(node, job);
+}
+
 static void fail(struct job *job, enum ifab_code code, const char *message) { job->code = ifab_refuse(&job->refusal, code, NULL, "%s", message); }
 
 /* ---- one entry, its message ---- */
@@ -219,9 +225,13 @@ void handle_entries(struct node *node, struct request *r)
     if (!request_query_u64(node, r, "limit", 1, 1000, 50, &limit))
         return;
     struct job *job = start_job(node, r, run_entries);
-    struct query *q = job == NULL ? NULL : ifab_arena_calloc(&job->arena, 1, sizeof *q);
-    if (q == NULL)
+    if (job == NULL)
         return;
+    struct query *q = ifab_arena_calloc(&job->arena, 1, sizeof *q);
+    if (q == NULL) {
+        no_memory(node, job);
+        return;
+    }
     q->limit = limit;
     q->end = node->committed_size;
     job->user = q;
@@ -369,9 +379,13 @@ void handle_tile(struct node *node, struct request *r)
         return;
     }
     struct job *job = start_job(node, r, run_tile);
-    struct ifab_tile *kept = job == NULL ? NULL : ifab_arena_alloc(&job->arena, sizeof *kept);
-    if (kept == NULL)
+    if (job == NULL)
         return;
+    struct ifab_tile *kept = ifab_arena_alloc(&job->arena, sizeof *kept);
+    if (kept == NULL) {
+        no_memory(node, job);
+        return;
+    }
     *kept = tile;
     job->user = kept;
     job->a = node->committed_size;

@@ -287,7 +287,10 @@ ifab_status node_check_anchors(struct node *self, struct ifab_error *err)
         size_t count = 0;
         ifab_arena_init(&arena, (size_t)1 << 20);
         status = ifab_anchor_list(self->anchors[i], ifab_view_str(self->origin), 1, &arena, &newest, &count, err);
-        if (status == IFAB_OK && count == 1)
+        if (status == IFAB_OK && count == 1 && newest.size < self->anchored_size)
+            status = ifab_fail(err, IFAB_CORRUPT, "%s: its newest anchor of this log has %llu entries, but one of %llu was made: it is gone, or was altered",
+                               self->config.anchor_dirs[i], (unsigned long long)newest.size, (unsigned long long)self->anchored_size);
+        else if (status == IFAB_OK && count == 1)
             status = check_anchor(self, &newest, err);
         else if (status == IFAB_OK && self->anchored_size > 0)
             status = ifab_fail(err, IFAB_CORRUPT, "%s holds no anchor of this log, which was anchored at %llu entries: is it mounted?",

@@ -145,6 +145,8 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             struct ifab_view old_origin;
             uint64_t old_size;
             ifab_usec old_wall; /* the latest time the old fabric is known to have seen */
+            ifab_usec old_skew; /* its largest time.skew */
+            ifab_usec old_issued_after; /* of a restore before this one; INT64_MIN: none */
             const char *version;
             const struct ifab_talents *talents; /* of the old log: each stands whole in an entry of the new one */
             const struct ifab_decisions *open;  /* what waited there: void, each in an entry of its own; NULL: nothing */
@@ -254,6 +256,7 @@ struct ifab_meta {
     uint64_t fence_offset;       /* of this incarnation */
     ifab_usec issued_after;      /* wall: older messages are 102; set by a restore, INT64_MIN else */
     bool clock_doubt;            /* a jump stands unaccepted */
+    ifab_usec skew_most;         /* the largest time.skew so far, in whole seconds: how far ahead of the clock an accepted message may be */
     uint8_t rules32[32];         /* digest of the rule set of the newest rules entry: part of trust_root */
 };
 #define IFAB_META_PACKED 88

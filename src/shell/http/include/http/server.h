@@ -26,6 +26,7 @@ struct ifab_http_limits {
     uint64_t lines_ms;      /* 600,000: all of it */
     uint64_t idle_ms;       /* 75,000: between requests */
     size_t bodies_bytes;    /* 256 MiB: of all bodies that are still coming; past it a large one is 503 */
+    size_t answers_bytes;   /* 256 MiB: of all answers that wait to be read; past it the connection that reads least is closed */
     size_t connections;     /* 1,024 of unix sockets */
     size_t tcp_connections; /* 1,024 beside them: a flood of addresses does not lock out the operator's socket */
     size_t address_connections; /* 512 of one address */
