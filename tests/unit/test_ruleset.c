@@ -228,6 +228,7 @@ static void too_much_work_escalates(void **state) /* INV-06 */
     ifab_buf_str(&text, "{\"v\":1,\"rules\":[");
     for (int i = 0; i < 2000; i++)
         ifab_buf_format(&text, "%s{\"id\":\"r%d\",\"effect\":\"hold\",\"when\":{\"claim\":{\"contains\":\"aaaaaaaaaaab%d\"}}}", i > 0 ? "," : "", i, i);
+    size_t size = text.size;
     ifab_buf_str(&text, "]}");
     ifab_buf_char(&text, '\0');
     struct ifab_ruleset *set = good((const char *)text.data);
@@ -235,6 +236,12 @@ static void too_much_work_escalates(void **state) /* INV-06 */
     struct ifab_rule_answer got = answer(set, NULL, &s);
     assert_int_equal(got.effect, IFAB_RULE_ESCALATE);
     assert_string_equal(got.id, "builtin.rules-work");
+    text.size = size;
+    ifab_buf_str(&text, ",{\"id\":\"z\",\"effect\":\"deny\",\"when\":{\"claim\":{\"starts_with\":\"a\"}}}]}");
+    ifab_buf_char(&text, '\0');
+    struct ifab_ruleset *denying = good((const char *)text.data);
+    assert_int_equal(answer(denying, NULL, &s).effect, IFAB_RULE_DENY); /* not a way around z */
+    ifab_ruleset_free(denying);
     s.claim.size = 100;
     assert_int_equal(answer(set, NULL, &s).effect, IFAB_RULE_NONE);
     ifab_ruleset_free(set);

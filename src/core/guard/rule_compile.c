@@ -499,6 +499,8 @@ static ifab_status take_root(struct compiler *c)
     }
     IFAB_TRY(take_list(c, "hazards", IFAB_RULE_HAZARDS_MAX, take_hazard, &c->set->hazards, &c->set->hazard_count));
     IFAB_TRY(take_list(c, "rules", IFAB_RULES_MAX, take_rule, &c->set->rules, &c->set->rule_count));
+    for (size_t i = 0; i < c->set->rule_count; i++)
+        c->set->denies |= c->set->rules[i].effect == IFAB_RULE_DENY;
     return check_ids(c);
 }
 

@@ -1,7 +1,7 @@
 /*
  * A compiled set over one message. Invariants:
  * 1. The answer is that of asking every rule in order of id; the index only leaves out rules that cannot match.
- * 2. Work is counted; past the bound the message is escalated, never shared.
+ * 2. Work is counted; past the bound the message is denied when any rule denies, else escalated; never shared.
  */
 #include "rule_internal.h"
 
@@ -171,8 +171,9 @@ void ifab_ruleset_evaluate(const struct ifab_ruleset *self, const struct ifab_ru
     for (size_t key = 0; key < self->index.key_count && best > 0; key++)
         best = first_under_key(&context, self, key, best);
     best = first_of(&context, self, self->index.others, self->index.other_count, best);
-    if (context.work > IFAB_RULE_WORK_MAX) {
-        answer_with(ret_answer, IFAB_RULE_ESCALATE, 0, "builtin.rules-work", "the rules need too much work for this message");
+    if (context.work > IFAB_RULE_WORK_MAX) { /* as the strictest of them would: to be expensive must not be a way around a deny */
+        answer_with(ret_answer, self->denies ? IFAB_RULE_DENY : IFAB_RULE_ESCALATE, 0, "builtin.rules-work",
+                    "the rules need too much work for this message");
         return;
     }
     if (best < self->rule_count)

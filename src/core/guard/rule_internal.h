@@ -122,6 +122,7 @@ struct ifab_ruleset {
     struct ifab_arena arena; /* everything lives here */
     struct rule *hazards, *rules; /* hazards in their order, rules by id */
     size_t hazard_count, rule_count;
+    bool denies; /* some rule does */
     struct rule_index index;
     struct ifab_view canonical, why;
 };

@@ -81,15 +81,18 @@ bool batch_record(struct batch *self, uint8_t kind, uint64_t number, struct ifab
     return true;
 }
 
+/* Records of the shell that may follow an outcome, and cannot fail then: ERASING, ANCHORED, META. */
+#define OURS 3
+
 /* false: no memory; nothing of the outcome is in the batch, so it must not be applied either. */
 bool batch_add(struct batch *self, const struct ifab_outcome *o)
 {
     void *entries = self->entries, *records = self->records;
     bool good = room_for(&entries, &self->entry_room, self->entry_count + o->entry_count, sizeof *self->entries);
     self->entries = entries;
-    good = room_for(&records, &self->record_room, self->record_count + o->change_count + 1, sizeof *self->records) && good;
+    good = room_for(&records, &self->record_room, self->record_count + o->change_count + OURS, sizeof *self->records) && good;
     self->records = records;
-    good = good && ifab_u64map_reserve(&self->by_key, o->change_count + 1) == IFAB_OK &&
+    good = good && ifab_u64map_reserve(&self->by_key, o->change_count + OURS) == IFAB_OK &&
            ifab_buf_reserve(&self->tags, o->tag_count * IFAB_REPLAY_TAG_SIZE) == IFAB_OK;
     if (!good)
         return false;

@@ -26,7 +26,7 @@
 #define IFAB_RULE_VOTES_MAX 16
 #define IFAB_RULE_VALUES_MAX 64      /* values of one field of one message; more cannot be compared */
 #define IFAB_RULE_LITERAL_MAX 256    /* bytes of one literal */
-#define IFAB_RULE_WORK_MAX 200000   /* comparisons and steps of 64 bytes for one message; past it: escalated as builtin.rules-work */
+#define IFAB_RULE_WORK_MAX 200000   /* comparisons and steps of 64 bytes for one message; past it: builtin.rules-work, deny if any rule denies, else escalate */
 
 enum ifab_rule_effect { IFAB_RULE_NONE = 0, IFAB_RULE_PASS, IFAB_RULE_HOLD, IFAB_RULE_ESCALATE, IFAB_RULE_DENY };
 const char *ifab_rule_effect_name(enum ifab_rule_effect effect); /* "pass" "hold" "escalate" "deny"; "none" */
