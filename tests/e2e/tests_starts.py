@@ -86,6 +86,22 @@ def test_edited_head_is_505(f):
     assert code == 20 and "IF_ERR_5" in text, (code, text)
 
 
+def test_edited_meta_record_is_505(f):
+    # INV-03 INV-16: replay horizon, clock, fences, what a restore forbade: no entry says it, so the HMAC covers it
+    seeded(f)
+    shutil.copytree(f.data, f.data + ".good")
+    db = sqlite3.connect(os.path.join(f.data, "main.db"))
+    meta = db.execute("SELECT bytes FROM records WHERE kind=1").fetchone()[0]
+    db.close()
+    for at in range(len(meta)):
+        edit(f, "UPDATE records SET bytes=? WHERE kind=1", meta[:at] + bytes([meta[at] ^ 0x40]) + meta[at + 1 :])
+        is_505(f)
+        shutil.rmtree(f.data)
+        shutil.copytree(f.data + ".good", f.data)
+    edit(f, "DELETE FROM records WHERE kind=1")
+    is_505(f)
+
+
 def test_edited_newest_entry_is_505(f):
     # INV-05
     _, receipts = seeded(f)

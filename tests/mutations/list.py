@@ -163,7 +163,7 @@ without("start-trust-root", "src/fabric/fabric.c", "if (memcmp(trust, head->trus
 without("start-root", "src/fabric/fabric.c", "if (memcmp(root, head->root32, 32) != 0)", "fabric fabric_storm fabric_admin")
 
 START = "src/shell/loop/start.c"
-without("start-head-mac", START, "if (!ifab_equal_ct(mac, head.mac32, 32))", "start")
+without("start-head-mac", START, "if (!ifab_equal_ct(mac, load->head.mac32, 32))", "start")
 without("start-newest-entry", START, "if (count != 1 || memcmp(hash, head.last_hash32, 32) != 0)", "start")
 change("start-key-open-to-others", START, "stat(path, &st) == 0 && (st.st_mode & 077) != 0)", "false)", "start")
 

@@ -122,14 +122,16 @@ bool batch_add(struct batch *self, const struct ifab_outcome *o)
     return true;
 }
 
-void node_mac(const uint8_t key32[32], const struct ifab_head *head, uint8_t ret_mac32[32])
+void node_mac(const uint8_t key32[32], const struct ifab_head *head, struct ifab_view meta, uint8_t ret_mac32[32])
 {
-    uint8_t bytes[8 + 32 * 3 + 8], *at = bytes;
+    uint8_t bytes[8 + 32 * 3 + 8 + 32], meta32[32], *at = bytes;
     ifab_put_u64(&at, head->size);
     ifab_put_bytes(&at, head->root32, 32);
     ifab_put_bytes(&at, head->last_hash32, 32);
     ifab_put_bytes(&at, head->trust_root32, 32);
     ifab_put_u64(&at, (uint64_t)head->time);
+    ifab_sha256(meta, meta32); /* W, the clock, fences: what they say no entry says */
+    ifab_put_bytes(&at, meta32, 32);
     ifab_hmac_sha256(ifab_view_of(key32, 32), ifab_view_of(bytes, sizeof bytes), ret_mac32);
 }
 
@@ -147,10 +149,10 @@ void batch_seal(struct node *node, struct batch *self, struct ifab_now now)
     memcpy(self->stored.root32, self->head.root32, 32);
     memcpy(self->stored.last_hash32, self->head.last_hash32, 32);
     memcpy(self->stored.trust_root32, self->head.trust_root32, 32);
-    node_mac(node->mac_key32, &self->stored, self->stored.mac32);
     assert(self->record_count < self->record_room); /* batch_add() and batch_record() left room for it: a commit without META forgets W */
     ifab_fabric_meta(node->fabric, now, &meta);
     ifab_meta_pack(&meta, self->meta);
+    node_mac(node->mac_key32, &self->stored, ifab_view_of(self->meta, IFAB_META_PACKED), self->stored.mac32);
     self->records[self->record_count++] =
         (struct ifab_record){.kind = IFAB_KIND_META, .number = 0, .bytes = ifab_view_of(self->meta, IFAB_META_PACKED)};
 }

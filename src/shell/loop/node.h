@@ -285,7 +285,7 @@ struct node {
 /* start.c */
 ifab_status node_load(struct node *self, struct ifab_error *err);  /* fabric from store: at a start, and after a full disk */
 ifab_status node_keys(struct node *self, const char *keys_dir, struct ifab_error *err);
-void node_mac(const uint8_t key32[32], const struct ifab_head *head, uint8_t ret_mac32[32]);
+void node_mac(const uint8_t key32[32], const struct ifab_head *head, struct ifab_view meta, uint8_t ret_mac32[32]); /* meta: the record META */
 ifab_status node_read_file(const char *path, size_t max, struct ifab_buf *buf, struct ifab_error *err);
 ifab_status node_write_file(const char *path, struct ifab_view bytes, unsigned mode, struct ifab_error *err); /* new, 0600, fsynced */
 ifab_status node_settings(struct node *self, struct ifab_error *err);

@@ -127,9 +127,21 @@ ifab_status node_settings(struct node *self, struct ifab_error *err)
 struct load {
     struct node *node;
     struct ifab_meta meta;
+    struct ifab_head head; /* as stored; believed once META has come */
     bool has_meta;
     ifab_usec wall;
 };
+
+/* It comes first. Before anything is made of it, it must be what this fabric wrote: it sets clocks and sizes of loops. */
+static ifab_status take_meta(struct load *load, const struct ifab_record *record, struct ifab_error *err)
+{
+    uint8_t mac[32];
+    node_mac(load->node->mac_key32, &load->head, record->bytes, mac);
+    if (!ifab_equal_ct(mac, load->head.mac32, 32))
+        return ifab_fail(err, IFAB_CORRUPT, "the stored head or META record is not the one this fabric wrote (its HMAC differs): the database was edited, or keys/log.key is another's");
+    load->has_meta = ifab_meta_unpack(record->bytes, &load->meta);
+    return load->has_meta ? IFAB_OK : ifab_fail(err, IFAB_CORRUPT, "record META does not parse");
+}
 
 static ifab_status load_record(void *user, const struct ifab_record *record, struct ifab_error *err)
 {
@@ -145,7 +157,7 @@ static ifab_status load_record(void *user, const struct ifab_record *record, str
         return r.bad ? ifab_fail(err, IFAB_CORRUPT, "record ANCHORED does not parse") : IFAB_OK;
     }
     if (record->kind == IFAB_KIND_META)
-        load->has_meta = ifab_meta_unpack(record->bytes, &load->meta);
+        IFAB_TRY(take_meta(load, record, err));
     return ifab_fabric_load_record(load->node->fabric, record->kind, record->number, record->bytes, err);
 }
 
@@ -155,18 +167,12 @@ static ifab_status load_tags(void *user, struct ifab_view tags, struct ifab_erro
     return ifab_fabric_load_tags(load->node->fabric, tags, load->wall, err);
 }
 
-static ifab_status load_head(struct node *self, struct ifab_arena *arena, struct ifab_error *err)
+static ifab_status load_head(struct node *self, const struct load *load, struct ifab_error *err)
 {
-    struct ifab_head head;
+    const struct ifab_head head = load->head;
     struct ifab_fabric_head mine;
-    uint8_t mac[32];
-    ifab_status status = ifab_store_head(self->store, arena, &head, err);
-    if (status == IFAB_NOT_FOUND)
-        return ifab_fail(err, IFAB_NOT_FOUND, "%s holds no fabric yet: run ifctl init", self->config.data_dir);
-    IFAB_TRY(status);
-    node_mac(self->mac_key32, &head, mac);
-    if (!ifab_equal_ct(mac, head.mac32, 32))
-        return ifab_fail(err, IFAB_CORRUPT, "the stored head is not the one this fabric wrote (its HMAC differs): the database was edited, or keys/log.key is another's");
+    if (!load->has_meta) /* else its HMAC was compared */
+        return ifab_fail(err, IFAB_CORRUPT, "the record META is missing: the database was edited");
     if (head.edge.size > sizeof mine.edge)
         return ifab_fail(err, IFAB_CORRUPT, "the stored edge of the tree is too long");
     mine.size = head.size;
@@ -208,7 +214,11 @@ ifab_status node_load(struct node *self, struct ifab_error *err)
     ifab_fabric_free(self->fabric);
     self->fabric = NULL;
     self->erasing_count = 0; /* told again by their records */
-    ifab_status status = ifab_fabric_new(&self->settings, &self->fabric, err);
+    ifab_status status = ifab_store_head(self->store, &arena, &load.head, err);
+    if (status == IFAB_NOT_FOUND)
+        status = ifab_fail(err, IFAB_NOT_FOUND, "%s holds no fabric yet: run ifctl init", self->config.data_dir);
+    if (status == IFAB_OK)
+        status = ifab_fabric_new(&self->settings, &self->fabric, err);
     if (status == IFAB_OK)
         status = ifab_store_records(self->store, load_record, &load, err);
     if (status == IFAB_OK && !self->serving)
@@ -219,7 +229,7 @@ ifab_status node_load(struct node *self, struct ifab_error *err)
     if (status == IFAB_OK) /* every row: those too old to be remembered raise W */
         status = ifab_store_tags(self->store, INT64_MIN, load_tags, &load, err);
     if (status == IFAB_OK)
-        status = load_head(self, &arena, err);
+        status = load_head(self, &load, err);
     if (status == IFAB_OK)
         status = check_newest(self, &arena, err);
     ifab_arena_fini(&arena);
