@@ -12,6 +12,8 @@ import fabric
 MODULES = [
     "refusals",
     "access",
+    "tokens",
+    "roles",
     "decisions",
     "rules",
     "tls",

@@ -29,6 +29,8 @@ static void verify(struct ticket *t)
     } else if (t->verify == VERIFY_VOTE) {
         t->code = ifab_admit_vote(t->bytes, t->request->params[0], t->keyring, t->wall, &t->arena, &t->command, &t->refusal);
         t->command.u.vote.why = context_redacted(&t->arena, t->command.u.vote.why);
+    } else if (t->verify == VERIFY_ENROLL) {
+        t->code = ifab_admit_enroll(t->bytes, ifab_view_str(ticket_origin), &t->arena, &t->command, &t->refusal);
     } else if (t->verify == VERIFY_ACT) {
         struct ifab_buf route = IFAB_BUF_INIT(1024);
         ifab_buf_str(&route, t->request->method);
