@@ -22,7 +22,7 @@ def refused(r, status, code):
     assert r.status == status and r.code == code, f"expected {status}/{code}, got {r!r}"
     if status == 401:
         assert r.headers.get("www-authenticate") == "Bearer", r.headers
-    return r.error
+    return {k: v for k, v in r.error.items() if k != "trace"}
 
 
 def bearer(secret):
@@ -44,9 +44,10 @@ def invite(f, name, admin=False, **more):
 
 
 def enrolment(f, code, key, sign_with=None, **change):
+    """change: of what is signed, not of what is sent."""
     pub = b64u(bytes(key.verify_key))
     signed = {"code": code, "log": f.about()["origin"], "pubkey": pub, "v": 1}
-    signed.update(change)
+    signed.update({k.removeprefix("signed_"): v for k, v in change.items()})
     proof = (sign_with or key).sign(b"IF-ENROLL-v1\n" + rfc8785.dumps(signed)).signature
     return {"code": code, "pubkey": pub, "proof": b64u(proof)}
 
@@ -377,9 +378,9 @@ def test_proof_binds_code_key_and_log(f):
     for body in (
         {**stolen, "pubkey": b64u(bytes(other.verify_key))},
         enrolment(f, code, key, sign_with=other),
-        enrolment(f, code, key, log="other/0badcafe"),
-        enrolment(f, code, key, code="AAAA-" * 7 + "AAAA"),
-        enrolment(f, code, key, v=2),
+        enrolment(f, code, key, signed_log="other/0badcafe"),
+        enrolment(f, code, key, signed_code="AAAA-" * 7 + "AAAA"),
+        enrolment(f, code, key, signed_v=2),
     ):
         refused(f.post("/v1/enroll", body, tcp=True), 401, 1)
     for body in (

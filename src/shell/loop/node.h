@@ -46,7 +46,8 @@ enum route_flags {
 #define ROLES_LIST (ROLE_BIT(IFAB_ROLE_READONLY) | ROLE_BIT(IFAB_ROLE_AUDITOR) | ROLE_BIT(IFAB_ROLE_OPERATOR) | ROLE_BIT(IFAB_ROLE_ADMIN))
 #define ROLES_AUDIT (ROLE_BIT(IFAB_ROLE_AUDITOR) | ROLE_BIT(IFAB_ROLE_OPERATOR) | ROLE_BIT(IFAB_ROLE_ADMIN))
 #define ROLES_OPERATE (ROLE_BIT(IFAB_ROLE_OPERATOR) | ROLE_BIT(IFAB_ROLE_ADMIN))
-#define ROLES_VOTE (ROLES_OPERATE | ROLE_BIT(IFAB_ROLE_AGENT)) /* an agent with the grant guard:scope says scope-ok */
+#define ROLES_ACT (ROLES_OPERATE | ROLE_BIT(IFAB_ROLE_AGENT)) /* changes: an agent of what is its own; readonly and auditor change nothing */
+#define ROLES_OWN (ROLES_AUDIT | ROLE_BIT(IFAB_ROLE_AGENT))   /* the log: an agent its own entries */
 #define ROLES_ALL (ROLES_LIST | ROLE_BIT(IFAB_ROLE_AGENT))
 struct route {
     enum ifab_http_method method;
