@@ -434,6 +434,9 @@ static bool inbox_owner(struct node *node, struct request *r, char ret_name[IFAB
         talent = ifab_talents_find(talents, ifab_buf_as_view(&as));
     else if (!named && r->principal.kind == IFAB_PRINCIPAL_TALENT)
         talent = ifab_talents_at(talents, r->principal.talent);
+    const struct ifab_talent *own = r->principal.kind == IFAB_PRINCIPAL_TALENT ? ifab_talents_at(talents, r->principal.talent) : NULL;
+    if (talent == NULL && named && own != NULL && ifab_view_equal(own->name, ifab_buf_as_view(&as))) /* one's own, by name */
+        talent = own;
     ifab_buf_fini(&as);
     if (talent == NULL || talent->removed_at != IFAB_NEVER) {
         if (named)
