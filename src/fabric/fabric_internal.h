@@ -99,6 +99,9 @@ void ifab_fabric__refuse_act(const struct ifab_fabric *self, const struct ifab_c
 enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool need_admin,
                                       uint32_t self_talent, char ret_actor[96], struct ifab_view *ret_why);
 
+/* Behind authority: another admin, of another owner, signed the same request. Its tag joins the outcome. */
+enum ifab_code ifab_fabric__second_admin(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+
 const struct ifab_guard_rules *ifab_fabric__rules(const struct ifab_fabric *self, const struct ifab_outcome *o); /* those of this step */
 void ifab_fabric__trust_root(struct ifab_fabric *self, bool talents, uint8_t ret_root32[32]); /* talents: their part is made anew */
 

@@ -657,3 +657,58 @@ def test_python_enrols_and_speaks(f):
         assert e.code == "003", e.code
     secret, _ = token(f, "Py")
     assert infrafabric.Fabric(at(f), "Py", key, token=secret).inbox() == []
+
+
+# ---- two admins for a sensitive scope ----
+
+
+def test_sensitive_grant_needs_two_admins_of_different_owners(f):
+    # INV-02
+    f.enrol("Demo.A")
+    two, same = f.enrol("Adm.Two", owner="eve", role="admin"), f.enrol("Adm.Same", owner="operator", role="admin")
+    route = "/v1/talents/Demo.A/grants"
+    body = json.dumps({"scope": "payments", "why": "t"}).encode()
+
+    def both(first, second, **change):
+        acts = [f.admin_header(route, body, key=k, **change)["IF-Admin"] for k in (first, second)]
+        return {"IF-Admin": ",".join(acts)}
+
+    refused(f.post(route, body), 403, 3)
+    refused(f.post(route, body, f.admin_header(route, body)), 403, 3)
+    refused(f.post(route, body, both(f.admin_key, f.admin_key)), 403, 3)
+    refused(f.post(route, body, both(f.admin_key, same.key)), 403, 3)
+    refused(f.post(route, body, both(f.admin_key, new_key())), 401, 1)
+    headers = both(f.admin_key, two.key)
+    other = json.dumps({"scope": "payments", "why": "u"}).encode()
+    refused(f.post(route, other, headers), 400, 208)
+    refused(f.post(route, body, {"IF-Admin": headers["IF-Admin"] + ","}), 400, 208)
+    assert f.get("/v1/talents/Demo.A").json["grants"] == []
+    assert f.post(route, body, headers).status == 200
+    entry = f.entries()[-1]
+    assert entry["actor"] == "if://agent/operator" and entry["payload"]["second"] == {"actor": two.uri, "why": "because"}, entry
+    refused(f.post(route, body, headers), 409, 103)
+    data = json.dumps({"name": "X", "why": "t"}).encode()
+    acts = [f.admin_header("/v1/talents", data, key=k)["IF-Admin"] for k in (f.admin_key, two.key)]
+    refused(f.post("/v1/talents", data, {"IF-Admin": ",".join(acts)}), 400, 208)
+
+
+test_sensitive_grant_needs_two_admins_of_different_owners.config = {"access.sensitive_scopes": ["payments"]}
+
+
+def test_ifctl_hands_an_act_to_a_second_admin(f):
+    cli, act = Cli(f), os.path.join(f.root, "act.json")
+    cli.wants(0, "talent", "add", "Demo.A", "--why", "w")
+    cli.wants(0, "talent", "add", "Adm.Two", "--role", "admin", "--owner", "eve", "--new-key", "--why", "w")
+    grant = ("talent", "grant", "Demo.A", "--scope", "payments", "--why", "w")
+    assert "IF_ERR_003" in cli.wants(10, *grant).err
+    cli.wants(0, *grant, "--expires", "24h", "--act-out", act)
+    assert f.get("/v1/talents/Demo.A").json["grants"] == []
+    second = ("--as", "Adm.Two", "--act-in", act)
+    cli.wants(2, "talent", "grant", "Adm.Two", "--scope", "payments", "--why", "w", *second)
+    cli.wants(2, "talent", "grant", "Demo.A", "--scope", "other", "--why", "w", *second)
+    cli.wants(0, *grant, *second)
+    granted = f.get("/v1/talents/Demo.A").json["grants"]
+    assert granted[0]["scope"] == "payments" and granted[0]["expires_at"], granted
+
+
+test_ifctl_hands_an_act_to_a_second_admin.config = {"access.sensitive_scopes": ["payments"]}

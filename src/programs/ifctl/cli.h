@@ -150,11 +150,13 @@ struct cli_call {
     struct ifab_view body;
     const char *idempotency_key;
     enum cli_act act;
+    const char *first_act; /* of another admin, over the same request: stands before one's own; NULL: none */
     bool show_403;   /* a 403 without "error" is an answer (DENY) */
     bool silent;     /* says nothing when it fails; still an exit code */
     uint64_t seq;    /* of a message, for the sentence about 104; with sender */
     const char *sender;
 };
+int cli_sign_act(struct cli *cli, const struct cli_call *call, struct ifab_text *ret_header); /* with cli->identity */
 int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response *ret_response);
 int cli_get_json(struct cli *cli, const char *target, struct ifab_arena *arena, const struct ifab_json **ret_tree); /* copies the body */
 int cli_get_print(struct cli *cli, const char *target, const char *columns);
@@ -188,6 +190,7 @@ void cli_body_begin(struct cli_body *body);
 void cli_body_text(struct cli_body *body, const char *name, const char *value); /* NULL: left out */
 void cli_body_raw(struct cli_body *body, const char *name, const char *json);
 void cli_body_end(struct cli_body *body);
+int cli_body_good(struct cli *cli, const struct cli_body *body); /* 0, or an exit code after saying why it cannot be sent */
 /* Ends and frees body; prints the answer. */
 int cli_post(struct cli *cli, const char *target, struct cli_body *body, enum cli_act act, const char *columns);
 

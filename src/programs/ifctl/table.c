@@ -29,7 +29,7 @@ const struct cli_command cli_commands[] = {
      "make a one-time code with which an agent enrols itself"},
     {"talent list", "agents", 0, 0, cmd_talent_list, 0, "", "limit cursor", "list talents"},
     {"talent show", "agents", 0, 1, cmd_talent_show, 0, "[NAME]", "name", "show keys, role and grants of a talent"},
-    {"talent grant", "agents", 0, 1, cmd_talent_grant, CHANGE, "[NAME]", "name scope capability expires", "grant a scope or capability"},
+    {"talent grant", "agents", 0, 1, cmd_talent_grant, CHANGE, "[NAME]", "name scope capability expires act-out act-in", "grant a scope or capability"},
     {"talent revoke", "agents", 0, 1, cmd_talent_revoke, CHANGE, "[NAME]", "name key-id scope", "revoke a key, a grant, or every key"},
     {"talent rotate-key", "agents", 0, 1, cmd_talent_rotate_key, CHANGE, "[NAME]", "name pubkey overlap", "give a talent a new key"},
     {"talent remove", "agents", 0, 1, cmd_talent_remove, CHANGE, "[NAME]", "name", "remove a talent for good; its name stays taken"},
@@ -155,6 +155,8 @@ const struct cli_option cli_globals[] = {
 const size_t cli_global_count = IFAB_COUNT(cli_globals);
 
 const struct cli_option cli_options[] = {
+    {"act-in", 0, "FILE", "the first admin's act, from --act-out: one's own is added and both are sent"},
+    {"act-out", 0, "FILE", "sign, and write the act for a second admin; nothing is sent"},
     {"after", 0, "CURSOR", "begin behind this cursor"},
     {"all", 0, NULL, "every page"},
     {"budget", 0, "ID", "budget it is paid from"},

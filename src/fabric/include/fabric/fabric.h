@@ -48,7 +48,7 @@ struct ifab_fabric_settings {
     uint8_t tag_key16[16];                           /* keyed tags of replay memory and claims */
     uint64_t seed;                                   /* of hash tables */
     uint64_t fence_offset;                           /* of a new incarnation; a stored one wins */
-    const char (*sensitive_scopes)[129];             /* grants of these need an admin act; borrowed for the fabric's life */
+    const char (*sensitive_scopes)[129];             /* grants of these need acts of two admins of different owners; borrowed for the fabric's life */
     size_t sensitive_count;
     char fabric_actor[320];                          /* "if://fabric/ORIGIN" */
 };
@@ -100,6 +100,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
     enum ifab_command_type type;
     const struct ifab_principal *principal;
     const struct ifab_admin_act *act; /* NULL or not present: none */
+    const struct ifab_admin_act *second; /* of a second admin, over the same request; NULL or not present: none */
     uint8_t mint16[16];               /* a fresh UUIDv7: trace when none came with the command */
     uint8_t trace16[16];              /* what came with the request; zero: none. An envelope's own trace goes before it */
     struct ifab_view refs[16];        /* stand in every entry of this step; checked by the shell */
