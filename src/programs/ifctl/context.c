@@ -152,6 +152,7 @@ int cli_context_keep(struct cli *cli, const char *name, const char *key)
         cli_body_text(&one, "endpoint", cli->endpoint);
         cli_body_text(&one, "as", name);
         cli_body_text(&one, "key", absolute);
+        cli_body_text(&one, "ca", cli->ca_file[0] == '\0' ? NULL : cli->ca_file);
         cli_body_end(&one);
         code = write_contexts(cli, tree, name, ifab_buf_as_view(&one.buf), current[0] == '\0' ? name : current);
         ifab_buf_fini(&one.buf);
