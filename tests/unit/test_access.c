@@ -106,6 +106,16 @@ static void records_have_one_spelling(void **state)
     take(&f, IFAB_ACCESS_INVITE, 6);
     assert_int_equal(ifab_accesses_count(f.all, IFAB_ACCESS_TOKEN), 1);
     assert_int_equal(ifab_accesses_count(f.all, IFAB_ACCESS_INVITE), 1);
+    static const struct {
+        const char *from, *to;
+    } senses[] = {{"T11:23", "T10:23"}, {"T11:23", "T09:23"}, {"-12T11:23", "-13T10:24"}, {"\"agent\"", "\"admim\""}, {"\"v\":1", "\"v\":2"}};
+    for (size_t i = 0; i < IFAB_COUNT(senses); i++) { /* no life, a negative one, more than a day, no such role, no such version */
+        char changed[sizeof token];
+        memcpy(changed, token, sizeof token);
+        char *at = strstr(changed, senses[i].from);
+        memcpy(at, senses[i].to, strlen(senses[i].to));
+        assert_int_equal(ifab_accesses_load(f.all, IFAB_ACCESS_TOKEN, 9, ifab_view_str(changed), NULL), IFAB_CORRUPT);
+    }
     for (size_t i = 0; i < sizeof token - 1; i++) { /* each byte of it changed: refused, or another token that says so */
         char changed[sizeof token];
         struct ifab_accesses *other = NULL;
@@ -249,6 +259,34 @@ static void bounds_and_refusals(void **state)
     close_fixture(&f);
 }
 
+static void valid_until_it_ends_is_revoked_or_its_talent_goes(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f);
+    struct ifab_access_request request = request_for(&f, "Demo.A", 1);
+    assert_int_equal(create(&f, &request), IFAB_CODE_NONE);
+    take(&f, IFAB_ACCESS_TOKEN, 1);
+    struct ifab_access_item token = *ifab_accesses_next(f.all, 0);
+    struct ifab_talent talent = *ifab_talents_find(f.talents, IFAB_VIEW("Demo.A"));
+    const struct ifab_talent *other = ifab_talents_find(f.talents, IFAB_VIEW("Ops"));
+    assert_true(ifab_token_valid(&token, &talent, WALL));
+    assert_true(ifab_token_valid(&token, &talent, token.expires - 1));
+    assert_false(ifab_token_valid(&token, &talent, token.expires));
+    assert_false(ifab_token_valid(NULL, &talent, WALL));
+    assert_false(ifab_token_valid(&token, NULL, WALL));
+    assert_false(ifab_token_valid(&token, other, WALL));
+    talent.removed_at = WALL;
+    assert_false(ifab_token_valid(&token, &talent, WALL));
+    talent.removed_at = IFAB_NEVER;
+    token.revoked_at = WALL + IFAB_HOUR; /* whatever the clock says: a revocation does not end when the clock is set back */
+    assert_false(ifab_token_valid(&token, &talent, WALL));
+    token.revoked_at = IFAB_NEVER;
+    token.kind = IFAB_ACCESS_INVITE;
+    assert_false(ifab_token_valid(&token, &talent, WALL));
+    close_fixture(&f);
+}
+
 static void rights_are_the_lesser_of_both(void **state)
 {
     (void)state;
@@ -292,6 +330,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_have_one_spelling),   cmocka_unit_test(only_a_revocation_follows),
         cmocka_unit_test(found_by_digest_until_it_goes), cmocka_unit_test(bounds_and_refusals),
+        cmocka_unit_test(valid_until_it_ends_is_revoked_or_its_talent_goes),
         cmocka_unit_test(rights_are_the_lesser_of_both), cmocka_unit_test(trust_root_covers_each_byte),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)

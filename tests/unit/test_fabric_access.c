@@ -303,6 +303,55 @@ static void a_repeat_under_the_same_key_is_409(void **state)
     }
 }
 
+/* INV-01 INV-02: over this code, this key, this log, by this key; nothing else. */
+static void a_proof_is_good_for_one_code_key_and_log(void **state)
+{
+    (void)state;
+    static const char code[] = "ABCD-EFGH-IJKL-MNOP-QRST-UVWX-YZ23-4567";
+    struct ifab_signer *signer = make_signer(50), *other = make_signer(51);
+    uint8_t key32[32], other32[32];
+    ifab_signer_public(signer, key32);
+    ifab_signer_public(other, other32);
+    const struct {
+        const char *code, *log;
+        const uint8_t *sent32;
+        const struct ifab_signer *signs;
+        enum ifab_code expected;
+    } cases[] = {
+        {code, RIG_ORIGIN, key32, signer, IFAB_CODE_NONE},
+        {"BBCD-EFGH-IJKL-MNOP-QRST-UVWX-YZ23-4567", RIG_ORIGIN, key32, signer, IFAB_CODE_INVALID_SIGNATURE},
+        {code, "other/main/1", key32, signer, IFAB_CODE_INVALID_SIGNATURE},
+        {code, RIG_ORIGIN, other32, signer, IFAB_CODE_INVALID_SIGNATURE},
+        {code, RIG_ORIGIN, key32, other, IFAB_CODE_INVALID_SIGNATURE},
+    };
+    for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
+        struct ifab_buf covered = IFAB_BUF_INIT(4096), body = IFAB_BUF_INIT(4096);
+        struct ifab_command command = {.type = IFAB_COMMAND_NONE};
+        struct ifab_refusal refusal = {0};
+        uint8_t sig64[64], hash[32];
+        ifab_buf_format(&covered, "IF-ENROLL-v1\n{\"code\":\"%s\",\"log\":\"%s\",\"pubkey\":\"", cases[i].code, cases[i].log);
+        ifab_buf_base64url(&covered, key32, 32);
+        ifab_buf_str(&covered, "\",\"v\":1}");
+        ifab_signer_sign(cases[i].signs, ifab_buf_as_view(&covered), sig64);
+        ifab_buf_format(&body, "{\"code\":\"%s\",\"pubkey\":\"", code);
+        ifab_buf_base64url(&body, cases[i].sent32, 32);
+        ifab_buf_str(&body, "\",\"proof\":\"");
+        ifab_buf_base64url(&body, sig64, 64);
+        ifab_buf_str(&body, "\"}");
+        assert_int_equal(ifab_admit_enroll(ifab_buf_as_view(&body), IFAB_VIEW(RIG_ORIGIN), &rig.arena, &command, &refusal), cases[i].expected);
+        assert_int_equal(command.type, cases[i].expected == IFAB_CODE_NONE ? IFAB_COMMAND_ENROLL : IFAB_COMMAND_NONE);
+        if (cases[i].expected == IFAB_CODE_NONE) {
+            ifab_sha256(ifab_view_str(code), hash);
+            assert_memory_equal(command.u.enroll.code_hash32, hash, 32);
+            assert_memory_equal(command.u.enroll.pubkey32, key32, 32);
+        }
+        ifab_buf_fini(&covered);
+        ifab_buf_fini(&body);
+    }
+    ifab_signer_free(signer);
+    ifab_signer_free(other);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -316,6 +365,7 @@ int main(void)
         T(a_code_enrols_once),
         T(a_key_has_one_holder),
         T(a_name_taken_meanwhile_is_refused),
+        T(a_proof_is_good_for_one_code_key_and_log),
         T(a_repeat_under_the_same_key_is_409),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
