@@ -120,6 +120,13 @@ static void who_may_make_tokens_for_whom(void **state)
             fail_msg("case %zu: %d, expected %d", i, (int)code, (int)cases[i].code);
         assert_int_equal(kept(IFAB_ACCESS_TOKEN) != NULL, code == IFAB_CODE_NONE);
     }
+    for (enum ifab_role role = IFAB_ROLE_READONLY; role <= IFAB_ROLE_ADMIN; role++) {
+        assert_int_equal(invite("New", role, 0), IFAB_CODE_PERMISSION_DENIED);
+        assert_int_equal(invite("New", role, OPS), IFAB_CODE_PERMISSION_DENIED);
+        assert_int_equal(invite("New", role, A), IFAB_CODE_PERMISSION_DENIED);
+        assert_int_equal(invite("New", role, ADM), IFAB_CODE_NONE);
+    }
+    assert_int_equal(invite("Other", IFAB_ROLE_AGENT, 0), IFAB_CODE_NONE);
     rig.principal.role = IFAB_ROLE_READONLY;
     assert_int_equal(token("A", IFAB_ROLE_NONE, 0), IFAB_CODE_PERMISSION_DENIED);
     rig.principal.role = IFAB_ROLE_AGENT;
