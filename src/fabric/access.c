@@ -26,8 +26,9 @@ static void reply(const struct ifab_fabric *self, struct ifab_outcome *o, const 
 }
 
 /* An entry about a talent in whose payload the record stands under this name. before: further members, each with its comma. */
-static bool record_entry(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_event event, struct ifab_view talent, const char *actor,
-                         struct ifab_view why, const char *before, const char *name, struct ifab_view record, struct ifab_outcome_entry **ret_entry)
+static bool record_entry(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_event event, struct ifab_view talent,
+                         const char *actor, struct ifab_view why, const char *before, const char *name, struct ifab_view record,
+                         struct ifab_outcome_entry **ret_entry)
 {
     struct ifab_buf *p = &o->payload;
     ifab_buf_clear(&o->scratch);
@@ -49,7 +50,7 @@ static bool record_entry(const struct ifab_fabric *self, struct ifab_outcome *o,
     return ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), ret_entry);
 }
 
-struct act { /* what was found out about the command */
+struct act {                              /* what was found out about the command */
     const struct ifab_access_item *token; /* to be revoked */
     const struct ifab_talent *talent;     /* whose token */
     struct ifab_view name;
@@ -83,8 +84,8 @@ static struct act look(const struct ifab_fabric *self, const struct ifab_command
     return act;
 }
 
-static enum ifab_code make(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct act *act,
-                           bool *ret_keep, uint64_t *ret_before)
+static enum ifab_code make(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o,
+                           const struct act *act, bool *ret_keep, uint64_t *ret_before)
 {
     struct ifab_access_request request = command->u.access.request;
     struct ifab_refusal *refusal = &o->reply.refusal;
@@ -99,8 +100,8 @@ static enum ifab_code make(const struct ifab_fabric *self, const struct ifab_com
     return ifab_token_create(self->accesses, self->talents, &request, &o->scratch, refusal);
 }
 
-static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct act *act,
-                             bool *ret_repeated)
+static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o,
+                             const struct act *act, bool *ret_repeated)
 {
     bool invite = command->type == IFAB_COMMAND_INVITE, revoke = !invite && command->u.access.revoke.size > 0, keep;
     uint8_t kind = invite ? IFAB_KIND_INVITE : IFAB_KIND_TOKEN;

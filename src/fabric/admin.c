@@ -49,8 +49,7 @@ enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const stru
     if (principal != NULL)
         memcpy(ret_actor, principal->actor, 95);
     *ret_why = command->why;
-    if (command->second != NULL && command->second->present &&
-        !(command->type == IFAB_COMMAND_TALENT && command->u.talent.act == IFAB_ACT_GRANT))
+    if (command->second != NULL && command->second->present && !(command->type == IFAB_COMMAND_TALENT && command->u.talent.act == IFAB_ACT_GRANT))
         return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "IF-Admin", "two admin acts are for grants; this takes one");
     if (act != NULL && act->present) {
         const struct ifab_talent *signer = ifab_talents_at(self->talents, act->talent);

@@ -249,7 +249,8 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
         return ifab_fail(err, IFAB_CORRUPT, "the stored edge of the tree does not give the stored root");
     ifab_fabric__trust_root(self, true, trust);
     if (memcmp(trust, head->trust_root32, 32) != 0) /* INV-16 */
-        return ifab_fail(err, IFAB_CORRUPT, "a stored trust record (talent, key, grant, role, token, invite or rules) is not the one that the log covers");
+        return ifab_fail(err, IFAB_CORRUPT,
+                         "a stored trust record (talent, key, grant, role, token, invite or rules) is not the one that the log covers");
     if (ifab_replay_loaded(self->replay) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "replay tags: out of memory");
     memcpy(self->last_hash32, head->last_hash32, 32);
@@ -261,7 +262,8 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
     return IFAB_OK;
 }
 
-/* What INV-16 covers: every talent's record, the rule set in force, every token and invite. Without any of those it is what it was before there were. */
+/* What INV-16 covers: every talent's record, the rule set in force, every token and invite. Without any of those it is what it was before there were.
+ */
 void ifab_fabric__trust_root(struct ifab_fabric *self, bool talents, uint8_t ret_root32[32])
 {
     struct ifab_view rules = ifab_view_of(self->rules32, 32);

@@ -12,7 +12,7 @@
 #define KEPT_TOTAL 1000000
 #define KEPT_PER_PRINCIPAL 10000
 #define KEPT_LIFE IFAB_DAY
-#define KEPT_SECRET 409 /* in place of the status: there is no answer to give again */
+#define KEPT_SECRET        409 /* in place of the status: there is no answer to give again */
 #define KEPT_HEAD (16 + 32 + 8 + 4 + 4)
 
 static struct ifab_kept_reply *by_number(const struct ifab_fabric *self, uint64_t number)

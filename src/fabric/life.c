@@ -149,8 +149,8 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
     ifab_buf_str(p, ",\"version\":");
     ifab_json_put_cstr(p, command->u.restore.version);
     ifab_buf_format(p, ",\"void\":{\"escalated\":%zu,\"held\":%zu,\"invites\":%zu,\"tokens\":%zu}}",
-                    open == NULL ? 0 : ifab_decisions_count(open, IFAB_DECISION_ESCALATE), open == NULL ? 0 : ifab_decisions_count(open, IFAB_DECISION_HOLD),
-                    command->u.restore.invites, command->u.restore.tokens);
+                    open == NULL ? 0 : ifab_decisions_count(open, IFAB_DECISION_ESCALATE),
+                    open == NULL ? 0 : ifab_decisions_count(open, IFAB_DECISION_HOLD), command->u.restore.invites, command->u.restore.tokens);
     struct ifab_entry fields = {
         .event = IFAB_EVENT_FABRIC_RESTORE,
         .actor = ifab_view_str(self->settings.fabric_actor),

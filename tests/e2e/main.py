@@ -13,6 +13,7 @@ MODULES = [
     "refusals",
     "access",
     "tokens",
+    "tokens_cli",
     "roles",
     "decisions",
     "rules",

@@ -26,8 +26,11 @@ struct fixture {
 
 static void add_talent(struct fixture *f, const char *name, enum ifab_role role)
 {
-    struct ifab_talent_request request = {.name = ifab_view_str(name), .role_name = ifab_view_str(ifab_role_name(role)), .role = role,
-                                           .expires_at = IFAB_NEVER, .wall = WALL};
+    struct ifab_talent_request request = {.name = ifab_view_str(name),
+                                          .role_name = ifab_view_str(ifab_role_name(role)),
+                                          .role = role,
+                                          .expires_at = IFAB_NEVER,
+                                          .wall = WALL};
     uint32_t number;
     ifab_buf_clear(&f->record);
     assert_int_equal(ifab_talent_add(f->talents, &request, &f->record, &number, &f->refusal), IFAB_CODE_NONE);
@@ -61,7 +64,8 @@ static struct ifab_access_request request_for(struct fixture *f, const char *tal
     memcpy(f->id16 + 12, &n, 4);
     f->id16[6] = 0x70;
     f->id16[8] = 0x80;
-    return (struct ifab_access_request){.talent = ifab_view_str(talent), .hash32 = f->hash32, .id16 = f->id16, .ttl = IFAB_HOUR, .wall = WALL};
+    return (struct ifab_access_request){
+        .talent = ifab_view_str(talent), .hash32 = f->hash32, .id16 = f->id16, .ttl = IFAB_HOUR, .wall = WALL};
 }
 
 static enum ifab_code create(struct fixture *f, const struct ifab_access_request *request)
@@ -84,9 +88,10 @@ static void take(struct fixture *f, enum ifab_access_kind kind, uint64_t number)
 static void records_have_one_spelling(void **state)
 {
     (void)state;
-    static const char token[] = "{\"created_at\":\"2025-11-12T10:23:20.123Z\",\"expires_at\":\"2025-11-12T11:23:20.123Z\",\"hash\":\"sha256:"
-                                "0100000000000000000000000000000000000000000000000000000000000000\",\"id\":\"tok-01000000-0000-7000-8000-"
-                                "000001000000\",\"name\":\"laptop\",\"role\":\"agent\",\"talent\":\"Demo.A\",\"v\":1}";
+    static const char token[] =
+        "{\"created_at\":\"2025-11-12T10:23:20.123Z\",\"expires_at\":\"2025-11-12T11:23:20.123Z\",\"hash\":\"sha256:"
+        "0100000000000000000000000000000000000000000000000000000000000000\",\"id\":\"tok-01000000-0000-7000-8000-"
+        "000001000000\",\"name\":\"laptop\",\"role\":\"agent\",\"talent\":\"Demo.A\",\"v\":1}";
     static const char code[] = "{\"created_at\":\"2025-11-12T10:23:20.123Z\",\"expires_at\":\"2025-11-12T11:23:20.123Z\",\"hash\":\"sha256:"
                                "0200000000000000000000000000000000000000000000000000000000000000\",\"id\":\"inv-02000000-0000-7000-8000-"
                                "000002000000\",\"name\":\"New\",\"owner\":\"carol\",\"role\":\"agent\",\"role_name\":\"analyst\",\"v\":1}";
@@ -108,7 +113,8 @@ static void records_have_one_spelling(void **state)
     assert_int_equal(ifab_accesses_count(f.all, IFAB_ACCESS_INVITE), 1);
     static const struct {
         const char *from, *to;
-    } senses[] = {{"T11:23", "T10:23"}, {"T11:23", "T09:23"}, {"-12T11:23", "-13T10:24"}, {"\"agent\"", "\"admim\""}, {"\"v\":1", "\"v\":2"}};
+    } senses[] = {
+        {"T11:23", "T10:23"}, {"T11:23", "T09:23"}, {"-12T11:23", "-13T10:24"}, {"\"agent\"", "\"admim\""}, {"\"v\":1", "\"v\":2"}};
     for (size_t i = 0; i < IFAB_COUNT(senses); i++) { /* no life, a negative one, more than a day, no such role, no such version */
         char changed[sizeof token];
         memcpy(changed, token, sizeof token);
@@ -211,8 +217,11 @@ static void bounds_and_refusals(void **state)
     static const struct {
         ifab_usec ttl;
         enum ifab_code code;
-    } lives[] = {{59 * IFAB_SECOND, IFAB_CODE_INVALID_PARAMS},    {60 * IFAB_SECOND, IFAB_CODE_NONE}, {IFAB_DAY, IFAB_CODE_NONE},
-                 {IFAB_DAY + IFAB_SECOND, IFAB_CODE_INVALID_PARAMS}, {-IFAB_HOUR, IFAB_CODE_INVALID_PARAMS},
+    } lives[] = {{59 * IFAB_SECOND, IFAB_CODE_INVALID_PARAMS},
+                 {60 * IFAB_SECOND, IFAB_CODE_NONE},
+                 {IFAB_DAY, IFAB_CODE_NONE},
+                 {IFAB_DAY + IFAB_SECOND, IFAB_CODE_INVALID_PARAMS},
+                 {-IFAB_HOUR, IFAB_CODE_INVALID_PARAMS},
                  {IFAB_HOUR + 1, IFAB_CODE_INVALID_PARAMS}};
     struct fixture f;
     open_fixture(&f);
@@ -331,10 +340,13 @@ static void trust_root_covers_each_byte(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(records_have_one_spelling),   cmocka_unit_test(only_a_revocation_follows),
-        cmocka_unit_test(found_by_digest_until_it_goes), cmocka_unit_test(bounds_and_refusals),
+        cmocka_unit_test(records_have_one_spelling),
+        cmocka_unit_test(only_a_revocation_follows),
+        cmocka_unit_test(found_by_digest_until_it_goes),
+        cmocka_unit_test(bounds_and_refusals),
         cmocka_unit_test(valid_until_it_ends_is_revoked_or_its_talent_goes),
-        cmocka_unit_test(rights_are_the_lesser_of_both), cmocka_unit_test(trust_root_covers_each_byte),
+        cmocka_unit_test(rights_are_the_lesser_of_both),
+        cmocka_unit_test(trust_root_covers_each_byte),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)
         return 1;

@@ -1,4 +1,5 @@
-/* Tokens, invites and enrolments as commands: authority, what stands in the log, what a start finds, what time ends. INV-02, INV-13, INV-16. */
+/* Tokens, invites and enrolments as commands: authority, what stands in the log, what a start finds, what time ends. INV-02, INV-13,
+ * INV-16. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -38,8 +39,8 @@ static struct ifab_command access_command(enum ifab_command_type type, const cha
     memcpy(hash32, &n, 8);
     memcpy(hash32 + 3, &n, 7); /* the first bits of the ten give way to version and variant */
     ifab_uuid7_make(rig.now.wall, hash32, id16);
-    command.u.access.request = (struct ifab_access_request){
-        .talent = ifab_view_str(talent), .role = role, .hash32 = hash32, .id16 = id16, .ttl = IFAB_HOUR};
+    command.u.access.request =
+        (struct ifab_access_request){.talent = ifab_view_str(talent), .role = role, .hash32 = hash32, .id16 = id16, .ttl = IFAB_HOUR};
     if (type == IFAB_COMMAND_INVITE)
         command.u.access.request.role_name = ifab_view_str(ifab_role_name(role));
     return command;
@@ -345,7 +346,8 @@ static void a_proof_is_good_for_one_code_key_and_log(void **state)
         ifab_buf_str(&body, "\",\"proof\":\"");
         ifab_buf_base64url(&body, sig64, 64);
         ifab_buf_str(&body, "\"}");
-        assert_int_equal(ifab_admit_enroll(ifab_buf_as_view(&body), IFAB_VIEW(RIG_ORIGIN), &rig.arena, &command, &refusal), cases[i].expected);
+        assert_int_equal(ifab_admit_enroll(ifab_buf_as_view(&body), IFAB_VIEW(RIG_ORIGIN), &rig.arena, &command, &refusal),
+                         cases[i].expected);
         assert_int_equal(command.type, cases[i].expected == IFAB_CODE_NONE ? IFAB_COMMAND_ENROLL : IFAB_COMMAND_NONE);
         if (cases[i].expected == IFAB_CODE_NONE) {
             ifab_sha256(ifab_view_str(code), hash);

@@ -12,8 +12,8 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "crypto/crypto.h"
-#include "json/schema.h"
 #include "talent_internal.h"
+#include "json/schema.h"
 
 struct access_node {
     struct ifab_access_item item; /* its views point behind it */
@@ -39,13 +39,26 @@ static bool check_invite_id(struct ifab_view text, const char **ret_why)
     return ifab_id_parse(text, "inv-", id16) == IFAB_OK;
 }
 
-#define TIME_FIELD(name_, required_) \
-    {.name = (name_), .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 24, .max = 24, .check = ifab_schema_time}
-#define NAME_FIELD(name_, required_) \
-    {.name = (name_), .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 1, .max = IFAB_NAME_MAX, .check = ifab_schema_name}
-#define HASH_FIELD {.name = "hash", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 71, .max = 71, .check = ifab_schema_sha256}
-#define ROLE_FIELD {.name = "role", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 5, .max = 8}
-#define VERSION_FIELD {.name = "v", .kind = IFAB_SCHEMA_INTEGER, .required = true, .min = 1, .max = 1}
+#define TIME_FIELD(name_, required_)                                                                                          \
+    {                                                                                                                         \
+        .name = (name_), .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 24, .max = 24, .check = ifab_schema_time \
+    }
+#define NAME_FIELD(name_, required_)                                                                                                    \
+    {                                                                                                                                   \
+        .name = (name_), .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 1, .max = IFAB_NAME_MAX, .check = ifab_schema_name \
+    }
+#define HASH_FIELD                                                                                                      \
+    {                                                                                                                   \
+        .name = "hash", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 71, .max = 71, .check = ifab_schema_sha256 \
+    }
+#define ROLE_FIELD                                                                       \
+    {                                                                                    \
+        .name = "role", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 5, .max = 8 \
+    }
+#define VERSION_FIELD                                                                  \
+    {                                                                                  \
+        .name = "v", .kind = IFAB_SCHEMA_INTEGER, .required = true, .min = 1, .max = 1 \
+    }
 
 static const struct ifab_schema_field token_fields[] = {
     TIME_FIELD("created_at", true),
@@ -151,8 +164,8 @@ static bool sensible(const struct ifab_access_item *item)
     return ifab_talent__role_fits(item->role_name, item->role);
 }
 
-ifab_status ifab_access__read(enum ifab_access_kind kind, struct ifab_view record, struct ifab_arena *arena, struct ifab_access_item *ret_item,
-                              struct ifab_error *err)
+ifab_status ifab_access__read(enum ifab_access_kind kind, struct ifab_view record, struct ifab_arena *arena,
+                              struct ifab_access_item *ret_item, struct ifab_error *err)
 {
     static const struct ifab_json_limits limits = {.max_size = IFAB_ACCESS_RECORD_MAX, .all_numbers_safe = true};
     const struct ifab_schema *schema = kind == IFAB_ACCESS_TOKEN ? &token_schema : &invite_schema;
@@ -163,7 +176,8 @@ ifab_status ifab_access__read(enum ifab_access_kind kind, struct ifab_view recor
         return status == IFAB_NOMEM ? IFAB_NOMEM : ifab_fail(err, IFAB_CORRUPT, "%s: not JSON", schema->what);
     enum ifab_code code = ifab_schema_check(schema, tree, IFAB_CODE_LOG_CORRUPT, &refusal);
     if (code != IFAB_CODE_NONE)
-        return ifab_fail(err, code == IFAB_CODE_LOG_CORRUPT ? IFAB_CORRUPT : IFAB_NOMEM, "%s: %s: %s", schema->what, refusal.field, refusal.message);
+        return ifab_fail(err, code == IFAB_CODE_LOG_CORRUPT ? IFAB_CORRUPT : IFAB_NOMEM, "%s: %s: %s", schema->what, refusal.field,
+                         refusal.message);
     struct ifab_view hash = string_of(tree, "hash");
     struct ifab_access_item item = {
         .kind = kind,
@@ -265,7 +279,8 @@ size_t ifab_accesses_count(const struct ifab_accesses *self, enum ifab_access_ki
 
 ifab_usec ifab_accesses_due(const struct ifab_accesses *self) { return self->due; }
 
-size_t ifab_accesses_dead(const struct ifab_accesses *self, ifab_usec wall, size_t max, enum ifab_access_kind *ret_kinds, uint64_t *ret_numbers)
+size_t ifab_accesses_dead(const struct ifab_accesses *self, ifab_usec wall, size_t max, enum ifab_access_kind *ret_kinds,
+                          uint64_t *ret_numbers)
 {
     size_t count = 0;
     for (size_t i = 0; i < self->count && count < max && self->due <= wall; i++)
@@ -351,7 +366,8 @@ static bool room(struct ifab_accesses *self)
     return true;
 }
 
-static ifab_status insert(struct ifab_accesses *self, size_t place, const struct ifab_access_item *item, uint64_t number, struct ifab_error *err)
+static ifab_status insert(struct ifab_accesses *self, size_t place, const struct ifab_access_item *item, uint64_t number,
+                          struct ifab_error *err)
 {
     if (ifab_accesses_by_hash(self, item->kind, item->hash32) != NULL || ifab_accesses_by_id(self, item->kind, item->id16) != NULL)
         return ifab_fail(err, IFAB_CORRUPT, "token or invite %llu: its hash or id belongs to another", (unsigned long long)number);
@@ -378,7 +394,8 @@ static ifab_status replace(struct ifab_accesses *self, size_t place, const struc
     struct ifab_buf buf = IFAB_BUF_INIT(2 * IFAB_ACCESS_RECORD_MAX);
     ifab_access__write(&buf, &expected);
     bool memory = ifab_buf_status(&buf) == IFAB_OK;
-    bool fits = memory && item->kind == old->item.kind && old->item.revoked_at == IFAB_NEVER && ifab_view_equal(ifab_buf_as_view(&buf), item->record);
+    bool fits = memory && item->kind == old->item.kind && old->item.revoked_at == IFAB_NEVER &&
+                ifab_view_equal(ifab_buf_as_view(&buf), item->record);
     ifab_buf_fini(&buf);
     if (!fits)
         return ifab_fail(err, memory ? IFAB_CORRUPT : IFAB_NOMEM, "token or invite %llu: not what follows from the record that is there",

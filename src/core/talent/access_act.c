@@ -5,12 +5,10 @@
 #include "talent/access.h"
 #include "talent_internal.h"
 
-static ifab_usec whole_ms(ifab_usec wall)
-{
-    return wall - wall % 1000;
-}
+static ifab_usec whole_ms(ifab_usec wall) { return wall - wall % 1000; }
 
-static enum ifab_code check_life(const struct ifab_access_request *request, ifab_usec least, ifab_usec most, struct ifab_refusal *ret_refusal)
+static enum ifab_code check_life(const struct ifab_access_request *request, ifab_usec least, ifab_usec most,
+                                 struct ifab_refusal *ret_refusal)
 {
     if (request->wall < 0 || request->wall > IFAB_TALENT__WALL_MAX - most)
         return ifab_refuse(ret_refusal, IFAB_CODE_SYSTEM_ERROR, "", "the clock is outside the years 1970 to 9999");
@@ -47,22 +45,24 @@ static size_t tokens_of(const struct ifab_accesses *self, struct ifab_view talen
     return count;
 }
 
-enum ifab_code ifab_token_create(const struct ifab_accesses *self, const struct ifab_talents *talents, const struct ifab_access_request *request,
-                                 struct ifab_buf *record, struct ifab_refusal *ret_refusal)
+enum ifab_code ifab_token_create(const struct ifab_accesses *self, const struct ifab_talents *talents,
+                                 const struct ifab_access_request *request, struct ifab_buf *record, struct ifab_refusal *ret_refusal)
 {
     enum ifab_code code = check_life(request, IFAB_TOKEN_TTL_MIN, IFAB_TOKEN_TTL_MAX, ret_refusal);
     if (code != IFAB_CODE_NONE)
         return code;
     const struct ifab_talent *talent = ifab_talents_find(talents, request->talent);
     if (talent == NULL || talent->removed_at != IFAB_NEVER)
-        return ifab_refuse(ret_refusal, IFAB_CODE_TALENT_NOT_FOUND, "talent", talent == NULL ? "no such talent" : "this talent has been removed");
+        return ifab_refuse(ret_refusal, IFAB_CODE_TALENT_NOT_FOUND, "talent",
+                           talent == NULL ? "no such talent" : "this talent has been removed");
     if (request->label.size > 0 && !ifab_name_valid(request->label))
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "name", "not a name: [A-Za-z0-9][A-Za-z0-9._-]{0,63}, no \"..\"");
     code = check_new(self, IFAB_ACCESS_TOKEN, request, ret_refusal);
     if (code != IFAB_CODE_NONE)
         return code;
     if (tokens_of(self, request->talent, request->wall, false) >= IFAB_TOKEN_PER_TALENT)
-        return ifab_refuse(ret_refusal, IFAB_CODE_QUOTA_EXCEEDED, "talent", "%d live tokens a talent are the most; revoke one", IFAB_TOKEN_PER_TALENT);
+        return ifab_refuse(ret_refusal, IFAB_CODE_QUOTA_EXCEEDED, "talent", "%d live tokens a talent are the most; revoke one",
+                           IFAB_TOKEN_PER_TALENT);
     if (ifab_accesses_count(self, IFAB_ACCESS_TOKEN) >= IFAB_TOKEN_MAX)
         return ifab_refuse(ret_refusal, IFAB_CODE_QUOTA_EXCEEDED, "", "%d tokens in all are the most; wait until some end", IFAB_TOKEN_MAX);
     struct ifab_access_item item = {
@@ -79,8 +79,8 @@ enum ifab_code ifab_token_create(const struct ifab_accesses *self, const struct 
     return finish(&item, record, ret_refusal);
 }
 
-enum ifab_code ifab_token_revoke(const struct ifab_accesses *self, const struct ifab_access_item *token, ifab_usec wall, struct ifab_buf *record,
-                                 bool *ret_keep, struct ifab_refusal *ret_refusal)
+enum ifab_code ifab_token_revoke(const struct ifab_accesses *self, const struct ifab_access_item *token, ifab_usec wall,
+                                 struct ifab_buf *record, bool *ret_keep, struct ifab_refusal *ret_refusal)
 {
     if (token == NULL || token->kind != IFAB_ACCESS_TOKEN || token->expires <= wall || token->revoked_at != IFAB_NEVER)
         return ifab_refuse(ret_refusal, IFAB_CODE_NOT_FOUND, "id", "no such token that has neither ended nor been revoked");
@@ -92,8 +92,9 @@ enum ifab_code ifab_token_revoke(const struct ifab_accesses *self, const struct 
     return finish(&item, record, ret_refusal);
 }
 
-enum ifab_code ifab_invite_create(const struct ifab_accesses *self, const struct ifab_talents *talents, const struct ifab_access_request *request,
-                                  struct ifab_buf *record, uint64_t *ret_before, struct ifab_refusal *ret_refusal)
+enum ifab_code ifab_invite_create(const struct ifab_accesses *self, const struct ifab_talents *talents,
+                                  const struct ifab_access_request *request, struct ifab_buf *record, uint64_t *ret_before,
+                                  struct ifab_refusal *ret_refusal)
 {
     struct ifab_buf unused = IFAB_BUF_INIT(IFAB_TALENT_RECORD_MAX);
     uint32_t number;
@@ -101,8 +102,12 @@ enum ifab_code ifab_invite_create(const struct ifab_accesses *self, const struct
     if (code != IFAB_CODE_NONE)
         return code;
     /* What would be refused at its use is refused now: the same checks, the key apart. */
-    struct ifab_talent_request talent = {.name = request->talent, .owner = request->owner, .role_name = request->role_name, .role = request->role,
-                                         .expires_at = IFAB_NEVER, .wall = request->wall};
+    struct ifab_talent_request talent = {.name = request->talent,
+                                         .owner = request->owner,
+                                         .role_name = request->role_name,
+                                         .role = request->role,
+                                         .expires_at = IFAB_NEVER,
+                                         .wall = request->wall};
     code = ifab_talent_add(talents, &talent, &unused, &number, ret_refusal);
     ifab_buf_fini(&unused);
     if (code == IFAB_CODE_NONE)
@@ -110,11 +115,13 @@ enum ifab_code ifab_invite_create(const struct ifab_accesses *self, const struct
     if (code != IFAB_CODE_NONE)
         return code;
     *ret_before = 0;
-    for (const struct ifab_access_item *i = ifab_accesses_next(self, 0); i != NULL && *ret_before == 0; i = ifab_accesses_next(self, i->number))
+    for (const struct ifab_access_item *i = ifab_accesses_next(self, 0); i != NULL && *ret_before == 0;
+         i = ifab_accesses_next(self, i->number))
         if (i->kind == IFAB_ACCESS_INVITE && ifab_view_equal_nocase(i->talent, request->talent))
             *ret_before = i->number;
     if (*ret_before == 0 && ifab_accesses_count(self, IFAB_ACCESS_INVITE) >= IFAB_INVITE_MAX)
-        return ifab_refuse(ret_refusal, IFAB_CODE_QUOTA_EXCEEDED, "", "%d open invites are the most; they end after an hour", IFAB_INVITE_MAX);
+        return ifab_refuse(ret_refusal, IFAB_CODE_QUOTA_EXCEEDED, "", "%d open invites are the most; they end after an hour",
+                           IFAB_INVITE_MAX);
     struct ifab_access_item item = {
         .kind = IFAB_ACCESS_INVITE,
         .talent = request->talent,
@@ -132,8 +139,8 @@ enum ifab_code ifab_invite_create(const struct ifab_accesses *self, const struct
 
 bool ifab_token_valid(const struct ifab_access_item *token, const struct ifab_talent *talent, ifab_usec wall)
 {
-    return token != NULL && token->kind == IFAB_ACCESS_TOKEN && token->revoked_at == IFAB_NEVER && wall < token->expires && talent != NULL &&
-           talent->removed_at == IFAB_NEVER && ifab_view_equal(talent->name, token->talent);
+    return token != NULL && token->kind == IFAB_ACCESS_TOKEN && token->revoked_at == IFAB_NEVER && wall < token->expires &&
+           talent != NULL && talent->removed_at == IFAB_NEVER && ifab_view_equal(talent->name, token->talent);
 }
 
 enum ifab_role ifab_token_role(enum ifab_role token, enum ifab_role talent)

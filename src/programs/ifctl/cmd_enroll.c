@@ -83,8 +83,9 @@ static int make_key(struct cli *cli, char *path, size_t size, struct ifab_identi
     struct stat st;
     ifab_random(random4, sizeof random4);
     if (!cli_path(directory, sizeof directory, "%s/keys", cli->directory) ||
-        !(out != NULL ? cli_path(path, size, "%s", out)
-                      : cli_path(path, size, "%s/enrolling-%02x%02x%02x%02x.pem", directory, random4[0], random4[1], random4[2], random4[3])))
+        !(out != NULL
+              ? cli_path(path, size, "%s", out)
+              : cli_path(path, size, "%s/enrolling-%02x%02x%02x%02x.pem", directory, random4[0], random4[1], random4[2], random4[3])))
         return cli_usage(cli, "path of the key too long");
     if (lstat(path, &st) == 0)
         return cli_stop(cli, 12, "Choose another name, or remove it.", "%s exists already: a key is never written over", path);

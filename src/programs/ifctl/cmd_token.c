@@ -80,16 +80,14 @@ int cmd_token_create(struct cli *cli)
     cli_body_text(&body, "name", cli_get(cli, "label"));
     cli_body_text(&body, "why", cli->why);
     cli_body_end(&body);
-    const struct cli_call call = {.method = "POST", .target = "/v1/tokens", .body = ifab_buf_as_view(&body.buf), .act = act_for(cli, talent)};
+    const struct cli_call call = {
+        .method = "POST", .target = "/v1/tokens", .body = ifab_buf_as_view(&body.buf), .act = act_for(cli, talent)};
     code = ifab_buf_status(&body.buf) == IFAB_OK ? cli_call(cli, &call, &response) : cli_fail(cli, ifab_buf_status(&body.buf));
     ifab_buf_fini(&body.buf);
     return code == 0 ? show(cli, response.body, out) : code;
 }
 
-int cmd_token_list(struct cli *cli)
-{
-    return cli_get_list(cli, "/v1/tokens", NULL, TOKEN_COLUMNS);
-}
+int cmd_token_list(struct cli *cli) { return cli_get_list(cli, "/v1/tokens", NULL, TOKEN_COLUMNS); }
 
 int cmd_token_revoke(struct cli *cli)
 {

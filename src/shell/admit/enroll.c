@@ -1,6 +1,6 @@
 /*
- * An enrolment by invite: the new key signs the code, itself and this fabric's origin, so that a proof is good for one code, one key and one log. Whether
- * the code is good is not asked here: who sends a bad proof learns nothing about it.
+ * An enrolment by invite: the new key signs the code, itself and this fabric's origin, so that a proof is good for one code, one key and
+ * one log. Whether the code is good is not asked here: who sends a bad proof learns nothing about it.
  */
 #include <string.h>
 
@@ -46,7 +46,8 @@ static struct ifab_view text_of(const struct ifab_json *object, const char *name
 }
 
 /* "IF-ENROLL-v1\n" + canonical {code, log, pubkey, v: 1} */
-static enum ifab_code check_proof(const struct ifab_json *body, struct ifab_view origin, const uint8_t pubkey32[32], struct ifab_refusal *ret_refusal)
+static enum ifab_code check_proof(const struct ifab_json *body, struct ifab_view origin, const uint8_t pubkey32[32],
+                                  struct ifab_refusal *ret_refusal)
 {
     struct ifab_buf bytes = IFAB_BUF_INIT(8192);
     uint8_t sig[64];
@@ -59,8 +60,8 @@ static enum ifab_code check_proof(const struct ifab_json *body, struct ifab_view
     ifab_json_put_string(&bytes, text_of(body, "pubkey"));
     ifab_buf_str(&bytes, ",\"v\":1}");
     bool memory = ifab_buf_status(&bytes) != IFAB_NOMEM;
-    bool good = ifab_buf_status(&bytes) == IFAB_OK && ifab_base64url_decode(text_of(body, "proof"), sig, 64, &size) == IFAB_OK && size == 64 &&
-                ifab_ed25519_verify(pubkey32, ifab_buf_as_view(&bytes), sig);
+    bool good = ifab_buf_status(&bytes) == IFAB_OK && ifab_base64url_decode(text_of(body, "proof"), sig, 64, &size) == IFAB_OK &&
+                size == 64 && ifab_ed25519_verify(pubkey32, ifab_buf_as_view(&bytes), sig);
     ifab_buf_fini(&bytes);
     if (!memory)
         return ifab_refuse(ret_refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
@@ -68,8 +69,8 @@ static enum ifab_code check_proof(const struct ifab_json *body, struct ifab_view
                 : ifab_refuse(ret_refusal, IFAB_CODE_INVALID_SIGNATURE, "proof", "not this key's signature over this code, key and log");
 }
 
-enum ifab_code ifab_admit_enroll(struct ifab_view bytes, struct ifab_view origin, struct ifab_arena *arena, struct ifab_command *ret_command,
-                                 struct ifab_refusal *ret_refusal)
+enum ifab_code ifab_admit_enroll(struct ifab_view bytes, struct ifab_view origin, struct ifab_arena *arena,
+                                 struct ifab_command *ret_command, struct ifab_refusal *ret_refusal)
 {
     struct ifab_json_limits limits = {.max_size = ENROLL_MAX, .all_numbers_safe = true};
     struct ifab_error err = {0};

@@ -1,17 +1,22 @@
 /*
- * Tokens, invites, enrolment. Secrets are drawn here, their digests go into the command; the secret joins the answer after the commit and is wiped. It never
- * enters the fabric, an entry, a log or the memory of idempotent requests.
+ * Tokens, invites, enrolment. Secrets are drawn here, their digests go into the command; the secret joins the answer after the commit and
+ * is wiped. It never enters the fabric, an entry, a log or the memory of idempotent requests.
  */
 #include <string.h>
 
-#include "json/schema.h"
 #include "node.h"
+#include "json/schema.h"
 
-#define TOKEN_TTL 3600
+#define TOKEN_TTL  3600
 #define INVITE_TTL 3600
-#define FIELD_WHY {.name = "why", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable}
-#define FIELD_NAME(name_, required_) \
-    {.name = (name_), .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 1, .max = IFAB_NAME_MAX, .check = ifab_schema_name}
+#define FIELD_WHY                                                                                        \
+    {                                                                                                    \
+        .name = "why", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable \
+    }
+#define FIELD_NAME(name_, required_)                                                                                                    \
+    {                                                                                                                                   \
+        .name = (name_), .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 1, .max = IFAB_NAME_MAX, .check = ifab_schema_name \
+    }
 
 static const struct ifab_schema_field token_fields[] = {
     FIELD_NAME("talent", true),
@@ -32,7 +37,7 @@ static const struct ifab_schema token_schema = {"token", token_fields, IFAB_COUN
 static const struct ifab_schema invite_schema = {"invite", invite_fields, IFAB_COUNT(invite_fields)};
 static const struct ifab_schema revoke_schema = {"revoke", revoke_fields, IFAB_COUNT(revoke_fields)};
 
-struct secret { /* in the ticket's arena; wiped when it has been told */
+struct secret {       /* in the ticket's arena; wiped when it has been told */
     const char *name; /* of the member of the answer */
     char text[56];
     uint8_t hash32[32], id16[16];
@@ -246,7 +251,8 @@ static void step_tokens(struct node *node, struct ticket *t)
 void handle_tokens(struct node *node, struct request *r)
 {
     uint64_t limit, cursor;
-    if (!request_query_u64(node, r, "limit", 1, 1000, 50, &limit) || !request_query_u64(node, r, "cursor", 0, (uint64_t)1 << 52, 0, &cursor))
+    if (!request_query_u64(node, r, "limit", 1, 1000, 50, &limit) ||
+        !request_query_u64(node, r, "cursor", 0, (uint64_t)1 << 52, 0, &cursor))
         return;
     struct ticket *t = ticket_new(node, r);
     uint64_t *page = t == NULL ? NULL : ifab_arena_alloc(&t->arena, 2 * sizeof *page);

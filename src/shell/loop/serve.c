@@ -1,5 +1,6 @@
 /*
- * Requests in, answers out: may they come here at all (Host, Origin, content type), which route, who asks and which role (who.c). SURFACE section 8. Handlers see only what passed.
+ * Requests in, answers out: may they come here at all (Host, Origin, content type), which route, who asks and which role (who.c). SURFACE section 8.
+ * Handlers see only what passed.
  */
 #include <string.h>
 #include <sys/resource.h>

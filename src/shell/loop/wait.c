@@ -245,7 +245,8 @@ static void run_page(struct node *node, struct ifab_store *store, struct job *jo
 
 /* ---- on the loop ---- */
 
-/* A token that ended or was revoked, a talent that was removed: what its holder waits for ends with it. Looked up again only when something changed. */
+/* A token that ended or was revoked, a talent that was removed: what its holder waits for ends with it. Looked up again only when
+ * something changed. */
 static bool may_stay(const struct node *node, struct waiter *w, ifab_usec wall)
 {
     uint64_t version = ifab_fabric_access_version(node->fabric);

@@ -1,6 +1,7 @@
 /*
- * Who asks: the holder of a token, else the uid at the other end of the Unix socket, else nobody. A token that is given and not good is refused on every
- * route, open ones too, and never falls back to the uid: who sends it means to be that talent and no other. SURFACE section 8.
+ * Who asks: the holder of a token, else the uid at the other end of the Unix socket, else nobody. A token that is given and not good is
+ * refused on every route, open ones too, and never falls back to the uid: who sends it means to be that talent and no other. SURFACE
+ * section 8.
  */
 #include <string.h>
 #include <unistd.h>
@@ -8,7 +9,7 @@
 #include "base/encode.h"
 #include "node.h"
 
-#define TOKEN_SIZE 47 /* "ift_" and base64url of 32 bytes */
+#define TOKEN_SIZE          47          /* "ift_" and base64url of 32 bytes */
 #define PRINCIPAL_OF_TALENT 0x80000000U /* numbers of talents beside uids, where callers are counted */
 
 static const char refused[] = "the token is wrong, expired or revoked";
@@ -51,7 +52,8 @@ static bool digest_of(struct ifab_view header, uint8_t ret_hash32[32])
     static const char scheme[] = "Bearer ";
     uint8_t bytes[32];
     size_t size = 0;
-    if (header.size != sizeof scheme - 1 + TOKEN_SIZE || !ifab_view_equal_nocase(ifab_view_of(header.data, sizeof scheme - 1), IFAB_VIEW("bearer ")))
+    if (header.size != sizeof scheme - 1 + TOKEN_SIZE ||
+        !ifab_view_equal_nocase(ifab_view_of(header.data, sizeof scheme - 1), IFAB_VIEW("bearer ")))
         return false;
     struct ifab_view token = ifab_view_of(header.data + sizeof scheme - 1, TOKEN_SIZE);
     bool good = ifab_view_starts(token, IFAB_VIEW("ift_")) &&

@@ -10,12 +10,12 @@
  */
 #include "talent/talent.h"
 
-#define IFAB_TOKEN_PER_TALENT 64 /* that are neither ended nor revoked; so many revoked ones are remembered beside them */
-#define IFAB_TOKEN_MAX 10000     /* in all, revoked ones too */
-#define IFAB_TOKEN_TTL_MIN (60 * IFAB_SECOND)
-#define IFAB_TOKEN_TTL_MAX IFAB_DAY
-#define IFAB_INVITE_MAX 1000
-#define IFAB_INVITE_TTL_MAX IFAB_HOUR
+#define IFAB_TOKEN_PER_TALENT  64    /* that are neither ended nor revoked; so many revoked ones are remembered beside them */
+#define IFAB_TOKEN_MAX         10000 /* in all, revoked ones too */
+#define IFAB_TOKEN_TTL_MIN     (60 * IFAB_SECOND)
+#define IFAB_TOKEN_TTL_MAX     IFAB_DAY
+#define IFAB_INVITE_MAX        1000
+#define IFAB_INVITE_TTL_MAX    IFAB_HOUR
 #define IFAB_ACCESS_RECORD_MAX 1024 /* bytes; a record within the bounds of its fields is always smaller */
 
 enum ifab_access_kind { IFAB_ACCESS_TOKEN = 10, IFAB_ACCESS_INVITE = 11 }; /* kinds of the store: on disk, never change */
@@ -23,12 +23,12 @@ struct ifab_access_item { /* owned by the table; valid until the next load of th
     enum ifab_access_kind kind;
     uint64_t number;
     uint8_t hash32[32], id16[16];
-    struct ifab_view talent;    /* whose token; the name an invite is for */
-    struct ifab_view label;     /* token: its name, may be empty */
+    struct ifab_view talent;           /* whose token; the name an invite is for */
+    struct ifab_view label;            /* token: its name, may be empty */
     struct ifab_view owner, role_name; /* invite */
     enum ifab_role role;
     ifab_usec created, expires, revoked_at; /* wall; revoked_at IFAB_NEVER when not */
-    struct ifab_view record;    /* its canonical bytes */
+    struct ifab_view record;                /* its canonical bytes */
 };
 
 struct ifab_accesses;
@@ -41,14 +41,16 @@ void ifab_accesses_free(struct ifab_accesses *self); /* accepts NULL */
 IFAB_MUST_CHECK ifab_status ifab_accesses_load(struct ifab_accesses *self, enum ifab_access_kind kind, uint64_t number,
                                                struct ifab_view record, struct ifab_error *err);
 /* By the digest of the secret: found or not, what is compared is a digest, in constant time. NULL: none. Ended and revoked ones too. */
-const struct ifab_access_item *ifab_accesses_by_hash(const struct ifab_accesses *self, enum ifab_access_kind kind, const uint8_t hash32[32]);
+const struct ifab_access_item *ifab_accesses_by_hash(const struct ifab_accesses *self, enum ifab_access_kind kind,
+                                                     const uint8_t hash32[32]);
 const struct ifab_access_item *ifab_accesses_by_id(const struct ifab_accesses *self, enum ifab_access_kind kind, const uint8_t id16[16]);
 /* The next one with a number above this; NULL: no more. In order of number. */
 const struct ifab_access_item *ifab_accesses_next(const struct ifab_accesses *self, uint64_t number);
 size_t ifab_accesses_count(const struct ifab_accesses *self, enum ifab_access_kind kind);
 ifab_usec ifab_accesses_due(const struct ifab_accesses *self); /* wall: when the first one ends; IFAB_NEVER */
 /* Some of those that have ended: up to max, their kinds and numbers. */
-size_t ifab_accesses_dead(const struct ifab_accesses *self, ifab_usec wall, size_t max, enum ifab_access_kind *ret_kinds, uint64_t *ret_numbers);
+size_t ifab_accesses_dead(const struct ifab_accesses *self, ifab_usec wall, size_t max, enum ifab_access_kind *ret_kinds,
+                          uint64_t *ret_numbers);
 /* SHA-256 over all of them in order of number: for each (u8 kind, u64le number, SHA-256 of the bytes). docs/formats/store.md. */
 void ifab_accesses_trust_root(const struct ifab_accesses *self, uint8_t ret_root32[32]);
 
@@ -66,12 +68,14 @@ struct ifab_access_request {
     ifab_usec ttl, wall;
 };
 /* 203, 208, 305; 409: the digest or id is known. */
-enum ifab_code ifab_token_create(const struct ifab_accesses *self, const struct ifab_talents *talents, const struct ifab_access_request *request,
-                                 struct ifab_buf *record, struct ifab_refusal *ret_refusal);
-/* *ret_keep: false when enough revoked ones of this talent are remembered; the record is then for the entry only. 404: none, ended or revoked. */
-enum ifab_code ifab_token_revoke(const struct ifab_accesses *self, const struct ifab_access_item *token, ifab_usec wall, struct ifab_buf *record,
-                                 bool *ret_keep, struct ifab_refusal *ret_refusal);
+enum ifab_code ifab_token_create(const struct ifab_accesses *self, const struct ifab_talents *talents,
+                                 const struct ifab_access_request *request, struct ifab_buf *record, struct ifab_refusal *ret_refusal);
+/* *ret_keep: false when enough revoked ones of this talent are remembered; the record is then for the entry only. 404: none, ended or
+ * revoked. */
+enum ifab_code ifab_token_revoke(const struct ifab_accesses *self, const struct ifab_access_item *token, ifab_usec wall,
+                                 struct ifab_buf *record, bool *ret_keep, struct ifab_refusal *ret_refusal);
 /* *ret_before: number of the open invite for the same name, which this one takes the place of; 0: none. 208, 305, 409: name taken. */
-enum ifab_code ifab_invite_create(const struct ifab_accesses *self, const struct ifab_talents *talents, const struct ifab_access_request *request,
-                                  struct ifab_buf *record, uint64_t *ret_before, struct ifab_refusal *ret_refusal);
+enum ifab_code ifab_invite_create(const struct ifab_accesses *self, const struct ifab_talents *talents,
+                                  const struct ifab_access_request *request, struct ifab_buf *record, uint64_t *ret_before,
+                                  struct ifab_refusal *ret_refusal);
 #endif
