@@ -118,6 +118,14 @@ IFAB_API IFAB_MUST_CHECK ifab_status ifab_vote_build(const struct ifab_vote_draf
 IFAB_API IFAB_MUST_CHECK ifab_status ifab_admin_act(const char *log, const char *route, struct ifab_view body, const char *why,
                                                     const struct ifab_identity *identity, struct ifab_text *ret_header,
                                                     struct ifab_error *err);
+/**
+ * The body of POST /v1/enroll: a new key's proof of possession, good for one code, one key and one fabric.
+ * @param code  as it was given, in upper or lower case, with or without its hyphens and spaces
+ * @param log   origin of the fabric
+ * @return IFAB_INVALID not such a code
+ */
+IFAB_API IFAB_MUST_CHECK ifab_status ifab_enroll_build(const char *code, const char *log, const struct ifab_identity *identity,
+                                                       struct ifab_text *ret_json, struct ifab_error *err);
 
 #ifdef __cplusplus
 }

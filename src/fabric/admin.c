@@ -49,6 +49,8 @@ enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const stru
     if (principal != NULL)
         memcpy(ret_actor, principal->actor, 95);
     *ret_why = command->why;
+    if (command->second != NULL && command->second->present && !(command->type == IFAB_COMMAND_TALENT && command->u.talent.act == IFAB_ACT_GRANT))
+        return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "IF-Admin", "two admin acts are for grants; this takes one");
     if (act != NULL && act->present) {
         const struct ifab_talent *signer = ifab_talents_at(self->talents, act->talent);
         if (signer == NULL)
@@ -72,6 +74,27 @@ enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const stru
         return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, NULL, "this needs the role operator");
     if (ret_why->size == 0)
         return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "why", "say why");
+    return IFAB_CODE_NONE;
+}
+
+enum ifab_code ifab_fabric__second_admin(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    struct ifab_refusal *r = &o->reply.refusal;
+    const struct ifab_admin_act *act = command->act, *second = command->second;
+    if (act == NULL || !act->present || second == NULL || !second->present)
+        return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "IF-Admin", "a sensitive scope needs admin acts of two admins of different owners");
+    const struct ifab_talent *one = ifab_talents_at(self->talents, act->talent), *other = ifab_talents_at(self->talents, second->talent);
+    if (one == NULL || other == NULL)
+        return ifab_refuse(r, IFAB_CODE_UNKNOWN_SENDER, "IF-Admin", "an admin act is signed by nobody known here");
+    enum ifab_code code = check_act(self, second, o, other);
+    if (code != IFAB_CODE_NONE)
+        return code;
+    if (other->role != IFAB_ROLE_ADMIN)
+        return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "IF-Admin", "the second act is signed by a talent of role %s; an admin's is needed",
+                           ifab_role_name(other->role));
+    if (ifab_view_equal_nocase(one->owner, other->owner))
+        return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "IF-Admin", "both admins have one owner, " IFAB_FMT ": that is one person's word",
+                           IFAB_ARG(one->owner));
     return IFAB_CODE_NONE;
 }
 

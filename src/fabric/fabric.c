@@ -46,6 +46,8 @@ ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct 
     if (status == IFAB_OK)
         status = ifab_talents_new(settings->seed, &self->talents);
     if (status == IFAB_OK)
+        status = ifab_accesses_new(settings->seed ^ 5, &self->accesses);
+    if (status == IFAB_OK)
         status = ifab_replay_new(&settings->replay, &self->replay);
     if (status == IFAB_OK)
         status = ifab_sequences_new(settings->seed ^ 1, &self->sequences);
@@ -58,7 +60,7 @@ ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct 
         return ifab_fail(err, status, "fabric: out of memory");
     }
     self->issued_after = INT64_MIN;
-    ifab_fabric__trust_root(self, self->trust_root32);
+    ifab_fabric__trust_root(self, true, self->trust_root32);
     *ret_fabric = self;
     return IFAB_OK;
 }
@@ -68,6 +70,7 @@ void ifab_fabric_free(struct ifab_fabric *self)
     if (self == NULL)
         return;
     ifab_talents_free(self->talents);
+    ifab_accesses_free(self->accesses);
     ifab_replay_free(self->replay);
     ifab_sequences_free(self->sequences);
     ifab_conversations_free(self->conversations);
@@ -112,8 +115,20 @@ static ifab_status load_talent(struct ifab_fabric *self, uint64_t number, struct
         return ifab_fail(err, IFAB_CORRUPT, "talent record %llu: impossible number", (unsigned long long)number);
     IFAB_TRY(ifab_talents_load(self->talents, (uint32_t)number, bytes, err));
     self->trust_version++;
+    self->access_version++;
     return note_approver(self, ifab_talents_at(self->talents, (uint32_t)number));
 }
+
+static ifab_status load_access(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes, struct ifab_error *err)
+{
+    enum ifab_access_kind which = kind == IFAB_KIND_TOKEN ? IFAB_ACCESS_TOKEN : IFAB_ACCESS_INVITE;
+    IFAB_TRY(ifab_accesses_load(self->accesses, which, number, bytes, err));
+    self->access_version++;
+    if (number >= self->next_number)
+        self->next_number = number + 1;
+    return IFAB_OK;
+}
+_Static_assert((int)IFAB_KIND_TOKEN == (int)IFAB_ACCESS_TOKEN && (int)IFAB_KIND_INVITE == (int)IFAB_ACCESS_INVITE, "one number for both");
 
 static ifab_status load_meta(struct ifab_fabric *self, struct ifab_view bytes, struct ifab_error *err)
 {
@@ -173,6 +188,8 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
         break;
     case IFAB_KIND_META:
     case IFAB_KIND_TALENT:
+    case IFAB_KIND_TOKEN:
+    case IFAB_KIND_INVITE:
         good = false;
         break;
     }
@@ -189,6 +206,8 @@ ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint
         return load_meta(self, bytes, err);
     if (kind == IFAB_KIND_TALENT)
         return load_talent(self, number, bytes, err);
+    if (kind == IFAB_KIND_TOKEN || kind == IFAB_KIND_INVITE)
+        return load_access(self, kind, number, bytes, err);
     if (kind != IFAB_KIND_SEQUENCE && kind != IFAB_KIND_CONVERSATION && kind != IFAB_KIND_DECISION && kind != IFAB_KIND_BUCKET &&
         kind != IFAB_KIND_IDEMPOTENCY)
         return ifab_fail(err, IFAB_CORRUPT, "record of unknown kind %u", kind);
@@ -228,9 +247,10 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
     ifab_tree_root(&self->tree, root);
     if (memcmp(root, head->root32, 32) != 0)
         return ifab_fail(err, IFAB_CORRUPT, "the stored edge of the tree does not give the stored root");
-    ifab_fabric__trust_root(self, trust);
+    ifab_fabric__trust_root(self, true, trust);
     if (memcmp(trust, head->trust_root32, 32) != 0) /* INV-16 */
-        return ifab_fail(err, IFAB_CORRUPT, "a stored trust record (talent, key, grant, role or rules) is not the one that the log covers");
+        return ifab_fail(err, IFAB_CORRUPT,
+                         "a stored trust record (talent, key, grant, role, token, invite or rules) is not the one that the log covers");
     if (ifab_replay_loaded(self->replay) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "replay tags: out of memory");
     memcpy(self->last_hash32, head->last_hash32, 32);
@@ -242,12 +262,20 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
     return IFAB_OK;
 }
 
-/* What INV-16 covers: every talent's record and the rule set in force. */
-void ifab_fabric__trust_root(const struct ifab_fabric *self, uint8_t ret_root32[32])
+/* What INV-16 covers: every talent's record, the rule set in force, every token and invite. Without any of those it is what it was before there were.
+ */
+void ifab_fabric__trust_root(struct ifab_fabric *self, bool talents, uint8_t ret_root32[32])
 {
-    uint8_t talents[32];
-    ifab_talents_trust_root(self->talents, talents);
-    ifab_sha256_2(ifab_view_of(talents, 32), ifab_view_of(self->rules32, 32), ret_root32);
+    struct ifab_view rules = ifab_view_of(self->rules32, 32);
+    uint8_t accesses[32];
+    if (talents)
+        ifab_talents_trust_root(self->talents, self->talents_root32);
+    if (ifab_accesses_next(self->accesses, 0) == NULL) {
+        ifab_sha256_2(ifab_view_of(self->talents_root32, 32), rules, ret_root32);
+        return;
+    }
+    ifab_accesses_trust_root(self->accesses, accesses);
+    ifab_sha256_3(ifab_view_of(self->talents_root32, 32), rules, ifab_view_of(accesses, 32), ret_root32);
 }
 
 const struct ifab_guard_rules *ifab_fabric__rules(const struct ifab_fabric *self, const struct ifab_outcome *o)
@@ -335,6 +363,13 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     case IFAB_COMMAND_TALENT:
         ifab_fabric__decide_talent(self, command, o);
         break;
+    case IFAB_COMMAND_TOKEN:
+    case IFAB_COMMAND_INVITE:
+        ifab_fabric__decide_access(self, command, o);
+        break;
+    case IFAB_COMMAND_ENROLL:
+        ifab_fabric__decide_enroll(self, command, o);
+        break;
     case IFAB_COMMAND_ERASE:
     case IFAB_COMMAND_ANCHORED:
     case IFAB_COMMAND_CLOCK_JUMP:
@@ -371,7 +406,7 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
 
 void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
 {
-    bool trust = false;
+    bool trust = false, talents = false;
     for (size_t i = 0; i < o->entry_count; i++)
         ifab_tree_append(&self->tree, o->entries[i].leaf32);
     if (o->entry_count > 0) {
@@ -383,6 +418,9 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
         ifab_status status;
         if (c->kind == IFAB_KIND_TALENT) {
             status = load_talent(self, c->number, c->bytes, NULL);
+            trust = talents = true;
+        } else if (c->kind == IFAB_KIND_TOKEN || c->kind == IFAB_KIND_INVITE) {
+            status = load_access(self, c->kind, c->number, c->bytes, NULL);
             trust = true;
         } else {
             status = load_live(self, c->kind, c->number, c->bytes, NULL);
@@ -396,7 +434,7 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
         memcpy(self->rules32, o->rules.digest32, 32);
     }
     if (trust || o->set_rules)
-        ifab_fabric__trust_root(self, self->trust_root32);
+        ifab_fabric__trust_root(self, talents, self->trust_root32);
     for (size_t i = 0; i < o->tag_count; i++)
         ifab_replay_add(self->replay, &o->tags[i]);
     ifab_replay_expire(self->replay, o->now.wall, self->settings.skew);
@@ -414,6 +452,8 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
 
 const struct ifab_fabric_settings *ifab_fabric_settings(const struct ifab_fabric *self) { return &self->settings; }
 const struct ifab_talents *ifab_fabric_talents(const struct ifab_fabric *self) { return self->talents; }
+const struct ifab_accesses *ifab_fabric_accesses(const struct ifab_fabric *self) { return self->accesses; }
+uint64_t ifab_fabric_access_version(const struct ifab_fabric *self) { return self->access_version; }
 const struct ifab_decisions *ifab_fabric_decisions(const struct ifab_fabric *self) { return self->decisions; }
 const struct ifab_sequences *ifab_fabric_sequences(const struct ifab_fabric *self) { return self->sequences; }
 const struct ifab_replay *ifab_fabric_replay(const struct ifab_fabric *self) { return self->replay; }

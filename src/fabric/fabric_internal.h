@@ -39,6 +39,7 @@ struct ifab_kept_reply { /* of an idempotent request */
 struct ifab_fabric {
     struct ifab_fabric_settings settings;
     struct ifab_talents *talents;
+    struct ifab_accesses *accesses;
     struct ifab_replay *replay;
     struct ifab_sequences *sequences;
     struct ifab_conversations *conversations;
@@ -56,8 +57,9 @@ struct ifab_fabric {
     /* head of the log */
     struct ifab_tree tree;
     uint8_t last_hash32[32], trust_root32[32];
+    uint8_t talents_root32[32]; /* part of trust_root32; kept, since there may be many more talents than tokens */
     ifab_usec last_time;
-    uint64_t next_number, trust_version, fence_offset;
+    uint64_t next_number, trust_version, access_version, fence_offset;
     ifab_usec issued_after;
     uint8_t rules32[32]; /* of the newest rules entry */
     bool clock_doubt;
@@ -97,8 +99,11 @@ void ifab_fabric__refuse_act(const struct ifab_fabric *self, const struct ifab_c
 enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool need_admin,
                                       uint32_t self_talent, char ret_actor[96], struct ifab_view *ret_why);
 
+/* Behind authority: another admin, of another owner, signed the same request. Its tag joins the outcome. */
+enum ifab_code ifab_fabric__second_admin(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+
 const struct ifab_guard_rules *ifab_fabric__rules(const struct ifab_fabric *self, const struct ifab_outcome *o); /* those of this step */
-void ifab_fabric__trust_root(const struct ifab_fabric *self, uint8_t ret_root32[32]);
+void ifab_fabric__trust_root(struct ifab_fabric *self, bool talents, uint8_t ret_root32[32]); /* talents: their part is made anew */
 
 /* open.c: what becomes of a waiting decision. cause: index of the entry whose why is inherited, or: */
 #define IFAB_FABRIC_CAUSE_RULES UINT64_MAX /* the rule set changed, in an earlier step */
@@ -136,6 +141,9 @@ void ifab_fabric__id_text(const uint8_t id16[16], char ret_text[41]); /* "msg-â€
 void ifab_fabric__decide_message(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_vote(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_talent(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_access(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o); /* access.c */
+void ifab_fabric__decide_enroll(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__end_accesses(const struct ifab_fabric *self, struct ifab_outcome *o, size_t most); /* those that have ended */
 void ifab_fabric__decide_init(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
@@ -162,6 +170,7 @@ void ifab_fabric__load_meter(struct ifab_fabric *self, uint64_t number, struct i
 /* idempotency.c */
 /* After authority: what it said. true: answered. */
 bool ifab_fabric__idempotent(const struct ifab_fabric *self, const struct ifab_command *command, enum ifab_code authority, struct ifab_outcome *o);
+void ifab_fabric__keep_secret(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o); /* that it was done, not its answer */
 void ifab_fabric__keep_reply(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 ifab_status ifab_fabric__load_kept(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
 ifab_usec ifab_fabric__kept_due(const struct ifab_fabric *self); /* wall; when the oldest ends */

@@ -12,6 +12,7 @@
 #define KEPT_TOTAL 1000000
 #define KEPT_PER_PRINCIPAL 10000
 #define KEPT_LIFE IFAB_DAY
+#define KEPT_SECRET        409 /* in place of the status: there is no answer to give again */
 #define KEPT_HEAD (16 + 32 + 8 + 4 + 4)
 
 static struct ifab_kept_reply *by_number(const struct ifab_fabric *self, uint64_t number)
@@ -46,6 +47,12 @@ bool ifab_fabric__idempotent(const struct ifab_fabric *self, const struct ifab_c
         ifab_fabric__refused(o, IFAB_CODE_CONFLICT);
         return true;
     }
+    if (kept->http == KEPT_SECRET) {
+        ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, "Idempotency-Key", "this was done; its answer held a secret and is not kept");
+        o->reply.refusal.hint = "Make a new one with another key, and revoke the one whose answer was lost.";
+        ifab_fabric__refused(o, IFAB_CODE_CONFLICT);
+        return true;
+    }
     if (ifab_arena_copy(o->arena, ifab_view_of(kept->body, kept->body_size), &o->reply.body) != IFAB_OK) {
         o->failed = true;
         return true;
@@ -56,14 +63,27 @@ bool ifab_fabric__idempotent(const struct ifab_fabric *self, const struct ifab_c
     return true;
 }
 
+static void keep(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, uint32_t http, struct ifab_view body);
+
 void ifab_fabric__keep_reply(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
+    if (o->reply.body.size <= IFAB_KEPT_REPLY_BODY_MAX)
+        keep(self, command, o, (uint32_t)o->reply.http, o->reply.body);
+}
+
+void ifab_fabric__keep_secret(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    keep(self, command, o, KEPT_SECRET, (struct ifab_view){NULL, 0});
+}
+
+static void keep(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, uint32_t http, struct ifab_view body)
+{
     uint64_t number;
-    if (command->idempotency.size == 0 || command->principal == NULL || o->failed || o->reply.body.size > IFAB_KEPT_REPLY_BODY_MAX)
+    if (command->idempotency.size == 0 || command->principal == NULL || o->failed)
         return;
     if (ifab_map_get(&self->kept_by_request, ifab_view_of(command->request16, 16), &number))
         ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, number, NULL, 0); /* an ended one gives way */
-    uint8_t *bytes = ifab_fabric__alloc(o, KEPT_HEAD + o->reply.body.size);
+    uint8_t *bytes = ifab_fabric__alloc(o, KEPT_HEAD + body.size);
     if (bytes == NULL)
         return;
     uint8_t *at = bytes;
@@ -71,9 +91,9 @@ void ifab_fabric__keep_reply(const struct ifab_fabric *self, const struct ifab_c
     ifab_put_bytes(&at, command->body32, 32);
     ifab_put_u64(&at, (uint64_t)(o->now.wall + KEPT_LIFE));
     ifab_put_u32(&at, command->principal->uid);
-    ifab_put_u32(&at, (uint32_t)o->reply.http);
-    ifab_put_bytes(&at, o->reply.body.data, o->reply.body.size);
-    ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, o->next_number++, bytes, KEPT_HEAD + o->reply.body.size);
+    ifab_put_u32(&at, http);
+    ifab_put_bytes(&at, body.data, body.size);
+    ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, o->next_number++, bytes, KEPT_HEAD + body.size);
 }
 
 static void count_principal(struct ifab_fabric *self, uint32_t principal, bool up)

@@ -148,8 +148,9 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
     ifab_json_put_cstr(p, self->settings.origin);
     ifab_buf_str(p, ",\"version\":");
     ifab_json_put_cstr(p, command->u.restore.version);
-    ifab_buf_format(p, ",\"void\":{\"escalated\":%zu,\"held\":%zu}}", open == NULL ? 0 : ifab_decisions_count(open, IFAB_DECISION_ESCALATE),
-                    open == NULL ? 0 : ifab_decisions_count(open, IFAB_DECISION_HOLD));
+    ifab_buf_format(p, ",\"void\":{\"escalated\":%zu,\"held\":%zu,\"invites\":%zu,\"tokens\":%zu}}",
+                    open == NULL ? 0 : ifab_decisions_count(open, IFAB_DECISION_ESCALATE),
+                    open == NULL ? 0 : ifab_decisions_count(open, IFAB_DECISION_HOLD), command->u.restore.invites, command->u.restore.tokens);
     struct ifab_entry fields = {
         .event = IFAB_EVENT_FABRIC_RESTORE,
         .actor = ifab_view_str(self->settings.fabric_actor),
@@ -294,6 +295,7 @@ void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_
         ifab_fabric__deny_unreachable(self, o);
     close_due(self, o);
     ifab_fabric__bury(self, o, ENDED_IN_TICK);
+    ifab_fabric__end_accesses(self, o, ENDED_IN_TICK);
     size_t count = ifab_fabric__kept_dead(self, o->now.wall, ended, ENDED_IN_TICK);
     for (size_t i = 0; i < count; i++)
         ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, ended[i], NULL, 0);
@@ -322,6 +324,11 @@ ifab_usec ifab_fabric_deadline(const struct ifab_fabric *self, struct ifab_now n
     ifab_usec kept = ifab_fabric__kept_due(self);
     if (kept != IFAB_NEVER) {
         ifab_usec ends = kept > now.wall ? now.run + (kept - now.wall) : second;
+        due = due < ends ? due : ends;
+    }
+    ifab_usec access = ifab_accesses_due(self->accesses);
+    if (access != IFAB_NEVER) {
+        ifab_usec ends = access > now.wall ? now.run + (access - now.wall) : self->ticked; /* more than one TICK's worth: due at once */
         due = due < ends ? due : ends;
     }
     if (ifab_replay_count(self->replay) > 0) /* ended tags leave in a step: an idle fabric takes one a minute, or they would count against the next message */

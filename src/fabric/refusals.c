@@ -61,6 +61,7 @@ void ifab_fabric_keep_counts(struct ifab_fabric *self, const struct ifab_fabric 
 {
     ifab_usec first = old->rows_first != IFAB_NEVER ? old->rows_first : old->rows_since;
     bool lost = false;
+    self->access_version += old->access_version + 1; /* who waits looks again whether they may stay */
     for (size_t i = 2; i-- > 0;) { /* the oldest first: it keeps its place in the table */
         const struct ifab_flushed *flushed = &old->flushed[i];
         if (flushed->size <= self->tree.size)

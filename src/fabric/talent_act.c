@@ -65,6 +65,16 @@ static bool last_admin(const struct ifab_fabric *self, const struct ifab_command
     return true;
 }
 
+/* Who else said so, and why (INV-13). */
+static void put_second(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_buf *p)
+{
+    ifab_buf_str(p, ",\"second\":{\"actor\":\"if://agent/");
+    ifab_buf_view(p, ifab_talents_at(self->talents, command->second->talent)->name);
+    ifab_buf_str(p, "\",\"why\":");
+    ifab_json_put_cstr(p, command->second->why);
+    ifab_buf_char(p, '}');
+}
+
 static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool *ret_repeated)
 {
     struct ifab_talent_request request = command->u.talent.request;
@@ -77,6 +87,12 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
     *ret_repeated = ifab_fabric__idempotent(self, command, code, o);
     if (*ret_repeated || code != IFAB_CODE_NONE)
         return code;
+    bool second = command->second != NULL && command->second->present;
+    if (second || (command->u.talent.act == IFAB_ACT_GRANT && ifab_fabric__sensitive_scope(self, request.scope))) {
+        code = ifab_fabric__second_admin(self, command, o);
+        if (code != IFAB_CODE_NONE)
+            return code;
+    }
     if (last_admin(self, command, talent, o->now.wall))
         return ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, "name", "the last admin with a valid key stays: add another admin first, or rotate the key");
     request.wall = o->now.wall;
@@ -89,6 +105,8 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
     ifab_buf_clear(p);
     ifab_buf_str(p, "{\"record\":");
     ifab_buf_view(p, kept);
+    if (second)
+        put_second(self, command, p);
     ifab_buf_char(p, '}');
     ifab_buf_clear(record);
     ifab_buf_str(record, "if://agent/");

@@ -12,6 +12,9 @@ import fabric
 MODULES = [
     "refusals",
     "access",
+    "tokens",
+    "tokens_cli",
+    "roles",
     "decisions",
     "rules",
     "tls",

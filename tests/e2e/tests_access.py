@@ -56,6 +56,11 @@ def refused(r, status, code):
     assert r.status == status and r.code == code, f"expected {status}/{code}, got {r!r}"
 
 
+def refused_with(r, status, code):
+    refused(r, status, code)
+    return r.error["message"]
+
+
 def test_uid_without_a_talent_is_refused_everywhere_but_open_routes(f):
     # INV-01
     setup(f, "agent")
@@ -109,8 +114,6 @@ def test_agent_may_not_list_audit_or_operate(f):
         "/v1/talents/Demo.B",
         "/v1/decisions",
         "/v1/witness/entries",
-        "/v1/witness/entries/0",
-        "/v1/witness/messages/3",
         "/v1/anchors",
         "/v1/events",
         "/metrics",
@@ -130,6 +133,19 @@ def test_agent_may_not_list_audit_or_operate(f):
     ):
         refused(as_uid(f, "POST", path, body), 403, 3)
     assert all(e["type"] == "refusal" for e in f.entries(size)), "nothing but what was refused"
+
+
+def test_agent_sees_its_own_entries_and_nobody_elses(f):
+    # INV-01
+    a, b = setup(f, "agent")
+    mine, other = f.send(a.message(receiver=b.uri)).json["entry"]["index"], f.send(b.message(receiver=a.uri)).json["entry"]["index"]
+    assert as_uid(f, "GET", f"/v1/witness/entries/{mine}").json["actor"] == a.uri
+    assert as_uid(f, "GET", f"/v1/witness/messages/{mine}").status == 200
+    enrolled = {e["subject"]: e["index"] for e in f.entries() if e["operation"] == "add"}
+    assert as_uid(f, "GET", f"/v1/witness/entries/{enrolled[a.uri]}").status == 200
+    for index in (other, enrolled[b.uri], 0, 10**6):
+        got = refused_with(as_uid(f, "GET", f"/v1/witness/entries/{index}"), 404, 404)
+        assert got == refused_with(as_uid(f, "GET", f"/v1/witness/messages/{index}"), 404, 404), "what is there is not told"
 
 
 def test_uid_of_an_admin_talent_is_only_an_operator(f):

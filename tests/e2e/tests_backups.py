@@ -176,7 +176,7 @@ def test_restored_fabric_has_a_new_origin_and_its_first_entry_the_old_checkpoint
         new = g.about()
         assert new["origin"] != old["origin"] and new["origin"].rsplit("/", 1)[0] == old["origin"].rsplit("/", 1)[0]
         first = g.entry(0)
-        assert first["payload"]["void"] == {"escalated": 1, "held": 0} and first["payload"]["dangling"] == [], first
+        assert first["payload"]["void"] == {"escalated": 1, "held": 0, "invites": 0, "tokens": 0} and first["payload"]["dangling"] == [], first
         voided = [e for e in g.entries(0) if e["operation"] == "voided"]
         assert len(voided) == 1 and voided[0]["subject"] == waiting["id"] and voided[0]["trace"] == waiting["trace"], voided
         told = voided[0]["payload"]

@@ -100,14 +100,12 @@ def test_global_flags_do_what_they_say(f):
         "task create --type t --why w",
         "worker run --swarm s --skills a,b -- /bin/true -x",
         "bus dlq list",
-        "token create --why w",
         "swarm list",
         "budget report",
         "cost report",
         "governor breakers",
         "secret list",
         "publisher list",
-        "enroll code",
     ):
         assert "IF_ERR_509" in cli.wants(20, *line.split()).err, line
         assert cli.wants(0, *line.split(" -")[0].split()[:2], "--help").out.startswith("Usage: ifctl "), line

@@ -201,7 +201,6 @@ def test_parts_that_come_later_are_509(f):
     for method, path in (
         ("GET", "/v1/tasks"),
         ("POST", "/v1/tasks"),
-        ("POST", "/v1/tokens"),
         ("GET", "/v1/secrets"),
         ("POST", "/v1/tasks/claim"),
         ("POST", "/mcp"),

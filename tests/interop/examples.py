@@ -138,7 +138,24 @@ def example_keys():
             f"pubkey {b64url(bytes(AGENT.verify_key))}\nkey_id {key_id(AGENT)}\n{skey}\n{make_log.vkey()}")
 
 
-EXAMPLES = {"json": example_json, "envelope": example_envelope, "decision-receipt-vote": example_vote, "admin-act": example_admin,
+def example_token_invite():
+    """A token, an invite, an enrolment: the secrets are fixed here and random in earnest."""
+    secret = "ift_" + b64url(bytes(range(32)))
+    code = base64.b32encode(bytes(range(20))).decode()
+    code = "-".join(code[i:i + 4] for i in range(0, 32, 4))
+    token = {"created_at": WHEN, "expires_at": "2025-11-12T11:21:00.000Z", "hash": sha(secret.encode()),
+             "id": "tok-01930000-0000-7000-8000-000000000000", "name": "laptop", "role": "agent", "talent": "Demo.A", "v": 1}
+    invite = {"created_at": WHEN, "expires_at": "2025-11-12T11:21:00.000Z", "hash": sha(code.encode()),
+              "id": "inv-01930000-0000-7000-8000-000000000000", "name": "Demo.C", "owner": "Team.Two", "role": "agent",
+              "role_name": "analyst", "v": 1}
+    pub = b64url(bytes(AGENT.verify_key))
+    covered = b"IF-ENROLL-v1\n" + rfc8785.dumps({"code": code, "log": make_log.ORIGIN, "pubkey": pub, "v": 1})
+    body = {"code": code, "pubkey": pub, "proof": b64url(AGENT.sign(covered).signature)}
+    return (f"Authorization: Bearer {secret}\n{rfc8785.dumps(token).decode()}\n{code}\n{rfc8785.dumps(invite).decode()}\n"
+            f"{dump(covered)}\n{rfc8785.dumps(body).decode()}")
+
+
+EXAMPLES = {"token-invite": example_token_invite, "json": example_json, "envelope": example_envelope, "decision-receipt-vote": example_vote, "admin-act": example_admin,
             "witness-entry": example_entry, "checkpoint-tiles": example_checkpoint, "store": example_store, "export": example_export,
             "keys": example_keys}
 

@@ -252,3 +252,23 @@ change("mcp-nul", MCP_TOOLS, "memchr(text.data, 0, text.size) != NULL ? NULL : "
 without("mcp-unknown-decision", MCP_REPLY, "if (!is_decision(decision) || id.size == 0)", "mcp")
 change("mcp-foreign-text", MCP_REPLY, "ifab_json_put_string(buf, ifab_buf_as_view(&result->text));",
        "ifab_buf_view(buf, ifab_buf_as_view(&result->text));", "mcp")
+
+ACCESS, ACCESS_ACT, STEP_ACCESS = "src/core/talent/access.c", "src/core/talent/access_act.c", "src/fabric/access.c"
+change("token-revoked", ACCESS_ACT, "token->revoked_at == IFAB_NEVER && wall < token->expires", "wall < token->expires", "access")
+change("token-ended", ACCESS_ACT, "token->revoked_at == IFAB_NEVER && wall < token->expires", "token->revoked_at == IFAB_NEVER", "access")
+change("token-talent-removed", ACCESS_ACT, "talent->removed_at == IFAB_NEVER && ifab_view_equal(talent->name", "ifab_view_equal(talent->name", "access")
+change("token-of-another", ACCESS_ACT, " && ifab_view_equal(talent->name, token->talent)", "", "access")
+change("token-role", ACCESS_ACT, "token < talent ? token : talent", "token", "access")
+without("token-bound", ACCESS_ACT, "if (tokens_of(self, request->talent, request->wall, false) >= IFAB_TOKEN_PER_TALENT)", "access")
+without("access-record-bounds", ACCESS, "if (item->role == IFAB_ROLE_NONE || life <= 0 || life > most)", "access fabric_access")
+without("access-follows", ACCESS, "if (!fits)", "access")
+change("token-for-above", STEP_ACCESS, "(act.talent != NULL && !agent) || more", "more", "fabric_access")
+change("token-role-above", STEP_ACCESS, "(act.talent != NULL && !agent) || more", "(act.talent != NULL && !agent)", "fabric_access")
+change("invite-role-above", STEP_ACCESS, "act.need_admin = request->role != IFAB_ROLE_AGENT;", "act.need_admin = false;", "fabric_access")
+change("invite-ended", STEP_ACCESS, "invite == NULL || invite->expires <= o->now.wall", "invite == NULL", "fabric_access")
+change("invite-once", STEP_ACCESS, "    ifab_fabric__change(o, IFAB_KIND_INVITE, invite->number, NULL, 0); /* in one", "    /* in one", "fabric_access")
+change("enroll-proof", "src/shell/admit/enroll.c", "ifab_ed25519_verify(pubkey32, ifab_buf_as_view(&bytes), sig)", "true", "fabric_access")
+change("access-in-trust-root", "src/fabric/fabric.c", "if (ifab_accesses_next(self->accesses, 0) == NULL)", "if (true)", "fabric_access")
+without("second-admin", "src/fabric/admin.c", "if (ifab_view_equal_nocase(one->owner, other->owner))", "fabric_admin")
+without("second-admin-role", "src/fabric/admin.c", "if (other->role != IFAB_ROLE_ADMIN)", "fabric_admin")
+without("secret-kept", "src/fabric/idempotency.c", "if (kept->http == KEPT_SECRET)", "fabric_access")

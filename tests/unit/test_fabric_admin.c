@@ -139,12 +139,57 @@ static void admin_act_does_what_the_uid_may_not(void **state)
     (void)state;
     expect(with_act(add_command("Above", IFAB_ROLE_AUDITOR), 4), IFAB_CODE_NONE, "add an auditor");
     assert_non_null(strstr(rig_last(&rig), "\"actor\":\"if://agent/Adm\""));
-    expect(with_act(grant_command("A", "vault:root"), 4), IFAB_CODE_NONE, "sensitive grant");
+    expect(with_act(grant_command("A", "vault:root"), 4), IFAB_CODE_PERMISSION_DENIED, "sensitive grant by one admin");
     expect(with_act(rotate_command("A"), 4), IFAB_CODE_NONE, "another's key");
     expect(with_act(rig_talent_command(&rig, IFAB_ACT_REMOVE, "Op"), 4), IFAB_CODE_NONE, "remove an operator");
     expect(with_act(add_command("Two", IFAB_ROLE_ADMIN), 2), IFAB_CODE_KEY_REVOKED, "a key that was replaced");
     expect(with_act(add_command("Two", IFAB_ROLE_ADMIN), 5), IFAB_CODE_PERMISSION_DENIED, "signed by an agent");
     expect(with_act(add_command("Two", IFAB_ROLE_AGENT), 5), IFAB_CODE_PERMISSION_DENIED, "signed by an agent, though the uid could");
+}
+
+/* The same request signed by a second talent as well. */
+static struct ifab_command with_acts(struct ifab_command command, uint32_t first, uint32_t second)
+{
+    static struct ifab_admin_act one, two;
+    two = *rig_act(&rig, second);
+    one = *rig_act(&rig, first);
+    command.act = &one;
+    command.second = &two;
+    return command;
+}
+
+/* Two admins of two owners; each act is used up with it. */
+static void sensitive_grants_need_two_admins_of_different_owners(void **state)
+{
+    (void)state;
+    uint32_t same = rig_add(&rig, "Adm2", "adam", IFAB_ROLE_ADMIN, 20, IFAB_ORDER_STRICT);
+    uint32_t other = rig_add(&rig, "Adm3", "eve", IFAB_ROLE_ADMIN, 21, IFAB_ORDER_STRICT);
+    const struct ifab_talent *talent = ifab_talents_at(ifab_fabric_talents(rig.fabric), 2);
+    expect(with_act(grant_command("A", "vault:root"), 4), IFAB_CODE_PERMISSION_DENIED, "one");
+    expect(with_acts(grant_command("A", "vault:root"), 4, 4), IFAB_CODE_PERMISSION_DENIED, "twice the same");
+    expect(with_acts(grant_command("A", "vault:root"), 4, same), IFAB_CODE_PERMISSION_DENIED, "one owner");
+    expect(with_acts(grant_command("A", "vault:root"), 4, 3), IFAB_CODE_PERMISSION_DENIED, "an operator as the second");
+    expect(with_acts(grant_command("A", "vault:root"), 3, 4), IFAB_CODE_PERMISSION_DENIED, "an operator as the first");
+    expect(with_acts(grant_command("A", "vault:root"), 4, 2), IFAB_CODE_PERMISSION_DENIED, "the talent itself");
+    struct ifab_command old = with_acts(grant_command("A", "vault:root"), 4, other);
+    struct ifab_admin_act late = *old.second;
+    late.issued_at -= IFAB_ADMIN_ACT_TTL + 2 * IFAB_MINUTE;
+    old.second = &late;
+    expect(old, IFAB_CODE_EXPIRED_MESSAGE, "the second too old");
+    expect(with_acts(add_command("Two", IFAB_ROLE_AUDITOR), 4, other), IFAB_CODE_INVALID_PARAMS, "two where one is meant");
+    assert_false(ifab_talent_has_grant(talent, IFAB_VIEW("vault:root"), rig.now.wall));
+    uint64_t tags = ifab_replay_count(ifab_fabric_replay(rig.fabric));
+    struct ifab_command both = with_acts(grant_command("A", "vault:root"), 4, other);
+    expect(both, IFAB_CODE_NONE, "two owners");
+    assert_int_equal(ifab_replay_count(ifab_fabric_replay(rig.fabric)), tags + 2);
+    talent = ifab_talents_at(ifab_fabric_talents(rig.fabric), 2);
+    assert_true(ifab_talent_has_grant(talent, IFAB_VIEW("vault:root"), rig.now.wall));
+    assert_non_null(strstr(rig_last(&rig), "\"actor\":\"if://agent/Adm\""));
+    assert_non_null(strstr(rig_last(&rig), "\"second\":{\"actor\":\"if://agent/Adm3\",\"why\":\"because\"}"));
+    expect(both, IFAB_CODE_REPLAY_DETECTED, "again");
+    struct ifab_admin_act fresh = *rig_act(&rig, 4);
+    both.act = &fresh;
+    expect(both, IFAB_CODE_REPLAY_DETECTED, "the second again");
 }
 
 static void own_key_is_rotated_by_its_own_act_and_nothing_else_is(void **state)
@@ -162,7 +207,7 @@ static void own_key_is_rotated_by_its_own_act_and_nothing_else_is(void **state)
 static void act_serves_once_in_five_minutes(void **state)
 {
     (void)state;
-    struct ifab_command command = with_act(grant_command("A", "vault:root"), 4);
+    struct ifab_command command = with_act(grant_command("A", "guard:scope"), 4);
     struct ifab_admin_act act = rig.act;
     command.act = &act;
     expect(command, IFAB_CODE_NONE, "first");
@@ -172,10 +217,10 @@ static void act_serves_once_in_five_minutes(void **state)
     act.digest16[0] ^= 1;
     expect(command, IFAB_CODE_REPLAY_DETECTED, "another act with its nonce");
     act = *rig_act(&rig, 4);
-    struct ifab_command refused = grant_command("Nobody", "vault:root");
+    struct ifab_command refused = grant_command("Nobody", "guard:scope");
     refused.act = &act;
     expect(refused, IFAB_CODE_TALENT_NOT_FOUND, "refused");
-    refused = grant_command("A", "vault:root");
+    refused = grant_command("A", "guard:scope");
     refused.act = &act;
     expect(refused, IFAB_CODE_NONE, "what was refused did not use up the act");
 
@@ -187,15 +232,15 @@ static void act_serves_once_in_five_minutes(void **state)
         {60 * IFAB_SECOND + 1, IFAB_CODE_FUTURE_MESSAGE},    {60 * IFAB_SECOND, IFAB_CODE_NONE},
     };
     for (size_t i = 0; i < IFAB_COUNT(times); i++) {
-        command = grant_command("A", "vault:root");
+        command = grant_command("A", "guard:scope");
         act = *rig_act(&rig, 4);
         act.issued_at += times[i].issued;
         command.act = &act;
         expect(command, times[i].code, "time of the act");
     }
     expect(with_act(rig_talent_command(&rig, IFAB_ACT_REVOKE, "Adm"), 1), IFAB_CODE_NONE, "revoke the admin's keys");
-    expect(with_act(grant_command("A", "vault:root"), 4), IFAB_CODE_KEY_REVOKED, "revoked admin");
-    expect(with_act(grant_command("A", "vault:root"), 77), IFAB_CODE_UNKNOWN_SENDER, "signed by nobody");
+    expect(with_act(grant_command("A", "guard:scope"), 4), IFAB_CODE_KEY_REVOKED, "revoked admin");
+    expect(with_act(grant_command("A", "guard:scope"), 77), IFAB_CODE_UNKNOWN_SENDER, "signed by nobody");
 }
 
 /* INV-16, INV-13: the stored record stands whole in the entry of each act, with who, why and a trace. */
@@ -416,6 +461,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(operator_by_uid_handles_agents_and_nothing_above, setup, teardown),
         cmocka_unit_test_setup_teardown(others_than_operators_do_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(admin_act_does_what_the_uid_may_not, setup, teardown),
+        cmocka_unit_test_setup_teardown(sensitive_grants_need_two_admins_of_different_owners, setup, teardown),
         cmocka_unit_test_setup_teardown(own_key_is_rotated_by_its_own_act_and_nothing_else_is, setup, teardown),
         cmocka_unit_test_setup_teardown(act_serves_once_in_five_minutes, setup, teardown),
         cmocka_unit_test_setup_teardown(entry_of_every_act_holds_the_whole_record, setup, teardown),

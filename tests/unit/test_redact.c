@@ -32,6 +32,7 @@ static void secrets_go_and_the_rest_stays(void **state)
         {"ASIA" "IOSFODNN7EXAMPLE", R},
         {"ghp_" "0123456789abcdefghijABCDEFGHIJ012345", R},
         {"x gho_" "0123456789abcdefghijABCDEFGHIJ012345 y", "x " R " y"},
+        {"ift_" "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", R},
         {"github_pat_" "11ABCDEFG0abcdefghijkl_mnopqrstuvwxyz", R},
         {"xoxb-" "123456789012-abcdefABCDEF", R},
         {"sk_live_" "4eC39HqLyjWDarjtT1zdp7dc", R},

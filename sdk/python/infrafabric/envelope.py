@@ -13,6 +13,7 @@ from nacl.signing import SigningKey, VerifyKey
 from .errors import VerifyError
 
 DOMAIN = b"IF-CONNECT-v2.1\n"
+ENROLL_DOMAIN = b"IF-ENROLL-v1\n"
 PKCS8_ED25519 = bytes.fromhex("302e020100300506032b657004220420")  # RFC 8410 section 7, then the seed
 
 
@@ -50,6 +51,31 @@ def load_key(key):
     if lines[0] != "-----BEGIN PRIVATE KEY-----" or len(der) != 48 or not der.startswith(PKCS8_ED25519):
         raise ValueError(f"{key}: not an Ed25519 key in PKCS#8 PEM (RFC 8410) without passphrase")
     return SigningKey(der[16:])
+
+
+def new_key(path):
+    """Make a key in a new file, mode 0600, on disk when this returns; or take the one that is there (a lost answer: the same key again)."""
+    key = SigningKey.generate()
+    der = base64.b64encode(PKCS8_ED25519 + bytes(key)).decode()
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return load_key(path)
+    with os.fdopen(file, "w", encoding="ascii") as f:
+        f.write(f"-----BEGIN PRIVATE KEY-----\n{der}\n-----END PRIVATE KEY-----\n")
+        f.flush()
+        os.fsync(f.fileno())
+    return key
+
+
+def enrolment(code, log, key):
+    """The body of POST /v1/enroll: the new key signs code, itself and the fabric's origin."""
+    letters = code.upper().replace("-", "").replace(" ", "")
+    if len(letters) != 32 or not set(letters) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"):
+        raise ValueError("not a code: eight groups of four of A-Z and 2-7")
+    signed = {"code": "-".join(letters[i:i + 4] for i in range(0, 32, 4)), "log": log, "pubkey": b64url(bytes(key.verify_key)), "v": 1}
+    proof = b64url(key.sign(ENROLL_DOMAIN + rfc8785.dumps(signed)).signature)
+    return {"code": signed["code"], "pubkey": signed["pubkey"], "proof": proof}
 
 
 def signed_bytes(envelope):

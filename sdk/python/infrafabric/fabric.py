@@ -9,6 +9,8 @@ import time
 from datetime import datetime, timezone
 from types import SimpleNamespace
 
+import rfc8785
+
 from . import envelope as env
 from .errors import Lost, OutcomeUnknown, Refused, Unreachable
 from .wire import Wire, from_context
@@ -51,6 +53,23 @@ class Fabric:
     def context(cls, endpoint=None, talent=None, key=None, dir=None, **options):
         """The fabric, talent and key that `ifctl` would use."""
         return cls(*from_context(endpoint, dir, talent, key), **options)
+
+    @classmethod
+    def enroll(cls, code, endpoint=None, key=None, dir=None, **options):
+        """Enrol with a one-time code (`ifctl talent invite NAME`) and a key that is made here and stays here: key= is its new file, or a
+        nacl SigningKey. Refused (003): the code is not good. Lost: perhaps enrolled, so call it again with the same code and key; 003
+        then says that the first call was heard, or that the code was not good."""
+        if key is None:
+            raise ValueError("say where the new key is to be: key=FILE")
+        endpoint = from_context(endpoint, dir)[0]
+        wire = Wire(endpoint)
+        log = wire.get("/v1/fabric")["origin"]  # before a key is made: is there a fabric?
+        signer = env.new_key(key) if isinstance(key, (str, os.PathLike)) else env.load_key(key)
+        body = rfc8785.dumps(env.enrolment(code, log, signer))
+        status, value, _ = wire.call("POST", "/v1/enroll", body, None, options.get("timeout", 15.0))
+        if "error" in value:
+            raise Refused(value["error"], status)
+        return cls(endpoint, value["talent"]["name"], signer, **options)
 
     def send(self, claim=None, confidence=None, to=None, scope=None, evidence=None, hazards=None, performative="inform", data=None,
              conversation=None, reply_to=None, topic=None, claim_id=None, wait=0, ttl=60, trace=None, proof=True):

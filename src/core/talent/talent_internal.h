@@ -2,6 +2,7 @@
 #define TALENT_INTERNAL_H
 /* Inside of talent: the table and its nodes, the record's reader and writer. */
 #include "base/map.h"
+#include "talent/access.h"
 #include "talent/talent.h"
 
 #include <stdatomic.h>
@@ -28,6 +29,12 @@ void ifab_talent__node_unref(struct talent_node *node);
 /* Is the name free, and how an owner may be spelled, given every talent ever. */
 bool ifab_talents__name_free(const struct ifab_talents *self, struct ifab_view name);
 bool ifab_talents__owner_fits(const struct ifab_talents *self, struct ifab_view owner, struct ifab_view own_name);
+
+/* access.c */
+void ifab_access__write(struct ifab_buf *buf, const struct ifab_access_item *item);
+/* Strict; views into record. IFAB_CORRUPT, IFAB_NOMEM. */
+ifab_status ifab_access__read(enum ifab_access_kind kind, struct ifab_view record, struct ifab_arena *arena, struct ifab_access_item *ret_item,
+                              struct ifab_error *err);
 
 /* record.c */
 bool ifab_talent__scope_valid(struct ifab_view scope);

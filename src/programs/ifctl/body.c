@@ -38,16 +38,19 @@ void cli_body_end(struct cli_body *body)
     ifab_buf_char(&body->buf, '}');
 }
 
+int cli_body_good(struct cli *cli, const struct cli_body *body)
+{
+    if (ifab_buf_status(&body->buf) != IFAB_OK)
+        return cli_fail(cli, ifab_buf_status(&body->buf));
+    return ifab_utf8_valid(ifab_buf_as_view(&body->buf)) ? 0 : cli_usage(cli, "a text is not UTF-8");
+}
+
 int cli_post(struct cli *cli, const char *target, struct cli_body *body, enum cli_act act, const char *columns)
 {
     struct ifab_response response;
     cli_body_end(body);
-    int code = EXIT_SYSTEM;
-    if (ifab_buf_status(&body->buf) != IFAB_OK) {
-        code = cli_fail(cli, ifab_buf_status(&body->buf));
-    } else if (!ifab_utf8_valid(ifab_buf_as_view(&body->buf))) {
-        code = cli_usage(cli, "a text is not UTF-8");
-    } else {
+    int code = cli_body_good(cli, body);
+    if (code == 0) {
         const struct cli_call call = {.method = "POST", .target = target, .body = ifab_buf_as_view(&body->buf), .act = act};
         code = cli_call(cli, &call, &response);
     }

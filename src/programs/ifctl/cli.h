@@ -150,11 +150,13 @@ struct cli_call {
     struct ifab_view body;
     const char *idempotency_key;
     enum cli_act act;
+    const char *first_act; /* of another admin, over the same request: stands before one's own; NULL: none */
     bool show_403;   /* a 403 without "error" is an answer (DENY) */
     bool silent;     /* says nothing when it fails; still an exit code */
     uint64_t seq;    /* of a message, for the sentence about 104; with sender */
     const char *sender;
 };
+int cli_sign_act(struct cli *cli, const struct cli_call *call, struct ifab_text *ret_header); /* with cli->identity */
 int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response *ret_response);
 int cli_get_json(struct cli *cli, const char *target, struct ifab_arena *arena, const struct ifab_json **ret_tree); /* copies the body */
 int cli_get_print(struct cli *cli, const char *target, const char *columns);
@@ -188,6 +190,7 @@ void cli_body_begin(struct cli_body *body);
 void cli_body_text(struct cli_body *body, const char *name, const char *value); /* NULL: left out */
 void cli_body_raw(struct cli_body *body, const char *name, const char *json);
 void cli_body_end(struct cli_body *body);
+int cli_body_good(struct cli *cli, const struct cli_body *body); /* 0, or an exit code after saying why it cannot be sent */
 /* Ends and frees body; prints the answer. */
 int cli_post(struct cli *cli, const char *target, struct cli_body *body, enum cli_act act, const char *columns);
 
@@ -207,12 +210,17 @@ int cli_pubkey_option(struct cli *cli, const char *value, char ret_text[44]);
 int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, bool print_open);
 int cli_decision_exit(struct ifab_view decision); /* SHARE 0, HOLD and ESCALATE 30, DENY and anything else 31 */
 
+/* cmd_token.c: --ttl as whole seconds; "" when it is not given */
+int cli_ttl_seconds(struct cli *cli, char ret_text[32]);
+
 /* context.c */
+/* Adds a context for this fabric, talent and key, if none has that name. */
+int cli_context_keep(struct cli *cli, const char *name, const char *key);
 int cli_context_load(struct cli *cli); /* the current one: fills what is still empty */
 
 cli_run_fn cmd_init, cmd_doctor, cmd_version, cmd_explain, cmd_help, cmd_completion, cmd_context_add, cmd_context_use, cmd_context_list,
     cmd_json_check, cmd_json_canon, cmd_key_new, cmd_key_show, cmd_talent_add, cmd_talent_list, cmd_talent_show, cmd_talent_grant,
-    cmd_talent_revoke, cmd_talent_rotate_key, cmd_talent_remove, cmd_message_new, cmd_message_sign, cmd_message_canon, cmd_message_send,
+    cmd_talent_invite, cmd_enroll, cmd_token_create, cmd_token_list, cmd_token_revoke, cmd_talent_revoke, cmd_talent_rotate_key, cmd_talent_remove, cmd_message_new, cmd_message_sign, cmd_message_canon, cmd_message_send,
     cmd_message_inbox, cmd_decision_list, cmd_decision_show, cmd_decision_wait, cmd_decision_approve, cmd_decision_refuse,
     cmd_decision_scope_ok, cmd_witness_query, cmd_witness_show, cmd_witness_trace, cmd_witness_verify, cmd_witness_checkpoint,
     cmd_witness_vkey, cmd_witness_prove, cmd_witness_export, cmd_witness_tail, cmd_witness_erase, cmd_anchor_create, cmd_anchor_list,

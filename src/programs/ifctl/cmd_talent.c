@@ -133,28 +133,104 @@ static int expires_option(struct cli *cli, const char *value, char ret_text[25])
     return 0;
 }
 
+/* The request and the first admin's signature over it, for the second one to look at and sign. */
+static int write_act(struct cli *cli, const struct cli_call *call, const char *path)
+{
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf text = IFAB_BUF_INIT(INPUT_MAX);
+    struct ifab_text act = {NULL, 0};
+    int code = cli_identity(cli);
+    if (code == 0)
+        code = cli_sign_act(cli, call, &act);
+    if (code == 0) {
+        ifab_buf_str(&text, "{\"act\":");
+        ifab_json_put_cstr(&text, act.data);
+        ifab_buf_str(&text, ",\"body\":");
+        ifab_json_put_string(&text, call->body);
+        ifab_buf_str(&text, ",\"target\":");
+        ifab_json_put_cstr(&text, call->target);
+        ifab_buf_str(&text, "}\n");
+        code = ifab_buf_status(&text) == IFAB_OK ? cli_write_file(cli, path, ifab_buf_as_view(&text), 0600, false) : cli_fail(cli, IFAB_NOMEM);
+    }
+    if (code == 0)
+        cli_say(cli, "nothing was sent; within 5 minutes another owner's admin: ifctl talent grant … --act-in FILE");
+    ifab_text_free(&act);
+    return code;
+}
+
+static bool member_is(const struct ifab_json *object, const char *name, const char *value)
+{
+    struct ifab_view text = {NULL, 0};
+    return ifab_json_string(ifab_json_get(object, name), &text) && ifab_view_is(text, value);
+}
+
+/* Signs what the file asks for only when it is what the second admin named: this talent, this scope. */
+static int send_with(struct cli *cli, const char *path, const char *target, const char *scope)
+{
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf act_text = IFAB_BUF_INIT(32768);
+    const struct ifab_json *tree, *inner;
+    struct ifab_view act = {NULL, 0}, body = {NULL, 0}, until = {NULL, 0};
+    struct ifab_buf file;
+    struct ifab_response response;
+    ifab_arena_init(&arena, 16 << 20);
+    int code = cli_read_input(cli, path, INPUT_MAX, &file);
+    if (code != 0)
+        return code;
+    if (ifab_json_read(ifab_buf_as_view(&file), NULL, &arena, &tree, cli_clean_err(cli)) != IFAB_OK || !member_is(tree, "target", target) ||
+        !ifab_json_string(ifab_json_get(tree, "act"), &act) || !ifab_json_string(ifab_json_get(tree, "body"), &body) ||
+        ifab_json_read(body, NULL, &arena, &inner, &cli->err) != IFAB_OK || !member_is(inner, "scope", scope)) {
+        ifab_buf_fini(&file);
+        return cli_usage(cli, "%s holds no act for this talent and scope", path);
+    }
+    (void)ifab_json_string(ifab_json_get(inner, "expires_at"), &until);
+    cli_say(cli, "signing: %s until " IFAB_FMT, scope, IFAB_ARG(until.size > 0 ? until : IFAB_VIEW("it is revoked")));
+    ifab_buf_view(&act_text, act);
+    ifab_buf_char(&act_text, '\0');
+    const struct cli_call call = {.method = "POST", .target = target, .body = body, .act = ACT_ALWAYS, .first_act = (const char *)act_text.data};
+    code = ifab_buf_status(&act_text) == IFAB_OK ? cli_call(cli, &call, &response) : cli_fail(cli, IFAB_TOO_LARGE);
+    ifab_buf_fini(&file);
+    return code == 0 ? cli_print(cli, response.body, ACT_COLUMNS) : code;
+}
+
+static int grant(struct cli *cli, const char *target, const char *scope, const char *until)
+{
+    const char *out = cli_get(cli, "act-out");
+    struct cli_body body;
+    cli_body_begin(&body);
+    cli_body_text(&body, "scope", scope);
+    cli_body_text(&body, "expires_at", until);
+    cli_body_text(&body, "why", cli->why);
+    if (out == NULL)
+        return cli_post(cli, target, &body, ACT_IF_NEEDED, ACT_COLUMNS);
+    cli_body_end(&body);
+    const struct cli_call call = {.method = "POST", .target = target, .body = ifab_buf_as_view(&body.buf), .act = ACT_ALWAYS};
+    int code = cli_body_good(cli, &body);
+    if (code == 0)
+        code = write_act(cli, &call, out);
+    ifab_buf_fini(&body.buf);
+    return code;
+}
+
 int cmd_talent_grant(struct cli *cli)
 {
     struct ifab_buf target = IFAB_BUF_INIT(4096);
-    struct cli_body body;
-    const char *name = NULL, *scope = cli_get(cli, "scope"), *expires = cli_get(cli, "expires");
+    const char *name = NULL, *scope = cli_get(cli, "scope"), *expires = cli_get(cli, "expires"), *in = cli_get(cli, "act-in");
     char until[25] = "";
     if (scope == NULL)
         scope = cli_get(cli, "capability"); /* the seeds' spelling */
     int code = talent_name(cli, &name);
     if (code == 0 && scope == NULL)
         code = cli_usage(cli, "say what: --scope SCOPE");
+    if (code == 0 && in != NULL && (expires != NULL || cli_get(cli, "act-out") != NULL))
+        code = cli_usage(cli, "--act-in stands alone: the file says until when, and both acts are sent");
     if (code == 0 && expires != NULL)
         code = expires_option(cli, expires, until);
     if (code == 0)
         code = talent_target(cli, name, "/grants", &target);
-    if (code == 0) {
-        cli_body_begin(&body);
-        cli_body_text(&body, "scope", scope);
-        cli_body_text(&body, "expires_at", until[0] == '\0' ? NULL : until);
-        cli_body_text(&body, "why", cli->why);
-        code = cli_post(cli, (const char *)target.data, &body, ACT_IF_NEEDED, ACT_COLUMNS);
-    }
+    if (code == 0 && in != NULL)
+        code = send_with(cli, in, (const char *)target.data, scope);
+    else if (code == 0)
+        code = grant(cli, (const char *)target.data, scope, until[0] == '\0' ? NULL : until);
     ifab_buf_fini(&target);
     return code;
 }

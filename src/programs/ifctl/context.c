@@ -56,6 +56,7 @@ int cli_context_load(struct cli *cli)
     take(one, "dir", cli->directory, sizeof cli->directory);
     take(one, "endpoint", cli->endpoint, sizeof cli->endpoint);
     take(one, "as", cli->as, sizeof cli->as);
+    take(one, "key", cli->key, sizeof cli->key);
     take(one, "token_file", cli->token_file, sizeof cli->token_file);
     take(one, "ca", cli->ca_file, sizeof cli->ca_file);
     take(one, "cert", cli->cert_file, sizeof cli->cert_file);
@@ -129,6 +130,37 @@ int cmd_context_add(struct cli *cli)
     ifab_buf_fini(&one.buf);
     if (code == 0)
         cli_say(cli, "context %s added%s", name, current[0] == '\0' ? "; it is the current one" : "");
+    return code;
+}
+
+int cli_context_keep(struct cli *cli, const char *name, const char *key)
+{
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf buf = IFAB_BUF_INIT(INPUT_MAX);
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    const struct ifab_json *tree;
+    struct cli_body one;
+    char current[65] = "", *absolute = realpath(key, NULL), *dir = realpath(cli->directory, NULL);
+    ifab_arena_init(&arena, 16 << 20);
+    int code = read_contexts(cli, &buf, &arena, &tree);
+    take(tree, "current", current, sizeof current);
+    bool there = code == 0 && ifab_json_get(ifab_json_get(tree, "contexts"), name) != NULL;
+    if (there)
+        cli_say(cli, "context %s exists already and was left as it is", name);
+    if (code == 0 && !there) {
+        cli_body_begin(&one);
+        cli_body_text(&one, "dir", dir);
+        cli_body_text(&one, "endpoint", cli->endpoint);
+        cli_body_text(&one, "as", name);
+        cli_body_text(&one, "key", absolute);
+        cli_body_text(&one, "ca", cli->ca_file[0] == '\0' ? NULL : cli->ca_file);
+        cli_body_end(&one);
+        code = write_contexts(cli, tree, name, ifab_buf_as_view(&one.buf), current[0] == '\0' ? name : current);
+        ifab_buf_fini(&one.buf);
+        if (code == 0)
+            cli_say(cli, "context %s added%s", name, current[0] == '\0' ? "; it is the current one" : "");
+    }
+    free(absolute); /* realpath's own */
+    free(dir);
     return code;
 }
 

@@ -130,7 +130,7 @@ int cli_refused(struct cli *cli, const struct ifab_response *response)
     return error.exit_code;
 }
 
-static int sign_act(struct cli *cli, const struct cli_call *call, struct ifab_text *ret_header)
+int cli_sign_act(struct cli *cli, const struct cli_call *call, struct ifab_text *ret_header)
 {
     char route[600];
     size_t size = strcspn(call->target, "?");
@@ -142,6 +142,16 @@ static int sign_act(struct cli *cli, const struct cli_call *call, struct ifab_te
     ifab_status status = ifab_admin_act(cli->origin, route, call->body, cli->why[0] == '\0' ? cli->command->name : cli->why, cli->identity,
                                         ret_header, cli_clean_err(cli));
     return status == IFAB_OK ? 0 : cli_fail(cli, status);
+}
+
+/* One's own act behind the first one's. */
+static int join_acts(struct cli *cli, const char *first, struct ifab_text *own, struct ifab_buf *both)
+{
+    ifab_buf_str(both, first);
+    ifab_buf_char(both, ',');
+    ifab_buf_put(both, own->data, own->size);
+    ifab_buf_char(both, '\0');
+    return ifab_buf_status(both) == IFAB_OK ? 0 : cli_fail(cli, ifab_buf_status(both));
 }
 
 /* "00-TRACE-SPAN-01" of --trace; "" without one. */
@@ -203,23 +213,26 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
 {
     struct ifab_answer_error error;
     struct ifab_text admin = {NULL, 0};
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf both = IFAB_BUF_INIT(32768);
     int code = open_client(cli, call->silent);
     if (code == 0 && call->act == ACT_ALWAYS)
         code = cli_identity(cli);
     else if (code == 0 && call->act == ACT_IF_NEEDED)
         (void)cli_identity_quietly(cli); /* a key that needs no asking signs at once */
     if (code == 0 && call->act != ACT_NONE && cli->identity != NULL)
-        code = sign_act(cli, call, &admin);
+        code = cli_sign_act(cli, call, &admin);
+    if (code == 0 && call->first_act != NULL)
+        code = join_acts(cli, call->first_act, &admin, &both);
     for (int n = 0; code == 0; n++) {
         bool again;
-        ifab_status status = attempt(cli, call, admin.data, ret_response, &error, &again);
+        ifab_status status = attempt(cli, call, both.size > 0 ? (const char *)both.data : admin.data, ret_response, &error, &again);
         bool answer = status == IFAB_OK && ret_response->status >= 200 && ret_response->status < 300;
         if (answer || (status == IFAB_OK && call->show_403 && ret_response->status == 403 && error.code == 0))
             break;
         if (status == IFAB_OK && error.code == IFAB_CODE_PERMISSION_DENIED && call->act == ACT_IF_NEEDED && admin.data == NULL &&
             cli_terminal()) {
             cli_say(cli, "this needs an admin act");
-            if ((code = cli_identity(cli)) == 0 && (code = sign_act(cli, call, &admin)) == 0)
+            if ((code = cli_identity(cli)) == 0 && (code = cli_sign_act(cli, call, &admin)) == 0)
                 continue;
             break;
         }

@@ -119,6 +119,10 @@ static int settle_as(struct cli *cli)
     const char *as = cli_get(cli, "as"), *environment = getenv("IFAB_AS"), *key = getenv("IFAB_KEY");
     struct ifab_view name, instance;
     char uri[160];
+    /* a key that the context names belongs to the context's talent */
+    const char *other = as != NULL ? as : environment != NULL && *environment != '\0' ? environment : NULL;
+    if (other != NULL && (strcspn(other, "/") != strcspn(cli->as, "/") || strncmp(other, cli->as, strcspn(other, "/")) != 0))
+        cli->key[0] = '\0';
     if (key != NULL && !cli_path(cli->key, sizeof cli->key, "%s", key))
         return cli_usage(cli, "IFAB_KEY is too long");
     /* a key that the environment names belongs to the environment's talent */

@@ -140,7 +140,7 @@ const struct ifab_setting ifab_setting__rows[] = {
      IFAB_CONFIG_UIDS_MAX,
      NULL},
     LIST(IFAB_SETTING_TEXTS, "access.sensitive_scopes", sensitive_scopes, sensitive_count, "0..32 scopes", "[]", check_scope, "reload",
-         "scopes whose grant needs an admin act and whose messages need two votes"),
+         "scopes whose grant needs acts of two admins of different owners and whose messages need two votes"),
     {{"roles", "mapping", "0..16 rows", "{}", "", "reload", "own role name: built-in role; resolved when a talent is added"},
      IFAB_SETTING_ROLES,
      AT(role_names),

@@ -40,11 +40,14 @@ enum route_flags {
     ROUTE_NDJSON = 2,      /* may take application/x-ndjson */
     ROUTE_CHANGES = 4,     /* content type is checked; Idempotency-Key is read */
     ROUTE_OPEN_UNIX = 8,
+    ROUTE_SIGNED = 16,     /* open to whoever brings IF-Admin: the signature decides */
 };
 #define ROLE_BIT(role) (1U << (role))
 #define ROLES_LIST (ROLE_BIT(IFAB_ROLE_READONLY) | ROLE_BIT(IFAB_ROLE_AUDITOR) | ROLE_BIT(IFAB_ROLE_OPERATOR) | ROLE_BIT(IFAB_ROLE_ADMIN))
 #define ROLES_AUDIT (ROLE_BIT(IFAB_ROLE_AUDITOR) | ROLE_BIT(IFAB_ROLE_OPERATOR) | ROLE_BIT(IFAB_ROLE_ADMIN))
 #define ROLES_OPERATE (ROLE_BIT(IFAB_ROLE_OPERATOR) | ROLE_BIT(IFAB_ROLE_ADMIN))
+#define ROLES_ACT (ROLES_OPERATE | ROLE_BIT(IFAB_ROLE_AGENT)) /* changes: an agent of what is its own; readonly and auditor change nothing */
+#define ROLES_OWN (ROLES_AUDIT | ROLE_BIT(IFAB_ROLE_AGENT))   /* the log: an agent its own entries */
 #define ROLES_ALL (ROLES_LIST | ROLE_BIT(IFAB_ROLE_AGENT))
 struct route {
     enum ifab_http_method method;
@@ -75,11 +78,14 @@ struct request { /* one HTTP request until it is answered */
     ifab_usec arrived;
     size_t *kept, kept_bytes;        /* its part of node->kept_bytes */
     struct charge *charge;           /* of a changing route: held until the request is freed */
+    bool has_token;                  /* it came with a token: what waits ends with it */
+    uint8_t token16[16];
+    ifab_usec token_expires;         /* wall */
     bool proof, head_only;
     struct ifab_http_request *raw;   /* only while on_request runs */
 };
 
-enum verify_kind { VERIFY_NONE, VERIFY_MESSAGE, VERIFY_VOTE, VERIFY_ACT };
+enum verify_kind { VERIFY_NONE, VERIFY_MESSAGE, VERIFY_VOTE, VERIFY_ACT, VERIFY_ENROLL };
 enum ticket_state { TICKET_WAITS, TICKET_TAKEN, TICKET_VERIFIED };
 struct group;
 typedef void ticket_step_fn(struct node *node, struct ticket *ticket); /* for what is no command: reads of one object */
@@ -429,6 +435,20 @@ bool request_query(const struct request *request, const char *name, struct ifab_
 bool request_query_u64(struct node *node, struct request *request, const char *name, uint64_t least, uint64_t most, uint64_t fallback,
                        uint64_t *ret_value); /* false: answered with 208 */
 
+/* who.c: who asks: token, else uid of the Unix socket, else nobody; and what they may */
+struct who {
+    struct ifab_principal principal;
+    bool has_token;
+    uint8_t token16[16];
+    ifab_usec token_expires;   /* wall */
+    unsigned roles;            /* bits that a route must all have; 0: nobody is known */
+};
+#define WHO_TEXT 200
+/* NONE; 002, 003, 302 or 304 with the words for it. Failed tokens are counted, and charged to who is at the other end. */
+enum ifab_code who_is(struct node *node, const struct ifab_http_request *raw, struct who *ret_who, char ret_text[WHO_TEXT]);
+enum ifab_code who_may(const struct who *who, const struct route *route, const struct ifab_http_request *raw, char ret_text[WHO_TEXT]);
+bool who_stays(const struct node *node, const struct request *request, ifab_usec wall); /* false: its token, or its talent, has ended */
+
 /* context.c */
 bool context_ref_valid(struct ifab_view ref);                              /* repo:/PATH[@COMMIT], if://… */
 bool context_trace(struct ifab_view traceparent, uint8_t ret_trace16[16]); /* W3C Trace Context */
@@ -439,6 +459,7 @@ bool context_take(struct request *request, const char **ret_field, const char **
 struct ifab_schema;
 const struct ifab_json *act_body(struct node *node, struct request *request, const struct ifab_schema *schema);
 void queue_act(struct node *node, struct request *request, struct ticket *ticket);
+enum ifab_role role_named(const struct node *node, struct ifab_view name); /* built in or configured; IFAB_ROLE_NONE */
 void set_idempotency(struct ticket *ticket, struct request *request);
 
 /* handlers: route_*.c */
@@ -456,6 +477,11 @@ void handle_talent_add(struct node *node, struct request *request);
 void handle_talent_grant(struct node *node, struct request *request);
 void handle_talent_keys(struct node *node, struct request *request);
 void handle_talent_revoke(struct node *node, struct request *request);
+void handle_token_create(struct node *node, struct request *request);
+void handle_token_revoke(struct node *node, struct request *request);
+void handle_tokens(struct node *node, struct request *request);
+void handle_invite(struct node *node, struct request *request);
+void handle_enroll(struct node *node, struct request *request);
 void handle_sequences(struct node *node, struct request *request);
 void handle_entries(struct node *node, struct request *request);
 void handle_entry(struct node *node, struct request *request);

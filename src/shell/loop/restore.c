@@ -69,6 +69,9 @@ static ifab_status go_on(const struct ifab_restore_options *options, struct node
     command.u.restore.old_wall = head.time > old->stored_wall ? head.time : old->stored_wall;
     command.u.restore.version = options->version;
     command.u.restore.talents = ifab_fabric_talents(old->fabric);
+    const struct ifab_accesses *accesses = ifab_fabric_accesses(old->fabric);
+    command.u.restore.tokens = ifab_accesses_count(accesses, IFAB_ACCESS_TOKEN);
+    command.u.restore.invites = ifab_accesses_count(accesses, IFAB_ACCESS_INVITE);
     command.u.restore.open = ifab_fabric_decisions(old->fabric);
     command.u.restore.dangling = old->erasing;
     command.u.restore.dangling_count = old->erasing_count;

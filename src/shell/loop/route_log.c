@@ -35,6 +35,22 @@ static void fail(struct job *job, enum ifab_code code, const char *message) { jo
 
 /* ---- one entry, its message ---- */
 
+/* An agent sees what it did, and what was done to it. */
+static bool own_entry(struct job *job, struct ifab_view bytes)
+{
+    const struct ifab_principal *principal = &job->request->principal;
+    struct ifab_view actor = {NULL, 0}, subject = {NULL, 0};
+    struct ifab_json_limits limits = {0};
+    const struct ifab_json *tree;
+    if (principal->role != IFAB_ROLE_AGENT)
+        return true;
+    if (ifab_json_read(bytes, &limits, &job->arena, &tree, NULL) != IFAB_OK)
+        return false;
+    (void)ifab_json_string(ifab_json_get(tree, "actor"), &actor);
+    (void)ifab_json_string(ifab_json_get(tree, "subject"), &subject);
+    return of_sender(actor, ifab_view_str(principal->actor)) || ifab_view_is(subject, principal->actor);
+}
+
 static void run_entry(struct node *node, struct ifab_store *store, struct job *job)
 {
     struct ifab_stored_entry entry;
@@ -44,6 +60,8 @@ static void run_entry(struct node *node, struct ifab_store *store, struct job *j
     if (ifab_store_read(store, job->a, 1, job->b != 0, &job->arena, &entry, &count, &err) != IFAB_OK)
         fail(job, IFAB_CODE_STORE_UNAVAILABLE, err.text);
     else if (count == 0 || job->a >= job->c)
+        fail(job, IFAB_CODE_NOT_FOUND, "no entry of this index");
+    else if (!own_entry(job, entry.entry))
         fail(job, IFAB_CODE_NOT_FOUND, "no entry of this index");
     else if (job->b != 0 && entry.message.size == 0)
         fail(job, IFAB_CODE_NOT_FOUND, entry.erased ? "its message was erased" : "no message bytes stand beside this entry");

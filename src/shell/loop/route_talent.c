@@ -51,7 +51,7 @@ static struct ifab_view text_of(const struct ifab_json *object, const char *name
 }
 
 /* Configured names map onto the built-in roles, resolved when the talent is added. */
-static enum ifab_role resolve_role(const struct node *node, struct ifab_view name)
+enum ifab_role role_named(const struct node *node, struct ifab_view name)
 {
     enum ifab_role role = ifab_role_parse(name);
     for (size_t i = 0; i < node->config.role_count && role == IFAB_ROLE_NONE; i++)
@@ -144,7 +144,7 @@ static void queue_talent(struct node *node, struct request *r, enum ifab_talent_
     request.scope = text_of(body, "scope");
     request.mode = ifab_view_is(text_of(body, "mode"), "window") ? IFAB_ORDER_WINDOW : IFAB_ORDER_STRICT;
     request.role_name = text_of(body, "role").size > 0 ? text_of(body, "role") : IFAB_VIEW("agent");
-    request.role = resolve_role(node, request.role_name);
+    request.role = role_named(node, request.role_name);
     if (ifab_json_get(body, "expires_at") != NULL)
         (void)ifab_time_parse(text_of(body, "expires_at"), &request.expires_at);
     if (ifab_json_integer(ifab_json_get(body, "overlap_s"), &seconds))

@@ -1,11 +1,10 @@
 /*
- * Requests in, answers out: who asks (uid of the socket, nobody on TCP yet), may they come here at all (Host, Origin, content type), which route, which
- * role. SURFACE section 8. Handlers see only what passed.
+ * Requests in, answers out: may they come here at all (Host, Origin, content type), which route, who asks and which role (who.c). SURFACE section 8.
+ * Handlers see only what passed.
  */
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "node.h"
 
@@ -377,33 +376,6 @@ static bool origin_allowed(const struct ifab_http_request *raw)
            ifab_view_equal_nocase(ifab_view_of(origin.data + scheme.size, origin.size - scheme.size), raw->host);
 }
 
-static bool principal_of(const struct node *node, const struct ifab_http_peer *peer, struct ifab_principal *ret)
-{
-    memset(ret, 0, sizeof *ret);
-    if (!peer->unix_socket) {
-        snprintf(ret->actor, sizeof ret->actor, "tcp:%s", peer->address);
-        return true;
-    }
-    ret->kind = IFAB_PRINCIPAL_UID;
-    ret->uid = peer->uid;
-    snprintf(ret->actor, sizeof ret->actor, "uid:%u", peer->uid);
-    for (size_t i = 0; i < node->config.uid_count; i++) {
-        if (node->config.uids[i].uid != peer->uid)
-            continue;
-        const struct ifab_talent *talent = ifab_talents_find(ifab_fabric_talents(node->fabric), ifab_view_str(node->config.uids[i].talent));
-        if (talent == NULL || talent->removed_at != IFAB_NEVER)
-            return false;
-        ret->kind = IFAB_PRINCIPAL_TALENT;
-        ret->talent = talent->number;
-        /* the socket alone never makes an admin */
-        ret->role = talent->role == IFAB_ROLE_ADMIN ? IFAB_ROLE_OPERATOR : talent->role;
-        snprintf(ret->actor, sizeof ret->actor, "if://agent/" IFAB_FMT, IFAB_ARG(talent->name));
-        return true;
-    }
-    ret->role = IFAB_ROLE_OPERATOR;
-    return peer->uid == 0 || peer->uid == geteuid();
-}
-
 static void answer_raw(struct node *node, struct ifab_http_request *raw, enum ifab_code code, int status, const char *message)
 {
     struct ifab_refusal refusal = {.offset = -1, .retry_after_ms = -1};
@@ -421,7 +393,12 @@ static void answer_raw(struct node *node, struct ifab_http_request *raw, enum if
         ifab_buf_str(&headers, "\r\n");
         ifab_buf_fini(&methods);
     }
-    put_answer(node, raw->id, status, "application/json", ifab_buf_as_view(&headers), ifab_buf_as_view(&body));
+    if (status == 429) { /* too many failed tokens: as with failed signatures */
+        ifab_buf_str(&headers, "Retry-After: 1\r\n");
+        (void)ifab_http_reply_close(node->http, raw->id, status, "application/json", ifab_buf_as_view(&headers), ifab_buf_as_view(&body));
+    } else {
+        put_answer(node, raw->id, status, "application/json", ifab_buf_as_view(&headers), ifab_buf_as_view(&body));
+    }
     ifab_buf_fini(&body);
     ifab_buf_fini(&headers);
 }
@@ -450,9 +427,9 @@ static void on_request(void *user, struct ifab_http_request *raw)
 {
     struct node *node = user;
     struct ifab_view params[PARAM_MAX];
-    struct ifab_principal principal;
+    struct who who;
     bool known = false, tcp = !raw->peer->unix_socket;
-    char text[160];
+    char text[WHO_TEXT];
     if (tcp && !host_allowed(node, raw->host)) {
         answer_raw(node, raw, IFAB_CODE_PERMISSION_DENIED, 421, "this Host is not served here; see http.hosts");
         return;
@@ -468,19 +445,11 @@ static void on_request(void *user, struct ifab_http_request *raw)
                    known ? "not this method here" : "no such route");
         return;
     }
-    if (!principal_of(node, raw->peer, &principal)) {
-        snprintf(text, sizeof text, "uid %u may not use this socket. Ask for a token, or add it under access.uids.", raw->peer->uid);
-        answer_raw(node, raw, IFAB_CODE_PERMISSION_DENIED, 403, text);
-        return;
-    }
-    bool open = (route->flags & ROUTE_OPEN) != 0 || (!tcp && (route->flags & ROUTE_OPEN_UNIX) != 0);
-    if (!open && principal.role == IFAB_ROLE_NONE) {
-        answer_raw(node, raw, IFAB_CODE_INVALID_TOKEN, 401, "this route needs a token over TCP; tokens come with a later version: use the Unix socket");
-        return;
-    }
-    if (!open && (route->roles & ROLE_BIT(principal.role)) == 0) {
-        snprintf(text, sizeof text, "role %s may not use this route", ifab_role_name(principal.role));
-        answer_raw(node, raw, IFAB_CODE_PERMISSION_DENIED, 403, text);
+    enum ifab_code code = who_is(node, raw, &who, text);
+    if (code == IFAB_CODE_NONE)
+        code = who_may(&who, route, raw, text);
+    if (code != IFAB_CODE_NONE) {
+        answer_raw(node, raw, code, ifab_code_info(code)->http, text);
         return;
     }
     if (tcp && (route->flags & ROUTE_CHANGES) != 0 && !json_content(raw, route)) {
@@ -512,7 +481,10 @@ static void on_request(void *user, struct ifab_http_request *raw)
         reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "too many callers at once");
         return;
     }
-    r->principal = principal;
+    r->principal = who.principal;
+    r->has_token = who.has_token;
+    r->token_expires = who.token_expires;
+    memcpy(r->token16, who.token16, 16);
     r->head_only = raw->method == IFAB_HTTP_HEAD;
     for (size_t i = 0; i < PARAM_MAX; i++)
         r->params[i] = copy(r, params[i]);

@@ -12,6 +12,19 @@ size_t ticket_message_max;
 const uint8_t *ticket_tag_key16;
 const char *ticket_origin;
 
+/* One act of the header; its why as it may stand in the log: redacted, it may have grown, so cut between characters. */
+static enum ifab_code verify_act(struct ticket *t, struct ifab_view header, struct ifab_view route, struct ifab_admin_act *act)
+{
+    enum ifab_code code = ifab_admit_act(header, route, t->bytes, ifab_view_str(ticket_origin), t->keyring, t->wall, &t->arena, act, &t->refusal);
+    struct ifab_view why = context_redacted(&t->arena, ifab_view_str(act->why));
+    if (why.size > sizeof act->why - 1)
+        for (why.size = sizeof act->why - 1; why.size > 0 && (why.data[why.size] & 0xC0) == 0x80;)
+            why.size--;
+    memmove(act->why, why.data, why.size);
+    act->why[why.size] = '\0';
+    return code;
+}
+
 static void verify(struct ticket *t)
 {
     if (t->verify == VERIFY_MESSAGE) {
@@ -29,20 +42,23 @@ static void verify(struct ticket *t)
     } else if (t->verify == VERIFY_VOTE) {
         t->code = ifab_admit_vote(t->bytes, t->request->params[0], t->keyring, t->wall, &t->arena, &t->command, &t->refusal);
         t->command.u.vote.why = context_redacted(&t->arena, t->command.u.vote.why);
+    } else if (t->verify == VERIFY_ENROLL) {
+        t->code = ifab_admit_enroll(t->bytes, ifab_view_str(ticket_origin), &t->arena, &t->command, &t->refusal);
     } else if (t->verify == VERIFY_ACT) {
         struct ifab_buf route = IFAB_BUF_INIT(1024);
+        struct ifab_view header = t->request->admin;
+        const uint8_t *comma = memchr(header.data, ',', header.size); /* a second admin's act may stand behind it */
         ifab_buf_str(&route, t->request->method);
         ifab_buf_char(&route, ' ');
         ifab_buf_view(&route, t->request->path);
-        t->code = ifab_admit_act(t->request->admin, ifab_buf_as_view(&route), t->bytes, ifab_view_str(ticket_origin), t->keyring, t->wall, &t->arena,
-                                 &t->act, &t->refusal);
-        struct ifab_view why = context_redacted(&t->arena, ifab_view_str(t->act.why)); /* may have grown: cut, between characters */
-        if (why.size > sizeof t->act.why - 1)
-            for (why.size = sizeof t->act.why - 1; why.size > 0 && (why.data[why.size] & 0xC0) == 0x80;)
-                why.size--;
-        memmove(t->act.why, why.data, why.size);
-        t->act.why[why.size] = '\0';
+        t->code = verify_act(t, comma == NULL ? header : ifab_view_of(header.data, (size_t)(comma - header.data)), ifab_buf_as_view(&route), &t->act);
         t->command.act = &t->act;
+        struct ifab_admin_act *second = comma == NULL || t->code != IFAB_CODE_NONE ? NULL : ifab_arena_calloc(&t->arena, 1, sizeof *second);
+        if (second != NULL)
+            t->code = verify_act(t, ifab_view_of(comma + 1, header.size - (size_t)(comma + 1 - header.data)), ifab_buf_as_view(&route), second);
+        else if (comma != NULL && t->code == IFAB_CODE_NONE)
+            t->code = ifab_refuse(&t->refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
+        t->command.second = second;
         ifab_buf_fini(&route);
     }
 }

@@ -22,6 +22,7 @@ struct waiter {
     enum waiter_kind kind;
     uint64_t after;        /* next index to look at */
     uint64_t limit;
+    uint64_t access_version; /* at which it was looked at whether its caller may stay */
     ifab_usec deadline;    /* run; polls: answer then; streams: next heartbeat */
     bool busy, due, again, gone, begun; /* due: in line for a reader */
     char name[IFAB_NAME_MAX + 1];      /* inbox: the talent */
@@ -244,6 +245,30 @@ static void run_page(struct node *node, struct ifab_store *store, struct job *jo
 
 /* ---- on the loop ---- */
 
+/* A token that ended or was revoked, a talent that was removed: what its holder waits for ends with it. Looked up again only when
+ * something changed. */
+static bool may_stay(const struct node *node, struct waiter *w, ifab_usec wall)
+{
+    uint64_t version = ifab_fabric_access_version(node->fabric);
+    if (w->access_version == version && (!w->request->has_token || wall < w->request->token_expires))
+        return true;
+    w->access_version = version;
+    return who_stays(node, w->request, wall);
+}
+
+static void expired(struct node *node, struct waiter *w)
+{
+    if (w->kind == STREAM_INBOX || w->kind == STREAM_EVENTS) {
+        (void)ifab_http_stream_write(node->http, w->request->http, IFAB_VIEW("event: expired\ndata: {}\n\n"), true);
+        ifab_http_stream_end(node->http, w->request->http);
+    } else {
+        struct request *r = w->request;
+        w->request = NULL;
+        reply_code(node, r, IFAB_CODE_INVALID_TOKEN, NULL, "the token has ended while this request waited");
+    }
+    drop(node, w);
+}
+
 static void lagged(struct node *node, struct waiter *w)
 {
     (void)ifab_http_stream_write(node->http, w->request->http, IFAB_VIEW("event: lagged\ndata: {}\n\n"), true);
@@ -282,6 +307,8 @@ static void on_page(struct node *node, struct job *job)
     node->waiters_running--;
     if (w->gone) {
         drop(node, w);
+    } else if (!may_stay(node, w, clock_now(&node->clock, NULL).wall)) { /* before what was found is told */
+        expired(node, w);
     } else if (job->code != IFAB_CODE_NONE) {
         if (stream) {
             lagged(node, w);
@@ -381,6 +408,7 @@ static struct waiter *waiter_new(struct node *node, struct request *r, enum wait
     }
     w->request = r;
     w->kind = kind;
+    w->access_version = UINT64_MAX;
     w->deadline = clock_now(&node->clock, NULL).run + (ifab_usec)wait_ms * 1000;
     memcpy(w->name, name, strlen(name) + 1);
     if (of_inbox(w) && !link_inbox(node, w)) {
@@ -407,6 +435,9 @@ static bool inbox_owner(struct node *node, struct request *r, char ret_name[IFAB
         talent = ifab_talents_find(talents, ifab_buf_as_view(&as));
     else if (!named && r->principal.kind == IFAB_PRINCIPAL_TALENT)
         talent = ifab_talents_at(talents, r->principal.talent);
+    const struct ifab_talent *own = r->principal.kind == IFAB_PRINCIPAL_TALENT ? ifab_talents_at(talents, r->principal.talent) : NULL;
+    if (talent == NULL && named && own != NULL && ifab_view_equal(own->name, ifab_buf_as_view(&as))) /* one's own, by name */
+        talent = own;
     ifab_buf_fini(&as);
     if (talent == NULL || talent->removed_at != IFAB_NEVER) {
         if (named)
@@ -558,8 +589,12 @@ void wait_committed(struct node *node, bool decided)
         wake(node, w);
     for (struct waiter *w = decided ? node->waiters[WAIT_DECISION] : NULL; w != NULL; w = next) {
         next = w->next;
-        if (ifab_decisions_find(ifab_fabric_decisions(node->fabric), w->id16) == NULL)
+        if (ifab_decisions_find(ifab_fabric_decisions(node->fabric), w->id16) != NULL)
+            continue;
+        if (may_stay(node, w, clock_now(&node->clock, NULL).wall))
             answer_decision(node, w);
+        else
+            expired(node, w);
     }
     run_due(node);
 }
@@ -574,12 +609,17 @@ static void heartbeat(struct node *node, struct waiter *w, ifab_usec run)
 void wait_tick(struct node *node, ifab_usec run)
 {
     struct waiter *next;
+    ifab_usec wall = clock_now(&node->clock, NULL).wall;
     for (int kind = 0; kind < WAITER_KINDS; kind++)
         for (struct waiter *w = node->waiters[kind]; w != NULL; w = next) {
             next = w->next;
-            if (w->busy || w->due || w->deadline > run)
+            if (w->busy || w->due)
                 continue;
-            if (w->kind == WAIT_DECISION)
+            if (!may_stay(node, w, wall))
+                expired(node, w);
+            else if (w->deadline > run)
+                ;
+            else if (w->kind == WAIT_DECISION)
                 answer_decision(node, w);
             else if (w->kind == WAIT_INBOX)
                 wake(node, w); /* past its deadline: answered even when empty */

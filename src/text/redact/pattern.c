@@ -91,7 +91,7 @@ static const struct prefix_row prefixes[] = {
     {"glpat-", word, 20, false, false},          {"sk_live_", word, 10, false, false},
     {"sk_test_", word, 10, false, false},       {"rk_live_", word, 10, false, false},
     {"sk-", word, 20, false, true},              {"AIza", word, 35, true, false},
-    {"npm_", alnum, 36, true, false},
+    {"npm_", alnum, 36, true, false},            {"ift_", word, 43, true, true}, /* our own tokens */
 };
 
 static size_t match_prefix(struct ifab_view text, size_t at)
@@ -297,7 +297,7 @@ static bool match_at(struct ifab_view text, size_t at, size_t *ret_begin, size_t
         size = match_slack(text, at);
     else if (c == 'B' || c == 'b')
         return match_bearer(text, at, ret_begin, ret_end);
-    else if (c == 'A' || c == 'g' || c == 's' || c == 'r' || c == 'n')
+    else if (c == 'A' || c == 'g' || c == 's' || c == 'r' || c == 'n' || c == 'i')
         size = match_prefix(text, at);
     *ret_begin = at;
     *ret_end = at + size;

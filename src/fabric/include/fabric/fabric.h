@@ -16,6 +16,7 @@
 #include "connect/order.h"
 #include "connect/replay.h"
 #include "guard/guard.h"
+#include "talent/access.h"
 #include "talent/talent.h"
 #include "witness/witness.h"
 
@@ -28,6 +29,9 @@ enum ifab_kind {
     IFAB_KIND_DECISION = 5,
     IFAB_KIND_BUCKET = 6,
     IFAB_KIND_IDEMPOTENCY = 7,
+    /* 8 and 9 are the shell's */
+    IFAB_KIND_TOKEN = 10,  /* trust, as IFAB_KIND_TALENT */
+    IFAB_KIND_INVITE = 11, /* trust */
     IFAB_KIND_METER = 128, /* number = talent */
 };
 
@@ -44,7 +48,7 @@ struct ifab_fabric_settings {
     uint8_t tag_key16[16];                           /* keyed tags of replay memory and claims */
     uint64_t seed;                                   /* of hash tables */
     uint64_t fence_offset;                           /* of a new incarnation; a stored one wins */
-    const char (*sensitive_scopes)[129];             /* grants of these need an admin act; borrowed for the fabric's life */
+    const char (*sensitive_scopes)[129];             /* grants of these need acts of two admins of different owners; borrowed for the fabric's life */
     size_t sensitive_count;
     char fabric_actor[320];                          /* "if://fabric/ORIGIN" */
 };
@@ -85,6 +89,9 @@ enum ifab_command_type {
     IFAB_COMMAND_RULES,        /* u.rules: the rule set changed; every open decision is routed again */
     IFAB_COMMAND_ROUTE,        /* u.route: one open decision under the rules in force, with its message */
     IFAB_COMMAND_TICK,         /* what is due: deadlines, refusal counts, the dead */
+    IFAB_COMMAND_TOKEN,        /* u.access: a token is made, or revoked */
+    IFAB_COMMAND_INVITE,       /* u.access: a one-time code with which a talent enrols itself */
+    IFAB_COMMAND_ENROLL,       /* u.enroll: its use; the new key's signature was good */
     IFAB_COMMAND_RESTORE,      /* u.restore: a new origin goes on from an old log */
 };
 enum ifab_talent_act { IFAB_ACT_ADD, IFAB_ACT_GRANT, IFAB_ACT_REVOKE, IFAB_ACT_ROTATE, IFAB_ACT_REMOVE };
@@ -93,6 +100,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
     enum ifab_command_type type;
     const struct ifab_principal *principal;
     const struct ifab_admin_act *act; /* NULL or not present: none */
+    const struct ifab_admin_act *second; /* of a second admin, over the same request; NULL or not present: none */
     uint8_t mint16[16];               /* a fresh UUIDv7: trace when none came with the command */
     uint8_t trace16[16];              /* what came with the request; zero: none. An envelope's own trace goes before it */
     struct ifab_view refs[16];        /* stand in every entry of this step; checked by the shell */
@@ -129,6 +137,14 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             struct ifab_talent_request request; /* wall is set by the step */
         } talent;
         struct {
+            struct ifab_access_request request; /* wall is set by the step */
+            struct ifab_view revoke;            /* id of the token to be revoked; size 0: one is made */
+        } access;
+        struct {
+            uint8_t code_hash32[32], pubkey32[32];
+            struct ifab_view source; /* who is at the other end: wrong codes are counted for it */
+        } enroll;
+        struct {
             struct ifab_view subject, text; /* text: canonical JSON object for the payload, may be empty */
             bool missing;                   /* what it is about is not there: 404, but for a kept answer */
         } note;
@@ -150,6 +166,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             const char *version;
             const struct ifab_talents *talents; /* of the old log: each stands whole in an entry of the new one */
             const struct ifab_decisions *open;  /* what waited there: void, each in an entry of its own; NULL: nothing */
+            size_t tokens, invites;             /* of the old log, not ended: void */
             const uint64_t *dangling;           /* old entries whose effect was not known to be done (bytes to be erased) */
             size_t dangling_count;
         } restore;
@@ -275,6 +292,7 @@ void ifab_fabric_set_clock_doubt(struct ifab_fabric *self, bool doubt);
 /* Read access for the shell's reads of one object; they leave after the commit of what they were computed from. */
 const struct ifab_fabric_settings *ifab_fabric_settings(const struct ifab_fabric *self);
 const struct ifab_talents *ifab_fabric_talents(const struct ifab_fabric *self);
+const struct ifab_accesses *ifab_fabric_accesses(const struct ifab_fabric *self); /* tokens and invites */
 const struct ifab_decisions *ifab_fabric_decisions(const struct ifab_fabric *self);
 const struct ifab_sequences *ifab_fabric_sequences(const struct ifab_fabric *self);
 const struct ifab_replay *ifab_fabric_replay(const struct ifab_fabric *self);
@@ -286,6 +304,7 @@ bool ifab_fabric_rules_stale(const struct ifab_fabric *self);
  * Until then no vote, source or deadline ends it. Rule sets without operator rules need no message: those decisions are routed at TICKs.
  */
 const struct ifab_open_decision *ifab_fabric_unrouted(const struct ifab_fabric *self, uint64_t number);
+uint64_t ifab_fabric_access_version(const struct ifab_fabric *self); /* grows with every change of a token or a talent: who is in may have to go */
 uint64_t ifab_fabric_trust_version(const struct ifab_fabric *self); /* grows with every trust record: keyring to be made anew */
 /* JSON of one open decision, without envelope. */
 void ifab_fabric_decision_json(const struct ifab_fabric *self, const struct ifab_open_decision *decision, struct ifab_buf *buf);

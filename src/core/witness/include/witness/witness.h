@@ -39,7 +39,11 @@
     X(MESSAGE_ERASED, "witness", "IF.witness", "erase", "HIGH")             \
     X(ANCHOR_CREATED, "witness", "IF.witness", "anchor", "INFO")              \
     X(BACKUP_CREATED, "witness", "IF.witness", "backup", "HIGH")              \
-    X(DECISION_VOIDED, "decision", "IF.guard", "voided", "WARN")
+    X(DECISION_VOIDED, "decision", "IF.guard", "voided", "WARN")              \
+    X(TALENT_INVITE, "invite", "IF.talent", "invite", "INFO")                 \
+    X(TALENT_ENROLL, "talent", "IF.talent", "enroll", "INFO")                 \
+    X(TOKEN_CREATE, "token", "IF.talent", "token_create", "INFO")             \
+    X(TOKEN_REVOKE, "token", "IF.talent", "token_revoke", "WARN")
 enum ifab_event {
 #define IFAB_E_(name, type, component, operation, severity) IFAB_EVENT_##name,
     IFAB_EVENT_MAP(IFAB_E_)

@@ -21,6 +21,8 @@ enum ifab_record_kind {
     IFAB_RECORD_DECISION = 5,
     IFAB_RECORD_BUCKET = 6,
     IFAB_RECORD_IDEMPOTENCY = 7,
+    IFAB_RECORD_TOKEN = 10,       /* trust; 8 and 9 are the shell's own */
+    IFAB_RECORD_INVITE = 11,      /* trust */
 };
 
 struct ifab_stored_entry {

@@ -37,4 +37,9 @@ enum ifab_code ifab_admit_vote(struct ifab_view bytes, struct ifab_view path_id,
 enum ifab_code ifab_admit_act(struct ifab_view header, struct ifab_view route, struct ifab_view body, struct ifab_view origin,
                               const struct ifab_keyring *keyring, ifab_usec wall, struct ifab_arena *arena, struct ifab_admin_act *ret_act,
                               struct ifab_refusal *ret_refusal);
+/* The body of POST /v1/enroll: proof of possession of the new key. Fills command->u.enroll (not source) and type. 208, 001; the code is judged in the step. */
+#define IFAB_INVITE_CODE_SIZE 39 /* "XXXX-…": eight groups of four of A-Z and 2-7 */
+bool ifab_admit_code_valid(struct ifab_view text);
+enum ifab_code ifab_admit_enroll(struct ifab_view bytes, struct ifab_view origin, struct ifab_arena *arena, struct ifab_command *ret_command,
+                                 struct ifab_refusal *ret_refusal);
 #endif

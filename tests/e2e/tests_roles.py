@@ -1,0 +1,209 @@
+"""Every route, every role, every way in, against the column of roles of SURFACE section 8, written here by hand.
+
+agent: own messages, tasks, plans, entries. readonly: lists, metrics. auditor: + whole log, export. operator: + votes, tasks, DLQ, breakers,
+talents of role agent. admin: + what an admin act says. POST /v1/messages and /v1/enroll need no token.
+"""
+
+import json
+import os
+import traceback
+
+from fabric import Agent, Conn, Skip
+from tests_tokens import bearer, token
+
+ROLES = ("agent", "readonly", "auditor", "operator", "admin")
+OPEN, LIST, AUDIT, OPERATE = "open", "readonly auditor operator admin", "auditor operator admin", "operator admin"
+ALL, OWN, ACT = "agent " + LIST, "agent " + AUDIT, "agent " + OPERATE
+
+TABLE = {
+    "POST /v1/messages": OPEN,
+    "GET /v1/messages/{}": ALL,
+    "GET /v1/inbox": ALL,
+    "GET /v1/decisions": LIST,
+    "GET /v1/decisions/{}": ALL,
+    "POST /v1/decisions/{}/votes": ACT,  # an agent with the grant guard:scope
+    "POST /v1/guard/explain": AUDIT,
+    "GET /v1/talents": LIST,
+    "POST /v1/talents": OPERATE,
+    "GET /v1/talents/{}": LIST,
+    "GET /v1/talents/{}/sequences": ALL,
+    "POST /v1/talents/{}/grants": OPERATE,
+    "POST /v1/talents/{}/keys": ALL,  # by the signature of its own key, or an admin's
+    "POST /v1/talents/{}/revoke": OPERATE,
+    "POST /v1/invites": OPERATE,
+    "POST /v1/enroll": OPEN,
+    "GET /v1/tokens": ALL,
+    "POST /v1/tokens": OPERATE,  # or by a signature: tests_tokens
+    "POST /v1/tokens/{}/revoke": OPERATE,
+    "GET /v1/witness/entries": AUDIT,
+    "GET /v1/witness/entries/{}": OWN,
+    "GET /v1/witness/messages/{}": OWN,
+    "GET /v1/witness/proof": ALL,
+    "GET /v1/witness/consistency": ALL,
+    "POST /v1/witness/erase": OPERATE,
+    "GET /v1/anchors": AUDIT,
+    "POST /v1/anchors": OPERATE,
+    "POST /v1/backup": OPERATE,
+    "POST /v1/clock/accept": OPERATE,
+    "GET /v1/events": AUDIT,
+    "GET /v1/fabric": OPEN,
+    "GET /v1/slo": LIST,
+    "GET /metrics": LIST,
+    "GET /healthz": OPEN,
+    "GET /readyz": OPEN,
+    "GET /openapi.json": OPEN,
+    "GET /checkpoint": OPEN,
+    "GET /tile/{*}": OPEN,
+    "GET /log/{}/checkpoint": OPEN,
+    "GET /log/{}/tile/{*}": OPEN,
+    "POST /v1/tasks": ACT,
+    "GET /v1/tasks": ALL,
+    "POST /v1/tasks/{*}": ACT,
+    "GET /v1/tasks/{*}": ALL,
+    "POST /v1/swarms": OPERATE,
+    "GET /v1/swarms": LIST,
+    "POST /v1/costs": ACT,
+    "POST /v1/budgets": OPERATE,
+    "GET /v1/budgets": LIST,
+    "POST /v1/reservations": ACT,
+    "POST /v1/reservations/{*}": ACT,
+    "GET /v1/capabilities": ALL,
+    "POST /v1/capabilities/{*}": ACT,
+    "POST /v1/bus/{*}": ACT,
+    "GET /v1/bus/dlq": OPERATE,
+    "GET /v1/breakers": LIST,
+    "GET /v1/secrets": OPERATE,
+    "POST /mcp": ALL,
+    "GET /": OPEN,
+}
+
+
+def path_of(route):
+    return route.split(" ")[1].replace("{*}", "x").replace("{}", "x")
+
+
+def ask(address, headers=None):
+    """route -> was it refused for who asks? Over one connection each: what a route does with the rest of the request is not asked here."""
+    out = {}
+    for route in TABLE:
+        method = route.split(" ")[0]
+        with Conn(address) as c:
+            if route == "GET /v1/events":  # a stream has no end; its HEAD has one, and is asked the same first
+                c.send(c.bytes_of("HEAD", "/v1/events", None, headers))
+                out[route] = c.read(head_only=True).status in (401, 403)
+                continue
+            r = c.request(method, path_of(route), b"{}" if method == "POST" else None, headers)
+            out[route] = (r.status == 401 and r.code == 2) or (r.status == 403 and "may not use this route" in r.error["message"])
+    return out
+
+
+def as_uid(address, uid):
+    r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            text = json.dumps(ask(address))
+        except BaseException:
+            text = json.dumps({"failed": traceback.format_exc()})
+        with os.fdopen(w, "w") as out:
+            out.write(text)
+        os._exit(0)
+    os.close(w)
+    with os.fdopen(r) as answer:
+        text = answer.read()
+    os.waitpid(pid, 0)
+    return json.loads(text)
+
+
+def compare(what, role, refused):
+    wrong = []
+    for route, roles in TABLE.items():
+        may = roles == OPEN or (role is not None and role in roles.split())
+        if may == refused[route]:
+            wrong.append(f"{what}: {route} is {'refused' if refused[route] else 'open'}")
+    return wrong
+
+
+def names(role):
+    return "R." + role
+
+
+def test_the_table_of_routes_is_the_one_written_here(f):
+    paths, seen = f.get("/openapi.json").json["paths"], {}
+    for path, methods in paths.items():
+        for method, row in methods.items():
+            seen[f"{method.upper()} {path}"] = OPEN if row["x-open"] else " ".join(row["x-roles"])
+    assert set(seen) == set(TABLE), set(seen) ^ set(TABLE)
+    wrong = {r: (seen[r], TABLE[r]) for r in TABLE if seen[r] != TABLE[r]}
+    assert not wrong, wrong
+
+
+def test_roles_over_tcp_with_and_without_a_token(f):
+    # INV-01
+    wrong = compare("TCP without token", None, ask(f.tcp))
+    for role in ROLES:
+        f.enrol(names(role), role=role)
+        secret, _ = token(f, names(role), admin=True)
+        wrong += compare(f"TCP with a token of {role}", role, ask(f.tcp, bearer(secret)))
+        wrong += compare(f"socket with a token of {role}", role, ask(f.unix, bearer(secret)))
+        lesser, _ = token(f, names(role), admin=True, role="agent")
+        both = ask(f.tcp, bearer(lesser))
+        for route, roles in TABLE.items():
+            may = roles == OPEN or ("agent" in roles.split() and role in roles.split())
+            if may == both[route]:
+                wrong.append(f"token of agent of a talent of {role}: {route}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_roles_over_the_socket(f):
+    # INV-01
+    wrong = compare("socket, uid of the daemon", "operator", ask(f.unix))
+    assert not wrong, "\n".join(wrong)
+
+
+def test_roles_of_uids_that_stand_for_talents():
+    # INV-01 INV-02
+    from fabric import Fabric
+
+    if os.geteuid() != 0:
+        raise Skip("needs root to become another uid")
+    with Fabric() as f:
+        run = os.path.join(f.root, "run")
+        os.mkdir(run)
+        os.chmod(run, 0o755)
+        os.chmod(f.root, 0o755)
+        f.start()
+        for role in ROLES:
+            f.enrol(names(role), role=role)
+        assert f.stop() == 0
+        f.configure({"run.dir": run, **{f"access.uids.{54330 + i}": names(role) for i, role in enumerate(ROLES)}})
+        f.socket = os.path.join(run, "ifd.sock")
+        type(f).unix = property(lambda self: getattr(self, "socket", os.path.join(self.dir, "run", "ifd.sock")))
+        f.start()
+        wrong = []
+        for i, role in enumerate(ROLES):
+            refused = as_uid(f.unix, 54330 + i)
+            assert "failed" not in refused, refused["failed"]
+            wrong += compare(f"uid of a talent of {role}", role, refused)
+        assert not wrong, "\n".join(wrong)
+
+
+def test_admin_acts_are_needed_whatever_the_way_in(f):
+    # INV-02: a role admin opens routes, the signature does the rest
+    f.enrol("R.admin", role="admin")
+    secret, _ = token(f, "R.admin", admin=True)
+    for headers, tcp in ((bearer(secret), True), (bearer(secret), False), ({}, False)):
+        for route, body in (
+            ("/v1/talents", {"name": "X", "role": "auditor", "why": "t"}),
+            ("/v1/talents/R.admin/keys", {"pubkey": Agent("X").pub, "why": "t"}),
+            ("/v1/talents/R.admin/revoke", {"why": "t"}),
+            ("/v1/invites", {"name": "X", "role": "operator", "why": "t"}),
+            ("/v1/tokens", {"talent": "R.admin", "why": "t"}),
+            ("/v1/witness/erase", {"id": "msg-00000000-0000-7000-8000-000000000000", "why": "t"}),
+            ("/v1/clock/accept", {"why": "t"}),
+        ):
+            r = f.post(route, body, headers, tcp=tcp)
+            assert (r.status, r.code) in ((403, 3), (404, 404)), (route, r)

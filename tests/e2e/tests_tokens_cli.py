@@ -1,0 +1,112 @@
+"""Tokens, invites and acts by ifctl and by the Python package."""
+
+import os
+import sys
+
+from cli import Cli
+from tests_tokens import TOKEN, invite, token
+
+
+def at(f):
+    return f"http://{f.tcp[0]}:{f.tcp[1]}"
+
+
+def test_ifctl_token_in_a_file_opens_tcp(f):
+    cli = Cli(f)
+    cli.wants(0, "talent", "add", "Demo.A", "--new-key", "--why", "w")
+    once = cli.wants(0, "token", "create", "Demo.A", "--ttl", "10min", "--label", "laptop", "--why", "w")
+    assert TOKEN.match(once.out.strip()) and once.out.count("\n") == 1, once
+    file = os.path.join(f.root, "token")
+    made = cli.wants(0, "token", "create", "Demo.A", "--out", file, "--why", "w", "-o", "json")
+    secret = open(file).read().strip()
+    assert TOKEN.match(secret) and os.stat(file).st_mode & 0o777 == 0o600 and secret not in made.out + made.err, made
+    over = ("--endpoint", at(f), "--as", "Demo.A")
+    assert "IF_ERR_002" in cli.wants(10, "message", "inbox", *over).err
+    cli.wants(0, "message", "inbox", *over, "--token-file", file)
+    cli.wants(0, "message", "inbox", *over, env={"IFAB_TOKEN_FILE": file})
+    cli.wants(0, "message", "send", "--claim", "x", "--confidence", "0.9", "--scope", "{}", *over, "--token-file", file, "-o", "json")
+    listed = cli.json("token", "list")["items"]
+    assert len(listed) == 2 and {t.get("name") for t in listed} == {"laptop", None}, listed
+    cli.wants(12, "token", "create", "Demo.A", "--out", file, "--why", "w")
+    assert len(cli.json("token", "list")["items"]) == 2, "refused before one was made"
+    for t in listed:
+        cli.wants(0, "token", "revoke", t["id"], "--why", "w")
+    assert "IF_ERR_002" in cli.wants(10, "message", "inbox", *over, "--token-file", file).err
+    cli.wants(2, "token", "revoke", "nonsense", "--why", "w")
+    cli.wants(2, "token", "create", "--why", "w")
+
+
+def test_ifctl_token_of_ones_own_key_over_tcp(f):
+    cli = Cli(f)
+    cli.wants(0, "talent", "add", "Demo.A", "--new-key", "--why", "w")
+    file = os.path.join(f.root, "token")
+    over = ("--endpoint", at(f), "--as", "Demo.A")
+    cli.wants(0, "token", "create", "Demo.A", "--out", file, "--why", "w", *over)
+    cli.wants(0, "message", "inbox", *over, "--token-file", file)
+    cli.wants(0, "talent", "add", "Demo.B", "--why", "w")
+    cli.wants(10, "token", "create", "Demo.B", "--why", "w", *over)
+
+
+def test_ifctl_invites_and_enrols(f):
+    cli = Cli(f)
+    code = cli.json("talent", "invite", "New.Agent", "--owner", "carol", "--ttl", "30min", "--why", "w")["code"]
+    there = os.path.join(f.root, "there")
+    env = {"IFAB_DIR": there}
+    typed = code.lower().replace("-", " ")
+    done = cli.wants(0, "enroll", "-", "--endpoint", at(f), env=env, stdin=typed.encode() + b"\n")
+    key = os.path.join(there, "keys", "New.Agent.pem")
+    assert os.stat(key).st_mode & 0o777 == 0o600 and os.listdir(os.path.dirname(key)) == ["New.Agent.pem"], done
+    assert "context New.Agent added" in done.err, done
+    sent = cli.wants(0, "message", "send", "--claim", "x", "--confidence", "0.9", "--scope", "{}", "-o", "json", env={"IFAB_DIR": ""})
+    assert f.entry(sent.json["entry"]["index"])["actor"] == "if://agent/New.Agent"
+    again = cli.wants(10, "enroll", code, "--endpoint", at(f), env={"IFAB_DIR": os.path.join(f.root, "other")})
+    assert "IF_ERR_003" in again.err and os.listdir(os.path.join(f.root, "other", "keys")) == [], again
+    cli.wants(2, "enroll", "AAAA", "--endpoint", at(f), env=env)
+    assert len(os.listdir(os.path.dirname(key))) == 1, "no key is left behind"
+
+
+def test_ifctl_enrols_with_a_key_of_its_own_file_again_after_a_lost_answer(f):
+    cli = Cli(f)
+    code = cli.json("talent", "invite", "New", "--why", "w")["code"]
+    out = os.path.join(f.root, "new.pem")
+    cli.wants(0, "key", "new", "--out", out)
+    cli.wants(0, "enroll", code, "--out", out)
+    assert f.get("/v1/talents/New").json["keys"][0]["pubkey"] in cli.wants(0, "key", "show", out, "-o", "json").out
+
+
+def test_python_enrols_and_speaks(f):
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    sys.path.insert(0, os.path.join(root, "sdk", "python"))
+    import infrafabric
+
+    key = os.path.join(f.root, "py.pem")
+    code = invite(f, "Py")
+    me = infrafabric.Fabric.enroll(code.lower(), endpoint=at(f), key=key)
+    assert me.talent == "Py" and os.stat(key).st_mode & 0o777 == 0o600
+    assert me.send("hello", 0.9, scope={"a": 1}, proof=False).decision == "SHARE"
+    try:
+        infrafabric.Fabric.enroll(code, endpoint=at(f), key=key)
+        raise AssertionError("a code works once")
+    except infrafabric.Refused as e:
+        assert e.code == "003", e.code
+    secret, _ = token(f, "Py")
+    assert infrafabric.Fabric(at(f), "Py", key, token=secret).inbox() == []
+
+
+def test_ifctl_hands_an_act_to_a_second_admin(f):
+    cli, act = Cli(f), os.path.join(f.root, "act.json")
+    cli.wants(0, "talent", "add", "Demo.A", "--why", "w")
+    cli.wants(0, "talent", "add", "Adm.Two", "--role", "admin", "--owner", "eve", "--new-key", "--why", "w")
+    grant = ("talent", "grant", "Demo.A", "--scope", "payments", "--why", "w")
+    assert "IF_ERR_003" in cli.wants(10, *grant).err
+    cli.wants(0, *grant, "--expires", "24h", "--act-out", act)
+    assert f.get("/v1/talents/Demo.A").json["grants"] == []
+    second = ("--as", "Adm.Two", "--act-in", act)
+    cli.wants(2, "talent", "grant", "Adm.Two", "--scope", "payments", "--why", "w", *second)
+    cli.wants(2, "talent", "grant", "Demo.A", "--scope", "other", "--why", "w", *second)
+    cli.wants(0, *grant, *second)
+    granted = f.get("/v1/talents/Demo.A").json["grants"]
+    assert granted[0]["scope"] == "payments" and granted[0]["expires_at"], granted
+
+
+test_ifctl_hands_an_act_to_a_second_admin.config = {"access.sensitive_scopes": ["payments"]}
