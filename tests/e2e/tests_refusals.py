@@ -522,3 +522,20 @@ def test_every_entry_says_who_and_why_under_which_trace(f):
     r = f.post("/v1/talents", {"name": "Demo.B", "owner": "b", "pubkey": Agent("x").pub})
     refused(r, 208, 400)
     assert r.error["field"] == "why"
+
+
+def test_names_that_look_like_secrets_do_not_come_in(f):
+    # INV-09: they would stand in records and entries for good
+    secret = "ghp_" + "A1b2" * 9
+    f.enrol("Demo.A")
+    size = f.size()
+    for route, body, field in (
+        ("/v1/talents", {"name": secret, "owner": "x", "pubkey": Agent("y").pub, "why": "t"}, "name"),
+        ("/v1/talents", {"name": "Demo.Z", "owner": secret, "pubkey": Agent("z").pub, "why": "t"}, "owner"),
+        ("/v1/talents/Demo.A/grants", {"scope": "x:" + secret, "why": "t"}, "scope"),
+        ("/v1/backup", {"directory": "/tmp/" + secret, "why": "t"}, "directory"),
+    ):
+        r = f.post(route, body)
+        assert r.code == 208 and r.error["field"] == field and secret not in r.body.decode(), (route, r)
+    assert f.size() == size
+    assert not f.grep(secret.encode()), "it stands somewhere"

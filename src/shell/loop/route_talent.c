@@ -4,6 +4,7 @@
 #include "base/encode.h"
 #include "json/schema.h"
 #include "node.h"
+#include "redact/redact.h"
 
 static bool check_mode(struct ifab_view text, const char **ret_why)
 {
@@ -112,6 +113,16 @@ void queue_act(struct node *node, struct request *r, struct ticket *t)
     ticket_queue(node, t);
 }
 
+/* Names stand in records and entries as they are, for good: one that looks like a secret does not come in. */
+static enum ifab_code check_names(const struct ifab_json *body, struct ifab_refusal *refusal)
+{
+    static const char *const names[] = {"name", "owner", "scope", "directory"};
+    for (size_t i = 0; i < IFAB_COUNT(names); i++)
+        if (ifab_redact_hits_text(text_of(body, names[i])))
+            return ifab_refuse(refusal, IFAB_CODE_INVALID_PARAMS, names[i], "looks like a secret, and names stand in the log");
+    return IFAB_CODE_NONE;
+}
+
 /* The body of an act, checked; NULL: answered. */
 const struct ifab_json *act_body(struct node *node, struct request *r, const struct ifab_schema *schema)
 {
@@ -125,7 +136,7 @@ const struct ifab_json *act_body(struct node *node, struct request *r, const str
         reply_error(node, r, &refusal);
         return NULL;
     }
-    if (ifab_schema_check(schema, body, IFAB_CODE_INVALID_PARAMS, &refusal) != IFAB_CODE_NONE) {
+    if (ifab_schema_check(schema, body, IFAB_CODE_INVALID_PARAMS, &refusal) != IFAB_CODE_NONE || check_names(body, &refusal) != IFAB_CODE_NONE) {
         reply_error(node, r, &refusal);
         return NULL;
     }
