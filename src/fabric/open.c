@@ -293,16 +293,18 @@ bool ifab_fabric__second_sources(const struct ifab_fabric *self, struct ifab_out
 static void put_voters(const struct ifab_fabric *self, struct ifab_buf *b, const struct ifab_open_decision *d)
 {
     static const char *const voted[] = {"null", "\"approve\"", "\"refuse\""};
+    unsigned given = 0;
     ifab_buf_str(b, ",\"voters\":[");
     for (size_t i = 0; i < d->voter_count; i++) {
         const struct ifab_talent *talent = ifab_talents_at(self->talents, d->voters[i].talent);
         if (i > 0)
             ifab_buf_char(b, ',');
+        given += d->voters[i].voted == 1;
         ifab_buf_str(b, "{\"name\":");
         ifab_json_put_string(b, talent != NULL ? talent->name : IFAB_VIEW("?"));
         ifab_buf_format(b, ",\"vote\":%s}", voted[d->voters[i].voted < 3 ? d->voters[i].voted : 0]);
     }
-    ifab_buf_format(b, "],\"votes_needed\":%u", d->votes_needed);
+    ifab_buf_format(b, "],\"votes_given\":%u,\"votes_needed\":%u", given, d->votes_needed);
 }
 
 void ifab_fabric_decision_json(const struct ifab_fabric *self, const struct ifab_open_decision *d, struct ifab_buf *b)

@@ -155,8 +155,11 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
         uint8_t owner[16];
         uint64_t cause;
         ifab_fabric__owner_digest(voter->owner, owner);
-        if (!ifab_talent_has_grant(voter, IFAB_VIEW("guard:scope"), o->now.wall))
-            return ifab_refuse(r, IFAB_CODE_GRANT_MISSING, "voter", "a scope check needs the grant guard:scope");
+        if (!ifab_talent_has_grant(voter, IFAB_VIEW("guard:scope"), o->now.wall)) {
+            ifab_refuse(r, IFAB_CODE_GRANT_MISSING, "voter", "a scope check needs the grant guard:scope");
+            r->hint = "Ask an operator for it: ifctl talent grant NAME --scope guard:scope --why TEXT.";
+            return r->code;
+        }
         if (d->state != IFAB_DECISION_HOLD)
             return ifab_refuse(r, IFAB_CODE_CONFLICT, "verdict", "scope-ok answers a held decision; this one is escalated");
         if (memcmp(owner, d->owner_digest16, 16) == 0)

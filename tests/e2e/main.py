@@ -28,6 +28,7 @@ MODULES = [
     "erasure",
     "backups",
     "shutdown",
+    "doctor",
     "cli",
     "cli_surface",
     "cli_hostile",

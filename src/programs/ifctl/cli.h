@@ -208,6 +208,9 @@ int cli_key_make(struct cli *cli, const char *path, uint8_t ret_pubkey32[32]);
 int cli_pubkey_option(struct cli *cli, const char *value, char ret_text[44]);
 /* cmd_decision.c: polls until decided or the time is up, and prints it (print_open: also undecided); exit code by the decision */
 int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, bool print_open);
+/* Does a message's content name what a second source must name as well? */
+void cli_claim_named(const struct ifab_json *content, bool *ret_claim_id, bool *ret_scope);
+void cli_say_held(const struct cli *cli, const char *id, bool has_claim_id, bool has_scope); /* what releases it, as commands */
 int cli_decision_exit(struct ifab_view decision); /* SHARE 0, HOLD and ESCALATE 30, DENY and anything else 31 */
 
 /* cmd_token.c: --ttl as whole seconds; "" when it is not given */

@@ -8,7 +8,8 @@
 
 #include "base/id.h"
 
-#define DECISION_COLUMNS "ID:id|STATE:state|DECISION:decision|SENDER:sender|VOTES NEEDED:votes_needed|UNTIL:expires_at"
+#define DECISION_COLUMNS "ID:id|STATE:state|DECISION:decision|SENDER:sender|VOTES:votes_given|NEEDED:votes_needed|UNTIL:expires_at"
+#define VOTED_COLUMNS "STATE:state|DECISION:decision|ENTRY:entry.index"
 
 int cli_decision_exit(struct ifab_view decision)
 {
@@ -34,12 +35,74 @@ int cmd_decision_list(struct cli *cli)
     return cli_get_list(cli, "/v1/decisions", "state", DECISION_COLUMNS);
 }
 
+void cli_claim_named(const struct ifab_json *content, bool *ret_claim_id, bool *ret_scope)
+{
+    const struct ifab_json *scope = ifab_json_get(content, "scope");
+    struct ifab_view text;
+    *ret_claim_id = ifab_json_string(ifab_json_get(content, "claim_id"), &text) && text.size > 0;
+    *ret_scope = scope != NULL;
+}
+
+void cli_say_held(const struct cli *cli, const char *id, bool has_claim_id, bool has_scope)
+{
+    cli_say(cli, "held: it waits for a second source or a scope check.");
+    if (has_claim_id && has_scope)
+        cli_say(cli, "  second source: a talent of another owner sends the same --claim-id and --scope with inform or agree, is itself SHARE, "
+                     "and names no evidence of the same domain or hash");
+    else
+        cli_say(cli, "  second source: none can release it, for it names no %s; or send it again with --claim-id ID --scope JSON",
+                has_scope  ? "claim_id"
+                : has_claim_id ? "scope"
+                           : "claim_id and no scope");
+    cli_say(cli, "  scope check: ifctl decision scope-ok %s --as NAME --why …", id);
+    cli_say(cli, "  NAME has another owner than the sender and the grant: ifctl talent grant NAME --scope guard:scope --why …");
+}
+
+static void put_names(const struct ifab_json *voters, bool voted, struct ifab_buf *names)
+{
+    struct ifab_view name, vote;
+    for (size_t i = 0; voters != NULL && voters->type == IFAB_JSON_ARRAY && i < voters->u.array.count; i++) {
+        const struct ifab_json *one = &voters->u.array.items[i];
+        if (!ifab_json_string(ifab_json_get(one, "name"), &name) || ifab_json_string(ifab_json_get(one, "vote"), &vote) != voted)
+            continue;
+        ifab_buf_str(names, names->size > 0 ? ", " : "");
+        ifab_buf_view(names, name);
+    }
+}
+
+/* Still open: what would decide it. */
+static void say_waiting(const struct cli *cli, const char *id, const struct ifab_json *tree)
+{
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf names = IFAB_BUF_INIT(900);
+    struct ifab_view state = {NULL, 0};
+    int64_t given = 0, needed = 0;
+    bool has_claim_id, has_scope;
+    (void)ifab_json_string(ifab_json_get(tree, "state"), &state);
+    if (ifab_view_is(state, "held")) {
+        cli_claim_named(ifab_json_get(ifab_json_get(tree, "envelope"), "content"), &has_claim_id, &has_scope);
+        cli_say_held(cli, id, has_claim_id, has_scope);
+    } else if (ifab_view_is(state, "escalated")) {
+        put_names(ifab_json_get(tree, "voters"), false, &names);
+        (void)ifab_json_integer(ifab_json_get(tree, "votes_given"), &given);
+        (void)ifab_json_integer(ifab_json_get(tree, "votes_needed"), &needed);
+        cli_say(cli, "escalated: %lld of %lld approvals; may still vote: " IFAB_FMT, (long long)given, (long long)needed,
+                names.size > 0 ? (int)names.size : 6, names.size > 0 ? (const char *)names.data : "nobody");
+    }
+}
+
 int cmd_decision_show(struct cli *cli)
 {
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
     struct ifab_buf target;
+    const struct ifab_json *tree;
+    ifab_arena_init(&arena, 64 << 20);
     int code = target_of(cli, cli->words[0], "", &target);
     if (code == 0)
-        code = cli_get_print(cli, (const char *)target.data, DECISION_COLUMNS);
+        code = cli_get_json(cli, (const char *)target.data, &arena, &tree);
+    if (code == 0) {
+        cli_print_tree(cli, tree, DECISION_COLUMNS "|CLAIM ID:envelope.content.claim_id|SCOPE:envelope.content.scope");
+        say_waiting(cli, cli->words[0], tree);
+    }
     ifab_buf_fini(&target);
     return code;
 }
@@ -183,6 +246,22 @@ static int check_message(struct cli *cli, const struct ifab_json *tree, struct i
     return code;
 }
 
+/* Counted, and perhaps not enough: who else may vote. A decision that cannot be read any more needs no word. */
+static void say_after_vote(struct cli *cli, const char *id)
+{
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    struct ifab_buf target;
+    struct ifab_response response;
+    const struct ifab_json *tree;
+    ifab_arena_init(&arena, 64 << 20);
+    if (target_of(cli, id, "", &target) == 0) {
+        const struct cli_call call = {.method = "GET", .target = (const char *)target.data, .silent = true};
+        if (cli_call(cli, &call, &response) == 0 && ifab_json_read(response.body, NULL, &arena, &tree, NULL) == IFAB_OK)
+            say_waiting(cli, id, tree);
+    }
+    ifab_buf_fini(&target);
+}
+
 static int send_vote(struct cli *cli, const char *id, const char *policy, const uint8_t digest32[32], const char *verdict)
 {
     char voter[96], name[65];
@@ -206,9 +285,11 @@ static int send_vote(struct cli *cli, const char *id, const char *policy, const 
         code = cli_call(cli, &call, &response);
     }
     if (code == 0 && response.body.size > 0)
-        code = cli_print(cli, response.body, DECISION_COLUMNS);
+        code = cli_print(cli, response.body, VOTED_COLUMNS);
     ifab_buf_fini(&target);
     ifab_text_free(&vote);
+    if (code == 0)
+        say_after_vote(cli, id);
     return code;
 }
 

@@ -1,28 +1,19 @@
-/* doctor: what is wrong with this fabric, in the order in which one would look. It changes nothing. */
-#include "cli.h"
+/* doctor: what is wrong with this fabric, in the order in which one would look, and what mends it. It changes nothing. */
+#include "doctor.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "config/config.h"
-
-enum state { GOOD, WARN, BAD };
-struct doctor {
-    struct cli *cli;
-    struct ifab_config *config;
-    struct ifab_buf text;
-    size_t count, bad;
-};
-
-__attribute__((format(printf, 4, 5))) static void say(struct doctor *d, enum state state, const char *check, const char *format, ...)
+void doctor_say(struct doctor *d, enum doctor_state state, const char *check, const char *format, ...)
 {
-    static const char *const names[] = {[GOOD] = "good", [WARN] = "warning", [BAD] = "bad"};
-    char detail[600];
+    static const char *const names[] = {[DOCTOR_GOOD] = "good", [DOCTOR_WARN] = "warning", [DOCTOR_BAD] = "bad"};
+    char detail[1400];
     va_list args;
     va_start(args, format);
     vsnprintf(detail, sizeof detail, format, args);
@@ -34,97 +25,104 @@ __attribute__((format(printf, 4, 5))) static void say(struct doctor *d, enum sta
     ifab_buf_str(&d->text, ",\"detail\":");
     ifab_json_put_cstr(&d->text, detail);
     ifab_buf_char(&d->text, '}');
-    d->bad += state == BAD;
+    d->bad += state == DOCTOR_BAD;
 }
 
-/* Owner and mode of a file or directory that others must not read. */
-static void check_mode(struct doctor *d, const char *check, const char *path, bool directory, mode_t others)
+/* Who holds the lock of data.dir, as the system lists it: to try it would itself keep a daemon from starting. */
+static void find_holder(struct doctor *d)
 {
+    char path[1200], line[256], inode[64];
     struct stat st;
-    if (lstat(path, &st) != 0)
-        say(d, BAD, check, "%s: %s", path, strerror(errno));
-    else if (S_ISLNK(st.st_mode) || (directory ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode)))
-        say(d, BAD, check, "%s is not a %s", path, directory ? "directory" : "regular file");
-    else if (st.st_uid != geteuid() && geteuid() != 0)
-        say(d, BAD, check, "%s belongs to uid %u, not to you", path, (unsigned)st.st_uid);
-    else if ((st.st_mode & others) != 0)
-        say(d, BAD, check, "%s has mode %03o: chmod %s it", path, (unsigned)(st.st_mode & 0777), directory ? "700" : "600");
-    else
-        say(d, GOOD, check, "%s, mode %03o", path, (unsigned)(st.st_mode & 0777));
-}
-
-static bool check_config(struct doctor *d)
-{
-    char path[1200];
-    uint8_t digest32[32];
-    struct ifab_error err = {0};
-    if (!cli_path(path, sizeof path, "%s/ifd.yaml", d->cli->directory))
-        return false;
-    if (access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
-        say(d, BAD, "configuration", "%s is no fabric: it holds no ifd.yaml. Make one with ifctl init %s, or name another with --dir",
-            d->cli->directory, d->cli->directory);
-        return false;
-    }
-    if (ifab_config_load(path, d->config, &err) != IFAB_OK) {
-        say(d, BAD, "configuration", "%s", err.text);
-        return false;
-    }
-    say(d, GOOD, "configuration", "%s", path);
-    memset(&err, 0, sizeof err);
-    if (ifab_rules_load(d->config->rules_file, digest32, &err) != IFAB_OK)
-        say(d, BAD, "rules", "%s: every message is DENY", err.text);
-    else
-        say(d, GOOD, "rules", "%s", d->config->rules_file);
-    return true;
-}
-
-static void check_keys(struct doctor *d)
-{
-    static const char *const names[] = {"log.key", "operator.pem"};
-    char path[1200];
-    check_mode(d, "keys", d->config->keys_dir, true, 077);
-    for (size_t i = 0; i < IFAB_COUNT(names); i++)
-        if (cli_path(path, sizeof path, "%s/%s", d->config->keys_dir, names[i]))
-            check_mode(d, names[i], path, false, 077);
-}
-
-static void check_socket(struct doctor *d)
-{
-    size_t size = strlen(d->config->run_dir) + strlen("/ifd.sock"), most = sizeof((struct sockaddr_un *)NULL)->sun_path - 1;
-    if (size > most)
-        say(d, BAD, "socket", "Socket path has %zu bytes, the system allows %zu: set run.dir.", size, most);
-    else
-        say(d, GOOD, "socket", "path has %zu of %zu bytes", size, most);
-}
-
-static void check_disk(struct doctor *d)
-{
-    struct statvfs fs;
-    if (statvfs(d->config->data_dir, &fs) != 0) {
-        say(d, BAD, "disk", "%s: %s", d->config->data_dir, strerror(errno));
+    if (!cli_path(path, sizeof path, "%s/lock", d->config->data_dir) || stat(path, &st) != 0)
         return;
+    snprintf(inode, sizeof inode, ":%llu ", (unsigned long long)st.st_ino);
+    FILE *locks = fopen("/proc/locks", "re");
+    while (locks != NULL && fgets(line, sizeof line, locks) != NULL) {
+        const char *write = strstr(line, "FLOCK  ADVISORY  WRITE ");
+        if (write != NULL && strstr(line, inode) != NULL)
+            d->holder = (pid_t)strtol(write + strlen("FLOCK  ADVISORY  WRITE "), NULL, 10);
     }
-    uint64_t room = (uint64_t)fs.f_bavail * fs.f_frsize;
-    enum state state = room < (uint64_t)d->config->disk_reserve ? BAD : room < 4 * (uint64_t)d->config->disk_reserve ? WARN : GOOD;
-    say(d, state, "disk", "%llu MiB free, reserve %lld MiB", (unsigned long long)(room >> 20), (long long)(d->config->disk_reserve >> 20));
+    if (locks != NULL)
+        fclose(locks);
 }
 
 static void check_lock(struct doctor *d)
 {
     char path[1200];
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (!cli_path(path, sizeof path, "%s/lock", d->config->data_dir))
+    if (d->holder != 0)
+        doctor_say(d, DOCTOR_GOOD, "lock", "held by process %ld", (long)d->holder);
+    else if (cli_path(path, sizeof path, "%s/lock", d->config->data_dir) && access(path, F_OK) != 0)
+        doctor_say(d, DOCTOR_WARN, "lock", "not there yet: ifd never ran");
+    else
+        doctor_say(d, DOCTOR_GOOD, "lock", "nobody holds it");
+}
+
+/* Could a daemon that starts now have http.listen? Bound and closed at once; nobody is accepted. */
+static void check_port(struct doctor *d)
+{
+    char host[64];
+    struct sockaddr_in in4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+    const char *text = d->config->http_listen, *colon = strrchr(text, ':');
+    bool v6 = text[0] == '[';
+    int on = 1;
+    if (d->holder != 0 || colon == NULL || strcmp(colon, ":0") == 0 ||
+        !cli_path(host, sizeof host, "%.*s", (int)(colon - text) - (v6 ? 2 : 0), text + v6))
         return;
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0) {
-        say(d, errno == ENOENT ? WARN : BAD, "lock", "%s: %s", path, errno == ENOENT ? "not there yet: ifd never ran" : strerror(errno));
+    in4.sin_port = in6.sin6_port = htons((uint16_t)strtol(colon + 1, NULL, 10));
+    if (inet_pton(v6 ? AF_INET6 : AF_INET, host, v6 ? (void *)&in6.sin6_addr : (void *)&in4.sin_addr) != 1)
+        return;
+    int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (v6) /* as ifd: without the IPv4 side */
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (fd >= 0 && bind(fd, v6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in4, v6 ? sizeof in6 : sizeof in4) == 0)
+        doctor_say(d, DOCTOR_GOOD, "port", "%s is free", text);
+    else
+        doctor_say(d, DOCTOR_BAD, "port", "%s: %s: end what listens there, or set http.listen", text, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
+static void check_answer(struct doctor *d, const struct ifab_json *tree)
+{
+    struct ifab_view text;
+    int64_t theirs;
+    doctor_say(d, DOCTOR_GOOD, "daemon", "answers at %s", d->cli->endpoint);
+    if (d->vkey[0] != '\0' && ifab_json_string(ifab_json_get(tree, "vkey"), &text) && !ifab_view_is(text, d->vkey))
+        doctor_say(d, DOCTOR_BAD, "log.key", "it is not the key that the daemon signs with (%.*s): put back the log's own", (int)text.size,
+                   (const char *)text.data);
+    if (ifab_json_string(ifab_json_get(tree, "time"), &text) && ifab_time_parse(text, &theirs) == IFAB_OK) {
+        int64_t apart = theirs - ifab_wall_usec();
+        apart = apart < 0 ? -apart : apart;
+        doctor_say(d, apart > 60 * IFAB_SECOND ? DOCTOR_BAD : apart > 2 * IFAB_SECOND ? DOCTOR_WARN : DOCTOR_GOOD, "clock", "%lld ms from the daemon's%s",
+                   (long long)(apart / 1000), apart > 2 * IFAB_SECOND ? ": set this clock, or the daemon's and then ifctl clock accept" : "");
+    }
+}
+
+static void check_ready(struct doctor *d, struct ifab_client *client)
+{
+    static const struct {
+        const char *why, *mend;
+    } mends[] = {{"\"rules\"", "every message is DENY: mend the rule set, then send ifd SIGHUP"},
+                 {"\"clock\"", "the wall clock jumped: set it right, then ifctl clock accept --why …"},
+                 {"\"disk\"", "no room: free space under data.dir"},
+                 {"\"stopping\"", "it is ending"}};
+    const struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = "GET", .target = "/readyz"};
+    struct ifab_response response;
+    struct ifab_error err = {0};
+    char body[256];
+    const char *mend = "see the daemon's log";
+    if (ifab_client_call(client, &request, &response, &err) == IFAB_OK && response.status == 200) {
+        doctor_say(d, DOCTOR_GOOD, "ready", "serving");
         return;
     }
-    if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
-        say(d, GOOD, "lock", "held by process %ld", (long)lock.l_pid);
-    else
-        say(d, GOOD, "lock", "%s", path);
-    close(fd);
+    snprintf(body, sizeof body, "%.*s", response.body.size > 200 ? 200 : (int)response.body.size,
+             response.body.size > 0 ? (const char *)response.body.data : "");
+    for (size_t i = 0; i < IFAB_COUNT(mends); i++)
+        if (strstr(body, mends[i].why) != NULL)
+            mend = mends[i].mend;
+    doctor_say(d, DOCTOR_BAD, "ready", "%s: %s", body, mend);
 }
 
 static void check_daemon(struct doctor *d)
@@ -133,34 +131,23 @@ static void check_daemon(struct doctor *d)
     struct ifab_response response;
     const struct ifab_json *tree;
     struct ifab_client *client = NULL;
-    struct ifab_view text;
-    int64_t theirs;
     const struct ifab_client_options options = {
         .version = IFAB_CLIENT_VERSION, .endpoint = d->cli->endpoint, .timeout_usec = 5 * IFAB_SECOND};
-    struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = "GET", .target = "/v1/fabric"};
+    const struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = "GET", .target = "/v1/fabric"};
     struct ifab_error err = {0};
     ifab_arena_init(&arena, 8 << 20);
     if (ifab_client_open(&options, &client, &err) != IFAB_OK || ifab_client_call(client, &request, &response, &err) != IFAB_OK) {
-        say(d, BAD, "daemon", "%s", err.text);
-    } else if (response.status != 200 || ifab_json_read(response.body, NULL, &arena, &tree, &err) != IFAB_OK) {
-        say(d, BAD, "daemon", "GET /v1/fabric: HTTP %d", response.status);
-    } else {
-        say(d, GOOD, "daemon", "answers at %s", d->cli->endpoint);
-        if (ifab_json_string(ifab_json_get(tree, "time"), &text) && ifab_time_parse(text, &theirs) == IFAB_OK) {
-            int64_t apart = theirs - ifab_wall_usec();
-            apart = apart < 0 ? -apart : apart;
-            say(d,
-                apart > 60 * IFAB_SECOND  ? BAD
-                : apart > 2 * IFAB_SECOND ? WARN
-                                          : GOOD,
-                "clock", "%lld ms from the daemon's", (long long)(apart / 1000));
-        }
-        request.target = "/readyz";
-        memset(&err, 0, sizeof err);
-        if (ifab_client_call(client, &request, &response, &err) == IFAB_OK && response.status == 200)
-            say(d, GOOD, "ready", "serving");
+        if (d->holder != 0)
+            doctor_say(d, DOCTOR_BAD, "daemon", "process %ld runs but does not answer at %s: %s", (long)d->holder, d->cli->endpoint, err.text);
+        else if (d->cli->of_directory)
+            doctor_say(d, DOCTOR_BAD, "daemon", "%s. Start it: ifd --config %s/ifd.yaml", err.text, d->cli->directory);
         else
-            say(d, BAD, "ready", "%.*s", response.body.size > 200 ? 200 : (int)response.body.size, (const char *)response.body.data);
+            doctor_say(d, DOCTOR_BAD, "daemon", "%s", err.text);
+    } else if (response.status != 200 || ifab_json_read(response.body, NULL, &arena, &tree, &err) != IFAB_OK) {
+        doctor_say(d, DOCTOR_BAD, "daemon", "GET /v1/fabric: HTTP %d", response.status);
+    } else {
+        check_answer(d, tree);
+        check_ready(d, client);
     }
     ifab_client_close(client);
 }
@@ -173,13 +160,11 @@ int cmd_doctor(struct cli *cli)
         return cli_fail(cli, IFAB_NOMEM);
     ifab_buf_str(&d.text, "{\"items\":[");
     if (cli_get(cli, "endpoint") == NULL || cli_get(cli, "dir") != NULL) {
-        check_mode(&d, "directory", cli->directory, true, 077);
-        if (check_config(&d)) {
-            check_keys(&d);
-            check_mode(&d, "data", d.config->data_dir, true, 077);
-            check_socket(&d);
-            check_disk(&d);
+        if (doctor_mode(&d, "directory", cli->directory, true, 077) && doctor_config(&d)) {
+            find_holder(&d);
+            doctor_files(&d);
             check_lock(&d);
+            check_port(&d);
         }
     }
     check_daemon(&d);

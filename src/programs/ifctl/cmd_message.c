@@ -8,7 +8,7 @@ struct outgoing {
     struct ifab_text bytes;
     char id[64], sender[600];
     uint64_t seq;
-    bool locked;
+    bool locked, has_claim_id, has_scope;
     struct cli_sequence sequence;
 };
 
@@ -26,6 +26,7 @@ static void facts_of(struct outgoing *out, struct ifab_view bytes)
             cli_path(out->sender, sizeof out->sender, IFAB_FMT, IFAB_ARG(text));
         if (ifab_json_integer(ifab_json_get(tree, "seq"), &seq) && seq > 0)
             out->seq = (uint64_t)seq;
+        cli_claim_named(ifab_json_get(tree, "content"), &out->has_claim_id, &out->has_scope);
     }
     ifab_arena_fini(&arena);
 }
@@ -117,13 +118,12 @@ static int show_receipt(struct cli *cli, struct ifab_view body, char ret_id[64],
     return code;
 }
 
-static void say_open(const struct cli *cli, const char *id, bool held)
+static void say_open(const struct cli *cli, const struct outgoing *out, const char *id, bool held)
 {
     if (held)
-        cli_say(cli, "held: waits for a second source (the same claim from another owner) or a scope check: "
-                     "ifctl decision scope-ok %s", id);
+        cli_say_held(cli, id, out->has_claim_id, out->has_scope);
     else
-        cli_say(cli, "escalated: waits for a person: ifctl decision approve|refuse %s", id);
+        cli_say(cli, "escalated: waits for an operator of another owner: ifctl decision approve|refuse %s --as NAME --why …", id);
     cli_say(cli, "follow it: ifctl decision wait %s", id);
 }
 
@@ -157,7 +157,7 @@ int cmd_message_send(struct cli *cli)
     if (open && wait_usec > 0)
         return cli_decision_wait(cli, id, wait_usec, false);
     if (open)
-        say_open(cli, id, held);
+        say_open(cli, &out, id, held);
     return code;
 }
 

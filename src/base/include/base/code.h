@@ -36,7 +36,7 @@
     X(TALENT_NOT_FOUND, 203, REGISTRY, 0, 404, 12, "no such talent", "Choose one of the names that ifctl talent list shows.")             \
     X(DIGEST_MISMATCH, 204, REGISTRY, 0, 403, 12, "digest differs from the one allowed",                                                  \
       "Compare it with what ifctl capability inspect shows.")                                                                             \
-    X(GRANT_MISSING, 205, REGISTRY, 0, 403, 12, "grant missing", "Ask an operator for it: ifctl talent grant NAME --scope SCOPE.")        \
+    X(GRANT_MISSING, 205, REGISTRY, 0, 403, 12, "grant missing", "Ask an operator for it: ifctl talent grant NAME --scope SCOPE --why TEXT.")        \
     X(SECRET_NOT_FOUND, 206, REGISTRY, 0, 404, 12, "no such secret", "Choose one of the names that ifctl secret list shows.")             \
     X(INVALID_MANIFEST, 207, REGISTRY, 0, 400, 12, "malformed manifest", "Correct the field that the message names.")                     \
     X(INVALID_PARAMS, 208, REGISTRY, 0, 400, 12, "malformed request",                                                                     \

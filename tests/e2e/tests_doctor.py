@@ -1,0 +1,223 @@
+"""doctor finds each of these wrong installations, says what mends it, and calls a good one good."""
+
+import os
+import shutil
+import socket
+import subprocess
+
+from cli import Cli
+from fabric import Fabric, PROGRAM, Skip
+
+
+def found(f, check, *words, state="bad", code=20):
+    """doctor's row of that check and state holds all words."""
+    done = Cli(f).wants(code, "doctor", "-o", "json")
+    rows = [r for r in done.json["items"] if r["check"] == check and r["state"] == state]
+    assert any(all(w in r["detail"] for w in words) for r in rows), (check, words, done)
+
+
+def path(f, *parts):
+    return os.path.join(f.dir, *parts)
+
+
+def write(name, text):
+    with open(name, "w") as out:
+        out.write(text)
+
+
+def remade(f, breaks):
+    """Each break in a copy of its own of the same good directory."""
+    shutil.copytree(f.dir, f.root + "/good", symlinks=True)
+    for change, check, *words in breaks:
+        shutil.rmtree(f.dir)
+        shutil.copytree(f.root + "/good", f.dir, symlinks=True)
+        change()
+        found(f, check, *words)
+
+
+def stopped(f):
+    f.start()
+    f.enrol("Demo.A")
+    assert f.stop() == 0
+
+
+def test_doctor_calls_a_good_fabric_good(f):
+    done = Cli(f).wants(0, "doctor", "-o", "json")
+    assert {r["state"] for r in done.json["items"]} == {"good"}, done
+    f.stop()
+    done = Cli(f).wants(20, "doctor", "-o", "json")
+    assert [r["check"] for r in done.json["items"] if r["state"] != "good"] == ["daemon"], done
+    found(f, "daemon", "ifd --config")
+
+
+def test_doctor_finds_what_is_missing():
+    with Fabric() as f:
+        stopped(f)
+        remade(
+            f,
+            (
+                (lambda: os.unlink(path(f, "ifd.yaml")), "configuration", "ifctl init"),
+                (lambda: write(path(f, "ifd.yaml.unfinished"), ""), "configuration", "rm -r"),
+                (lambda: os.unlink(path(f, "rules.yaml")), "rules", "every message would be DENY"),
+                (lambda: shutil.rmtree(path(f, "keys")), "keys", "not there"),
+                (lambda: os.unlink(path(f, "keys", "log.key")), "log.key", "not there"),
+                (lambda: os.unlink(path(f, "keys", "operator.pem")), "operator.pem", "not there"),
+                (lambda: shutil.rmtree(path(f, "data")), "data", "not there"),
+                (lambda: os.unlink(path(f, "data", "main.db")), "main.db", "not there"),
+                (lambda: shutil.rmtree(path(f, "run")), "run", "mkdir -m 700"),
+                (lambda: shutil.rmtree(f.dir), "directory", "not there"),
+            ),
+        )
+
+
+def test_doctor_finds_wrong_modes_and_kinds():
+    with Fabric() as f:
+        stopped(f)
+        remade(
+            f,
+            (
+                (lambda: os.chmod(f.dir, 0o755), "directory", "chmod 700"),
+                (lambda: os.chmod(path(f, "keys"), 0o750), "keys", "chmod 700"),
+                (lambda: os.chmod(path(f, "keys", "log.key"), 0o640), "log.key", "chmod 600"),
+                (lambda: os.chmod(path(f, "keys", "operator.pem"), 0o604), "operator.pem", "chmod 600"),
+                (lambda: os.chmod(path(f, "data"), 0o755), "data", "chmod 700"),
+                (lambda: os.chmod(path(f, "run"), 0o777), "run", "chmod 700"),
+                (lambda: (shutil.rmtree(path(f, "run")), write(path(f, "run"), "")), "run", "not a directory"),
+                (lambda: write(path(f, "run", "ifd.sock"), ""), "socket", "not a socket"),
+                (lambda: (os.rename(path(f, "data"), f.root + "/data"), os.symlink(f.root + "/data", path(f, "data"))), "data", "no link"),
+            ),
+        )
+
+
+def test_doctor_finds_foreign_owners():
+    if os.geteuid() != 0:
+        raise Skip("only root can give files away")
+    with Fabric() as f:
+        stopped(f)
+        remade(
+            f,
+            (
+                (lambda: os.chown(path(f, "data"), 12345, -1), "data", "uid 12345", "chown 0"),
+                (lambda: os.chown(path(f, "keys", "log.key"), 12345, -1), "log.key", "uid 12345"),
+            ),
+        )
+
+
+def test_doctor_finds_broken_contents():
+    with Fabric() as f, Fabric() as other:
+        stopped(f)
+        remade(
+            f,
+            (
+                (lambda: write(path(f, "ifd.yaml"), "htpp.listen: x\n"), "configuration", "did you mean"),
+                (lambda: write(path(f, "rules.yaml"), "v: 1\nrules: 7\n"), "rules", "at a start every message would be DENY"),
+                (lambda: write(path(f, "keys", "log.key"), "garbage\n"), "log.key", "holds no key of a log"),
+                (lambda: write(path(f, "keys", "operator.pem"), "garbage\n"), "operator.pem", "no Ed25519 private key"),
+                (lambda: shutil.copy(path(other, "keys", "log.key"), path(f, "keys", "log.key")), "log.key", "put back the log's own"),
+                (lambda: write(path(f, "data", "main.db"), "garbage" * 1000), "store", "ifctl restore"),
+            ),
+        )
+
+
+def test_doctor_finds_wrong_settings():
+    with Fabric() as f:
+        stopped(f)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            f.configure({"http.listen": f"127.0.0.1:{taken.getsockname()[1]}"})
+            found(f, "port", "in use", "http.listen")
+        f.configure({"anchor.directories": [f.root + "/nowhere"]})
+        found(f, "anchor", "anchor.directories")
+        write(f.root + "/file", "")
+        f.configure({"anchor.directories": [f.root + "/file"]})
+        found(f, "anchor", "not a directory")
+        f.configure({"run.dir": f.root + "/" + "x" * 100})
+        found(f, "socket", "set run.dir")
+        f.configure({"disk.reserve": "512TiB"})
+        found(f, "disk", "disk.reserve")
+
+
+def make_certificate(f, days):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", str(days)]
+        + ["-subj", "/CN=x", "-keyout", path(f, "s.key"), "-out", path(f, "s.crt")],
+        check=True,
+        capture_output=True,
+    )
+    os.chmod(path(f, "s.key"), 0o600)
+
+
+def test_doctor_finds_what_is_wrong_with_a_certificate():
+    with Fabric() as f:
+        stopped(f)
+        f.configure({"http.certificate": "s.crt", "http.key": "s.key"})
+        found(f, "certificate", "s.crt")
+        make_certificate(f, 3)
+        found(f, "certificate", "new one", state="warning")
+        os.chmod(path(f, "s.key"), 0o644)
+        found(f, "certificate", "s.key", "600")
+        os.unlink(path(f, "s.key"))
+        found(f, "certificate", "s.key")
+        make_certificate(f, 300)
+        found(f, "certificate", "days", state="good")
+
+
+def test_doctor_beside_a_running_daemon(f):
+    shutil.copy(path(f, "keys", "log.key"), f.root + "/log.key")
+    with Fabric() as other:
+        shutil.copy(path(other, "keys", "log.key"), path(f, "keys", "log.key"))
+    found(f, "log.key", "not the key that the daemon signs with")
+    shutil.copy(f.root + "/log.key", path(f, "keys", "log.key"))
+    write(path(f, "rules.yaml"), "v: 1\nrules: 7\n")
+    found(f, "rules", "the old set stays in force", "at the next start every message would be DENY", "kill -HUP")
+    os.unlink(path(f, "run", "ifd.sock"))
+    found(f, "daemon", "runs but does not answer")
+    write(path(f, "rules.yaml"), "v: 1\nrules: []\n")
+    code, text = f.refuses()
+    assert code == 20 and "already serves" in text and "IF_ERR_409" in text, text
+    assert "Read it again" not in text and "doctor" not in text, text
+
+
+def test_a_start_says_what_mends_it():
+    with Fabric() as f:
+        stopped(f)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            f.configure({"http.listen": f"127.0.0.1:{taken.getsockname()[1]}"})
+            code, text = f.refuses()
+            assert code == 20 and "http.listen" in text and "disk" not in text, text
+        f.configure({})
+        os.rmdir(path(f, "run"))
+        code, text = f.refuses()
+        assert code == 20 and "mkdir -m 700" in text and "ifctl init" not in text, text
+        os.mkdir(path(f, "run"), 0o700)
+        os.rename(path(f, "data"), path(f, "data.away"))
+        code, text = f.refuses()
+        assert code == 20 and "put it back" in text and "ifctl init" not in text, text
+
+
+def test_ifd_dev_takes_its_directory_away_when_nobody_reads_it():
+    import tempfile
+
+    from fabric import TMP
+
+    for reads in (True, False):
+        with tempfile.TemporaryDirectory(dir=TMP) as home:
+            r, w = os.pipe()
+            p = subprocess.Popen([PROGRAM["ifd"], "--dev"], stdout=w, stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": home})
+            os.close(w)
+            if not reads:
+                os.close(r)
+            text = b""
+            while b"message inbox" not in text:
+                line = p.stderr.readline()
+                assert line, text
+                text += line
+            if reads:
+                os.close(r)
+            program = os.path.join(os.path.dirname(PROGRAM["ifd"]), "ifctl")
+            assert b"build/ifctl message" not in text and b"ifctl message send" in text, text
+            p.terminate()
+            p.stderr.close()
+            assert p.wait(30) in (0, 20), p.returncode
+            assert os.listdir(home) == [], (reads, os.listdir(home), program)
+
+
