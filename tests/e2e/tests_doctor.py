@@ -173,7 +173,7 @@ def test_doctor_beside_a_running_daemon(f):
     found(f, "daemon", "runs but does not answer")
     write(path(f, "rules.yaml"), "v: 1\nrules: []\n")
     code, text = f.refuses()
-    assert code == 20 and "already serves" in text and "IF_ERR_409" in text, text
+    assert code == 20 and "held by another ifd" in text and "IF_ERR_409" in text, text
     assert "Read it again" not in text and "doctor" not in text, text
 
 

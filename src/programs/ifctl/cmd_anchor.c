@@ -89,7 +89,22 @@ int cmd_anchor_verify(struct cli *cli)
     if (ifab_buf_status(&text) != IFAB_OK)
         return cli_fail(cli, ifab_buf_status(&text));
     code = cli_print(cli, ifab_buf_as_view(&text), "SIZE:size|STATE:state|STORE:store");
+    int64_t anchored = 0, directories = 0, newest = 0;
+    (void)ifab_json_integer(ifab_json_get(tree, "anchored_size"), &anchored);
+    (void)ifab_json_integer(ifab_json_get(tree, "directories"), &directories);
+    for (size_t i = 0; i < count; i++) {
+        int64_t size = 0;
+        (void)ifab_json_integer(ifab_json_get(&items->u.array.items[i], "size"), &size);
+        newest = size > newest ? size : newest;
+    }
+    if (bad == 0 && newest < anchored) {
+        code = cli_refuse(cli, IFAB_CODE_LOG_CORRUPT, "anchors are gone: this log was anchored at %lld entries, the newest one found has %lld",
+                          (long long)anchored, (long long)newest);
+        cli_say(cli, "look for them in anchor.directories: is each of them mounted?");
+        return code;
+    }
     if (count == 0)
-        cli_say(cli, "there is no anchor: set anchor.directories");
+        cli_say(cli, directories > 0 ? "there is no anchor yet: ifctl anchor create --why …"
+                                     : "there is no anchor: set anchor.directories in ifd.yaml and restart ifd");
     return bad > 0 ? cli_refuse(cli, IFAB_CODE_LOG_CORRUPT, "%zu of %zu anchors do not fit this log", bad, count) : code;
 }

@@ -59,9 +59,16 @@ int cli_stop(const struct cli *cli, int exit_code, const char *hint, const char 
     return exit_code;
 }
 
+/* A checker does not send to itself. */
+static const char *hint_of(const struct cli *cli, const struct ifab_code_info *info)
+{
+    const char *name = cli->command == NULL ? "" : cli->command->name;
+    bool checks = strncmp(name, "config ", 7) == 0 || strncmp(name, "guard ", 6) == 0;
+    return checks && info->code == IFAB_CODE_INVALID_CONFIG ? "Correct what the message names, then check again." : info->hint;
+}
+
 int cli_refuse(const struct cli *cli, int code, const char *format, ...)
 {
-    (void)cli;
     char text[600];
     const struct ifab_code_info *info = ifab_code_info((enum ifab_code)code);
     va_list args;
@@ -70,7 +77,7 @@ int cli_refuse(const struct cli *cli, int code, const char *format, ...)
     va_end(args);
     put_error(code, text);
     if (info != NULL && info->hint[0] != '\0')
-        fprintf(stderr, "  hint: %s\n", info->hint);
+        fprintf(stderr, "  hint: %s\n", hint_of(cli, info));
     return info == NULL ? EXIT_SYSTEM : info->exit;
 }
 

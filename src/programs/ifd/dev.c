@@ -84,11 +84,20 @@ static ifab_status add_agent(struct ifab_client *client, const char *directory, 
     return status;
 }
 
-static ifab_status prepare(const char *directory, const char *ready, struct ifab_error *err)
+/* ifctl as the user can start it: beside ifd when that was named by a path and it lies there, else along PATH. */
+static void find_ifctl(const char *program, char *ret_path, size_t size)
+{
+    const char *slash = strrchr(program, '/');
+    int n = slash == NULL ? -1 : snprintf(ret_path, size, "%.*s/ifctl", (int)(slash - program), program);
+    if (n < 0 || (size_t)n >= size || access(ret_path, X_OK) != 0 || strpbrk(ret_path, " '\"\\$`\n") != NULL)
+        snprintf(ret_path, size, "ifctl");
+}
+
+static ifab_status prepare(const char *program, const char *directory, const char *ready, struct ifab_error *err)
 {
     struct ifab_client *client = NULL;
     struct ifab_buf lines = IFAB_BUF_INIT(8192);
-    char endpoint[700];
+    char endpoint[700], ifctl[1024];
     const char *tcp = strstr(ready, "http://");
     snprintf(endpoint, sizeof endpoint, "unix:%s/run/ifd.sock", directory);
     struct ifab_client_options options = {.version = IFAB_CLIENT_VERSION, .endpoint = endpoint};
@@ -103,7 +112,9 @@ static ifab_status prepare(const char *directory, const char *ready, struct ifab
     ifab_buf_format(&lines, "export IFAB_AS=Demo.A\nexport IFAB_KEY=%s/keys/Demo.A.pem\n", directory);
     if (tcp != NULL)
         ifab_buf_format(&lines, "# over TCP: %.*s\n", (int)strcspn(tcp, "\n"), tcp);
-    ifab_buf_str(&lines, "\nbuild/ifctl message send --to Demo.B --claim \"The build is green\" --scope '{\"branch\":\"main\"}' --confidence 0.9\nbuild/ifctl message inbox --as Demo.B\n\n");
+    find_ifctl(program, ifctl, sizeof ifctl);
+    ifab_buf_format(&lines, "\n%s message send --to Demo.B --claim \"The build is green\" --scope '{\"branch\":\"main\"}' --confidence 0.9\n", ifctl);
+    ifab_buf_format(&lines, "%s message inbox --as Demo.B\n\n", ifctl);
     ifab_log_plain(2, ifab_buf_as_view(&lines));
     ifab_buf_fini(&lines);
     return IFAB_OK;
@@ -131,26 +142,28 @@ static int serve(const char *directory, const char *version, int ready_fd)
     return ifab_node_run(&run, &err) == IFAB_OK ? 0 : fail("serving", err.text);
 }
 
-int ifab_dev_run(const char *version)
+/* Serves and waits; the directory is the caller's to remove. */
+static int run(const char *program, const char *directory, const char *version, const sigset_t *before)
 {
-    const char *base = getenv("TMPDIR");
-    char directory[512], ready[1024];
+    char ready[1024];
     struct ifab_error err = {0};
     int pipe_fds[2], wait_status = 0;
-    snprintf(directory, sizeof directory, "%s/ifd-dev-XXXXXX", base != NULL && base[0] == '/' ? base : "/tmp");
-    if (mkdtemp(directory) == NULL || pipe2(pipe_fds, O_CLOEXEC) != 0)
-        return fail("temporary directory", strerror(errno));
     struct ifab_init_options init = {.directory = directory, .http = "127.0.0.1:0", .version = version, .why = IFAB_VIEW("ifd --dev")};
     if (ifab_node_init(&init, &err) != IFAB_OK)
         return fail("init", err.text);
+    if (pipe2(pipe_fds, O_CLOEXEC) != 0)
+        return fail("pipe", strerror(errno));
     child = fork();
-    if (child == 0)
+    if (child == 0) {
+        sigprocmask(SIG_SETMASK, before, NULL);
         _exit(serve(directory, version, pipe_fds[1]));
+    }
     close(pipe_fds[1]);
     signal(SIGINT, forward);
     signal(SIGTERM, forward);
+    sigprocmask(SIG_SETMASK, before, NULL);
     bool good = child > 0 && read_ready(pipe_fds[0], ready, sizeof ready);
-    if (good && prepare(directory, ready, &err) != IFAB_OK) {
+    if (good && prepare(program, directory, ready, &err) != IFAB_OK) {
         fail("agents", err.text);
         good = false;
     }
@@ -160,6 +173,23 @@ int ifab_dev_run(const char *version)
         kill(child, SIGTERM);
     while (child > 0 && waitpid(child, &wait_status, 0) < 0 && errno == EINTR)
         ;
-    nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     return good && WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 20;
+}
+
+int ifab_dev_run(const char *program, const char *version)
+{
+    const char *base = getenv("TMPDIR");
+    char directory[512];
+    sigset_t ends, before;
+    signal(SIGPIPE, SIG_IGN); /* whoever closes its stdout does not keep it from cleaning up */
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    sigprocmask(SIG_BLOCK, &ends, &before); /* from the directory on, until somebody is there to forward them to */
+    snprintf(directory, sizeof directory, "%s/ifd-dev-XXXXXX", base != NULL && base[0] == '/' ? base : "/tmp");
+    if (mkdtemp(directory) == NULL)
+        return fail("temporary directory", strerror(errno));
+    int code = run(program, directory, version, &before);
+    nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return code;
 }

@@ -46,17 +46,34 @@ static int fail(const struct ifab_error *err, int code)
     return code;
 }
 
-/* Wire codes of a failed start: 505 and 506 have words of their own for the operator, exit is 20 for all of them. */
-static int fail_start(const struct ifab_error *err)
+/* What a start or a restore that failed is called, and what mends it; exit is 20 for all of them. */
+static enum ifab_code name_failure(ifab_status status, bool restoring, const char **ret_hint)
+{
+    *ret_hint = NULL;
+    if (status == IFAB_CORRUPT)
+        return IFAB_CODE_LOG_CORRUPT;
+    if (status == IFAB_FULL)
+        return IFAB_CODE_STORE_UNAVAILABLE;
+    if (status == IFAB_AGAIN || status == IFAB_CONFLICT) {
+        *ret_hint = status == IFAB_AGAIN ? "One ifd serves a directory: end that one first, or name another ifd.yaml."
+                    : restoring          ? "Name a new or empty directory."
+                                         : "End what serves there, or set another http.listen or run.dir in ifd.yaml.";
+        return IFAB_CODE_CONFLICT;
+    }
+    if (status == IFAB_INVALID || status == IFAB_NOT_FOUND || status == IFAB_UNSUPPORTED || status == IFAB_DENIED) {
+        *ret_hint = "Mend what the message names, then start again.";
+        return IFAB_CODE_INVALID_CONFIG;
+    }
+    *ret_hint = "Look at the disk and the system's log; nothing is served that cannot be recorded.";
+    return IFAB_CODE_STORE_UNAVAILABLE;
+}
+
+static int fail_start(const struct ifab_error *err, bool restoring)
 {
     struct ifab_buf line = IFAB_BUF_INIT(1024);
-    enum ifab_code code = err->status == IFAB_CORRUPT ? IFAB_CODE_LOG_CORRUPT
-                          : err->status == IFAB_INVALID || err->status == IFAB_NOT_FOUND || err->status == IFAB_UNSUPPORTED || err->status == IFAB_DENIED
-                              ? IFAB_CODE_INVALID_CONFIG
-                          : err->status == IFAB_AGAIN ? IFAB_CODE_CONFLICT
-                                                      : IFAB_CODE_STORE_UNAVAILABLE;
-    const struct ifab_code_info *info = ifab_code_info(code);
-    ifab_buf_format(&line, "ifd: IF_ERR_%03d: %s\n  %s\n", (int)code, err->text, info->hint);
+    const char *hint;
+    enum ifab_code code = name_failure(err->status, restoring, &hint);
+    ifab_buf_format(&line, "ifd: IF_ERR_%03d: %s\n  %s\n", (int)code, err->text, hint != NULL ? hint : ifab_code_info(code)->hint);
     ifab_log_plain(2, ifab_buf_as_view(&line));
     ifab_buf_fini(&line);
     return 20;
@@ -123,9 +140,9 @@ int main(int argc, char **argv)
     if (restore.backup != NULL) {
         if (restore.directory == NULL || restore.why.size == 0)
             return fail(&(struct ifab_error){.text = "--restore needs --dir NEW and --why TEXT"}, 2);
-        return ifab_node_restore(&restore, &err) == IFAB_OK ? 0 : fail_start(&err);
+        return ifab_node_restore(&restore, &err) == IFAB_OK ? 0 : fail_start(&err, true);
     }
     if (dev)
-        return ifab_dev_run(IFAB_VERSION);
-    return ifab_node_run(&run, &err) == IFAB_OK ? 0 : fail_start(&err);
+        return ifab_dev_run(argv[0], IFAB_VERSION);
+    return ifab_node_run(&run, &err) == IFAB_OK ? 0 : fail_start(&err, false);
 }

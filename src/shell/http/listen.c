@@ -235,7 +235,11 @@ ifab_status ifab_http_listen_tcp(struct ifab_http_server *self, const char *addr
     int failed = listen_tcp(listener, &parsed, ret_port);
     if (failed != 0) {
         uv_close(&listener->uv.handle, listener_closed);
-        return ifab_fail(err, failed == UV_EADDRINUSE ? IFAB_CONFLICT : IFAB_IO, "http %s: %s", address, uv_strerror(failed));
+        return ifab_fail(err,
+                         failed == UV_EADDRINUSE                                ? IFAB_CONFLICT
+                         : failed == UV_EACCES || failed == UV_EADDRNOTAVAIL ? IFAB_DENIED
+                                                                                 : IFAB_IO,
+                         "http.listen %s: %s", address, uv_strerror(failed));
     }
     listener->next = self->listeners;
     self->listeners = listener;

@@ -238,10 +238,12 @@ ifab_status ifab_node_init(const struct ifab_init_options *options, struct ifab_
 ifab_status node_check_modes(const struct ifab_config *config, struct ifab_error *err)
 {
     const char *paths[] = {config->directory, config->keys_dir, config->data_dir, config->run_dir};
+    static const char *const mends[] = {"make a fabric with ifctl init", "put it back from where you keep it",
+                                        "if it was moved, put it back, else restore a backup: ifctl restore", "make it: mkdir -m 700"};
     for (size_t i = 0; i < IFAB_COUNT(paths); i++) {
         struct stat st;
         if (stat(paths[i], &st) != 0)
-            return ifab_fail(err, IFAB_NOT_FOUND, "%s: %s; make a fabric with ifctl init", paths[i], strerror(errno));
+            return ifab_fail(err, IFAB_NOT_FOUND, "%s: %s; %s", paths[i], strerror(errno), mends[i]);
         if (!S_ISDIR(st.st_mode))
             return ifab_fail(err, IFAB_INVALID, "%s is not a directory", paths[i]);
         if (st.st_uid != geteuid())

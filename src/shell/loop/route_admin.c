@@ -209,7 +209,10 @@ void handle_anchor_create(struct node *node, struct request *r)
     if (body == NULL)
         return;
     if (node->anchor_count == 0) {
-        reply_code(node, r, IFAB_CODE_INVALID_CONFIG, NULL, "no anchor store is configured: set anchor.directories");
+        struct ifab_refusal refusal;
+        ifab_refuse(&refusal, IFAB_CODE_INVALID_CONFIG, NULL, "no anchor store is configured: set anchor.directories and restart ifd");
+        refusal.hint = "Set anchor.directories in ifd.yaml to places outside this machine's disk, then restart ifd.";
+        reply_error(node, r, &refusal);
         return;
     }
     anchor_now(node, r, text_of(body, "why"));
@@ -221,7 +224,7 @@ static void run_anchors(struct node *node, struct ifab_store *store, struct job 
     struct ifab_error err = {0};
     bool some = false;
     (void)store;
-    ifab_buf_str(&job->out, "{\"items\":[");
+    ifab_buf_format(&job->out, "{\"anchored_size\":%llu,\"directories\":%zu,\"items\":[", (unsigned long long)job->a, node->anchor_count);
     for (size_t i = 0; i < node->anchor_count && items != NULL; i++) {
         size_t count = 0;
         if (ifab_anchor_list(node->anchors[i], ifab_view_str(node->origin), 1000, &job->arena, items, &count, &err) != IFAB_OK) {
@@ -246,6 +249,7 @@ void handle_anchors(struct node *node, struct request *r)
         out_of_memory(node, r);
         return;
     }
+    job->a = node->anchored_size;
     job->run = run_anchors;
     job_push(node, job);
 }

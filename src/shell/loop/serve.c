@@ -381,6 +381,8 @@ static void answer_raw(struct node *node, struct ifab_http_request *raw, enum if
     struct ifab_refusal refusal = {.offset = -1, .retry_after_ms = -1};
     struct ifab_buf body = IFAB_BUF_INIT(4096), headers = IFAB_BUF_INIT(256);
     ifab_refuse(&refusal, code, NULL, "%s", message);
+    if (status == 421) /* no role helps */
+        refusal.hint = "Ask by a name that http.hosts lists, or add this one to http.hosts in ifd.yaml and restart ifd.";
     ifab_metrics_add(&node->metrics, IFAB_METRIC_REFUSALS, ifab_metrics_code(code), 1);
     refusal_json(&refusal, NULL, &body);
     if (status == 401)
