@@ -9,6 +9,17 @@ PROGRAMS = ifd ifctl if-verify
 
 all: build
 
+# A build directory that was set up for another tree (a copy of this one) would build that one: it is set up anew.
+ifneq ($(wildcard $(BUILD)/build.ninja),)
+SOURCE_OF_BUILD := $(shell python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["directories"]["source"])' $(BUILD)/meson-info/meson-info.json 2>/dev/null)
+ifneq ($(SOURCE_OF_BUILD),)
+ifneq ($(realpath $(SOURCE_OF_BUILD)),$(realpath $(CURDIR)))
+$(info $(BUILD) was set up for $(SOURCE_OF_BUILD): it is set up anew for $(CURDIR))
+$(shell cd "$(BUILD)" && rm -rf meson-private meson-info build.ninja .ninja_log .ninja_deps)
+endif
+endif
+endif
+
 $(BUILD)/build.ninja:
 	@tools/bootstrap quick
 	$(MESON) setup $(BUILD) --prefix $(PREFIX)

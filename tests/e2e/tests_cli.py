@@ -68,8 +68,8 @@ def test_a_directory_that_is_no_fabric_is_called_so(f):
     for env, args in (({}, ("--dir", "/nowhere/at all")), ({"IFAB_DIR": f.root}, ())):
         done = cli(*args, "talent", "list", env=env)
         named = args[1] if args else f.root
-        assert done.code == 21 and done.err.startswith(f"ifctl: {named} "), done
-        assert "fabric" in done.err and f"ifctl init {named}" in done.err, done
+        assert done.code == 21 and done.err.startswith(f"ifctl: no fabric at {named}: "), done
+        assert f"ifctl init {named}" in done.err, done
         assert "Start it" not in done.err, done
     assert "ifctl init" in cli.wants(20, "--dir", f.root, "doctor").out
 

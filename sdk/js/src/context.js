@@ -88,11 +88,14 @@ export async function fromContext(options = {}) {
   ];
   const [endpoint, place] = rows.find((row) => row.some((v) => v !== undefined));
   const talent = options.talent ?? environment("IFAB_AS") ?? chosen.as;
+  const key = await keyOf(options, chosen, talent, dir);
+  const file = talent && path.join(dir, "keys", `${talentOf(talent)}.pem`);
   return {
     ...options,
     talent,
     endpoint: endpoint ?? (await endpointOf(place)),
-    key: await keyOf(options, chosen, talent, dir),
+    key,
+    noKey: key === undefined && file ? `${file}: no such file; IFAB_DIR is ${environment("IFAB_DIR") ?? "not set"}` : undefined,
     token: await tokenOf(options, chosen),
   };
 }

@@ -105,8 +105,9 @@ export function makeFabric({ transport, loadKey, fromContext }) {
     #key;
     #signer;
     #passphrase;
+    #noKey; /* why the context found none */
 
-    constructor({ endpoint, talent, key, passphrase, token, retries = 5, timeout = 15, delays = DELAYS } = {}) {
+    constructor({ endpoint, talent, key, noKey, passphrase, token, retries = 5, timeout = 15, delays = DELAYS } = {}) {
       if (typeof endpoint !== "string") throw new TypeError("endpoint: unix:PATH, https://HOST or http://127.0.0.1:PORT");
       this.wire = new Wire(endpoint, token, transport(endpoint));
       this.talent = talent?.replace(/^if:\/\/agent\//, ""); /* NAME or NAME/INSTANCE */
@@ -114,6 +115,7 @@ export function makeFabric({ transport, loadKey, fromContext }) {
       this.timeout = timeout;
       this.delays = delays;
       this.#key = key;
+      this.#noKey = noKey;
       this.#passphrase = passphrase;
     }
 
@@ -124,7 +126,7 @@ export function makeFabric({ transport, loadKey, fromContext }) {
 
     async #sign() {
       if (!this.talent || this.#key === undefined)
-        throw new TypeError("sending needs a talent and its key: talent and key, or IFAB_AS and IFAB_KEY");
+        throw new TypeError(this.#noKey ?? "sending needs a talent and its key: talent and key, or IFAB_AS and IFAB_KEY");
       this.#signer ??= loadKey(this.#key, this.#passphrase).catch((e) => {
         this.#signer = undefined;
         throw e;

@@ -99,7 +99,10 @@ async function loadKey(key, passphrase) {
 }
 
 async function readKeyFile(path) {
-  const file = await fs.open(path, constants.O_RDONLY);
+  const file = await fs.open(path, constants.O_RDONLY).catch((e) => {
+    if (e.code !== "ENOENT") throw e;
+    throw new Error(`${path}: no such file; IFAB_DIR is ${process.env.IFAB_DIR || "not set"}`, { cause: e });
+  });
   try {
     const { mode, size } = await file.stat();
     if (process.platform !== "win32" && (mode & 0o077) !== 0) throw new Error(`${path}: others may read this key: chmod 600 it`);

@@ -43,10 +43,14 @@ def load_key(key):
     """A path of a PKCS#8 PEM file, 32 bytes of seed, or a nacl SigningKey."""
     if isinstance(key, (bytes, SigningKey)):
         return SigningKey(bytes(key))
+    if not os.path.exists(key):
+        raise FileNotFoundError(f"{key}: no such file; IFAB_DIR is {os.environ.get('IFAB_DIR') or 'not set'}")
     with open(key, encoding="ascii") as f:
         if os.fstat(f.fileno()).st_mode & 0o077:
             raise PermissionError(f"{key}: others may read this key: chmod 600 it")
         lines = f.read(65536).strip().split("\n")
+    if lines[0] == "-----BEGIN ENCRYPTED PRIVATE KEY-----":
+        raise ValueError(f"{key} is encrypted: sending needs a key without passphrase, or a nacl SigningKey")
     der = base64.b64decode("".join(lines[1:-1]), validate=True)
     if lines[0] != "-----BEGIN PRIVATE KEY-----" or len(der) != 48 or not der.startswith(PKCS8_ED25519):
         raise ValueError(f"{key}: not an Ed25519 key in PKCS#8 PEM (RFC 8410) without passphrase")

@@ -13,7 +13,7 @@ import rfc8785
 
 from . import envelope as env
 from .errors import Lost, OutcomeUnknown, Refused, Unreachable
-from .wire import Wire, from_context
+from .wire import Wire, no_key, settled
 
 DELAYS = (1, 2, 5, 10, 30)  # seconds, full jitter
 
@@ -47,12 +47,16 @@ class Fabric:
         self.wire, self.retries, self.timeout = Wire(endpoint, token), retries, timeout
         self.talent = talent.removeprefix("if://agent/") if talent else None  # NAME or NAME/INSTANCE
         self._key = env.load_key(key) if key is not None else None
+        self._key_file = None  # where context() looked for the key
         self._lock, self._last = threading.Lock(), None
 
     @classmethod
     def context(cls, endpoint=None, talent=None, key=None, dir=None, **options):
         """The fabric, talent and key that `ifctl` would use."""
-        return cls(*from_context(endpoint, dir, talent, key), **options)
+        *found, key_file = settled(endpoint, dir, talent, key)
+        fabric = cls(*found, **options)
+        fabric._key_file = key_file
+        return fabric
 
     @classmethod
     def enroll(cls, code, endpoint=None, key=None, dir=None, **options):
@@ -75,7 +79,7 @@ class Fabric:
              conversation=None, reply_to=None, topic=None, claim_id=None, wait=0, ttl=60, trace=None, proof=True):
         """Send one message and return its Receipt; with wait= (seconds) the one after a HOLD or ESCALATE was decided, if it was in time."""
         if not self.talent or self._key is None:
-            raise ValueError("sending needs a talent and its key: talent= and key=, or IFAB_AS and IFAB_KEY")
+            raise ValueError(no_key(self._key_file))
         if reply_to is not None:
             conversation, to = conversation or reply_to.conversation, to or reply_to.sender
             topic = topic or reply_to.envelope["topic_hash"]

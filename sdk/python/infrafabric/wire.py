@@ -57,7 +57,14 @@ class Wire:
 
 
 def from_context(endpoint=None, directory=None, talent=None, key=None):
-    """Endpoint: argument, IFAB_ENDPOINT, IFAB_DIR, current context, default directory. Talent and key likewise."""
+    """Endpoint, talent, key and token as `ifctl` would have them."""
+    return settled(endpoint, directory, talent, key)[:4]
+
+
+def settled(endpoint=None, directory=None, talent=None, key=None):
+    """The same, and the file in which the talent's own key is looked for.
+
+    Endpoint: argument, IFAB_ENDPOINT, IFAB_DIR, current context, default directory. Talent and key likewise."""
     env, home = os.environ.get, os.path.expanduser("~")
     contexts = Path(env("XDG_CONFIG_HOME") or home + "/.config", "infrafabric", "contexts.json")
     stored = loads(contexts.read_bytes()) if contexts.exists() else {}
@@ -68,7 +75,7 @@ def from_context(endpoint=None, directory=None, talent=None, key=None):
     token = Path(env("IFAB_TOKEN_FILE")).read_text("ascii").strip() if env("IFAB_TOKEN_FILE") else None
     name, others = talent or env("IFAB_AS") or chosen.get("as"), talent and env("IFAB_AS") and _name(talent) != _name(env("IFAB_AS"))
     key = key or (None if others else env("IFAB_KEY")) or chosen.get("key") or _own_key(directory, name)
-    return endpoint or f"unix:{directory}/run/ifd.sock", name, key, token
+    return endpoint or f"unix:{directory}/run/ifd.sock", name, key, token, key_file(directory, name)
 
 
 def _name(talent):
@@ -76,9 +83,23 @@ def _name(talent):
 
 
 def _own_key(directory, talent):
-    """DIR/keys/NAME.pem, as ifctl makes and finds it; an encrypted one must be asked for."""
+    """DIR/keys/NAME.pem, as ifctl makes and finds it. None: it cannot be used, which matters only to who sends (see no_key)."""
     with contextlib.suppress(OSError):
-        path = f"{directory}/keys/{_name(talent)}.pem" if directory and talent else os.devnull
+        path = key_file(directory, talent) or os.devnull
         with open(path, encoding="ascii") as f:
             return path if f.readline() == "-----BEGIN PRIVATE KEY-----\n" else None
     return None
+
+
+def key_file(directory, talent):
+    return f"{directory}/keys/{_name(talent)}.pem" if directory and talent else None
+
+
+def no_key(path):
+    """Why there is no key, for the one who wanted to send."""
+    if path is None:
+        return "sending needs a talent and its key: talent= and key=, or IFAB_AS and IFAB_KEY"
+    if os.path.exists(path):
+        return f"{path} is encrypted: give key= a key without passphrase, or a nacl SigningKey"
+    where = os.environ.get("IFAB_DIR")
+    return f"{path}: no such file; IFAB_DIR is {where or 'not set'}. Name the key with key= or IFAB_KEY"

@@ -26,13 +26,14 @@ static const char usage_text[] =
     "  --min-size N        the log must have at least N entries\n"
     "  --hash-only         only leaf hashes, tiles, root and signature; no chain, no messages\n"
     "  --quiet             no output, only the exit status\n"
+    "  --version           print the version\n"
     "\n"
     "Exit status: 0 verified, 1 not verified, 2 usage, 3 consistent but no trusted key given\n";
 
 struct arguments {
     enum kind kind;
     const char *path, *vkey, *checkpoint, *min_size;
-    bool hash_only, quiet, help;
+    bool hash_only, quiet, help, version;
 };
 
 /* Text of the input, also a name: all that is not printable ASCII is escaped, so that it cannot play with the terminal. */
@@ -103,6 +104,8 @@ static bool take_option(struct arguments *args, int argc, char **argv, int *at, 
         return args->hash_only = true;
     if (strcmp(argv[*at], "--quiet") == 0 || strcmp(argv[*at], "-q") == 0)
         return args->quiet = true;
+    if (strcmp(argv[*at], "--version") == 0)
+        return args->version = true;
     if (strcmp(argv[*at], "--help") == 0 || strcmp(argv[*at], "-h") == 0)
         return args->help = true;
     return false;
@@ -146,7 +149,7 @@ static int read_arguments(struct arguments *args, int argc, char **argv)
         }
         args->path = argv[i];
     }
-    if (!args->help && args->path == NULL)
+    if (!args->help && !args->version && args->path == NULL)
         return usage("PATH is missing", "");
     return EXIT_VERIFIED;
 }
@@ -270,6 +273,11 @@ static bool make_options(const struct arguments *args, struct inputs *inputs, st
         while (options.vkey.size > 0 && options.vkey.data[options.vkey.size - 1] <= ' ')
             options.vkey.size--;
     } else if (args->vkey != NULL) {
+        struct stat st;
+        if (stat(args->vkey, &st) == 0) {
+            complain(args->vkey, "is a file; to read the key from it, write --vkey @FILE");
+            return false;
+        }
         options.vkey = ifab_view_str(args->vkey);
     }
     if (args->vkey != NULL && options.vkey.size == 0) { /* an empty key is a mistake, not the absence of one */
@@ -333,8 +341,8 @@ int main(int argc, char **argv)
 
     if (result != EXIT_VERIFIED)
         return result;
-    if (args.help) {
-        printf("%s", usage_text);
+    if (args.help || args.version) {
+        printf("%s", args.help ? usage_text : "if-verify " IFAB_VERSION "\n");
         return EXIT_VERIFIED;
     }
     if (ifab_crypto_init(&err) != IFAB_OK) {

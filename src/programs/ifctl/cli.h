@@ -164,6 +164,7 @@ int cli_get_target(struct cli *cli, struct ifab_buf *target, const char *columns
 /* A list with --limit and --cursor, and one filter of the command's options (NULL: none). */
 int cli_get_list(struct cli *cli, const char *route, const char *filter, const char *columns);
 int cli_no_answer(struct cli *cli, ifab_status status);                          /* why no answer came, with cli->err; exit code */
+int cli_need_fabric(const struct cli *cli);                                      /* 0, or an exit code after "no fabric at DIR" */
 int cli_refused(struct cli *cli, const struct ifab_response *response);          /* says what a refusal says; exit code */
 int cli_origin(struct cli *cli); /* fills cli->origin */
 /* identity.c */

@@ -1,6 +1,7 @@
 /* init, version, explain: the first minutes. */
 #include "cli.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -15,6 +16,23 @@ static void say_next(struct cli *cli, const char *directory)
     cli_say(cli, "  ifctl --dir %s talent add --name Demo.A --new-key --why \"first agent\"", directory);
 }
 
+/* Said before anybody is asked for a passphrase; ifd looks again. */
+static int check_unused(const struct cli *cli, const char *directory)
+{
+    char path[1200];
+    bool used = false;
+    DIR *dir = opendir(directory);
+    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;)
+        used = used || (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0);
+    if (dir != NULL)
+        closedir(dir);
+    if (!used)
+        return 0;
+    if (cli_path(path, sizeof path, "%s/ifd.yaml.unfinished", directory) && access(path, F_OK) == 0)
+        return cli_stop(cli, 12, "Remove it (rm -r) and run this again.", "%s holds what an init or restore that did not end has left", directory);
+    return cli_stop(cli, 12, "Name a new or empty directory.", "%s is used already: init makes a new fabric", directory);
+}
+
 int cmd_init(struct cli *cli)
 {
     char ifd[1200], words[CLI_PASSPHRASE_MAX], fd_text[16];
@@ -26,6 +44,8 @@ int cmd_init(struct cli *cli)
         return code;
     if (directory[0] == '-')
         return cli_usage(cli, "a directory that begins with - is written ./%s", directory);
+    if ((code = check_unused(cli, directory)) != 0)
+        return code;
     if ((code = cli_new_passphrase(cli, "the operator's key", words, sizeof words)) != 0)
         return code;
     if (cli->word_count == 0) { /* the default place may need its parents; the last part is ifd's to make */
@@ -75,9 +95,48 @@ static bool code_matches(const struct ifab_code_info *info, const char *asked)
     return strcasecmp(asked, info->name) == 0;
 }
 
+static const struct {
+    const char *name, *meaning, *hint;
+} words[] = {
+    {"SHARE", "decided: it is delivered to its receivers", "Nothing is left to do."},
+    {"HOLD", "it waits for a second source or a scope check; not delivered yet, and DENY at its deadline",
+     "A talent of another owner sends the same --claim-id and --scope with inform or agree and is SHARE, with other evidence; or one of another owner "
+     "that has the grant guard:scope signs: ifctl decision scope-ok ID. Without claim_id and scope only the scope check is left."},
+    {"ESCALATE", "it waits for votes of operators of other owners; not delivered yet, and DENY at its deadline", "ifctl decision approve|refuse ID."},
+    {"DENY", "decided: it is not delivered; the entry says why", "See the rule: ifctl guard explain, ifctl explain RULE."},
+    {"builtin.secret", "DENY: something in the message looks like a secret", "Take it out, and change the secret: it has left its place."},
+    {"builtin.no-rules", "DENY: the daemon could not read its rules.yaml at its start", "Mend the file (ifctl guard check FILE), then restart ifd."},
+    {"builtin.hazard", "ESCALATE: legal, safety or conflict>20% was declared or derived, here or earlier in the conversation",
+     "An operator of another owner decides: ifctl decision approve|refuse ID."},
+    {"builtin.low-confidence", "ESCALATE: the confidence is too low to be shared or held",
+     "An operator of another owner decides: ifctl decision approve|refuse ID."},
+    {"builtin.borderline", "HOLD: the confidence lies between shared and escalated", "See ifctl explain HOLD."},
+    {"builtin.claim-incomplete", "HOLD: the claim has no confidence or no scope", "Send it with --confidence and --scope, or see ifctl explain HOLD."},
+    {"builtin.default-share", "SHARE: no step of the guard has anything against it", "Nothing is left to do."},
+    {"builtin.rules-work", "ESCALATE: the operator's rules need too much work for this message", "Make the rules or the message smaller."},
+    {"builtin.no-voters", "DENY: it would be escalated, but fewer operators of other owners than the sender's could vote than votes are needed",
+     "Add operators of other owners: ifctl talent add NAME --role operator --owner OWNER --pubkey @FILE --why TEXT; then send it again."},
+};
+
+static int print_explained(struct cli *cli, const char *name, const char *meaning, const char *hint)
+{
+    struct cli_body body;
+    cli_body_begin(&body);
+    cli_body_text(&body, "name", name);
+    cli_body_text(&body, "meaning", meaning);
+    cli_body_text(&body, "do", hint);
+    cli_body_end(&body);
+    int code = cli_print(cli, ifab_buf_as_view(&body.buf), "NAME:name|MEANING:meaning|DO:do");
+    ifab_buf_fini(&body.buf);
+    return code;
+}
+
 int cmd_explain(struct cli *cli)
 {
     const struct ifab_code_info *info;
+    for (size_t i = 0; i < IFAB_COUNT(words); i++)
+        if (strcasecmp(cli->words[0], words[i].name) == 0)
+            return print_explained(cli, words[i].name, words[i].meaning, words[i].hint);
     for (size_t i = 0; (info = ifab_code_at(i)) != NULL; i++) {
         if (!code_matches(info, cli->words[0]))
             continue;
@@ -100,5 +159,5 @@ int cmd_explain(struct cli *cli)
         ifab_buf_fini(&body.buf);
         return code;
     }
-    return cli_usage(cli, "no code \"%s\": a number such as 104, or a name such as OUT_OF_ORDER", cli->words[0]);
+    return cli_usage(cli, "no code \"%s\": a number such as 104, a name such as OUT_OF_ORDER, a decision such as HOLD, or a rule such as builtin.hazard", cli->words[0]);
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/id.h"
+#include "base/nearest.h"
 
 #define TALENT_COLUMNS "NAME:name|ROLE:role|OWNER:owner|KEYS:keys.#|GRANTS:grants.#|REMOVED:removed_at"
 #define ACT_COLUMNS "NAME:talent.name|ROLE:talent.role|OWNER:talent.owner|KEYS:talent.keys.#|GRANTS:talent.grants.#|ENTRY:entry.index"
@@ -42,6 +43,8 @@ int cli_pubkey_option(struct cli *cli, const char *value, char ret_text[44])
         if (code != 0)
             return code;
         text = ifab_buf_as_view(&file);
+    } else if (access(value, F_OK) == 0) {
+        return cli_usage(cli, "--pubkey %s is the key itself; to read a file: --pubkey @%s", value, value);
     }
     ifab_status status = ifab_public_read(text, pubkey32, cli_clean_err(cli));
     ifab_buf_fini(&file);
@@ -57,7 +60,9 @@ static int make_key(struct cli *cli, const char *name, char *path, size_t size, 
     uint8_t pubkey32[32];
     if (!cli_path(directory, sizeof directory, "%s/keys", cli->directory) || !cli_path(path, size, "%s/%s.pem", directory, name))
         return cli_usage(cli, "directory name too long");
-    int code = cli_key_make(cli, path, pubkey32);
+    int code = cli_need_fabric(cli);
+    if (code == 0)
+        code = cli_key_make(cli, path, pubkey32);
     if (code != 0)
         path[0] = '\0'; /* not ours to remove */
     else
@@ -211,6 +216,15 @@ static int grant(struct cli *cli, const char *target, const char *scope, const c
     return code;
 }
 
+/* Stored as it was said, as SURFACE promises; what looks like a slip is named. */
+static void warn_scope(const struct cli *cli, const char *name, const char *scope)
+{
+    static const char known[] = "guard:scope";
+    if (strcmp(scope, known) != 0 && ifab_edit_distance(ifab_view_str(scope), ifab_view_str(known)) <= 3)
+        cli_say(cli, "warning: nothing declares the scope %s; did you mean %s? Take it back: ifctl talent revoke %s --scope %s --why …", scope, known,
+                name, scope);
+}
+
 int cmd_talent_grant(struct cli *cli)
 {
     struct ifab_buf target = IFAB_BUF_INIT(4096);
@@ -231,6 +245,8 @@ int cmd_talent_grant(struct cli *cli)
         code = send_with(cli, in, (const char *)target.data, scope);
     else if (code == 0)
         code = grant(cli, (const char *)target.data, scope, until[0] == '\0' ? NULL : until);
+    if (code == 0 && cli_get(cli, "act-out") == NULL)
+        warn_scope(cli, name, scope);
     ifab_buf_fini(&target);
     return code;
 }

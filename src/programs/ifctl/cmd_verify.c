@@ -75,6 +75,8 @@ int cmd_witness_verify(struct cli *cli)
     }
     if (key != NULL && key[0] == '@')
         code = take_file(cli, key, &vkey);
+    else if (key != NULL && access(key, F_OK) == 0)
+        code = cli_usage(cli, "--vkey %s is the key itself; to read a file: --vkey @%s", key, key);
     if (code == 0 && checkpoint != NULL)
         code = take_file(cli, checkpoint, &note);
     options.vkey = key != NULL && key[0] == '@' ? ifab_buf_as_view(&vkey) : ifab_view_str(key);

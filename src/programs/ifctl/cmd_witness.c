@@ -80,17 +80,37 @@ static int print_all(struct cli *cli, const char *limit, const char *first)
     return ifab_buf_status(&whole) == IFAB_OK ? cli_print(cli, ifab_buf_as_view(&whole), ENTRY_COLUMNS) : cli_fail(cli, IFAB_NOMEM);
 }
 
+/* A time, a date (its midnight, UTC), or how long ago: 1h. What was given becomes the time. */
+static int settle_time(struct cli *cli, const char *name, char ret_text[25])
+{
+    const char *text = cli_get(cli, name);
+    char whole[40];
+    int64_t wall, ago;
+    if (text == NULL)
+        return 0;
+    if (cli_duration(text, &ago))
+        wall = ifab_wall_usec() - ago;
+    else if (ifab_time_parse(ifab_view_str(text), &wall) != IFAB_OK &&
+             (strlen(text) != 10 || !cli_path(whole, sizeof whole, "%sT00:00:00Z", text) || ifab_time_parse(ifab_view_str(whole), &wall) != IFAB_OK))
+        return cli_usage(cli, "--%s is a time (YYYY-MM-DDThh:mm:ssZ), a date (YYYY-MM-DD) or how long ago (1h), not \"%s\"", name, text);
+    ifab_time_format(wall, ret_text);
+    for (size_t i = 0; i < cli->given_count; i++)
+        if (ifab_view_is(ifab_view_of(cli->given[i].name, cli->given[i].name_size), name))
+            cli->given[i].value = ret_text;
+    return 0;
+}
+
 int cmd_witness_query(struct cli *cli)
 {
     IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
     const struct ifab_json *tree;
     const char *limit = cli_get(cli, "limit"), *cursor = cli_get(cli, "cursor");
     static const char *const times[] = {"from", "to"};
+    char settled[2][25];
     for (size_t i = 0; i < IFAB_COUNT(times); i++) {
-        int64_t wall;
-        const char *text = cli_get(cli, times[i]);
-        if (text != NULL && ifab_time_parse(ifab_view_str(text), &wall) != IFAB_OK)
-            return cli_usage(cli, "--%s is YYYY-MM-DDThh:mm:ssZ, not \"%s\"", times[i], text);
+        int code = settle_time(cli, times[i], settled[i]);
+        if (code != 0)
+            return code;
     }
     if (cli_get(cli, "all") != NULL)
         return print_all(cli, limit == NULL ? "1000" : limit, cursor);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
+
 static bool number_0_to_1(const char *text, double *ret)
 {
     char *end;
@@ -40,6 +42,25 @@ static int take_list(struct cli *cli, const char *name, const char **list, size_
         *ret_count = i + 1;
     }
     return 0;
+}
+
+/* Sent as it was said: a fabric may know more. What looks like a slip is named, for an unknown hazard decides nothing. */
+static void warn_hazards(const struct cli *cli)
+{
+    static const char *const known[] = {"legal", "safety", "conflict>20%", "ethical", "privacy", "financial", "security", "technical"};
+    const char *value;
+    for (size_t i = 0; (value = cli_get_nth(cli, "hazard", i)) != NULL; i++) {
+        size_t least = SIZE_MAX, best = 0;
+        for (size_t k = 0; k < IFAB_COUNT(known) && least > 0; k++) {
+            size_t far = ifab_edit_distance(ifab_view_str(value), ifab_view_str(known[k]));
+            best = far < least ? k : best;
+            least = far < least ? far : least;
+        }
+        if (least > 0 && least <= 3)
+            cli_say(cli, "warning: no hazard is called %s; did you mean %s?", value, known[best]);
+        else if (least > 0)
+            cli_say(cli, "warning: no hazard is called %s: legal, safety, conflict>20%%, ethical, privacy, financial, security or technical", value);
+    }
 }
 
 static int check_object(struct cli *cli, const char *name, const char *text)
@@ -104,6 +125,8 @@ int cli_draft(struct cli *cli, struct draft_box *box)
     int code = take_list(cli, "to", box->to, IFAB_COUNT(box->to), &d->receiver_count);
     if (code == 0)
         code = take_list(cli, "hazard", box->hazards, IFAB_COUNT(box->hazards), &d->hazard_count);
+    if (code == 0)
+        warn_hazards(cli);
     return code == 0 ? take_evidence(cli, box) : code;
 }
 

@@ -46,11 +46,32 @@ static void put_group(const char *group, const char *noun, FILE *to)
         const struct cli_command *c = &cli_commands[i];
         size_t size = strcspn(c->name, " ");
         char left[64];
-        if ((group != NULL && strcmp(c->group, group) != 0) || (noun != NULL && (strlen(noun) != size || memcmp(noun, c->name, size) != 0)))
+        if ((group != NULL && (strcmp(c->group, group) != 0 || (c->flags & CMD_LATER) != 0)) || (noun != NULL && (strlen(noun) != size || memcmp(noun, c->name, size) != 0)))
             continue;
         snprintf(left, sizeof left, "%s%s%s", c->name, c->words[0] == '\0' ? "" : " ", c->words);
         fprintf(to, "  %-34s %s%s\n", left, c->summary, (c->flags & CMD_LATER) != 0 ? " (later)" : "");
     }
+}
+
+/* Commands of later parts, by noun, a line each: there to be found, not in the way. */
+static void put_later(FILE *to)
+{
+    const char *noun = "";
+    size_t noun_size = 0;
+    fputs("\nIn later versions (they parse, and answer IF_ERR_509):", to);
+    for (size_t i = 0; i < cli_command_count; i++) {
+        const char *name = cli_commands[i].name;
+        size_t size = strcspn(name, " ");
+        if ((cli_commands[i].flags & CMD_LATER) == 0)
+            continue;
+        if (size == noun_size && memcmp(name, noun, size) == 0)
+            fprintf(to, "|%s", name + size + 1);
+        else
+            fprintf(to, "\n  %s", name);
+        noun = name;
+        noun_size = size;
+    }
+    fputc('\n', to);
 }
 
 void cli_help(const struct cli *cli, FILE *to)
@@ -71,6 +92,7 @@ void cli_help(const struct cli *cli, FILE *to)
         put_group(groups[g].name, NULL, to);
     }
     put_options("Global", cli_globals, cli_global_count, NULL, to);
+    put_later(to);
     fputs("\nExit: 0 ok, 2 usage, 10 auth, 11 message, 12 registry, 13 limits, 14 task, 20 system, 21 no answer, 30 held or escalated, 31 "
           "denied.\n"
           "Flag > environment (IFAB_DIR, IFAB_ENDPOINT, IFAB_AS, IFAB_KEY, IFAB_WHY, IFAB_TOKEN_FILE, IFAB_CA, IFAB_CERT, IFAB_CERT_KEY) > context > default.\n"

@@ -92,19 +92,22 @@ static int load_key(struct cli *cli, bool quiet_only)
     char path[1200], words[CLI_PASSPHRASE_MAX] = "", name[65];
     struct ifab_buf pem;
     struct stat st;
+    int code = 0;
     if (cli->identity != NULL)
         return 0;
     if (!key_path(cli, path, sizeof path))
         return cli_usage(cli, "path of the key too long");
     if (quiet_only && access(path, R_OK) != 0)
         return EXIT_USAGE;
+    if (stat(path, &st) != 0 && errno == ENOENT && cli_get(cli, "key") == NULL && cli->key[0] == '\0' && (code = cli_need_fabric(cli)) != 0)
+        return code;
     if (stat(path, &st) != 0 && errno == ENOENT)
         return cli_stop(cli, EXIT_USAGE, "Name it with --key FILE, or make one: ifctl talent add NAME --new-key.", "no key for %s at %s",
                         cli_as_name(cli, name), path);
     if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077) != 0)
         return cli_stop(cli, 10, "Let only its owner read it: chmod 600 FILE.", "%s may be read by others (mode %03o)", path,
                         (unsigned)st.st_mode & 0777U);
-    int code = cli_read_input(cli, path, 16384, &pem);
+    code = cli_read_input(cli, path, 16384, &pem);
     if (code != 0)
         return code;
     ifab_status status = ifab_identity_read(ifab_buf_as_view(&pem), (struct ifab_view){NULL, 0}, &cli->identity, cli_clean_err(cli));
@@ -113,9 +116,13 @@ static int load_key(struct cli *cli, bool quiet_only)
             status = ifab_identity_read(ifab_buf_as_view(&pem), ifab_view_str(words), &cli->identity, cli_clean_err(cli));
         ifab_wipe(words, sizeof words);
     }
+    uint8_t public32[32];
+    bool is_public = status != IFAB_OK && ifab_public_read(ifab_buf_as_view(&pem), public32, NULL) == IFAB_OK;
     if (pem.data != NULL)
         ifab_wipe(pem.data, pem.capacity);
     ifab_buf_fini(&pem);
+    if (is_public && !quiet_only)
+        return cli_stop(cli, 10, "Name the file of its private half, as ifctl key new --out FILE made it.", "%s is a public key: it cannot sign", path);
     if (status == IFAB_OK || code != 0)
         return code;
     if (quiet_only)

@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+#include "base/nearest.h"
+
 static bool wants_value(const struct cli_option *option)
 {
     return option->value != NULL && option->value[0] != '[';
@@ -55,6 +57,29 @@ static const struct cli_command *find_command(const char *const *words, size_t c
     return NULL;
 }
 
+/* The command's option or the global one that is nearest to what was written; NULL: none is near. */
+static const char *nearest_option(const struct cli_command *command, struct ifab_view name)
+{
+    const char *best = NULL;
+    size_t least = 2 + name.size / 4;
+    for (size_t i = 0; i < cli_option_count + cli_global_count; i++) {
+        const struct cli_option *option = i < cli_option_count ? &cli_options[i] : &cli_globals[i - cli_option_count];
+        if (i < cli_option_count && !cli_command_takes(command, ifab_view_str(option->name)))
+            continue;
+        size_t far = ifab_edit_distance(name, ifab_view_str(option->name));
+        best = far < least ? option->name : best;
+        least = far < least ? far : least;
+    }
+    return best;
+}
+
+static int unknown_option(const struct cli *cli, const struct cli_command *command, const char *arg, struct ifab_view name, bool letter)
+{
+    const char *near = letter ? NULL : nearest_option(command, name);
+    return cli_usage(cli, "%s has no option \"%.*s\"%s%s%s See ifctl %s --help", command->name, (int)(name.size + (letter ? 1 : 2)), arg,
+                     near == NULL ? "." : "; did you mean --", near == NULL ? "" : near, near == NULL ? "" : "?", command->name);
+}
+
 /* One option at argv[*at]; moves *at when it takes the next word. command NULL: only globals are known yet. */
 static int take_option(struct cli *cli, const struct cli_command *command, int argc, char *const *argv, int *at)
 {
@@ -80,8 +105,7 @@ static int take_option(struct cli *cli, const struct cli_command *command, int a
     if (option == NULL && command == NULL)
         return cli_usage(cli, "\"%s\" stands before the command: only global flags may", arg);
     if (option == NULL)
-        return cli_usage(cli, "%s has no option \"%.*s%s\"", command->name, (int)(name.size + (letter ? 1 : 2)), arg,
-                         value == NULL ? "" : "…");
+        return unknown_option(cli, command, arg, name, letter);
     if (wants_value(option) && value == NULL) {
         if (*at + 1 >= argc)
             return cli_usage(cli, "--%s needs a value: %s", option->name, option->value);
@@ -121,24 +145,9 @@ static void find_name(struct cli *cli, int argc, char *const *argv, const char *
     *ret_count = cli->command == NULL ? count : used;
 }
 
-/* Edit distance, of names of commands: short. */
 static size_t distance(const char *a, const char *b)
 {
-    size_t row[64], la = strlen(a), lb = strlen(b);
-    if (la >= IFAB_COUNT(row) || lb >= IFAB_COUNT(row))
-        return SIZE_MAX;
-    for (size_t k = 0; k <= lb; k++)
-        row[k] = k;
-    for (size_t i = 1; i <= la; i++) {
-        size_t corner = row[0];
-        row[0] = i;
-        for (size_t k = 1; k <= lb; k++) {
-            size_t change = corner + (a[i - 1] != b[k - 1]), least = row[k] < row[k - 1] ? row[k] + 1 : row[k - 1] + 1;
-            corner = row[k];
-            row[k] = change < least ? change : least;
-        }
-    }
-    return row[lb];
+    return ifab_edit_distance(ifab_view_str(a), ifab_view_str(b));
 }
 
 /* "; did you mean "talent add"?" or "". At most a third of the letters may be wrong. */
@@ -152,6 +161,12 @@ static const char *did_you_mean(const char *const *words, size_t count, char *re
         return ret_text;
     for (size_t i = 0; i < cli_command_count; i++) {
         char noun[64];
+        const char *verb = strchr(cli_commands[i].name, ' ');
+        if (least > 0 && verb != NULL && strcmp(verb + 1, words[0]) == 0) { /* "send" without its noun */
+            least = 0;
+            best = cli_commands[i].name;
+            best_size = strlen(best);
+        }
         size_t noun_size = strcspn(cli_commands[i].name, " "), far = distance(asked, cli_commands[i].name);
         if (far < least) {
             least = far;
@@ -202,6 +217,11 @@ int cli_parse(struct cli *cli, int argc, char *const *argv)
     if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0))
         argv = version_argv;
     find_name(cli, argc, argv, name, &name_count);
+    if (cli->command == NULL && name_count > 0 && argv[1] == name[0]) { /* its options can only be wrong as well */
+        for (int i = 2; i < argc && !cli->help; i++)
+            cli->help = strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+        return cli->help && give(cli, ifab_view_str("help"), "") != 0 ? EXIT_USAGE : unknown_command(cli, name, name_count);
+    }
     size_t skip = cli->command == NULL ? 0 : name_count;
     bool named = false;
     for (int i = 1; i < argc; i++) {

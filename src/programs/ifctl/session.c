@@ -59,7 +59,7 @@ static int open_client(struct cli *cli, bool silent)
     return status == IFAB_OK ? 0 : cli_fail(cli, status);
 }
 
-/* Is what --dir, IFAB_DIR or a context names no fabric at all? */
+/* Is what --dir, IFAB_DIR, a context or the default names no fabric at all? */
 static bool no_fabric(const struct cli *cli)
 {
     char path[1100];
@@ -67,15 +67,21 @@ static bool no_fabric(const struct cli *cli)
            (errno == ENOENT || errno == ENOTDIR);
 }
 
-int cli_no_answer(struct cli *cli, ifab_status status)
+int cli_need_fabric(const struct cli *cli)
 {
     char hint[1200];
-    if (status == IFAB_NOT_FOUND && no_fabric(cli)) {
-        bool there = access(cli->directory, F_OK) == 0;
-        cli_path(hint, sizeof hint, "Make one with ifctl init %s, or name another with --dir.", cli->directory);
-        return cli_stop(cli, EXIT_NO_ANSWER, hint, "%s %s", cli->directory,
-                        there ? "is no fabric: it holds no ifd.yaml" : "does not exist: there is no fabric");
-    }
+    if (!no_fabric(cli))
+        return 0;
+    bool there = access(cli->directory, F_OK) == 0;
+    cli_path(hint, sizeof hint, "Make one with ifctl init %s, or name another with --dir or IFAB_DIR.", cli->directory);
+    return cli_stop(cli, EXIT_NO_ANSWER, hint, "no fabric at %s%s", cli->directory, there ? ": it holds no ifd.yaml" : ": it does not exist");
+}
+
+int cli_no_answer(struct cli *cli, ifab_status status)
+{
+    int code = status == IFAB_NOT_FOUND ? cli_need_fabric(cli) : 0;
+    if (code != 0)
+        return code;
     if (status == IFAB_NOT_FOUND) {
         fputs("No fabric answers at ", stderr);
         cli_put_text(stderr, ifab_view_str(cli->endpoint));
