@@ -29,6 +29,7 @@ MODULES = [
     "backups",
     "shutdown",
     "doctor",
+    "words",
     "cli",
     "cli_surface",
     "cli_hostile",

@@ -86,6 +86,22 @@ int cli_new_passphrase(struct cli *cli, const char *key, char *ret_text, size_t 
     return 0;
 }
 
+/* The mistake of --key a.pub, told before its mode is: a public key may be read by all. Only a regular file is looked into. */
+static bool is_public(const char *path)
+{
+    uint8_t text[1024], public32[32];
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)sizeof text)
+        return false;
+    FILE *file = fopen(path, "re");
+    size_t size = file == NULL ? 0 : fread(text, 1, sizeof text, file);
+    if (file != NULL)
+        fclose(file);
+    bool good = size > 0 && ifab_public_read(ifab_view_of(text, size), public32, NULL) == IFAB_OK;
+    ifab_wipe(text, sizeof text);
+    return good;
+}
+
 /* quiet_only: give up, saying nothing, when a person would have to be asked or there is no such file. */
 static int load_key(struct cli *cli, bool quiet_only)
 {
@@ -104,6 +120,10 @@ static int load_key(struct cli *cli, bool quiet_only)
     if (stat(path, &st) != 0 && errno == ENOENT)
         return cli_stop(cli, EXIT_USAGE, "Name it with --key FILE, or make one: ifctl talent add NAME --new-key.", "no key for %s at %s",
                         cli_as_name(cli, name), path);
+    if (is_public(path))
+        return quiet_only ? EXIT_USAGE
+                          : cli_stop(cli, 10, "Name the file of its private half, as ifctl key new --out FILE made it.",
+                                     "%s is a public key: it cannot sign", path);
     if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077) != 0)
         return cli_stop(cli, 10, "Let only its owner read it: chmod 600 FILE.", "%s may be read by others (mode %03o)", path,
                         (unsigned)st.st_mode & 0777U);
@@ -116,13 +136,9 @@ static int load_key(struct cli *cli, bool quiet_only)
             status = ifab_identity_read(ifab_buf_as_view(&pem), ifab_view_str(words), &cli->identity, cli_clean_err(cli));
         ifab_wipe(words, sizeof words);
     }
-    uint8_t public32[32];
-    bool is_public = status != IFAB_OK && ifab_public_read(ifab_buf_as_view(&pem), public32, NULL) == IFAB_OK;
     if (pem.data != NULL)
         ifab_wipe(pem.data, pem.capacity);
     ifab_buf_fini(&pem);
-    if (is_public && !quiet_only)
-        return cli_stop(cli, 10, "Name the file of its private half, as ifctl key new --out FILE made it.", "%s is a public key: it cannot sign", path);
     if (status == IFAB_OK || code != 0)
         return code;
     if (quiet_only)
