@@ -58,7 +58,7 @@ def test_the_readme_is_literally_true():
         root.dir = os.path.join(home, "fabric")
         root.start()
         said = shell("\n".join(lines[at + 1 :]))
-        assert said.count("SHARE") == 2 and said.endswith("verified\n"), said
+        assert said.count("SHARE") == 3 and said.endswith("verified\n"), said
     finally:
         root.close()
 
