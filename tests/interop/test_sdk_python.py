@@ -383,6 +383,27 @@ class Sending(unittest.TestCase):
 
 
 class Contexts(unittest.TestCase):
+    def test_a_key_that_cannot_be_used_is_named(self):
+        with tempfile.TemporaryDirectory() as d:
+            saved = dict(os.environ)
+            self.addCleanup(lambda: (os.environ.clear(), os.environ.update(saved)))
+            for name in ("IFAB_ENDPOINT", "IFAB_AS", "IFAB_KEY", "IFAB_TOKEN_FILE"):
+                os.environ.pop(name, None)
+            os.environ.update({"IFAB_DIR": d, "XDG_CONFIG_HOME": d})
+            path = os.path.join(d, "keys", "A.pem")
+            with self.assertRaisesRegex(ValueError, f"{path}: no such file; IFAB_DIR is {d}"):
+                Fabric.context(talent="A").send("x")
+            with self.assertRaisesRegex(FileNotFoundError, f"{d}/b.pem: no such file; IFAB_DIR is {d}"):
+                Fabric.context(talent="A", key=d + "/b.pem")
+            os.mkdir(os.path.dirname(path))
+            with open(path, "w", encoding="ascii") as f:
+                f.write("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")
+            os.chmod(path, 0o600)
+            with self.assertRaisesRegex(ValueError, f"{path} is encrypted: "):
+                Fabric.context(talent="A").send("x")
+            with self.assertRaisesRegex(ValueError, f"{path} is encrypted: "):
+                Fabric.context(talent="A", key=path)
+
     def test_order_of_places(self):
         with tempfile.TemporaryDirectory() as d:
             os.makedirs(os.path.join(d, "infrafabric"))

@@ -251,6 +251,17 @@ test("key files: 0600, PKCS#8, encrypted or not; in a browser PEM text or {pub, 
   await assert.rejects(sign({}, { pubkey: "", keyId: "" }), InvalidMessage);
 });
 
+test("a key that is not there is named with the place it was looked for", async (t) => {
+  const d = mkdtempSync(path.join(tmp(), "ifab-js-")),
+    saved = { ...process.env };
+  t.after(() => (rmSync(d, { recursive: true }), Object.assign(process.env, saved)));
+  for (const name of ["IFAB_ENDPOINT", "IFAB_AS", "IFAB_KEY", "IFAB_TOKEN_FILE"]) delete process.env[name];
+  Object.assign(process.env, { XDG_CONFIG_HOME: d, IFAB_DIR: d });
+  const said = async (options) => (await Fabric.context(options)).send("x").then(String, (e) => e.message);
+  assert.equal(await said({ talent: "A" }), `${path.join(d, "keys", "A.pem")}: no such file; IFAB_DIR is ${d}`);
+  assert.equal(await said({ talent: "A", key: path.join(d, "b.pem") }), `${path.join(d, "b.pem")}: no such file; IFAB_DIR is ${d}`);
+});
+
 test("the order of places is ifctl's", async (t) => {
   const d = mkdtempSync(path.join(tmp(), "ifab-js-")),
     saved = { ...process.env };

@@ -13,7 +13,7 @@ import rfc8785
 
 from . import envelope as env
 from .errors import Lost, OutcomeUnknown, Refused, Unreachable
-from .wire import Wire, no_key, settled
+from .wire import Wire, from_context, no_key, settled
 
 DELAYS = (1, 2, 5, 10, 30)  # seconds, full jitter
 
