@@ -18,9 +18,9 @@
 #include "base/encode.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "deadline_heap.h"
+#include "base/deadline_heap.h"
 #include "slot_index.h"
-#include "slot_pool.h"
+#include "base/slot_pool.h"
 
 #define FEW 6 /* parties kept inside the record; most messages have one receiver */
 
@@ -39,16 +39,16 @@ struct party_list {
 };
 struct ifab_conversations {
     struct ifab_conversation_limits limits;
-    struct slot_pool pool, lists;
+    struct ifab_slot_pool pool, lists;
     struct slot_index by_id, by_number;
     struct ifab_u64map openers; /* talent → conversations it opened */
-    struct deadline_heap ends;
+    struct ifab_deadline_heap ends;
     uint32_t count;
 };
 
 static struct item *item_at(const struct ifab_conversations *self, uint32_t slot)
 {
-    return ifab_slot_pool__at(&self->pool, slot);
+    return ifab_slot_pool_at(&self->pool, slot);
 }
 
 static uint32_t hash_of_id(const struct ifab_conversations *self, const uint8_t id16[16])
@@ -91,8 +91,8 @@ ifab_status ifab_conversations_new(const struct ifab_conversation_limits *limits
     if (self == NULL)
         return IFAB_NOMEM;
     self->limits = *limits;
-    ifab_slot_pool__init(&self->pool, sizeof(struct item));
-    ifab_slot_pool__init(&self->lists, sizeof(struct party_list));
+    ifab_slot_pool_init(&self->pool, sizeof(struct item));
+    ifab_slot_pool_init(&self->lists, sizeof(struct party_list));
     *ret = self;
     return IFAB_OK;
 }
@@ -101,27 +101,27 @@ void ifab_conversations_free(struct ifab_conversations *self)
 {
     if (self == NULL)
         return;
-    ifab_slot_pool__fini(&self->pool);
-    ifab_slot_pool__fini(&self->lists);
+    ifab_slot_pool_fini(&self->pool);
+    ifab_slot_pool_fini(&self->lists);
     ifab_slot_index__fini(&self->by_id);
     ifab_slot_index__fini(&self->by_number);
     ifab_u64map_fini(&self->openers);
-    ifab_deadline_heap__fini(&self->ends);
+    ifab_deadline_heap_fini(&self->ends);
     ifab_free(self);
 }
 
 ifab_status ifab_conversations_reserve(struct ifab_conversations *self, size_t n)
 {
-    if (!ifab_slot_pool__reserve(&self->pool, n) || !ifab_slot_pool__reserve(&self->lists, n) ||
+    if (!ifab_slot_pool_reserve(&self->pool, n) || !ifab_slot_pool_reserve(&self->lists, n) ||
         !ifab_slot_index__reserve(&self->by_id, n) || !ifab_slot_index__reserve(&self->by_number, n) ||
-        !ifab_deadline_heap__reserve(&self->ends, ifab_slot_pool__capacity(&self->pool)))
+        !ifab_deadline_heap_reserve(&self->ends, ifab_slot_pool_capacity(&self->pool)))
         return IFAB_NOMEM;
     return ifab_u64map_reserve(&self->openers, n);
 }
 
 static const uint32_t *parties_of(const struct ifab_conversations *self, const struct item *item)
 {
-    return item->many == 0 ? item->few : ((const struct party_list *)ifab_slot_pool__at(&self->lists, item->many))->parties;
+    return item->many == 0 ? item->few : ((const struct party_list *)ifab_slot_pool_at(&self->lists, item->many))->parties;
 }
 
 static uint64_t opened_by_talent(const struct ifab_conversations *self, uint32_t talent)
@@ -270,14 +270,14 @@ static void drop(struct ifab_conversations *self, uint32_t slot)
     uint64_t left = opened_by_talent(self, item->opener);
     (void)ifab_slot_index__remove(&self->by_id, hash_of_id(self, item->id16), slot);
     (void)ifab_slot_index__remove(&self->by_number, hash_of_number(self, item->number), slot);
-    ifab_deadline_heap__remove(&self->ends, slot);
+    ifab_deadline_heap_remove(&self->ends, slot);
     if (left > 1)
         (void)ifab_u64map_put(&self->openers, item->opener, left - 1); /* replaces: cannot fail */
     else
         (void)ifab_u64map_remove(&self->openers, item->opener);
     if (item->many != 0)
-        ifab_slot_pool__give(&self->lists, item->many);
-    ifab_slot_pool__give(&self->pool, slot);
+        ifab_slot_pool_give(&self->lists, item->many);
+    ifab_slot_pool_give(&self->pool, slot);
     self->count--;
 }
 
@@ -297,8 +297,8 @@ static void fill(struct ifab_conversations *self, struct item *item, const struc
     item->answered = from->answered;
     uint32_t *to = item->few;
     if (from->party_count > FEW) {
-        item->many = ifab_slot_pool__take(&self->lists);
-        to = ((struct party_list *)ifab_slot_pool__at(&self->lists, item->many))->parties;
+        item->many = ifab_slot_pool_take(&self->lists);
+        to = ((struct party_list *)ifab_slot_pool_at(&self->lists, item->many))->parties;
     }
     memcpy(to, from->parties, from->party_count * sizeof *to);
 }
@@ -313,11 +313,11 @@ void ifab_conversations_put(struct ifab_conversations *self, const struct ifab_c
     old = slot_of_id(self, conversation->id16);
     if (old != 0)
         drop(self, old);
-    uint32_t slot = ifab_slot_pool__take(&self->pool);
+    uint32_t slot = ifab_slot_pool_take(&self->pool);
     fill(self, item_at(self, slot), conversation);
     ifab_slot_index__insert(&self->by_id, hash_of_id(self, conversation->id16), slot);
     ifab_slot_index__insert(&self->by_number, hash_of_number(self, conversation->number), slot);
-    ifab_deadline_heap__set(&self->ends, slot, end_of(self, conversation->idle_from), conversation->number);
+    ifab_deadline_heap_set(&self->ends, slot, end_of(self, conversation->idle_from), conversation->number);
     (void)ifab_u64map_put(&self->openers, conversation->opener, opened_by_talent(self, conversation->opener) + 1); /* room since reserve */
     self->count++;
 }
@@ -331,7 +331,7 @@ void ifab_conversations_remove(struct ifab_conversations *self, uint64_t number)
 
 size_t ifab_conversations_dead(const struct ifab_conversations *self, ifab_usec wall, uint64_t *ret_numbers, size_t max)
 {
-    return ifab_deadline_heap__first(&self->ends, wall, ret_numbers, max);
+    return ifab_deadline_heap_first(&self->ends, wall, ret_numbers, max);
 }
 
 size_t ifab_conversations_count(const struct ifab_conversations *self)

@@ -9,9 +9,9 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "connect/order.h"
-#include "deadline_heap.h"
+#include "base/deadline_heap.h"
 #include "slot_index.h"
-#include "slot_pool.h"
+#include "base/slot_pool.h"
 
 #define INSTANCES_MAX 64
 #define KEY_MAX (4 + 4 + IFAB_NAME_MAX)
@@ -22,15 +22,15 @@ struct item {
 };
 struct ifab_sequences {
     uint64_t seed;
-    struct slot_pool pool;
+    struct ifab_slot_pool pool;
     struct slot_index by_key, by_number;
     struct ifab_u64map talents; /* talent → slot of its first item */
-    struct deadline_heap ends;
+    struct ifab_deadline_heap ends;
 };
 
 static struct item *item_at(const struct ifab_sequences *self, uint32_t slot)
 {
-    return ifab_slot_pool__at(&self->pool, slot);
+    return ifab_slot_pool_at(&self->pool, slot);
 }
 
 static uint32_t hash_of_key(const struct ifab_sequences *self, uint32_t talent, uint32_t epoch, struct ifab_view instance)
@@ -83,7 +83,7 @@ ifab_status ifab_sequences_new(uint64_t seed, struct ifab_sequences **ret)
     if (self == NULL)
         return IFAB_NOMEM;
     self->seed = seed;
-    ifab_slot_pool__init(&self->pool, sizeof(struct item));
+    ifab_slot_pool_init(&self->pool, sizeof(struct item));
     *ret = self;
     return IFAB_OK;
 }
@@ -92,18 +92,18 @@ void ifab_sequences_free(struct ifab_sequences *self)
 {
     if (self == NULL)
         return;
-    ifab_slot_pool__fini(&self->pool);
+    ifab_slot_pool_fini(&self->pool);
     ifab_slot_index__fini(&self->by_key);
     ifab_slot_index__fini(&self->by_number);
     ifab_u64map_fini(&self->talents);
-    ifab_deadline_heap__fini(&self->ends);
+    ifab_deadline_heap_fini(&self->ends);
     ifab_free(self);
 }
 
 ifab_status ifab_sequences_reserve(struct ifab_sequences *self, size_t n)
 {
-    if (!ifab_slot_pool__reserve(&self->pool, n) || !ifab_slot_index__reserve(&self->by_key, n) ||
-        !ifab_slot_index__reserve(&self->by_number, n) || !ifab_deadline_heap__reserve(&self->ends, ifab_slot_pool__capacity(&self->pool)))
+    if (!ifab_slot_pool_reserve(&self->pool, n) || !ifab_slot_index__reserve(&self->by_key, n) ||
+        !ifab_slot_index__reserve(&self->by_number, n) || !ifab_deadline_heap_reserve(&self->ends, ifab_slot_pool_capacity(&self->pool)))
         return IFAB_NOMEM;
     return ifab_u64map_reserve(&self->talents, n);
 }
@@ -232,9 +232,9 @@ static void drop(struct ifab_sequences *self, uint32_t slot)
     const struct ifab_sequence *record = &item_at(self, slot)->record;
     (void)ifab_slot_index__remove(&self->by_key, hash_of_key(self, record->talent, record->epoch, instance_of(record)), slot);
     (void)ifab_slot_index__remove(&self->by_number, hash_of_number(self, record->number), slot);
-    ifab_deadline_heap__remove(&self->ends, slot);
+    ifab_deadline_heap_remove(&self->ends, slot);
     unlink_of_talent(self, slot);
-    ifab_slot_pool__give(&self->pool, slot);
+    ifab_slot_pool_give(&self->pool, slot);
 }
 
 void ifab_sequences_put(struct ifab_sequences *self, const struct ifab_sequence *sequence)
@@ -245,21 +245,21 @@ void ifab_sequences_put(struct ifab_sequences *self, const struct ifab_sequence 
     uint32_t same_key = slot_of_key(self, sequence->talent, sequence->epoch, instance_of(sequence));
     if (slot != 0 && slot == same_key) { /* the common case: only seq and time have changed */
         item_at(self, slot)->record = *sequence;
-        ifab_deadline_heap__set(&self->ends, slot, sequence->live_until, sequence->number);
+        ifab_deadline_heap_set(&self->ends, slot, sequence->live_until, sequence->number);
         return;
     }
     if (slot != 0)
         drop(self, slot);
     if (same_key != 0)
         drop(self, same_key);
-    slot = ifab_slot_pool__take(&self->pool);
+    slot = ifab_slot_pool_take(&self->pool);
     struct item *item = item_at(self, slot);
     item->record = *sequence;
     item->next_of_talent = first_of_talent(self, sequence->talent);
     (void)ifab_u64map_put(&self->talents, sequence->talent, slot); /* room since reserve */
     ifab_slot_index__insert(&self->by_key, hash_of_key(self, sequence->talent, sequence->epoch, instance_of(sequence)), slot);
     ifab_slot_index__insert(&self->by_number, hash_of_number(self, sequence->number), slot);
-    ifab_deadline_heap__set(&self->ends, slot, sequence->live_until, sequence->number);
+    ifab_deadline_heap_set(&self->ends, slot, sequence->live_until, sequence->number);
 }
 
 void ifab_sequences_remove(struct ifab_sequences *self, uint64_t number)
@@ -271,7 +271,7 @@ void ifab_sequences_remove(struct ifab_sequences *self, uint64_t number)
 
 size_t ifab_sequences_dead(const struct ifab_sequences *self, ifab_usec wall, uint64_t *ret_numbers, size_t max)
 {
-    return ifab_deadline_heap__first(&self->ends, wall, ret_numbers, max);
+    return ifab_deadline_heap_first(&self->ends, wall, ret_numbers, max);
 }
 
 const struct ifab_sequence *ifab_sequences_find(const struct ifab_sequences *self, uint32_t talent, uint32_t epoch,

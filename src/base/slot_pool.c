@@ -1,5 +1,5 @@
-/* The records of sequences and conversations: see slot_pool.h. */
-#include "slot_pool.h"
+/* See slot_pool.h. */
+#include "base/slot_pool.h"
 
 #include "base/mem.h"
 
@@ -7,21 +7,21 @@
 
 #define BLOCK 64
 
-void ifab_slot_pool__init(struct slot_pool *self, size_t item_size)
+void ifab_slot_pool_init(struct ifab_slot_pool *self, size_t item_size)
 {
-    *self = (struct slot_pool){.item_size = item_size};
+    *self = (struct ifab_slot_pool){.item_size = item_size};
 }
 
-void ifab_slot_pool__fini(struct slot_pool *self)
+void ifab_slot_pool_fini(struct ifab_slot_pool *self)
 {
     for (uint32_t i = 0; i < self->block_count; i++)
         ifab_free(self->blocks[i]);
     ifab_free(self->blocks);
     ifab_free(self->free_slots);
-    *self = (struct slot_pool){.item_size = self->item_size};
+    *self = (struct ifab_slot_pool){.item_size = self->item_size};
 }
 
-static bool add_block(struct slot_pool *self)
+static bool add_block(struct ifab_slot_pool *self)
 {
     if (self->block_count >= UINT32_MAX / BLOCK - 1)
         return false;
@@ -47,7 +47,7 @@ static bool add_block(struct slot_pool *self)
     return true;
 }
 
-bool ifab_slot_pool__reserve(struct slot_pool *self, size_t more)
+bool ifab_slot_pool_reserve(struct ifab_slot_pool *self, size_t more)
 {
     while (self->free_count < more) {
         if (!add_block(self))
@@ -56,24 +56,24 @@ bool ifab_slot_pool__reserve(struct slot_pool *self, size_t more)
     return true;
 }
 
-void *ifab_slot_pool__at(const struct slot_pool *self, uint32_t slot)
+void *ifab_slot_pool_at(const struct ifab_slot_pool *self, uint32_t slot)
 {
     return self->blocks[(slot - 1) / BLOCK] + (size_t)((slot - 1) % BLOCK) * self->item_size;
 }
 
-uint32_t ifab_slot_pool__take(struct slot_pool *self)
+uint32_t ifab_slot_pool_take(struct ifab_slot_pool *self)
 {
     uint32_t slot = self->free_slots[--self->free_count];
-    memset(ifab_slot_pool__at(self, slot), 0, self->item_size);
+    memset(ifab_slot_pool_at(self, slot), 0, self->item_size);
     return slot;
 }
 
-void ifab_slot_pool__give(struct slot_pool *self, uint32_t slot)
+void ifab_slot_pool_give(struct ifab_slot_pool *self, uint32_t slot)
 {
     self->free_slots[self->free_count++] = slot;
 }
 
-uint32_t ifab_slot_pool__capacity(const struct slot_pool *self)
+uint32_t ifab_slot_pool_capacity(const struct ifab_slot_pool *self)
 {
     return self->block_count * BLOCK;
 }

@@ -1,17 +1,17 @@
-/* The heap behind ifab_sequences_dead() and ifab_conversations_dead(): see deadline_heap.h. */
-#include "deadline_heap.h"
+/* See deadline_heap.h. */
+#include "base/deadline_heap.h"
 
 #include "base/mem.h"
 
 #define FIRST_MAX 256
 
-bool ifab_deadline_heap__reserve(struct deadline_heap *self, uint32_t slots)
+bool ifab_deadline_heap_reserve(struct ifab_deadline_heap *self, uint32_t slots)
 {
     if (slots > self->capacity) { /* grows with the blocks of the pool, but by a half at least */
         uint32_t capacity = self->capacity + self->capacity / 2;
         if (capacity < slots)
             capacity = slots;
-        struct deadline *items = ifab_realloc(self->items, (size_t)capacity * sizeof *items);
+        struct ifab_deadline *items = ifab_realloc(self->items, (size_t)capacity * sizeof *items);
         if (items == NULL)
             return false;
         self->items = items;
@@ -29,25 +29,25 @@ bool ifab_deadline_heap__reserve(struct deadline_heap *self, uint32_t slots)
     return true;
 }
 
-void ifab_deadline_heap__fini(struct deadline_heap *self)
+void ifab_deadline_heap_fini(struct ifab_deadline_heap *self)
 {
     ifab_free(self->items);
     ifab_free(self->places);
-    *self = (struct deadline_heap){.items = NULL};
+    *self = (struct ifab_deadline_heap){.items = NULL};
 }
 
-static bool before(const struct deadline *a, const struct deadline *b)
+static bool before(const struct ifab_deadline *a, const struct ifab_deadline *b)
 {
     return a->when != b->when ? a->when < b->when : a->number < b->number;
 }
 
-static void place(struct deadline_heap *self, uint32_t at, struct deadline item)
+static void place(struct ifab_deadline_heap *self, uint32_t at, struct ifab_deadline item)
 {
     self->items[at] = item;
     self->places[item.slot] = at + 1;
 }
 
-static void settle(struct deadline_heap *self, uint32_t at, struct deadline item)
+static void settle(struct ifab_deadline_heap *self, uint32_t at, struct ifab_deadline item)
 {
     while (at > 0 && before(&item, &self->items[(at - 1) / 2])) {
         place(self, at, self->items[(at - 1) / 2]);
@@ -67,13 +67,13 @@ static void settle(struct deadline_heap *self, uint32_t at, struct deadline item
     place(self, at, item);
 }
 
-void ifab_deadline_heap__set(struct deadline_heap *self, uint32_t slot, ifab_usec when, uint64_t number)
+void ifab_deadline_heap_set(struct ifab_deadline_heap *self, uint32_t slot, ifab_usec when, uint64_t number)
 {
     uint32_t at = self->places[slot] != 0 ? self->places[slot] - 1 : self->count++;
-    settle(self, at, (struct deadline){.when = when, .number = number, .slot = slot});
+    settle(self, at, (struct ifab_deadline){.when = when, .number = number, .slot = slot});
 }
 
-void ifab_deadline_heap__remove(struct deadline_heap *self, uint32_t slot)
+void ifab_deadline_heap_remove(struct ifab_deadline_heap *self, uint32_t slot)
 {
     if (self->places[slot] == 0)
         return;
@@ -85,7 +85,7 @@ void ifab_deadline_heap__remove(struct deadline_heap *self, uint32_t slot)
 }
 
 /* The next one is always a child of one that was taken: those wait in `open`, sorted, the smallest at the end. */
-size_t ifab_deadline_heap__first(const struct deadline_heap *self, ifab_usec wall, uint64_t *ret_numbers, size_t max)
+size_t ifab_deadline_heap_first(const struct ifab_deadline_heap *self, ifab_usec wall, uint64_t *ret_numbers, size_t max)
 {
     uint32_t open[FIRST_MAX + 1];
     size_t open_count = 0, count = 0;
