@@ -19,7 +19,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/deadline_heap.h"
-#include "slot_index.h"
+#include "base/slot_index.h"
 #include "base/slot_pool.h"
 
 #define FEW 6 /* parties kept inside the record; most messages have one receiver */
@@ -40,7 +40,7 @@ struct party_list {
 struct ifab_conversations {
     struct ifab_conversation_limits limits;
     struct ifab_slot_pool pool, lists;
-    struct slot_index by_id, by_number;
+    struct ifab_slot_index by_id, by_number;
     struct ifab_u64map openers; /* talent → conversations it opened */
     struct ifab_deadline_heap ends;
     uint32_t count;
@@ -65,8 +65,8 @@ static uint32_t hash_of_number(const struct ifab_conversations *self, uint64_t n
 
 static uint32_t slot_of_id(const struct ifab_conversations *self, const uint8_t id16[16])
 {
-    uint32_t hash = hash_of_id(self, id16), at = slot_index_home(&self->by_id, hash), slot;
-    while ((slot = slot_index_next(&self->by_id, hash, &at)) != 0) {
+    uint32_t hash = hash_of_id(self, id16), at = ifab_slot_index_home(&self->by_id, hash), slot;
+    while ((slot = ifab_slot_index_next(&self->by_id, hash, &at)) != 0) {
         if (memcmp(item_at(self, slot)->id16, id16, 16) == 0)
             return slot;
     }
@@ -75,8 +75,8 @@ static uint32_t slot_of_id(const struct ifab_conversations *self, const uint8_t 
 
 static uint32_t slot_of_number(const struct ifab_conversations *self, uint64_t number)
 {
-    uint32_t hash = hash_of_number(self, number), at = slot_index_home(&self->by_number, hash), slot;
-    while ((slot = slot_index_next(&self->by_number, hash, &at)) != 0) {
+    uint32_t hash = hash_of_number(self, number), at = ifab_slot_index_home(&self->by_number, hash), slot;
+    while ((slot = ifab_slot_index_next(&self->by_number, hash, &at)) != 0) {
         if (item_at(self, slot)->number == number)
             return slot;
     }
@@ -103,8 +103,8 @@ void ifab_conversations_free(struct ifab_conversations *self)
         return;
     ifab_slot_pool_fini(&self->pool);
     ifab_slot_pool_fini(&self->lists);
-    ifab_slot_index__fini(&self->by_id);
-    ifab_slot_index__fini(&self->by_number);
+    ifab_slot_index_fini(&self->by_id);
+    ifab_slot_index_fini(&self->by_number);
     ifab_u64map_fini(&self->openers);
     ifab_deadline_heap_fini(&self->ends);
     ifab_free(self);
@@ -113,7 +113,7 @@ void ifab_conversations_free(struct ifab_conversations *self)
 ifab_status ifab_conversations_reserve(struct ifab_conversations *self, size_t n)
 {
     if (!ifab_slot_pool_reserve(&self->pool, n) || !ifab_slot_pool_reserve(&self->lists, n) ||
-        !ifab_slot_index__reserve(&self->by_id, n) || !ifab_slot_index__reserve(&self->by_number, n) ||
+        !ifab_slot_index_reserve(&self->by_id, n) || !ifab_slot_index_reserve(&self->by_number, n) ||
         !ifab_deadline_heap_reserve(&self->ends, ifab_slot_pool_capacity(&self->pool)))
         return IFAB_NOMEM;
     return ifab_u64map_reserve(&self->openers, n);
@@ -268,8 +268,8 @@ static void drop(struct ifab_conversations *self, uint32_t slot)
 {
     const struct item *item = item_at(self, slot);
     uint64_t left = opened_by_talent(self, item->opener);
-    (void)ifab_slot_index__remove(&self->by_id, hash_of_id(self, item->id16), slot);
-    (void)ifab_slot_index__remove(&self->by_number, hash_of_number(self, item->number), slot);
+    (void)ifab_slot_index_remove(&self->by_id, hash_of_id(self, item->id16), slot);
+    (void)ifab_slot_index_remove(&self->by_number, hash_of_number(self, item->number), slot);
     ifab_deadline_heap_remove(&self->ends, slot);
     if (left > 1)
         (void)ifab_u64map_put(&self->openers, item->opener, left - 1); /* replaces: cannot fail */
@@ -315,8 +315,8 @@ void ifab_conversations_put(struct ifab_conversations *self, const struct ifab_c
         drop(self, old);
     uint32_t slot = ifab_slot_pool_take(&self->pool);
     fill(self, item_at(self, slot), conversation);
-    ifab_slot_index__insert(&self->by_id, hash_of_id(self, conversation->id16), slot);
-    ifab_slot_index__insert(&self->by_number, hash_of_number(self, conversation->number), slot);
+    ifab_slot_index_insert(&self->by_id, hash_of_id(self, conversation->id16), slot);
+    ifab_slot_index_insert(&self->by_number, hash_of_number(self, conversation->number), slot);
     ifab_deadline_heap_set(&self->ends, slot, end_of(self, conversation->idle_from), conversation->number);
     (void)ifab_u64map_put(&self->openers, conversation->opener, opened_by_talent(self, conversation->opener) + 1); /* room since reserve */
     self->count++;

@@ -17,7 +17,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
-#include "slot_index.h"
+#include "base/slot_index.h"
 
 #define RING 128
 #define CHUNK 64
@@ -51,7 +51,7 @@ struct bucket {
 };
 struct ifab_replay {
     struct ifab_replay_limits limits;
-    struct slot_index index;
+    struct ifab_slot_index index;
     struct ifab_u64map talents; /* talent → live messages */
     struct bucket ring[RING];
     int64_t earliest; /* no bucket in use is of an earlier minute */
@@ -110,7 +110,7 @@ void ifab_replay_free(struct ifab_replay *self)
     free_chunks(self->dead);
     ifab_free(self->chunks);
     ifab_free(self->free_numbers);
-    ifab_slot_index__fini(&self->index);
+    ifab_slot_index_fini(&self->index);
     ifab_u64map_fini(&self->talents);
     ifab_free(self);
 }
@@ -151,7 +151,7 @@ ifab_status ifab_replay_reserve(struct ifab_replay *self, size_t n)
 {
     if (n > MOST_TOTAL)
         return IFAB_NOMEM;
-    if (!self->loading && !ifab_slot_index__reserve(&self->index, 2 * n))
+    if (!self->loading && !ifab_slot_index_reserve(&self->index, 2 * n))
         return IFAB_NOMEM;
     IFAB_TRY(ifab_u64map_reserve(&self->talents, n));
     /* at worst each of the first 128 opens a chunk in a bucket of its own; after that 64 are needed to open another */
@@ -170,8 +170,8 @@ static struct record *record_at(const struct ifab_replay *self, uint32_t number)
 
 static bool find(const struct ifab_replay *self, const uint8_t tag16[16], uint32_t kind, uint32_t *ret_number)
 {
-    uint32_t hash = hash_of(tag16), at = slot_index_home(&self->index, hash), ref;
-    while ((ref = slot_index_next(&self->index, hash, &at)) != 0) {
+    uint32_t hash = hash_of(tag16), at = ifab_slot_index_home(&self->index, hash), ref;
+    while ((ref = ifab_slot_index_next(&self->index, hash, &at)) != 0) {
         if ((ref & NONCE_REF) != kind)
             continue;
         uint32_t number = (ref & ~NONCE_REF) - 1;
@@ -252,8 +252,8 @@ static void sweep(struct ifab_replay *self, unsigned n)
         struct chunk *chunk = self->dead;
         const struct record *record = &chunk->records[chunk->swept];
         uint32_t ref = chunk->number * CHUNK + chunk->swept + 1;
-        (void)ifab_slot_index__remove(&self->index, hash_of(record->id_tag16), ref);
-        (void)ifab_slot_index__remove(&self->index, hash_of(record->nonce_tag16), ref | NONCE_REF);
+        (void)ifab_slot_index_remove(&self->index, hash_of(record->id_tag16), ref);
+        (void)ifab_slot_index_remove(&self->index, hash_of(record->nonce_tag16), ref | NONCE_REF);
         if (++chunk->swept == chunk->used) {
             self->dead = chunk->next;
             release_chunk(self, chunk);
@@ -320,8 +320,8 @@ static struct chunk *open_chunk(struct ifab_replay *self, struct bucket *bucket)
 
 static void insert(struct ifab_replay *self, const struct record *record, uint32_t number)
 {
-    ifab_slot_index__insert(&self->index, hash_of(record->id_tag16), number + 1);
-    ifab_slot_index__insert(&self->index, hash_of(record->nonce_tag16), (number + 1) | NONCE_REF);
+    ifab_slot_index_insert(&self->index, hash_of(record->id_tag16), number + 1);
+    ifab_slot_index_insert(&self->index, hash_of(record->nonce_tag16), (number + 1) | NONCE_REF);
 }
 
 void ifab_replay_load(struct ifab_replay *self)
@@ -334,7 +334,7 @@ ifab_status ifab_replay_loaded(struct ifab_replay *self)
 {
     if (!self->loading)
         return IFAB_OK;
-    if (!ifab_slot_index__reserve(&self->index, 2 * (size_t)self->count + (size_t)self->count / 64))
+    if (!ifab_slot_index_reserve(&self->index, 2 * (size_t)self->count + (size_t)self->count / 64))
         return IFAB_NOMEM;
     for (size_t i = 0; i < RING; i++)
         for (const struct chunk *chunk = self->ring[i].chunks; chunk != NULL; chunk = chunk->next)
@@ -405,5 +405,5 @@ size_t ifab_replay_bytes(const struct ifab_replay *self)
 {
     size_t chunks = (size_t)self->used_chunks + self->spare_count;
     return sizeof *self + chunks * sizeof(struct chunk) + self->chunk_room * (sizeof(struct chunk *) + sizeof(uint32_t)) +
-           ifab_slot_index__bytes(&self->index) + self->talents.capacity * sizeof(struct ifab_u64map_slot);
+           ifab_slot_index_bytes(&self->index) + self->talents.capacity * sizeof(struct ifab_u64map_slot);
 }

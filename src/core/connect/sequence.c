@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "connect/order.h"
 #include "base/deadline_heap.h"
-#include "slot_index.h"
+#include "base/slot_index.h"
 #include "base/slot_pool.h"
 
 #define INSTANCES_MAX 64
@@ -23,7 +23,7 @@ struct item {
 struct ifab_sequences {
     uint64_t seed;
     struct ifab_slot_pool pool;
-    struct slot_index by_key, by_number;
+    struct ifab_slot_index by_key, by_number;
     struct ifab_u64map talents; /* talent → slot of its first item */
     struct ifab_deadline_heap ends;
 };
@@ -58,8 +58,8 @@ static uint32_t slot_of_key(const struct ifab_sequences *self, uint32_t talent, 
 {
     if (instance.size > IFAB_NAME_MAX)
         return 0;
-    uint32_t hash = hash_of_key(self, talent, epoch, instance), at = slot_index_home(&self->by_key, hash), slot;
-    while ((slot = slot_index_next(&self->by_key, hash, &at)) != 0) {
+    uint32_t hash = hash_of_key(self, talent, epoch, instance), at = ifab_slot_index_home(&self->by_key, hash), slot;
+    while ((slot = ifab_slot_index_next(&self->by_key, hash, &at)) != 0) {
         const struct ifab_sequence *found = &item_at(self, slot)->record;
         if (found->talent == talent && found->epoch == epoch && ifab_view_equal(instance_of(found), instance))
             return slot;
@@ -69,8 +69,8 @@ static uint32_t slot_of_key(const struct ifab_sequences *self, uint32_t talent, 
 
 static uint32_t slot_of_number(const struct ifab_sequences *self, uint64_t number)
 {
-    uint32_t hash = hash_of_number(self, number), at = slot_index_home(&self->by_number, hash), slot;
-    while ((slot = slot_index_next(&self->by_number, hash, &at)) != 0) {
+    uint32_t hash = hash_of_number(self, number), at = ifab_slot_index_home(&self->by_number, hash), slot;
+    while ((slot = ifab_slot_index_next(&self->by_number, hash, &at)) != 0) {
         if (item_at(self, slot)->record.number == number)
             return slot;
     }
@@ -93,8 +93,8 @@ void ifab_sequences_free(struct ifab_sequences *self)
     if (self == NULL)
         return;
     ifab_slot_pool_fini(&self->pool);
-    ifab_slot_index__fini(&self->by_key);
-    ifab_slot_index__fini(&self->by_number);
+    ifab_slot_index_fini(&self->by_key);
+    ifab_slot_index_fini(&self->by_number);
     ifab_u64map_fini(&self->talents);
     ifab_deadline_heap_fini(&self->ends);
     ifab_free(self);
@@ -102,8 +102,8 @@ void ifab_sequences_free(struct ifab_sequences *self)
 
 ifab_status ifab_sequences_reserve(struct ifab_sequences *self, size_t n)
 {
-    if (!ifab_slot_pool_reserve(&self->pool, n) || !ifab_slot_index__reserve(&self->by_key, n) ||
-        !ifab_slot_index__reserve(&self->by_number, n) || !ifab_deadline_heap_reserve(&self->ends, ifab_slot_pool_capacity(&self->pool)))
+    if (!ifab_slot_pool_reserve(&self->pool, n) || !ifab_slot_index_reserve(&self->by_key, n) ||
+        !ifab_slot_index_reserve(&self->by_number, n) || !ifab_deadline_heap_reserve(&self->ends, ifab_slot_pool_capacity(&self->pool)))
         return IFAB_NOMEM;
     return ifab_u64map_reserve(&self->talents, n);
 }
@@ -230,8 +230,8 @@ static void unlink_of_talent(struct ifab_sequences *self, uint32_t slot)
 static void drop(struct ifab_sequences *self, uint32_t slot)
 {
     const struct ifab_sequence *record = &item_at(self, slot)->record;
-    (void)ifab_slot_index__remove(&self->by_key, hash_of_key(self, record->talent, record->epoch, instance_of(record)), slot);
-    (void)ifab_slot_index__remove(&self->by_number, hash_of_number(self, record->number), slot);
+    (void)ifab_slot_index_remove(&self->by_key, hash_of_key(self, record->talent, record->epoch, instance_of(record)), slot);
+    (void)ifab_slot_index_remove(&self->by_number, hash_of_number(self, record->number), slot);
     ifab_deadline_heap_remove(&self->ends, slot);
     unlink_of_talent(self, slot);
     ifab_slot_pool_give(&self->pool, slot);
@@ -257,8 +257,8 @@ void ifab_sequences_put(struct ifab_sequences *self, const struct ifab_sequence 
     item->record = *sequence;
     item->next_of_talent = first_of_talent(self, sequence->talent);
     (void)ifab_u64map_put(&self->talents, sequence->talent, slot); /* room since reserve */
-    ifab_slot_index__insert(&self->by_key, hash_of_key(self, sequence->talent, sequence->epoch, instance_of(sequence)), slot);
-    ifab_slot_index__insert(&self->by_number, hash_of_number(self, sequence->number), slot);
+    ifab_slot_index_insert(&self->by_key, hash_of_key(self, sequence->talent, sequence->epoch, instance_of(sequence)), slot);
+    ifab_slot_index_insert(&self->by_number, hash_of_number(self, sequence->number), slot);
     ifab_deadline_heap_set(&self->ends, slot, sequence->live_until, sequence->number);
 }
 

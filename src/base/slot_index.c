@@ -1,29 +1,29 @@
 /* The index behind replay memory, sequences and conversations: see slot_index.h. */
-#include "slot_index.h"
+#include "base/slot_index.h"
 
 #include "base/mem.h"
 
 #define SMALLEST 32
 #define LARGEST UINT32_C(0x3FFFFFFF)
 
-static bool rebuild(struct slot_index *self, uint64_t capacity)
+static bool rebuild(struct ifab_slot_index *self, uint64_t capacity)
 {
     if (capacity > LARGEST)
         return false;
-    struct slot_index next = {.capacity = (uint32_t)capacity};
+    struct ifab_slot_index next = {.capacity = (uint32_t)capacity};
     next.slots = ifab_calloc((size_t)capacity, sizeof *next.slots);
     if (next.slots == NULL)
         return false;
     for (uint32_t i = 0; i < self->capacity; i++) {
         if (self->slots[i].ref != 0)
-            ifab_slot_index__insert(&next, self->slots[i].hash, self->slots[i].ref);
+            ifab_slot_index_insert(&next, self->slots[i].hash, self->slots[i].ref);
     }
     ifab_free(self->slots);
     *self = next;
     return true;
 }
 
-bool ifab_slot_index__reserve(struct slot_index *self, size_t more)
+bool ifab_slot_index_reserve(struct ifab_slot_index *self, size_t more)
 {
     if (more > LARGEST)
         return false;
@@ -37,26 +37,26 @@ bool ifab_slot_index__reserve(struct slot_index *self, size_t more)
     return rebuild(self, needed > grown ? needed : grown);
 }
 
-void ifab_slot_index__fini(struct slot_index *self)
+void ifab_slot_index_fini(struct ifab_slot_index *self)
 {
     ifab_free(self->slots);
-    *self = (struct slot_index){NULL, 0, 0};
+    *self = (struct ifab_slot_index){NULL, 0, 0};
 }
 
-void ifab_slot_index__insert(struct slot_index *self, uint32_t hash, uint32_t ref)
+void ifab_slot_index_insert(struct ifab_slot_index *self, uint32_t hash, uint32_t ref)
 {
-    uint32_t at = slot_index_home(self, hash);
+    uint32_t at = ifab_slot_index_home(self, hash);
     while (self->slots[at].ref != 0)
         at = at + 1 == self->capacity ? 0 : at + 1;
-    self->slots[at] = (struct slot_index_slot){.ref = ref, .hash = hash};
+    self->slots[at] = (struct ifab_slot_index_slot){.ref = ref, .hash = hash};
     self->count++;
 }
 
-bool ifab_slot_index__remove(struct slot_index *self, uint32_t hash, uint32_t ref)
+bool ifab_slot_index_remove(struct ifab_slot_index *self, uint32_t hash, uint32_t ref)
 {
     if (self->count == 0)
         return false;
-    uint32_t hole = slot_index_home(self, hash);
+    uint32_t hole = ifab_slot_index_home(self, hash);
     while (self->slots[hole].ref != ref || self->slots[hole].hash != hash) {
         if (self->slots[hole].ref == 0)
             return false;
@@ -67,19 +67,19 @@ bool ifab_slot_index__remove(struct slot_index *self, uint32_t hash, uint32_t re
         at = at + 1 == self->capacity ? 0 : at + 1;
         if (self->slots[at].ref == 0)
             break;
-        uint32_t home = slot_index_home(self, self->slots[at].hash);
+        uint32_t home = ifab_slot_index_home(self, self->slots[at].hash);
         bool reachable = hole <= at ? hole < home && home <= at : hole < home || home <= at;
         if (!reachable) {
             self->slots[hole] = self->slots[at];
             hole = at;
         }
     }
-    self->slots[hole] = (struct slot_index_slot){0, 0};
+    self->slots[hole] = (struct ifab_slot_index_slot){0, 0};
     self->count--;
     return true;
 }
 
-size_t ifab_slot_index__bytes(const struct slot_index *self)
+size_t ifab_slot_index_bytes(const struct ifab_slot_index *self)
 {
     return (size_t)self->capacity * sizeof *self->slots;
 }

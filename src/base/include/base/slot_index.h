@@ -1,5 +1,5 @@
-#ifndef CONNECT_SLOT_INDEX_H
-#define CONNECT_SLOT_INDEX_H
+#ifndef BASE_SLOT_INDEX_H
+#define BASE_SLOT_INDEX_H
 /*
  * Open-addressing index from a 32-bit hash to a non-zero 32-bit reference; whoever owns the records compares them. Eight bytes a
  * slot, at most 4/5 full, linear probing, deletion by shifting back (no tombstones, so it never ages).
@@ -11,33 +11,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct slot_index_slot {
+struct ifab_slot_index_slot {
     uint32_t ref; /* 0: free */
     uint32_t hash;
 };
-struct slot_index { /* zeroed = empty */
-    struct slot_index_slot *slots;
+struct ifab_slot_index { /* zeroed = empty */
+    struct ifab_slot_index_slot *slots;
     uint32_t capacity, count;
 };
 
-bool ifab_slot_index__reserve(struct slot_index *self, size_t more); /* false: out of memory, nothing changed */
-void ifab_slot_index__fini(struct slot_index *self);
-void ifab_slot_index__insert(struct slot_index *self, uint32_t hash, uint32_t ref); /* after reserve; cannot fail */
-bool ifab_slot_index__remove(struct slot_index *self, uint32_t hash, uint32_t ref);
-size_t ifab_slot_index__bytes(const struct slot_index *self);
+bool ifab_slot_index_reserve(struct ifab_slot_index *self, size_t more); /* false: out of memory, nothing changed */
+void ifab_slot_index_fini(struct ifab_slot_index *self);
+void ifab_slot_index_insert(struct ifab_slot_index *self, uint32_t hash, uint32_t ref); /* after reserve; cannot fail */
+bool ifab_slot_index_remove(struct ifab_slot_index *self, uint32_t hash, uint32_t ref);
+size_t ifab_slot_index_bytes(const struct ifab_slot_index *self);
 
-static inline uint32_t slot_index_home(const struct slot_index *self, uint32_t hash)
+static inline uint32_t ifab_slot_index_home(const struct ifab_slot_index *self, uint32_t hash)
 {
     return (uint32_t)(((uint64_t)hash * self->capacity) >> 32);
 }
 
-/* References stored under this hash, one a call; 0 at the end. *at starts as slot_index_home(). */
-static inline uint32_t slot_index_next(const struct slot_index *self, uint32_t hash, uint32_t *at)
+/* References stored under this hash, one a call; 0 at the end. *at starts as ifab_slot_index_home(). */
+static inline uint32_t ifab_slot_index_next(const struct ifab_slot_index *self, uint32_t hash, uint32_t *at)
 {
     if (self->count == 0)
         return 0;
     for (;;) { /* ends: at least a fifth of the slots is free */
-        const struct slot_index_slot *slot = &self->slots[*at];
+        const struct ifab_slot_index_slot *slot = &self->slots[*at];
         if (slot->ref == 0)
             return 0;
         *at = *at + 1 == self->capacity ? 0 : *at + 1;

@@ -1,0 +1,386 @@
+/* Tasks and swarms: the table of states, packed names, queues and their bounds, whose turn it is. The rest is tested against a model. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "coordinator/coordinator.h"
+#include "crypto/crypto.h"
+
+#include <stdio.h>
+
+static struct ifab_coordinator *make(void)
+{
+    struct ifab_coordinator *self;
+    struct ifab_coordinator_limits limits;
+    ifab_coordinator_limits_default(&limits);
+    assert_int_equal(ifab_coordinator_new(&limits, &self), IFAB_OK);
+    return self;
+}
+
+static void swarm_with(struct ifab_coordinator *self, uint64_t number, const char *id, uint32_t weight, uint32_t limit, enum ifab_queue_policy policy)
+{
+    struct ifab_view skills[] = {IFAB_VIEW("sql"), IFAB_VIEW("rust")}, members[] = {IFAB_VIEW("zoe"), IFAB_VIEW("abe")};
+    struct ifab_swarm_request r = {.id = ifab_view_str(id), .skills = skills, .skill_count = 2, .members = members, .member_count = 2, .weight = weight,
+                                   .queue_limit = limit, .queue_policy = policy, .wall = 1762942860000000};
+    struct ifab_buf record = IFAB_BUF_INIT(65536);
+    struct ifab_swarm_number there;
+    assert_int_equal(ifab_swarm_register(self, &r, &record, &there, NULL), IFAB_CODE_NONE);
+    assert_int_equal(ifab_swarm_load(self, number, ifab_buf_as_view(&record), NULL), IFAB_OK);
+    ifab_buf_fini(&record);
+}
+
+static struct ifab_task task_of(uint64_t number, uint64_t queue, uint32_t creator, uint8_t priority)
+{
+    struct ifab_task t = {.number = {number}, .state = IFAB_TASK_QUEUED, .priority = priority, .queue = {queue}, .creator = {creator, 0},
+                          .created_index = number, .queued_index = number, .attempt = 1, .max_attempts = 3, .deadline = IFAB_NEVER, .budget = {-1, -1, -1}};
+    snprintf(t.id, sizeof t.id, "t%llu", (unsigned long long)number);
+    memcpy(t.type, "job", 4);
+    return t;
+}
+
+static void put(struct ifab_coordinator *self, const struct ifab_task *t)
+{
+    assert_int_equal(ifab_coordinator_reserve(self, 1), IFAB_OK);
+    ifab_task_put(self, t);
+}
+
+/* The number that is claimed next, which then is gone. 0: none. */
+static uint64_t serve(struct ifab_coordinator *self, uint64_t swarm, ifab_usec run)
+{
+    static const char have[] = "rust\0sql";
+    struct ifab_names skills;
+    uint8_t course[IFAB_COURSE_PACKED];
+    bool stolen;
+    assert_true(ifab_names_read(ifab_view_of(have, sizeof have), &skills));
+    const struct ifab_task *t = ifab_task_pick(self, (struct ifab_swarm_number){swarm}, &skills, run, &stolen, course);
+    if (t == NULL)
+        return 0;
+    uint64_t number = t->number.n;
+    assert_true(ifab_course_load(self, ifab_view_of(course, sizeof course)));
+    ifab_task_remove(self, (struct ifab_task_number){number});
+    return number;
+}
+
+static void names_are_sets(void **state)
+{
+    char room[32], small[8];
+    struct ifab_names set, other;
+    struct ifab_view in[] = {IFAB_VIEW("sql"), IFAB_VIEW("rust"), IFAB_VIEW("sql")}, bad[] = {IFAB_VIEW("a b")}, three[] = {IFAB_VIEW("sql"), IFAB_VIEW("go"), IFAB_VIEW("c")};
+    (void)state;
+    assert_true(ifab_names_pack(in, 3, room, sizeof room, &set));
+    assert_int_equal(set.count, 2);
+    assert_memory_equal(room, "rust\0sql", 9);
+    assert_false(ifab_names_pack(in, 3, small, sizeof small, &other)); /* no room */
+    assert_false(ifab_names_pack(bad, 1, small, sizeof small, &other));
+    assert_false(ifab_names_read(IFAB_VIEW("sql\0rust\0"), &other)); /* not in order */
+    assert_false(ifab_names_read(IFAB_VIEW("sql"), &other));          /* not ended */
+    assert_false(ifab_names_read(IFAB_VIEW("sql\0sql\0"), &other));
+    char wide[32];
+    assert_true(ifab_names_pack(three, 3, wide, sizeof wide, &other));
+    assert_int_equal(ifab_names_common(&set, &other), 1);
+    assert_false(ifab_names_cover(&set, &other)); /* 1 of 3 */
+    other.count = 0;
+    other.size = 0;
+    assert_true(ifab_names_cover(&set, &other));
+}
+
+static void seven_of_ten_is_enough(void **state)
+{
+    char need_room[64], have_room[64];
+    struct ifab_names need, have;
+    struct ifab_view all[10];
+    static const char letters[] = "abcdefghij";
+    (void)state;
+    for (size_t i = 0; i < 10; i++)
+        all[i] = ifab_view_of(letters + i, 1);
+    assert_true(ifab_names_pack(all, 10, need_room, sizeof need_room, &need));
+    assert_true(ifab_names_pack(all, 7, have_room, sizeof have_room, &have));
+    assert_true(ifab_names_cover(&have, &need));
+    assert_true(ifab_names_pack(all, 6, have_room, sizeof have_room, &have));
+    assert_false(ifab_names_cover(&have, &need));
+}
+
+static void priorities_share_by_weight(void **state)
+{
+    struct ifab_coordinator *self = make();
+    unsigned served[IFAB_PRIORITIES] = {0};
+    (void)state;
+    for (uint64_t n = 1; n <= 400; n++) {
+        struct ifab_task t = task_of(n, 0, 1, (uint8_t)(n % 4));
+        put(self, &t);
+    }
+    for (int i = 0; i < 75; i++)
+        served[serve(self, 9, 0) % 4]++;
+    for (unsigned p = 0; p < IFAB_PRIORITIES; p++) { /* 8 : 4 : 2 : 1 of 75, within one round */
+        static const unsigned share[] = {40, 20, 10, 5};
+        assert_in_range(served[p], share[p] - 1, share[p] + 1);
+    }
+    ifab_coordinator_free(self);
+}
+
+/* docs/decisions/fair-claims.md: with n flows that always have work, the first task of a flow of weight w is served within sum(ceil(W_j / w)) + n claims. */
+static void nobody_starves(void **state)
+{
+    struct ifab_coordinator *self = make();
+    uint64_t next = 10;
+    (void)state;
+    swarm_with(self, 1, "s1", 1, 0, IFAB_QUEUE_REJECT);
+    for (unsigned i = 0; i < 300; i++) { /* one floods with what comes first */
+        struct ifab_task t = task_of(next++, 0, 1, 0);
+        put(self, &t);
+    }
+    struct ifab_task last = task_of(next++, 1, 2, 3);
+    put(self, &last);
+    unsigned waited = 0;
+    while (serve(self, 1, 0) != last.number.n)
+        waited++;
+    assert_in_range(waited, 0, 9); /* ceil(8 / 1) + 1 */
+    ifab_coordinator_free(self);
+}
+
+static void age_raises_the_weight(void **state)
+{
+    struct ifab_coordinator *self = make();
+    unsigned low = 0;
+    (void)state;
+    for (uint64_t n = 1; n <= 200; n++) {
+        struct ifab_task t = task_of(n, 0, 1, n % 2 == 0 ? 0 : 3);
+        put(self, &t);
+    }
+    for (int i = 0; i < 40; i++)
+        low += (unsigned)(serve(self, 9, 3 * IFAB_MINUTE) % 2);
+    assert_in_range(low, 19, 21); /* after three minutes P3 weighs what P0 does */
+    ifab_coordinator_free(self);
+}
+
+static void equal_demand_is_served_equally(void **state)
+{
+    struct ifab_coordinator *self = make();
+    unsigned served[51] = {0};
+    uint64_t next = 100;
+    (void)state;
+    for (uint32_t creator = 1; creator <= 50; creator++)
+        for (unsigned i = 0; i < (creator == 1 ? 5000U : 40U); i++) { /* the first one floods */
+            struct ifab_task t = task_of(next++, 0, creator, 2);
+            put(self, &t);
+        }
+    for (int i = 0; i < 1000; i++) {
+        uint64_t n = serve(self, 9, 0);
+        served[n < 5100 ? 1 : 2 + (n - 5100) / 40]++;
+    }
+    double sum = 0, squares = 0;
+    for (int c = 1; c <= 50; c++) {
+        sum += served[c];
+        squares += (double)served[c] * served[c];
+    }
+    double jain = sum * sum / (50 * squares);
+    assert_true(jain >= 0.99);
+    ifab_coordinator_free(self);
+}
+
+static void work_is_stolen_from_long_queues_only(void **state)
+{
+    struct ifab_coordinator *self = make();
+    (void)state;
+    swarm_with(self, 1, "busy", 1, 0, IFAB_QUEUE_REJECT);
+    swarm_with(self, 2, "idle", 1, 0, IFAB_QUEUE_REJECT);
+    for (uint64_t n = 10; n < 15; n++) {
+        struct ifab_task t = task_of(n, 1, 1, (uint8_t)(n % 4));
+        put(self, &t);
+    }
+    assert_int_equal(serve(self, 2, 0), 0); /* five wait: they stay */
+    struct ifab_task t = task_of(15, 1, 1, 3);
+    put(self, &t);
+    assert_int_equal(serve(self, 2, 0), 11); /* six: the oldest of the least priority */
+    assert_int_equal(serve(self, 2, 0), 0);
+    ifab_coordinator_free(self);
+}
+
+static void a_full_queue_says_so_or_sheds(void **state)
+{
+    struct ifab_coordinator *self = make();
+    struct ifab_refusal refusal;
+    struct ifab_task_number shed;
+    (void)state;
+    swarm_with(self, 1, "strict", 1, 2, IFAB_QUEUE_REJECT);
+    swarm_with(self, 2, "shedding", 1, 2, IFAB_QUEUE_SHED_LOWEST);
+    for (uint64_t n = 10; n < 14; n++) {
+        struct ifab_task t = task_of(n, 1 + n % 2, 1, 2);
+        put(self, &t);
+    }
+    struct ifab_task more = task_of(20, 1, 1, 0);
+    assert_int_equal(ifab_task_admit(self, &more, &shed, &refusal), IFAB_CODE_QUEUE_FULL);
+    more.queue.n = 2;
+    assert_int_equal(ifab_task_admit(self, &more, &shed, &refusal), IFAB_CODE_NONE);
+    assert_int_equal(shed.n, 11);
+    more.priority = 2; /* nothing there is less */
+    assert_int_equal(ifab_task_admit(self, &more, &shed, &refusal), IFAB_CODE_QUEUE_FULL);
+    ifab_coordinator_free(self);
+}
+
+static void bounds_hold(void **state)
+{
+    struct ifab_coordinator *self;
+    struct ifab_coordinator_limits limits = {.open = 3, .open_per_creator = 2, .closed = 5};
+    struct ifab_task_number shed;
+    struct ifab_refusal refusal;
+    (void)state;
+    assert_int_equal(ifab_coordinator_new(&limits, &self), IFAB_OK);
+    for (uint64_t n = 1; n <= 2; n++) {
+        struct ifab_task t = task_of(n, 0, 1, 0);
+        put(self, &t);
+    }
+    struct ifab_task mine = task_of(5, 0, 1, 0), other = task_of(6, 0, 2, 0);
+    assert_int_equal(ifab_task_admit(self, &mine, &shed, &refusal), IFAB_CODE_QUOTA_EXCEEDED);
+    assert_int_equal(ifab_task_admit(self, &other, &shed, &refusal), IFAB_CODE_NONE);
+    put(self, &other);
+    struct ifab_task fourth = task_of(7, 0, 3, 0);
+    assert_int_equal(ifab_task_admit(self, &fourth, &shed, &refusal), IFAB_CODE_QUOTA_EXCEEDED);
+    ifab_task_remove(self, other.number);
+    for (uint64_t n = 20; n < 23; n++) { /* three chosen ids are remembered, two tasks are open: five */
+        struct ifab_closed_task c = {.number = n, .state = IFAB_TASK_DONE, .id16 = {(uint8_t)n}, .index = n, .closed = 1};
+        ifab_closed_task_put(self, &c);
+    }
+    assert_int_equal(ifab_task_admit(self, &other, &shed, &refusal), IFAB_CODE_QUOTA_EXCEEDED);
+    other.minted = true;
+    assert_int_equal(ifab_task_admit(self, &other, &shed, &refusal), IFAB_CODE_NONE);
+    ifab_coordinator_free(self);
+}
+
+static void closed_ids_are_remembered_for_their_time(void **state)
+{
+    struct ifab_coordinator *self;
+    struct ifab_coordinator_limits limits = {.open = 10, .open_per_creator = 10, .closed = 3};
+    uint64_t dead[8];
+    (void)state;
+    assert_int_equal(ifab_coordinator_new(&limits, &self), IFAB_OK);
+    for (uint64_t n = 1; n <= 4; n++) {
+        struct ifab_closed_task c = {.number = n, .minted = n > 2, .state = IFAB_TASK_DONE, .index = n, .closed = (ifab_usec)n};
+        char id[8];
+        uint8_t packed[IFAB_CLOSED_TASK_PACKED];
+        snprintf(id, sizeof id, "c%llu", (unsigned long long)n);
+        ifab_task_id16(ifab_view_str(id), c.id16);
+        assert_int_equal(ifab_closed_task_pack(&c, packed), sizeof packed);
+        assert_true(ifab_closed_task_unpack(ifab_view_of(packed, sizeof packed), n, &c));
+        assert_int_equal(ifab_coordinator_reserve(self, 1), IFAB_OK);
+        ifab_closed_task_put(self, &c);
+    }
+    assert_int_equal(ifab_closed_task_find(self, IFAB_VIEW("c2"))->number, 2);
+    assert_null(ifab_closed_task_find(self, IFAB_VIEW("c5")));
+    assert_int_equal(ifab_closed_tasks_dead(self, 100, dead, 8), 1); /* one above the limit: the oldest of those nobody can choose */
+    assert_int_equal(dead[0], 3);
+    ifab_closed_task_remove(self, 3);
+    assert_int_equal(ifab_closed_tasks_dead(self, 100, dead, 8), 0);
+    assert_int_equal(ifab_closed_tasks_due(self), 1 + IFAB_CLOSED_TASK_LIFE);
+    assert_int_equal(ifab_closed_tasks_dead(self, 2 + IFAB_CLOSED_TASK_LIFE, dead, 8), 2);
+    assert_null(ifab_closed_task_find(self, IFAB_VIEW("c3")));
+    ifab_coordinator_free(self);
+}
+
+static void a_swarm_has_one_spelling(void **state)
+{
+    struct ifab_coordinator *self = make();
+    struct ifab_view skills[] = {IFAB_VIEW("sql")};
+    struct ifab_swarm_request again = {.id = IFAB_VIEW("DATA"), .skills = skills, .skill_count = 1};
+    struct ifab_buf record = IFAB_BUF_INIT(65536);
+    struct ifab_swarm_number number;
+    struct ifab_refusal refusal;
+    uint8_t before[32], after[32];
+    (void)state;
+    ifab_swarms_trust_root(self, before);
+    swarm_with(self, 7, "data", 2, 0, IFAB_QUEUE_BLOCK);
+    ifab_swarms_trust_root(self, after);
+    assert_memory_not_equal(before, after, 32);
+    const struct ifab_swarm *swarm = ifab_swarm_find(self, IFAB_VIEW("data"));
+    assert_non_null(swarm);
+    assert_null(ifab_swarm_find(self, IFAB_VIEW("DATA")));
+    assert_true(ifab_swarm_has_member(swarm, IFAB_VIEW("abe")) && !ifab_swarm_has_member(swarm, IFAB_VIEW("ab")));
+    assert_int_equal(ifab_swarm_register(self, &again, &record, &number, &refusal), IFAB_CODE_CONFLICT);
+    again.id = IFAB_VIEW("data");
+    assert_int_equal(ifab_swarm_register(self, &again, &record, &number, &refusal), IFAB_CODE_NONE);
+    assert_int_equal(number.n, 7);
+    assert_int_equal(ifab_swarm_load(self, 8, ifab_buf_as_view(&record), NULL), IFAB_CORRUPT); /* its id is another's */
+    ifab_buf_char(&record, ' ');
+    assert_int_equal(ifab_swarm_load(self, 7, ifab_buf_as_view(&record), NULL), IFAB_CORRUPT);
+    assert_true(ifab_swarm_has_member(ifab_swarm_at(self, number), IFAB_VIEW("zoe"))); /* nothing has changed */
+    ifab_buf_fini(&record);
+    ifab_coordinator_free(self);
+}
+
+static void backoff_is_the_table(void **state)
+{
+    static const int seconds[] = {1, 2, 5, 10, 30, 30};
+    (void)state;
+    for (uint32_t i = 0; i < IFAB_COUNT(seconds); i++)
+        assert_int_equal(ifab_task_backoff(i + 2), seconds[i] * IFAB_SECOND);
+}
+
+static void names_of_states_are_read_back(void **state)
+{
+    (void)state;
+    for (int s = IFAB_TASK_NONE + 1; s < IFAB_TASK_STATE_COUNT; s++)
+        assert_int_equal(ifab_task_state_parse(ifab_view_str(ifab_task_state_name((enum ifab_task_state)s))), s);
+    assert_int_equal(ifab_task_state_parse(IFAB_VIEW("failed")), IFAB_TASK_NONE);
+}
+
+static void notes_are_cut_at_a_character(void **state)
+{
+    struct ifab_task t = task_of(1, 0, 1, 0), next;
+    char text[200];
+    (void)state;
+    memset(text, 'x', sizeof text);
+    memcpy(text + 127, "\xc3\xa9", 2); /* the 128 bytes end inside it */
+    struct ifab_task_act act = {.event = IFAB_TASK_CANCEL, .note = ifab_view_of(text, sizeof text)};
+    assert_int_equal(ifab_task_act(&t, &act, &next, NULL), IFAB_CODE_NONE);
+    assert_int_equal(strlen(next.note), 127);
+}
+
+static void running_out_of_memory_changes_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1; n < 40; n++) {
+        struct ifab_coordinator *self = make();
+        ifab_mem_fail_at(n);
+        ifab_status status = ifab_coordinator_reserve(self, 2);
+        bool hit = ifab_mem_failed();
+        ifab_mem_fail_at(0);
+        assert_true(status == IFAB_OK || hit);
+        assert_int_equal(ifab_coordinator_reserve(self, 2), IFAB_OK);
+        for (uint64_t i = 1; i <= 2; i++) {
+            struct ifab_task t = task_of(i, 0, 1, 0);
+            ifab_mem_fail_at(1); /* after reserve nothing is asked for that could be missing */
+            ifab_task_put(self, &t);
+            ifab_mem_fail_at(0);
+        }
+        assert_int_equal(ifab_task_count(self, IFAB_TASK_QUEUED), 2);
+        assert_int_equal(serve(self, 1, 0), 1);
+        ifab_coordinator_free(self);
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_are_sets),
+        cmocka_unit_test(seven_of_ten_is_enough),
+        cmocka_unit_test(priorities_share_by_weight),
+        cmocka_unit_test(nobody_starves),
+        cmocka_unit_test(age_raises_the_weight),
+        cmocka_unit_test(equal_demand_is_served_equally),
+        cmocka_unit_test(work_is_stolen_from_long_queues_only),
+        cmocka_unit_test(a_full_queue_says_so_or_sheds),
+        cmocka_unit_test(bounds_hold),
+        cmocka_unit_test(closed_ids_are_remembered_for_their_time),
+        cmocka_unit_test(a_swarm_has_one_spelling),
+        cmocka_unit_test(backoff_is_the_table),
+        cmocka_unit_test(names_of_states_are_read_back),
+        cmocka_unit_test(notes_are_cut_at_a_character),
+        cmocka_unit_test(running_out_of_memory_changes_nothing),
+    };
+    if (ifab_crypto_init(NULL) != IFAB_OK)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
