@@ -102,6 +102,12 @@ enum ifab_code ifab_fabric__second_admin(const struct ifab_fabric *self, const s
 void ifab_fabric__refuse_act(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, enum ifab_code code,
                              uint32_t talent, struct ifab_view subject)
 {
+    ifab_fabric__refuse_as(self, command, o, IFAB_EVENT_ADMIN_REFUSED, code, talent, subject);
+}
+
+void ifab_fabric__refuse_as(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, enum ifab_event event,
+                            enum ifab_code code, uint32_t talent, struct ifab_view subject)
+{
     const struct ifab_talent *who = talent == 0 ? NULL : ifab_talents_at(self->talents, talent);
     struct ifab_meter meter = ifab_fabric__meter(self, talent, o->now.run);
     struct ifab_buf *p = &o->payload;
@@ -128,7 +134,7 @@ void ifab_fabric__refuse_act(const struct ifab_fabric *self, const struct ifab_c
         o->count_source = who != NULL ? who->name : IFAB_VIEW("socket");
     } else {
         struct ifab_entry fields = {
-            .event = IFAB_EVENT_ADMIN_REFUSED,
+            .event = event,
             .actor = ifab_view_str(actor),
             .why = ifab_view_str(o->reply.refusal.message),
             .subject = ifab_fabric__readable(subject, 256), /* as the request had it: of any length */

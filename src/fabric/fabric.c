@@ -55,6 +55,11 @@ ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct 
         status = ifab_conversations_new(&limits, &self->conversations);
     if (status == IFAB_OK)
         status = ifab_decisions_new(settings->seed ^ 3, &self->decisions);
+    struct ifab_coordinator_limits tasks;
+    ifab_coordinator_limits_default(&tasks);
+    tasks.seed = settings->seed ^ 6;
+    if (status == IFAB_OK)
+        status = ifab_coordinator_new(&tasks, &self->coordinator);
     if (status != IFAB_OK) {
         ifab_fabric_free(self);
         return ifab_fail(err, status, "fabric: out of memory");
@@ -75,6 +80,7 @@ void ifab_fabric_free(struct ifab_fabric *self)
     ifab_sequences_free(self->sequences);
     ifab_conversations_free(self->conversations);
     ifab_decisions_free(self->decisions);
+    ifab_coordinator_free(self->coordinator);
     ifab_fabric__kept_free(self);
     ifab_free(self->approvers);
     ifab_free(self->meters);
@@ -130,6 +136,14 @@ static ifab_status load_access(struct ifab_fabric *self, uint8_t kind, uint64_t 
 }
 _Static_assert((int)IFAB_KIND_TOKEN == (int)IFAB_ACCESS_TOKEN && (int)IFAB_KIND_INVITE == (int)IFAB_ACCESS_INVITE, "one number for both");
 
+static ifab_status load_swarm(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes, struct ifab_error *err)
+{
+    IFAB_TRY(ifab_swarm_load(self->coordinator, number, bytes, err));
+    if (number >= self->next_number)
+        self->next_number = number + 1;
+    return IFAB_OK;
+}
+
 static ifab_status load_meta(struct ifab_fabric *self, struct ifab_view bytes, struct ifab_error *err)
 {
     struct ifab_meta meta;
@@ -183,13 +197,21 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     case IFAB_KIND_IDEMPOTENCY:
         good = ifab_fabric__load_kept(self, number, bytes) == IFAB_OK;
         break;
+    case IFAB_KIND_TASK:
+    case IFAB_KIND_TASK_CLOSED:
+        good = ifab_fabric__load_task(self, kind, number, bytes) == IFAB_OK;
+        break;
     case IFAB_KIND_METER:
         ifab_fabric__load_meter(self, number, bytes);
+        break;
+    case IFAB_KIND_COURSE:
+        good = ifab_course_load(self->coordinator, bytes);
         break;
     case IFAB_KIND_META:
     case IFAB_KIND_TALENT:
     case IFAB_KIND_TOKEN:
     case IFAB_KIND_INVITE:
+    case IFAB_KIND_SWARM:
         good = false;
         break;
     }
@@ -208,8 +230,10 @@ ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint
         return load_talent(self, number, bytes, err);
     if (kind == IFAB_KIND_TOKEN || kind == IFAB_KIND_INVITE)
         return load_access(self, kind, number, bytes, err);
+    if (kind == IFAB_KIND_SWARM)
+        return load_swarm(self, number, bytes, err);
     if (kind != IFAB_KIND_SEQUENCE && kind != IFAB_KIND_CONVERSATION && kind != IFAB_KIND_DECISION && kind != IFAB_KIND_BUCKET &&
-        kind != IFAB_KIND_IDEMPOTENCY)
+        kind != IFAB_KIND_IDEMPOTENCY && kind != IFAB_KIND_TASK && kind != IFAB_KIND_TASK_CLOSED)
         return ifab_fail(err, IFAB_CORRUPT, "record of unknown kind %u", kind);
     if (ifab_fabric_prepare(self) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "records: out of memory");
@@ -247,10 +271,11 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
     ifab_tree_root(&self->tree, root);
     if (memcmp(root, head->root32, 32) != 0)
         return ifab_fail(err, IFAB_CORRUPT, "the stored edge of the tree does not give the stored root");
+    ifab_swarms_trust_root(self->coordinator, self->swarms_root32);
     ifab_fabric__trust_root(self, true, trust);
     if (memcmp(trust, head->trust_root32, 32) != 0) /* INV-16 */
         return ifab_fail(err, IFAB_CORRUPT,
-                         "a stored trust record (talent, key, grant, role, token, invite or rules) is not the one that the log covers");
+                         "a stored trust record (talent, key, grant, role, token, invite, swarm or rules) is not the one that the log covers");
     if (ifab_replay_loaded(self->replay) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "replay tags: out of memory");
     memcpy(self->last_hash32, head->last_hash32, 32);
@@ -262,7 +287,17 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
     return IFAB_OK;
 }
 
-/* What INV-16 covers: every talent's record, the rule set in force, every token and invite. Without any of those it is what it was before there were.
+/* One more kind of trust record joins the root, under its name. */
+static void join(const char *name, const uint8_t part32[32], uint8_t root32[32])
+{
+    uint8_t before32[32];
+    memcpy(before32, root32, 32);
+    ifab_sha256_3(ifab_view_str(name), ifab_view_of(before32, 32), ifab_view_of(part32, 32), root32);
+}
+
+/*
+ * What INV-16 covers: every talent's record, the rule set in force, every token and invite, every swarm. Of what there is none, nothing joins: so
+ * the root is what it was before there were such records.
  */
 void ifab_fabric__trust_root(struct ifab_fabric *self, bool talents, uint8_t ret_root32[32])
 {
@@ -272,10 +307,12 @@ void ifab_fabric__trust_root(struct ifab_fabric *self, bool talents, uint8_t ret
         ifab_talents_trust_root(self->talents, self->talents_root32);
     if (ifab_accesses_next(self->accesses, 0) == NULL) {
         ifab_sha256_2(ifab_view_of(self->talents_root32, 32), rules, ret_root32);
-        return;
+    } else {
+        ifab_accesses_trust_root(self->accesses, accesses);
+        ifab_sha256_3(ifab_view_of(self->talents_root32, 32), rules, ifab_view_of(accesses, 32), ret_root32);
     }
-    ifab_accesses_trust_root(self->accesses, accesses);
-    ifab_sha256_3(ifab_view_of(self->talents_root32, 32), rules, ifab_view_of(accesses, 32), ret_root32);
+    if (ifab_swarm_count(self->coordinator) > 0)
+        join("swarms", self->swarms_root32, ret_root32);
 }
 
 const struct ifab_guard_rules *ifab_fabric__rules(const struct ifab_fabric *self, const struct ifab_outcome *o)
@@ -331,6 +368,7 @@ ifab_status ifab_fabric_prepare(struct ifab_fabric *self)
     IFAB_TRY(ifab_sequences_reserve(self->sequences, 1));
     IFAB_TRY(ifab_conversations_reserve(self->conversations, 1));
     IFAB_TRY(ifab_decisions_reserve(self->decisions, 1));
+    IFAB_TRY(ifab_coordinator_reserve(self->coordinator, 1));
     IFAB_TRY(ifab_map_reserve(&self->kept_by_request, 1));
     IFAB_TRY(ifab_u64map_reserve(&self->kept_by_number, 1));
     IFAB_TRY(ifab_u64map_reserve(&self->kept_per_principal, 1));
@@ -383,6 +421,18 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     case IFAB_COMMAND_ROUTE:
         ifab_fabric__decide_route(self, command, o);
         break;
+    case IFAB_COMMAND_SWARM:
+        ifab_fabric__decide_swarm(self, command, o);
+        break;
+    case IFAB_COMMAND_TASK_CREATE:
+        ifab_fabric__decide_task_create(self, command, o);
+        break;
+    case IFAB_COMMAND_TASK_CLAIM:
+        ifab_fabric__decide_task_claim(self, command, o);
+        break;
+    case IFAB_COMMAND_TASK_ACT:
+        ifab_fabric__decide_task_act(self, command, o);
+        break;
     case IFAB_COMMAND_TICK:
         ifab_fabric__decide_tick(self, command, o);
         break;
@@ -406,7 +456,7 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
 
 void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
 {
-    bool trust = false, talents = false;
+    bool trust = false, talents = false, swarms = false;
     for (size_t i = 0; i < o->entry_count; i++)
         ifab_tree_append(&self->tree, o->entries[i].leaf32);
     if (o->entry_count > 0) {
@@ -422,6 +472,9 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
         } else if (c->kind == IFAB_KIND_TOKEN || c->kind == IFAB_KIND_INVITE) {
             status = load_access(self, c->kind, c->number, c->bytes, NULL);
             trust = true;
+        } else if (c->kind == IFAB_KIND_SWARM) {
+            status = load_swarm(self, c->number, c->bytes, NULL);
+            trust = swarms = true;
         } else {
             status = load_live(self, c->kind, c->number, c->bytes, NULL);
         }
@@ -433,6 +486,8 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
         self->settings.rules = o->rules;
         memcpy(self->rules32, o->rules.digest32, 32);
     }
+    if (swarms)
+        ifab_swarms_trust_root(self->coordinator, self->swarms_root32);
     if (trust || o->set_rules)
         ifab_fabric__trust_root(self, talents, self->trust_root32);
     for (size_t i = 0; i < o->tag_count; i++)
@@ -454,6 +509,7 @@ const struct ifab_fabric_settings *ifab_fabric_settings(const struct ifab_fabric
 const struct ifab_talents *ifab_fabric_talents(const struct ifab_fabric *self) { return self->talents; }
 const struct ifab_accesses *ifab_fabric_accesses(const struct ifab_fabric *self) { return self->accesses; }
 uint64_t ifab_fabric_access_version(const struct ifab_fabric *self) { return self->access_version; }
+const struct ifab_coordinator *ifab_fabric_coordinator(const struct ifab_fabric *self) { return self->coordinator; }
 const struct ifab_decisions *ifab_fabric_decisions(const struct ifab_fabric *self) { return self->decisions; }
 const struct ifab_sequences *ifab_fabric_sequences(const struct ifab_fabric *self) { return self->sequences; }
 const struct ifab_replay *ifab_fabric_replay(const struct ifab_fabric *self) { return self->replay; }

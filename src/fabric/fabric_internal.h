@@ -44,6 +44,7 @@ struct ifab_fabric {
     struct ifab_sequences *sequences;
     struct ifab_conversations *conversations;
     struct ifab_decisions *decisions;
+    struct ifab_coordinator *coordinator;
     /* approvers: talents of role operator or admin, ascending; kept so that ESCALATE does not walk all talents */
     uint32_t *approvers;
     size_t approver_count, approver_room;
@@ -57,6 +58,7 @@ struct ifab_fabric {
     /* head of the log */
     struct ifab_tree tree;
     uint8_t last_hash32[32], trust_root32[32];
+    uint8_t swarms_root32[32];  /* part of it once there is a swarm */
     uint8_t talents_root32[32]; /* part of trust_root32; kept, since there may be many more talents than tokens */
     ifab_usec last_time;
     uint64_t next_number, trust_version, access_version, fence_offset;
@@ -94,6 +96,10 @@ void ifab_fabric__owner_digest(struct ifab_view owner, uint8_t ret_digest16[16])
 /* An entry about a refused act of an authenticated talent (0: the socket's operator), within its allowance; past that it is counted. */
 void ifab_fabric__refuse_act(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, enum ifab_code code,
                              uint32_t talent, struct ifab_view subject);
+
+/* The same with the event it becomes. */
+void ifab_fabric__refuse_as(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, enum ifab_event event,
+                            enum ifab_code code, uint32_t talent, struct ifab_view subject);
 
 /* admin.c */
 enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool need_admin,
@@ -159,6 +165,21 @@ struct ifab_view ifab_fabric__readable(struct ifab_view text, size_t max);
 bool ifab_fabric__flush_refusals(const struct ifab_fabric *self, struct ifab_outcome *o);
 ifab_usec ifab_fabric__refusals_due(const struct ifab_fabric *self);
 void ifab_fabric__refusals_clear(struct ifab_fabric *self, ifab_usec run);
+
+/* task.c, task_due.c, swarm.c */
+#define IFAB_FABRIC_DUE_TASKS 256
+void ifab_fabric__decide_swarm(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_task_create(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_task_claim(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_task_act(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__end_tasks(const struct ifab_fabric *self, struct ifab_outcome *o); /* leases, deadlines, closed ones that are forgotten */
+ifab_usec ifab_fabric__tasks_due(const struct ifab_fabric *self, struct ifab_now now); /* run; IFAB_NEVER */
+void ifab_fabric__put_task(struct ifab_outcome *o, const struct ifab_task *task);
+/* A task that ends: its record goes, its id is remembered, and whoever waits for it goes on, or is dead when it was cancelled. */
+void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, uint64_t index);
+bool ifab_fabric__task_entry(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_event event, const struct ifab_task *task,
+                             struct ifab_view actor, struct ifab_view why, struct ifab_view message, struct ifab_outcome_entry **ret_entry);
+ifab_status ifab_fabric__load_task(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes);
 
 /* meter.c */
 enum ifab_code ifab_fabric__rate(const struct ifab_fabric *self, struct ifab_meter *meter, ifab_usec run, struct ifab_refusal *refusal);

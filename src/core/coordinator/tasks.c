@@ -11,6 +11,7 @@
 #define OPEN_PER_CREATOR 50000
 #define CLOSED_MAX 2000000
 #define LANES_PER_ACCOUNT (64 * IFAB_PRIORITIES)
+#define RETURNING 513 /* tasks that one step may put back into queues: dependents, or what is due at a tick */
 
 void ifab_coordinator_limits_default(struct ifab_coordinator_limits *ret_limits)
 {
@@ -93,7 +94,7 @@ ifab_status ifab_coordinator_reserve(struct ifab_coordinator *self, size_t n)
     IFAB_TRY(ifab_u64map_reserve(&self->task_by_number, n));
     IFAB_TRY(ifab_u64map_reserve(&self->creators, n));
     IFAB_TRY(reserve_ordered(self, n));
-    IFAB_TRY(ifab_queue__reserve(self, n));
+    IFAB_TRY(ifab_queue__reserve(self, n + RETURNING));
     return ifab_closed__reserve(self, n);
 }
 

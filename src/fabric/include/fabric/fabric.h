@@ -15,6 +15,7 @@
 #include "connect/envelope.h"
 #include "connect/order.h"
 #include "connect/replay.h"
+#include "coordinator/coordinator.h"
 #include "guard/guard.h"
 #include "talent/access.h"
 #include "talent/talent.h"
@@ -32,7 +33,12 @@ enum ifab_kind {
     /* 8 and 9 are the shell's */
     IFAB_KIND_TOKEN = 10,  /* trust, as IFAB_KIND_TALENT */
     IFAB_KIND_INVITE = 11, /* trust */
+    /* 12 and 13: a key of the log, the shell's */
+    IFAB_KIND_SWARM = 14, /* trust */
+    IFAB_KIND_TASK = 15,
+    IFAB_KIND_TASK_CLOSED = 20, /* number = the task's */
     IFAB_KIND_METER = 128, /* number = talent */
+    IFAB_KIND_COURSE = 129, /* number 0: whose turn it is among the queues */
 };
 
 struct ifab_fabric_settings {
@@ -92,6 +98,10 @@ enum ifab_command_type {
     IFAB_COMMAND_TOKEN,        /* u.access: a token is made, or revoked */
     IFAB_COMMAND_INVITE,       /* u.access: a one-time code with which a talent enrols itself */
     IFAB_COMMAND_ENROLL,       /* u.enroll: its use; the new key's signature was good */
+    IFAB_COMMAND_SWARM,        /* u.swarm: registered, or registered again */
+    IFAB_COMMAND_TASK_CREATE,  /* u.task */
+    IFAB_COMMAND_TASK_CLAIM,   /* u.claim */
+    IFAB_COMMAND_TASK_ACT,     /* u.task_act: what a holder, its maker or an operator does to it */
     IFAB_COMMAND_RESTORE,      /* u.restore: a new origin goes on from an old log */
 };
 enum ifab_talent_act { IFAB_ACT_ADD, IFAB_ACT_GRANT, IFAB_ACT_REVOKE, IFAB_ACT_ROTATE, IFAB_ACT_REMOVE };
@@ -157,6 +167,35 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             const struct ifab_guard_facts *facts; /* of it */
         } route;
         struct {
+            struct ifab_swarm_request request; /* wall is set by the step */
+        } swarm;
+        struct {
+            struct ifab_view id, type, swarm; /* id, swarm: may be empty: minted from mint16; open to all */
+            const struct ifab_view *needs, *depends_on;
+            size_t need_count, depends_count;
+            uint8_t priority;
+            uint32_t max_attempts;            /* 0: 3 */
+            ifab_usec deadline, not_before;   /* wall; IFAB_NEVER, 0 */
+            int64_t budget[IFAB_COUNT_OF_UNITS]; /* -1: not limited */
+            struct ifab_view payload;         /* canonical JSON, kept beside the entry; may be empty */
+        } task;
+        struct {
+            struct ifab_view id, swarm; /* id: may be empty: whatever is next */
+            const struct ifab_view *skills;
+            size_t skill_count;         /* 0: all of the swarm's */
+            ifab_usec lease;            /* 0: default */
+        } claim;
+        struct {
+            struct ifab_view id;
+            enum ifab_task_event event; /* of a holder, CANCEL or REPLAY */
+            struct ifab_fence fence;
+            ifab_usec lease;
+            int percent;                /* -1: not said */
+            struct ifab_view note, result; /* result: canonical JSON, kept beside the entry; may be empty */
+            const struct ifab_view *needs; /* BLOCK */
+            size_t need_count;
+        } task_act;
+        struct {
             struct ifab_view old_checkpoint; /* signed note */
             struct ifab_view old_origin;
             uint64_t old_size;
@@ -180,6 +219,10 @@ struct ifab_reply {
     bool first;                     /* an idempotent repeat: the shell reads the receipt of entry first_index after the commit */
     uint64_t first_index;
     bool replayed;                  /* body is the kept answer of an idempotent request */
+    bool with_payload;              /* a claim: the shell puts the bytes beside entry payload_index into the body's task, as "payload" */
+    uint64_t payload_index;
+    struct ifab_fence fence;        /* a claim that was made: given back when nobody could be told */
+    struct ifab_task_number task;
     int http;                       /* 0: the code's, or 200 */
     struct ifab_view body;          /* JSON; in the arena. Refusals: empty, made from refusal */
     struct ifab_refusal refusal;
@@ -294,6 +337,10 @@ const struct ifab_fabric_settings *ifab_fabric_settings(const struct ifab_fabric
 const struct ifab_talents *ifab_fabric_talents(const struct ifab_fabric *self);
 const struct ifab_accesses *ifab_fabric_accesses(const struct ifab_fabric *self); /* tokens and invites */
 const struct ifab_decisions *ifab_fabric_decisions(const struct ifab_fabric *self);
+const struct ifab_coordinator *ifab_fabric_coordinator(const struct ifab_fabric *self);
+/* JSON of one open task; of a swarm: its record with what it does now. */
+void ifab_fabric_task_json(const struct ifab_fabric *self, const struct ifab_task *task, struct ifab_now now, struct ifab_buf *buf);
+void ifab_fabric_swarm_json(const struct ifab_fabric *self, const struct ifab_swarm *swarm, struct ifab_buf *buf);
 const struct ifab_sequences *ifab_fabric_sequences(const struct ifab_fabric *self);
 const struct ifab_replay *ifab_fabric_replay(const struct ifab_fabric *self);
 uint64_t ifab_fabric_size(const struct ifab_fabric *self);

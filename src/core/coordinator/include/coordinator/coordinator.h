@@ -152,10 +152,11 @@ struct ifab_closed_task {
     uint8_t id16[16]; /* of SHA-256 of its id */
     bool minted;
     enum ifab_task_state state; /* DONE, CANCELLED */
+    struct ifab_fence fence;    /* of its last claim */
     uint64_t index;             /* of the entry that closed it: all about it */
     ifab_usec closed;           /* wall */
 };
-#define IFAB_CLOSED_TASK_PACKED     35
+#define IFAB_CLOSED_TASK_PACKED     43
 #define IFAB_CLOSED_TASK_LIFE       (30 * IFAB_DAY)
 void ifab_task_id16(struct ifab_view id, uint8_t ret_id16[16]);
 size_t ifab_closed_task_pack(const struct ifab_closed_task *closed, uint8_t ret_bytes[IFAB_CLOSED_TASK_PACKED]);

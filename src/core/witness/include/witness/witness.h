@@ -43,7 +43,22 @@
     X(TALENT_INVITE, "invite", "IF.talent", "invite", "INFO")                 \
     X(TALENT_ENROLL, "talent", "IF.talent", "enroll", "INFO")                 \
     X(TOKEN_CREATE, "token", "IF.talent", "token_create", "INFO")             \
-    X(TOKEN_REVOKE, "token", "IF.talent", "token_revoke", "WARN")
+    X(TOKEN_REVOKE, "token", "IF.talent", "token_revoke", "WARN")             \
+    X(SWARM_REGISTER, "swarm", "IF.coordinator", "register", "INFO")          \
+    X(TASK_CREATE, "task", "IF.coordinator", "create", "INFO")                \
+    X(TASK_CLAIM, "task", "IF.coordinator", "claim", "INFO")                  \
+    X(TASK_GIVE_BACK, "task", "IF.coordinator", "give_back", "INFO")          \
+    X(TASK_RENEW, "task", "IF.coordinator", "renew", "INFO")                  \
+    X(TASK_PROGRESS, "task", "IF.coordinator", "progress", "INFO")            \
+    X(TASK_COMPLETE, "task", "IF.coordinator", "complete", "INFO")            \
+    X(TASK_FAIL, "task", "IF.coordinator", "fail", "WARN")                    \
+    X(TASK_EXPIRE, "task", "IF.coordinator", "expire", "WARN")                \
+    X(TASK_DEAD, "task", "IF.coordinator", "dead", "HIGH")                    \
+    X(TASK_CANCEL, "task", "IF.coordinator", "cancel", "INFO")                \
+    X(TASK_BLOCK, "task", "IF.coordinator", "block", "WARN")                  \
+    X(TASK_UNBLOCK, "task", "IF.coordinator", "unblock", "INFO")              \
+    X(TASK_REPLAY, "task", "IF.coordinator", "replay", "WARN")                \
+    X(TASK_REFUSED, "refusal", "IF.coordinator", "task_refused", "WARN")
 enum ifab_event {
 #define IFAB_E_(name, type, component, operation, severity) IFAB_EVENT_##name,
     IFAB_EVENT_MAP(IFAB_E_)

@@ -1,0 +1,104 @@
+/* What happens to tasks by itself: leases that run out, deadlines, waits that end; and what one that is closed leaves behind. */
+#include "fabric_internal.h"
+
+#include <string.h>
+
+static bool fabric_entry(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_event event, const struct ifab_task *task, const char *cause)
+{
+    ifab_buf_clear(&o->payload);
+    ifab_buf_format(&o->payload, "{\"attempt\":%u,\"cause\":\"%s\",\"fence\":%llu,\"state\":\"%s\"}", task->attempt, cause,
+                    (unsigned long long)task->fence.n, ifab_task_state_name(task->state));
+    return ifab_fabric__task_entry(self, o, event, task, ifab_view_str(self->settings.fabric_actor), IFAB_VIEW(""), IFAB_VIEW(""), NULL);
+}
+
+static void happens(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, enum ifab_task_event event, const char *cause)
+{
+    struct ifab_task next;
+    struct ifab_task_act act = {.event = event, .now = o->now, .index = o->next_index, .percent = -1, .note = ifab_view_str(cause)};
+    if (ifab_task_act(task, &act, &next, NULL) != IFAB_CODE_NONE)
+        return;
+    if (fabric_entry(self, o, next.state == IFAB_TASK_DEAD ? IFAB_EVENT_TASK_DEAD : IFAB_EVENT_TASK_EXPIRE, &next, cause))
+        ifab_fabric__put_task(o, &next);
+}
+
+void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, uint64_t index)
+{
+    uint64_t waiting[IFAB_TASK_DEPENDENTS_MAX];
+    uint8_t bytes[IFAB_CLOSED_TASK_PACKED];
+    struct ifab_closed_task closed = {.number = task->number.n, .minted = task->minted, .state = task->state, .fence = task->fence, .index = index,
+                                      .closed = o->now.wall};
+    ifab_task_id16(ifab_view_str(task->id), closed.id16);
+    size_t count = ifab_task_dependents(self->coordinator, task->number, waiting, IFAB_TASK_DEPENDENTS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct ifab_task t = *ifab_task_at(self->coordinator, (struct ifab_task_number){waiting[i]});
+        size_t left = 0;
+        for (size_t d = 0; d < t.depends_count; d++)
+            if (t.depends_on[d] != task->number.n)
+                t.depends_on[left++] = t.depends_on[d];
+        t.depends_count = (uint8_t)left;
+        if (task->state == IFAB_TASK_CANCELLED && t.state == IFAB_TASK_QUEUED)
+            happens(self, o, &t, IFAB_TASK_ORPHAN, "a task that it waits for was cancelled");
+        else
+            ifab_fabric__put_task(o, &t);
+    }
+    ifab_fabric__change(o, IFAB_KIND_TASK, task->number.n, NULL, 0);
+    ifab_fabric__change(o, IFAB_KIND_TASK_CLOSED, task->number.n, bytes, ifab_closed_task_pack(&closed, bytes));
+}
+
+/* By the clock of leases: a lease that ran out, or the wait after a failure. */
+static void end_leases(const struct ifab_fabric *self, struct ifab_outcome *o)
+{
+    uint64_t numbers[IFAB_FABRIC_DUE_TASKS];
+    size_t count = ifab_tasks_expired(self->coordinator, o->now.run, numbers, IFAB_FABRIC_DUE_TASKS);
+    for (size_t i = 0; i < count && !o->failed; i++) {
+        struct ifab_task t = *ifab_task_at(self->coordinator, (struct ifab_task_number){numbers[i]});
+        if (t.deadline <= o->now.wall)
+            continue; /* named below as well */
+        if (ifab_task_owned(t.state)) {
+            happens(self, o, &t, IFAB_TASK_EXPIRE, "its lease ran out");
+            continue;
+        }
+        t.retry_at = 0;
+        ifab_fabric__put_task(o, &t);
+    }
+}
+
+/* By the wall clock: what a person wrote. */
+static void end_waits(const struct ifab_fabric *self, struct ifab_outcome *o)
+{
+    uint64_t numbers[IFAB_FABRIC_DUE_TASKS];
+    size_t count = ifab_tasks_timed(self->coordinator, o->now.wall, numbers, IFAB_FABRIC_DUE_TASKS);
+    for (size_t i = 0; i < count && !o->failed; i++) {
+        struct ifab_task t = *ifab_task_at(self->coordinator, (struct ifab_task_number){numbers[i]});
+        if (t.deadline <= o->now.wall) {
+            happens(self, o, &t, IFAB_TASK_LATE, "its deadline passed");
+            continue;
+        }
+        if (t.retry_at != 0 && t.retry_at <= o->now.run)
+            t.retry_at = 0; /* both at once: this record is the last word */
+        t.early = false;
+        ifab_fabric__put_task(o, &t);
+    }
+}
+
+void ifab_fabric__end_tasks(const struct ifab_fabric *self, struct ifab_outcome *o)
+{
+    uint64_t numbers[IFAB_FABRIC_DUE_TASKS];
+    end_leases(self, o);
+    end_waits(self, o);
+    size_t count = ifab_closed_tasks_dead(self->coordinator, o->now.wall, numbers, IFAB_FABRIC_DUE_TASKS);
+    for (size_t i = 0; i < count; i++)
+        ifab_fabric__change(o, IFAB_KIND_TASK_CLOSED, numbers[i], NULL, 0);
+}
+
+ifab_usec ifab_fabric__tasks_due(const struct ifab_fabric *self, struct ifab_now now)
+{
+    ifab_usec due = ifab_tasks_due_run(self->coordinator), wall = ifab_tasks_due_wall(self->coordinator), closed = ifab_closed_tasks_due(self->coordinator);
+    if (closed < wall)
+        wall = closed;
+    if (wall != IFAB_NEVER) {
+        ifab_usec ends = wall > now.wall ? now.run + (wall - now.wall) : self->ticked;
+        due = due < ends ? due : ends;
+    }
+    return due;
+}

@@ -1,0 +1,443 @@
+/*
+ * Tasks and swarms as commands: who may, what stands in the log, fences, leases, dependencies, deadlines, what a start finds. INV-10, INV-11, INV-13,
+ * INV-16. The choice of the next task is the core's and tested there.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "rig.h"
+
+static struct rig rig;
+enum { ANN = 2, BOB, EVE, OPS };
+static uint64_t fence; /* of the last claim */
+
+static struct ifab_principal as(uint32_t talent)
+{
+    struct ifab_principal p = rig.principal;
+    if (talent == 0)
+        return p; /* the socket's operator */
+    p = (struct ifab_principal){.kind = IFAB_PRINCIPAL_TALENT, .talent = talent, .role = talent == OPS ? IFAB_ROLE_OPERATOR : IFAB_ROLE_AGENT};
+    snprintf(p.actor, sizeof p.actor, "if://agent/%s", rig.talents[talent].name);
+    return p;
+}
+
+static enum ifab_code swarm(const char *id, const char *skill, const char *member, uint32_t concurrency)
+{
+    struct ifab_view skills[] = {ifab_view_str(skill)}, members[] = {ifab_view_str(member)};
+    struct ifab_command c = {.type = IFAB_COMMAND_SWARM, .principal = &rig.principal, .why = IFAB_VIEW("a swarm")};
+    c.u.swarm.request = (struct ifab_swarm_request){.id = ifab_view_str(id), .skills = skills, .skill_count = 1, .members = members, .member_count = 1,
+                                                    .concurrency = concurrency};
+    return rig_do(&rig, &c)->code;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    rig_new(&rig, NULL);
+    assert_int_equal(rig_add(&rig, "Ann", "alice", IFAB_ROLE_AGENT, 12, IFAB_ORDER_STRICT), ANN);
+    assert_int_equal(rig_add(&rig, "Bob", "bert", IFAB_ROLE_AGENT, 10, IFAB_ORDER_STRICT), BOB);
+    assert_int_equal(rig_add(&rig, "Eve", "emil", IFAB_ROLE_AGENT, 11, IFAB_ORDER_STRICT), EVE);
+    assert_int_equal(rig_add(&rig, "Ops", "olga", IFAB_ROLE_OPERATOR, 13, IFAB_ORDER_STRICT), OPS);
+    assert_int_equal(swarm("data", "sql", "Ann", 5), IFAB_CODE_NONE);
+    assert_int_equal(swarm("code", "rust", "Bob", 1), IFAB_CODE_NONE);
+    fence = 0;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rig_free(&rig);
+    return 0;
+}
+
+static struct ifab_command new_task(const char *id, const char *need)
+{
+    static struct ifab_view needs[1];
+    needs[0] = ifab_view_str(need);
+    struct ifab_command c = {.type = IFAB_COMMAND_TASK_CREATE, .principal = &rig.principal, .why = IFAB_VIEW("the quarter ends")};
+    c.u.task.id = ifab_view_str(id);
+    c.u.task.type = IFAB_VIEW("report");
+    c.u.task.needs = needs;
+    c.u.task.need_count = need == NULL ? 0 : 1;
+    c.u.task.priority = 2;
+    c.u.task.deadline = IFAB_NEVER;
+    for (size_t i = 0; i < IFAB_COUNT_OF_UNITS; i++)
+        c.u.task.budget[i] = -1;
+    return c;
+}
+
+static enum ifab_code create(const char *id, const char *need)
+{
+    struct ifab_command c = new_task(id, need);
+    return rig_do(&rig, &c)->code;
+}
+
+static enum ifab_code claim(uint32_t talent, const char *of, const char *id)
+{
+    struct ifab_principal p = as(talent);
+    struct ifab_command c = {.type = IFAB_COMMAND_TASK_CLAIM, .principal = &p};
+    c.u.claim.swarm = ifab_view_str(of);
+    c.u.claim.id = ifab_view_str(id);
+    const struct ifab_reply *reply = rig_do(&rig, &c);
+    if (reply->code == IFAB_CODE_NONE && reply->http == 200)
+        fence = reply->fence.n;
+    return reply->code == IFAB_CODE_NONE && reply->http == 204 ? IFAB_CODE_NOT_FOUND : reply->code;
+}
+
+static enum ifab_code act(uint32_t talent, const char *id, enum ifab_task_event event, uint64_t with)
+{
+    static const struct ifab_view needs[] = {{(const uint8_t *)"go", 2}};
+    struct ifab_principal p = as(talent);
+    struct ifab_command c = {.type = IFAB_COMMAND_TASK_ACT, .principal = &p};
+    if (event == IFAB_TASK_CANCEL || event == IFAB_TASK_REPLAY)
+        c.why = IFAB_VIEW("no longer wanted");
+    c.u.task_act.id = ifab_view_str(id);
+    c.u.task_act.event = event;
+    c.u.task_act.fence.n = with;
+    c.u.task_act.percent = -1;
+    c.u.task_act.needs = needs;
+    c.u.task_act.need_count = event == IFAB_TASK_BLOCK ? 1 : 0;
+    return rig_do(&rig, &c)->code;
+}
+
+static enum ifab_task_state state_of(const char *id)
+{
+    const struct ifab_task *t = ifab_task_find(ifab_fabric_coordinator(rig.fabric), ifab_view_str(id));
+    const struct ifab_closed_task *closed = ifab_closed_task_find(ifab_fabric_coordinator(rig.fabric), ifab_view_str(id));
+    return t != NULL ? t->state : closed != NULL ? closed->state : IFAB_TASK_NONE;
+}
+
+static const struct ifab_task *task(const char *id) { return ifab_task_find(ifab_fabric_coordinator(rig.fabric), ifab_view_str(id)); }
+
+/* INV-11: one owner, a fence that only grows, the old one refused. */
+static void a_task_has_one_owner_at_a_time(void **state)
+{
+    (void)state;
+    assert_int_equal(create("t", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(create("t", "sql"), IFAB_CODE_CONFLICT);
+    assert_int_equal(claim(ANN, "data", ""), IFAB_CODE_NONE);
+    uint64_t first = fence;
+    assert_int_equal(fence, rig.entry_count - 1); /* index of its entry, in the first incarnation */
+    assert_int_equal(claim(0, "data", "t"), IFAB_CODE_TASK_OWNED);
+    assert_int_equal(claim(ANN, "data", ""), IFAB_CODE_NOT_FOUND);
+    rig_pass(&rig, 30 * IFAB_SECOND);
+    assert_int_equal(state_of("t"), IFAB_TASK_QUEUED);
+    assert_int_equal(task("t")->attempt, 2);
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_INVALID_TRANSITION); /* it waits a second */
+    rig_pass(&rig, IFAB_SECOND);
+    assert_int_equal(claim(0, "data", "t"), IFAB_CODE_NONE);
+    assert_true(fence > first);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_COMPLETE, first), IFAB_CODE_STALE_FENCE);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_COMPLETE, fence + 100), IFAB_CODE_STALE_FENCE);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_COMPLETE, 0), IFAB_CODE_INVALID_PARAMS);
+    assert_int_equal(act(0, "t", IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+    assert_int_equal(state_of("t"), IFAB_TASK_DONE);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_COMPLETE, first), IFAB_CODE_STALE_FENCE); /* late, and stale */
+    assert_int_equal(act(0, "t", IFAB_TASK_COMPLETE, fence), IFAB_CODE_INVALID_TRANSITION);
+    assert_int_equal(create("t", "sql"), IFAB_CODE_CONFLICT); /* for 30 days */
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_INVALID_TRANSITION);
+}
+
+static void the_same_claim_is_the_same_lease_without_an_entry(void **state)
+{
+    (void)state;
+    assert_int_equal(create("t", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+    size_t entries = rig.entry_count;
+    ifab_usec until = task("t")->lease_until;
+    rig.now.run += IFAB_SECOND;
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+    assert_int_equal(rig.entry_count, entries);
+    assert_int_equal(task("t")->lease_until, until);
+}
+
+static void a_talent_acts_for_its_swarms_only(void **state)
+{
+    (void)state;
+    assert_int_equal(create("t", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(claim(EVE, "data", "t"), IFAB_CODE_PERMISSION_DENIED);
+    assert_int_equal(claim(EVE, "data", ""), IFAB_CODE_PERMISSION_DENIED);
+    assert_int_equal(claim(OPS, "data", "t"), IFAB_CODE_PERMISSION_DENIED); /* not even an operator that is a talent */
+    assert_int_equal(claim(BOB, "code", "t"), IFAB_CODE_NO_QUALIFIED_SWARM);
+    assert_int_equal(claim(BOB, "none", "t"), IFAB_CODE_NOT_FOUND);
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+    assert_int_equal(act(BOB, "t", IFAB_TASK_COMPLETE, fence), IFAB_CODE_PERMISSION_DENIED); /* knows the fence, is no member */
+    assert_int_equal(act(EVE, "t", IFAB_TASK_CANCEL, 0), IFAB_CODE_PERMISSION_DENIED);
+    rig.principal.role = IFAB_ROLE_READONLY;
+    assert_int_equal(create("u", "sql"), IFAB_CODE_PERMISSION_DENIED);
+    assert_int_equal(swarm("more", "sql", "Ann", 1), IFAB_CODE_PERMISSION_DENIED);
+    rig.principal.role = IFAB_ROLE_OPERATOR;
+    assert_int_equal(swarm("more", "sql", "Nobody", 1), IFAB_CODE_TALENT_NOT_FOUND);
+    /* a member that is taken out of the swarm loses what it holds for it */
+    assert_int_equal(swarm("data", "sql", "Eve", 5), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_COMPLETE, fence), IFAB_CODE_PERMISSION_DENIED);
+    assert_int_equal(act(EVE, "t", IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+}
+
+static void refusals_of_known_ones_stand_in_the_log(void **state)
+{
+    (void)state;
+    assert_int_equal(create("t", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+    assert_int_equal(claim(0, "data", "t"), IFAB_CODE_TASK_OWNED);
+    assert_non_null(strstr(rig_last(&rig), "\"operation\":\"task_refused\""));
+    size_t entries = rig.entry_count;
+    for (int i = 0; i < 100; i++) /* a race of many losers does not fill the log */
+        assert_int_equal(claim(0, "data", "t"), IFAB_CODE_TASK_OWNED);
+    assert_in_range(rig.entry_count - entries, 1, 11);
+}
+
+static void concurrency_is_bounded(void **state)
+{
+    (void)state;
+    assert_int_equal(create("a", "rust"), IFAB_CODE_NONE);
+    assert_int_equal(create("b", "rust"), IFAB_CODE_NONE);
+    assert_int_equal(claim(BOB, "code", "a"), IFAB_CODE_NONE);
+    assert_int_equal(claim(BOB, "code", "b"), IFAB_CODE_QUOTA_EXCEEDED);
+    assert_int_equal(claim(BOB, "code", ""), IFAB_CODE_NOT_FOUND); /* a long poll waits */
+    assert_int_equal(act(BOB, "a", IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+    assert_int_equal(claim(BOB, "code", ""), IFAB_CODE_NONE);
+}
+
+static void poison_is_dead_and_can_be_given_another_life(void **state)
+{
+    (void)state;
+    assert_int_equal(create("t", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+    uint64_t first = fence;
+    assert_int_equal(act(ANN, "t", IFAB_TASK_POISON, fence), IFAB_CODE_NONE);
+    assert_int_equal(state_of("t"), IFAB_TASK_DEAD);
+    assert_non_null(strstr(rig_last(&rig), "\"operation\":\"dead\""));
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_INVALID_TRANSITION);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_REPLAY, 0), IFAB_CODE_PERMISSION_DENIED);
+    assert_int_equal(act(0, "t", IFAB_TASK_REPLAY, 0), IFAB_CODE_NONE);
+    assert_int_equal(task("t")->attempt, 1);
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_COMPLETE, first), IFAB_CODE_STALE_FENCE);
+}
+
+static void failures_end_in_death_after_the_last_attempt(void **state)
+{
+    (void)state;
+    assert_int_equal(create("t", "sql"), IFAB_CODE_NONE);
+    for (int attempt = 1; attempt <= 3; attempt++) {
+        assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+        assert_int_equal(task("t")->attempt, attempt);
+        assert_int_equal(act(ANN, "t", attempt == 2 ? IFAB_TASK_SHUTDOWN : IFAB_TASK_FAIL, fence), IFAB_CODE_NONE);
+        if (attempt == 2) { /* a worker that ends takes no attempt away */
+            assert_int_equal(task("t")->attempt, 2);
+            assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+            assert_int_equal(act(ANN, "t", IFAB_TASK_FAIL, fence), IFAB_CODE_NONE);
+        }
+        rig_pass(&rig, 2 * IFAB_SECOND);
+    }
+    assert_int_equal(state_of("t"), IFAB_TASK_DEAD);
+}
+
+static void what_depends_waits_and_an_orphan_dies(void **state)
+{
+    struct ifab_view on[] = {IFAB_VIEW("a"), IFAB_VIEW("b")};
+    (void)state;
+    assert_int_equal(create("a", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(create("b", "sql"), IFAB_CODE_NONE);
+    struct ifab_command c = new_task("c", "sql");
+    c.u.task.depends_on = on;
+    c.u.task.depends_count = 2;
+    assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+    struct ifab_command d = new_task("d", "sql"), e = new_task("e", "sql");
+    d.u.task.depends_on = on + 1;
+    d.u.task.depends_count = 1;
+    assert_int_equal(rig_do(&rig, &d)->code, IFAB_CODE_NONE);
+    struct ifab_view unknown = IFAB_VIEW("zz");
+    e.u.task.depends_on = &unknown;
+    e.u.task.depends_count = 1;
+    assert_int_equal(rig_do(&rig, &e)->code, IFAB_CODE_TASK_NOT_FOUND);
+    assert_int_equal(claim(ANN, "data", "c"), IFAB_CODE_INVALID_TRANSITION);
+    assert_int_equal(claim(ANN, "data", "a"), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "a", IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+    assert_int_equal(task("c")->depends_count, 1);
+    rig_restart(&rig);
+    assert_int_equal(claim(ANN, "data", "b"), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "b", IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "c"), IFAB_CODE_NONE);
+    struct ifab_command f = new_task("f", "sql");
+    struct ifab_view on_d = IFAB_VIEW("d");
+    f.u.task.depends_on = &on_d;
+    f.u.task.depends_count = 1;
+    assert_int_equal(rig_do(&rig, &f)->code, IFAB_CODE_NONE);
+    assert_int_equal(act(0, "d", IFAB_TASK_CANCEL, 0), IFAB_CODE_NONE);
+    assert_int_equal(state_of("f"), IFAB_TASK_DEAD);
+    assert_int_equal(state_of("d"), IFAB_TASK_CANCELLED);
+}
+
+static void time_brings_and_ends(void **state)
+{
+    (void)state;
+    struct ifab_command c = new_task("later", "sql");
+    c.u.task.not_before = rig.now.wall + 10 * IFAB_SECOND;
+    c.u.task.deadline = rig.now.wall + 60 * IFAB_SECOND;
+    assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", ""), IFAB_CODE_NOT_FOUND);
+    rig_pass(&rig, 10 * IFAB_SECOND);
+    assert_int_equal(claim(ANN, "data", ""), IFAB_CODE_NONE);
+    rig_pass(&rig, 25 * IFAB_SECOND);
+    assert_int_equal(act(ANN, "later", IFAB_TASK_RENEW, fence), IFAB_CODE_NONE);
+    rig_pass(&rig, 26 * IFAB_SECOND);
+    assert_int_equal(state_of("later"), IFAB_TASK_DEAD);
+    assert_int_equal(act(ANN, "later", IFAB_TASK_COMPLETE, fence), IFAB_CODE_STALE_FENCE);
+    struct ifab_command past = new_task("past", "sql");
+    past.u.task.deadline = rig.now.wall;
+    assert_int_equal(rig_do(&rig, &past)->code, IFAB_CODE_INVALID_PARAMS);
+}
+
+static void a_claim_that_nobody_heard_of_is_given_back(void **state)
+{
+    (void)state;
+    assert_int_equal(create("a", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(create("b", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", ""), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "a", IFAB_TASK_GIVE_BACK, fence), IFAB_CODE_NONE);
+    assert_int_equal(task("a")->attempt, 1);
+    assert_int_equal(claim(ANN, "data", ""), IFAB_CODE_NONE); /* it has kept its place */
+    assert_int_equal(state_of("a"), IFAB_TASK_CLAIMED);
+    assert_int_equal(act(ANN, "a", IFAB_TASK_PROGRESS, fence), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "a", IFAB_TASK_GIVE_BACK, fence), IFAB_CODE_INVALID_TRANSITION);
+}
+
+static void everything_outlives_a_restart(void **state)
+{
+    (void)state;
+    assert_int_equal(create("q", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(create("w", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "w"), IFAB_CODE_NONE);
+    uint64_t held = fence;
+    assert_int_equal(create("done", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "done"), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "done", IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+    rig_restart(&rig);
+    assert_int_equal(state_of("q"), IFAB_TASK_QUEUED);
+    assert_int_equal(state_of("w"), IFAB_TASK_CLAIMED);
+    assert_int_equal(state_of("done"), IFAB_TASK_DONE);
+    assert_int_equal(ifab_swarm_count(ifab_fabric_coordinator(rig.fabric)), 2);
+    assert_int_equal(act(ANN, "w", IFAB_TASK_COMPLETE, held), IFAB_CODE_NONE);
+}
+
+/* INV-16: a swarm's members may act; who adds one in the store is found out. */
+static void an_edited_swarm_is_found_at_a_start(void **state)
+{
+    struct ifab_fabric *fabric = NULL;
+    (void)state;
+    for (size_t i = 0; i < rig.record_count; i++) {
+        struct rig_record *record = &rig.records[i];
+        char *name = record->kind == IFAB_KIND_SWARM ? strstr((char *)record->bytes, "\"Ann\"") : NULL;
+        if (name == NULL)
+            continue;
+        memcpy(name, "\"Eve\"", 5);
+        assert_int_equal(rig_load_from(&rig, &rig.settings, &fabric), IFAB_CORRUPT);
+        memcpy(name, "\"Ann\"", 5);
+        assert_int_equal(rig_load_from(&rig, &rig.settings, &fabric), IFAB_OK);
+        ifab_fabric_free(fabric);
+        return;
+    }
+    fail_msg("no swarm in the store");
+}
+
+static void every_change_says_who_and_why(void **state)
+{
+    (void)state; /* INV-13 */
+    struct ifab_command c = new_task("t", "sql");
+    c.why = IFAB_VIEW("");
+    assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_INVALID_PARAMS);
+    assert_int_equal(create("t", "sql"), IFAB_CODE_NONE);
+    char from[64];
+    snprintf(from, sizeof from, "\"why_from\":%zu", rig.entry_count - 1);
+    assert_non_null(strstr(rig_last(&rig), "\"why\":\"the quarter ends\""));
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+    assert_non_null(strstr(rig_last(&rig), from));
+    assert_non_null(strstr(rig_last(&rig), "\"actor\":\"if://agent/Ann\""));
+    rig_pass(&rig, 31 * IFAB_SECOND);
+    assert_non_null(strstr(rig_last(&rig), from));
+    assert_non_null(strstr(rig_last(&rig), "\"operation\":\"expire\""));
+}
+
+static void payload_and_result_lie_beside_their_entries(void **state)
+{
+    struct ifab_principal ann = as(ANN);
+    (void)state;
+    struct ifab_command c = new_task("", "sql");
+    c.u.task.payload = IFAB_VIEW("{\"quarter\":3}");
+    assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+    const struct rig_entry *made = &rig.entries[rig.entry_count - 1];
+    assert_int_equal(made->message_size, 13);
+    assert_memory_equal(made->message, "{\"quarter\":3}", 13);
+    struct ifab_command take = {.type = IFAB_COMMAND_TASK_CLAIM, .principal = &ann};
+    take.u.claim.swarm = IFAB_VIEW("data");
+    const struct ifab_reply *reply = rig_do(&rig, &take);
+    assert_true(reply->with_payload);
+    assert_int_equal(reply->payload_index, rig.entry_count - 2);
+    char id[65];
+    memcpy(id, ifab_task_at(ifab_fabric_coordinator(rig.fabric), reply->task)->id, sizeof id);
+    assert_int_equal(strncmp(id, "task-", 5), 0);
+    struct ifab_command done = {.type = IFAB_COMMAND_TASK_ACT, .principal = &ann};
+    done.u.task_act.id = ifab_view_str(id);
+    done.u.task_act.event = IFAB_TASK_COMPLETE;
+    done.u.task_act.fence = reply->fence;
+    done.u.task_act.percent = -1;
+    done.u.task_act.result = IFAB_VIEW("{\"rows\":7}");
+    assert_int_equal(rig_do(&rig, &done)->code, IFAB_CODE_NONE);
+    assert_memory_equal(rig.entries[rig.entry_count - 1].message, "{\"rows\":7}", 10);
+    assert_non_null(strstr(rig_last(&rig), "\"result\":{\"digest\":\"sha256:"));
+}
+
+/* 100 tasks, ten claimers each, in any order: one winner each. */
+static void of_many_claimers_one_wins(void **state)
+{
+    char id[16];
+    (void)state;
+    assert_int_equal(swarm("data", "sql", "Ann", 1000), IFAB_CODE_NONE);
+    for (int i = 0; i < 100; i++) {
+        snprintf(id, sizeof id, "t%d", i);
+        assert_int_equal(create(id, "sql"), IFAB_CODE_NONE);
+    }
+    for (int i = 0; i < 100; i++) {
+        int won = 0;
+        snprintf(id, sizeof id, "t%d", i);
+        for (uint32_t c = 0; c < 10; c++) {
+            struct ifab_principal p = as(0);
+            p.uid = 100 + c;
+            struct ifab_command command = {.type = IFAB_COMMAND_TASK_CLAIM, .principal = &p};
+            command.u.claim.swarm = IFAB_VIEW("data");
+            command.u.claim.id = ifab_view_str(id);
+            won += rig_do(&rig, &command)->code == IFAB_CODE_NONE;
+        }
+        assert_int_equal(won, 1);
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_task_has_one_owner_at_a_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_same_claim_is_the_same_lease_without_an_entry, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_talent_acts_for_its_swarms_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(refusals_of_known_ones_stand_in_the_log, setup, teardown),
+        cmocka_unit_test_setup_teardown(concurrency_is_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(poison_is_dead_and_can_be_given_another_life, setup, teardown),
+        cmocka_unit_test_setup_teardown(failures_end_in_death_after_the_last_attempt, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_depends_waits_and_an_orphan_dies, setup, teardown),
+        cmocka_unit_test_setup_teardown(time_brings_and_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_claim_that_nobody_heard_of_is_given_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(everything_outlives_a_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_edited_swarm_is_found_at_a_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_change_says_who_and_why, setup, teardown),
+        cmocka_unit_test_setup_teardown(payload_and_result_lie_beside_their_entries, setup, teardown),
+        cmocka_unit_test_setup_teardown(of_many_claimers_one_wins, setup, teardown),
+    };
+    if (ifab_crypto_init(NULL) != IFAB_OK)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
