@@ -176,7 +176,8 @@ void ifab_fabric__end_tasks(const struct ifab_fabric *self, struct ifab_outcome 
 ifab_usec ifab_fabric__tasks_due(const struct ifab_fabric *self, struct ifab_now now); /* run; IFAB_NEVER */
 void ifab_fabric__put_task(struct ifab_outcome *o, const struct ifab_task *task);
 /* A task that ends: its record goes, its id is remembered, and whoever waits for it goes on, or is dead when it was cancelled. */
-void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, uint64_t index);
+void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, struct ifab_swarm_number owner,
+                             uint64_t index);
 bool ifab_fabric__task_entry(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_event event, const struct ifab_task *task,
                              struct ifab_view actor, struct ifab_view why, struct ifab_view message, struct ifab_outcome_entry **ret_entry);
 ifab_status ifab_fabric__load_task(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes);

@@ -103,18 +103,25 @@ static void put_bytes(struct ifab_buf *p, const char *name, struct ifab_view byt
     ifab_buf_format(p, ",\"size\":%zu}", bytes.size);
 }
 
-/* {"entry":{…},"task":{…}} or what stands before it */
+/* ,"entry":{"hash","index","log"} */
+static void put_entry(const struct ifab_fabric *self, struct ifab_buf *b, const struct ifab_outcome_entry *entry)
+{
+    ifab_buf_str(b, ",\"entry\":{\"hash\":");
+    ifab_fabric__put_digest(b, entry->hash32);
+    ifab_buf_format(b, ",\"index\":%llu,\"log\":", (unsigned long long)entry->index);
+    ifab_json_put_cstr(b, self->settings.log);
+    ifab_buf_char(b, '}');
+}
+
+/* The task, and the entry of what was done to it. */
 static void reply_task(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_outcome_entry *entry, const struct ifab_task *task,
                        int http)
 {
     struct ifab_buf *b = &o->scratch;
     ifab_buf_clear(b);
-    ifab_buf_str(b, "{\"entry\":{\"hash\":");
-    ifab_fabric__put_digest(b, entry->hash32);
-    ifab_buf_format(b, ",\"index\":%llu,\"log\":", (unsigned long long)entry->index);
-    ifab_json_put_cstr(b, self->settings.log);
-    ifab_buf_str(b, "},\"task\":");
     ifab_fabric_task_json(self, task, o->now, b);
+    b->size -= b->size > 0; /* its last brace */
+    put_entry(self, b, entry);
     ifab_buf_char(b, '}');
     ifab_fabric__reply_json(o, b, http);
 }
@@ -292,14 +299,17 @@ void ifab_fabric__decide_task_create(const struct ifab_fabric *self, const struc
 
 /* ---- claim ---- */
 
-/* {"entry","fence","lease_until","task"} */
-static void reply_claim(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *t)
+/* {"fence","lease_until","entry"?,"task"}: the task last, so that its payload can join it. entry NULL: the same claim as before. */
+static void reply_claim(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *t, const struct ifab_outcome_entry *entry)
 {
     struct ifab_buf *b = &o->scratch;
     ifab_buf_clear(b);
     ifab_buf_format(b, "{\"fence\":%llu,\"lease_until\":\"", (unsigned long long)t->fence.n);
     ifab_buf_time(b, o->now.wall + (t->lease_until - o->now.run));
-    ifab_buf_str(b, "\",\"task\":");
+    ifab_buf_char(b, '"');
+    if (entry != NULL)
+        put_entry(self, b, entry);
+    ifab_buf_str(b, ",\"task\":");
     ifab_fabric_task_json(self, t, o->now, b);
     ifab_buf_char(b, '}');
     ifab_fabric__reply_json(o, b, 200);
@@ -313,6 +323,7 @@ static enum ifab_code claim_task(const struct ifab_fabric *self, const struct if
                                  const struct ifab_swarm *swarm, bool stolen)
 {
     struct ifab_task next;
+    struct ifab_outcome_entry *entry;
     struct ifab_task_act act = {
         .event = IFAB_TASK_CLAIM,
         .who = who_is(command),
@@ -332,11 +343,10 @@ static enum ifab_code claim_task(const struct ifab_fabric *self, const struct if
     ifab_buf_str(&o->payload, stolen ? "\"stolen\":true,\"swarm\":" : "\"swarm\":");
     ifab_json_put_string(&o->payload, swarm->id);
     ifab_buf_char(&o->payload, '}');
-    if (!ifab_fabric__task_entry(self, o, IFAB_EVENT_TASK_CLAIM, &next, ifab_view_str(command->principal->actor), IFAB_VIEW(""), IFAB_VIEW(""), NULL))
+    if (!ifab_fabric__task_entry(self, o, IFAB_EVENT_TASK_CLAIM, &next, ifab_view_str(command->principal->actor), IFAB_VIEW(""), IFAB_VIEW(""), &entry))
         return IFAB_CODE_SYSTEM_ERROR;
     ifab_fabric__put_task(o, &next);
-    reply_claim(self, o, &next);
-    ifab_fabric__keep_reply(self, command, o);
+    reply_claim(self, o, &next, entry);
     return IFAB_CODE_NONE;
 }
 
@@ -363,7 +373,7 @@ static enum ifab_code claim_one(const struct ifab_fabric *self, const struct ifa
     if (task == NULL)
         return ifab_refuse(r, IFAB_CODE_TASK_NOT_FOUND, "id", "no task with this id");
     if (ifab_task_same_claim(task, who_is(command), swarm->number)) {
-        reply_claim(self, o, task);
+        reply_claim(self, o, task, NULL);
         o->reply.fence.n = 0; /* not of this request: not given back with it */
         return IFAB_CODE_NONE;
     }
@@ -378,7 +388,7 @@ static enum ifab_code claim_one(const struct ifab_fabric *self, const struct ifa
     return claim_task(self, command, o, task, swarm, false);
 }
 
-static enum ifab_code claim(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool *ret_repeated)
+static enum ifab_code claim(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
     struct ifab_refusal *r = &o->reply.refusal;
     char room[IFAB_SWARM_SKILLS_MAX * (IFAB_SKILL_MAX + 1)];
@@ -386,8 +396,7 @@ static enum ifab_code claim(const struct ifab_fabric *self, const struct ifab_co
     uint8_t course[IFAB_COURSE_PACKED];
     bool stolen;
     enum ifab_code code = may_act(command, r);
-    *ret_repeated = ifab_fabric__idempotent(self, command, code, o);
-    if (*ret_repeated || code != IFAB_CODE_NONE)
+    if (code != IFAB_CODE_NONE)
         return code;
     const struct ifab_swarm *swarm = ifab_swarm_find(self->coordinator, command->u.claim.swarm);
     if (swarm == NULL)
@@ -413,9 +422,8 @@ static enum ifab_code claim(const struct ifab_fabric *self, const struct ifab_co
 
 void ifab_fabric__decide_task_claim(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
-    bool repeated;
-    enum ifab_code code = claim(self, command, o, &repeated);
-    if (!repeated && code != IFAB_CODE_NONE)
+    enum ifab_code code = claim(self, command, o);
+    if (code != IFAB_CODE_NONE)
         refused(self, command, o, code, command->u.claim.id.size > 0 ? command->u.claim.id : command->u.claim.swarm);
 }
 
@@ -542,7 +550,7 @@ static enum ifab_code act(const struct ifab_fabric *self, const struct ifab_comm
     if (ifab_task_open(next.state))
         ifab_fabric__put_task(o, &next);
     else
-        ifab_fabric__close_task(self, o, &next, done.index);
+        ifab_fabric__close_task(self, o, &next, task->owner, done.index);
     reply_task(self, o, &done, &next, 200);
     ifab_fabric__keep_reply(self, command, o);
     return IFAB_CODE_NONE;

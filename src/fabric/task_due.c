@@ -21,12 +21,14 @@ static void happens(const struct ifab_fabric *self, struct ifab_outcome *o, cons
         ifab_fabric__put_task(o, &next);
 }
 
-void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, uint64_t index)
+void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, struct ifab_swarm_number owner,
+                             uint64_t index)
 {
     uint64_t waiting[IFAB_TASK_DEPENDENTS_MAX];
     uint8_t bytes[IFAB_CLOSED_TASK_PACKED];
-    struct ifab_closed_task closed = {.number = task->number.n, .minted = task->minted, .state = task->state, .fence = task->fence, .index = index,
+    struct ifab_closed_task closed = {.number = task->number.n, .minted = task->minted, .state = task->state, .fence = task->fence, .creator = task->creator.talent, .index = index,
                                       .closed = o->now.wall};
+    closed.owner = owner;
     ifab_task_id16(ifab_view_str(task->id), closed.id16);
     size_t count = ifab_task_dependents(self->coordinator, task->number, waiting, IFAB_TASK_DEPENDENTS_MAX);
     for (size_t i = 0; i < count; i++) {

@@ -29,6 +29,7 @@ struct task_class { /* one set of needs, as long as something queued has it */
     char needs[IFAB_TASK_NEEDS_SIZE];
     struct ifab_names names;
     uint32_t lanes;             /* how many */
+    uint32_t open_ready;        /* ready tasks of it that are open to all */
     uint32_t open_root;         /* lanes of accounts open to all, by course */
     uint32_t steal_root;        /* lanes of swarms whose queue is long: least priority, oldest */
     uint32_t previous, next;    /* in the list of all */

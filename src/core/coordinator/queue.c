@@ -275,6 +275,7 @@ void ifab_queue__enter(struct ifab_coordinator *self, uint32_t slot)
     lane_out(self, item->lane);
     lane->root = ifab_pairing__insert(&by_age, self, lane->root, slot);
     lane->ready++;
+    class_at(self, lane->task_class)->open_ready += (account->key & OPEN_ACCOUNT) != 0;
     count_ready(self, account, priority, true);
     if (lane->in == LANE_IDLE)
         lane_in(self, item->lane);
@@ -289,6 +290,7 @@ void ifab_queue__leave(struct ifab_coordinator *self, uint32_t slot)
         lane_out(self, item->lane);
         lane->root = ifab_pairing__remove(&by_age, self, lane->root, slot);
         lane->ready--;
+        class_at(self, lane->task_class)->open_ready -= (account->key & OPEN_ACCOUNT) != 0;
         count_ready(self, account, lane->priority, false);
         if (lane->in == LANE_IDLE)
             lane_in(self, item->lane);
@@ -371,6 +373,21 @@ const struct ifab_task *ifab_task_pick(const struct ifab_coordinator *self, stru
         return NULL;
     write_course(self, best.lane, run, ret_course);
     return first_of(self, best.lane);
+}
+
+size_t ifab_tasks_ready_for(const struct ifab_coordinator *self, struct ifab_swarm_number swarm, const struct ifab_names *skills, size_t max)
+{
+    const struct account *own = ifab_queue__account(self, swarm.n);
+    size_t count = 0;
+    for (uint32_t slot = own == NULL ? 0 : own->lanes; slot != 0 && count < max; slot = lane_at(self, slot)->next)
+        if (ifab_names_cover(skills, &class_at(self, lane_at(self, slot)->task_class)->names))
+            count += lane_at(self, slot)->ready;
+    for (uint32_t c = self->class_list; c != 0 && count < max; c = class_at(self, c)->next)
+        if (class_at(self, c)->open_ready > 0 && ifab_names_cover(skills, &class_at(self, c)->names))
+            count += class_at(self, c)->open_ready;
+    if (count == 0 && max > 0 && steal(self, skills) != NULL)
+        count = 1;
+    return count < max ? count : max;
 }
 
 bool ifab_course_load(struct ifab_coordinator *self, struct ifab_view bytes)

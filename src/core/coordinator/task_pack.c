@@ -200,7 +200,7 @@ void ifab_task_id16(struct ifab_view id, uint8_t ret_id16[16])
     memcpy(ret_id16, digest, 16);
 }
 
-/* version 1, state 1, minted 1, id 16, fence 8, index 8, closed 8 */
+/* version 1, state 1, minted 1, id 16, fence 8, creator 4, owner 8, index 8, closed 8 */
 size_t ifab_closed_task_pack(const struct ifab_closed_task *closed, uint8_t ret_bytes[IFAB_CLOSED_TASK_PACKED])
 {
     uint8_t *at = ret_bytes;
@@ -209,6 +209,8 @@ size_t ifab_closed_task_pack(const struct ifab_closed_task *closed, uint8_t ret_
     ifab_put_u8(&at, closed->minted);
     ifab_put_bytes(&at, closed->id16, 16);
     ifab_put_u64(&at, closed->fence.n);
+    ifab_put_u32(&at, closed->creator);
+    ifab_put_u64(&at, closed->owner.n);
     ifab_put_u64(&at, closed->index);
     ifab_put_u64(&at, (uint64_t)closed->closed);
     return (size_t)(at - ret_bytes);
@@ -223,6 +225,8 @@ bool ifab_closed_task_unpack(struct ifab_view bytes, uint64_t number, struct ifa
     unsigned state = ifab_get_u8(&r), minted = ifab_get_u8(&r);
     struct ifab_view id = ifab_get_bytes(&r, 16);
     c.fence.n = ifab_get_u64(&r);
+    c.creator = ifab_get_u32(&r);
+    c.owner.n = ifab_get_u64(&r);
     c.index = ifab_get_u64(&r);
     c.closed = (ifab_usec)ifab_get_u64(&r);
     if ((state != IFAB_TASK_DONE && state != IFAB_TASK_CANCELLED) || minted > 1 || c.closed < 0)

@@ -24,7 +24,7 @@
 #include "store/index.h"
 #include "store/store.h"
 
-#define WAITER_KINDS 4
+#define WAITER_KINDS 5
 
 struct node;
 struct request;
@@ -142,6 +142,7 @@ struct batch {
     struct ifab_head stored;
     uint8_t meta[IFAB_META_PACKED];
     ifab_usec stepped_first;
+    bool tasks;                  /* a task or a swarm has changed: who waits for work may find some */
     bool delivers_others;        /* more than the messages of its tickets: something waiting was released, escalated, denied */
     uint64_t erase_index;        /* message bytes to erase after the commit */
     bool erase;
@@ -415,6 +416,13 @@ void wait_delivered(struct node *node, const struct batch *batch); /* a commit c
 void wait_committed(struct node *node, bool decided);              /* behind its answers; decided: a decision may have been closed */
 void wait_tick(struct node *node, ifab_usec run);
 void wait_gone(struct node *node, ifab_http_id id);
+/*
+ * A claim found nothing: it waits until then. *waiter NULL: for the first time. False: its time is over, the caller answers and ends the waiter, if
+ * there is one.
+ */
+bool wait_task_again(struct node *node, struct request *request, ifab_usec until, void *claim, struct waiter **waiter);
+void wait_task_end(struct node *node, struct waiter *waiter);      /* its request is the caller's */
+void wait_tasks(struct node *node);                                /* tasks have changed */
 void wait_stop(struct node *node);
 void wait_free(struct node *node);
 
@@ -463,6 +471,10 @@ void queue_act(struct node *node, struct request *request, struct ticket *ticket
 enum ifab_role role_named(const struct node *node, struct ifab_view name); /* built in or configured; IFAB_ROLE_NONE */
 void set_idempotency(struct ticket *ticket, struct request *request);
 
+/* route_task.c: for the claims that wait */
+bool task_claim_again(struct node *node, struct request *request, void *claim);      /* false: no memory */
+size_t task_claim_ready(const struct node *node, const void *claim, size_t max);     /* so many tasks are there for it, at most max */
+
 /* handlers: route_*.c */
 void handle_message(struct node *node, struct request *request);
 void handle_message_get(struct node *node, struct request *request);
@@ -496,6 +508,14 @@ void handle_anchor_create(struct node *node, struct request *request);
 void handle_anchors(struct node *node, struct request *request);
 void handle_backup(struct node *node, struct request *request);
 void handle_clock_accept(struct node *node, struct request *request);
+void handle_task_create(struct node *node, struct request *request);
+void handle_task_claim_next(struct node *node, struct request *request);
+void handle_task_claim(struct node *node, struct request *request);
+void handle_task_act(struct node *node, struct request *request);
+void handle_tasks(struct node *node, struct request *request);
+void handle_task(struct node *node, struct request *request);
+void handle_swarm_register(struct node *node, struct request *request);
+void handle_swarms(struct node *node, struct request *request);
 void handle_fabric(struct node *node, struct request *request);
 void handle_slo(struct node *node, struct request *request);
 void handle_metrics(struct node *node, struct request *request);

@@ -167,10 +167,21 @@ static void note_in_stream(struct ticket *t)
         (void)ifab_map_put(&t->group->refused, t->admitted->envelope.sender, (uint64_t)t->reply.code);
 }
 
+/* Below disk.reserve nothing new is begun; what is under way can still be ended. */
+static bool makes_more(enum ifab_command_type type) { return type == IFAB_COMMAND_MESSAGE || type == IFAB_COMMAND_TASK_CREATE; }
+
+static bool changes_tasks(const struct ifab_outcome *o)
+{
+    for (size_t i = 0; i < o->change_count; i++)
+        if (o->changes[i].kind == IFAB_KIND_TASK || o->changes[i].kind == IFAB_KIND_SWARM)
+            return true;
+    return false;
+}
+
 static void step_command(struct node *node, struct ticket *t, struct batch *batch, struct ifab_now now)
 {
     struct ifab_outcome *o = &node->outcome;
-    if (node->closed_full || (t->command.type == IFAB_COMMAND_MESSAGE && !pipeline_room(node, now.run))) {
+    if (node->closed_full || (makes_more(t->command.type) && !pipeline_room(node, now.run))) {
         refuse_ticket(t, IFAB_CODE_STORE_UNAVAILABLE, node->closed_full ? "the disk is full" : "less than disk.reserve is free");
         return;
     }
@@ -191,6 +202,7 @@ static void step_command(struct node *node, struct ticket *t, struct batch *batc
         return;
     }
     ifab_fabric_apply(node->fabric, o);
+    batch->tasks = batch->tasks || changes_tasks(o);
     batch->delivers_others |= o->entry_count > (t->command.type == IFAB_COMMAND_MESSAGE ? 1 : 0);
     t->reply = o->reply;
     node->stepped++;
@@ -460,9 +472,11 @@ void pipeline_written(struct node *node)
     if (batch->erase && !erased(node, batch))
         return;
     uint64_t size = batch->head.size;
-    bool entries = batch->entry_count > 0, decided = batch->delivers_others;
+    bool entries = batch->entry_count > 0, decided = batch->delivers_others, tasks = batch->tasks;
     wait_delivered(node, batch);
     reply_batch(node, batch);
+    if (tasks)
+        wait_tasks(node);
     if (entries) {
         follower_wake(node, size);
         wait_committed(node, decided);

@@ -13,7 +13,7 @@
 #define HEARTBEAT (15 * IFAB_SECOND)
 #define AT_ONCE 64 /* of them on the readers; the others wait their turn, so that none is lost and other reads get on */
 
-enum waiter_kind { WAIT_INBOX, WAIT_DECISION, STREAM_INBOX, STREAM_EVENTS };
+enum waiter_kind { WAIT_INBOX, WAIT_DECISION, STREAM_INBOX, STREAM_EVENTS, WAIT_TASK };
 struct waiter {
     struct waiter *next, *previous;    /* of its kind */
     struct waiter *same, *same_before; /* of its inbox */
@@ -24,9 +24,10 @@ struct waiter {
     uint64_t limit;
     uint64_t access_version; /* at which it was looked at whether its caller may stay */
     ifab_usec deadline;    /* run; polls: answer then; streams: next heartbeat */
-    bool busy, due, again, gone, begun; /* due: in line for a reader */
+    bool busy, due, again, gone, begun; /* due: in line for a reader; busy: a job, or its claim's ticket, has it */
     char name[IFAB_NAME_MAX + 1];      /* inbox: the talent */
     uint8_t id16[16];                  /* decision */
+    void *claim;                       /* task: what it asks for; in the request's arena */
     char component[64], type[64];
     uint8_t trace16[16];
     bool has_trace;
@@ -599,6 +600,68 @@ void wait_committed(struct node *node, bool decided)
     run_due(node);
 }
 
+/* ---- claims that wait for a task ---- */
+
+static void answer_nothing(struct node *node, struct waiter *w)
+{
+    struct request *r = w->request;
+    w->request = NULL;
+    drop(node, w);
+    reply_text(node, r, 204, "application/json", IFAB_VIEW(""));
+}
+
+bool wait_task_again(struct node *node, struct request *r, ifab_usec until, void *claim, struct waiter **waiter)
+{
+    struct waiter *w = *waiter;
+    ifab_usec run = clock_now(&node->clock, NULL).run;
+    if (w == NULL) {
+        if (until <= run || node->stopping)
+            return false;
+        w = waiter_new(node, r, WAIT_TASK, 0, "");
+        if (w != NULL) {
+            w->deadline = until;
+            w->claim = claim;
+            *waiter = w;
+        }
+        return true; /* without a waiter it has been answered */
+    }
+    w->busy = false;
+    if (w->gone) {
+        drop(node, w);
+        return true;
+    }
+    return w->deadline > run && !node->stopping;
+}
+
+void wait_task_end(struct node *node, struct waiter *w)
+{
+    w->request = NULL;
+    drop(node, w);
+}
+
+/* Tasks have changed: so many of those who wait ask again as there is work for, whoever waits longest first. */
+void wait_tasks(struct node *node)
+{
+    struct waiter *w = node->waiters[WAIT_TASK], *longer;
+    ifab_usec wall = clock_now(&node->clock, NULL).wall;
+    size_t woken = 0;
+    while (w != NULL && w->next != NULL)
+        w = w->next;
+    for (; w != NULL; w = longer) {
+        longer = w->previous;
+        if (w->busy)
+            continue;
+        if (!may_stay(node, w, wall)) {
+            expired(node, w);
+            continue;
+        }
+        if (task_claim_ready(node, w->claim, woken + 1) <= woken)
+            continue;
+        w->busy = task_claim_again(node, w->request, w->claim);
+        woken += w->busy;
+    }
+}
+
 static void heartbeat(struct node *node, struct waiter *w, ifab_usec run)
 {
     w->deadline = run + HEARTBEAT;
@@ -621,6 +684,8 @@ void wait_tick(struct node *node, ifab_usec run)
                 ;
             else if (w->kind == WAIT_DECISION)
                 answer_decision(node, w);
+            else if (w->kind == WAIT_TASK)
+                answer_nothing(node, w);
             else if (w->kind == WAIT_INBOX)
                 wake(node, w); /* past its deadline: answered even when empty */
             else
@@ -664,7 +729,10 @@ void wait_stop(struct node *node)
 void wait_free(struct node *node)
 {
     for (int kind = 0; kind < WAITER_KINDS; kind++)
-        while (node->waiters[kind] != NULL)
+        while (node->waiters[kind] != NULL) {
+            if (kind == WAIT_TASK && node->waiters[kind]->busy)
+                node->waiters[kind]->request = NULL; /* its ticket's */
             drop(node, node->waiters[kind]);
+        }
     ifab_map_fini(&node->inboxes);
 }

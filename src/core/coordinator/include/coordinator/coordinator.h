@@ -153,10 +153,12 @@ struct ifab_closed_task {
     bool minted;
     enum ifab_task_state state; /* DONE, CANCELLED */
     struct ifab_fence fence;    /* of its last claim */
+    uint32_t creator;           /* talent, 0: a person; it may read what came of it, and so may */
+    struct ifab_swarm_number owner; /* the members of the swarm that did it */
     uint64_t index;             /* of the entry that closed it: all about it */
     ifab_usec closed;           /* wall */
 };
-#define IFAB_CLOSED_TASK_PACKED     43
+#define IFAB_CLOSED_TASK_PACKED     55
 #define IFAB_CLOSED_TASK_LIFE       (30 * IFAB_DAY)
 void ifab_task_id16(struct ifab_view id, uint8_t ret_id16[16]);
 size_t ifab_closed_task_pack(const struct ifab_closed_task *closed, uint8_t ret_bytes[IFAB_CLOSED_TASK_PACKED]);
@@ -248,6 +250,8 @@ bool ifab_task_ready(const struct ifab_task *task); /* queued, waits for no othe
 #define IFAB_STEAL_ABOVE   5
 const struct ifab_task *ifab_task_pick(const struct ifab_coordinator *self, struct ifab_swarm_number swarm, const struct ifab_names *skills,
                                        ifab_usec run, bool *ret_stolen, uint8_t ret_course[IFAB_COURSE_PACKED]);
+/* How many ready ones it may take, counted up to max; 1 when there is only what can be taken from another swarm's queue. */
+size_t ifab_tasks_ready_for(const struct ifab_coordinator *self, struct ifab_swarm_number swarm, const struct ifab_names *skills, size_t max);
 bool ifab_course_load(struct ifab_coordinator *self, struct ifab_view bytes); /* false: no such bytes */
 /* May this claimer take this one at all? */
 bool ifab_task_fits(const struct ifab_coordinator *self, const struct ifab_task *task, struct ifab_swarm_number swarm, const struct ifab_names *skills);

@@ -1,0 +1,743 @@
+/*
+ * Tasks and swarms: SURFACE section 8. A claim that finds nothing waits for wait_ms; one whose answer reaches nobody is given back by a command.
+ * Payloads lie beside the entry that made the task and join an answer after the commit, read by a reader.
+ */
+#include <string.h>
+
+#include "json/schema.h"
+#include "node.h"
+#include "redact/redact.h"
+
+#define FIELD_WHY {.name = "why", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable}
+#define FIELD_NAME(name_, required_)                                                                                                    \
+    {                                                                                                                                   \
+        .name = (name_), .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 1, .max = IFAB_NAME_MAX, .check = ifab_schema_name \
+    }
+#define FIELD_TIME(name_) {.name = (name_), .kind = IFAB_SCHEMA_STRING, .min = 20, .max = 24, .check = ifab_schema_time}
+#define FIELD_SKILLS(name_, required_, max_) {.name = (name_), .kind = IFAB_SCHEMA_LIST, .required = (required_), .min = 0, .max = (max_), .item = &skill_item}
+#define FIELD_LEASE {.name = "lease_ms", .kind = IFAB_SCHEMA_INTEGER, .min = 100, .max = 3600000}
+#define FIELD_FENCE {.name = "fence", .kind = IFAB_SCHEMA_INTEGER, .required = true, .min = 1, .max = IFAB_AMOUNT_MAX}
+#define FIELD_NOTE(name_) {.name = (name_), .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable}
+#define FIELD_AMOUNT(name_) {.name = (name_), .kind = IFAB_SCHEMA_INTEGER, .min = 0, .max = IFAB_AMOUNT_MAX}
+
+static const struct ifab_schema_field skill_item = {.kind = IFAB_SCHEMA_STRING, .min = 1, .max = IFAB_SKILL_MAX, .check = ifab_schema_printable};
+static const struct ifab_schema_field name_item = {.kind = IFAB_SCHEMA_STRING, .min = 1, .max = IFAB_NAME_MAX, .check = ifab_schema_name};
+
+static const char *const units[IFAB_COUNT_OF_UNITS] = {"usd_micro", "tokens", "calls"};
+static const struct ifab_schema_field budget_fields[] = {FIELD_AMOUNT("usd_micro"), FIELD_AMOUNT("tokens"), FIELD_AMOUNT("calls")};
+static const struct ifab_schema budget_schema = {"budget", budget_fields, IFAB_COUNT(budget_fields)};
+
+static bool check_priority(struct ifab_view text, const char **ret_why)
+{
+    *ret_why = "P0, P1, P2 or P3";
+    return text.size == 2 && text.data[0] == 'P' && text.data[1] >= '0' && text.data[1] <= '3';
+}
+
+static bool check_fail_kind(struct ifab_view text, const char **ret_why)
+{
+    *ret_why = "transient, poison or shutdown";
+    return ifab_view_is(text, "transient") || ifab_view_is(text, "poison") || ifab_view_is(text, "shutdown");
+}
+
+static bool check_policy(struct ifab_view text, const char **ret_why)
+{
+    *ret_why = "reject, block or shed-lowest";
+    return ifab_view_is(text, "reject") || ifab_view_is(text, "block") || ifab_view_is(text, "shed-lowest");
+}
+
+static const struct ifab_schema_field create_fields[] = {
+    FIELD_NAME("id", false),
+    FIELD_NAME("type", true),
+    FIELD_SKILLS("needs", false, IFAB_TASK_NEEDS_MAX),
+    {.name = "priority", .kind = IFAB_SCHEMA_STRING, .min = 2, .max = 2, .check = check_priority},
+    FIELD_NAME("swarm", false),
+    {.name = "budget", .kind = IFAB_SCHEMA_OBJECT, .sub = &budget_schema},
+    FIELD_TIME("deadline"),
+    FIELD_TIME("not_before"),
+    {.name = "depends_on", .kind = IFAB_SCHEMA_LIST, .min = 0, .max = IFAB_TASK_DEPENDS_MAX, .item = &name_item},
+    {.name = "max_attempts", .kind = IFAB_SCHEMA_INTEGER, .min = 1, .max = IFAB_TASK_ATTEMPTS_MAX},
+    {.name = "payload", .kind = IFAB_SCHEMA_ANY},
+    FIELD_WHY,
+};
+static const struct ifab_schema_field claim_next_fields[] = {
+    FIELD_NAME("swarm", true),
+    FIELD_SKILLS("skills", false, IFAB_SWARM_SKILLS_MAX),
+    {.name = "wait_ms", .kind = IFAB_SCHEMA_INTEGER, .min = 0, .max = 30000},
+    FIELD_LEASE,
+};
+static const struct ifab_schema_field claim_fields[] = {FIELD_NAME("swarm", true), FIELD_LEASE};
+static const struct ifab_schema_field renew_fields[] = {FIELD_FENCE, FIELD_LEASE};
+static const struct ifab_schema_field progress_fields[] = {
+    FIELD_FENCE,
+    {.name = "percent", .kind = IFAB_SCHEMA_INTEGER, .min = 0, .max = 100},
+    FIELD_NOTE("note"),
+};
+static const struct ifab_schema_field complete_fields[] = {FIELD_FENCE, {.name = "result", .kind = IFAB_SCHEMA_ANY}, FIELD_NOTE("note")};
+static const struct ifab_schema_field fail_fields[] = {
+    FIELD_FENCE,
+    {.name = "kind", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 6, .max = 9, .check = check_fail_kind},
+    FIELD_NOTE("error"),
+};
+static const struct ifab_schema_field block_fields[] = {FIELD_FENCE, FIELD_SKILLS("needs", true, IFAB_TASK_NEEDS_MAX), FIELD_NOTE("note")};
+static const struct ifab_schema_field unblock_fields[] = {FIELD_FENCE, FIELD_NOTE("note")};
+static const struct ifab_schema_field why_fields[] = {FIELD_WHY};
+
+static const struct ifab_schema_field cost_fields[] = {
+    {.name = "usd_micro_per_hour", .kind = IFAB_SCHEMA_INTEGER, .required = true, .min = 0, .max = INT64_C(1000000000000)},
+};
+static const struct ifab_schema cost_schema = {"cost", cost_fields, IFAB_COUNT(cost_fields)};
+static const struct ifab_schema_field queue_fields[] = {
+    {.name = "limit", .kind = IFAB_SCHEMA_INTEGER, .min = 1, .max = 100000},
+    {.name = "policy", .kind = IFAB_SCHEMA_STRING, .min = 5, .max = 11, .check = check_policy},
+};
+static const struct ifab_schema queue_schema = {"queue", queue_fields, IFAB_COUNT(queue_fields)};
+static const struct ifab_schema_field swarm_fields[] = {
+    FIELD_NAME("id", true),
+    FIELD_SKILLS("skills", false, IFAB_SWARM_SKILLS_MAX),
+    FIELD_SKILLS("capabilities", false, IFAB_SWARM_SKILLS_MAX), /* an alias of skills */
+    {.name = "members", .kind = IFAB_SCHEMA_LIST, .min = 0, .max = IFAB_SWARM_MEMBERS_MAX, .item = &name_item},
+    {.name = "cost", .kind = IFAB_SCHEMA_OBJECT, .sub = &cost_schema},
+    FIELD_NAME("model", false),
+    {.name = "concurrency", .kind = IFAB_SCHEMA_INTEGER, .min = 1, .max = 1000},
+    {.name = "weight", .kind = IFAB_SCHEMA_INTEGER, .min = 1, .max = 16},
+    {.name = "queue", .kind = IFAB_SCHEMA_OBJECT, .sub = &queue_schema},
+    FIELD_WHY,
+};
+#define SCHEMA(name_, fields_) static const struct ifab_schema name_##_schema = {#name_, fields_, IFAB_COUNT(fields_)}
+SCHEMA(create, create_fields);
+SCHEMA(claim_next, claim_next_fields);
+SCHEMA(claim, claim_fields);
+SCHEMA(swarm, swarm_fields);
+static const struct {
+    const char *verb;
+    struct ifab_schema schema;
+    enum ifab_task_event event;
+} verbs[] = { /* FAIL: by its kind */
+    {"renew", {"renew", renew_fields, IFAB_COUNT(renew_fields)}, IFAB_TASK_RENEW},
+    {"progress", {"progress", progress_fields, IFAB_COUNT(progress_fields)}, IFAB_TASK_PROGRESS},
+    {"complete", {"complete", complete_fields, IFAB_COUNT(complete_fields)}, IFAB_TASK_COMPLETE},
+    {"fail", {"fail", fail_fields, IFAB_COUNT(fail_fields)}, IFAB_TASK_FAIL},
+    {"block", {"block", block_fields, IFAB_COUNT(block_fields)}, IFAB_TASK_BLOCK},
+    {"unblock", {"unblock", unblock_fields, IFAB_COUNT(unblock_fields)}, IFAB_TASK_UNBLOCK},
+    {"cancel", {"cancel", why_fields, IFAB_COUNT(why_fields)}, IFAB_TASK_CANCEL},
+    {"replay", {"replay", why_fields, IFAB_COUNT(why_fields)}, IFAB_TASK_REPLAY},
+};
+
+static void out_of_memory(struct node *node, struct request *r) { reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory"); }
+
+static struct ifab_view text_of(const struct ifab_json *object, const char *name)
+{
+    struct ifab_view text = {NULL, 0};
+    (void)ifab_json_string(ifab_json_get(object, name), &text);
+    return text;
+}
+
+static int64_t integer_of(const struct ifab_json *object, const char *name, int64_t fallback)
+{
+    (void)ifab_json_integer(ifab_json_get(object, name), &fallback);
+    return fallback;
+}
+
+static ifab_usec time_of(const struct ifab_json *object, const char *name, ifab_usec fallback)
+{
+    if (ifab_json_get(object, name) != NULL)
+        (void)ifab_time_parse(text_of(object, name), &fallback);
+    return fallback;
+}
+
+/* Strings of a list, in the request's arena. False: no memory. */
+static bool strings_of(struct request *r, const struct ifab_json *list, const struct ifab_view **ret_strings, size_t *ret_count)
+{
+    *ret_count = list == NULL ? 0 : list->u.array.count;
+    *ret_strings = NULL;
+    if (*ret_count == 0)
+        return true;
+    struct ifab_view *strings = ifab_arena_calloc(&r->arena, *ret_count, sizeof *strings);
+    for (size_t i = 0; strings != NULL && i < *ret_count; i++)
+        (void)ifab_json_string(&list->u.array.items[i], &strings[i]);
+    *ret_strings = strings;
+    return strings != NULL;
+}
+
+/* Canonical bytes of a member that is kept beside the log. What looks like a secret does not come in. False: answered. */
+static bool kept_bytes(struct node *node, struct request *r, const struct ifab_json *body, const char *name, struct ifab_view *ret_bytes)
+{
+    const struct ifab_json *value = ifab_json_get(body, name);
+    struct ifab_buf bytes = IFAB_BUF_INIT(IFAB_TASK_PAYLOAD_MAX + 1);
+    *ret_bytes = (struct ifab_view){NULL, 0};
+    if (value == NULL)
+        return true;
+    if (ifab_redact_hits_json(value)) {
+        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, name, "something in it looks like a secret, and it would stand beside the log; name the secret instead");
+        return false;
+    }
+    ifab_json_write(&bytes, value);
+    ifab_status status = ifab_buf_status(&bytes);
+    if (status == IFAB_OK && bytes.size > IFAB_TASK_PAYLOAD_MAX)
+        status = IFAB_TOO_LARGE;
+    if (status == IFAB_OK)
+        status = ifab_arena_copy(&r->arena, ifab_buf_as_view(&bytes), ret_bytes);
+    ifab_buf_fini(&bytes);
+    if (status == IFAB_TOO_LARGE)
+        reply_code(node, r, IFAB_CODE_TOO_LARGE, name, "at most 64 KiB");
+    else if (status != IFAB_OK)
+        out_of_memory(node, r);
+    return status == IFAB_OK;
+}
+
+/* ---- create ---- */
+
+static bool take_create(struct node *node, struct request *r, const struct ifab_json *body, struct ifab_command *command)
+{
+    struct ifab_view priority = text_of(body, "priority");
+    const struct ifab_json *budget = ifab_json_get(body, "budget");
+    command->type = IFAB_COMMAND_TASK_CREATE;
+    command->u.task.id = text_of(body, "id");
+    command->u.task.type = text_of(body, "type");
+    command->u.task.swarm = text_of(body, "swarm");
+    command->u.task.priority = priority.size == 2 ? (uint8_t)(priority.data[1] - '0') : 2;
+    command->u.task.max_attempts = (uint32_t)integer_of(body, "max_attempts", 0);
+    command->u.task.deadline = time_of(body, "deadline", IFAB_NEVER);
+    command->u.task.not_before = time_of(body, "not_before", 0);
+    for (size_t i = 0; i < IFAB_COUNT_OF_UNITS; i++)
+        command->u.task.budget[i] = integer_of(budget, units[i], -1);
+    command->why = text_of(body, "why");
+    if (!kept_bytes(node, r, body, "payload", &command->u.task.payload))
+        return false;
+    if (!strings_of(r, ifab_json_get(body, "needs"), &command->u.task.needs, &command->u.task.need_count) ||
+        !strings_of(r, ifab_json_get(body, "depends_on"), &command->u.task.depends_on, &command->u.task.depends_count)) {
+        out_of_memory(node, r);
+        return false;
+    }
+    return true;
+}
+
+void handle_task_create(struct node *node, struct request *r)
+{
+    const struct ifab_json *body = act_body(node, r, &create_schema);
+    struct ifab_command command = {.type = IFAB_COMMAND_NONE};
+    if (body == NULL || !take_create(node, r, body, &command))
+        return;
+    if (ifab_redact_hits_text(command.u.task.id) || ifab_redact_hits_text(command.u.task.type)) {
+        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "id", "looks like a secret, and names stand in the log");
+        return;
+    }
+    struct ticket *t = ticket_new(node, r);
+    if (t == NULL) {
+        out_of_memory(node, r);
+        return;
+    }
+    t->command.type = command.type;
+    t->command.u.task = command.u.task;
+    t->command.why = command.why;
+    queue_act(node, r, t);
+}
+
+/*
+ * ---- claims ----
+ * No answer to a claim is kept for an Idempotency-Key: one that was lost has been given back, so the same answer again would be a lie. To claim the
+ * same task again by its id is to be told of the same lease.
+ */
+
+struct task_claim { /* in the request's arena */
+    struct ifab_command command; /* type and u.claim */
+    ifab_usec until;             /* run: until then a claim that finds nothing waits */
+    struct waiter *waiter;
+    struct ifab_fence fence;     /* once it was claimed */
+    char id[IFAB_NAME_MAX + 1];
+};
+
+/* Nobody heard of it: as if it had not been. A command like any other, so that it is durable before the task is another's. */
+static void give_back(struct node *node, const struct task_claim *claim)
+{
+    struct ticket *t = claim->fence.n == 0 ? NULL : ticket_new(node, NULL);
+    struct ifab_view id;
+    if (t == NULL)
+        return; /* the lease runs out */
+    if (ifab_arena_copy(&t->arena, ifab_view_str(claim->id), &id) != IFAB_OK) {
+        ticket_free(node, t);
+        return;
+    }
+    t->command.type = IFAB_COMMAND_TASK_ACT;
+    t->command.principal = &node->self;
+    t->command.u.task_act.id = id;
+    t->command.u.task_act.event = IFAB_TASK_GIVE_BACK;
+    t->command.u.task_act.fence = claim->fence;
+    t->command.u.task_act.percent = -1;
+    ticket_queue(node, t);
+}
+
+static void answer_claim(struct node *node, struct request *r, const struct task_claim *claim, struct ifab_view body)
+{
+    if (!ifab_http_reply(node->http, r->http, 200, "application/json", IFAB_VIEW("Cache-Control: no-store\r\n"), body))
+        give_back(node, claim);
+    request_free(r);
+}
+
+static void run_payload(struct node *node, struct ifab_store *store, struct job *job)
+{
+    struct ifab_stored_entry entry;
+    struct ifab_error err = {0};
+    size_t count = 0;
+    (void)node;
+    if (ifab_store_read(store, job->a, 1, true, &job->arena, &entry, &count, &err) != IFAB_OK || count != 1) {
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "%s", err.text);
+        return;
+    }
+    ifab_buf_put(&job->out, job->text.data, job->text.size - job->b);
+    ifab_buf_str(&job->out, ",\"payload\":");
+    ifab_buf_view(&job->out, entry.message.size > 0 ? entry.message : IFAB_VIEW("null")); /* null: erased */
+    ifab_buf_put(&job->out, "}}", job->b);
+    if (ifab_buf_status(&job->out) != IFAB_OK)
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
+}
+
+static void claim_payload_done(struct node *node, struct job *job)
+{
+    struct request *r = job->request;
+    const struct task_claim *claim = job->user;
+    job->request = NULL;
+    if (job->code != IFAB_CODE_NONE) {
+        give_back(node, claim);
+        reply_error(node, r, &job->refusal);
+    } else {
+        answer_claim(node, r, claim, ifab_buf_as_view(&job->out));
+    }
+    job_free(job);
+}
+
+/* The answer that stands in the batch, with the task's payload as the last member of its last object; braces: how many objects end there. */
+static struct job *payload_job(struct request *r, struct ifab_view body, uint64_t index, uint64_t braces)
+{
+    struct job *job = job_new(r);
+    if (job == NULL)
+        return NULL;
+    if (ifab_arena_copy(&job->arena, body, &job->text) != IFAB_OK) {
+        job->request = NULL;
+        job_free(job);
+        return NULL;
+    }
+    job->a = index;
+    job->b = braces;
+    job->run = run_payload;
+    job->finish = job_reply;
+    job->always = true;
+    return job;
+}
+
+static void claimed(struct node *node, struct ticket *t)
+{
+    struct request *r = t->request;
+    struct task_claim *claim = t->user;
+    const struct ifab_reply *reply = &t->reply;
+    bool nothing = reply->code == IFAB_CODE_NONE && reply->http == 204;
+    if (nothing && wait_task_again(node, r, claim->until, claim, &claim->waiter))
+        return; /* it waits on, or has gone */
+    if (claim->waiter != NULL)
+        wait_task_end(node, claim->waiter);
+    claim->waiter = NULL;
+    if (nothing || reply->code != IFAB_CODE_NONE) {
+        reply_ticket(node, t);
+        return;
+    }
+    const struct ifab_task *task = ifab_task_at(ifab_fabric_coordinator(node->fabric), reply->task);
+    if (task != NULL && reply->fence.n != 0 && task->fence.n == reply->fence.n) {
+        claim->fence = reply->fence;
+        memcpy(claim->id, task->id, sizeof claim->id);
+    }
+    if (!reply->with_payload) {
+        answer_claim(node, r, claim, reply->body);
+        return;
+    }
+    struct job *job = payload_job(r, reply->body, reply->payload_index, 2);
+    if (job == NULL) {
+        give_back(node, claim);
+        out_of_memory(node, r);
+        return;
+    }
+    job->user = claim;
+    job->finish = claim_payload_done;
+    job_push(node, job);
+}
+
+static bool queue_claim(struct node *node, struct request *r, struct task_claim *claim)
+{
+    struct ticket *t = ticket_new(node, r);
+    if (t == NULL)
+        return false;
+    t->command.type = IFAB_COMMAND_TASK_CLAIM;
+    t->command.u.claim = claim->command.u.claim;
+    t->user = claim;
+    t->done = claimed;
+    ticket_queue(node, t);
+    return true;
+}
+
+/* A waiter's turn has come: it asks again. */
+bool task_claim_again(struct node *node, struct request *r, void *claim) { return queue_claim(node, r, claim); }
+
+/* How many ready tasks the one who waits may take, at most max. */
+size_t task_claim_ready(const struct node *node, const void *user, size_t max)
+{
+    const struct task_claim *claim = user;
+    const struct ifab_coordinator *coordinator = ifab_fabric_coordinator(node->fabric);
+    const struct ifab_swarm *swarm = ifab_swarm_find(coordinator, claim->command.u.claim.swarm);
+    char room[IFAB_SWARM_SKILLS_MAX * (IFAB_SKILL_MAX + 1)];
+    struct ifab_names skills;
+    if (swarm == NULL)
+        return max > 0; /* the step says what is wrong */
+    uint32_t flight = ifab_swarm_in_flight(coordinator, swarm->number);
+    if (flight >= swarm->concurrency)
+        return 0;
+    skills = swarm->skills;
+    if (claim->command.u.claim.skill_count > 0 &&
+        !ifab_names_pack(claim->command.u.claim.skills, claim->command.u.claim.skill_count, room, sizeof room, &skills))
+        return max > 0;
+    size_t most = swarm->concurrency - flight;
+    return ifab_tasks_ready_for(coordinator, swarm->number, &skills, most < max ? most : max);
+}
+
+static void begin_claim(struct node *node, struct request *r, const struct ifab_json *body, struct ifab_view id)
+{
+    struct task_claim *claim = ifab_arena_calloc(&r->arena, 1, sizeof *claim);
+    ifab_usec wait = r->head_only ? 0 : (ifab_usec)integer_of(body, "wait_ms", 0) * 1000;
+    bool good = claim != NULL;
+    if (good) {
+        claim->command.u.claim.id = id;
+        claim->command.u.claim.swarm = text_of(body, "swarm");
+        claim->command.u.claim.lease = integer_of(body, "lease_ms", 0) * 1000;
+        claim->until = wait == 0 ? 0 : clock_now(&node->clock, NULL).run + wait;
+        good = strings_of(r, ifab_json_get(body, "skills"), &claim->command.u.claim.skills, &claim->command.u.claim.skill_count) &&
+               queue_claim(node, r, claim);
+    }
+    if (!good)
+        out_of_memory(node, r);
+}
+
+void handle_task_claim_next(struct node *node, struct request *r)
+{
+    const struct ifab_json *body = act_body(node, r, &claim_next_schema);
+    if (body != NULL)
+        begin_claim(node, r, body, (struct ifab_view){NULL, 0});
+}
+
+void handle_task_claim(struct node *node, struct request *r)
+{
+    const struct ifab_json *body = act_body(node, r, &claim_schema);
+    if (body != NULL)
+        begin_claim(node, r, body, r->params[0]);
+}
+
+/* ---- what is done to a task ---- */
+
+static enum ifab_task_event event_of(size_t verb, const struct ifab_json *body)
+{
+    struct ifab_view kind = text_of(body, "kind");
+    if (ifab_view_is(kind, "poison"))
+        return IFAB_TASK_POISON;
+    return ifab_view_is(kind, "shutdown") ? IFAB_TASK_SHUTDOWN : verbs[verb].event;
+}
+
+void handle_task_act(struct node *node, struct request *r)
+{
+    const uint8_t *slash = memrchr(r->path.data, '/', r->path.size);
+    struct ifab_view verb = ifab_view_of(slash + 1, r->path.size - (size_t)(slash + 1 - r->path.data)), result, note;
+    size_t row = 0;
+    while (!ifab_view_is(verb, verbs[row].verb)) /* the table of routes has these and no others */
+        row++;
+    const struct ifab_json *body = act_body(node, r, &verbs[row].schema);
+    if (body == NULL || !kept_bytes(node, r, body, "result", &result))
+        return;
+    struct ticket *t = ticket_new(node, r);
+    if (t == NULL) {
+        out_of_memory(node, r);
+        return;
+    }
+    struct ifab_command *c = &t->command;
+    if (!strings_of(r, ifab_json_get(body, "needs"), &c->u.task_act.needs, &c->u.task_act.need_count)) {
+        ticket_free(node, t);
+        out_of_memory(node, r);
+        return;
+    }
+    note = text_of(body, "note").size > 0 ? text_of(body, "note") : text_of(body, "error");
+    c->type = IFAB_COMMAND_TASK_ACT;
+    c->u.task_act.id = r->params[0];
+    c->u.task_act.event = event_of(row, body);
+    c->u.task_act.fence.n = (uint64_t)integer_of(body, "fence", 0);
+    c->u.task_act.lease = integer_of(body, "lease_ms", 0) * 1000;
+    c->u.task_act.percent = (int)integer_of(body, "percent", -1);
+    c->u.task_act.note = context_redacted(&t->arena, note);
+    c->u.task_act.result = result;
+    c->why = text_of(body, "why");
+    queue_act(node, r, t);
+}
+
+/* ---- swarms ---- */
+
+void handle_swarm_register(struct node *node, struct request *r)
+{
+    const struct ifab_json *body = act_body(node, r, &swarm_schema);
+    struct ticket *t = body == NULL ? NULL : ticket_new(node, r);
+    if (t == NULL) {
+        if (body != NULL)
+            out_of_memory(node, r);
+        return;
+    }
+    struct ifab_swarm_request *request = &t->command.u.swarm.request;
+    const struct ifab_json *queue = ifab_json_get(body, "queue"), *skills = ifab_json_get(body, "skills"), *alias = ifab_json_get(body, "capabilities");
+    struct ifab_view policy = text_of(queue, "policy");
+    const char *wrong = skills != NULL && alias != NULL ? "capabilities" : skills == NULL && alias == NULL ? "skills" : NULL;
+    if (wrong != NULL) {
+        ticket_free(node, t);
+        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, wrong, "say skills, or capabilities, which means the same");
+        return;
+    }
+    request->id = text_of(body, "id");
+    request->model = text_of(body, "model");
+    request->cost_per_hour = integer_of(ifab_json_get(body, "cost"), "usd_micro_per_hour", 0);
+    request->concurrency = (uint32_t)integer_of(body, "concurrency", 0);
+    request->weight = (uint32_t)integer_of(body, "weight", 0);
+    request->queue_limit = (uint32_t)integer_of(queue, "limit", 0);
+    request->queue_policy = ifab_view_is(policy, "block")         ? IFAB_QUEUE_BLOCK
+                            : ifab_view_is(policy, "shed-lowest") ? IFAB_QUEUE_SHED_LOWEST
+                                                                  : IFAB_QUEUE_REJECT;
+    if (!strings_of(r, skills != NULL ? skills : alias, &request->skills, &request->skill_count) ||
+        !strings_of(r, ifab_json_get(body, "members"), &request->members, &request->member_count)) {
+        ticket_free(node, t);
+        out_of_memory(node, r);
+        return;
+    }
+    t->command.type = IFAB_COMMAND_SWARM;
+    t->command.why = text_of(body, "why");
+    queue_act(node, r, t);
+}
+
+/* ---- reads ---- */
+
+static bool member_of(const struct node *node, const struct ifab_principal *p, struct ifab_swarm_number number)
+{
+    const struct ifab_swarm *swarm = ifab_swarm_at(ifab_fabric_coordinator(node->fabric), number);
+    const struct ifab_talent *talent = ifab_talents_at(ifab_fabric_talents(node->fabric), p->talent);
+    return swarm != NULL && talent != NULL && ifab_swarm_has_member(swarm, talent->name);
+}
+
+/* An agent sees what it made, what its swarms have or may take; the others see all. */
+static bool sees(const struct node *node, const struct ifab_principal *p, const struct ifab_task *t)
+{
+    return p->role != IFAB_ROLE_AGENT || t->creator.talent == p->talent || t->queue.n == 0 || member_of(node, p, t->queue) || member_of(node, p, t->owner);
+}
+
+/* Its payload: who made it, who works on it, and who answers for the whole. */
+static bool sees_payload(const struct node *node, const struct ifab_principal *p, const struct ifab_task *t)
+{
+    if (p->role == IFAB_ROLE_AGENT)
+        return t->creator.talent == p->talent || member_of(node, p, t->owner);
+    return p->role != IFAB_ROLE_READONLY;
+}
+
+struct page {
+    uint64_t after, limit;
+    enum ifab_task_state state; /* NONE: any */
+    char swarm[IFAB_NAME_MAX + 1];
+};
+
+static void finish_list(struct ticket *t, struct ifab_buf *b, bool more, uint64_t last)
+{
+    if (more)
+        ifab_buf_format(b, "],\"next\":\"%llu\"}", (unsigned long long)last);
+    else
+        ifab_buf_str(b, "],\"next\":null}");
+    if (ifab_buf_status(b) != IFAB_OK || ifab_arena_copy(&t->arena, ifab_buf_as_view(b), &t->reply.body) != IFAB_OK)
+        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
+    ifab_buf_fini(b);
+}
+
+#define LOOKED_AT_MOST 4096 /* in one step: then the cursor */
+
+static void step_tasks(struct node *node, struct ticket *t)
+{
+    const struct ifab_coordinator *coordinator = ifab_fabric_coordinator(node->fabric);
+    const struct page *page = t->user;
+    const struct ifab_swarm *swarm = ifab_swarm_find(coordinator, ifab_view_str(page->swarm));
+    struct ifab_now now = clock_now(&node->clock, NULL);
+    struct ifab_buf b = IFAB_BUF_INIT((size_t)4 << 20);
+    struct ifab_task_number at = {page->after};
+    uint64_t shown = 0, looked = 0;
+    const struct ifab_task *task;
+    ifab_buf_str(&b, "{\"items\":[");
+    while ((task = ifab_task_after(coordinator, at)) != NULL && shown < page->limit && looked++ < LOOKED_AT_MOST) {
+        at = task->number;
+        if ((page->state != IFAB_TASK_NONE && task->state != page->state) || !sees(node, &t->request->principal, task))
+            continue;
+        if (page->swarm[0] != '\0' && (swarm == NULL || (task->owner.n != swarm->number.n && task->queue.n != swarm->number.n)))
+            continue;
+        ifab_buf_str(&b, shown++ > 0 ? "," : "");
+        ifab_fabric_task_json(node->fabric, task, now, &b);
+    }
+    finish_list(t, &b, task != NULL, at.n);
+}
+
+static void step_swarms(struct node *node, struct ticket *t)
+{
+    const struct ifab_coordinator *coordinator = ifab_fabric_coordinator(node->fabric);
+    const struct page *page = t->user;
+    struct ifab_buf b = IFAB_BUF_INIT((size_t)4 << 20);
+    struct ifab_swarm_number at = {page->after};
+    uint64_t shown = 0;
+    const struct ifab_swarm *swarm;
+    ifab_buf_str(&b, "{\"items\":[");
+    while ((swarm = ifab_swarm_after(coordinator, at)) != NULL && shown < page->limit && b.size < (size_t)3 << 20) {
+        at = swarm->number;
+        ifab_buf_str(&b, shown++ > 0 ? "," : "");
+        ifab_fabric_swarm_json(node->fabric, swarm, &b);
+    }
+    finish_list(t, &b, swarm != NULL, at.n);
+}
+
+static void queue_list(struct node *node, struct request *r, ticket_step_fn *step, const struct page *filter)
+{
+    uint64_t limit, cursor;
+    if (!request_query_u64(node, r, "limit", 1, 1000, 50, &limit) || !request_query_u64(node, r, "cursor", 0, (uint64_t)1 << 53, 0, &cursor))
+        return;
+    struct ticket *t = ticket_new(node, r);
+    struct page *page = t == NULL ? NULL : ifab_arena_alloc(&t->arena, sizeof *page);
+    if (page == NULL) {
+        if (t != NULL)
+            ticket_free(node, t);
+        out_of_memory(node, r);
+        return;
+    }
+    *page = *filter;
+    page->after = cursor;
+    page->limit = limit;
+    t->user = page;
+    t->step = step;
+    ticket_queue(node, t);
+}
+
+void handle_tasks(struct node *node, struct request *r)
+{
+    struct page page = {0};
+    struct ifab_buf text = IFAB_BUF_INIT(1024);
+    const char *wrong = NULL;
+    if (request_query(r, "state", &text)) {
+        page.state = ifab_task_state_parse(ifab_buf_as_view(&text));
+        wrong = page.state == IFAB_TASK_NONE || !ifab_task_open(page.state) ? "state" : NULL;
+    }
+    if (request_query(r, "swarm", &text)) {
+        wrong = wrong == NULL && !ifab_name_valid(ifab_buf_as_view(&text)) ? "swarm" : wrong;
+        if (wrong == NULL)
+            memcpy(page.swarm, text.data, text.size);
+    }
+    ifab_buf_fini(&text);
+    if (wrong != NULL)
+        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, wrong, wrong[1] == 't' ? "queued, claimed, running, blocked or dead" : "a swarm's name");
+    else
+        queue_list(node, r, step_tasks, &page);
+}
+
+void handle_swarms(struct node *node, struct request *r) { queue_list(node, r, step_swarms, &(struct page){0}); }
+
+/* A closed one: the entry that closed it, and what came of it. */
+static void run_closed(struct node *node, struct ifab_store *store, struct job *job)
+{
+    struct ifab_stored_entry entry;
+    struct ifab_error err = {0};
+    const struct ifab_json *tree;
+    struct ifab_json_limits limits = {0};
+    struct ifab_view text;
+    uint8_t hash[32];
+    size_t count = 0;
+    if (ifab_store_read(store, job->a, 1, job->c != 0, &job->arena, &entry, &count, &err) != IFAB_OK || count != 1 ||
+        ifab_json_read(entry.entry, &limits, &job->arena, &tree, &err) != IFAB_OK) {
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "%s", err.text);
+        return;
+    }
+    ifab_sha256(entry.entry, hash);
+    ifab_buf_str(&job->out, "{\"closed_at\":");
+    ifab_json_put_string(&job->out, ifab_json_string(ifab_json_get(tree, "time"), &text) ? text : IFAB_VIEW(""));
+    ifab_buf_str(&job->out, ",\"entry\":{\"hash\":\"sha256:");
+    ifab_buf_hex(&job->out, hash, 32);
+    ifab_buf_format(&job->out, "\",\"index\":%llu,\"log\":\"%s\"},\"id\":", (unsigned long long)job->a, node->settings.log);
+    ifab_json_put_string(&job->out, job->text);
+    if (job->c != 0 && entry.message.size > 0) {
+        ifab_buf_str(&job->out, ",\"result\":");
+        ifab_buf_view(&job->out, entry.message);
+    }
+    ifab_buf_format(&job->out, ",\"state\":\"%s\"}", ifab_task_state_name((enum ifab_task_state)job->b));
+}
+
+static void no_such_task(struct node *node, struct request *r)
+{
+    reply_code(node, r, IFAB_CODE_TASK_NOT_FOUND, "id", "no task with this id, or you may not see it");
+}
+
+static void closed_done(struct node *node, struct request *r)
+{
+    const struct ifab_closed_task *closed = ifab_closed_task_find(ifab_fabric_coordinator(node->fabric), r->params[0]);
+    const struct ifab_principal *p = &r->principal;
+    bool mine = closed != NULL && p->role == IFAB_ROLE_AGENT && ((closed->creator != 0 && closed->creator == p->talent) || member_of(node, p, closed->owner));
+    if (closed == NULL || (p->role == IFAB_ROLE_AGENT && !mine)) {
+        no_such_task(node, r);
+        return;
+    }
+    struct job *job = job_new(r);
+    if (job == NULL) {
+        out_of_memory(node, r);
+        return;
+    }
+    job->a = closed->index;
+    job->b = (uint64_t)closed->state;
+    job->c = p->role != IFAB_ROLE_READONLY;
+    job->text = r->params[0];
+    job->run = run_closed;
+    job->finish = job_reply;
+    job_push(node, job);
+}
+
+static void task_done(struct node *node, struct ticket *t)
+{
+    if (t->reply.code != IFAB_CODE_NONE)
+        reply_ticket(node, t);
+    else if (t->reply.body.size == 0)
+        closed_done(node, t->request);
+    else if (t->reply.with_payload) {
+        struct job *job = payload_job(t->request, t->reply.body, t->reply.payload_index, 1);
+        if (job == NULL)
+            out_of_memory(node, t->request);
+        else
+            job_push(node, job);
+    } else {
+        reply_ticket(node, t);
+    }
+}
+
+static void step_task(struct node *node, struct ticket *t)
+{
+    const struct ifab_task *task = ifab_task_find(ifab_fabric_coordinator(node->fabric), t->request->params[0]);
+    struct ifab_buf b = IFAB_BUF_INIT(65536);
+    if (task == NULL)
+        return; /* closed, or none: after the commit */
+    if (!sees(node, &t->request->principal, task)) {
+        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_TASK_NOT_FOUND, "id", "no task with this id, or you may not see it");
+        return;
+    }
+    ifab_fabric_task_json(node->fabric, task, clock_now(&node->clock, NULL), &b);
+    if (ifab_buf_status(&b) != IFAB_OK || ifab_arena_copy(&t->arena, ifab_buf_as_view(&b), &t->reply.body) != IFAB_OK)
+        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
+    t->reply.with_payload = task->payload_size > 0 && sees_payload(node, &t->request->principal, task);
+    t->reply.payload_index = task->created_index;
+    ifab_buf_fini(&b);
+}
+
+void handle_task(struct node *node, struct request *r)
+{
+    struct ticket *t = ticket_new(node, r);
+    if (t == NULL) {
+        out_of_memory(node, r);
+        return;
+    }
+    t->step = step_task;
+    t->done = task_done;
+    ticket_queue(node, t);
+}
