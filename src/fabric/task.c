@@ -268,9 +268,9 @@ static enum ifab_code create(const struct ifab_fabric *self, const struct ifab_c
     *ret_repeated = ifab_fabric__idempotent(self, command, code, o);
     if (*ret_repeated || code != IFAB_CODE_NONE)
         return code;
-    if (command->why.size == 0)
-        return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "why", "say why");
     code = new_task(self, command, o, &t, r);
+    if (code == IFAB_CODE_NONE && command->why.size == 0)
+        code = ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "why", "say why");
     if (code == IFAB_CODE_NONE)
         code = ifab_task_admit(self->coordinator, &t, &given_up, r);
     if (code != IFAB_CODE_NONE)

@@ -16,6 +16,7 @@ MODULES = [
     "tokens_cli",
     "roles",
     "decisions",
+    "tasks",
     "rules",
     "tls",
     "floods",

@@ -232,6 +232,18 @@ bool ifab_http_reply(struct ifab_http_server *self, ifab_http_id id, int status,
     return answer(self, id, &(struct ifab_http__answer){.status = status, .content_type = content_type, .headers = headers, .body = body});
 }
 
+bool ifab_http_reply_now(struct ifab_http_server *self, ifab_http_id id, int status, const char *content_type, struct ifab_view headers,
+                         struct ifab_view body)
+{
+    struct ifab_http__connection *conn = NULL;
+    (void)find(self, id, &conn);
+    if (!ifab_http_reply(self, id, status, content_type, headers, body))
+        return false;
+    if (!conn->pumping)
+        ifab_http__write(conn);
+    return !conn->closing;
+}
+
 bool ifab_http_reply_close(struct ifab_http_server *self, ifab_http_id id, int status, const char *content_type, struct ifab_view headers,
                            struct ifab_view body)
 {

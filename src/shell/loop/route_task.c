@@ -269,7 +269,7 @@ static void give_back(struct node *node, const struct task_claim *claim)
 
 static void answer_claim(struct node *node, struct request *r, const struct task_claim *claim, struct ifab_view body)
 {
-    if (!ifab_http_reply(node->http, r->http, 200, "application/json", IFAB_VIEW("Cache-Control: no-store\r\n"), body))
+    if (!ifab_http_reply_now(node->http, r->http, 200, "application/json", IFAB_VIEW("Cache-Control: no-store\r\n"), body))
         give_back(node, claim);
     request_free(r);
 }

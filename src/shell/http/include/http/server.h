@@ -97,6 +97,9 @@ IFAB_MUST_CHECK ifab_status ifab_http_listen_tcp(struct ifab_http_server *self, 
  * id. A malformed line in headers makes it 500. */
 bool ifab_http_reply(struct ifab_http_server *self, ifab_http_id id, int status, const char *content_type, struct ifab_view headers,
                      struct ifab_view body);
+/* As reply, and handed to the kernel at once when nothing stands before it: false also when it says that the peer has closed. */
+bool ifab_http_reply_now(struct ifab_http_server *self, ifab_http_id id, int status, const char *content_type, struct ifab_view headers,
+                         struct ifab_view body);
 /* As reply, and the connection closes afterwards. */
 bool ifab_http_reply_close(struct ifab_http_server *self, ifab_http_id id, int status, const char *content_type, struct ifab_view headers,
                            struct ifab_view body);
