@@ -436,6 +436,9 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     case IFAB_COMMAND_TICK:
         ifab_fabric__decide_tick(self, command, o);
         break;
+    case IFAB_COMMAND_RESTATE:
+        ifab_fabric__decide_restate(self, command, o);
+        break;
     case IFAB_COMMAND_RESTORE:
         ifab_fabric__decide_restore(self, command, o);
         break;

@@ -172,6 +172,7 @@ void ifab_fabric__decide_swarm(const struct ifab_fabric *self, const struct ifab
 void ifab_fabric__decide_task_create(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_task_claim(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_task_act(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_restate(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__end_tasks(const struct ifab_fabric *self, struct ifab_outcome *o); /* leases, deadlines, closed ones that are forgotten */
 ifab_usec ifab_fabric__tasks_due(const struct ifab_fabric *self, struct ifab_now now); /* run; IFAB_NEVER */
 void ifab_fabric__put_task(struct ifab_outcome *o, const struct ifab_task *task);

@@ -102,6 +102,7 @@ enum ifab_command_type {
     IFAB_COMMAND_TASK_CREATE,  /* u.task */
     IFAB_COMMAND_TASK_CLAIM,   /* u.claim */
     IFAB_COMMAND_TASK_ACT,     /* u.task_act: what a holder, its maker or an operator does to it */
+    IFAB_COMMAND_RESTATE,      /* u.restate: of the old fabric's, after RESTORE and before anything is served */
     IFAB_COMMAND_RESTORE,      /* u.restore: a new origin goes on from an old log */
 };
 enum ifab_talent_act { IFAB_ACT_ADD, IFAB_ACT_GRANT, IFAB_ACT_REVOKE, IFAB_ACT_ROTATE, IFAB_ACT_REMOVE };
@@ -195,6 +196,12 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             const struct ifab_view *needs; /* BLOCK */
             size_t need_count;
         } task_act;
+        struct { /* one of them; the others NULL */
+            const struct ifab_swarm *swarm;
+            const struct ifab_task *task;
+            struct ifab_view payload; /* the task's bytes; gone: empty */
+            const struct ifab_closed_task *closed;
+        } restate;
         struct {
             struct ifab_view old_checkpoint; /* signed note */
             struct ifab_view old_origin;
