@@ -5,6 +5,10 @@
 #include "base/mem.h"
 #include "crypto/crypto.h"
 #include "fabric/fabric.h"
+#include "governor/breaker.h"
+#include "governor/match.h"
+#include "governor/money.h"
+#include "governor/prices.h"
 #include "guard/ruleset.h"
 #include "json/json.h"
 
@@ -176,4 +180,47 @@ ifab_status ifab_fabric__load_kept(struct ifab_fabric *self, uint64_t number, st
 ifab_usec ifab_fabric__kept_due(const struct ifab_fabric *self); /* wall; when the oldest ends */
 size_t ifab_fabric__kept_dead(const struct ifab_fabric *self, ifab_usec wall, uint64_t *ret_numbers, size_t max);
 void ifab_fabric__kept_free(struct ifab_fabric *self);
+/*
+ * money.c: what other commands spend. All read the fabric and this step's outcome (so several acts of one step see each other), and add record
+ * changes and entries to the outcome; nothing is changed in memory before apply.
+ */
+struct ifab_fabric__bill { /* every view borrowed until the call returns */
+    struct ifab_view provider, capability, talent, swarm; /* whom it is counted for: names; size 0: nobody. The trace is the step's own */
+    struct ifab_view model, operation;                    /* of the entry about what was spent; may be empty */
+    uint64_t usd_micro, tokens_in, tokens_out, calls;     /* each <= IFAB_MONEY_MAX, both kinds of tokens together too (208) */
+    struct ifab_view actor, why;                          /* of the entries; why empty: inherited from why_from */
+    uint64_t why_from;                                    /* index of an entry */
+    struct ifab_view subject;                             /* what it was for, e.g. a task's id; empty: the reservation's */
+};
+struct ifab_fabric__hold {
+    struct ifab_fabric__bill bill; /* the estimate: model and operation are not asked */
+    uint32_t owner;                /* talent that may settle and release it over HTTP; 0: operators alone */
+    bool urgent;                   /* P0: goes on where a budget is paused (95 %) */
+    ifab_usec deadline;            /* run: released then, with a warning. IFAB_NEVER: the caller ends it in each of its own transitions */
+};
+/*
+ * Hold what an act may cost in every budget that it touches, or in none. NONE: *ret_number is the reservation, kept by the caller's own record;
+ * 0 when no budget is touched (nothing is written then; settle and release take 0). 301, 305, 208: o->reply.refusal says why, the outcome is as
+ * it was. An entry IF.governor/reserved.
+ */
+enum ifab_code ifab_fabric__reserve_for(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_fabric__hold *hold, uint64_t *ret_number);
+/*
+ * It is over: this is what it did cost, less, equal or more. The reservation ends; an entry IF.optimise/cost_incurred, and one for each level
+ * reached, for an overrun, for a swarm's breaker that this opened. number 0, or one that is gone: charged without a reservation. Never refuses:
+ * what was spent is recorded. The bill's subjects stand only where the reservation named none. *ret_over (may be NULL): some budget has been passed.
+ */
+void ifab_fabric__settle_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill, bool *ret_over);
+/* It came to nothing: what was held is free again. An entry IF.governor/released. number 0, or one that is gone: nothing. */
+void ifab_fabric__release_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill);
+/* Breakers and the service record behind reputation. admit: NONE, or 303 in o->reply.refusal; a probe that goes out is noted. */
+enum ifab_code ifab_fabric__breaker_admit(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_breaker_kind kind, struct ifab_view name);
+/* How it went; took: how long. Opens the breaker where that was one failure too many: an entry CircuitBreaker/tripped. */
+void ifab_fabric__breaker_note(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_breaker_kind kind, struct ifab_view name,
+                               enum ifab_verdict verdict, ifab_usec took, const struct ifab_fabric__bill *bill);
+struct ifab_ratio ifab_fabric__reputation(const struct ifab_fabric *self, const struct ifab_outcome *o, struct ifab_view swarm); /* the prior: never seen */
+/* Has some budget of this swarm nothing left, or is its breaker open? For the matching. */
+void ifab_fabric__swarm_standing(const struct ifab_fabric *self, const struct ifab_outcome *o, struct ifab_view swarm, bool *ret_breaker_open,
+                                 bool *ret_budget_spent);
+/* The newest bytes of a record in this step; false: the step has not touched it. Size 0: it was deleted. */
+bool ifab_fabric__changed(const struct ifab_outcome *o, uint8_t kind, uint64_t number, struct ifab_view *ret_bytes);
 #endif

@@ -32,6 +32,11 @@ enum ifab_kind {
     /* 8 and 9 are the shell's */
     IFAB_KIND_TOKEN = 10,  /* trust, as IFAB_KIND_TALENT */
     IFAB_KIND_INVITE = 11, /* trust */
+    IFAB_KIND_BUDGET = 16,       /* trust */
+    IFAB_KIND_BUDGET_STATE = 17, /* number = its budget's */
+    IFAB_KIND_RESERVATION = 18,
+    IFAB_KIND_BREAKER = 19,
+    IFAB_KIND_PRICES = 22,       /* number 1, trust: the dated price table */
     IFAB_KIND_METER = 128, /* number = talent */
 };
 
