@@ -84,9 +84,9 @@ struct ifab_budget { /* owned by the table; valid until the next load of this nu
     struct ifab_budget_state state; /* as stored: ask ifab_budget_now() */
 };
 uint64_t ifab_budget_spent(const struct ifab_budget_state *state);                                /* settled + overrun, at most IFAB_MONEY_MAX */
-uint64_t ifab_budget_left(const struct ifab_budget *budget, const struct ifab_budget_state *state); /* limit - spent - reserved, at least 0 */
+uint64_t ifab_budget_left(uint64_t limit, const struct ifab_budget_state *state); /* limit - spent - reserved, at least 0 */
 /* The state at this time: an earlier period's is over. */
-struct ifab_budget_state ifab_budget_now(const struct ifab_budget *budget, const struct ifab_budget_state *stored, ifab_usec wall);
+struct ifab_budget_state ifab_budget_now(enum ifab_period period, const struct ifab_budget_state *stored, ifab_usec wall);
 
 struct ifab_spend { /* what an act costs, and whom it may be counted for; every view borrowed */
     struct ifab_view subjects[IFAB_SUBJECT_COUNT]; /* size 0: none */
@@ -133,9 +133,11 @@ const struct ifab_budget *ifab_money_budget(const struct ifab_money *self, struc
 const struct ifab_budget *ifab_money_budget_at(const struct ifab_money *self, uint64_t number);
 const struct ifab_budget *ifab_money_budget_next(const struct ifab_money *self, uint64_t number); /* above this number, in order */
 size_t ifab_money_budget_count(const struct ifab_money *self, bool traces);
-const struct ifab_reservation *ifab_money_reservation(const struct ifab_money *self, const uint8_t id16[16]);
-const struct ifab_reservation *ifab_money_reservation_at(const struct ifab_money *self, uint64_t number);
-const struct ifab_reservation *ifab_money_reservation_next(const struct ifab_money *self, uint64_t number);
+/* Copied out; its views and lines stand until the next load of this number. false: none. */
+bool ifab_money_reservation(const struct ifab_money *self, const uint8_t id16[16], struct ifab_reservation *ret_reservation);
+bool ifab_money_reservation_at(const struct ifab_money *self, uint64_t number, struct ifab_reservation *ret_reservation);
+bool ifab_money_reservation_next(const struct ifab_money *self, uint64_t number, struct ifab_reservation *ret_reservation); /* above this number */
+size_t ifab_money_reservations_of(const struct ifab_money *self, uint32_t owner);
 size_t ifab_money_reservation_count(const struct ifab_money *self);
 /* run: the earliest deadline; IFAB_NEVER */
 ifab_usec ifab_money_due(const struct ifab_money *self);
@@ -176,14 +178,15 @@ struct ifab_money_plan {
 enum ifab_code ifab_money_reserve(const struct ifab_money *self, const struct ifab_spend *spend, bool urgent, ifab_usec wall,
                                   ifab_money_look_fn *look, void *user, struct ifab_money_plan *ret_plan, struct ifab_refusal *ret_refusal);
 /*
- * What became of a reservation: amounts as spent, NULL: released. Its budgets get back what it held; what is beyond it is counted as
- * ifab_money_charge() does. extra: subjects that the reservation did not name are not asked.
+ * What became of a reservation: amounts as spent, NULL: released. Its budgets get back what it held; what is beyond it, also in a unit that it
+ * did not hold, is counted as ifab_money_charge() does for the subjects of the reservation.
  */
 void ifab_money_settle(const struct ifab_money *self, const struct ifab_reservation *reservation, const uint64_t *amounts, ifab_usec wall,
                        ifab_money_look_fn *look, void *user, struct ifab_money_plan *ret_plan);
 /* Spent without a reservation: recorded in any case, past the limit as overrun. */
 void ifab_money_charge(const struct ifab_money *self, const struct ifab_spend *spend, ifab_usec wall, ifab_money_look_fn *look, void *user,
                        struct ifab_money_plan *ret_plan);
-/* Levels that a changed limit has reached already: the state beside the new record. */
-struct ifab_money_line ifab_money_relimit(const struct ifab_budget *budget, const struct ifab_budget_state *stored, uint64_t limit, ifab_usec wall);
+/* The state beside a new or changed record, and the levels that this limit has reached already. stored zeroed: a new budget. */
+struct ifab_budget_state ifab_money_relimit(enum ifab_period period, const struct ifab_budget_state *stored, uint64_t limit, ifab_usec wall,
+                                            unsigned *ret_reached);
 #endif
