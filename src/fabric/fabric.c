@@ -21,6 +21,9 @@ void ifab_fabric_settings_default(struct ifab_fabric_settings *ret_settings)
     ret_settings->conversations = (struct ifab_conversation_limits){.total = 100000, .per_talent = 10000, .idle = 24 * IFAB_HOUR};
     ret_settings->rate_per_second = 20000;
     ret_settings->rate_burst = 40000;
+    ret_settings->cost_rate = 100;
+    ret_settings->cost_burst = 1000;
+    ret_settings->slo = (struct ifab_slo){.success_permille = 950, .p99_ms = 500};
     ret_settings->refusals_per_second = 10;
     ret_settings->refusal_bytes_per_day = 16U << 20;
 }
@@ -55,12 +58,20 @@ ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct 
         status = ifab_conversations_new(&limits, &self->conversations);
     if (status == IFAB_OK)
         status = ifab_decisions_new(settings->seed ^ 3, &self->decisions);
+    if (status == IFAB_OK)
+        status = ifab_money_new(settings->seed ^ 6, &self->money);
+    if (status == IFAB_OK)
+        status = ifab_breakers_new(settings->seed ^ 7, &self->breakers);
+    if (status == IFAB_OK)
+        status = ifab_prices_new(&self->prices);
+    if (status == IFAB_OK)
+        status = ifab_token_table_new(settings->seed ^ 8, &self->tokens);
     if (status != IFAB_OK) {
         ifab_fabric_free(self);
         return ifab_fail(err, status, "fabric: out of memory");
     }
     self->issued_after = INT64_MIN;
-    ifab_fabric__trust_root(self, true, self->trust_root32);
+    ifab_fabric__trust_root(self, IFAB_TRUST_ALL, self->trust_root32);
     *ret_fabric = self;
     return IFAB_OK;
 }
@@ -75,6 +86,10 @@ void ifab_fabric_free(struct ifab_fabric *self)
     ifab_sequences_free(self->sequences);
     ifab_conversations_free(self->conversations);
     ifab_decisions_free(self->decisions);
+    ifab_money_free(self->money);
+    ifab_breakers_free(self->breakers);
+    ifab_prices_free(self->prices);
+    ifab_token_table_free(self->tokens);
     ifab_fabric__kept_free(self);
     ifab_free(self->approvers);
     ifab_free(self->meters);
@@ -186,6 +201,14 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     case IFAB_KIND_METER:
         ifab_fabric__load_meter(self, number, bytes);
         break;
+    case IFAB_KIND_TOKENS:
+        ifab_fabric__load_tokens(self, bytes);
+        break;
+    case IFAB_KIND_BUDGET:
+    case IFAB_KIND_BUDGET_STATE:
+    case IFAB_KIND_RESERVATION:
+    case IFAB_KIND_BREAKER:
+    case IFAB_KIND_PRICES:
     case IFAB_KIND_META:
     case IFAB_KIND_TALENT:
     case IFAB_KIND_TOKEN:
@@ -200,6 +223,11 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     return IFAB_OK;
 }
 
+static bool is_money(uint8_t kind)
+{
+    return (kind >= IFAB_KIND_BUDGET && kind <= IFAB_KIND_BREAKER) || kind == IFAB_KIND_PRICES;
+}
+
 ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes, struct ifab_error *err)
 {
     if (kind == IFAB_KIND_META)
@@ -208,6 +236,8 @@ ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint
         return load_talent(self, number, bytes, err);
     if (kind == IFAB_KIND_TOKEN || kind == IFAB_KIND_INVITE)
         return load_access(self, kind, number, bytes, err);
+    if (is_money(kind))
+        return ifab_fabric__load_money(self, kind, number, bytes, err);
     if (kind != IFAB_KIND_SEQUENCE && kind != IFAB_KIND_CONVERSATION && kind != IFAB_KIND_DECISION && kind != IFAB_KIND_BUCKET &&
         kind != IFAB_KIND_IDEMPOTENCY)
         return ifab_fail(err, IFAB_CORRUPT, "record of unknown kind %u", kind);
@@ -247,12 +277,13 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
     ifab_tree_root(&self->tree, root);
     if (memcmp(root, head->root32, 32) != 0)
         return ifab_fail(err, IFAB_CORRUPT, "the stored edge of the tree does not give the stored root");
-    ifab_fabric__trust_root(self, true, trust);
+    ifab_fabric__trust_root(self, IFAB_TRUST_ALL, trust);
     if (memcmp(trust, head->trust_root32, 32) != 0) /* INV-16 */
         return ifab_fail(err, IFAB_CORRUPT,
-                         "a stored trust record (talent, key, grant, role, token, invite or rules) is not the one that the log covers");
+                         "a stored trust record (talent, key, grant, role, token, invite, budget, prices or rules) is not the one that the log covers");
     if (ifab_replay_loaded(self->replay) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "replay tags: out of memory");
+    IFAB_TRY(ifab_money_loaded(self->money, err)); /* INV-10 */
     memcpy(self->last_hash32, head->last_hash32, 32);
     memcpy(self->trust_root32, trust, 32);
     self->last_time = head->time;
@@ -262,9 +293,8 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
     return IFAB_OK;
 }
 
-/* What INV-16 covers: every talent's record, the rule set in force, every token and invite. Without any of those it is what it was before there were.
- */
-void ifab_fabric__trust_root(struct ifab_fabric *self, bool talents, uint8_t ret_root32[32])
+/* INV-16, without budgets and prices. */
+static void first_root(struct ifab_fabric *self, bool talents, uint8_t ret_root32[32])
 {
     struct ifab_view rules = ifab_view_of(self->rules32, 32);
     uint8_t accesses[32];
@@ -276,6 +306,16 @@ void ifab_fabric__trust_root(struct ifab_fabric *self, bool talents, uint8_t ret
     }
     ifab_accesses_trust_root(self->accesses, accesses);
     ifab_sha256_3(ifab_view_of(self->talents_root32, 32), rules, ifab_view_of(accesses, 32), ret_root32);
+}
+
+/*
+ * What INV-16 covers: every talent's record, the rule set in force, every token and invite, every budget and the price table. Without any of one kind it
+ * is what it was before there were any.
+ */
+void ifab_fabric__trust_root(struct ifab_fabric *self, unsigned anew, uint8_t ret_root32[32])
+{
+    first_root(self, (anew & IFAB_TRUST_TALENTS) != 0, ret_root32);
+    ifab_fabric__money_root(self, (anew & IFAB_TRUST_MONEY) != 0, self->money_root32, ret_root32);
 }
 
 const struct ifab_guard_rules *ifab_fabric__rules(const struct ifab_fabric *self, const struct ifab_outcome *o)
@@ -294,6 +334,8 @@ void ifab_fabric_tune(struct ifab_fabric *self, const struct ifab_fabric_tuning 
     self->skew_most = self->skew_most > tuning->skew ? self->skew_most : tuning->skew;
     self->settings.rate_per_second = tuning->rate_per_second;
     self->settings.rate_burst = tuning->rate_burst;
+    self->settings.cost_rate = tuning->cost_rate;
+    self->settings.cost_burst = tuning->cost_burst;
     self->settings.sensitive_count = tuning->sensitive_count;
 }
 
@@ -389,6 +431,18 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     case IFAB_COMMAND_RESTORE:
         ifab_fabric__decide_restore(self, command, o);
         break;
+    case IFAB_COMMAND_BUDGET:
+    case IFAB_COMMAND_RATES:
+        ifab_fabric__decide_budget(self, command, o);
+        break;
+    case IFAB_COMMAND_COST:
+    case IFAB_COMMAND_RESERVE:
+    case IFAB_COMMAND_SETTLE:
+        ifab_fabric__decide_cost(self, command, o);
+        break;
+    case IFAB_COMMAND_BREAKER_RESET:
+        ifab_fabric__decide_breaker_reset(self, command, o);
+        break;
     }
     if (o->failed) { /* INV-15: nothing half decided is applied */
         o->entry_count = o->change_count = o->tag_count = 0;
@@ -406,7 +460,8 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
 
 void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
 {
-    bool trust = false, talents = false;
+    bool trust = false;
+    unsigned anew = 0;
     for (size_t i = 0; i < o->entry_count; i++)
         ifab_tree_append(&self->tree, o->entries[i].leaf32);
     if (o->entry_count > 0) {
@@ -418,10 +473,17 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
         ifab_status status;
         if (c->kind == IFAB_KIND_TALENT) {
             status = load_talent(self, c->number, c->bytes, NULL);
-            trust = talents = true;
+            anew |= IFAB_TRUST_TALENTS;
+            trust = true;
         } else if (c->kind == IFAB_KIND_TOKEN || c->kind == IFAB_KIND_INVITE) {
             status = load_access(self, c->kind, c->number, c->bytes, NULL);
             trust = true;
+        } else if (is_money(c->kind)) {
+            status = ifab_fabric__load_money(self, c->kind, c->number, c->bytes, NULL);
+            if (c->kind == IFAB_KIND_BUDGET || c->kind == IFAB_KIND_PRICES) {
+                anew |= IFAB_TRUST_MONEY;
+                trust = true;
+            }
         } else {
             status = load_live(self, c->kind, c->number, c->bytes, NULL);
         }
@@ -434,7 +496,7 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
         memcpy(self->rules32, o->rules.digest32, 32);
     }
     if (trust || o->set_rules)
-        ifab_fabric__trust_root(self, talents, self->trust_root32);
+        ifab_fabric__trust_root(self, anew, self->trust_root32);
     for (size_t i = 0; i < o->tag_count; i++)
         ifab_replay_add(self->replay, &o->tags[i]);
     ifab_replay_expire(self->replay, o->now.wall, self->settings.skew);
@@ -456,6 +518,9 @@ const struct ifab_accesses *ifab_fabric_accesses(const struct ifab_fabric *self)
 uint64_t ifab_fabric_access_version(const struct ifab_fabric *self) { return self->access_version; }
 const struct ifab_decisions *ifab_fabric_decisions(const struct ifab_fabric *self) { return self->decisions; }
 const struct ifab_sequences *ifab_fabric_sequences(const struct ifab_fabric *self) { return self->sequences; }
+const struct ifab_money *ifab_fabric_money(const struct ifab_fabric *self) { return self->money; }
+const struct ifab_breakers *ifab_fabric_breakers(const struct ifab_fabric *self) { return self->breakers; }
+const struct ifab_prices *ifab_fabric_prices(const struct ifab_fabric *self) { return self->prices; }
 const struct ifab_replay *ifab_fabric_replay(const struct ifab_fabric *self) { return self->replay; }
 uint64_t ifab_fabric_size(const struct ifab_fabric *self) { return self->tree.size; }
 uint64_t ifab_fabric_trust_version(const struct ifab_fabric *self) { return self->trust_version; }

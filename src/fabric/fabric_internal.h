@@ -48,6 +48,10 @@ struct ifab_fabric {
     struct ifab_sequences *sequences;
     struct ifab_conversations *conversations;
     struct ifab_decisions *decisions;
+    struct ifab_money *money;
+    struct ifab_breakers *breakers;
+    struct ifab_prices *prices;
+    struct ifab_token_table *tokens; /* volatile: cost reports and reservations a (talent, capability) */
     /* approvers: talents of role operator or admin, ascending; kept so that ESCALATE does not walk all talents */
     uint32_t *approvers;
     size_t approver_count, approver_room;
@@ -62,6 +66,7 @@ struct ifab_fabric {
     struct ifab_tree tree;
     uint8_t last_hash32[32], trust_root32[32];
     uint8_t talents_root32[32]; /* part of trust_root32; kept, since there may be many more talents than tokens */
+    uint8_t money_root32[32];   /* the same of budgets and prices */
     ifab_usec last_time;
     uint64_t next_number, trust_version, access_version, fence_offset;
     ifab_usec issued_after;
@@ -107,7 +112,8 @@ enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const stru
 enum ifab_code ifab_fabric__second_admin(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 
 const struct ifab_guard_rules *ifab_fabric__rules(const struct ifab_fabric *self, const struct ifab_outcome *o); /* those of this step */
-void ifab_fabric__trust_root(struct ifab_fabric *self, bool talents, uint8_t ret_root32[32]); /* talents: their part is made anew */
+enum { IFAB_TRUST_TALENTS = 1, IFAB_TRUST_MONEY = 2, IFAB_TRUST_ALL = 3 };
+void ifab_fabric__trust_root(struct ifab_fabric *self, unsigned anew, uint8_t ret_root32[32]); /* anew: parts that have changed */
 
 /* open.c: what becomes of a waiting decision. cause: index of the entry whose why is inherited, or: */
 #define IFAB_FABRIC_CAUSE_RULES UINT64_MAX /* the rule set changed, in an earlier step */
@@ -164,6 +170,17 @@ bool ifab_fabric__flush_refusals(const struct ifab_fabric *self, struct ifab_out
 ifab_usec ifab_fabric__refusals_due(const struct ifab_fabric *self);
 void ifab_fabric__refusals_clear(struct ifab_fabric *self, ifab_usec run);
 
+/* money.c, money_act.c */
+void ifab_fabric__decide_budget(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o); /* and rates */
+void ifab_fabric__decide_cost(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_breaker_reset(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__end_money(const struct ifab_fabric *self, struct ifab_outcome *o, size_t most);
+ifab_usec ifab_fabric__money_due(const struct ifab_fabric *self, struct ifab_now now); /* run */
+bool ifab_fabric__restore_money(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+ifab_status ifab_fabric__load_money(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes, struct ifab_error *err);
+void ifab_fabric__load_tokens(struct ifab_fabric *self, struct ifab_view bytes);
+void ifab_fabric__money_root(const struct ifab_fabric *self, bool anew, uint8_t keep32[32], uint8_t root32[32]);
+
 /* meter.c */
 enum ifab_code ifab_fabric__rate(const struct ifab_fabric *self, struct ifab_meter *meter, ifab_usec run, struct ifab_refusal *refusal);
 struct ifab_meter ifab_fabric__meter(const struct ifab_fabric *self, uint32_t talent, ifab_usec run);
@@ -212,6 +229,9 @@ enum ifab_code ifab_fabric__reserve_for(const struct ifab_fabric *self, struct i
 void ifab_fabric__settle_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill, bool *ret_over);
 /* It came to nothing: what was held is free again. An entry IF.governor/released. number 0, or one that is gone: nothing. */
 void ifab_fabric__release_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill);
+/* What a request says it did cost, as a bill: by the price table where it names a model and no money. 208: no price holds. */
+enum ifab_code ifab_fabric__price(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_cost *cost, struct ifab_fabric__bill *bill,
+                                  const uint8_t **ret_rates32, struct ifab_refusal *ret_refusal);
 /* Breakers and the service record behind reputation. admit: NONE, or 303 in o->reply.refusal; a probe that goes out is noted. */
 enum ifab_code ifab_fabric__breaker_admit(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_breaker_kind kind, struct ifab_view name);
 /* How it went; took: how long. Opens the breaker where that was one failure too many: an entry CircuitBreaker/tripped. */

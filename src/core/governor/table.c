@@ -299,6 +299,15 @@ const struct ifab_budget *ifab_money_budget_next(const struct ifab_money *self, 
     return place < self->budget_count ? &self->budgets[place]->budget : NULL;
 }
 
+const struct ifab_budget *ifab_money_of(const struct ifab_money *self, enum ifab_subject subject, struct ifab_view name, uint64_t number)
+{
+    const struct ifab_budget *least = NULL;
+    for (const struct budget_node *n = ifab_money__of_subject(self, subject, name); n != NULL; n = n->next)
+        if (n->budget.number > number && (least == NULL || n->budget.number < least->number))
+            least = &n->budget;
+    return least;
+}
+
 size_t ifab_money_budget_count(const struct ifab_money *self, bool traces)
 {
     return traces ? self->trace_count : self->budget_count - self->trace_count;

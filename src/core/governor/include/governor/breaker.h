@@ -90,4 +90,17 @@ struct ifab_tokens {
 struct ifab_tokens ifab_tokens_full(uint32_t burst, ifab_usec run);
 /* NONE and one fewer; 302 with retry_after_ms. rate and burst at least 1. */
 enum ifab_code ifab_tokens_take(struct ifab_tokens *self, uint32_t rate, uint32_t burst, ifab_usec run, struct ifab_refusal *ret_refusal);
+
+/* Buckets by (owner, name). They start full, so one that has refilled need not be kept. */
+#define IFAB_TOKEN_BUCKETS_MAX 65536
+struct ifab_token_table;
+ifab_status ifab_token_table_new(uint64_t seed, struct ifab_token_table **ret);
+void ifab_token_table_free(struct ifab_token_table *self);
+/* NONE: there is, or may be, a bucket. 302: so many are in use that this one has no place. */
+enum ifab_code ifab_token_table_take(const struct ifab_token_table *self, uint32_t owner, struct ifab_view name, uint32_t rate, uint32_t burst, ifab_usec run,
+                                     struct ifab_tokens *ret_next, struct ifab_refusal *ret_refusal);
+/* Keeps what take gave. IFAB_NOMEM: it stays as it was. */
+ifab_status ifab_token_table_put(struct ifab_token_table *self, uint32_t owner, struct ifab_view name, uint32_t rate, uint32_t burst,
+                                 const struct ifab_tokens *tokens);
+size_t ifab_token_table_count(const struct ifab_token_table *self);
 #endif

@@ -132,6 +132,8 @@ IFAB_MUST_CHECK ifab_status ifab_money_loaded(const struct ifab_money *self, str
 const struct ifab_budget *ifab_money_budget(const struct ifab_money *self, struct ifab_view id); /* NULL: none */
 const struct ifab_budget *ifab_money_budget_at(const struct ifab_money *self, uint64_t number);
 const struct ifab_budget *ifab_money_budget_next(const struct ifab_money *self, uint64_t number); /* above this number, in order */
+/* Of those of one subject, the one with the next number above this; NULL: no more. */
+const struct ifab_budget *ifab_money_of(const struct ifab_money *self, enum ifab_subject subject, struct ifab_view name, uint64_t number);
 size_t ifab_money_budget_count(const struct ifab_money *self, bool traces);
 /* Copied out; its views and lines stand until the next load of this number. false: none. */
 bool ifab_money_reservation(const struct ifab_money *self, const uint8_t id16[16], struct ifab_reservation *ret_reservation);
