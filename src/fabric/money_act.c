@@ -506,11 +506,14 @@ static bool restore_reservations(const struct ifab_fabric *self, const struct if
         uint8_t packed[IFAB_RESERVATION_PACKED_MAX];
         char id[41];
         ifab_money__id(v->id16, id);
+        uint64_t old_index = v->index;
         v->dangling = true;
         v->deadline = o->now.run + IFAB_RESERVATION_TTL_MAX;
         v->index = o->next_index;
         ifab_buf_clear(&o->payload);
-        ifab_fabric_reservation_json(self, v, o->now.run, &o->payload);
+        ifab_buf_format(&o->payload, "{\"calls\":%llu,\"old_index\":%llu,\"tokens\":%llu,\"usd_micro\":%llu}",
+                        (unsigned long long)v->spend.amounts[IFAB_UNIT_CALLS], (unsigned long long)old_index,
+                        (unsigned long long)v->spend.amounts[IFAB_UNIT_TOKENS], (unsigned long long)v->spend.amounts[IFAB_UNIT_USD_MICRO]);
         struct ifab_entry fields = {.event = IFAB_EVENT_RESERVATION_DANGLING,
                                     .actor = ifab_view_str(self->settings.fabric_actor),
                                     .has_why_from = true,

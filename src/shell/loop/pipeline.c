@@ -170,7 +170,8 @@ static void note_in_stream(struct ticket *t)
 static void step_command(struct node *node, struct ticket *t, struct batch *batch, struct ifab_now now)
 {
     struct ifab_outcome *o = &node->outcome;
-    if (node->closed_full || (t->command.type == IFAB_COMMAND_MESSAGE && !pipeline_room(node, now.run))) {
+    bool begins = t->command.type == IFAB_COMMAND_MESSAGE || t->command.type == IFAB_COMMAND_RESERVE; /* what is spent is still recorded */
+    if (node->closed_full || (begins && !pipeline_room(node, now.run))) {
         refuse_ticket(t, IFAB_CODE_STORE_UNAVAILABLE, node->closed_full ? "the disk is full" : "less than disk.reserve is free");
         return;
     }
