@@ -478,6 +478,9 @@ struct job *task_payload_job(struct request *request, struct ifab_view body, uin
 /* and for the claims that wait */
 bool task_claim_again(struct node *node, struct request *request, void *claim);      /* false: no memory */
 size_t task_claim_ready(const struct node *node, const void *claim, size_t max);     /* so many tasks are there for it, at most max */
+/* route_money.c: the cost of an act as a request says it; the same object wherever one stands */
+extern const struct ifab_schema money_cost_schema;
+void money_cost(const struct ifab_json *object, struct ifab_cost *ret_cost); /* checked by that schema; NULL: nothing */
 
 /* handlers: route_*.c */
 void handle_message(struct node *node, struct request *request);
@@ -499,6 +502,18 @@ void handle_token_revoke(struct node *node, struct request *request);
 void handle_tokens(struct node *node, struct request *request);
 void handle_invite(struct node *node, struct request *request);
 void handle_enroll(struct node *node, struct request *request);
+void handle_budgets(struct node *node, struct request *request);
+void handle_budget_set(struct node *node, struct request *request);
+void handle_budget_remove(struct node *node, struct request *request);
+void handle_cost(struct node *node, struct request *request);
+void handle_rates(struct node *node, struct request *request);
+void handle_rates_set(struct node *node, struct request *request);
+void handle_reservations(struct node *node, struct request *request);
+void handle_reserve(struct node *node, struct request *request);
+void handle_settle(struct node *node, struct request *request);
+void handle_release(struct node *node, struct request *request);
+void handle_breakers(struct node *node, struct request *request);
+void handle_breaker_reset(struct node *node, struct request *request);
 void handle_sequences(struct node *node, struct request *request);
 void handle_entries(struct node *node, struct request *request);
 void handle_entry(struct node *node, struct request *request);

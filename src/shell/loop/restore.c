@@ -128,6 +128,9 @@ static ifab_status go_on(const struct ifab_restore_options *options, struct node
     command.u.restore.tokens = ifab_accesses_count(accesses, IFAB_ACCESS_TOKEN);
     command.u.restore.invites = ifab_accesses_count(accesses, IFAB_ACCESS_INVITE);
     command.u.restore.open = ifab_fabric_decisions(old->fabric);
+    command.u.restore.money = ifab_fabric_money(old->fabric);
+    command.u.restore.breakers = ifab_fabric_breakers(old->fabric);
+    command.u.restore.prices = ifab_fabric_prices(old->fabric);
     command.u.restore.dangling = old->erasing;
     command.u.restore.dangling_count = old->erasing_count;
     if (status == IFAB_OK)
