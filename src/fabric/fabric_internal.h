@@ -265,4 +265,15 @@ void ifab_fabric__swarm_standing(const struct ifab_fabric *self, const struct if
                                  bool *ret_budget_spent);
 /* The newest bytes of a record in this step; false: the step has not touched it. Size 0: it was deleted. */
 bool ifab_fabric__changed(const struct ifab_outcome *o, uint8_t kind, uint64_t number, struct ifab_view *ret_bytes);
+
+/*
+ * task_money.c. hold: before a claim; 303, 301 (its budget is spent), with the words. price: what a holder says it did cost. over: nobody holds the
+ * task any more, by this event; spent NULL: nothing was told, what was held is free again.
+ */
+enum ifab_code ifab_fabric__task_hold(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_swarm *swarm,
+                                      struct ifab_task_principal worker, struct ifab_view actor, uint64_t *ret_reservation);
+enum ifab_code ifab_fabric__task_price(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o,
+                                       struct ifab_fabric__bill *bill);
+void ifab_fabric__task_over(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *held, enum ifab_task_event event,
+                            struct ifab_view actor, const struct ifab_fabric__bill *spent);
 #endif

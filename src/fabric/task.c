@@ -324,17 +324,23 @@ static enum ifab_code claim_task(const struct ifab_fabric *self, const struct if
 {
     struct ifab_task next;
     struct ifab_outcome_entry *entry;
+    uint64_t reservation = 0;
+    enum ifab_code code = ifab_task_ready(task) ? ifab_fabric__task_hold(self, o, task, swarm, who_is(command), ifab_view_str(command->principal->actor), &reservation)
+                                                : IFAB_CODE_NONE;
+    if (code != IFAB_CODE_NONE)
+        return code;
     struct ifab_task_act act = {
         .event = IFAB_TASK_CLAIM,
         .who = who_is(command),
         .swarm = swarm->number,
         .next_fence = {o->next_index + self->fence_offset}, /* never 0: entry 0 is the fabric's own */
+        .reservation = reservation,
         .lease = command->u.claim.lease,
         .percent = -1,
         .index = o->next_index,
         .now = o->now,
     };
-    enum ifab_code code = ifab_task_act(task, &act, &next, &o->reply.refusal);
+    code = ifab_task_act(task, &act, &next, &o->reply.refusal);
     if (code != IFAB_CODE_NONE)
         return code;
     ifab_buf_clear(&o->payload);
@@ -538,7 +544,10 @@ static enum ifab_code act(const struct ifab_fabric *self, const struct ifab_comm
         .index = o->next_index,
         .now = o->now,
     };
+    struct ifab_fabric__bill spent = {.usd_micro = 0};
     code = ifab_task_act(task, &what, &next, r);
+    if (code == IFAB_CODE_NONE && command->u.task_act.has_cost)
+        code = ifab_fabric__task_price(self, command, o, &spent);
     if (code != IFAB_CODE_NONE)
         return code;
     struct ifab_outcome_entry *entry;
@@ -551,6 +560,8 @@ static enum ifab_code act(const struct ifab_fabric *self, const struct ifab_comm
         ifab_fabric__put_task(o, &next);
     else
         ifab_fabric__close_task(self, o, &next, task->owner, done.index);
+    if ((ifab_task_owned(task->state) && !ifab_task_owned(next.state)) || task->reservation != next.reservation)
+        ifab_fabric__task_over(self, o, task, what.event, ifab_view_str(command->principal->actor), command->u.task_act.has_cost ? &spent : NULL);
     reply_task(self, o, &done, &next, 200);
     ifab_fabric__keep_reply(self, command, o);
     return IFAB_CODE_NONE;

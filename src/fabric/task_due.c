@@ -19,6 +19,8 @@ static void happens(const struct ifab_fabric *self, struct ifab_outcome *o, cons
         return;
     if (fabric_entry(self, o, next.state == IFAB_TASK_DEAD ? IFAB_EVENT_TASK_DEAD : IFAB_EVENT_TASK_EXPIRE, &next, cause))
         ifab_fabric__put_task(o, &next);
+    if (ifab_task_owned(task->state) || task->reservation != 0)
+        ifab_fabric__task_over(self, o, task, event, ifab_view_str(self->settings.fabric_actor), NULL);
 }
 
 void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, struct ifab_swarm_number owner,

@@ -11,7 +11,7 @@
 #include "rig.h"
 
 static struct rig rig;
-enum { ANN = 2, BOB, EVE, OPS };
+enum { ANN = 2, BOB, EVE, OPS, ADM };
 static uint64_t fence; /* of the last claim */
 
 static struct ifab_principal as(uint32_t talent)
@@ -41,6 +41,7 @@ static int setup(void **state)
     assert_int_equal(rig_add(&rig, "Bob", "bert", IFAB_ROLE_AGENT, 10, IFAB_ORDER_STRICT), BOB);
     assert_int_equal(rig_add(&rig, "Eve", "emil", IFAB_ROLE_AGENT, 11, IFAB_ORDER_STRICT), EVE);
     assert_int_equal(rig_add(&rig, "Ops", "olga", IFAB_ROLE_OPERATOR, 13, IFAB_ORDER_STRICT), OPS);
+    assert_int_equal(rig_add(&rig, "Adm", "adam", IFAB_ROLE_ADMIN, 14, IFAB_ORDER_STRICT), ADM);
     assert_int_equal(swarm("data", "sql", "Ann", 5), IFAB_CODE_NONE);
     assert_int_equal(swarm("code", "rust", "Bob", 1), IFAB_CODE_NONE);
     fence = 0;
@@ -393,6 +394,89 @@ static void payload_and_result_lie_beside_their_entries(void **state)
     assert_non_null(strstr(rig_last(&rig), "\"result\":{\"digest\":\"sha256:"));
 }
 
+static enum ifab_code end_with(uint32_t talent, const char *id, enum ifab_task_event event, uint64_t with, uint64_t usd_micro)
+{
+    struct ifab_principal p = as(talent);
+    struct ifab_command c = {.type = IFAB_COMMAND_TASK_ACT, .principal = &p};
+    c.u.task_act.id = ifab_view_str(id);
+    c.u.task_act.event = event;
+    c.u.task_act.fence.n = with;
+    c.u.task_act.percent = -1;
+    c.u.task_act.has_cost = true;
+    c.u.task_act.cost = (struct ifab_cost){.has_usd = true, .usd_micro = usd_micro};
+    return rig_do(&rig, &c)->code;
+}
+
+static uint64_t taken(void) /* settled and held of the one budget */
+{
+    const struct ifab_budget *budget = ifab_money_budget(ifab_fabric_money(rig.fabric), IFAB_VIEW("purse"));
+    assert_non_null(budget);
+    assert_true(budget->state.settled + budget->state.reserved <= budget->limit);
+    return budget->state.settled + budget->state.reserved;
+}
+
+/* INV-10: what is held and spent never passes the budget, and a task that ends any way gives back what it did not use. */
+static void a_budget_stops_a_swarm_at_exactly_its_limit(void **state)
+{
+    static const char *const ids[] = {"a", "b", "c", "d"};
+    uint64_t fences[4];
+    (void)state;
+    struct ifab_command set = {.type = IFAB_COMMAND_BUDGET, .principal = &rig.principal, .why = IFAB_VIEW("a purse"), .act = rig_act(&rig, ADM)};
+    set.u.budget.request = (struct ifab_budget_request){.id = IFAB_VIEW("purse"), .name = IFAB_VIEW("data"), .subject = IFAB_SUBJECT_SWARM,
+                                                        .unit = IFAB_UNIT_USD_MICRO, .period = IFAB_PERIOD_TOTAL, .limit = 1000};
+    assert_int_equal(rig_do(&rig, &set)->code, IFAB_CODE_NONE);
+    for (size_t i = 0; i < 4; i++) {
+        struct ifab_command c = new_task(ids[i], "sql");
+        c.u.task.budget[0] = 400;
+        c.u.task.priority = 0; /* goes on where a budget is paused */
+        assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(claim(ANN, "data", ids[i]), IFAB_CODE_NONE);
+        fences[i] = fence;
+    }
+    assert_int_equal(taken(), 800);
+    assert_int_equal(claim(ANN, "data", "c"), IFAB_CODE_BUDGET_EXCEEDED);
+    assert_int_equal(claim(ANN, "data", ""), IFAB_CODE_BUDGET_EXCEEDED);
+    assert_int_equal(state_of("c"), IFAB_TASK_QUEUED);
+    rig_restart(&rig); /* a crash between what is held and what is spent */
+    assert_int_equal(taken(), 800);
+    assert_int_equal(end_with(ANN, "a", IFAB_TASK_COMPLETE, fences[0], 300), IFAB_CODE_NONE);
+    assert_int_equal(taken(), 700);
+    assert_int_equal(end_with(ANN, "a", IFAB_TASK_COMPLETE, fences[0], 300), IFAB_CODE_INVALID_TRANSITION); /* once */
+    assert_int_equal(taken(), 700);
+    assert_int_equal(claim(ANN, "data", "c"), IFAB_CODE_BUDGET_EXCEEDED);
+    rig_pass(&rig, 30 * IFAB_SECOND); /* b's lease runs out: what it held is free again */
+    assert_int_equal(state_of("b"), IFAB_TASK_QUEUED);
+    assert_int_equal(taken(), 300);
+    assert_int_equal(end_with(ANN, "b", IFAB_TASK_COMPLETE, fences[1], 9999), IFAB_CODE_STALE_FENCE);
+    assert_int_equal(taken(), 300);
+    assert_int_equal(claim(ANN, "data", "c"), IFAB_CODE_NONE);
+    assert_int_equal(taken(), 700);
+    assert_int_equal(act(0, "c", IFAB_TASK_CANCEL, 0), IFAB_CODE_NONE);
+    assert_int_equal(taken(), 300);
+    assert_int_equal(claim(ANN, "data", "d"), IFAB_CODE_NONE);
+    assert_int_equal(end_with(ANN, "d", IFAB_TASK_FAIL, fence, 400), IFAB_CODE_NONE); /* a failure costs, too */
+    assert_int_equal(taken(), 700);
+    rig_pass(&rig, 2 * IFAB_SECOND);
+    assert_int_equal(claim(ANN, "data", "d"), IFAB_CODE_BUDGET_EXCEEDED);
+}
+
+/* Three failures of a swarm in a row: nothing more until a person has looked. */
+static void a_swarm_that_fails_is_stopped(void **state)
+{
+    char id[8];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        snprintf(id, sizeof id, "t%d", i);
+        assert_int_equal(create(id, "sql"), IFAB_CODE_NONE);
+        assert_int_equal(claim(ANN, "data", id), IFAB_CODE_NONE);
+        assert_int_equal(act(ANN, id, IFAB_TASK_FAIL, fence), IFAB_CODE_NONE);
+    }
+    assert_int_equal(create("more", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "more"), IFAB_CODE_CIRCUIT_BREAKER_OPEN);
+}
+
 /* 100 tasks, ten claimers each, in any order: one winner each. */
 static void of_many_claimers_one_wins(void **state)
 {
@@ -436,6 +520,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_change_says_who_and_why, setup, teardown),
         cmocka_unit_test_setup_teardown(payload_and_result_lie_beside_their_entries, setup, teardown),
         cmocka_unit_test_setup_teardown(of_many_claimers_one_wins, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_budget_stops_a_swarm_at_exactly_its_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_swarm_that_fails_is_stopped, setup, teardown),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)
         return 1;

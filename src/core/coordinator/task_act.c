@@ -64,6 +64,7 @@ static enum ifab_code claim(const struct ifab_task *task, const struct ifab_task
     next->fence = act->next_fence;
     next->lease = lease;
     next->lease_until = act->now.run + lease;
+    next->reservation = act->reservation;
     next->percent = 0;
     return IFAB_CODE_NONE;
 }
@@ -75,6 +76,7 @@ static void let_go(struct ifab_task *next)
     next->worker = (struct ifab_task_principal){0, 0};
     next->lease = next->lease_until = 0;
     next->percent = 0;
+    next->reservation = 0; /* settled or released by whoever asked */
 }
 
 static void to_queue(struct ifab_task *next, const struct ifab_task_act *act, bool again)

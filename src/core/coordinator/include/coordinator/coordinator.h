@@ -134,6 +134,7 @@ struct ifab_task_act {
     struct ifab_task_principal who;
     struct ifab_swarm_number swarm; /* CLAIM: for whom */
     struct ifab_fence next_fence;   /* CLAIM: of its entry */
+    uint64_t reservation;           /* CLAIM: what holds its cost; 0: nothing */
     ifab_usec lease;                /* CLAIM, RENEW; 0: default, as before */
     int percent;                    /* PROGRESS: 0..100; -1: unchanged */
     struct ifab_view note;          /* UTF-8; cut at a character's end to fit */
