@@ -49,6 +49,17 @@ void ifab_fabric__put_task(struct ifab_outcome *o, const struct ifab_task *task)
     ifab_fabric__change(o, IFAB_KIND_TASK, task->number.n, bytes, ifab_task_pack(task, bytes));
 }
 
+bool ifab_fabric__task(const struct ifab_fabric *self, const struct ifab_outcome *o, uint64_t number, struct ifab_task *ret_task)
+{
+    const struct ifab_task *task = ifab_task_at(self->coordinator, (struct ifab_task_number){number});
+    struct ifab_view bytes;
+    if (ifab_fabric__changed(o, IFAB_KIND_TASK, number, &bytes))
+        return bytes.size > 0 && ifab_task_unpack(bytes, number, ret_task);
+    if (task != NULL)
+        *ret_task = *task;
+    return task != NULL;
+}
+
 ifab_status ifab_fabric__load_task(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes)
 {
     struct ifab_task task;
@@ -556,6 +567,10 @@ static enum ifab_code act(const struct ifab_fabric *self, const struct ifab_comm
     if (!ifab_fabric__task_entry(self, o, event, &next, ifab_view_str(command->principal->actor), command->why, command->u.task_act.result, &entry))
         return IFAB_CODE_SYSTEM_ERROR;
     struct ifab_outcome_entry done = *entry;
+    if (what.event == IFAB_TASK_BLOCK)
+        ifab_fabric__rescue(self, command, o, &next);
+    else if (next.state != IFAB_TASK_BLOCKED)
+        ifab_fabric__end_help(self, o, task);
     if (ifab_task_open(next.state))
         ifab_fabric__put_task(o, &next);
     else

@@ -477,6 +477,87 @@ static void a_swarm_that_fails_is_stopped(void **state)
     assert_int_equal(claim(ANN, "data", "more"), IFAB_CODE_CIRCUIT_BREAKER_OPEN);
 }
 
+static const struct ifab_task *helper_of(const char *id, size_t i)
+{
+    const struct ifab_task *t = task(id);
+    return t == NULL || t->helpers[i] == 0 ? NULL : ifab_task_at(ifab_fabric_coordinator(rig.fabric), (struct ifab_task_number){t->helpers[i]});
+}
+
+static size_t entries_with(const char *text)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < rig.entry_count; i++)
+        count += strstr(rig_entry_text(&rig, i), text) != NULL;
+    return count;
+}
+
+/* block() asks another swarm, never the blocked one; its task is in that swarm's queue; when it is done, the blocked one goes on. */
+static void the_blocked_is_helped_and_goes_on(void **state)
+{
+    char helper[65];
+    (void)state;
+    assert_int_equal(swarm("gophers", "go", "Eve", 5), IFAB_CODE_NONE);
+    assert_int_equal(create("t", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+    uint64_t held = fence;
+    assert_int_equal(act(ANN, "t", IFAB_TASK_BLOCK, held), IFAB_CODE_NONE);
+    assert_int_equal(state_of("t"), IFAB_TASK_BLOCKED);
+    assert_non_null(helper_of("t", 0));
+    assert_null(helper_of("t", 1));
+    memcpy(helper, helper_of("t", 0)->id, sizeof helper);
+    assert_int_equal(entries_with("\"operation\":\"help_assigned\""), 1);
+    assert_int_equal(claim(BOB, "code", ""), IFAB_CODE_NOT_FOUND);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_COMPLETE, held), IFAB_CODE_INVALID_TRANSITION);
+    rig_restart(&rig);
+    assert_int_equal(claim(EVE, "gophers", ""), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_RENEW, held), IFAB_CODE_NONE);
+    assert_int_equal(act(EVE, helper, IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+    assert_int_equal(state_of("t"), IFAB_TASK_RUNNING);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_COMPLETE, held), IFAB_CODE_NONE);
+}
+
+static void nobody_can_help_so_a_person_is_asked(void **state)
+{
+    (void)state;
+    assert_int_equal(swarm("data", "go", "Ann", 5), IFAB_CODE_NONE); /* the blocked one can do it: it is not asked */
+    assert_int_equal(create("t", "go"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_BLOCK, fence), IFAB_CODE_NONE);
+    assert_null(helper_of("t", 0));
+    assert_int_equal(entries_with("\"operation\":\"help_wanted\""), 1);
+    assert_int_equal(entries_with("\"operation\":\"help_assigned\""), 0);
+}
+
+/* Help lasts as long as the block, and help for helpers as long as theirs. */
+static void help_ends_with_the_block(void **state)
+{
+    char first[65], second[65];
+    (void)state;
+    assert_int_equal(swarm("gophers", "go", "Eve", 5), IFAB_CODE_NONE);
+    static const enum ifab_task_event ways[] = {IFAB_TASK_UNBLOCK, IFAB_TASK_CANCEL, IFAB_TASK_POISON, IFAB_TASK_EXPIRE};
+    for (size_t i = 0; i < IFAB_COUNT(ways); i++) {
+        char id[8];
+        snprintf(id, sizeof id, "t%zu", i);
+        assert_int_equal(create(id, "sql"), IFAB_CODE_NONE);
+        assert_int_equal(claim(ANN, "data", id), IFAB_CODE_NONE);
+        uint64_t held = fence;
+        assert_int_equal(act(ANN, id, IFAB_TASK_BLOCK, held), IFAB_CODE_NONE);
+        memcpy(first, helper_of(id, 0)->id, sizeof first);
+        assert_int_equal(claim(EVE, "gophers", first), IFAB_CODE_NONE);
+        assert_int_equal(swarm("more", "go", "Bob", 5), IFAB_CODE_NONE);
+        assert_int_equal(act(EVE, first, IFAB_TASK_BLOCK, fence), IFAB_CODE_NONE);
+        memcpy(second, helper_of(first, 0)->id, sizeof second);
+        assert_int_equal(task(second)->depth, 2);
+        if (ways[i] == IFAB_TASK_EXPIRE)
+            rig_pass(&rig, 31 * IFAB_SECOND);
+        else
+            assert_int_equal(act(ways[i] == IFAB_TASK_CANCEL ? 0 : ANN, id, ways[i], held), IFAB_CODE_NONE);
+        assert_int_equal(state_of(first), IFAB_TASK_CANCELLED);
+        assert_int_equal(state_of(second), IFAB_TASK_CANCELLED);
+        assert_int_equal(act(EVE, first, IFAB_TASK_COMPLETE, fence), IFAB_CODE_INVALID_TRANSITION); /* it is closed */
+    }
+}
+
 /* 100 tasks, ten claimers each, in any order: one winner each. */
 static void of_many_claimers_one_wins(void **state)
 {
@@ -522,6 +603,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(of_many_claimers_one_wins, setup, teardown),
         cmocka_unit_test_setup_teardown(a_budget_stops_a_swarm_at_exactly_its_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(a_swarm_that_fails_is_stopped, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_blocked_is_helped_and_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_can_help_so_a_person_is_asked, setup, teardown),
+        cmocka_unit_test_setup_teardown(help_ends_with_the_block, setup, teardown),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)
         return 1;
