@@ -33,6 +33,7 @@ MODULES = [
     "cli",
     "cli_surface",
     "cli_hostile",
+    "watch",
 ]
 LIMIT = 600  # seconds a test
 
