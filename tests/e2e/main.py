@@ -28,6 +28,7 @@ MODULES = [
     "erasure",
     "backups",
     "shutdown",
+    "journal",
     "doctor",
     "words",
     "cli",

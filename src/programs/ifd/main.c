@@ -135,6 +135,7 @@ int main(int argc, char **argv)
         ifab_log_plain(2, ifab_view_str(usage));
         return 2;
     }
+    (void)ifab_log_find_journal(); /* else lines of JSON on stderr */
     if (init.directory != NULL)
         return run_init(&init, passphrase_fd);
     if (restore.backup != NULL) {
