@@ -122,7 +122,6 @@ static void load_reason(struct screen *s, int64_t index)
     char target[64];
     const struct ifab_json *tree;
     struct ifab_view digest;
-    s->reason = IFAB_VIEW("");
     cli_path(target, sizeof target, "/v1/witness/entries/%lld", (long long)index);
     if (cli_get_quietly(s->cli, target, &s->arena, &tree) != 0)
         return;
@@ -138,6 +137,7 @@ static void load_detail(struct screen *s)
     if (item == NULL || (s->detail != NULL && s->detail_index == item->index && s->detail_print == item->print))
         return;
     ifab_arena_reset(&s->arena);
+    s->reason = IFAB_VIEW(""); /* both lay in it */
     s->detail = NULL;
     s->verified = false;
     if (watch_get(s->cli, item, &s->arena, &s->detail, &s->same) != 0)
