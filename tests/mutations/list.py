@@ -238,6 +238,11 @@ change("clock-jump-ahead", "src/shell/loop/clock.c", "bool jump = off > JUMP || 
 change("clock-jump-back", "src/shell/loop/clock.c", "bool jump = off > JUMP || off < -JUMP;", "bool jump = off > JUMP;", "clock")
 change("clock-behind-what-was-written", "src/shell/loop/clock.c", "if (stored_wall - real > JUMP || ", "if (", "clock")
 
+# ---- the daemon's own log ----
+change("log-secret-name", "src/shell/log/log.c", "if (ifab_redact_secret_name(ifab_view_str(field->name))) {", "if (false) {", "log")
+change("log-journal-stream", "src/shell/log/journal.c", "text != NULL && strcmp(text, own) == 0", "text != NULL", "log")
+change("log-journal-line-break", "src/shell/log/journal.c", "if (value.size == 0 || memchr(value.data, '\\n', value.size) == NULL) {", "if (true) {", "log")
+
 # ---- MCP: what a model's host may ask for, and what a model is told ----
 MCP_READ, MCP_TOOLS, MCP_REPLY = (f"src/programs/ifctl/mcp_{name}.c" for name in ("read", "tools", "reply"))
 without("mcp-id", MCP_READ, "if (id != NULL && !token(r, id, &r->ret->id))", "mcp")
