@@ -485,8 +485,10 @@ static void on_request(void *user, struct ifab_http_request *raw)
     }
     r->principal = who.principal;
     r->has_token = who.has_token;
-    r->token_expires = who.token_expires;
+    r->has_key = who.has_key;
+    r->ends = who.ends;
     memcpy(r->token16, who.token16, 16);
+    memcpy(r->key32, who.key32, 32);
     r->head_only = raw->method == IFAB_HTTP_HEAD;
     for (size_t i = 0; i < PARAM_MAX; i++)
         r->params[i] = copy(r, params[i]);
