@@ -74,6 +74,8 @@ static inline struct node *bench_fabric(const char *directory)
     uv_mutex_init(&node->pool.lock); /* no worker yet */
     bench_must(writer_start(node, &err) == IFAB_OK, "writer", &err);
     node->serving = true;
+    if (ifab_fabric_rules_stale(node->fabric))
+        bench_must(node_enter_rules(node, &err) == IFAB_OK, "rules", &err);
     bench_enrol(node);
     return node;
 }

@@ -92,11 +92,13 @@ static void no_entry_changes_unnoticed(void **state)
     grow(log, 200);
     for (int round = 0; round < 500; round++) {
         size_t i = next_random() % 200, byte = next_random() % (log->at[i + 1] - log->at[i]), j = next_random() % 200;
+        const uint8_t bit = (uint8_t)(1U << (next_random() % 8));
         uint8_t kept32[32], root32[32], other32[32];
         memcpy(kept32, log->leaves[i], 32);
         memcpy(other32, log->leaves[j], 32);
-        log->bytes.data[log->at[i] + byte] ^= (uint8_t)(1U << (next_random() % 8)); /* altered */
+        log->bytes.data[log->at[i] + byte] ^= bit; /* altered */
         ifab_leaf_hash(entry_at(log, i), log->leaves[i]);
+        log->bytes.data[log->at[i] + byte] ^= bit; /* a later round that hits the same bit alters too */
         naive_root((const uint8_t(*)[32])log->leaves, 200, root32);
         assert_memory_not_equal(root32, log->roots[200], 32);
         memcpy(log->leaves[i], other32, 32); /* swapped */

@@ -178,19 +178,19 @@ static ifab_status open_anchors(struct node *node, struct ifab_error *err)
 }
 
 /* The rule set in force must stand in an entry before anything is decided under it. */
-static ifab_status enter_rules(struct node *node, struct ifab_error *err)
+ifab_status node_enter_rules(struct node *self, struct ifab_error *err)
 {
-    struct ticket *t = ticket_new(node, NULL);
+    struct ticket *t = ticket_new(self, NULL);
     if (t == NULL)
         return ifab_fail(err, IFAB_NOMEM, "rules");
     t->command.type = IFAB_COMMAND_RULES;
-    t->command.principal = &node->self;
-    t->command.why = node->ruleset != NULL && ifab_ruleset_why(node->ruleset).size > 0 ? ifab_ruleset_why(node->ruleset) : IFAB_VIEW("start");
-    t->command.u.rules.rules = &node->settings.rules;
-    ticket_queue(node, t);
-    pipeline_run(node);
-    if (node->fatal_status != IFAB_OK || !pipeline_idle(node) || node->closed_full)
-        return ifab_fail(err, IFAB_IO, "the rule set cannot be recorded: %s", node->fatal.text);
+    t->command.principal = &self->self;
+    t->command.why = self->ruleset != NULL && ifab_ruleset_why(self->ruleset).size > 0 ? ifab_ruleset_why(self->ruleset) : IFAB_VIEW("start");
+    t->command.u.rules.rules = &self->settings.rules;
+    ticket_queue(self, t);
+    pipeline_run(self);
+    if (self->fatal_status != IFAB_OK || !pipeline_idle(self) || self->closed_full)
+        return ifab_fail(err, IFAB_IO, "the rule set cannot be recorded: %s", self->fatal.text);
     return IFAB_OK;
 }
 
@@ -233,7 +233,7 @@ static ifab_status start(struct node *node, const struct ifab_run_options *optio
     IFAB_TRY(start_loop(node, err));
     node->serving = true;
     if (ifab_fabric_rules_stale(node->fabric))
-        IFAB_TRY(enter_rules(node, err));
+        IFAB_TRY(node_enter_rules(node, err));
     if (node->clock.doubt)
         node_clock_jumped(node);
     return serve_start(node, err);

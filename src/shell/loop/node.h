@@ -295,6 +295,7 @@ void node_mac(const uint8_t key32[32], const struct ifab_head *head, struct ifab
 ifab_status node_read_file(const char *path, size_t max, struct ifab_buf *buf, struct ifab_error *err);
 ifab_status node_write_file(const char *path, struct ifab_view bytes, unsigned mode, struct ifab_error *err); /* new, 0600, fsynced */
 ifab_status node_settings(struct node *self, struct ifab_error *err);
+ifab_status node_enter_rules(struct node *self, struct ifab_error *err); /* the rule set in force, where the newest rules entry is another's */
 void node_guard_settings(const struct ifab_config *config, struct ifab_guard_rules *rules); /* its numbers, not the set */
 void node_log_level(const struct ifab_config *config);
 ifab_status node_lock(struct node *self, struct ifab_error *err);
