@@ -1076,6 +1076,23 @@ static void refuses_records_whose_tls_keys_do_not_follow(void **state)
     next = ifab_buf_as_view(&f.record);
     assert_int_equal(load_replaced(f.talents, 3, next, ",\"revoked_at\":\"2025-11-12T10:23:20.123Z\",\"spki\"", ",\"spki\""), IFAB_CORRUPT);
     assert_int_equal(ifab_talents_load(f.talents, 3, next, NULL), IFAB_OK);
+    /* of a new talent, where nobody held them before: one key twice, one key of two uses */
+    char with[512];
+    request = request_for("Dora");
+    request.pubkey32 = key(5);
+    ifab_spki_digest(key(5), signs32);
+    ifab_buf_clear(&hex);
+    ifab_buf_hex(&hex, signs32, 32);
+    ifab_buf_clear(&f.record);
+    assert_int_equal(ifab_talent_add(f.talents, &request, &f.record, &f.number, NULL), IFAB_CODE_NONE);
+    next = ifab_buf_as_view(&f.record);
+    const char *fresh = "7777777777777777777777777777777777777777777777777777777777777777", *often[3][2] = {
+        {fresh, fresh}, {fresh, (const char *)hex.data}, {fresh, "7777777777777777777777777777777777777777777777777777777777777778"}};
+    for (size_t i = 0; i < IFAB_COUNT(often); i++) {
+        snprintf(with, sizeof with, ",\"tls_keys\":[{\"not_before\":\"2025-11-12T10:23:20.123Z\",\"spki\":\"sha256:%.64s\"},"
+                 "{\"not_before\":\"2025-11-12T10:23:20.123Z\",\"spki\":\"sha256:%.64s\"}],\"version\"", often[i][0], often[i][1]);
+        assert_int_equal(load_replaced(f.talents, 4, next, ",\"version\"", with), i < 2 ? IFAB_CORRUPT : IFAB_OK);
+    }
     ifab_buf_fini(&hex);
     close_fixture(&f);
 }

@@ -218,7 +218,12 @@ static void who_is_in_stays_as_long_as_every_proof_is_good(void **state)
     memcpy(who.key32, spki[1], 32); /* another talent's, good as it is */
     assert_false(stays(wall, &ends));
     memcpy(who.key32, spki[0], 32);
+    assert_true(stays(wall, &ends));
+    who.has_key = false; /* by a uid that stands for the talent */
+    assert_true(stays(wall, &ends));
     end_keys("A", NULL, true);
+    assert_false(stays(wall, &ends));
+    who.has_key = true;
     assert_false(stays(wall, &ends));
     assert_int_equal(ask(spki[2], NULL, NULL), IFAB_CODE_NONE);
     assert_true(stays(wall, &ends));
