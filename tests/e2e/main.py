@@ -18,6 +18,7 @@ MODULES = [
     "decisions",
     "rules",
     "tls",
+    "certs",
     "floods",
     "streams",
     "crashes",

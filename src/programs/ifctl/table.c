@@ -145,7 +145,7 @@ const struct cli_option cli_globals[] = {
     {"dir", 0, "DIR", "directory of the fabric (IFAB_DIR)"},
     {"ca", 0, "FILE", "https: certificates to trust instead of the system's, PEM (IFAB_CA)"},
     {"cert", 0, "FILE", "https: certificate to show, PEM (IFAB_CERT)"},
-    {"cert-key", 0, "FILE", "https: its private key, PEM, 0600 (IFAB_CERT_KEY)"},
+    {"cert-key", 0, "FILE", "https: its private key, PEM, 0600 (IFAB_CERT_KEY); none: it stands in the certificate's file"},
     {"token-file", 0, "FILE", "file with a bearer token (IFAB_TOKEN_FILE)"},
     {"output", 'o', "table|json|ndjson|yaml|csv", "form of what is printed"},
     {"retry", 0, "N", "try again after retryable answers, with growing waits"},
