@@ -15,6 +15,7 @@ MODULES = [
     "tokens",
     "tokens_cli",
     "roles",
+    "roles_cli",
     "decisions",
     "rules",
     "tls",

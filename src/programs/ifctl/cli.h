@@ -40,6 +40,7 @@ struct cli_command {
     int min_words, max_words;
     cli_run_fn *run;     /* NULL with CMD_LATER */
     unsigned flags;
+    const char *roles;   /* "operator admin": who may; "open"; "": asks no fabric */
     const char *words;   /* "[FILE|-]" */
     const char *options; /* names in cli_options, separated by spaces */
     const char *summary;

@@ -7,8 +7,8 @@
  *    "name","number","owner","removed_at"?,"role","role_name","tls_keys"?:[{"not_after"?,"not_before","revoked_at"?,"spki"}],"version"}
  * Acts make the next record from the present one; load takes it in: one path for apply and start. Names, epochs and keys are never used again.
  * Keys stand in order of epoch (1, 2, … without gaps), grants in order of scope, tls_keys as they were enrolled (absent while there is none): the
- * SHA-256 of the SubjectPublicKeyInfo of client certificates ("sha256:…"). A key has one use: one that signs is no TLS key, nor the other way round; times in milliseconds, always with them; mode is "strict" or
- * "window", role one of the built-in names. An owner is a name; it is spelled like the talent or the other owner that differs only in case.
+ * SHA-256 of the SubjectPublicKeyInfo of client certificates ("sha256:…"). A key has one use: one that signs is no TLS key, nor the other way
+ * round. Times in milliseconds, always with them; mode is "strict" or "window", role one of the built-in names. An owner is a name; it is spelled like the talent or the other owner that differs only in case.
  */
 #include "base/arena.h"
 #include "base/buf.h"
