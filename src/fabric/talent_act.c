@@ -63,7 +63,8 @@ static size_t keys_valid_but(const struct ifab_talent *talent, const uint8_t *pu
 static bool last_admin(const struct ifab_fabric *self, const struct ifab_command *command, const struct ifab_talent *talent, ifab_usec wall)
 {
     const struct ifab_talent_request *request = &command->u.talent.request;
-    bool takes_keys = command->u.talent.act == IFAB_ACT_REMOVE || (command->u.talent.act == IFAB_ACT_REVOKE && request->scope.size == 0 && request->spki32 == NULL);
+    bool revokes = command->u.talent.act == IFAB_ACT_REVOKE && request->scope.size == 0 && request->spki32 == NULL;
+    bool takes_keys = command->u.talent.act == IFAB_ACT_REMOVE || revokes;
     if (!takes_keys || talent == NULL || talent->role != IFAB_ROLE_ADMIN)
         return false;
     if (command->u.talent.act == IFAB_ACT_REVOKE && request->pubkey32 != NULL && keys_valid_but(talent, request->pubkey32, wall) > 0)

@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 
@@ -517,6 +518,44 @@ def test_ifctl_enrols_over_tls_and_remembers_whom_it_trusts(f):
     assert got[0] == 0 and "context New.Agent added" in got[2], got
     got = ifctl(f, "message", "send", "--claim", "x", "--confidence", "0.9", "--scope", "{}", cwd="/")
     assert got[0] == 0 and "SHARE" in got[1], got
+
+
+def test_python_enrols_and_speaks_over_tls(f):
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    sys.path.insert(0, os.path.join(root, "sdk", "python"))
+    import infrafabric
+
+    secure(f)
+    at, key = f"https://127.0.0.1:{f.tcp[1]}", os.path.join(f.root, "py.pem")
+    code, foreign = invite(f, "Py"), make(f, "foreign")
+    for ca, endpoint in ((foreign, at), (f.certificate, f"https://localhost:{f.tcp[1]}"), (None, at)):
+        try:
+            infrafabric.Fabric.enroll(code, endpoint=endpoint, key=key, ca=ca)
+            raise AssertionError("a foreign authority, or another name, was believed")
+        except infrafabric.Unreachable as e:
+            assert "certificate verify failed" in str(e), e
+        assert not os.path.exists(key), "no key is made for nobody"
+    me = infrafabric.Fabric.enroll(code, endpoint=at, key=key, ca=f.certificate, passphrase="a passphrase")
+    with open(key) as made:
+        assert me.talent == "Py" and "ENCRYPTED" in made.readline() and os.stat(key).st_mode & 0o777 == 0o600
+    receipt = me.send("over tls", 0.9, scope={"a": 1})
+    assert receipt.shared and infrafabric.verify(receipt, f.about()["vkey"])
+    try:
+        infrafabric.Fabric.enroll(code, endpoint=at, key=key, ca=f.certificate, passphrase="a passphrase")
+        raise AssertionError("a code works once")
+    except infrafabric.Refused as e:
+        assert e.code == "003", e.code
+    mine, other, (secret, _) = Certificate(f, "mine"), Certificate(f, "other"), token(f, "Py")
+    assert enrol_key(f, "Py", mine).status == 200
+    given = {"ca": f.certificate, "key": key, "passphrase": "a passphrase"}
+    for proof, good in (({"token": secret}, True), ({"cert": (mine.crt, mine.key)}, True), ({"token": secret, "cert": (mine.crt, mine.key)}, True),
+                        ({}, False), ({"cert": (other.crt, other.key)}, False), ({"token": secret, "cert": (other.crt, other.key)}, False)):
+        try:
+            assert infrafabric.Fabric(at, "Py", **given, **proof).inbox() == [] and good, proof
+        except infrafabric.Refused as e:
+            assert e.code == "002" and not good, (proof, e)
+    os.environ.update({"HOME": f.root, "IFAB_ENDPOINT": at, "IFAB_CA": f.certificate, "IFAB_CERT": mine.crt, "IFAB_CERT_KEY": mine.key})
+    assert infrafabric.Fabric.context(talent="Py", key=key, passphrase="a passphrase").send("by context", 0.9, scope={"a": 1}).shared
 
 
 def test_log_with_certificates_verifies_and_is_restored(f):

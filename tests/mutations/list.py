@@ -297,7 +297,7 @@ without("tls-key-already-revoked", ACTS, "if (key->revoked_at != IFAB_NEVER || (
 change("tls-keys-of-a-removed-talent", ACTS, "    (void)revoke_tls_keys(&draft, NULL, request->wall);\n", "", "talent who")
 change("tls-key-for-above", STEP_TALENT, "(tls && talent->role == IFAB_ROLE_AGENT)", "tls", "fabric_admin")
 change("tls-key-by-uid", STEP_TALENT, "IFAB_ACT_ROTATE || command->u.talent.act == IFAB_ACT_TLS_KEY)\n        return true;", "IFAB_ACT_ROTATE)\n        return true;", "fabric_admin")
-change("tls-key-is-no-admins-last", STEP_TALENT, " && request->spki32 == NULL)", ")", "fabric_admin")
+change("tls-key-is-no-admins-last", STEP_TALENT, " && request->spki32 == NULL;", ";", "fabric_admin")
 without("who-certificate", WHO, "if (!ifab_tls_key_valid(talent, key, clock_now(&node->clock, NULL).wall))", "who")
 without("who-key-refused", WHO, "if (raw->peer->has_key && !of_key(node, raw->peer, ret))", "who")
 change("who-token-of-another", WHO, "ret->has_key && ret->principal.talent != shown ? refused_both : NULL", "NULL", "who")

@@ -174,7 +174,8 @@ enum ifab_code who_may(const struct who *who, const struct route *route, const s
         ((route->flags & ROUTE_SIGNED) != 0 && ifab_http_header(raw, "if-admin").size > 0))
         return IFAB_CODE_NONE;
     if (who->roles == 0) {
-        snprintf(ret_text, WHO_TEXT, "this route needs a token over TCP (Authorization: Bearer …; ifctl token create makes one) or an enrolled client certificate");
+        snprintf(ret_text, WHO_TEXT, "over TCP this route needs a token (Authorization: Bearer …; ifctl token create makes one) or an enrolled client "
+                                     "certificate");
         return IFAB_CODE_INVALID_TOKEN;
     }
     if ((route->roles & who->roles) != who->roles) {

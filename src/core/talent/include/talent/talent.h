@@ -8,7 +8,8 @@
  * Acts make the next record from the present one; load takes it in: one path for apply and start. Names, epochs and keys are never used again.
  * Keys stand in order of epoch (1, 2, … without gaps), grants in order of scope, tls_keys as they were enrolled (absent while there is none): the
  * SHA-256 of the SubjectPublicKeyInfo of client certificates ("sha256:…"). A key has one use: one that signs is no TLS key, nor the other way
- * round. Times in milliseconds, always with them; mode is "strict" or "window", role one of the built-in names. An owner is a name; it is spelled like the talent or the other owner that differs only in case.
+ * round. Times in milliseconds, always with them; mode is "strict" or "window", role one of the built-in names. An owner is a name; it is spelled
+ * like the talent or the other owner that differs only in case.
  */
 #include "base/arena.h"
 #include "base/buf.h"
@@ -88,7 +89,8 @@ struct ifab_talent_request {
     uint8_t mode;
     struct ifab_view scope;                  /* grant, revoke of a grant */
     ifab_usec expires_at;                    /* grant, TLS key; IFAB_NEVER */
-    ifab_usec overlap;                       /* rotate, TLS key: the old keys of this use stay valid so long (0: revoked at once; TLS key, IFAB_NEVER: as they are) */
+    ifab_usec overlap;                       /* rotate, TLS key: the old keys of this use stay valid so long. 0: revoked at once; TLS key, IFAB_NEVER:
+                                              * as they are */
     ifab_usec wall;
 };
 enum ifab_code ifab_talent_add(const struct ifab_talents *self, const struct ifab_talent_request *request, struct ifab_buf *record,
