@@ -315,3 +315,4 @@ without("who-stays-without-token", WHO, "if (!ifab_token_valid(token, talent, wa
 without("who-stays-removed", WHO, "if (talent == NULL || talent->removed_at != IFAB_NEVER)\n        return false;", "who")
 without("who-column", WHO, "if ((route->roles & who->roles) != who->roles)", "who")
 without("who-nobody", WHO, "if (who->roles == 0)", "who")
+change("who-reads-log", WHO, "return (ROLE_BIT(principal->role) & ROLES_AUDIT) != 0;", "return principal->role != IFAB_ROLE_NONE;", "who")

@@ -279,6 +279,26 @@ static void column_of_roles_decides(void **state)
     assert_true(rows > 50);
 }
 
+/* The whole log is an auditor's, whatever the way in; the uid of the daemon is an operator. */
+static void whole_log_is_read_by_auditors_and_above(void **state)
+{
+    (void)state;
+    struct ifab_http_peer unix_peer = {.unix_socket = true, .uid = (uint32_t)geteuid(), .address = "unix"};
+    struct ifab_http_request raw = {.peer = &unix_peer, .method = IFAB_HTTP_GET};
+    assert_int_equal(who_is(&node, &raw, &who, text), IFAB_CODE_NONE);
+    assert_true(who_reads_log(&who.principal));
+    assert_int_equal(ask(NULL, NULL, NULL), IFAB_CODE_NONE);
+    assert_false(who_reads_log(&who.principal));
+    for (unsigned place = 0; place < 4; place++) {
+        assert_int_equal(ask(spki[place], NULL, NULL), IFAB_CODE_NONE);
+        assert_int_equal(who_reads_log(&who.principal), place >= 2);
+    }
+    for (unsigned role = IFAB_ROLE_NONE; role <= IFAB_ROLE_ADMIN; role++) {
+        const struct ifab_principal principal = {.role = (enum ifab_role)role};
+        assert_int_equal(who_reads_log(&principal), role == IFAB_ROLE_AUDITOR || role == IFAB_ROLE_OPERATOR || role == IFAB_ROLE_ADMIN);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +309,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(failed_certificates_are_charged, setup, teardown),
         cmocka_unit_test_setup_teardown(proof_that_failed_does_not_fall_back_to_the_uid, setup, teardown),
         cmocka_unit_test_setup_teardown(column_of_roles_decides, setup, teardown),
+        cmocka_unit_test_setup_teardown(whole_log_is_read_by_auditors_and_above, setup, teardown),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

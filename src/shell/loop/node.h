@@ -448,6 +448,7 @@ struct who {
 /* NONE; 002, 003, 302 or 304 with the words for it. Failed tokens and certificates are counted, and charged to who is at the other end. */
 enum ifab_code who_is(struct node *node, const struct ifab_http_request *raw, struct who *ret_who, char ret_text[WHO_TEXT]);
 enum ifab_code who_may(const struct who *who, const struct route *route, const struct ifab_http_request *raw, char ret_text[WHO_TEXT]);
+bool who_reads_log(const struct ifab_principal *principal); /* all entries: an auditor and above; the daemon's own uid is an operator */
 /* false: its token, its key or its talent has ended. *ret_ends: when that is looked at again, at the latest. */
 bool who_stays(const struct node *node, const struct request *request, ifab_usec wall, ifab_usec *ret_ends);
 

@@ -392,7 +392,7 @@ void handle_tile(struct node *node, struct request *r)
         reply_code(node, r, IFAB_CODE_NOT_FOUND, NULL, "no such tile");
         return;
     }
-    if (tile.entries && (ROLE_BIT(r->principal.role) & ROLES_AUDIT) == 0) { /* the daemon's own uid is an operator */
+    if (tile.entries && !who_reads_log(&r->principal)) {
         if (r->principal.kind == IFAB_PRINCIPAL_NONE)
             reply_code(node, r, IFAB_CODE_INVALID_TOKEN, NULL, "entries over TCP need a token or a client certificate of an auditor");
         else

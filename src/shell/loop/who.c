@@ -185,6 +185,11 @@ enum ifab_code who_may(const struct who *who, const struct route *route, const s
     return IFAB_CODE_NONE;
 }
 
+bool who_reads_log(const struct ifab_principal *principal)
+{
+    return (ROLE_BIT(principal->role) & ROLES_AUDIT) != 0;
+}
+
 bool who_stays(const struct node *node, const struct request *r, ifab_usec wall, ifab_usec *ret_ends)
 {
     *ret_ends = IFAB_NEVER;
