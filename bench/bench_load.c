@@ -6,6 +6,8 @@
  *   bench_load send SOCKET CONNECTIONS COUNT FIRST   COUNT messages, numbered from FIRST; says "prepared", waits for a line on stdin, then sends
  *   bench_load flood SOCKET CONNECTIONS COUNT FIRST RATE   the same, at that rate whether answers come or not: up to 48 wait on a connection, what finds
  *                                                    no room is not sent. accepted: answered 200; the times are theirs, from when each was due
+ *   bench_load storm SOCKET CONNECTIONS COUNT FIRST RATE   COUNT escalations by one talent that does not listen to 302: the ninth agent, each connection an
+ *                                                    instance; at that rate, as far as up to 48 unanswered ones on a connection allow; 0: as fast as that
  *   bench_load garbage SOCKET RATE SECONDS           malformed messages at that rate over 8 connections, made anew when they are closed
  *   bench_load echo COUNT                            round trips of the same sizes through a process that only echoes
  */
@@ -49,7 +51,7 @@ static void enrol(const char *socket_path)
     (void)snprintf(endpoint, sizeof endpoint, "unix:%s", socket_path);
     struct ifab_client_options options = {.version = IFAB_CLIENT_VERSION, .endpoint = endpoint};
     bench_must(ifab_client_open(&options, &client, &err) == IFAB_OK, "client", &err);
-    for (unsigned k = 0; k < BENCH_KEYS; k++) {
+    for (unsigned k = 0; k <= BENCH_KEYS; k++) { /* and the one that storms */
         struct ifab_signer *signer = bench_signer(k);
         struct ifab_buf body = IFAB_BUF_INIT(1024);
         struct ifab_response response;
@@ -66,18 +68,23 @@ static void enrol(const char *socket_path)
     ifab_client_close(client);
 }
 
+static void wrap_request(struct ifab_buf *out, const struct ifab_buf *message, unsigned n)
+{
+    ifab_buf_init(out, 65536);
+    ifab_buf_format(out,
+                    "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                    "Idempotency-Key: msg-01930000-0000-7000-8000-%012x\r\nContent-Length: %zu\r\n\r\n",
+                    n, message->size);
+    ifab_buf_view(out, ifab_buf_as_view(message));
+    bench_must(ifab_buf_status(out) == IFAB_OK, "memory", NULL);
+}
+
 /* The whole request of message n; connection c speaks as instance c / 8 of key c % 8. */
 static void make_request(struct ifab_buf *out, struct ifab_signer *const *signers, unsigned c, unsigned n, unsigned seq)
 {
     struct ifab_buf message = IFAB_BUF_INIT(65536);
     bench_message(&message, signers[c % BENCH_KEYS], c % BENCH_KEYS, c / BENCH_KEYS, n, seq);
-    ifab_buf_init(out, 65536);
-    ifab_buf_format(out,
-                    "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                    "Idempotency-Key: msg-01930000-0000-7000-8000-%012x\r\nContent-Length: %zu\r\n\r\n",
-                    n, message.size);
-    ifab_buf_view(out, ifab_buf_as_view(&message));
-    bench_must(ifab_buf_status(out) == IFAB_OK, "memory", NULL);
+    wrap_request(out, &message, n);
     ifab_buf_fini(&message);
 }
 
@@ -227,7 +234,59 @@ static void flood(const char *socket_path, unsigned connections, unsigned count,
            bench_wall() - from, (bench_cpu() - cpu) * 1e6 / count);
     bench_must(accepted > 0, "nothing was accepted", NULL);
     printf("p50_us %.1f\n", bench_quantile(took, accepted, .5) * 1e6);
+    printf("p95_us %.1f\n", bench_quantile(took, accepted, .95) * 1e6);
     printf("p99_us %.1f\n", bench_quantile(took, accepted, .99) * 1e6);
+}
+
+static void storm(const char *socket_path, unsigned connections, unsigned count, unsigned first, double rate)
+{
+    enum { WAITING = 48 };
+    static struct connection all[CONNECTIONS_MOST];
+    struct ifab_signer *signer = bench_signer(BENCH_KEYS);
+    struct ifab_buf *requests = ifab_calloc(count, sizeof *requests), message = IFAB_BUF_INIT(65536);
+    unsigned next = 0, waiting = 0, escalated = 0, refused302 = 0, refused304 = 0, other = 0;
+    bench_must(requests != NULL && connections <= CONNECTIONS_MOST && connections > 0, "CONNECTIONS", NULL);
+    for (unsigned n = 0; n < count; n++) {
+        bench_escalation(&message, signer, BENCH_KEYS, n % connections, first + n, first + n / connections);
+        wrap_request(&requests[n], &message, first + n);
+    }
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    for (unsigned c = 0; c < connections; c++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.u32 = c};
+        all[c].fd = dial(socket_path);
+        bench_must(epoll_ctl(epoll, EPOLL_CTL_ADD, all[c].fd, &event) == 0, "epoll", NULL);
+    }
+    printf("prepared\n");
+    fflush(stdout);
+    (void)getchar();
+    double from = bench_wall(), cpu = bench_cpu();
+    while (next < count || waiting > 0) {
+        for (double now = bench_wall(); next < count && (rate <= 0 || next < (now - from) * rate); next++) {
+            struct connection *c = &all[next % connections];
+            if (c->sent - c->got == WAITING)
+                break; /* it is sent later */
+            c->sent++;
+            waiting++;
+            bench_must(write(c->fd, requests[next].data, requests[next].size) == (ssize_t)requests[next].size, "write", NULL);
+        }
+        struct epoll_event events[CONNECTIONS_MOST];
+        int n = epoll_wait(epoll, events, CONNECTIONS_MOST, rate > 0 && next < count ? 1 : -1), status;
+        for (int i = 0; i < n; i++) {
+            struct connection *c = &all[events[i].data.u32];
+            ssize_t more = read(c->fd, c->answer + c->filled, sizeof c->answer - 1 - c->filled);
+            bench_must(more > 0, "the connection was closed", NULL);
+            c->filled += (size_t)more;
+            c->answer[c->filled] = '\0';
+            while ((status = next_answer(c)) != 0) {
+                *(status == 202 ? &escalated : status == 429 ? &refused302 : status == 503 ? &refused304 : &other) += 1;
+                c->got++;
+                waiting--;
+            }
+        }
+    }
+    double wall = bench_wall() - from;
+    printf("escalated %u\nrefused302 %u\nrefused304 %u\nother %u\nseconds %.6f\nrate %.0f\nload_cpu_us %.3f\n", escalated, refused302, refused304,
+           other, wall, count / wall, (bench_cpu() - cpu) * 1e6 / count);
 }
 
 static void garbage(const char *socket_path, double rate, double seconds)
@@ -297,6 +356,8 @@ int main(int argc, char **argv)
         send_all(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]));
     else if (strcmp(what, "flood") == 0 && argc == 7)
         flood(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]), atof(argv[6]));
+    else if (strcmp(what, "storm") == 0 && argc == 7)
+        storm(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]), atof(argv[6]));
     else if (strcmp(what, "garbage") == 0 && argc == 5)
         garbage(argv[2], atof(argv[3]), atof(argv[4]));
     else if (strcmp(what, "echo") == 0 && argc == 3)
