@@ -177,6 +177,15 @@ static int next_answer(struct connection *c)
     return status;
 }
 
+/* Waits for answers, but no longer than until the next message is due: epoll_wait() alone would be up to a millisecond late. */
+static int wait_until(int epoll, struct epoll_event *events, double due)
+{
+    double left = due - bench_wall();
+    left = left < 0 ? 0 : left;
+    struct timespec timeout = {.tv_sec = (time_t)left, .tv_nsec = (long)((left - (double)(time_t)left) * 1e9)};
+    return due < 0 ? epoll_wait(epoll, events, CONNECTIONS_MOST, -1) : epoll_pwait2(epoll, events, CONNECTIONS_MOST, &timeout, NULL);
+}
+
 static void flood(const char *socket_path, unsigned connections, unsigned count, unsigned first, double rate)
 {
     enum { WAITING = 48 };
@@ -202,7 +211,7 @@ static void flood(const char *socket_path, unsigned connections, unsigned count,
     (void)getchar();
     double from = bench_wall(), now = from, cpu = bench_cpu();
     while (next < count || waiting > 0) {
-        for (now = bench_wall(); next < count && next < (now - from) * rate; next++) {
+        for (now = bench_wall(); next < count && next <= (now - from) * rate; next++) {
             struct connection *c = &all[next % connections];
             if (c->sent - c->got == WAITING) {
                 unsent++;
@@ -213,7 +222,7 @@ static void flood(const char *socket_path, unsigned connections, unsigned count,
             bench_must(write(c->fd, requests[next].data, requests[next].size) == (ssize_t)requests[next].size, "write", NULL);
         }
         struct epoll_event events[CONNECTIONS_MOST];
-        int n = epoll_wait(epoll, events, CONNECTIONS_MOST, next < count ? 1 : -1), status;
+        int n = wait_until(epoll, events, next < count ? from + next / rate : -1), status;
         for (int i = 0; i < n; i++) {
             struct connection *c = &all[events[i].data.u32];
             ssize_t more = read(c->fd, c->answer + c->filled, sizeof c->answer - 1 - c->filled);
@@ -261,16 +270,18 @@ static void storm(const char *socket_path, unsigned connections, unsigned count,
     (void)getchar();
     double from = bench_wall(), cpu = bench_cpu();
     while (next < count || waiting > 0) {
-        for (double now = bench_wall(); next < count && (rate <= 0 || next < (now - from) * rate); next++) {
+        bool full = false; /* the next one's connection: it is sent later */
+        for (double now = bench_wall(); next < count && (rate <= 0 || next <= (now - from) * rate); next++) {
             struct connection *c = &all[next % connections];
-            if (c->sent - c->got == WAITING)
-                break; /* it is sent later */
+            full = c->sent - c->got == WAITING;
+            if (full)
+                break;
             c->sent++;
             waiting++;
             bench_must(write(c->fd, requests[next].data, requests[next].size) == (ssize_t)requests[next].size, "write", NULL);
         }
         struct epoll_event events[CONNECTIONS_MOST];
-        int n = epoll_wait(epoll, events, CONNECTIONS_MOST, rate > 0 && next < count ? 1 : -1), status;
+        int n = epoll_wait(epoll, events, CONNECTIONS_MOST, next == count || full || rate <= 0 ? -1 : 1), status;
         for (int i = 0; i < n; i++) {
             struct connection *c = &all[events[i].data.u32];
             ssize_t more = read(c->fd, c->answer + c->filled, sizeof c->answer - 1 - c->filled);

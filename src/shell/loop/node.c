@@ -80,6 +80,8 @@ static void on_turn(uv_timer_t *timer)
         erase_again(node);
     }
     jobs_unpark(node);
+    order_let_in(&node->order);
+    pool_let_in(&node->pool);
     wait_tick(node, now.run);
     if (node->watchdog > 0 && now.run >= node->watchdog_next) {
         node->watchdog_next = now.run + node->watchdog;

@@ -154,7 +154,7 @@ struct batch {
 struct pool { /* verify workers */
     uv_mutex_t lock;
     uv_cond_t wake;
-    struct lane *first, *last; /* ring of lanes with something to verify */
+    struct lane_ring turns[2]; /* lanes with something to verify: in turn; late */
     size_t waiting, sleeping;
     uv_thread_t *threads;
     size_t thread_count;
@@ -351,6 +351,7 @@ void ticket_free(struct node *node, struct ticket *ticket);
 void ticket_queue(struct node *node, struct ticket *ticket); /* takes its place in the order; moved */
 void pipeline_run(struct node *node);                        /* step what is verified, commit, reply */
 bool pipeline_room_for(const struct node *node, const struct ifab_http_peer *peer, size_t tickets); /* false: 304 */
+bool pipeline_room_single(const struct node *node, const struct ifab_http_peer *peer); /* a request of its own */
 void pipeline_written(struct node *node);                    /* a commit came back */
 void pipeline_fatal(struct node *node, ifab_status status, const struct ifab_error *err);
 bool pipeline_idle(const struct node *node);
@@ -363,6 +364,7 @@ void node_refresh_keyring(struct node *node);
 ifab_status pool_start(struct pool *self, size_t threads, uv_async_t *done, struct ifab_error *err);
 void pool_push(struct pool *self, struct lane *lane, struct ticket *ticket);
 struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count); /* up to 16, one of each lane in turn, linked by job_next */
+void pool_let_in(struct pool *self); /* as order_let_in() */
 void pool_stop(struct pool *self);
 void ticket_verify(struct ticket *ticket);
 extern size_t ticket_message_max;

@@ -464,7 +464,7 @@ static void on_request(void *user, struct ifab_http_request *raw)
         answer_raw(node, raw, IFAB_CODE_NOT_SUPPORTED, 501, "this part comes with a later version");
         return;
     }
-    if ((route->flags & ROUTE_CHANGES) != 0 && (node->stopping || !pipeline_room_for(node, raw->peer, 1) || !bytes_room(node, raw->body->size))) {
+    if ((route->flags & ROUTE_CHANGES) != 0 && (node->stopping || !pipeline_room_single(node, raw->peer) || !bytes_room(node, raw->body->size))) {
         answer_raw(node, raw, IFAB_CODE_QUEUE_FULL, 503, node->stopping ? "the daemon is stopping" : "too much waits to be decided");
         return;
     }
