@@ -395,8 +395,9 @@ static void answer_raw(struct node *node, struct ifab_http_request *raw, enum if
         ifab_buf_str(&headers, "\r\n");
         ifab_buf_fini(&methods);
     }
-    if (status == 429) { /* too many failed tokens: as with failed signatures */
+    if (ifab_code_info(code)->retryable)
         ifab_buf_str(&headers, "Retry-After: 1\r\n");
+    if (status == 429) { /* too many failed tokens: as with failed signatures */
         (void)ifab_http_reply_close(node->http, raw->id, status, "application/json", ifab_buf_as_view(&headers), ifab_buf_as_view(&body));
     } else {
         put_answer(node, raw->id, status, "application/json", ifab_buf_as_view(&headers), ifab_buf_as_view(&body));
