@@ -241,6 +241,7 @@ struct node {
     struct job *jobs_first, *jobs_last, *jobs_done;
     uv_thread_t readers[2];
     bool readers_stop;
+    struct job *jobs_ended_first, *jobs_ended_last; /* done, and to be told: the loop's */
     uv_async_t read_done;
     size_t jobs_waiting;
     struct job *parked_first, *parked_last; /* for the follower to come so far; the loop's */
