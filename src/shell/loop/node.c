@@ -213,7 +213,7 @@ static ifab_status start(struct node *node, const struct ifab_run_options *optio
     snprintf(node->self.actor, sizeof node->self.actor, "if://fabric/%.80s", node->origin);
     ifab_metrics_init(&node->metrics, options->version);
     struct ifab_http_limits limits;
-    ifab_http_limits_default(&limits);
+    serve_limits(&node->config, &limits);
     if (order_init(&node->order, ifab_http_slots(&limits)) != IFAB_OK || charges_init(&node->charges, node->settings.seed) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "queue");
     ifab_map_init(&node->inboxes, node->settings.seed);

@@ -257,6 +257,7 @@ struct node {
     size_t waiter_count, waiters_running;
     struct waiter *due_first, *due_last; /* in line for a reader */
     struct ifab_map inboxes;             /* name -> first of those who wait for it */
+    struct ifab_u64map waiter_of;        /* request -> who waits by it */
 
     bool closed_full;             /* no room on disk: changes are closed */
     ifab_usec room_checked;       /* run */
@@ -422,6 +423,7 @@ void wait_stop(struct node *node);
 void wait_free(struct node *node);
 
 /* serve.c */
+void serve_limits(const struct ifab_config *config, struct ifab_http_limits *ret_limits);
 ifab_status serve_start(struct node *node, struct ifab_error *err);
 ifab_status serve_tls(const struct ifab_config *config, struct ifab_tls_context **ret_context, struct ifab_error *err); /* NULL: not configured */
 void serve_use_tls(struct node *node, struct ifab_tls_context *context); /* moved; for connections from now on */

@@ -1,12 +1,12 @@
 /*
  * Long polls and event streams: readers of committed entries after an index. Nothing is stored for them; a client resumes by its index (DESIGN section 4,
- * One stream). Bounds: 4,096 waiters, 30 s a poll, 256 KiB waiting on a stream.
+ * One stream). Bounds: twice as many waiters as connections (4,096), 30 s a poll, 256 KiB waiting on a stream.
  */
 #include <string.h>
 
 #include "follow.h"
 
-#define WAITERS_MAX 4096
+#define STAGGER 128 /* heartbeats of streams that began together are spread over half of the time between two */
 #define PAGE 64
 #define STREAM_PAGE_BYTES ((size_t)128 << 10) /* half of what may wait on a stream: whoever resumes gets on */
 #define POLL_PAGE_BYTES ((size_t)4 << 20)
@@ -19,6 +19,7 @@ struct waiter {
     struct waiter *same, *same_before; /* of its inbox */
     struct waiter *due_next;
     struct request *request;
+    ifab_http_id http;                 /* of it, also once it is answered */
     enum waiter_kind kind;
     uint64_t after;        /* next index to look at */
     uint64_t limit;
@@ -80,6 +81,7 @@ static void drop(struct node *node, struct waiter *w)
     if (w->next != NULL)
         w->next->previous = w->previous;
     node->waiter_count--;
+    ifab_u64map_remove(&node->waiter_of, w->http);
     request_free(w->request);
     ifab_free(w);
 }
@@ -397,8 +399,8 @@ static void wake(struct node *node, struct waiter *w)
 
 static struct waiter *waiter_new(struct node *node, struct request *r, enum waiter_kind kind, uint64_t wait_ms, const char *name)
 {
-    if (node->waiter_count >= WAITERS_MAX) {
-        reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "4,096 requests wait already");
+    if (node->waiter_count >= 2 * (size_t)(node->config.connections + node->config.socket_connections)) {
+        reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "twice as many requests as there may be connections wait already");
         return NULL;
     }
     struct waiter *w = ifab_calloc(1, sizeof *w);
@@ -407,11 +409,13 @@ static struct waiter *waiter_new(struct node *node, struct request *r, enum wait
         return NULL;
     }
     w->request = r;
+    w->http = r->http;
     w->kind = kind;
     w->access_version = UINT64_MAX;
     w->deadline = clock_now(&node->clock, NULL).run + (ifab_usec)wait_ms * 1000;
     memcpy(w->name, name, strlen(name) + 1);
-    if (of_inbox(w) && !link_inbox(node, w)) {
+    if (ifab_u64map_put(&node->waiter_of, r->http, (uint64_t)(uintptr_t)w) != IFAB_OK || (of_inbox(w) && !link_inbox(node, w))) {
+        ifab_u64map_remove(&node->waiter_of, r->http);
         ifab_free(w);
         reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
         return NULL;
@@ -524,6 +528,7 @@ void wait_events(struct node *node, struct request *r, bool inbox)
     memcpy(w->type, filter.type, sizeof w->type);
     memcpy(w->trace16, filter.trace16, 16);
     w->has_trace = filter.has_trace;
+    w->deadline -= (ifab_usec)(node->waiter_count % STAGGER) * (HEARTBEAT / STAGGER / 2);
     w->after = after < node->committed_size ? after : node->committed_size;
     if (!ifab_http_stream(node->http, r->http, 200, "text/event-stream")) {
         drop(node, w);
@@ -631,16 +636,16 @@ void wait_tick(struct node *node, ifab_usec run)
 
 void wait_gone(struct node *node, ifab_http_id id)
 {
-    for (int kind = 0; kind < WAITER_KINDS; kind++)
-        for (struct waiter *w = node->waiters[kind]; w != NULL; w = w->next) {
-            if (w->request == NULL || w->request->http != id)
-                continue;
-            if (w->busy || w->due)
-                w->gone = true; /* its job, or its place in the line, holds it */
-            else
-                drop(node, w);
-            return;
-        }
+    uint64_t pointer;
+    if (!ifab_u64map_get(&node->waiter_of, id, &pointer))
+        return;
+    struct waiter *w = (struct waiter *)(uintptr_t)pointer;
+    if (w->request == NULL)
+        return; /* being answered */
+    if (w->busy || w->due)
+        w->gone = true; /* its job, or its place in the line, holds it */
+    else
+        drop(node, w);
 }
 
 void wait_stop(struct node *node)
@@ -667,4 +672,5 @@ void wait_free(struct node *node)
         while (node->waiters[kind] != NULL)
             drop(node, node->waiters[kind]);
     ifab_map_fini(&node->inboxes);
+    ifab_u64map_fini(&node->waiter_of);
 }
