@@ -8,6 +8,8 @@
  *                                                    no room is not sent. accepted: answered 200; the times are theirs, from when each was due
  *   bench_load storm SOCKET CONNECTIONS COUNT FIRST RATE   COUNT escalations by one talent that does not listen to 302: the ninth agent, each connection an
  *                                                    instance; at that rate, as far as up to 48 unanswered ones on a connection allow; 0: as fast as that
+ *   bench_load lines SOCKET CONNECTIONS COUNT FIRST  COUNT messages as NDJSON, 1,000 lines a body, a body at a time on each connection
+ *   bench_load make COUNT FIRST                      COUNT messages of the first agent, a line each, to stdout
  *   bench_load garbage SOCKET RATE SECONDS           malformed messages at that rate over 8 connections, made anew when they are closed
  *   bench_load echo COUNT                            round trips of the same sizes through a process that only echoes
  */
@@ -300,6 +302,96 @@ static void storm(const char *socket_path, unsigned connections, unsigned count,
            other, wall, count / wall, (bench_cpu() - cpu) * 1e6 / count);
 }
 
+enum { LINES = 1000 };
+
+/* The body of an answer that has come so far: how many of its lines are receipts of a SHARE; what is not a whole line stays. */
+static unsigned count_shared(char *text, size_t *size)
+{
+    unsigned shared = 0;
+    char *from = text, *end;
+    while ((end = memchr(from, '\n', *size - (size_t)(from - text))) != NULL) {
+        *end = '\0';
+        shared += strstr(from, "\"decision\":\"SHARE\"") != NULL;
+        from = end + 1;
+    }
+    *size -= (size_t)(from - text);
+    memmove(text, from, *size);
+    return shared;
+}
+
+static void send_lines(const char *socket_path, unsigned connections, unsigned count, unsigned first)
+{
+    static struct connection all[CONNECTIONS_MOST];
+    struct ifab_signer *signers[BENCH_KEYS];
+    unsigned bodies = count / LINES, next = 0, open = 0, shared = 0;
+    struct ifab_buf *requests = ifab_calloc(bodies, sizeof *requests), message = IFAB_BUF_INIT(65536);
+    size_t left[CONNECTIONS_MOST] = {0}; /* of the answer's body */
+    bench_must(requests != NULL && connections <= BENCH_KEYS && bodies > 0 && count % LINES == 0, "COUNT must be thousands, CONNECTIONS at most 8", NULL);
+    for (unsigned k = 0; k < BENCH_KEYS; k++)
+        signers[k] = bench_signer(k);
+    for (unsigned b = 0; b < bodies; b++) {
+        struct ifab_buf lines = IFAB_BUF_INIT(4 << 20);
+        for (unsigned i = 0; i < LINES; i++) {
+            unsigned c = b % connections, n = first + b * LINES + i;
+            bench_message(&message, signers[c], c, 0, n, n);
+            ifab_buf_view(&lines, ifab_buf_as_view(&message));
+            ifab_buf_char(&lines, '\n');
+        }
+        ifab_buf_init(&requests[b], 4 << 20);
+        ifab_buf_format(&requests[b], "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: %zu\r\n\r\n",
+                        lines.size);
+        ifab_buf_view(&requests[b], ifab_buf_as_view(&lines));
+        bench_must(ifab_buf_status(&requests[b]) == IFAB_OK, "memory", NULL);
+        ifab_buf_fini(&lines);
+    }
+    for (unsigned c = 0; c < connections; c++)
+        all[c].fd = dial(socket_path);
+    printf("prepared\n");
+    fflush(stdout);
+    (void)getchar();
+    double from = bench_wall(), cpu = bench_cpu();
+    for (; next < bodies || open > 0;) { /* bodies go out whole; their answers are read in turn */
+        unsigned c;
+        for (c = 0; c < connections && next < bodies; c++, next++, open++)
+            for (size_t at = 0; at < requests[next].size;) {
+                ssize_t n = write(all[c].fd, requests[next].data + at, requests[next].size - at);
+                bench_must(n > 0, "write", NULL);
+                at += (size_t)n;
+            }
+        for (c = 0; c < connections && open > 0; c++, open--) {
+            struct connection *k = &all[c];
+            for (k->filled = left[c] = 0; left[c] == 0 || k->want > 0;) {
+                ssize_t n = read(k->fd, k->answer + k->filled, sizeof k->answer - 1 - k->filled);
+                bench_must(n > 0, "the connection was closed", NULL);
+                k->filled += (size_t)n;
+                k->answer[k->filled] = '\0';
+                if (left[c] == 0) {
+                    char *end = strstr(k->answer, "\r\n\r\n"), *length = strcasestr(k->answer, "content-length:");
+                    bench_must(end != NULL && length != NULL && length < end, "an answer without length", NULL);
+                    left[c] = k->want = strtoul(length + 15, NULL, 10);
+                    k->filled -= (size_t)(end + 4 - k->answer);
+                    memmove(k->answer, end + 4, k->filled);
+                    n = (ssize_t)k->filled;
+                }
+                k->want -= (size_t)n;
+                shared += count_shared(k->answer, &k->filled);
+            }
+        }
+    }
+    printf("messages %u\nbad %u\nseconds %.6f\nload_cpu_us %.3f\n", count, count - shared, bench_wall() - from, (bench_cpu() - cpu) * 1e6 / count);
+}
+
+static void make_messages(unsigned count, unsigned first)
+{
+    struct ifab_signer *signer = bench_signer(0);
+    struct ifab_buf message = IFAB_BUF_INIT(65536);
+    for (unsigned n = first; n < first + count; n++) {
+        bench_message(&message, signer, 0, 100, n, n);
+        (void)fwrite(message.data, 1, message.size, stdout);
+        (void)putchar('\n');
+    }
+}
+
 static void garbage(const char *socket_path, double rate, double seconds)
 {
     enum { OPEN = 8 };
@@ -369,6 +461,10 @@ int main(int argc, char **argv)
         flood(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]), atof(argv[6]));
     else if (strcmp(what, "storm") == 0 && argc == 7)
         storm(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]), atof(argv[6]));
+    else if (strcmp(what, "lines") == 0 && argc == 6)
+        send_lines(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]));
+    else if (strcmp(what, "make") == 0 && argc == 4)
+        make_messages((unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]));
     else if (strcmp(what, "garbage") == 0 && argc == 5)
         garbage(argv[2], atof(argv[3]), atof(argv[4]));
     else if (strcmp(what, "echo") == 0 && argc == 3)

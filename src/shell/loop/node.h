@@ -25,6 +25,7 @@
 #include "store/store.h"
 
 #define WAITER_KINDS 4
+#define AUDIENCES 33 /* filters of event streams that are told apart, and one for all others */
 
 struct node;
 struct request;
@@ -180,6 +181,11 @@ struct job { /* for the readers: run on their thread, finish on the loop */
     void *user;
 };
 
+struct audience { /* event streams with one filter */
+    struct waiter *first;
+    uint64_t wanted; /* behind it is nothing for them */
+};
+
 struct node {
     struct ifab_config config;
     const char *version;
@@ -257,6 +263,9 @@ struct node {
     size_t waiter_count, waiters_running;
     struct waiter *due_first, *due_last; /* in line for a reader */
     struct ifab_map inboxes;             /* name -> first of those who wait for it */
+    struct audience audiences[AUDIENCES];
+    ifab_usec streams_next;              /* run: when streams are looked at again, */
+    uint64_t streams_version;            /* or as soon as tokens and talents differ from this */
     struct ifab_u64map waiter_of;        /* request -> who waits by it */
 
     bool closed_full;             /* no room on disk: changes are closed */

@@ -16,7 +16,7 @@
 enum waiter_kind { WAIT_INBOX, WAIT_DECISION, STREAM_INBOX, STREAM_EVENTS };
 struct waiter {
     struct waiter *next, *previous;    /* of its kind */
-    struct waiter *same, *same_before; /* of its inbox */
+    struct waiter *same, *same_before; /* of its inbox; of events: with its filter */
     struct waiter *due_next;
     struct request *request;
     ifab_http_id http;                 /* of it, also once it is answered */
@@ -26,6 +26,8 @@ struct waiter {
     uint64_t access_version; /* at which it was looked at whether its caller may stay */
     ifab_usec deadline;    /* run; polls: answer then; streams: next heartbeat */
     bool busy, due, again, gone, begun; /* due: in line for a reader */
+    bool current;                      /* events: it has seen all it may want; after is not kept up */
+    struct audience *audience;         /* events: those with its filter */
     char name[IFAB_NAME_MAX + 1];      /* inbox: the talent */
     uint8_t id16[16];                  /* decision */
     char component[64], type[64];
@@ -41,6 +43,18 @@ struct page { /* of a job: what it found */
 
 static void wake(struct node *node, struct waiter *w);
 static void run_due(struct node *node);
+
+static void leave_audience(struct waiter *w)
+{
+    if (w->audience == NULL)
+        return;
+    if (w->same != NULL)
+        w->same->same_before = w->same_before;
+    if (w->same_before != NULL)
+        w->same_before->same = w->same;
+    else
+        w->audience->first = w->same;
+}
 
 static bool of_inbox(const struct waiter *w) { return w->kind == WAIT_INBOX || w->kind == STREAM_INBOX; }
 
@@ -74,6 +88,7 @@ static void drop(struct node *node, struct waiter *w)
 {
     if (of_inbox(w))
         unlink_inbox(node, w);
+    leave_audience(w);
     if (w->previous != NULL)
         w->previous->next = w->next;
     else
@@ -295,8 +310,10 @@ static void stream_page(struct node *node, struct job *job, struct waiter *w, co
     if (node->stopping) { /* it was busy when the others were ended; its client resumes by index */
         ifab_http_stream_end(node->http, w->request->http);
         drop(node, w);
-    } else if (page->more || w->again || (w->kind == STREAM_EVENTS && w->after < node->committed_size)) {
+    } else if (page->more || w->again || (w->kind == STREAM_EVENTS && w->after < w->audience->wanted)) {
         wake(node, w);
+    } else {
+        w->current = w->kind == STREAM_EVENTS;
     }
 }
 
@@ -500,6 +517,32 @@ static bool filters(struct node *node, struct request *r, struct waiter *filter)
     return bad == NULL;
 }
 
+static bool same_filter(const struct waiter *a, const struct waiter *b)
+{
+    return strcmp(a->component, b->component) == 0 && strcmp(a->type, b->type) == 0 && a->has_trace == b->has_trace &&
+           memcmp(a->trace16, b->trace16, 16) == 0;
+}
+
+/* To those with its filter; the last audience is of all whose filters have no room, and wants everything. */
+static void join_audience(struct node *node, struct waiter *w)
+{
+    struct audience *found = &node->audiences[AUDIENCES - 1];
+    for (size_t i = AUDIENCES - 1; i-- > 0;) {
+        struct audience *a = &node->audiences[i];
+        if (a->first == NULL ? found == &node->audiences[AUDIENCES - 1] : same_filter(a->first, w))
+            found = a;
+        if (a->first != NULL && found == a)
+            break;
+    }
+    if (found->first == NULL)
+        found->wanted = node->committed_size; /* nobody has looked after it before */
+    w->audience = found;
+    w->same = found->first;
+    if (w->same != NULL)
+        w->same->same_before = w;
+    found->first = w;
+}
+
 void wait_events(struct node *node, struct request *r, bool inbox)
 {
     struct waiter filter = {0};
@@ -534,6 +577,8 @@ void wait_events(struct node *node, struct request *r, bool inbox)
         drop(node, w);
         return;
     }
+    if (!inbox)
+        join_audience(node, w);
     wake(node, w);
     run_due(node);
 }
@@ -548,9 +593,49 @@ void wait_decision(struct node *node, struct request *r)
         (void)ifab_id_parse(r->params[0], "msg-", w->id16);
 }
 
+static bool says(struct ifab_view entry, const char *member, const char *value)
+{
+    char text[128];
+    int size = snprintf(text, sizeof text, "\"%s\":\"%s\"", member, value);
+    return value[0] == '\0' || memmem(entry.data, entry.size, text, (size_t)size) != NULL;
+}
+
+/* Entries are canonical, so what wanted() would find stands in their bytes. true may be wrong, false is not. */
+static bool may_want(const struct waiter *w, const struct batch *batch)
+{
+    char trace[37] = "";
+    if (w->has_trace)
+        ifab_uuid_format(w->trace16, trace);
+    for (size_t i = 0; i < batch->entry_count; i++) {
+        struct ifab_view entry = batch->entries[i].entry;
+        if (says(entry, "component", w->component) && says(entry, "type", w->type) && says(entry, "trace", trace))
+            return true;
+    }
+    return false;
+}
+
+/* Streams of events: a batch is compared with each filter once; those who have seen all and want nothing of it cost nothing. */
+static void wake_events(struct node *node, const struct batch *batch)
+{
+    for (size_t i = 0; i < AUDIENCES && batch->entry_count > 0; i++) {
+        struct audience *a = &node->audiences[i];
+        if (a->first == NULL || (i < AUDIENCES - 1 && !may_want(a->first, batch)))
+            continue;
+        a->wanted = batch->head.size;
+        for (struct waiter *w = a->first; w != NULL; w = w->same) {
+            if (!w->current)
+                continue; /* it looks again by itself */
+            w->current = false;
+            w->after = batch->head.size - batch->entry_count;
+            wake(node, w);
+        }
+    }
+}
+
 /* Who waits for an inbox into which this batch delivers. Before its tickets are freed: their envelopes say the receivers. */
 void wait_delivered(struct node *node, const struct batch *batch)
 {
+    wake_events(node, batch);
     if (node->inboxes.count == 0)
         return;
     for (const struct ticket *t = batch->first; t != NULL && !batch->delivers_others; t = t->next) {
@@ -590,8 +675,6 @@ static void answer_decision(struct node *node, struct waiter *w)
 void wait_committed(struct node *node, bool decided)
 {
     struct waiter *next;
-    for (struct waiter *w = node->waiters[STREAM_EVENTS]; w != NULL; w = w->next)
-        wake(node, w);
     for (struct waiter *w = decided ? node->waiters[WAIT_DECISION] : NULL; w != NULL; w = next) {
         next = w->next;
         if (ifab_decisions_find(ifab_fabric_decisions(node->fabric), w->id16) != NULL)
@@ -615,7 +698,12 @@ void wait_tick(struct node *node, ifab_usec run)
 {
     struct waiter *next;
     ifab_usec wall = clock_now(&node->clock, NULL).wall;
-    for (int kind = 0; kind < WAITER_KINDS; kind++)
+    bool streams = run >= node->streams_next || node->streams_version != ifab_fabric_access_version(node->fabric);
+    if (streams) { /* there may be many, and nothing of theirs needs more than that */
+        node->streams_next = run + IFAB_SECOND;
+        node->streams_version = ifab_fabric_access_version(node->fabric);
+    }
+    for (int kind = 0; kind < (streams ? WAITER_KINDS : STREAM_INBOX); kind++)
         for (struct waiter *w = node->waiters[kind]; w != NULL; w = next) {
             next = w->next;
             if (w->busy || w->due)
