@@ -43,7 +43,8 @@
     X(TALENT_INVITE, "invite", "IF.talent", "invite", "INFO")                 \
     X(TALENT_ENROLL, "talent", "IF.talent", "enroll", "INFO")                 \
     X(TOKEN_CREATE, "token", "IF.talent", "token_create", "INFO")             \
-    X(TOKEN_REVOKE, "token", "IF.talent", "token_revoke", "WARN")
+    X(TOKEN_REVOKE, "token", "IF.talent", "token_revoke", "WARN")             \
+    X(TALENT_TLS_KEY, "talent", "IF.talent", "tls_key", "INFO")
 enum ifab_event {
 #define IFAB_E_(name, type, component, operation, severity) IFAB_EVENT_##name,
     IFAB_EVENT_MAP(IFAB_E_)
