@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "follow.h"
+#include "waiter.h"
 
 #define STAGGER 128 /* heartbeats of streams that began together are spread over half of the time between two */
 #define PAGE 64
@@ -13,27 +14,6 @@
 #define HEARTBEAT (15 * IFAB_SECOND)
 #define AT_ONCE 64 /* of them on the readers; the others wait their turn, so that none is lost and other reads get on */
 
-enum waiter_kind { WAIT_INBOX, WAIT_DECISION, STREAM_INBOX, STREAM_EVENTS };
-struct waiter {
-    struct waiter *next, *previous;    /* of its kind */
-    struct waiter *same, *same_before; /* of its inbox; of events: with its filter */
-    struct waiter *due_next;
-    struct request *request;
-    ifab_http_id http;                 /* of it, also once it is answered */
-    enum waiter_kind kind;
-    uint64_t after;        /* next index to look at */
-    uint64_t limit;
-    uint64_t access_version; /* at which it was looked at whether its caller may stay */
-    ifab_usec deadline;    /* run; polls: answer then; streams: next heartbeat */
-    bool busy, due, again, gone, begun; /* due: in line for a reader */
-    bool current;                      /* events: it has seen all it may want; after is not kept up */
-    struct audience *audience;         /* events: those with its filter */
-    char name[IFAB_NAME_MAX + 1];      /* inbox: the talent */
-    uint8_t id16[16];                  /* decision */
-    char component[64], type[64];
-    uint8_t trace16[16];
-    bool has_trace;
-};
 struct page { /* of a job: what it found */
     struct waiter *waiter;
     uint64_t next;
@@ -41,20 +21,7 @@ struct page { /* of a job: what it found */
     bool more;
 };
 
-static void wake(struct node *node, struct waiter *w);
 static void run_due(struct node *node);
-
-static void leave_audience(struct waiter *w)
-{
-    if (w->audience == NULL)
-        return;
-    if (w->same != NULL)
-        w->same->same_before = w->same_before;
-    if (w->same_before != NULL)
-        w->same_before->same = w->same;
-    else
-        w->audience->first = w->same;
-}
 
 static bool of_inbox(const struct waiter *w) { return w->kind == WAIT_INBOX || w->kind == STREAM_INBOX; }
 
@@ -88,7 +55,7 @@ static void drop(struct node *node, struct waiter *w)
 {
     if (of_inbox(w))
         unlink_inbox(node, w);
-    leave_audience(w);
+    audience_leave(w);
     if (w->previous != NULL)
         w->previous->next = w->next;
     else
@@ -311,7 +278,7 @@ static void stream_page(struct node *node, struct job *job, struct waiter *w, co
         ifab_http_stream_end(node->http, w->request->http);
         drop(node, w);
     } else if (page->more || w->again || (w->kind == STREAM_EVENTS && w->after < w->audience->wanted)) {
-        wake(node, w);
+        wait_wake(node, w);
     } else {
         w->current = w->kind == STREAM_EVENTS;
     }
@@ -347,7 +314,7 @@ static void on_page(struct node *node, struct job *job)
     } else {
         w->after = page->next;
         if (w->again)
-            wake(node, w);
+            wait_wake(node, w);
     }
     job_free(job);
 }
@@ -400,7 +367,7 @@ static void run_due(struct node *node)
 }
 
 /* There may be something for it: as soon as a reader has time. */
-static void wake(struct node *node, struct waiter *w)
+void wait_wake(struct node *node, struct waiter *w)
 {
     if (w->busy) {
         w->again = true;
@@ -489,7 +456,7 @@ void wait_inbox(struct node *node, struct request *r)
         return;
     w->after = has_after ? after + 1 : 0;
     w->limit = limit;
-    wake(node, w);
+    wait_wake(node, w);
     run_due(node);
 }
 
@@ -515,32 +482,6 @@ static bool filters(struct node *node, struct request *r, struct waiter *filter)
     if (bad != NULL)
         reply_code(node, r, IFAB_CODE_INVALID_PARAMS, bad, "no such filter value: component and type are short words, trace is a UUID");
     return bad == NULL;
-}
-
-static bool same_filter(const struct waiter *a, const struct waiter *b)
-{
-    return strcmp(a->component, b->component) == 0 && strcmp(a->type, b->type) == 0 && a->has_trace == b->has_trace &&
-           memcmp(a->trace16, b->trace16, 16) == 0;
-}
-
-/* To those with its filter; the last audience is of all whose filters have no room, and wants everything. */
-static void join_audience(struct node *node, struct waiter *w)
-{
-    struct audience *found = &node->audiences[AUDIENCES - 1];
-    for (size_t i = AUDIENCES - 1; i-- > 0;) {
-        struct audience *a = &node->audiences[i];
-        if (a->first == NULL ? found == &node->audiences[AUDIENCES - 1] : same_filter(a->first, w))
-            found = a;
-        if (a->first != NULL && found == a)
-            break;
-    }
-    if (found->first == NULL)
-        found->wanted = node->committed_size; /* nobody has looked after it before */
-    w->audience = found;
-    w->same = found->first;
-    if (w->same != NULL)
-        w->same->same_before = w;
-    found->first = w;
 }
 
 void wait_events(struct node *node, struct request *r, bool inbox)
@@ -578,8 +519,8 @@ void wait_events(struct node *node, struct request *r, bool inbox)
         return;
     }
     if (!inbox)
-        join_audience(node, w);
-    wake(node, w);
+        audience_join(node, w);
+    wait_wake(node, w);
     run_due(node);
 }
 
@@ -593,49 +534,10 @@ void wait_decision(struct node *node, struct request *r)
         (void)ifab_id_parse(r->params[0], "msg-", w->id16);
 }
 
-static bool says(struct ifab_view entry, const char *member, const char *value)
-{
-    char text[128];
-    int size = snprintf(text, sizeof text, "\"%s\":\"%s\"", member, value);
-    return value[0] == '\0' || memmem(entry.data, entry.size, text, (size_t)size) != NULL;
-}
-
-/* Entries are canonical, so what wanted() would find stands in their bytes. true may be wrong, false is not. */
-static bool may_want(const struct waiter *w, const struct batch *batch)
-{
-    char trace[37] = "";
-    if (w->has_trace)
-        ifab_uuid_format(w->trace16, trace);
-    for (size_t i = 0; i < batch->entry_count; i++) {
-        struct ifab_view entry = batch->entries[i].entry;
-        if (says(entry, "component", w->component) && says(entry, "type", w->type) && says(entry, "trace", trace))
-            return true;
-    }
-    return false;
-}
-
-/* Streams of events: a batch is compared with each filter once; those who have seen all and want nothing of it cost nothing. */
-static void wake_events(struct node *node, const struct batch *batch)
-{
-    for (size_t i = 0; i < AUDIENCES && batch->entry_count > 0; i++) {
-        struct audience *a = &node->audiences[i];
-        if (a->first == NULL || (i < AUDIENCES - 1 && !may_want(a->first, batch)))
-            continue;
-        a->wanted = batch->head.size;
-        for (struct waiter *w = a->first; w != NULL; w = w->same) {
-            if (!w->current)
-                continue; /* it looks again by itself */
-            w->current = false;
-            w->after = batch->head.size - batch->entry_count;
-            wake(node, w);
-        }
-    }
-}
-
 /* Who waits for an inbox into which this batch delivers. Before its tickets are freed: their envelopes say the receivers. */
 void wait_delivered(struct node *node, const struct batch *batch)
 {
-    wake_events(node, batch);
+    audience_wake(node, batch);
     if (node->inboxes.count == 0)
         return;
     for (const struct ticket *t = batch->first; t != NULL && !batch->delivers_others; t = t->next) {
@@ -651,7 +553,7 @@ void wait_delivered(struct node *node, const struct batch *batch)
             if (envelope->receivers[i].kind != IFAB_RECEIVER_AGENT || !ifab_map_get(&node->inboxes, name, &first))
                 continue;
             for (struct waiter *w = (struct waiter *)(uintptr_t)first; w != NULL; w = w->same)
-                wake(node, w);
+                wait_wake(node, w);
         }
     }
     if (!batch->delivers_others) /* else something was released: whose it was does not stand in the batch */
@@ -659,7 +561,7 @@ void wait_delivered(struct node *node, const struct batch *batch)
     for (int kind = WAIT_INBOX; kind <= STREAM_INBOX; kind++)
         for (struct waiter *w = node->waiters[kind]; w != NULL; w = w->next)
             if (of_inbox(w))
-                wake(node, w);
+                wait_wake(node, w);
 }
 
 /* Its poll ends: handle_decision() looks once more, in the order of steps. */
@@ -715,7 +617,7 @@ void wait_tick(struct node *node, ifab_usec run)
             else if (w->kind == WAIT_DECISION)
                 answer_decision(node, w);
             else if (w->kind == WAIT_INBOX)
-                wake(node, w); /* past its deadline: answered even when empty */
+                wait_wake(node, w); /* past its deadline: answered even when empty */
             else
                 heartbeat(node, w, run);
         }
