@@ -81,7 +81,8 @@ static void on_turn(uv_timer_t *timer)
     }
     jobs_unpark(node);
     order_let_in(&node->order);
-    pool_let_in(&node->pool);
+    if (node->pool.threads != NULL) /* not while it ends: its lock is gone */
+        pool_let_in(&node->pool);
     wait_tick(node, now.run);
     if (node->watchdog > 0 && now.run >= node->watchdog_next) {
         node->watchdog_next = now.run + node->watchdog;
