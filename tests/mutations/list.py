@@ -128,6 +128,13 @@ without("life-ref-dots", "src/shell/loop/context.c",
         'if (segment.size == 0 || ifab_view_is(segment, ".") || ifab_view_is(segment, ".."))', "context")
 without("life-trace-zero", "src/shell/loop/context.c", "if (memcmp(trace, none, 16) == 0 || memcmp(parent, none, 8) == 0)", "context")
 without("vote-by-same-owner", "src/fabric/open.c", "if (memcmp(owner, decision->owner_digest16, 16) == 0)", "fabric_flow")
+without("route-deny", "src/fabric/rules.c", "if (verdict.decision == IFAB_DECISION_DENY)", "deny_model")
+change("release-source-before-routing", "src/fabric/open.c", "ifab_fabric__stale(self, o, held) ? !met_meanwhile(o, held) : ", "", "deny_model")
+without("turns-single-waits-long", "src/shell/loop/order.c", "if (lane != NULL && lane->singles > 0 && lane->singles * self->lanes >= ORDER_SINGLES)",
+        "order")
+change("turns-late", "src/shell/loop/order.c", "bool late = slot < self->slots &&", "bool late = false &&", "order")
+change("turns-late-connection", "src/shell/loop/order.c", "self->late_of[slot].connection == connection && ", "", "order")
+change("turns-late-verified-by-the-loop", "src/shell/loop/verify.c", "if (count == 0 && wait && ", "if (count == 0 && ", "order")
 without("vote-replay", "src/fabric/vote.c", "if (seen == IFAB_REPLAY_SEEN)", "fabric_flow")
 without("vote-other-log", "src/fabric/vote.c", "if (!ifab_view_is(command->u.vote.log, self->settings.origin))", "fabric_flow")
 change("vote-other-rules", "src/fabric/vote.c", "memcmp(d->policy_digest32, command->u.vote.policy_digest32, 32) != 0 || ", "",

@@ -80,6 +80,9 @@ static void on_turn(uv_timer_t *timer)
         erase_again(node);
     }
     jobs_unpark(node);
+    order_let_in(&node->order);
+    if (node->pool.threads != NULL) /* not while it ends: its lock is gone */
+        pool_let_in(&node->pool);
     wait_tick(node, now.run);
     if (node->watchdog > 0 && now.run >= node->watchdog_next) {
         node->watchdog_next = now.run + node->watchdog;
@@ -211,7 +214,7 @@ static ifab_status start(struct node *node, const struct ifab_run_options *optio
     snprintf(node->self.actor, sizeof node->self.actor, "if://fabric/%.80s", node->origin);
     ifab_metrics_init(&node->metrics, options->version);
     struct ifab_http_limits limits;
-    ifab_http_limits_default(&limits);
+    serve_limits(&node->config, &limits);
     if (order_init(&node->order, ifab_http_slots(&limits)) != IFAB_OK || charges_init(&node->charges, node->settings.seed) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "queue");
     ifab_map_init(&node->inboxes, node->settings.seed);

@@ -25,6 +25,7 @@
 #include "store/store.h"
 
 #define WAITER_KINDS 4
+#define AUDIENCES 33 /* filters of event streams that are told apart, and one for all others */
 
 struct node;
 struct request;
@@ -154,7 +155,7 @@ struct batch {
 struct pool { /* verify workers */
     uv_mutex_t lock;
     uv_cond_t wake;
-    struct lane *first, *last; /* ring of lanes with something to verify */
+    struct lane_ring turns[2]; /* lanes with something to verify: in turn; late */
     size_t waiting, sleeping;
     uv_thread_t *threads;
     size_t thread_count;
@@ -178,6 +179,11 @@ struct job { /* for the readers: run on their thread, finish on the loop */
     bool always;                 /* its caller bounds how many there are */
     struct ifab_view text;
     void *user;
+};
+
+struct audience { /* event streams with one filter */
+    struct waiter *first;
+    uint64_t wanted; /* behind it is nothing for them */
 };
 
 struct node {
@@ -241,6 +247,7 @@ struct node {
     struct job *jobs_first, *jobs_last, *jobs_done;
     uv_thread_t readers[2];
     bool readers_stop;
+    struct job *jobs_ended_first, *jobs_ended_last; /* done, and to be told: the loop's */
     uv_async_t read_done;
     size_t jobs_waiting;
     struct job *parked_first, *parked_last; /* for the follower to come so far; the loop's */
@@ -256,6 +263,10 @@ struct node {
     size_t waiter_count, waiters_running;
     struct waiter *due_first, *due_last; /* in line for a reader */
     struct ifab_map inboxes;             /* name -> first of those who wait for it */
+    struct audience audiences[AUDIENCES];
+    ifab_usec streams_next;              /* run: when streams are looked at again, */
+    uint64_t streams_version;            /* or as soon as tokens and talents differ from this */
+    struct ifab_u64map waiter_of;        /* request -> who waits by it */
 
     bool closed_full;             /* no room on disk: changes are closed */
     ifab_usec room_checked;       /* run */
@@ -351,6 +362,7 @@ void ticket_free(struct node *node, struct ticket *ticket);
 void ticket_queue(struct node *node, struct ticket *ticket); /* takes its place in the order; moved */
 void pipeline_run(struct node *node);                        /* step what is verified, commit, reply */
 bool pipeline_room_for(const struct node *node, const struct ifab_http_peer *peer, size_t tickets); /* false: 304 */
+bool pipeline_room_single(const struct node *node, const struct ifab_http_peer *peer); /* a request of its own */
 void pipeline_written(struct node *node);                    /* a commit came back */
 void pipeline_fatal(struct node *node, ifab_status status, const struct ifab_error *err);
 bool pipeline_idle(const struct node *node);
@@ -363,6 +375,7 @@ void node_refresh_keyring(struct node *node);
 ifab_status pool_start(struct pool *self, size_t threads, uv_async_t *done, struct ifab_error *err);
 void pool_push(struct pool *self, struct lane *lane, struct ticket *ticket);
 struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count); /* up to 16, one of each lane in turn, linked by job_next */
+void pool_let_in(struct pool *self); /* as order_let_in() */
 void pool_stop(struct pool *self);
 void ticket_verify(struct ticket *ticket);
 extern size_t ticket_message_max;
@@ -419,6 +432,7 @@ void wait_stop(struct node *node);
 void wait_free(struct node *node);
 
 /* serve.c */
+void serve_limits(const struct ifab_config *config, struct ifab_http_limits *ret_limits);
 ifab_status serve_start(struct node *node, struct ifab_error *err);
 ifab_status serve_tls(const struct ifab_config *config, struct ifab_tls_context **ret_context, struct ifab_error *err); /* NULL: not configured */
 void serve_use_tls(struct node *node, struct ifab_tls_context *context); /* moved; for connections from now on */

@@ -76,6 +76,11 @@ bool pipeline_room_for(const struct node *node, const struct ifab_http_peer *pee
     return node->queue_count < ORDER_MAX && order_room(&node->order, peer->slot, peer->connection, tickets);
 }
 
+bool pipeline_room_single(const struct node *node, const struct ifab_http_peer *peer)
+{
+    return node->queue_count < ORDER_MAX && order_room_single(&node->order, peer->slot, peer->connection);
+}
+
 bool pipeline_idle(const struct node *node)
 {
     return node->queue_count == 0 && !node->commit_running && (node->current == NULL || node->current->tickets == 0);
@@ -98,7 +103,8 @@ void ticket_queue(struct node *node, struct ticket *t)
 {
     bool alone = node->queue_count == 0 && !node->commit_running;
     uint32_t slot = t->request != NULL ? t->request->peer.slot : UINT32_MAX;
-    struct lane *lane = order_add(&node->order, t, slot, t->request != NULL ? t->request->peer.connection : 0);
+    ifab_usec run = clock_now(&node->clock, NULL).run;
+    struct lane *lane = order_add(&node->order, t, slot, t->request != NULL ? t->request->peer.connection : 0, run);
     node->queue_count++;
     if (t->verify == VERIFY_NONE) {
         atomic_store_explicit(&t->state, TICKET_VERIFIED, memory_order_relaxed);
@@ -106,8 +112,8 @@ void ticket_queue(struct node *node, struct ticket *t)
     }
     t->wall = clock_now(&node->clock, NULL).wall;
     t->keyring = ifab_keyring_ref(node->keyring);
-    t->alone = alone; /* no hand-over when nobody waits */
-    if (!alone)
+    t->alone = alone && !lane->late; /* no hand-over when nobody waits */
+    if (!t->alone)
         pool_push(&node->pool, lane, t);
 }
 
@@ -222,6 +228,8 @@ static void step(struct node *node, struct ticket *t, struct batch *batch, struc
     note_in_stream(t);
     if (t->command.type == IFAB_COMMAND_TICK)
         node->tick_queued = false;
+    if (t->reply.code == IFAB_CODE_RATE_LIMIT_EXCEEDED && t->code == IFAB_CODE_NONE && t->request != NULL) /* of a good signature */
+        order_put_late(&node->order, t->request->peer.slot, t->request->peer.connection, now.run);
     if (t->reply.code != IFAB_CODE_NONE)
         ifab_metrics_add(&node->metrics, IFAB_METRIC_REFUSALS, ifab_metrics_code(t->reply.code), 1);
     t->next = NULL;
@@ -356,7 +364,7 @@ void pipeline_run(struct node *node)
     bool more = false;
     if (node->queue_count > 0 && node->fatal_status == IFAB_OK) {
         uv_mutex_lock(&node->pool.lock);
-        more = node->pool.waiting > 0;
+        more = node->pool.turns[0].first != NULL;
         uv_mutex_unlock(&node->pool.lock);
     }
     set_spin(node, more);
