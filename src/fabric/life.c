@@ -8,7 +8,7 @@
 #define ENDED_IN_TICK 256
 
 /* more: a canonical object whose members stand in the reply too; may be empty. */
-static void reply_entry(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_outcome_entry *entry, struct ifab_view more)
+void ifab_fabric__reply_entry(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_outcome_entry *entry, struct ifab_view more)
 {
     struct ifab_buf *b = &o->scratch;
     ifab_buf_clear(b);
@@ -70,7 +70,7 @@ void ifab_fabric__decide_init(const struct ifab_fabric *self, const struct ifab_
     if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
         return;
     ifab_fabric__change(o, IFAB_KIND_TALENT, number, record.data, record.size);
-    reply_entry(self, o, entry, IFAB_VIEW(""));
+    ifab_fabric__reply_entry(self, o, entry, IFAB_VIEW(""));
 }
 
 /* Old entries whose effect may not have been done: message bytes that were to be erased. */
@@ -164,7 +164,7 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
         o->failed = true;
         return;
     }
-    reply_entry(self, o, first, IFAB_VIEW(""));
+    ifab_fabric__reply_entry(self, o, first, IFAB_VIEW(""));
     for (uint32_t i = 1; i <= ifab_talents_count(command->u.restore.talents); i++) {
         const struct ifab_talent *talent = ifab_talents_at(command->u.restore.talents, i);
         if (talent == NULL)
@@ -237,7 +237,7 @@ void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_
     struct ifab_outcome_entry *entry;
     if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
         return;
-    reply_entry(self, o, entry, command->type == IFAB_COMMAND_BACKUP ? command->u.note.text : IFAB_VIEW(""));
+    ifab_fabric__reply_entry(self, o, entry, command->type == IFAB_COMMAND_BACKUP ? command->u.note.text : IFAB_VIEW(""));
     ifab_fabric__keep_reply(self, command, o);
 }
 

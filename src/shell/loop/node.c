@@ -79,6 +79,7 @@ static void on_turn(uv_timer_t *timer)
         node->erase_next = now.run + IFAB_SECOND;
         erase_again(node);
     }
+    log_key_turn(node);
     jobs_unpark(node);
     wait_tick(node, now.run);
     if (node->watchdog > 0 && now.run >= node->watchdog_next) {
@@ -217,6 +218,7 @@ static ifab_status start(struct node *node, const struct ifab_run_options *optio
     ifab_map_init(&node->inboxes, node->settings.seed);
     IFAB_TRY(ifab_store_sqlite_open(&store, &node->store, err));
     IFAB_TRY(node_load(node, err));
+    IFAB_TRY(log_key_finish(node, err));
     IFAB_TRY(open_anchors(node, err));
     node->current = batch_new();
     if (node->current == NULL)
@@ -290,8 +292,7 @@ static void stop(struct node *node)
     for (size_t i = 0; i < node->anchor_count; i++)
         ifab_anchor_close(node->anchors[i]);
     ifab_store_close(node->store);
-    ifab_signer_free(node->log_key);
-    ifab_wipe(node->mac_key32, sizeof node->mac_key32);
+    log_key_fini(node);
     if (node->lock_fd >= 0)
         close(node->lock_fd);
 }

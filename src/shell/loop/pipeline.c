@@ -185,6 +185,8 @@ static void step_command(struct node *node, struct ticket *t, struct batch *batc
     }
     mint(now, t->mint16);
     memcpy(t->command.mint16, t->mint16, 16);
+    if (t->command.type == IFAB_COMMAND_LOG_KEY)
+        log_key_lend(node, t);
     ifab_fabric_decide(node->fabric, &t->command, now, o);
     if (!batch_add(batch, o)) {
         refuse_ticket(t, IFAB_CODE_SYSTEM_ERROR, "out of memory");
@@ -198,6 +200,8 @@ static void step_command(struct node *node, struct ticket *t, struct batch *batc
         batch->erase_index = (uint64_t)(uintptr_t)t->user;
         batch->erase = batch_record(batch, KIND_ERASING, batch->erase_index, IFAB_VIEW("1")); /* a crash before the deletion is made up for at the start */
     }
+    if (t->command.type == IFAB_COMMAND_LOG_KEY && o->reply.code == IFAB_CODE_NONE && !o->reply.replayed)
+        log_key_stepped(node, batch);
     if (o->reply.is_decision)
         ifab_metrics_add(&node->metrics, IFAB_METRIC_MESSAGES, (size_t)o->reply.decision, 1);
     else if (o->reply.code == IFAB_CODE_REPLAY_DETECTED)
@@ -403,6 +407,7 @@ static void disk_full(struct node *node, struct batch *batch)
     node->current = batch_new();
     struct ifab_fabric *before = node->fabric;
     node->fabric = NULL;
+    log_key_undone(node);
     ifab_status status = node_load(node, &err);
     if (status == IFAB_OK)
         ifab_fabric_keep_counts(node->fabric, before); /* refusals counted before a signature stand nowhere else */
@@ -452,6 +457,8 @@ void pipeline_written(struct node *node)
     node->closed_full = false;
     node->committed_size = batch->head.size;
     memcpy(node->committed_root32, batch->head.root32, 32);
+    if (batch->key != NULL)
+        log_key_committed(node);
     ifab_metrics_observe(&node->metrics, IFAB_METRIC_COMMIT_SECONDS, 0, batch->commit_usec);
     ifab_metrics_observe(&node->metrics, IFAB_METRIC_COMMIT_BATCH, 0, (int64_t)batch->tickets);
     if (batch->tickets > 0)

@@ -13,8 +13,7 @@ static void close_node(struct node *node)
     ifab_fabric_free(node->fabric);
     ifab_ruleset_free(node->ruleset);
     ifab_store_close(node->store);
-    ifab_signer_free(node->log_key);
-    ifab_wipe(node->mac_key32, sizeof node->mac_key32);
+    log_key_fini(node);
     ifab_free(node);
 }
 
@@ -55,7 +54,7 @@ static ifab_status open_new(const struct ifab_restore_options *options, const st
 static ifab_status go_on(const struct ifab_restore_options *options, struct node *old, struct node *new, struct ifab_error *err)
 {
     struct ifab_buf note = IFAB_BUF_INIT(4096);
-    ifab_status status = node_checkpoint(old, old->committed_size, old->committed_root32, &note, err);
+    ifab_status status = node_checkpoint(old, old->committed_size, old->committed_root32, &note, NULL, err);
     struct ifab_command command = {.type = IFAB_COMMAND_RESTORE, .why = options->why};
     command.u.restore.old_checkpoint = ifab_buf_as_view(&note);
     command.u.restore.old_origin = ifab_view_str(old->origin);

@@ -131,7 +131,7 @@ static void run_anchor(struct node *node, struct ifab_store *store, struct job *
     ifab_status status = follower_wait(node, job->a);
     follower_head(node, &a->size, a->root32);
     if (status == IFAB_OK)
-        status = node_checkpoint(node, a->size, a->root32, &note, &err);
+        status = node_checkpoint(node, a->size, a->root32, &note, NULL, &err);
     for (size_t i = 0; i < node->anchor_count && status == IFAB_OK; i++)
         status = ifab_anchor_put(node->anchors[i], ifab_view_str(node->origin), a->size, ifab_buf_as_view(&note), &err);
     ifab_buf_fini(&note);
@@ -262,14 +262,14 @@ static ifab_status write_checkpoint(struct node *node, const char *directory, ui
     struct ifab_store *copy = NULL;
     struct ifab_arena arena;
     struct ifab_head head;
-    struct ifab_buf note = IFAB_BUF_INIT(4096);
+    struct ifab_buf note = IFAB_BUF_INIT(4096), vkey = IFAB_BUF_INIT(4096);
     char path[1100];
     ifab_arena_init(&arena, (size_t)1 << 20);
     ifab_status status = ifab_store_sqlite_open(&options, &copy, err);
     if (status == IFAB_OK)
         status = ifab_store_head(copy, &arena, &head, err);
     if (status == IFAB_OK)
-        status = node_checkpoint(node, head.size, head.root32, &note, err);
+        status = node_checkpoint(node, head.size, head.root32, &note, &vkey, err);
     if (status == IFAB_OK)
         *ret_size = head.size;
     snprintf(path, sizeof path, "%s/checkpoint", directory);
@@ -277,11 +277,12 @@ static ifab_status write_checkpoint(struct node *node, const char *directory, ui
         status = node_write_file(path, ifab_buf_as_view(&note), 0600, err);
     snprintf(path, sizeof path, "%s/vkey", directory);
     if (status == IFAB_OK)
-        status = node_write_file(path, ifab_view_str(node->vkey), 0600, err);
+        status = node_write_file(path, ifab_buf_as_view(&vkey), 0600, err);
     if (status == IFAB_OK)
         status = node_sync_dir(directory, err);
     ifab_store_close(copy);
     ifab_buf_fini(&note);
+    ifab_buf_fini(&vkey);
     ifab_arena_fini(&arena);
     return status;
 }

@@ -165,7 +165,7 @@ static ifab_status put_proof(struct node *node, struct ifab_store *store, struct
         follower_distrust(node);
         IFAB_TRY(ifab_proof_inclusion(index, size, follower_node, &source, path, &count, err));
     }
-    ifab_status status = node_checkpoint(node, size, root, &note, err);
+    ifab_status status = node_checkpoint(node, size, root, &note, NULL, err);
     if (status == IFAB_OK) {
         ifab_leaf_hash(entry.entry, leaf);
         ifab_buf_put(&job->out, receipt.data, receipt.size - 1);

@@ -23,6 +23,7 @@ enum ifab_record_kind {
     IFAB_RECORD_IDEMPOTENCY = 7,
     IFAB_RECORD_TOKEN = 10,       /* trust; 8 and 9 are the shell's own */
     IFAB_RECORD_INVITE = 11,      /* trust */
+    IFAB_RECORD_LOG_KEY = 12,     /* trust; 13 is the shell's own */
 };
 
 struct ifab_stored_entry {
