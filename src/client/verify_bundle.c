@@ -146,7 +146,9 @@ ifab_status ifab_verify_bundle(struct ifab_view bytes, const struct ifab_verify_
     *ret_report = (struct ifab_verify_report){0};
     if (bundle == NULL)
         return ifab_fail(err, IFAB_NOMEM, "bundle");
-    status = ifab_verify__key(options, &head, err);
+    status = ifab_verify__one_key(options, err);
+    if (status == IFAB_OK)
+        status = ifab_verify__key(options, &head, err);
     ret_report->intact = status == IFAB_OK;
     ifab_arena_init(&arena, (size_t)64 << 20);
     if (status == IFAB_OK) {

@@ -26,6 +26,7 @@ MODULES = [
     "http_live",
     "readers",
     "erasure",
+    "log_key",
     "backups",
     "shutdown",
     "doctor",

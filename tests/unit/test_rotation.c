@@ -263,5 +263,6 @@ int main(void)
         cmocka_unit_test(refuses_a_missing_foreign_or_doubled_signature),
         cmocka_unit_test(an_act_is_good_for_this_key_of_this_log_only),
     };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, begin, end);
 }
