@@ -13,7 +13,7 @@
 
 enum forged {
     FORGED_NOT,
-    FORGED_SIZE,         /* over a smaller tree */
+    FORGED_SIZE,         /* names a smaller tree, with the root of this one */
     FORGED_ROOT,         /* over another tree */
     FORGED_ORIGIN,       /* a handover of another log, replayed */
     FORGED_FROM,         /* by a key that is not in force */
@@ -83,7 +83,7 @@ static void end(struct rotated *r)
     export_end(&r->log);
 }
 
-static void put_act(struct ifab_buf *b, const struct ifab_signer *signer, struct ifab_view request)
+static void put_act(struct ifab_buf *b, const struct ifab_signer *signer, const char *origin, struct ifab_view request)
 {
     struct ifab_buf head = IFAB_BUF_INIT(8192), covered = IFAB_BUF_INIT(8192), sig = IFAB_BUF_INIT(256);
     uint8_t digest32[32], public32[32], sig64[64];
@@ -91,7 +91,8 @@ static void put_act(struct ifab_buf *b, const struct ifab_signer *signer, struct
     ifab_signer_public(signer, public32);
     ifab_buf_str(&head, "{\"body_digest\":\"sha256:");
     ifab_buf_hex(&head, digest32, 32);
-    ifab_buf_str(&head, "\",\"issued_at\":\"2025-11-12T10:21:00Z\",\"log\":\"" EXPORT_ORIGIN "\",\"nonce\":\"AAAAAAAAAAAAAAAA\",\"route\":\"" IFAB_ROTATION_ROUTE
+    ifab_buf_format(&head, "\",\"issued_at\":\"2025-11-12T10:21:00Z\",\"log\":\"%s", origin);
+    ifab_buf_str(&head, "\",\"nonce\":\"AAAAAAAAAAAAAAAA\",\"route\":\"" IFAB_ROTATION_ROUTE
                         "\",\"signature\":{\"algorithm\":\"ed25519\",\"pubkey\":\"");
     ifab_buf_base64url(&head, public32, 32);
     ifab_buf_format(&covered, "IF-ADMIN-v1\n%.*s\"},\"v\":1,\"why\":\"yearly\"}", (int)head.size, (const char *)head.data);
@@ -108,7 +109,7 @@ static void put_note(const struct rotated *r, const struct ifab_signer *from, co
     const uint64_t size = r->log.count - (forged == FORGED_SIZE);
     struct ifab_tree tree = {0};
     uint8_t root32[32];
-    for (uint64_t i = 0; i < size; i++)
+    for (uint64_t i = 0; i < r->log.count; i++)
         ifab_tree_append(&tree, (const uint8_t *)r->log.leaves[i]);
     ifab_tree_root(&tree, root32);
     root32[0] ^= forged == FORGED_ROOT;
@@ -139,7 +140,7 @@ static void rotate(struct rotated *r, size_t to, enum forged forged)
     ifab_buf_char(&payload, '{');
     if (forged != FORGED_NO_ACT) {
         ifab_buf_str(&payload, "\"act\":");
-        put_act(&payload, admin, ifab_buf_as_view(&request));
+        put_act(&payload, admin, forged == FORGED_ORIGIN ? "test.example/ffffffff" : EXPORT_ORIGIN, ifab_buf_as_view(&request));
         ifab_buf_char(&payload, ',');
     }
     ifab_buf_str(&payload, "\"note\":");
