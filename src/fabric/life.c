@@ -140,15 +140,23 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
         o->last_time = command->u.restore.old_wall; /* entry times go on */
     ifab_buf_clear(p);
     put_dangling(command, p);
+    ifab_buf_format(p, ",\"fence_offset\":%llu", (unsigned long long)self->fence_offset); /* where META is lost, a salvage finds it here */
     ifab_buf_str(p, ",\"format\":1,\"old\":{\"checkpoint\":");
     ifab_json_put_string(p, command->u.restore.old_checkpoint);
     ifab_buf_str(p, ",\"origin\":");
     ifab_json_put_string(p, command->u.restore.old_origin);
     ifab_buf_format(p, ",\"size\":%llu},\"origin\":", (unsigned long long)command->u.restore.old_size);
     ifab_json_put_cstr(p, self->settings.origin);
+    if (command->u.restore.salvage.size > 0) {
+        ifab_buf_str(p, ",\"salvage\":");
+        ifab_buf_view(p, command->u.restore.salvage);
+    }
     ifab_buf_str(p, ",\"version\":");
     ifab_json_put_cstr(p, command->u.restore.version);
-    ifab_buf_format(p, ",\"void\":{\"escalated\":%zu,\"held\":%zu,\"invites\":%zu,\"tokens\":%zu}}",
+    if (command->u.restore.salvage.size > 0) /* nobody could count what waited */
+        ifab_buf_str(p, ",\"void\":null}");
+    else
+        ifab_buf_format(p, ",\"void\":{\"escalated\":%zu,\"held\":%zu,\"invites\":%zu,\"tokens\":%zu}}",
                     open == NULL ? 0 : ifab_decisions_count(open, IFAB_DECISION_ESCALATE),
                     open == NULL ? 0 : ifab_decisions_count(open, IFAB_DECISION_HOLD), command->u.restore.invites, command->u.restore.tokens);
     struct ifab_entry fields = {

@@ -28,6 +28,7 @@ MODULES = [
     "erasure",
     "log_key",
     "backups",
+    "salvage",
     "shutdown",
     "doctor",
     "words",

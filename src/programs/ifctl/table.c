@@ -112,6 +112,7 @@ const struct cli_command cli_commands[] = {
     {"clock accept", "operate", 0, 0, cmd_clock_accept, CHANGE | CMD_ADMIN, "", "", "believe a clock that jumped"},
     {"backup", "operate", 1, 1, cmd_backup, CHANGE, "DIR", "", "copy the fabric while it runs"},
     {"restore", "operate", 1, 1, cmd_restore, CHANGE, "BACKUP", "keys", "make a new fabric from a backup"},
+    {"salvage", "operate", 1, 1, cmd_salvage, CHANGE, "DIR", "keys checkpoint unproven", "make a new fabric from what a damaged one still holds"},
     /* audit */
     {"witness query", "audit", 0, 0, cmd_witness_query, 0, "", "component type from to limit cursor all", "search the log"},
     {"witness show", "audit", 1, 1, cmd_witness_show, 0, "INDEX", "", "show one entry"},
@@ -221,6 +222,7 @@ const struct cli_option cli_options[] = {
     {"topic", 0, "HASH", "sha256:… of the topic"},
     {"ttl", 0, "TIME", "message: how long it is fresh (default 60s); token, invite: how long it is good (default 1h)"},
     {"type", 0, "NAME", "type, e.g. message"},
+    {"unproven", 0, NULL, "also entries that nothing signed covers"},
     {"usd", 0, "AMOUNT", "US dollars"},
     {"vkey", 0, "KEY|@FILE", "key of the log that you trust"},
     {"wait", 0, "TIME", "wait so long for more, or for the decision"},

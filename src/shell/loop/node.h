@@ -339,6 +339,11 @@ ifab_status node_made(struct making *making, ifab_status status, struct ifab_err
 /* Beside the database in a backup: what decides how strict it was. */
 #define BACKUP_RULES "rules.json"
 #define BACKUP_SETTINGS "ifd.yaml"
+/* restore.c; salvage.c goes on in the same way */
+ifab_status restore_open_new(const struct ifab_restore_options *options, uint64_t fence_offset, struct node *node, struct ifab_error *err);
+ifab_status restore_take_settings(const struct ifab_restore_options *options, struct ifab_error *err);
+ifab_status restore_copy_operator_key(const struct ifab_restore_options *options, struct ifab_error *err);
+void restore_close(struct node *node); /* accepts NULL */
 ifab_status backup_rules_digest(const char *directory, uint8_t ret_digest32[32], struct ifab_error *err); /* restore.c: as the copy's database names it */
 ifab_status node_first_commit(struct node *node, struct ifab_command *command, struct ifab_error *err);
 ifab_status node_check_modes(const struct ifab_config *config, struct ifab_error *err);

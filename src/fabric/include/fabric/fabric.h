@@ -166,6 +166,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
         } route;
         struct {
             struct ifab_view old_checkpoint; /* signed note */
+            struct ifab_view salvage; /* canonical JSON object: what was kept of a damaged log and what was not; size 0: a whole one */
             struct ifab_view old_origin;
             uint64_t old_size;
             ifab_usec old_wall; /* the latest time the old fabric is known to have seen */

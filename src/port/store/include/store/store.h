@@ -132,4 +132,13 @@ IFAB_MUST_CHECK ifab_status ifab_store_backup(struct ifab_store *self, const cha
 IFAB_MUST_CHECK ifab_status ifab_store_reader(struct ifab_store *self, struct ifab_store **ret_reader, struct ifab_error *err);
 void ifab_store_close(struct ifab_store *self);
 void ifab_store_closep(struct ifab_store **self);
+
+/*
+ * What can still be read of a damaged main.db, of a copy of it (with its WAL): nothing is believed and nothing repaired. Threads: one.
+ */
+struct ifab_salvage;
+IFAB_MUST_CHECK ifab_status ifab_salvage_open(const char *copy, struct ifab_salvage **ret_salvage, struct ifab_error *err); /* also of a file that is none */
+void ifab_salvage_close(struct ifab_salvage *self); /* accepts NULL */
+bool ifab_salvage_entry(struct ifab_salvage *self, uint64_t index, struct ifab_arena *arena, struct ifab_stored_entry *ret_entry); /* message: when it can be read */
+bool ifab_salvage_head(struct ifab_salvage *self, struct ifab_arena *arena, struct ifab_head *ret_head, struct ifab_view *ret_meta); /* without its edge */
 #endif
