@@ -29,6 +29,7 @@ MODULES = [
     "log_key",
     "backups",
     "salvage",
+    "upgrades",
     "shutdown",
     "doctor",
     "words",

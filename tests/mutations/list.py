@@ -167,6 +167,13 @@ without("start-head-mac", START, "if (!ifab_equal_ct(mac, load->head.mac32, 32) 
 without("start-newest-entry", START, "if (count != 1 || memcmp(hash, head.last_hash32, 32) != 0)", "start")
 change("start-key-open-to-others", "src/shell/loop/log_key.c", "stat(path, &st) == 0 && (st.st_mode & 077) != 0)", "false)", "start")
 
+SCHEMA = "src/port/store/store_sqlite_schema.c"
+without("store-newer-schema", SCHEMA, "if (version > IFAB_STORE_SCHEMA)", "store_sqlite")
+change("store-upgrade-one-transaction", SCHEMA, 'int rc = execute(self->db, "BEGIN IMMEDIATE");\n    for (int64_t v',
+       'int rc = SQLITE_OK;\n    for (int64_t v', "store_sqlite powercut")
+change("store-upgrade-checked-before", SCHEMA, "    IFAB_TRY(check_as(self, version, err));\n    if (version", "    if (version", "store_sqlite")
+change("store-upgrade-by-reader", SCHEMA, "if (version == IFAB_STORE_SCHEMA || !self->writer)", "if (version == IFAB_STORE_SCHEMA)", "store_sqlite")
+
 # ---- parsers ----
 without("json-name-twice", "src/text/json/read.c", "if (second != NULL)", "json")
 change("json-depth", "src/text/json/read.c", "if (d->depth == IFAB_JSON_MAX_DEPTH)", "if (d->depth == 2 * IFAB_JSON_MAX_DEPTH)", "json")

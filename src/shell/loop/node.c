@@ -197,7 +197,8 @@ ifab_status node_enter_rules(struct node *self, struct ifab_error *err)
 
 static ifab_status start(struct node *node, const struct ifab_run_options *options, struct ifab_error *err)
 {
-    struct ifab_store_options store = {.directory = node->config.data_dir, .wal_bytes = WAL_MADE};
+    int upgraded_from = 0;
+    struct ifab_store_options store = {.directory = node->config.data_dir, .wal_bytes = WAL_MADE, .ret_upgraded_from = &upgraded_from};
     node_log_level(&node->config);
     IFAB_TRY(node_check_modes(&node->config, err));
     IFAB_TRY(ifab_crypto_init(err));
@@ -217,6 +218,8 @@ static ifab_status start(struct node *node, const struct ifab_run_options *optio
         return ifab_fail(err, IFAB_NOMEM, "queue");
     ifab_map_init(&node->inboxes, node->settings.seed);
     IFAB_TRY(ifab_store_sqlite_open(&store, &node->store, err));
+    if (upgraded_from > 0)
+        IFAB_LOG(IFAB_LOG_WARN, "store: an older schema was upgraded; older programs refuse it from now on", IFAB_F_NUM("from", upgraded_from), IFAB_F_NUM("to", IFAB_STORE_SCHEMA));
     IFAB_TRY(node_load(node, err));
     IFAB_TRY(log_key_finish(node, err));
     IFAB_TRY(open_anchors(node, err));

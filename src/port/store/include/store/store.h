@@ -9,7 +9,7 @@
 #include "base/time.h"
 
 #define IFAB_STORE_ABI 2
-#define IFAB_STORE_SCHEMA 1
+#define IFAB_STORE_SCHEMA 2
 #define IFAB_STORE_WAL_BYTES ((uint64_t)32 << 20) /* DESIGN section 4: a growing WAL costs 1.7 x raw, an overwritten one 1.15 */
 
 /* Kinds of records. Trust kinds are covered by the head's trust_root (INV-16). Numbers are on disk: never reuse one. */
@@ -103,8 +103,10 @@ struct ifab_store_options {
     const char *vfs;       /* SQLite VFS by name; NULL = default. Tests: the power-cut VFS */
     bool unsafe_no_sync;   /* tests only: synchronous=OFF, the control run that must fail */
     uint64_t wal_bytes;    /* size the WAL is grown to once and keeps; 0 = IFAB_STORE_WAL_BYTES */
+    int *ret_upgraded_from; /* the older schema that it had, 0: none; may be NULL */
 };
-/* Once per process and directory (its own descriptors would drop the locks of an earlier handle); further handles are readers.
+/* An older schema is upgraded in one transaction, but not by read_only, which reads it as it is.
+ * Once per process and directory (its own descriptors would drop the locks of an earlier handle); further handles are readers.
  * Opens at a start: fsync the WAL, drop its cached pages, open, checkpoint; quick check of the schema. IFAB_NOT_FOUND: no database;
  * IFAB_CORRUPT; IFAB_AGAIN: locked by another process; IFAB_UNSUPPORTED: newer schema (506); IFAB_DENIED: read-only disk or no right. */
 IFAB_MUST_CHECK ifab_status ifab_store_sqlite_open(const struct ifab_store_options *options, struct ifab_store **ret_store, struct ifab_error *err);
