@@ -42,6 +42,8 @@ static bool check_decision(const struct bundle *b, struct ifab_verify_report *re
     if (!ifab_verify__digest(ifab_verify__text(payload, "message_digest"), digest32) ||
         memcmp(digest32, b->envelope.message_digest32, 32) != 0)
         return ifab_verify__broken(report, "envelope: its digest is not the one in the decision");
+    if (!ifab_verify__exact(payload, &b->envelope))
+        return ifab_verify__broken(report, "envelope: it says what was accepted, but is not its bytes");
     if (!ifab_view_equal(b->envelope.sender, ifab_verify__text(logged, "actor")) ||
         !ifab_view_equal(b->envelope.id, ifab_verify__text(logged, "subject")))
         return ifab_verify__broken(report, "envelope: id or sender differ from the decision");

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "client/verify.h"
+#include "connect/envelope.h"
 #include "crypto/crypto.h"
 #include "json/json.h"
 #include "witness/witness.h"
@@ -140,6 +141,8 @@ struct verify_gone {
 };
 ifab_status ifab_verify__erased_read(struct verify_entries *self, struct ifab_verify_report *report, struct ifab_error *err);
 ifab_status ifab_verify__erasure(struct verify_entries *self, const struct ifab_json *entry, struct ifab_error *err);
+/* Are these the bytes that were accepted, each of them? By bytes_digest, and where there is none by the canonical form. */
+bool ifab_verify__exact(const struct ifab_json *payload, const struct ifab_envelope *envelope);
 /* An entry of type "message": its bytes, when they are here. */
 ifab_status ifab_verify__rules(struct verify_entries *self, uint64_t index, const struct ifab_json *entry, struct ifab_verify_report *report,
                                struct ifab_error *err);

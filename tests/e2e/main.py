@@ -27,6 +27,7 @@ MODULES = [
     "readers",
     "erasure",
     "log_key",
+    "export",
     "backups",
     "salvage",
     "upgrades",

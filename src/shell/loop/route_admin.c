@@ -33,32 +33,42 @@ static void out_of_memory(struct node *node, struct request *r) { reply_code(nod
 
 /* ---- erase: find the entry whose message it is (a reader), then an act with an admin's signature, then the bytes go ---- */
 
+#define ERASE_PAGE 256
+#define ERASE_MOST 65536 /* entries looked at: others may use an id as well, and be refused for it */
+
+/* Bytes of a message by that sender (size 0: any) beside this entry? */
+static bool holds_message(struct ifab_store *store, struct ifab_arena *scratch, uint64_t index, struct ifab_view sender)
+{
+    struct ifab_stored_entry entry;
+    const struct ifab_json *tree;
+    size_t got = 0;
+    ifab_arena_reset(scratch);
+    return ifab_store_read(store, index, 1, true, scratch, &entry, &got, NULL) == IFAB_OK && got == 1 && entry.message.size > 0 &&
+           ifab_json_read(entry.entry, NULL, scratch, &tree, NULL) == IFAB_OK && (sender.size == 0 || of_sender(text_of(tree, "actor"), sender));
+}
+
 static void run_erase(struct node *node, struct ifab_store *store, struct job *job)
 {
-    uint64_t indexes[256];
-    size_t count = 0;
+    const struct ifab_view *sender = job->user;
+    uint64_t indexes[ERASE_PAGE], from = 0, seen = 0;
+    size_t count = ERASE_PAGE;
     struct ifab_error err = {0};
     uint8_t id16[16];
     job->b = UINT64_MAX;
     if (ifab_id_parse(job->text, "msg-", id16) != IFAB_OK)
         return;
-    if (follower_wait(node, job->a) != IFAB_OK ||
-        follower_query(node, IFAB_INDEX_SUBJECT, ifab_view_of(id16, 16), 0, job->a, 256, indexes, &count, &err) != IFAB_OK) {
+    ifab_status status = follower_wait(node, job->a);
+    while (status == IFAB_OK && count == ERASE_PAGE && job->b == UINT64_MAX) {
+        status = seen >= ERASE_MOST ? ifab_fail(&err, IFAB_AGAIN, "more than %d entries are about this id", ERASE_MOST)
+                                    : follower_query(node, IFAB_INDEX_SUBJECT, ifab_view_of(id16, 16), from, job->a, ERASE_PAGE, indexes, &count, &err);
+        for (size_t i = 0; status == IFAB_OK && i < count && job->b == UINT64_MAX; i++)
+            if (holds_message(store, &job->scratch, indexes[i], *sender))
+                job->b = indexes[i];
+        from = status == IFAB_OK && count > 0 ? indexes[count - 1] + 1 : from;
+        seen += count;
+    }
+    if (status != IFAB_OK)
         job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "cannot be looked up now: %s", err.text);
-        return;
-    }
-    const struct ifab_view *sender = job->user;
-    for (size_t i = 0; i < count && job->b == UINT64_MAX; i++) {
-        struct ifab_stored_entry entry;
-        struct ifab_json_limits limits = {0};
-        const struct ifab_json *tree;
-        size_t got = 0;
-        if (ifab_store_read(store, indexes[i], 1, true, &job->arena, &entry, &got, &err) != IFAB_OK || got != 1 || entry.message.size == 0 ||
-            ifab_json_read(entry.entry, &limits, &job->arena, &tree, &err) != IFAB_OK)
-            continue;
-        if (sender->size == 0 || of_sender(text_of(tree, "actor"), *sender))
-            job->b = indexes[i];
-    }
 }
 
 static void finish_erase(struct node *node, struct job *job)
