@@ -3,6 +3,7 @@
  * nothing uncommitted is served; a step is never undone in memory; at most one batch is stepped ahead of the one being committed;
  * disk full: cores are loaded from the store again and everything not answered gets 504; anything else: nobody is answered and the process ends with 20.
  */
+#include "base/encode.h"
 #include "node.h"
 
 #include <string.h>
@@ -167,6 +168,20 @@ static void note_in_stream(struct ticket *t)
         (void)ifab_map_put(&t->group->refused, t->admitted->envelope.sender, (uint64_t)t->reply.code);
 }
 
+/*
+ * So that a start knows what must be there: an anchor store that is empty, or lost its newest, is not taken for a young one. The anchor is in every
+ * store before its entry is stepped, and entry and record are one commit: neither tells of one that was not written.
+ */
+static void note_anchored(struct node *node, struct batch *batch, uint64_t size)
+{
+    uint8_t *bytes = ifab_arena_alloc(&batch->arena, 8), *at = bytes;
+    if (bytes == NULL || size <= node->anchored_size)
+        return;
+    node->anchored_size = size;
+    ifab_put_u64(&at, size);
+    (void)batch_record(batch, KIND_ANCHORED, 0, ifab_view_of(bytes, 8)); /* batch_add() left room */
+}
+
 static void step_command(struct node *node, struct ticket *t, struct batch *batch, struct ifab_now now)
 {
     struct ifab_outcome *o = &node->outcome;
@@ -200,6 +215,8 @@ static void step_command(struct node *node, struct ticket *t, struct batch *batc
         batch->erase_index = (uint64_t)(uintptr_t)t->user;
         batch->erase = batch_record(batch, KIND_ERASING, batch->erase_index, IFAB_VIEW("1")); /* a crash before the deletion is made up for at the start */
     }
+    if (t->command.type == IFAB_COMMAND_ANCHORED && o->reply.code == IFAB_CODE_NONE && !o->reply.replayed)
+        note_anchored(node, batch, *(const uint64_t *)t->user);
     if (t->command.type == IFAB_COMMAND_LOG_KEY && o->reply.code == IFAB_CODE_NONE && !o->reply.replayed)
         log_key_stepped(node, batch);
     if (o->reply.is_decision)

@@ -149,16 +149,6 @@ static void run_anchor(struct node *node, struct ifab_store *store, struct job *
         job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "anchor not written: %s", err.text);
 }
 
-/* So that a start knows what must be there: an anchor store that is empty, or lost its newest, is not taken for a young one. */
-static void note_anchored(struct node *node)
-{
-    uint8_t *bytes = ifab_arena_alloc(&node->current->arena, 8), *at = bytes;
-    if (bytes == NULL)
-        return;
-    ifab_put_u64(&at, node->anchored_size);
-    (void)batch_record(node->current, KIND_ANCHORED, 0, ifab_view_of(bytes, 8));
-}
-
 static void finish_anchor(struct node *node, struct job *job)
 {
     struct anchor_job *a = job->user;
@@ -171,10 +161,15 @@ static void finish_anchor(struct node *node, struct job *job)
         job_free(job);
         return;
     }
-    node->anchored_size = a->size;
-    note_anchored(node);
     struct ticket *t = ticket_new(node, r);
+    uint64_t *size = t == NULL ? NULL : ifab_arena_alloc(&t->arena, sizeof *size);
+    if (size == NULL && t != NULL) {
+        ticket_free(node, t);
+        t = NULL;
+    }
     if (t != NULL) {
+        *size = a->size; /* told as made by the step, with its entry (pipeline.c) */
+        t->user = size;
         ifab_buf_format(&payload, "{\"root\":\"sha256:");
         ifab_buf_hex(&payload, a->root32, 32);
         ifab_buf_format(&payload, "\",\"size\":%llu,\"stores\":%zu}", (unsigned long long)a->size, node->anchor_count);
