@@ -64,7 +64,7 @@ static ifab_status start(struct ifab_error *err)
         status = node_load(node, err);
     ifab_fabric_free(node->fabric);
     ifab_store_close(node->store);
-    ifab_signer_free(node->log_key);
+    log_key_fini(node);
     ifab_ruleset_free(node->ruleset);
     ifab_free(node);
     return status;

@@ -141,6 +141,8 @@ static ifab_status check_as(struct ifab_store__sqlite *self, int64_t version, st
     if (rc != SQLITE_ROW || named != version)
         return ifab_fail(err, IFAB_CORRUPT, "store: %s names two schemas", self->shared->path);
     rc = one_number(self->db, "SELECT coalesce(max(size), 0) FROM head", &size);
+    if (rc == SQLITE_ROW && version >= 2) /* nobody else ever reads its page */
+        rc = one_number(self->db, "SELECT count(*) FROM upgrades", &named);
     if (rc == SQLITE_ROW)
         rc = one_number(self->db, "SELECT coalesce(max(idx)+1, 0) FROM entries", &next);
     if (rc != SQLITE_ROW)
