@@ -270,7 +270,7 @@ def test_anchors_of_both_keys_verify_at_a_start(f):
     assert f.stop() == 0
     place = os.path.join(f.root, "anchors")
     os.mkdir(place)
-    f.configure({"anchor.directories": [place]})
+    f.configure({"anchor.directories": [place], "anchor.every": "0s"})
     f.start()
     old = f.about()["vkey"]
     assert f.post("/v1/anchors", {"why": "now"}).status == 200

@@ -58,7 +58,7 @@ def test_torn_file_goes_on_from_what_an_anchor_proves(f):
     assert f.stop() == 0
     place = os.path.join(f.root, "anchors")
     os.mkdir(place)
-    f.configure({"anchor.directories": [place]})
+    f.configure({"anchor.directories": [place], "anchor.every": "0s"})
     f.start()
     a, b = filled(f)
     assert f.post("/v1/anchors", {"why": "now"}).status == 200

@@ -98,7 +98,7 @@ enum ifab_command_type {
     IFAB_COMMAND_ENROLL,       /* u.enroll: its use; the new key's signature was good */
     IFAB_COMMAND_RESTORE,      /* u.restore: a new origin goes on from an old log */
 };
-enum ifab_talent_act { IFAB_ACT_ADD, IFAB_ACT_GRANT, IFAB_ACT_REVOKE, IFAB_ACT_ROTATE, IFAB_ACT_REMOVE };
+enum ifab_talent_act { IFAB_ACT_ADD, IFAB_ACT_GRANT, IFAB_ACT_REVOKE, IFAB_ACT_ROTATE, IFAB_ACT_TLS_KEY, IFAB_ACT_REMOVE };
 
 struct ifab_command { /* everything borrowed until apply returns; signatures were checked before */
     enum ifab_command_type type;

@@ -45,6 +45,7 @@
     X(TALENT_ENROLL, "talent", "IF.talent", "enroll", "INFO")                 \
     X(TOKEN_CREATE, "token", "IF.talent", "token_create", "INFO")             \
     X(TOKEN_REVOKE, "token", "IF.talent", "token_revoke", "WARN")             \
+    X(TALENT_TLS_KEY, "talent", "IF.talent", "tls_key", "INFO")                 \
     X(LOG_KEY_ROTATED, "log_key", "IF.witness", "rotate_key", "HIGH")
 enum ifab_event {
 #define IFAB_E_(name, type, component, operation, severity) IFAB_EVENT_##name,
