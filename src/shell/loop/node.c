@@ -79,6 +79,7 @@ static void on_turn(uv_timer_t *timer)
         node->erase_next = now.run + IFAB_SECOND;
         erase_again(node);
     }
+    log_key_turn(node);
     jobs_unpark(node);
     order_let_in(&node->order);
     if (node->pool.threads != NULL) /* not while it ends: its lock is gone */
@@ -199,7 +200,8 @@ ifab_status node_enter_rules(struct node *self, struct ifab_error *err)
 
 static ifab_status start(struct node *node, const struct ifab_run_options *options, struct ifab_error *err)
 {
-    struct ifab_store_options store = {.directory = node->config.data_dir, .wal_bytes = WAL_MADE};
+    int upgraded_from = 0;
+    struct ifab_store_options store = {.directory = node->config.data_dir, .wal_bytes = WAL_MADE, .ret_upgraded_from = &upgraded_from};
     node_log_level(&node->config);
     IFAB_TRY(node_check_modes(&node->config, err));
     IFAB_TRY(ifab_crypto_init(err));
@@ -219,7 +221,10 @@ static ifab_status start(struct node *node, const struct ifab_run_options *optio
         return ifab_fail(err, IFAB_NOMEM, "queue");
     ifab_map_init(&node->inboxes, node->settings.seed);
     IFAB_TRY(ifab_store_sqlite_open(&store, &node->store, err));
+    if (upgraded_from > 0)
+        IFAB_LOG(IFAB_LOG_WARN, "store: an older schema was upgraded; older programs refuse it from now on", IFAB_F_NUM("from", upgraded_from), IFAB_F_NUM("to", IFAB_STORE_SCHEMA));
     IFAB_TRY(node_load(node, err));
+    IFAB_TRY(log_key_finish(node, err));
     IFAB_TRY(open_anchors(node, err));
     node->current = batch_new();
     if (node->current == NULL)
@@ -293,8 +298,7 @@ static void stop(struct node *node)
     for (size_t i = 0; i < node->anchor_count; i++)
         ifab_anchor_close(node->anchors[i]);
     ifab_store_close(node->store);
-    ifab_signer_free(node->log_key);
-    ifab_wipe(node->mac_key32, sizeof node->mac_key32);
+    log_key_fini(node);
     if (node->lock_fd >= 0)
         close(node->lock_fd);
 }

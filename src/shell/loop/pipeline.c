@@ -3,6 +3,7 @@
  * nothing uncommitted is served; a step is never undone in memory; at most one batch is stepped ahead of the one being committed;
  * disk full: cores are loaded from the store again and everything not answered gets 504; anything else: nobody is answered and the process ends with 20.
  */
+#include "base/encode.h"
 #include "node.h"
 
 #include <string.h>
@@ -173,6 +174,20 @@ static void note_in_stream(struct ticket *t)
         (void)ifab_map_put(&t->group->refused, t->admitted->envelope.sender, (uint64_t)t->reply.code);
 }
 
+/*
+ * So that a start knows what must be there: an anchor store that is empty, or lost its newest, is not taken for a young one. The anchor is in every
+ * store before its entry is stepped, and entry and record are one commit: neither tells of one that was not written.
+ */
+static void note_anchored(struct node *node, struct batch *batch, uint64_t size)
+{
+    uint8_t *bytes = ifab_arena_alloc(&batch->arena, 8), *at = bytes;
+    if (bytes == NULL || size <= node->anchored_size)
+        return;
+    node->anchored_size = size;
+    ifab_put_u64(&at, size);
+    (void)batch_record(batch, KIND_ANCHORED, 0, ifab_view_of(bytes, 8)); /* batch_add() left room */
+}
+
 static void step_command(struct node *node, struct ticket *t, struct batch *batch, struct ifab_now now)
 {
     struct ifab_outcome *o = &node->outcome;
@@ -191,6 +206,8 @@ static void step_command(struct node *node, struct ticket *t, struct batch *batc
     }
     mint(now, t->mint16);
     memcpy(t->command.mint16, t->mint16, 16);
+    if (t->command.type == IFAB_COMMAND_LOG_KEY)
+        log_key_lend(node, t);
     ifab_fabric_decide(node->fabric, &t->command, now, o);
     if (!batch_add(batch, o)) {
         refuse_ticket(t, IFAB_CODE_SYSTEM_ERROR, "out of memory");
@@ -204,6 +221,10 @@ static void step_command(struct node *node, struct ticket *t, struct batch *batc
         batch->erase_index = (uint64_t)(uintptr_t)t->user;
         batch->erase = batch_record(batch, KIND_ERASING, batch->erase_index, IFAB_VIEW("1")); /* a crash before the deletion is made up for at the start */
     }
+    if (t->command.type == IFAB_COMMAND_ANCHORED && o->reply.code == IFAB_CODE_NONE && !o->reply.replayed)
+        note_anchored(node, batch, *(const uint64_t *)t->user);
+    if (t->command.type == IFAB_COMMAND_LOG_KEY && o->reply.code == IFAB_CODE_NONE && !o->reply.replayed)
+        log_key_stepped(node, batch);
     if (o->reply.is_decision)
         ifab_metrics_add(&node->metrics, IFAB_METRIC_MESSAGES, (size_t)o->reply.decision, 1);
     else if (o->reply.code == IFAB_CODE_REPLAY_DETECTED)
@@ -411,6 +432,7 @@ static void disk_full(struct node *node, struct batch *batch)
     node->current = batch_new();
     struct ifab_fabric *before = node->fabric;
     node->fabric = NULL;
+    log_key_undone(node);
     ifab_status status = node_load(node, &err);
     if (status == IFAB_OK)
         ifab_fabric_keep_counts(node->fabric, before); /* refusals counted before a signature stand nowhere else */
@@ -460,6 +482,8 @@ void pipeline_written(struct node *node)
     node->closed_full = false;
     node->committed_size = batch->head.size;
     memcpy(node->committed_root32, batch->head.root32, 32);
+    if (batch->key != NULL)
+        log_key_committed(node);
     ifab_metrics_observe(&node->metrics, IFAB_METRIC_COMMIT_SECONDS, 0, batch->commit_usec);
     ifab_metrics_observe(&node->metrics, IFAB_METRIC_COMMIT_BATCH, 0, (int64_t)batch->tickets);
     if (batch->tickets > 0)

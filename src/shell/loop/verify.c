@@ -17,6 +17,8 @@ static enum ifab_code verify_act(struct ticket *t, struct ifab_view header, stru
 {
     enum ifab_code code = ifab_admit_act(header, route, t->bytes, ifab_view_str(ticket_origin), t->keyring, t->wall, &t->arena, act, &t->refusal);
     struct ifab_view why = context_redacted(&t->arena, ifab_view_str(act->why));
+    if (!ifab_view_is(why, act->why)) /* not as it was signed: nobody could prove it */
+        act->text = (struct ifab_view){NULL, 0};
     if (why.size > sizeof act->why - 1)
         for (why.size = sizeof act->why - 1; why.size > 0 && (why.data[why.size] & 0xC0) == 0x80;)
             why.size--;
