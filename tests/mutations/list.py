@@ -370,3 +370,32 @@ without("who-stays-removed", WHO, "if (talent == NULL || talent->removed_at != I
 without("who-column", WHO, "if ((route->roles & who->roles) != who->roles)", "who")
 without("who-nobody", WHO, "if (who->roles == 0)", "who")
 change("who-reads-log", WHO, "return (ROLE_BIT(principal->role) & ROLES_AUDIT) != 0;", "return principal->role != IFAB_ROLE_NONE;", "who")
+
+# ---- tasks: INV-10, INV-11 ----
+ACT, TASK = "src/core/coordinator/task_act.c", "src/fabric/task.c"
+change("task-fence", ACT, "if (ifab_task_owned(task->state) && act->fence.n == task->fence.n)", "if (ifab_task_owned(task->state))", "fabric_task coordinator_model")
+change("task-fence-of-ended-claim", ACT, "if (ifab_task_owned(task->state) && act->fence.n == task->fence.n)", "if (act->fence.n == task->fence.n)", "fabric_task coordinator_model")
+without("task-owned", ACT, "if (ifab_task_owned(task->state))\n        return ifab_refuse", "fabric_task coordinator_model")
+without("task-not-ready", ACT, "if (!ifab_task_ready(task))", "fabric_task coordinator_model")
+change("task-last-attempt", ACT, "(event == IFAB_TASK_FAIL || event == IFAB_TASK_EXPIRE) && last)", "false)", "fabric_task coordinator_model")
+without("task-member", TASK, "if ((p->kind == IFAB_PRINCIPAL_UID && operates(p)) || (talent != NULL && ifab_swarm_has_member(swarm, talent->name)))\n        return IFAB_CODE_NONE;",
+        "fabric_task")
+change("task-operator-talent", TASK, "(p->kind == IFAB_PRINCIPAL_UID && operates(p))", "operates(p)", "fabric_task")
+change("task-holder-is-member", TASK, "            return may_act_for(self, command, owner, r);\n", "            return IFAB_CODE_NONE;\n", "fabric_task")
+change("task-maker", TASK, "if (operates(command->principal) || (who.talent", "if (true || (who.talent", "fabric_task")
+without("task-role", TASK, "if (p != NULL && p->kind != IFAB_PRINCIPAL_NONE && (operates(p) || p->role == IFAB_ROLE_AGENT))", "fabric_task")
+change("task-id-closed", TASK, " || ifab_closed_task_find(self->coordinator, ifab_view_str(t->id)) != NULL)\n        return ifab_refuse(r, IFAB_CODE_CONFLICT", ")\n        return ifab_refuse(r, IFAB_CODE_CONFLICT", "fabric_task")
+without("task-why", TASK, "if (code == IFAB_CODE_NONE && command->why.size == 0)", "fabric_task")
+without("task-concurrency", TASK, "if (!ifab_task_owned(task->state) && ifab_swarm_in_flight(self->coordinator, swarm->number) >= swarm->concurrency)", "fabric_task")
+change("task-concurrency-next", TASK, "ifab_swarm_in_flight(self->coordinator, swarm->number) >= swarm->concurrency\n                                       ? NULL",
+       "false\n                                       ? NULL", "fabric_task")
+change("task-skills", "src/core/coordinator/tasks.c", " && ifab_names_cover(skills, &needs);", ";", "fabric_task")
+change("task-seventy-percent", "src/core/coordinator/names.c", ">= 7U * need->count", ">= 6U * need->count", "coordinator")
+change("task-ends-with-its-reservation-held", "src/fabric/task_due.c", "    if (ifab_task_owned(task->state) || task->reservation != 0)\n", "    if (false)\n", "fabric_task")
+change("task-unsettled", TASK, "command->u.task_act.has_cost ? &spent : NULL);", "NULL);", "fabric_task")
+change("task-unpaid", TASK, "ifab_task_ready(task) ? ifab_fabric__task_hold(", "false ? ifab_fabric__task_hold(", "fabric_task")
+change("task-breaker", "src/fabric/task_money.c", "if (code != IFAB_CODE_NONE || task->reservation != 0)", "code = IFAB_CODE_NONE;\n    if (task->reservation != 0)", "fabric_task")
+change("swarm-in-trust-root", "src/fabric/fabric.c", "if (ifab_swarm_count(self->coordinator) > 0)", "if (false)", "fabric_task")
+without("swarm-members-known", "src/fabric/swarm.c", "if (talent == NULL || talent->removed_at != IFAB_NEVER)", "fabric_task")
+change("help-outlives-block", TASK, "    else if (next.state != IFAB_TASK_BLOCKED)\n        ifab_fabric__end_help(self, o, task);\n", "", "fabric_task")
+change("help-for-oneself", "src/fabric/rescue.c", ".not_this = owner != NULL ? owner->id : IFAB_VIEW(\"\")", ".not_this = IFAB_VIEW(\"\")", "fabric_task")
