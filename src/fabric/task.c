@@ -81,6 +81,7 @@ ifab_status ifab_fabric__load_task(struct ifab_fabric *self, uint8_t kind, uint6
         (task.queue.n != 0 && ifab_swarm_at(self->coordinator, task.queue) == NULL))
         return IFAB_CORRUPT;
     ifab_task_put(self->coordinator, &task);
+    self->waits = self->waits || task.state == IFAB_TASK_BLOCKED;
     return IFAB_OK;
 }
 
