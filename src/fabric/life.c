@@ -188,6 +188,10 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
     }
     if (!name_void(self, command, o))
         return;
+    if (!ifab_fabric__restore_money(self, command, o)) {
+        o->failed = true;
+        return;
+    }
     /* A message taken before the loss could carry a time up to skew ahead of the clock then; this machine's clock may be behind that one's. */
     ifab_usec skew = self->settings.skew > command->u.restore.old_skew ? self->settings.skew : command->u.restore.old_skew;
     o->issued_after = (o->now.wall > command->u.restore.old_wall ? o->now.wall : command->u.restore.old_wall) + skew;
@@ -297,6 +301,7 @@ void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_
     ifab_fabric__bury(self, o, ENDED_IN_TICK);
     ifab_fabric__end_accesses(self, o, ENDED_IN_TICK);
     ifab_fabric__end_tasks(self, o);
+    ifab_fabric__end_money(self, o, ENDED_IN_TICK);
     size_t count = ifab_fabric__kept_dead(self, o->now.wall, ended, ENDED_IN_TICK);
     for (size_t i = 0; i < count; i++)
         ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, ended[i], NULL, 0);
@@ -334,6 +339,8 @@ ifab_usec ifab_fabric_deadline(const struct ifab_fabric *self, struct ifab_now n
     }
     ifab_usec tasks = ifab_fabric__tasks_due(self, now);
     due = due < tasks ? due : tasks;
+    ifab_usec money = ifab_fabric__money_due(self, now);
+    due = due < money ? due : money;
     if (ifab_replay_count(self->replay) > 0) /* ended tags leave in a step: an idle fabric takes one a minute, or they would count against the next message */
         due = due < minute ? due : minute;
     return due;

@@ -164,6 +164,8 @@ const struct ifab_setting ifab_setting__rows[] = {
     COUNT("replay.total", replay_total, 16, 67108864, "16..67108864", "4194304", "restart", "live messages in all (305)"),
     COUNT("rate.messages", rate_messages, 1, 1000000, "1..1000000", "10000", "reload", "messages a second and talent (302)"),
     COUNT("rate.burst", rate_burst, 1, 10000000, "1..10000000", "20000", "reload", "messages a talent may send at once (302)"),
+    COUNT("rate.costs", rate_costs, 1, 100000, "1..100000", "100", "reload", "cost reports and reservations a second, talent and capability (302)"),
+    COUNT("rate.costs_burst", rate_costs_burst, 1, 1000000, "1..1000000", "1000", "reload", "of them at once (302)"),
     USEC("anchor.every", anchor_every_usec, 0, 365 * IFAB_DAY, "0..365d", "1h", "reload", "time between two anchors; 0 is off"),
     LIST(IFAB_SETTING_PATHS, "anchor.directories", anchor_dirs, anchor_dir_count, "0..8 paths", "[]", NULL, "restart",
          "where checkpoints are kept; best on another disk; they must exist"),

@@ -319,6 +319,8 @@ ifab_status node_made(struct making *making, ifab_status status, struct ifab_err
 #define BACKUP_RULES "rules.json"
 #define BACKUP_SETTINGS "ifd.yaml"
 ifab_status backup_rules_digest(const char *directory, uint8_t ret_digest32[32], struct ifab_error *err); /* restore.c: as the copy's database names it */
+ifab_status node_step_into(struct node *node, struct batch *batch, struct ifab_command *command, struct ifab_error *err);
+ifab_status node_commit_batch(struct node *node, struct batch *batch, struct ifab_error *err);
 ifab_status node_first_commit(struct node *node, struct ifab_command *command, struct ifab_error *err);
 ifab_status node_check_modes(const struct ifab_config *config, struct ifab_error *err);
 
@@ -471,9 +473,14 @@ void queue_act(struct node *node, struct request *request, struct ticket *ticket
 enum ifab_role role_named(const struct node *node, struct ifab_view name); /* built in or configured; IFAB_ROLE_NONE */
 void set_idempotency(struct ticket *ticket, struct request *request);
 
-/* route_task.c: for the claims that wait */
+/* route_task.c: answers with a task's payload as the last member of their last object; braces: how many objects end there. NULL: no memory */
+struct job *task_payload_job(struct request *request, struct ifab_view body, uint64_t index, uint64_t braces);
+/* and for the claims that wait */
 bool task_claim_again(struct node *node, struct request *request, void *claim);      /* false: no memory */
 size_t task_claim_ready(const struct node *node, const void *claim, size_t max);     /* so many tasks are there for it, at most max */
+/* route_money.c: the cost of an act as a request says it; the same object wherever one stands */
+extern const struct ifab_schema money_cost_schema;
+void money_cost(const struct ifab_json *object, struct ifab_cost *ret_cost); /* checked by that schema; NULL: nothing */
 
 /* handlers: route_*.c */
 void handle_message(struct node *node, struct request *request);
@@ -495,6 +502,18 @@ void handle_token_revoke(struct node *node, struct request *request);
 void handle_tokens(struct node *node, struct request *request);
 void handle_invite(struct node *node, struct request *request);
 void handle_enroll(struct node *node, struct request *request);
+void handle_budgets(struct node *node, struct request *request);
+void handle_budget_set(struct node *node, struct request *request);
+void handle_budget_remove(struct node *node, struct request *request);
+void handle_cost(struct node *node, struct request *request);
+void handle_rates(struct node *node, struct request *request);
+void handle_rates_set(struct node *node, struct request *request);
+void handle_reservations(struct node *node, struct request *request);
+void handle_reserve(struct node *node, struct request *request);
+void handle_settle(struct node *node, struct request *request);
+void handle_release(struct node *node, struct request *request);
+void handle_breakers(struct node *node, struct request *request);
+void handle_breaker_reset(struct node *node, struct request *request);
 void handle_sequences(struct node *node, struct request *request);
 void handle_entries(struct node *node, struct request *request);
 void handle_entry(struct node *node, struct request *request);

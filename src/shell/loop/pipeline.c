@@ -167,8 +167,11 @@ static void note_in_stream(struct ticket *t)
         (void)ifab_map_put(&t->group->refused, t->admitted->envelope.sender, (uint64_t)t->reply.code);
 }
 
-/* Below disk.reserve nothing new is begun; what is under way can still be ended. */
-static bool makes_more(enum ifab_command_type type) { return type == IFAB_COMMAND_MESSAGE || type == IFAB_COMMAND_TASK_CREATE; }
+/* Below disk.reserve nothing new is begun; what is under way can still be ended, and what is spent is still recorded. */
+static bool makes_more(enum ifab_command_type type)
+{
+    return type == IFAB_COMMAND_MESSAGE || type == IFAB_COMMAND_TASK_CREATE || type == IFAB_COMMAND_RESERVE;
+}
 
 static bool changes_tasks(const struct ifab_outcome *o)
 {

@@ -52,6 +52,61 @@ static ifab_status open_new(const struct ifab_restore_options *options, const st
     return ifab_store_sqlite_open(&store, &node->store, err);
 }
 
+/* One thing of the old fabric into the batch, which is committed when it is large: there may be many tasks, and each may have a payload. */
+static ifab_status restate(struct node *new, struct batch *batch, struct ifab_command *command, struct ifab_error *err)
+{
+    IFAB_TRY(node_step_into(new, batch, command, err));
+    return batch->bytes < BATCH_BYTES && batch->record_count < BATCH_COMMANDS ? IFAB_OK : node_commit_batch(new, batch, err);
+}
+
+static ifab_status restate_task(struct node *old, struct node *new, struct batch *batch, const struct ifab_task *task, struct ifab_error *err)
+{
+    struct ifab_command command = {.type = IFAB_COMMAND_RESTATE};
+    struct ifab_stored_entry entry = {0};
+    size_t count = 0;
+    command.u.restate.task = task;
+    if (task->payload_size > 0) {
+        IFAB_TRY(ifab_store_read(old->store, task->created_index, 1, true, &batch->arena, &entry, &count, err));
+        command.u.restate.payload = count == 1 ? entry.message : IFAB_VIEW(""); /* empty: it was erased */
+    }
+    return restate(new, batch, &command, err);
+}
+
+static ifab_status restate_all(struct node *old, struct node *new, struct batch *batch, struct ifab_error *err)
+{
+    const struct ifab_coordinator *c = ifab_fabric_coordinator(old->fabric);
+    const struct ifab_swarm *swarm = ifab_swarm_after(c, (struct ifab_swarm_number){0});
+    const struct ifab_task *task = ifab_task_after(c, (struct ifab_task_number){0});
+    const struct ifab_closed_task *closed;
+    uint32_t at = 0;
+    for (; swarm != NULL; swarm = ifab_swarm_after(c, swarm->number)) {
+        struct ifab_command command = {.type = IFAB_COMMAND_RESTATE};
+        command.u.restate.swarm = swarm;
+        IFAB_TRY(restate(new, batch, &command, err));
+    }
+    for (; task != NULL; task = ifab_task_after(c, task->number)) /* in order of number: what one waits for comes before it */
+        IFAB_TRY(restate_task(old, new, batch, task, err));
+    while ((closed = ifab_closed_task_next(c, &at)) != NULL) {
+        struct ifab_command command = {.type = IFAB_COMMAND_RESTATE};
+        command.u.restate.closed = closed;
+        IFAB_TRY(restate(new, batch, &command, err));
+    }
+    return batch->record_count == 0 ? IFAB_OK : node_commit_batch(new, batch, err);
+}
+
+/* Swarms and tasks go on; who held one, holds it no more. */
+static ifab_status take_tasks(struct node *old, struct node *new, struct ifab_error *err)
+{
+    struct batch *batch = batch_new();
+    if (batch == NULL)
+        return ifab_fail(err, IFAB_NOMEM, "out of memory");
+    ifab_outcome_init(&new->outcome, &batch->arena);
+    ifab_status status = restate_all(old, new, batch, err);
+    ifab_outcome_fini(&new->outcome);
+    batch_free(batch);
+    return status;
+}
+
 static ifab_status go_on(const struct ifab_restore_options *options, struct node *old, struct node *new, struct ifab_error *err)
 {
     struct ifab_buf note = IFAB_BUF_INIT(4096);
@@ -73,6 +128,9 @@ static ifab_status go_on(const struct ifab_restore_options *options, struct node
     command.u.restore.tokens = ifab_accesses_count(accesses, IFAB_ACCESS_TOKEN);
     command.u.restore.invites = ifab_accesses_count(accesses, IFAB_ACCESS_INVITE);
     command.u.restore.open = ifab_fabric_decisions(old->fabric);
+    command.u.restore.money = ifab_fabric_money(old->fabric);
+    command.u.restore.breakers = ifab_fabric_breakers(old->fabric);
+    command.u.restore.prices = ifab_fabric_prices(old->fabric);
     command.u.restore.dangling = old->erasing;
     command.u.restore.dangling_count = old->erasing_count;
     if (status == IFAB_OK)
@@ -196,6 +254,8 @@ ifab_status ifab_node_restore(const struct ifab_restore_options *options, struct
         status = open_new(options, old, new, err);
     if (status == IFAB_OK)
         status = go_on(options, old, new, err);
+    if (status == IFAB_OK)
+        status = take_tasks(old, new, err);
     close_node(old);
     close_node(new); /* the store is whole before the directory gets its name */
     return node_made(&making, status, err);

@@ -109,6 +109,8 @@ ifab_status node_settings(struct node *self, struct ifab_error *err)
     s->replay.total = (uint32_t)c->replay_total;
     s->rate_per_second = (uint32_t)c->rate_messages;
     s->rate_burst = (uint32_t)c->rate_burst;
+    s->cost_rate = (uint32_t)c->rate_costs;
+    s->cost_burst = (uint32_t)c->rate_costs_burst;
     s->sensitive_scopes = c->sensitive_scopes;
     s->sensitive_count = c->sensitive_count;
     memcpy(s->tag_key16, self->tag_key16, 16);

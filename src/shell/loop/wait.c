@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "follow.h"
+#include "wait_internal.h"
 
 #define WAITERS_MAX 4096
 #define PAGE 64
@@ -13,25 +14,6 @@
 #define HEARTBEAT (15 * IFAB_SECOND)
 #define AT_ONCE 64 /* of them on the readers; the others wait their turn, so that none is lost and other reads get on */
 
-enum waiter_kind { WAIT_INBOX, WAIT_DECISION, STREAM_INBOX, STREAM_EVENTS, WAIT_TASK };
-struct waiter {
-    struct waiter *next, *previous;    /* of its kind */
-    struct waiter *same, *same_before; /* of its inbox */
-    struct waiter *due_next;
-    struct request *request;
-    enum waiter_kind kind;
-    uint64_t after;        /* next index to look at */
-    uint64_t limit;
-    uint64_t access_version; /* at which it was looked at whether its caller may stay */
-    ifab_usec deadline;    /* run; polls: answer then; streams: next heartbeat */
-    bool busy, due, again, gone, begun; /* due: in line for a reader; busy: a job, or its claim's ticket, has it */
-    char name[IFAB_NAME_MAX + 1];      /* inbox: the talent */
-    uint8_t id16[16];                  /* decision */
-    void *claim;                       /* task: what it asks for; in the request's arena */
-    char component[64], type[64];
-    uint8_t trace16[16];
-    bool has_trace;
-};
 struct page { /* of a job: what it found */
     struct waiter *waiter;
     uint64_t next;
@@ -70,7 +52,7 @@ static void unlink_inbox(struct node *node, struct waiter *w)
         ifab_map_remove(&node->inboxes, ifab_view_str(w->name));
 }
 
-static void drop(struct node *node, struct waiter *w)
+void waiter_drop(struct node *node, struct waiter *w)
 {
     if (of_inbox(w))
         unlink_inbox(node, w);
@@ -248,7 +230,7 @@ static void run_page(struct node *node, struct ifab_store *store, struct job *jo
 
 /* A token that ended or was revoked, a talent that was removed: what its holder waits for ends with it. Looked up again only when
  * something changed. */
-static bool may_stay(const struct node *node, struct waiter *w, ifab_usec wall)
+bool waiter_may_stay(const struct node *node, struct waiter *w, ifab_usec wall)
 {
     uint64_t version = ifab_fabric_access_version(node->fabric);
     if (w->access_version == version && (!w->request->has_token || wall < w->request->token_expires))
@@ -257,7 +239,7 @@ static bool may_stay(const struct node *node, struct waiter *w, ifab_usec wall)
     return who_stays(node, w->request, wall);
 }
 
-static void expired(struct node *node, struct waiter *w)
+void waiter_expired(struct node *node, struct waiter *w)
 {
     if (w->kind == STREAM_INBOX || w->kind == STREAM_EVENTS) {
         (void)ifab_http_stream_write(node->http, w->request->http, IFAB_VIEW("event: expired\ndata: {}\n\n"), true);
@@ -267,14 +249,14 @@ static void expired(struct node *node, struct waiter *w)
         w->request = NULL;
         reply_code(node, r, IFAB_CODE_INVALID_TOKEN, NULL, "the token has ended while this request waited");
     }
-    drop(node, w);
+    waiter_drop(node, w);
 }
 
 static void lagged(struct node *node, struct waiter *w)
 {
     (void)ifab_http_stream_write(node->http, w->request->http, IFAB_VIEW("event: lagged\ndata: {}\n\n"), true);
     ifab_http_stream_end(node->http, w->request->http);
-    drop(node, w);
+    waiter_drop(node, w);
 }
 
 static void stream_page(struct node *node, struct job *job, struct waiter *w, const struct page *page)
@@ -287,13 +269,13 @@ static void stream_page(struct node *node, struct job *job, struct waiter *w, co
             return;
         }
         if (status != IFAB_OK) {
-            drop(node, w);
+            waiter_drop(node, w);
             return;
         }
     }
     if (node->stopping) { /* it was busy when the others were ended; its client resumes by index */
         ifab_http_stream_end(node->http, w->request->http);
-        drop(node, w);
+        waiter_drop(node, w);
     } else if (page->more || w->again || (w->kind == STREAM_EVENTS && w->after < node->committed_size)) {
         wake(node, w);
     }
@@ -307,9 +289,9 @@ static void on_page(struct node *node, struct job *job)
     w->busy = false;
     node->waiters_running--;
     if (w->gone) {
-        drop(node, w);
-    } else if (!may_stay(node, w, clock_now(&node->clock, NULL).wall)) { /* before what was found is told */
-        expired(node, w);
+        waiter_drop(node, w);
+    } else if (!waiter_may_stay(node, w, clock_now(&node->clock, NULL).wall)) { /* before what was found is told */
+        waiter_expired(node, w);
     } else if (job->code != IFAB_CODE_NONE) {
         if (stream) {
             lagged(node, w);
@@ -317,7 +299,7 @@ static void on_page(struct node *node, struct job *job)
             struct request *r = w->request;
             w->request = NULL;
             reply_error(node, r, &job->refusal);
-            drop(node, w);
+            waiter_drop(node, w);
         }
     } else if (stream) {
         stream_page(node, job, w, page);
@@ -325,7 +307,7 @@ static void on_page(struct node *node, struct job *job)
         struct request *r = w->request;
         w->request = NULL;
         reply_json(node, r, 200, ifab_buf_as_view(&job->out));
-        drop(node, w);
+        waiter_drop(node, w);
     } else {
         w->after = page->next;
         if (w->again)
@@ -377,7 +359,7 @@ static void run_due(struct node *node)
         w->due = false;
         w->due_next = NULL;
         if (w->gone)
-            drop(node, w);
+            waiter_drop(node, w);
     }
 }
 
@@ -396,7 +378,7 @@ static void wake(struct node *node, struct waiter *w)
     }
 }
 
-static struct waiter *waiter_new(struct node *node, struct request *r, enum waiter_kind kind, uint64_t wait_ms, const char *name)
+struct waiter *waiter_new(struct node *node, struct request *r, enum waiter_kind kind, uint64_t wait_ms, const char *name)
 {
     if (node->waiter_count >= WAITERS_MAX) {
         reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "4,096 requests wait already");
@@ -527,7 +509,7 @@ void wait_events(struct node *node, struct request *r, bool inbox)
     w->has_trace = filter.has_trace;
     w->after = after < node->committed_size ? after : node->committed_size;
     if (!ifab_http_stream(node->http, r->http, 200, "text/event-stream")) {
-        drop(node, w);
+        waiter_drop(node, w);
         return;
     }
     wake(node, w);
@@ -578,7 +560,7 @@ static void answer_decision(struct node *node, struct waiter *w)
 {
     struct request *r = w->request;
     w->request = NULL;
-    drop(node, w);
+    waiter_drop(node, w);
     r->query.size = 0; /* it has waited */
     handle_decision(node, r);
 }
@@ -592,74 +574,12 @@ void wait_committed(struct node *node, bool decided)
         next = w->next;
         if (ifab_decisions_find(ifab_fabric_decisions(node->fabric), w->id16) != NULL)
             continue;
-        if (may_stay(node, w, clock_now(&node->clock, NULL).wall))
+        if (waiter_may_stay(node, w, clock_now(&node->clock, NULL).wall))
             answer_decision(node, w);
         else
-            expired(node, w);
+            waiter_expired(node, w);
     }
     run_due(node);
-}
-
-/* ---- claims that wait for a task ---- */
-
-static void answer_nothing(struct node *node, struct waiter *w)
-{
-    struct request *r = w->request;
-    w->request = NULL;
-    drop(node, w);
-    reply_text(node, r, 204, "application/json", IFAB_VIEW(""));
-}
-
-bool wait_task_again(struct node *node, struct request *r, ifab_usec until, void *claim, struct waiter **waiter)
-{
-    struct waiter *w = *waiter;
-    ifab_usec run = clock_now(&node->clock, NULL).run;
-    if (w == NULL) {
-        if (until <= run || node->stopping)
-            return false;
-        w = waiter_new(node, r, WAIT_TASK, 0, "");
-        if (w != NULL) {
-            w->deadline = until;
-            w->claim = claim;
-            *waiter = w;
-        }
-        return true; /* without a waiter it has been answered */
-    }
-    w->busy = false;
-    if (w->gone) {
-        drop(node, w);
-        return true;
-    }
-    return w->deadline > run && !node->stopping;
-}
-
-void wait_task_end(struct node *node, struct waiter *w)
-{
-    w->request = NULL;
-    drop(node, w);
-}
-
-/* Tasks have changed: so many of those who wait ask again as there is work for, whoever waits longest first. */
-void wait_tasks(struct node *node)
-{
-    struct waiter *w = node->waiters[WAIT_TASK], *longer;
-    ifab_usec wall = clock_now(&node->clock, NULL).wall;
-    size_t woken = 0;
-    while (w != NULL && w->next != NULL)
-        w = w->next;
-    for (; w != NULL; w = longer) {
-        longer = w->previous;
-        if (w->busy)
-            continue;
-        if (!may_stay(node, w, wall)) {
-            expired(node, w);
-            continue;
-        }
-        if (task_claim_ready(node, w->claim, woken + 1) <= woken)
-            continue;
-        w->busy = task_claim_again(node, w->request, w->claim);
-        woken += w->busy;
-    }
 }
 
 static void heartbeat(struct node *node, struct waiter *w, ifab_usec run)
@@ -678,14 +598,14 @@ void wait_tick(struct node *node, ifab_usec run)
             next = w->next;
             if (w->busy || w->due)
                 continue;
-            if (!may_stay(node, w, wall))
-                expired(node, w);
+            if (!waiter_may_stay(node, w, wall))
+                waiter_expired(node, w);
             else if (w->deadline > run)
                 ;
             else if (w->kind == WAIT_DECISION)
                 answer_decision(node, w);
             else if (w->kind == WAIT_TASK)
-                answer_nothing(node, w);
+                waiter_answer_nothing(node, w);
             else if (w->kind == WAIT_INBOX)
                 wake(node, w); /* past its deadline: answered even when empty */
             else
@@ -703,7 +623,7 @@ void wait_gone(struct node *node, ifab_http_id id)
             if (w->busy || w->due)
                 w->gone = true; /* its job, or its place in the line, holds it */
             else
-                drop(node, w);
+                waiter_drop(node, w);
             return;
         }
 }
@@ -718,7 +638,7 @@ void wait_stop(struct node *node)
                 continue;
             if (w->kind == STREAM_INBOX || w->kind == STREAM_EVENTS) {
                 ifab_http_stream_end(node->http, w->request->http);
-                drop(node, w);
+                waiter_drop(node, w);
             } else {
                 w->deadline = 0;
             }
@@ -732,7 +652,7 @@ void wait_free(struct node *node)
         while (node->waiters[kind] != NULL) {
             if (kind == WAIT_TASK && node->waiters[kind]->busy)
                 node->waiters[kind]->request = NULL; /* its ticket's */
-            drop(node, node->waiters[kind]);
+            waiter_drop(node, node->waiters[kind]);
         }
     ifab_map_fini(&node->inboxes);
 }

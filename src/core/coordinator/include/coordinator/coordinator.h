@@ -230,6 +230,8 @@ size_t ifab_task_count(const struct ifab_coordinator *self, enum ifab_task_state
 void ifab_closed_task_put(struct ifab_coordinator *self, const struct ifab_closed_task *closed);
 void ifab_closed_task_remove(struct ifab_coordinator *self, uint64_t number);
 const struct ifab_closed_task *ifab_closed_task_find(const struct ifab_coordinator *self, struct ifab_view id);
+/* The next one after *at (0 at first), in any order that stays as long as nothing changes; NULL at the end. */
+const struct ifab_closed_task *ifab_closed_task_next(const struct ifab_coordinator *self, uint32_t *at);
 size_t ifab_closed_task_count(const struct ifab_coordinator *self);
 /* Those past their life, or, when there are too many, the oldest minted ones: they may be forgotten. Numbers of up to max, at most 256. */
 size_t ifab_closed_tasks_dead(const struct ifab_coordinator *self, ifab_usec wall, uint64_t *ret_numbers, size_t max);

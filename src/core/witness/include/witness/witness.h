@@ -58,7 +58,24 @@
     X(TASK_BLOCK, "task", "IF.coordinator", "block", "WARN")                  \
     X(TASK_UNBLOCK, "task", "IF.coordinator", "unblock", "INFO")              \
     X(TASK_REPLAY, "task", "IF.coordinator", "replay", "WARN")                \
-    X(TASK_REFUSED, "refusal", "IF.coordinator", "task_refused", "WARN")
+    X(TASK_REFUSED, "refusal", "IF.coordinator", "task_refused", "WARN") \
+    X(COST_INCURRED, "cost", "IF.optimise", "cost_incurred", "INFO")          \
+    X(RATES_SET, "rates", "IF.optimise", "rates_set", "HIGH")                 \
+    X(BUDGET_SET, "budget", "IF.governor", "budget_set", "HIGH")              \
+    X(BUDGET_REMOVE, "budget", "IF.governor", "budget_remove", "HIGH")        \
+    X(BUDGET_ENDED, "budget", "IF.governor", "budget_ended", "INFO")          \
+    X(BUDGET_NOTICE, "budget", "IF.governor", "budget_notice", "INFO")        \
+    X(BUDGET_WARN, "budget", "IF.governor", "budget_warn", "WARN")            \
+    X(BUDGET_PAUSE, "budget", "IF.governor", "budget_pause", "WARN")          \
+    X(BUDGET_STOP, "budget", "IF.governor", "budget_stop", "HIGH")            \
+    X(BUDGET_OVERRUN, "budget", "IF.governor", "budget_overrun", "HIGH")      \
+    X(RESERVED, "reservation", "IF.governor", "reserved", "INFO")             \
+    X(RELEASED, "reservation", "IF.governor", "released", "INFO")             \
+    X(RESERVATION_EXPIRED, "reservation", "IF.governor", "expired", "WARN")   \
+    X(RESERVATION_DANGLING, "reservation", "IF.governor", "dangling", "WARN") \
+    X(BREAKER_TRIPPED, "breaker", "CircuitBreaker", "tripped", "HIGH")        \
+    X(BREAKER_CLOSED, "breaker", "CircuitBreaker", "closed", "INFO")          \
+    X(BREAKER_RESET, "breaker", "CircuitBreaker", "reset", "HIGH")
 enum ifab_event {
 #define IFAB_E_(name, type, component, operation, severity) IFAB_EVENT_##name,
     IFAB_EVENT_MAP(IFAB_E_)
@@ -70,6 +87,11 @@ struct ifab_event_info {
 };
 const struct ifab_event_info *ifab_event_info(enum ifab_event event);
 
+struct ifab_entry_cost { /* what was spent: the member "cost" */
+    uint64_t usd_micro, tokens_in, tokens_out, calls; /* each <= 2^53-1 */
+    struct ifab_view model;                           /* size 0: left out */
+    const uint8_t *rates32;                           /* digest of the price table that gave usd_micro; NULL: it was said */
+};
 struct ifab_entry { /* what a caller fills in; every view borrowed until the call returns */
     enum ifab_event event;
     struct ifab_view log;          /* "main" */
@@ -85,6 +107,7 @@ struct ifab_entry { /* what a caller fills in; every view borrowed until the cal
     size_t ref_count;
     struct ifab_view payload;      /* canonical JSON object, put in as it is; empty: payload is {} */
     uint8_t prev_hash32[32];
+    const struct ifab_entry_cost *cost; /* NULL: none */
 };
 /* Appends the canonical entry. IFAB_TOO_LARGE above IFAB_ENTRY_MAX (buf unchanged); IFAB_NOMEM. */
 IFAB_MUST_CHECK ifab_status ifab_entry_write(const struct ifab_entry *entry, struct ifab_buf *buf);

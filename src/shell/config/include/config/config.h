@@ -34,6 +34,7 @@ struct ifab_config {
     int64_t hold_burst, escalate_burst;                 /* guard.hold_burst, guard.escalate_burst */
     int64_t hold_refill_usec, escalate_refill_usec;
     int64_t replay_per_talent, replay_total;            /* replay.per_talent 65536, replay.total 4194304 */
+    int64_t rate_costs, rate_costs_burst;               /* rate.costs a second, talent and capability (302), burst */
     int64_t rate_messages, rate_burst;                  /* rate.messages a second and talent (302), burst */
     int64_t anchor_every_usec;                          /* anchor.every: 1h; 0 = off */
     char anchor_dirs[8][1024];                          /* anchor.directories */
