@@ -37,7 +37,7 @@ static int read_token(struct cli *cli, char *ret_token, size_t size)
     return good ? 0 : cli_refuse(cli, IFAB_CODE_INVALID_TOKEN, "%s holds no token", file);
 }
 
-static int open_client(struct cli *cli, bool silent)
+int cli_open_client(struct cli *cli, bool silent)
 {
     char token[4096];
     int code = cli->client != NULL ? 0 : read_token(cli, token, sizeof token);
@@ -220,7 +220,7 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
     struct ifab_answer_error error;
     struct ifab_text admin = {NULL, 0};
     IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf both = IFAB_BUF_INIT(32768);
-    int code = open_client(cli, call->silent);
+    int code = cli_open_client(cli, call->silent);
     if (code == 0 && call->act == ACT_ALWAYS)
         code = cli_identity(cli);
     else if (code == 0 && call->act == ACT_IF_NEEDED)
