@@ -214,8 +214,15 @@ static void fail(struct worker *w, const char *kind, const char *why)
     ifab_buf_fini(&body.buf);
 }
 
+static const char *refused(const struct ifab_answer_error *error, char *words, size_t size)
+{
+    cli_path(words, size, "the result was refused: %s", error->message);
+    return words;
+}
+
 static void complete(struct worker *w, const struct worker_result *result)
 {
+    char words[600];
     IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf json = IFAB_BUF_INIT(RESULT_MAX);
     struct cli_body body;
     struct ifab_answer_error error = {0};
@@ -245,7 +252,7 @@ static void complete(struct worker *w, const struct worker_result *result)
     else if (error.code == IFAB_CODE_STALE_FENCE || error.code == IFAB_CODE_TASK_NOT_FOUND)
         say_task(w, "done, but not taken", error.message);
     else
-        fail(w, "transient", error.message);
+        fail(w, "transient", refused(&error, words, sizeof words));
 }
 
 /* ---- one task ---- */
