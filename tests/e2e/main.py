@@ -17,6 +17,7 @@ MODULES = [
     "roles",
     "decisions",
     "tasks",
+    "tasks_cli",
     "rules",
     "tls",
     "floods",
