@@ -70,10 +70,10 @@ def pids(path, count=1):
 
 def test_a_task_by_hand_from_creation_to_result(f):
     cli = Cli(f)
-    made = swarm(cli, "data", "sql,pdf", "--concurrency", "3", "--cost-per-hour", "0.12", "--queue-limit", "9", "--queue-policy", "block")
-    assert made["skills"] == ["pdf", "sql"] and made["cost"] == {"usd_micro_per_hour": 120000} and made["queue"]["policy"] == "block", made
+    swarm(cli, "data", "sql,pdf", "--concurrency", "3", "--cost-per-hour", "0.12", "--queue-limit", "9", "--queue-policy", "block")
+    made = cli.json("swarm", "show", "data")
+    assert made["concurrency"] == 3 and made["skills"] == ["pdf", "sql"] and made["cost"] == {"usd_micro_per_hour": 120000} and made["queue"]["policy"] == "block", made
     assert [s["id"] for s in cli.json("swarm", "list")["items"]] == ["data"]
-    assert cli.json("swarm", "show", "data")["concurrency"] == 3
     assert "IF_ERR_404" in cli.wants(12, "swarm", "show", "none").err
     payload = os.path.join(f.root, "payload.json")
     open(payload, "w").write('{"quarter": 3}')
@@ -84,7 +84,7 @@ def test_a_task_by_hand_from_creation_to_result(f):
     assert made["created_at"] < later["deadline"] < later["not_before"], later
     assert [t["id"] for t in cli.json("task", "list")["items"]] == ["q3", "q4"]
     assert [t["id"] for t in cli.json("task", "list", "--swarm", "data", "--all")["items"]] == ["q4"]
-    assert cli.wants(0, "task", "list", "-o", "csv").out.splitlines()[1].startswith("q3,queued,P0,job,1,")
+    assert cli.wants(0, "task", "list", "-o", "csv").out.splitlines()[1].startswith('"q3","queued","P0","job","1",')
     claim = cli.json("task", "next", "--swarm", "data", "--skills", "sql,pdf", "--lease", "1min")
     fence = str(claim["fence"])
     assert claim["task"]["id"] == "q3" and claim["task"]["payload"] == {"quarter": 3}, claim
@@ -252,7 +252,7 @@ def test_how_a_command_ends_says_what_becomes_of_the_task(f):
         "twice": ("echo '{\"a\":1,\"a\":2}'", "done", '{"a":1,"a":2}'),
         "empty": ("true", "done", None),
         "deaf": ("exec 0<&-; echo 5", "done", 5),
-        "cap": ("head -c 65536 /dev/zero | tr '\\0' x", "done", "x" * 65536),
+        "cap": ("printf '\"'; head -c 65534 /dev/zero | tr '\\0' x; printf '\"'", "done", "x" * 65534),
         "poison": ("exit 65", "dead", "exit status 65"),
         "temporary": ("exit 75", "queued", "exit status 75"),
         "other": ("exit 3", "queued", "exit status 3"),
@@ -260,7 +260,7 @@ def test_how_a_command_ends_says_what_becomes_of_the_task(f):
         "over": ("head -c 65537 /dev/zero | tr '\\0' x; sleep 60", "queued", "stdout had more than 65536 bytes"),
         "flood": ("yes", "queued", "stdout had more than 65536 bytes"),
         "binary": ("printf '\\377\\376'", "queued", "stdout is not UTF-8"),
-        "secret": ("echo password=hunter2hunter2", "queued", "the result was refused: "),
+        "secret": ("printf 'pass%s=hunter2hunter2' word", "queued", "the result was refused: "),
         "escaped": ("head -c 65536 /dev/zero | tr '\\0' '\\001'", "queued", "the result was refused: "),
     }
     for name, (script, _, _) in cases.items():
@@ -449,13 +449,13 @@ def test_what_becomes_of_tasks_can_be_watched(f):
     create(cli, "before")
     with Follow(cli, "task", "watch") as all_, Follow(cli, "task", "watch", "before") as one:
         wait_for(lambda: len(one.items) == 1, 10)
+        wait_for(lambda: all_.items or cli("task", "create", "--type", "early", "--needs", "none", *WHY).code, 10)
         create(cli, "t")
-        wait_for(lambda: all_.items, 10)
         work(cli, "--max", "2", "--lease", "300ms", command=("sleep", "0.4"))
         wait_for(lambda: [e["operation"] for e in one.items] == ["create", "claim", "complete"], 10)
         one.p.wait(10)
         assert one.p.returncode == 0
         wait_for(lambda: sum(e["operation"] == "complete" for e in all_.items) == 2, 10)
-        assert {e["subject"] for e in all_.items} == {"before", "t"} and not any(e["operation"] == "renew" for e in all_.items)
+        assert {"before", "t"} <= {e["subject"] for e in all_.items} and not any(e["operation"] == "renew" for e in all_.items)
     shown = cli.wants(0, "task", "watch", "t")
     assert "complete" in shown.out and shown.out.startswith("INDEX"), shown
