@@ -408,7 +408,7 @@ ifab_status ifab_fabric_prepare(struct ifab_fabric *self)
     IFAB_TRY(ifab_sequences_reserve(self->sequences, 1));
     IFAB_TRY(ifab_conversations_reserve(self->conversations, 1));
     IFAB_TRY(ifab_decisions_reserve(self->decisions, 1));
-    IFAB_TRY(ifab_coordinator_reserve(self->coordinator, 1));
+    IFAB_TRY(ifab_coordinator_reserve(self->coordinator, IFAB_FABRIC_TASKS_IN_STEP));
     IFAB_TRY(ifab_map_reserve(&self->kept_by_request, 1));
     IFAB_TRY(ifab_u64map_reserve(&self->kept_by_number, 1));
     IFAB_TRY(ifab_u64map_reserve(&self->kept_per_principal, 1));

@@ -178,6 +178,7 @@ void ifab_fabric__refusals_clear(struct ifab_fabric *self, ifab_usec run);
 
 /* task.c, task_due.c, swarm.c */
 #define IFAB_FABRIC_DUE_TASKS 256
+#define IFAB_FABRIC_TASKS_IN_STEP 64 /* made or closed by one command: a block, with what helps its helpers */
 void ifab_fabric__decide_swarm(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_task_create(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_task_claim(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
@@ -186,6 +187,8 @@ void ifab_fabric__decide_restate(const struct ifab_fabric *self, const struct if
 void ifab_fabric__end_tasks(const struct ifab_fabric *self, struct ifab_outcome *o); /* leases, deadlines, closed ones that are forgotten */
 ifab_usec ifab_fabric__tasks_due(const struct ifab_fabric *self, struct ifab_now now); /* run; IFAB_NEVER */
 void ifab_fabric__put_task(struct ifab_outcome *o, const struct ifab_task *task);
+/* As this step sees it, what it has done already included. false: there is none, or none any more. */
+bool ifab_fabric__task(const struct ifab_fabric *self, const struct ifab_outcome *o, uint64_t number, struct ifab_task *ret_task);
 /* A task that ends: its record goes, its id is remembered, and whoever waits for it goes on, or is dead when it was cancelled. */
 void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, struct ifab_swarm_number owner,
                              uint64_t index);
@@ -265,4 +268,20 @@ void ifab_fabric__swarm_standing(const struct ifab_fabric *self, const struct if
                                  bool *ret_budget_spent);
 /* The newest bytes of a record in this step; false: the step has not touched it. Size 0: it was deleted. */
 bool ifab_fabric__changed(const struct ifab_outcome *o, uint8_t kind, uint64_t number, struct ifab_view *ret_bytes);
+
+/*
+ * task_money.c. hold: before a claim; 303, 301 (its budget is spent), with the words. price: what a holder says it did cost. over: nobody holds the
+ * task any more, by this event; spent NULL: nothing was told, what was held is free again.
+ */
+enum ifab_code ifab_fabric__task_hold(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_swarm *swarm,
+                                      struct ifab_task_principal worker, struct ifab_view actor, uint64_t *ret_reservation);
+enum ifab_code ifab_fabric__task_price(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o,
+                                       struct ifab_fabric__bill *bill);
+void ifab_fabric__task_over(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *held, enum ifab_task_event event,
+                            struct ifab_view actor, const struct ifab_fabric__bill *spent);
+
+/* rescue.c: a task has just been blocked (its helpers are set in it); its block is over, whatever ended it; one that helped has been closed */
+void ifab_fabric__rescue(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, struct ifab_task *blocked);
+void ifab_fabric__end_help(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task);
+void ifab_fabric__helped(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *helper);
 #endif

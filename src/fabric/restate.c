@@ -28,6 +28,9 @@ static void restate_task(const struct ifab_fabric *self, struct ifab_outcome *o,
 {
     struct ifab_task t = *old, let_go;
     struct ifab_task_act act = {.event = IFAB_TASK_SHUTDOWN, .fence = old->fence, .index = o->next_index, .now = o->now, .percent = -1};
+    /* who is blocked asks again; what helped it goes on as a task of its own */
+    t.parent = 0;
+    t.depth = 0;
     if (ifab_task_owned(t.state) && ifab_task_act(&t, &act, &let_go, NULL) == IFAB_CODE_NONE)
         t = let_go;
     t.created_index = t.queued_index = o->next_index;

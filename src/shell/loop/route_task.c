@@ -72,11 +72,13 @@ static const struct ifab_schema_field progress_fields[] = {
     {.name = "percent", .kind = IFAB_SCHEMA_INTEGER, .min = 0, .max = 100},
     FIELD_NOTE("note"),
 };
-static const struct ifab_schema_field complete_fields[] = {FIELD_FENCE, {.name = "result", .kind = IFAB_SCHEMA_ANY}, FIELD_NOTE("note")};
+#define FIELD_COST {.name = "cost", .kind = IFAB_SCHEMA_OBJECT, .sub = &money_cost_schema}
+static const struct ifab_schema_field complete_fields[] = {FIELD_FENCE, {.name = "result", .kind = IFAB_SCHEMA_ANY}, FIELD_NOTE("note"), FIELD_COST};
 static const struct ifab_schema_field fail_fields[] = {
     FIELD_FENCE,
     {.name = "kind", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 6, .max = 9, .check = check_fail_kind},
     FIELD_NOTE("error"),
+    FIELD_COST,
 };
 static const struct ifab_schema_field block_fields[] = {FIELD_FENCE, FIELD_SKILLS("needs", true, IFAB_TASK_NEEDS_MAX), FIELD_NOTE("note")};
 static const struct ifab_schema_field unblock_fields[] = {FIELD_FENCE, FIELD_NOTE("note")};
@@ -468,6 +470,8 @@ void handle_task_act(struct node *node, struct request *r)
     c->u.task_act.percent = (int)integer_of(body, "percent", -1);
     c->u.task_act.note = context_redacted(&t->arena, note);
     c->u.task_act.result = result;
+    c->u.task_act.has_cost = ifab_json_get(body, "cost") != NULL;
+    money_cost(ifab_json_get(body, "cost"), &c->u.task_act.cost);
     c->why = text_of(body, "why");
     queue_act(node, r, t);
 }

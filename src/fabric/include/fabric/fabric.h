@@ -244,6 +244,8 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             struct ifab_view note, result; /* result: canonical JSON, kept beside the entry; may be empty */
             const struct ifab_view *needs; /* BLOCK */
             size_t need_count;
+            bool has_cost;              /* COMPLETE, FAIL, POISON, SHUTDOWN */
+            struct ifab_cost cost;
         } task_act;
         struct { /* one of them; the others NULL */
             const struct ifab_swarm *swarm;
