@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from cli import Cli, Follow
+from cli import Cli, Follow, Screen
 from fabric import PROGRAM, wait_for
 from tests_tokens_cli import at
 
@@ -459,3 +459,27 @@ def test_what_becomes_of_tasks_can_be_watched(f):
         assert {"before", "t"} <= {e["subject"] for e in all_.items} and not any(e["operation"] == "renew" for e in all_.items)
     shown = cli.wants(0, "task", "watch", "t")
     assert "complete" in shown.out and shown.out.startswith("INDEX"), shown
+
+
+def test_top_shows_all_once_or_live(f):
+    cli = Cli(f)
+    swarm(cli, "data", "sql", "--concurrency", "3")
+    create(cli, "t")
+    create(cli, "u")
+    fence = str(cli.json("task", "next", "--swarm", "data")["fence"])
+    cli.wants(0, "task", "progress", "t", "--fence", fence, "--percent", "40", "--note", "evil\u202etxt")
+    top = cli.json("top")
+    assert top["tasks"] == {"queued": 1, "claimed": 0, "running": 1, "blocked": 0, "dead": 0} and not top["more_tasks"], top
+    assert top["swarms"][0]["in_flight"] == 1 and top["decisions"] == {"held": 0, "escalated": 0}, top
+    shown = cli.wants(0, "top").out
+    assert "running 1" in shown and "evil\\u{202e}txt" in shown and "\x1b" not in shown, shown
+    screen = Screen(cli, "top").until("running 1")
+    assert "\x1b[?1049h" in screen.text
+    create(cli, "v")
+    screen.until("queued 2")
+    f.kill()
+    screen.until("THE DAEMON DOES NOT ANSWER")
+    f.start()
+    screen.text = ""
+    screen.until("running 1").type("\x03")
+    assert screen.end() == 0 and screen.text.endswith("\x1b[?1049l") and "\u202e" not in screen.text, screen.text

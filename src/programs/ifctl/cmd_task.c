@@ -183,6 +183,7 @@ static int put_act(struct cli *cli, struct cli_body *body, const char *id)
     code = code == 0 ? task_put_number(cli, body, "percent", "percent", 0, 100) : code;
     code = code == 0 ? task_put_list(cli, body, "needs", "needs") : code;
     code = code == 0 ? task_put_json(cli, body, "result", "result") : code;
+    code = code == 0 ? task_put_json(cli, body, "cost", "cost") : code;
     if ((cli->command->flags & CMD_WHY) != 0)
         cli_body_text(body, "why", cli->why);
     return code;
