@@ -28,13 +28,17 @@ def state(f, id):
 class Worker:
     """ifctl worker run, in the background; its words in err."""
 
-    def __init__(self, cli, *args, command=("sh", "-c", "exit 0"), env=None, pass_fds=()):
-        args = [PROGRAM["ifctl"], "worker", "run", "--swarm", "data", *args, "--", *command]
+    def __init__(self, cli, *args, swarm="data", command=("sh", "-c", "exit 0"), env=None, pass_fds=()):
+        args = [PROGRAM["ifctl"], "worker", "run", "--swarm", swarm, *args, "--", *command]
         env = {**cli.env, **(env or {})}
         self.p = subprocess.Popen(args, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=pass_fds)
 
     def end(self, timeout=20):
-        out, err = self.p.communicate(timeout=timeout)
+        try:
+            out, err = self.p.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.p.kill()
+            raise AssertionError(f"it does not end: {self.p.communicate()[1].decode()}") from None
         assert "Sanitizer" not in err.decode() and out == b"", (out, err)
         return self.p.returncode, err.decode()
 
@@ -245,7 +249,6 @@ def test_a_worker_gives_its_command_what_the_contract_says_and_nothing_else(f):
 
 def test_how_a_command_ends_says_what_becomes_of_the_task(f):
     cli = Cli(f)
-    swarm(cli, "data", "sql", "--concurrency", "50")
     cases = {
         "json": ("echo '[1, {\"b\": 2.50}]'", "done", [1, {"b": 2.5}]),
         "text": ("echo 'två rader'; echo slut", "done", "två rader\nslut"),
@@ -263,21 +266,34 @@ def test_how_a_command_ends_says_what_becomes_of_the_task(f):
         "secret": ("printf 'pass%s=hunter2hunter2' word", "queued", "the result was refused: "),
         "escaped": ("head -c 65536 /dev/zero | tr '\\0' '\\001'", "queued", "the result was refused: "),
     }
-    for name, (script, _, _) in cases.items():
-        create(cli, name, "--max-attempts", "9", "--payload", json.dumps(script))
     runner = "import json, os, sys; os.execv('/bin/sh', ['sh', '-c', json.loads(sys.stdin.readline())['payload']])"
-    err = work(cli, "--max", str(len(cases)), command=(sys.executable, "-c", runner))
-    for name, (_, becomes, what) in cases.items():
+    for name, (script, becomes, what) in cases.items():
+        swarm(cli, name)  # one each: three failures in a row stop a swarm
+        create(cli, name, "--swarm", name, "--payload", json.dumps(script))
+        with Worker(cli, "--once", swarm=name, command=(sys.executable, "-c", runner)) as w:
+            code, err = w.end()
         shown = cli.json("task", "show", name)
         if becomes == "done":
-            assert shown["state"] == "done" and shown.get("result") == what, (name, err)
+            assert code == 0 and shown["state"] == "done" and shown.get("result") == what, (name, err)
         else:
-            assert shown["state"] == becomes and shown["attempt"] == (1 if becomes == "dead" else 2), (name, shown)
-            assert shown["note"].startswith(what), (name, shown)
-    create(cli, "failing", "--payload", '"exit 4"', "--priority", "P0")
-    with Worker(cli, "--once", command=(sys.executable, "-c", runner)) as w:
-        code, err = w.end()
-        assert code == 14 and "task failing: failed, transient: exit status 4" in err, err
+            assert code == 14 and shown["state"] == becomes and shown["attempt"] == (1 if becomes == "dead" else 2), (name, shown)
+            assert shown["note"].startswith(what) and f"task {name}: failed" in err, (name, shown, err)
+
+
+def test_a_swarm_that_is_stopped_is_waited_for(f):
+    cli = Cli(f)
+    swarm(cli)
+    for id in ("a", "b", "c", "d"):
+        create(cli, id)
+    with Worker(cli, command=("false",)) as w:
+        line = ""
+        while "waiting for it" not in line:
+            line = w.p.stderr.readline().decode()
+            assert line, "it has ended"
+        assert "data" in line and w.p.poll() is None, line
+        w.p.terminate()
+        assert w.end()[0] == 0
+    assert state(f, "d")["state"] == "queued" and state(f, "d")["attempt"] == 1
 
 
 def test_a_timeout_ends_the_whole_group(f):
