@@ -439,6 +439,38 @@ def test_a_worker_outlives_the_daemon(f):
         assert w.end()[0] == 21
 
 
+def test_a_lease_that_cannot_be_renewed_ends_the_command(f):
+    # nobody answers until the lease is over: others may have the task by then
+    cli = Cli(f)
+    swarm(cli)
+    create(cli, "t")
+    there = os.path.join(f.root, "pids")
+    with Worker(cli, "--once", "--lease", "700ms", command=("sh", "-c", f"trap '' TERM; echo $$ >{there}; sleep 60")) as w:
+        (pid,) = pids(there)
+        f.kill()
+        code, err = w.end()
+        assert code == 14 and "the claim is lost" in err and not alive(pid), err
+    f.start()
+    assert not any(e["operation"] in ("fail", "complete") for e in f.entries())
+
+
+def test_a_worker_takes_up_a_fresh_token(f):
+    cli = Cli(f)
+    cli.wants(0, "talent", "add", "In", "--new-key", *WHY)
+    file = os.path.join(f.root, "token")
+    first = cli.json("token", "create", "In", "--out", file, *WHY)["id"]
+    swarm(cli, "data", "sql", "--members", "In")
+    with Worker(cli, "--once", "--endpoint", at(f), "--token-file", file, command=("echo", "1")) as w:
+        wait_for(lambda: "\nifab_waiters 1\n" in f.get("/metrics").body.decode(), 10)
+        cli.wants(0, "token", "create", "In", "--out", file + ".new", *WHY)
+        os.rename(file + ".new", file)
+        cli.wants(0, "token", "revoke", first, *WHY)
+        create(cli, "t")
+        code, err = w.end()
+        assert code == 0, err
+    assert cli.json("task", "show", "t")["result"] == 1
+
+
 def test_a_command_that_is_gone_is_not_the_tasks_fault(f):
     cli = Cli(f)
     swarm(cli)

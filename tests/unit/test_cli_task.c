@@ -159,7 +159,7 @@ static void stdout_becomes_a_result(void **state)
     for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
         struct ifab_buf json = IFAB_BUF_INIT(4096);
         bool good = worker_result_json(ifab_view_str(cases[i].out), &json);
-        if (good != (cases[i].json != NULL) || (good && (json.size != strlen(cases[i].json) || memcmp(json.data, cases[i].json, json.size) != 0)))
+        if (good != (cases[i].json != NULL) || (good && !ifab_view_is(ifab_buf_as_view(&json), cases[i].json)))
             fail_msg("case %zu: %.*s", i, (int)json.size, (const char *)json.data);
         ifab_buf_fini(&json);
     }
