@@ -97,6 +97,7 @@ void ifab_fabric_free(struct ifab_fabric *self)
     ifab_prices_free(self->prices);
     ifab_token_table_free(self->tokens);
     ifab_fabric__kept_free(self);
+    ifab_free(self->log_keys);
     ifab_free(self->approvers);
     ifab_free(self->meters);
     ifab_free(self->rows);
@@ -234,6 +235,7 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     case IFAB_KIND_TALENT:
     case IFAB_KIND_TOKEN:
     case IFAB_KIND_INVITE:
+    case IFAB_KIND_LOG_KEY:
     case IFAB_KIND_SWARM:
         good = false;
         break;
@@ -258,6 +260,8 @@ ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint
         return load_talent(self, number, bytes, err);
     if (kind == IFAB_KIND_TOKEN || kind == IFAB_KIND_INVITE)
         return load_access(self, kind, number, bytes, err);
+    if (kind == IFAB_KIND_LOG_KEY)
+        return ifab_fabric__load_log_key(self, number, bytes, err);
     if (kind == IFAB_KIND_SWARM)
         return load_swarm(self, number, bytes, err);
     if (is_money(kind))
@@ -305,7 +309,8 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
     ifab_fabric__trust_root(self, IFAB_TRUST_ALL, trust);
     if (memcmp(trust, head->trust_root32, 32) != 0) /* INV-16 */
         return ifab_fail(err, IFAB_CORRUPT,
-                         "a stored trust record (talent, key, grant, role, token, invite, swarm, budget, prices or rules) is not the one that the log covers");
+                         "a stored trust record (talent, key, grant, role, token, invite, swarm, budget, prices, rules or key of the log) is not the one that the "
+                         "log covers");
     if (ifab_replay_loaded(self->replay) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "replay tags: out of memory");
     IFAB_TRY(ifab_money_loaded(self->money, err)); /* INV-10 */
@@ -339,12 +344,15 @@ static void first_root(struct ifab_fabric *self, bool talents, uint8_t ret_root3
         ifab_accesses_trust_root(self->accesses, accesses);
         ifab_sha256_3(ifab_view_of(self->talents_root32, 32), rules, ifab_view_of(accesses, 32), ret_root32);
     }
+    if (self->log_key_count > 0)
+        join("log keys", self->log_keys_root32, ret_root32);
     if (ifab_swarm_count(self->coordinator) > 0)
         join("swarms", self->swarms_root32, ret_root32);
 }
 
 /*
- * What INV-16 covers: every talent's record, the rule set in force, every token and invite, every swarm, budget and the price table. Without any of one kind it
+ * What INV-16 covers: every talent's record, the rule set in force, every token and invite, every key of the log, swarm and
+ * budget, and the price table. Without any of one kind it
  * is what it was before there were any.
  */
 void ifab_fabric__trust_root(struct ifab_fabric *self, unsigned anew, uint8_t ret_root32[32])
@@ -455,6 +463,9 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     case IFAB_COMMAND_BACKUP:
         ifab_fabric__decide_note(self, command, o);
         break;
+    case IFAB_COMMAND_LOG_KEY:
+        ifab_fabric__decide_log_key(self, command, o);
+        break;
     case IFAB_COMMAND_RULES:
         ifab_fabric__decide_rules(self, command, o);
         break;
@@ -528,6 +539,9 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
             trust = true;
         } else if (c->kind == IFAB_KIND_TOKEN || c->kind == IFAB_KIND_INVITE) {
             status = load_access(self, c->kind, c->number, c->bytes, NULL);
+            trust = true;
+        } else if (c->kind == IFAB_KIND_LOG_KEY) {
+            status = ifab_fabric__load_log_key(self, c->number, c->bytes, NULL);
             trust = true;
         } else if (c->kind == IFAB_KIND_SWARM) {
             status = load_swarm(self, c->number, c->bytes, NULL);

@@ -1,5 +1,5 @@
 /* Claims that wait for a task. */
-#include "wait_internal.h"
+#include "waiter.h"
 
 void waiter_answer_nothing(struct node *node, struct waiter *w)
 {
