@@ -18,6 +18,7 @@ MODULES = [
     "roles_cli",
     "decisions",
     "tasks",
+    "tasks_cli",
     "rules",
     "tls",
     "certs",

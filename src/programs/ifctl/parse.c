@@ -276,3 +276,16 @@ bool cli_duration(const char *text, int64_t *ret_usec)
     }
     return false;
 }
+
+int cli_time_option(struct cli *cli, const char *name, const char *value, char ret_text[25])
+{
+    int64_t usec, wall;
+    if (cli_duration(value, &usec)) {
+        ifab_time_format(ifab_wall_usec() + usec, ret_text);
+        return 0;
+    }
+    if (ifab_time_parse(ifab_view_str(value), &wall) != IFAB_OK)
+        return cli_usage(cli, "--%s is YYYY-MM-DDThh:mm:ssZ or how long, e.g. 24h; not \"%s\"", name, value);
+    ifab_time_format(wall, ret_text);
+    return 0;
+}
