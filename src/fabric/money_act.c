@@ -343,17 +343,26 @@ static void reply_spent(const struct ifab_fabric *self, struct ifab_outcome *o, 
     const struct ifab_code_info *info = ifab_code_info(IFAB_CODE_BUDGET_EXCEEDED);
     ifab_buf_clear(b);
     ifab_buf_str(b, "{\"budgets\":[");
-    for (size_t i = 0; i < spent->plan->count && i < 8; i++) { /* an answer stays small; the list has them all */
+    for (size_t i = 0; i < spent->plan->count && i < 16; i++) { /* an answer stays small, and is kept for its Idempotency-Key; the list has them all */
         ifab_buf_str(b, i > 0 ? "," : "");
-        ifab_fabric_budget_json(self, spent->plan->lines[i].budget, &spent->plan->lines[i].next, o->now.wall, b);
+        const struct ifab_money_line *line = &spent->plan->lines[i];
+        ifab_buf_str(b, "{\"id\":");
+        ifab_json_put_string(b, line->budget->id);
+        ifab_buf_format(b, ",\"left\":%llu,\"level\":\"%s\",\"unit\":\"%s\"}", (unsigned long long)ifab_budget_left(line->budget->limit, &line->next),
+                        word_of(line->budget->limit, &line->next), ifab_unit_name(line->budget->unit));
     }
     ifab_buf_format(b, "],\"cost\":{\"calls\":%llu,\"tokens_in\":%llu,\"tokens_out\":%llu,\"usd_micro\":%llu}", (unsigned long long)bill->calls,
                     (unsigned long long)bill->tokens_in, (unsigned long long)bill->tokens_out, (unsigned long long)bill->usd_micro);
     ifab_money__put_entry(self, b, &o->entries[spent->entry_at]);
     if (spent->over) {
+        const struct ifab_money_line *first = spent->plan->lines;
+        while (first->overrun == 0)
+            first++;
         ifab_buf_format(b, ",\"error\":{\"code\":\"IF_ERR_%03d\",\"hint\":", (int)info->code);
         ifab_json_put_cstr(b, info->hint);
-        ifab_buf_format(b, ",\"message\":\"recorded, and it passed a budget: see over\",\"name\":\"%s\",\"retryable\":false}", info->name);
+        ifab_buf_format(b, ",\"message\":\"recorded in entry %llu, and it passed budget " IFAB_FMT ": %llu %s more than there were\",\"name\":\"%s\",\"retryable\":false}",
+                        (unsigned long long)o->entries[spent->entry_at].index, IFAB_ARG(first->budget->id), (unsigned long long)first->overrun,
+                        ifab_unit_name(first->budget->unit), info->name);
     }
     ifab_buf_str(b, ",\"over\":[");
     for (size_t i = 0; i < spent->plan->count; i++) {

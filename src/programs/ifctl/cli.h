@@ -214,6 +214,8 @@ void cli_claim_named(const struct ifab_json *content, bool *ret_claim_id, bool *
 void cli_say_held(const struct cli *cli, const char *id, bool has_claim_id, bool has_scope); /* what releases it, as commands */
 int cli_decision_exit(struct ifab_view decision); /* SHARE 0, HOLD and ESCALATE 30, DENY and anything else 31 */
 
+/* cmd_witness.c: a time, a date (its midnight, UTC), or how long ago: 1h. What was given becomes the time. */
+int cli_time_option(struct cli *cli, const char *name, char ret_text[25]);
 /* cmd_token.c: --ttl as whole seconds; "" when it is not given */
 int cli_ttl_seconds(struct cli *cli, char ret_text[32]);
 
@@ -229,5 +231,7 @@ cli_run_fn cmd_init, cmd_doctor, cmd_version, cmd_explain, cmd_help, cmd_complet
     cmd_decision_scope_ok, cmd_witness_query, cmd_witness_show, cmd_witness_trace, cmd_witness_verify, cmd_witness_checkpoint,
     cmd_witness_vkey, cmd_witness_prove, cmd_witness_export, cmd_witness_tail, cmd_witness_erase, cmd_anchor_create, cmd_anchor_list,
     cmd_anchor_verify, cmd_receipt_save, cmd_backup, cmd_restore, cmd_guard_check, cmd_guard_explain, cmd_config_check, cmd_config_show,
-    cmd_config_schema, cmd_clock_accept, cmd_mcp;
+    cmd_config_schema, cmd_clock_accept, cmd_mcp, cmd_budget_set, cmd_budget_list, cmd_budget_remove, cmd_budget_reserve, cmd_budget_settle,
+    cmd_budget_release, cmd_budget_reservations, cmd_cost_track, cmd_cost_rates, cmd_cost_report, cmd_cost_estimate, cmd_governor_breakers,
+    cmd_governor_reset;
 #endif
