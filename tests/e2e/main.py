@@ -15,6 +15,7 @@ MODULES = [
     "tokens",
     "tokens_cli",
     "roles",
+    "money",
     "decisions",
     "rules",
     "tls",

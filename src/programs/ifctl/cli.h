@@ -31,6 +31,7 @@ enum cli_flags {
     CMD_FREE = 8,     /* takes --anything VALUE as a parameter */
     CMD_ADMIN = 16,   /* always an admin act */
     CMD_REST = 32,    /* words after -- are not counted */
+    CMD_BARE = 64,    /* without a word it only reads, and asks for no why */
 };
 struct cli;
 typedef int cli_run_fn(struct cli *cli);

@@ -63,10 +63,7 @@ static int set_rates(struct cli *cli)
 
 int cmd_cost_rates(struct cli *cli)
 {
-    if (cli->word_count == 0)
-        return cli_get_print(cli, "/v1/rates", RATES_COLUMNS);
-    int code = cli_ask_why(cli);
-    return code == 0 ? set_rates(cli) : code;
+    return cli->word_count == 0 ? cli_get_print(cli, "/v1/rates", RATES_COLUMNS) : set_rates(cli);
 }
 
 static uint64_t number_of(const struct ifab_json *object, const char *name)

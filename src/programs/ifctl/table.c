@@ -87,7 +87,7 @@ const struct cli_command cli_commands[] = {
     {"budget reservations", "operate", 0, 0, cmd_budget_reservations, 0, "", "limit cursor", "list what is held"},
     {"cost track", "agents", 0, 0, cmd_cost_track, CMD_CHANGES, "", "usd tokens-in tokens-out calls model provider capability swarm talent operation",
      "report what was spent elsewhere"},
-    {"cost rates", "operate", 0, 1, cmd_cost_rates, CMD_CHANGES, "[@FILE]", "", "show the price table, or set another"},
+    {"cost rates", "operate", 0, 1, cmd_cost_rates, CHANGE | CMD_BARE, "[@FILE]", "", "show the price table, or set another"},
     {"cost budget", "operate", 0, 0, cmd_budget_list, 0, "", "limit cursor", "the same as budget report"},
     {"cost report", "operate", 0, 0, cmd_cost_report, 0, "", "by from to", "what was spent, in groups that sum to the total"},
     {"cost estimate", "operate", 0, 0, cmd_cost_estimate, 0, "", "model tokens-in tokens-out calls operations", "what something would cost"},
