@@ -179,6 +179,8 @@ def test_left_reservations_are_reported_and_released(f):
     assert set_budget(f, "a", "talent:Demo.A", 100).status == 201
     r = f.post("/v1/reservations", {"talent": "Demo.A", "cost": {"usd_micro": 100}, "ttl_s": 1})
     assert r.status == 201
+    metrics = f.get("/metrics").body.decode()
+    assert "\nifab_reservations 1\n" in metrics and '\nifab_budgets{level="open"} 1\n' in metrics, metrics
     f.kill()
     f.start()
     wait_for(lambda: sums(f, "a") == (0, 0, 0), 10, "release at the deadline")
