@@ -41,6 +41,17 @@ static int parse(const char *line)
     return code;
 }
 
+static bool is_column(const char *roles)
+{
+    static const char *const columns[] = {"", "open", "operator admin", "auditor operator admin", "agent operator admin",
+                                          "readonly auditor operator admin", "agent auditor operator admin",
+                                          "agent readonly auditor operator admin"};
+    bool found = false;
+    for (size_t i = 0; i < IFAB_COUNT(columns); i++)
+        found = found || strcmp(roles, columns[i]) == 0;
+    return found;
+}
+
 static void every_row_is_whole(void **state)
 {
     (void)state;
@@ -51,6 +62,7 @@ static void every_row_is_whole(void **state)
                     strcmp(c->group, "audit") == 0);
         assert_true(c->summary[0] != '\0' && c->min_words <= c->max_words);
         assert_true((c->run == NULL) == ((c->flags & CMD_LATER) != 0));
+        assert_true(is_column(c->roles));
         for (size_t k = 0; k < i; k++)
             assert_string_not_equal(c->name, cli_commands[k].name);
         const char *list = c->options;

@@ -41,6 +41,7 @@ struct cli_command {
     int min_words, max_words;
     cli_run_fn *run;     /* NULL with CMD_LATER */
     unsigned flags;
+    const char *roles;   /* "operator admin": who may; "open"; "": asks no fabric */
     const char *words;   /* "[FILE|-]" */
     const char *options; /* names in cli_options, separated by spaces */
     const char *summary;
@@ -227,7 +228,7 @@ int cli_context_load(struct cli *cli); /* the current one: fills what is still e
 
 cli_run_fn cmd_init, cmd_doctor, cmd_version, cmd_explain, cmd_help, cmd_completion, cmd_context_add, cmd_context_use, cmd_context_list,
     cmd_json_check, cmd_json_canon, cmd_key_new, cmd_key_show, cmd_talent_add, cmd_talent_list, cmd_talent_show, cmd_talent_grant,
-    cmd_talent_invite, cmd_enroll, cmd_token_create, cmd_token_list, cmd_token_revoke, cmd_talent_revoke, cmd_talent_rotate_key, cmd_talent_remove, cmd_message_new, cmd_message_sign, cmd_message_canon, cmd_message_send,
+    cmd_talent_invite, cmd_enroll, cmd_token_create, cmd_token_list, cmd_token_revoke, cmd_talent_revoke, cmd_talent_rotate_key, cmd_talent_add_cert, cmd_talent_remove, cmd_message_new, cmd_message_sign, cmd_message_canon, cmd_message_send,
     cmd_message_inbox, cmd_decision_list, cmd_decision_show, cmd_decision_wait, cmd_decision_approve, cmd_decision_refuse,
     cmd_decision_scope_ok, cmd_witness_query, cmd_witness_show, cmd_witness_trace, cmd_witness_verify, cmd_witness_checkpoint,
     cmd_witness_vkey, cmd_witness_prove, cmd_witness_export, cmd_witness_tail, cmd_witness_erase, cmd_anchor_create, cmd_anchor_list,

@@ -37,6 +37,8 @@ static int read_token(struct cli *cli, char *ret_token, size_t size)
     return good ? 0 : cli_refuse(cli, IFAB_CODE_INVALID_TOKEN, "%s holds no token", file);
 }
 
+static const char *named(const char *file) { return file[0] == '\0' ? NULL : file; }
+
 static int open_client(struct cli *cli, bool silent)
 {
     char token[4096];
@@ -47,9 +49,9 @@ static int open_client(struct cli *cli, bool silent)
                                                 .endpoint = cli->endpoint,
                                                 .token = token[0] == '\0' ? NULL : token,
                                                 .timeout_usec = cli->timeout_usec,
-                                                .ca_file = file_of(cli, "ca", "IFAB_CA", cli->ca_file),
-                                                .certificate_file = file_of(cli, "cert", "IFAB_CERT", cli->cert_file),
-                                                .key_file = file_of(cli, "cert-key", "IFAB_CERT_KEY", cli->cert_key_file)};
+                                                .ca_file = named(cli->ca_file),
+                                                .certificate_file = named(cli->cert_file),
+                                                .key_file = named(cli->cert_key_file)};
     ifab_status status = ifab_client_open(&options, &cli->client, cli_clean_err(cli));
     ifab_wipe(token, sizeof token);
     if (status != IFAB_OK && silent)

@@ -78,9 +78,9 @@ struct request { /* one HTTP request until it is answered */
     ifab_usec arrived;
     size_t *kept, kept_bytes;        /* its part of node->kept_bytes */
     struct charge *charge;           /* of a changing route: held until the request is freed */
-    bool has_token;                  /* it came with a token: what waits ends with it */
-    uint8_t token16[16];
-    ifab_usec token_expires;         /* wall */
+    bool has_token, has_key;         /* it came with a token, a client certificate: what waits ends with it */
+    uint8_t token16[16], key32[32];
+    ifab_usec ends;                  /* wall: when the first of them ends by its time; IFAB_NEVER */
     bool proof, head_only;
     struct ifab_http_request *raw;   /* only while on_request runs */
 };
@@ -436,19 +436,21 @@ bool request_query(const struct request *request, const char *name, struct ifab_
 bool request_query_u64(struct node *node, struct request *request, const char *name, uint64_t least, uint64_t most, uint64_t fallback,
                        uint64_t *ret_value); /* false: answered with 208 */
 
-/* who.c: who asks: token, else uid of the Unix socket, else nobody; and what they may */
+/* who.c: who asks: token, client certificate, else uid of the Unix socket, else nobody; and what they may */
 struct who {
     struct ifab_principal principal;
-    bool has_token;
-    uint8_t token16[16];
-    ifab_usec token_expires;   /* wall */
+    bool has_token, has_key;
+    uint8_t token16[16], key32[32]; /* the token's id; SPKI digest of the certificate */
+    ifab_usec ends;            /* wall: when the first of them ends by its time; IFAB_NEVER */
     unsigned roles;            /* bits that a route must all have; 0: nobody is known */
 };
 #define WHO_TEXT 200
-/* NONE; 002, 003, 302 or 304 with the words for it. Failed tokens are counted, and charged to who is at the other end. */
+/* NONE; 002, 003, 302 or 304 with the words for it. Failed tokens and certificates are counted, and charged to who is at the other end. */
 enum ifab_code who_is(struct node *node, const struct ifab_http_request *raw, struct who *ret_who, char ret_text[WHO_TEXT]);
 enum ifab_code who_may(const struct who *who, const struct route *route, const struct ifab_http_request *raw, char ret_text[WHO_TEXT]);
-bool who_stays(const struct node *node, const struct request *request, ifab_usec wall); /* false: its token, or its talent, has ended */
+bool who_reads_log(const struct ifab_principal *principal); /* all entries: an auditor and above; the daemon's own uid is an operator */
+/* false: its token, its key or its talent has ended. *ret_ends: when that is looked at again, at the latest. */
+bool who_stays(const struct node *node, const struct request *request, ifab_usec wall, ifab_usec *ret_ends);
 
 /* context.c */
 bool context_ref_valid(struct ifab_view ref);                              /* repo:/PATH[@COMMIT], if://… */

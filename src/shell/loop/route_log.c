@@ -392,8 +392,11 @@ void handle_tile(struct node *node, struct request *r)
         reply_code(node, r, IFAB_CODE_NOT_FOUND, NULL, "no such tile");
         return;
     }
-    if (tile.entries && !r->peer.unix_socket) { /* entries over TCP are the auditors' */
-        reply_code(node, r, IFAB_CODE_INVALID_TOKEN, NULL, "entries over TCP need a token of an auditor; tokens come with a later version");
+    if (tile.entries && !who_reads_log(&r->principal)) {
+        if (r->principal.kind == IFAB_PRINCIPAL_NONE)
+            reply_code(node, r, IFAB_CODE_INVALID_TOKEN, NULL, "entries over TCP need a token or a client certificate of an auditor");
+        else
+            reply_code(node, r, IFAB_CODE_PERMISSION_DENIED, NULL, "this role may not use this route for entries: the whole log is an auditor's");
         return;
     }
     struct job *job = start_job(node, r, run_tile);

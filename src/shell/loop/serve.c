@@ -395,8 +395,10 @@ static void answer_raw(struct node *node, struct ifab_http_request *raw, enum if
         ifab_buf_str(&headers, "\r\n");
         ifab_buf_fini(&methods);
     }
-    if (status == 429) { /* too many failed tokens: as with failed signatures */
+    bool last = status == 429 || (status == 401 && raw->peer->has_key); /* too many failures; a certificate is its connection's for good */
+    if (status == 429)
         ifab_buf_str(&headers, "Retry-After: 1\r\n");
+    if (last) {
         (void)ifab_http_reply_close(node->http, raw->id, status, "application/json", ifab_buf_as_view(&headers), ifab_buf_as_view(&body));
     } else {
         put_answer(node, raw->id, status, "application/json", ifab_buf_as_view(&headers), ifab_buf_as_view(&body));
@@ -485,8 +487,10 @@ static void on_request(void *user, struct ifab_http_request *raw)
     }
     r->principal = who.principal;
     r->has_token = who.has_token;
-    r->token_expires = who.token_expires;
+    r->has_key = who.has_key;
+    r->ends = who.ends;
     memcpy(r->token16, who.token16, 16);
+    memcpy(r->key32, who.key32, 32);
     r->head_only = raw->method == IFAB_HTTP_HEAD;
     for (size_t i = 0; i < PARAM_MAX; i++)
         r->params[i] = copy(r, params[i]);

@@ -245,15 +245,15 @@ static void run_page(struct node *node, struct ifab_store *store, struct job *jo
 
 /* ---- on the loop ---- */
 
-/* A token that ended or was revoked, a talent that was removed: what its holder waits for ends with it. Looked up again only when
+/* A token or a key that ended or was revoked, a talent that was removed: what its holder waits for ends with it. Looked up again only when
  * something changed. */
 static bool may_stay(const struct node *node, struct waiter *w, ifab_usec wall)
 {
     uint64_t version = ifab_fabric_access_version(node->fabric);
-    if (w->access_version == version && (!w->request->has_token || wall < w->request->token_expires))
+    if (w->access_version == version && wall < w->request->ends)
         return true;
     w->access_version = version;
-    return who_stays(node, w->request, wall);
+    return who_stays(node, w->request, wall, &w->request->ends);
 }
 
 static void expired(struct node *node, struct waiter *w)
@@ -264,7 +264,7 @@ static void expired(struct node *node, struct waiter *w)
     } else {
         struct request *r = w->request;
         w->request = NULL;
-        reply_code(node, r, IFAB_CODE_INVALID_TOKEN, NULL, "the token has ended while this request waited");
+        reply_code(node, r, IFAB_CODE_INVALID_TOKEN, NULL, "the token, or the key of the certificate, has ended while this request waited");
     }
     drop(node, w);
 }

@@ -111,7 +111,7 @@ enum ifab_command_type {
     IFAB_COMMAND_SETTLE,       /* u.cost: a reservation ends with what it did cost, or is released */
     IFAB_COMMAND_BREAKER_RESET, /* u.breaker */
 };
-enum ifab_talent_act { IFAB_ACT_ADD, IFAB_ACT_GRANT, IFAB_ACT_REVOKE, IFAB_ACT_ROTATE, IFAB_ACT_REMOVE };
+enum ifab_talent_act { IFAB_ACT_ADD, IFAB_ACT_GRANT, IFAB_ACT_REVOKE, IFAB_ACT_ROTATE, IFAB_ACT_TLS_KEY, IFAB_ACT_REMOVE };
 
 struct ifab_cost { /* as a request says it: {"usd_micro"?,"tokens_in"?,"tokens_out"?,"calls"?,"model"?} */
     bool has_usd;                                     /* else by the price table, where a model is named */

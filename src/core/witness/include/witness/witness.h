@@ -44,6 +44,7 @@
     X(TALENT_ENROLL, "talent", "IF.talent", "enroll", "INFO")                 \
     X(TOKEN_CREATE, "token", "IF.talent", "token_create", "INFO")             \
     X(TOKEN_REVOKE, "token", "IF.talent", "token_revoke", "WARN")             \
+    X(TALENT_TLS_KEY, "talent", "IF.talent", "tls_key", "INFO")               \
     X(COST_INCURRED, "cost", "IF.optimise", "cost_incurred", "INFO")          \
     X(RATES_SET, "rates", "IF.optimise", "rates_set", "HIGH")                 \
     X(BUDGET_SET, "budget", "IF.governor", "budget_set", "HIGH")              \
