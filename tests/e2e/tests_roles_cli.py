@@ -59,6 +59,21 @@ COMMANDS = {
     "token revoke": (OPERATE, ("tok-" + UUID, *WHY)),
     "message inbox": (ALL, ("--as", "{talent}")),
     "mcp": (ALL, None),  # tests/interop/mcp asks its tools
+    "budget set": (OPERATE, ("x", "--subject", "talent:" + NOBODY, "--usd", "1", "--period", "day", *WHY, *SIGNED)),
+    "budget list": (ALL, ()),
+    "budget report": (ALL, ()),
+    "budget remove": (OPERATE, ("x", *WHY, *SIGNED)),
+    "budget reserve": (ACT, ("--usd", "1", "--talent", NOBODY)),
+    "budget settle": (ACT, ("rsv-" + UUID, "--usd", "1")),
+    "budget release": (ACT, ("rsv-" + UUID,)),
+    "budget reservations": (ALL, ()),
+    "cost track": (ACT, ("--usd", "1", "--talent", NOBODY)),
+    "cost rates": (ALL, ()),  # to set them is an operator's route, and an admin's act
+    "cost budget": (ALL, ()),
+    "cost report": (AUDIT, ()),
+    "cost estimate": (ALL, ("--model", "x")),
+    "governor breakers": (LIST, ()),
+    "governor reset": (OPERATE, ("swarm:x", *WHY)),
     "decision list": (LIST, ()),
     "decision show": (ALL, ("msg-" + UUID,)),
     "decision wait": (ALL, ("msg-" + UUID, "--wait", "0s")),
@@ -83,11 +98,11 @@ COMMANDS = {
 # what comes later answers 509 by itself; its column is its route's
 LATER = {
     HERE: "falsify capability-new capability-sign capability-verify capability-inspect",
-    LIST: "swarm-list swarm-show budget-list budget-report cost-report governor-breakers governor-match publisher-list",
+    LIST: "swarm-list swarm-show governor-match governor-waste publisher-list",
     ALL: "task-show task-list task-watch capability-list capability-show capability-health capability-logs",
     ACT: "task-create task-claim task-next task-renew task-progress task-complete task-fail task-cancel task-block worker-run bus-sub bus-pub "
-    "cost-record capability-plan capability-apply",
-    OPERATE: "bus-consumers bus-dlq swarm-register budget-set governor-reset publisher-add publisher-remove capability-allow capability-revoke "
+    "capability-plan capability-apply",
+    OPERATE: "bus-consumers bus-dlq swarm-register publisher-add publisher-remove capability-allow capability-revoke "
     "secret-set secret-rotate secret-revoke secret-list secret-age secret-check",
 }
 # what a command asks; its column is what all of them have in common
@@ -132,8 +147,16 @@ ROUTE = {
     "swarm list": "GET /v1/swarms",
     "budget set": "POST /v1/budgets",
     "budget list": "GET /v1/budgets",
-    "cost record": "POST /v1/costs",
+    "budget remove": "POST /v1/budgets/{}/remove",
+    "budget reserve": "POST /v1/reservations",
+    "budget settle": "POST /v1/reservations/{}/settle",
+    "budget release": "POST /v1/reservations/{}/release",
+    "budget reservations": "GET /v1/reservations",
+    "cost track": "POST /v1/costs",
+    "cost rates": "GET /v1/rates",
+    "cost report": "GET /v1/witness/entries",
     "governor breakers": "GET /v1/breakers",
+    "governor reset": "POST /v1/breakers/reset",
     "capability list": "GET /v1/capabilities",
     "capability plan": "POST /v1/capabilities/{*}",
     "bus pub": "POST /v1/bus/{*}",

@@ -9,6 +9,7 @@
 #include "governor/match.h"
 #include "governor/prices.h"
 
+#include "base/encode.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -583,12 +584,46 @@ static void deadlines_come_in_order(void **state)
     ifab_money_free(money);
 }
 
+/* docs/formats/money.md, whose example other code has made. */
+static void the_page_on_money_is_what_is_packed(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "00800f725a43060064000000000000000000000000000000900100000000000000fbed1e6343060000",
+        "01000193000000007000800000000000000a019300000000700080000000000000010200000000fbed1e6343060000a3e111000000000700000000000000900100000000000000000000000000000000000000000000066f70656e6169000644656d6f2e410001050000000000000000800f725a430600",
+        "0102010103000000404b4c00000000000000000000000000090000000000000005616c706861010100dc050000",
+    };
+    for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
+        uint8_t bytes[IFAB_RESERVATION_PACKED_MAX], again[IFAB_RESERVATION_PACKED_MAX];
+        size_t size = strlen(rows[i]) / 2, back = 0;
+        struct ifab_budget_state s;
+        struct ifab_reservation v;
+        struct ifab_breaker b;
+        assert_int_equal(ifab_hex_decode(ifab_view_str(rows[i]), bytes, size), IFAB_OK);
+        struct ifab_view packed = ifab_view_of(bytes, size);
+        if (i == 0) {
+            assert_true(ifab_budget_state_unpack(packed, &s) && s.settled == 100 && s.reserved == 400 && s.period_start == at("2025-11-12T00:00:00Z"));
+            back = ifab_budget_state_pack(&s, again);
+        } else if (i == 1) {
+            assert_true(ifab_reservation_unpack(packed, 3, &v) && v.owner == 2 && v.spend.amounts[IFAB_UNIT_USD_MICRO] == 400 && v.lines[0].budget == 5);
+            assert_true(ifab_view_is(v.spend.subjects[IFAB_SUBJECT_PROVIDER], "openai") && ifab_view_is(v.spend.subjects[IFAB_SUBJECT_TALENT], "Demo.A"));
+            back = ifab_reservation_pack(&v, again);
+        } else {
+            assert_true(ifab_breaker_unpack(packed, 3, &b) && b.failures == 3 && ifab_view_is(b.name, "alpha") && b.service.took_ms[0] == 1500);
+            back = ifab_breaker_pack(&b, again);
+        }
+        assert_int_equal(back, size);
+        assert_memory_equal(bytes, again, size);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(periods_follow_the_utc_calendar),
         cmocka_unit_test(words_are_read_as_they_are_written),
         cmocka_unit_test(packed_records_have_one_spelling),
+        cmocka_unit_test(the_page_on_money_is_what_is_packed),
         cmocka_unit_test(who_covers_seventy_percent_is_ranked_by_score),
         cmocka_unit_test(names_that_stand_twice_count_once),
         cmocka_unit_test(what_keeps_one_from_helping_has_an_order),
