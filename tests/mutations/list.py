@@ -289,7 +289,7 @@ change("money-old-period", PLAN, "held != NULL && held->period_start == line->ne
 change("money-within", PLAN, "spend_more(line, spent - within);", "spend_more(line, spent);", "money_model fabric_money")
 change("money-levels-once", PLAN, "line->reached = bits & ~line->next.levels;", "line->reached = bits;", "money_model fabric_money")
 change("money-level-bound", PLAN, "return spent * 100 >= limit *", "return spent * 100 > limit *", "money_model fabric_money")
-without("money-amount-max", PLAN, "if (spend->amounts[i] > IFAB_MONEY_MAX)", "fabric_money money_model")
+without("money-amount-max", PLAN, "if (spend->amounts[i] > IFAB_MONEY_MAX)", "governor")
 without("money-nothing-asked", PLAN, "if (!some)", "money_model fabric_money")
 without("money-sum-at-start", MONEY_TABLE, "if (!good)\n        return ifab_fail(err, IFAB_CORRUPT, \"budget \"", "fabric_money")
 without("money-budget-follows", MONEY_TABLE, "if (memory && !fits)", "fabric_money governor money_model")

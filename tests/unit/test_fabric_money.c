@@ -384,6 +384,8 @@ static void a_period_ends_once(void **state)
 {
     (void)state;
     have("a", IFAB_SUBJECT_TALENT, "A", IFAB_UNIT_USD_MICRO, IFAB_PERIOD_HOUR, 100);
+    have("b", IFAB_SUBJECT_TALENT, "B", IFAB_UNIT_USD_MICRO, IFAB_PERIOD_HOUR, 100);
+    assert_int_equal(spend(&agent_b, 60), IFAB_CODE_NONE);
     assert_int_equal(spend(&agent_a, 60), IFAB_CODE_NONE);
     assert_int_equal(reserve(&agent_a, 40), IFAB_CODE_NONE); /* held over the end of the period */
     assert_int_equal(reserve(&agent_a, 1), IFAB_CODE_BUDGET_EXCEEDED);
@@ -401,6 +403,8 @@ static void a_period_ends_once(void **state)
     assert_int_equal(reserve(&agent_a, 1), IFAB_CODE_BUDGET_EXCEEDED);
     assert_int_equal(spend(&agent_a, 3), IFAB_CODE_NONE);
     EXPECT("a", 100, 0, 3);
+    assert_int_equal(spend(&agent_b, 7), IFAB_CODE_NONE); /* nor for one that was not used in the new one: the log has gone on */
+    EXPECT("b", 7, 0, 0);
     rig_restart(&rig);
     rig.now.wall += 2 * IFAB_HOUR;
     assert_int_equal(reserve(&agent_a, 100), IFAB_CODE_NONE); /* nothing is carried over */

@@ -120,6 +120,25 @@ static void packed_records_have_one_spelling(void **state)
     assert_false(ifab_breaker_unpack(ifab_view_of(third, ifab_breaker_pack(&b, third)), 1, &other));
 }
 
+/* INV-10: nothing above 2^53-1 is reserved, also where no budget is touched. */
+static void amounts_have_a_bound(void **state)
+{
+    (void)state;
+    struct ifab_money *money;
+    struct ifab_money_plan plan;
+    assert_int_equal(ifab_money_new(1, &money), IFAB_OK);
+    for (enum ifab_unit unit = 0; unit < IFAB_UNIT_COUNT; unit++) {
+        struct ifab_spend spend = {0};
+        spend.amounts[unit] = IFAB_MONEY_MAX;
+        assert_int_equal(ifab_money_reserve(money, &spend, false, 0, NULL, NULL, &plan, NULL), IFAB_CODE_NONE);
+        spend.amounts[unit]++;
+        assert_int_equal(ifab_money_reserve(money, &spend, false, 0, NULL, NULL, &plan, NULL), IFAB_CODE_INVALID_PARAMS);
+        spend.amounts[unit] = UINT64_MAX;
+        assert_int_equal(ifab_money_reserve(money, &spend, false, 0, NULL, NULL, &plan, NULL), IFAB_CODE_INVALID_PARAMS);
+    }
+    ifab_money_free(money);
+}
+
 /* ---- matching ---- */
 
 #define V(text) {(const uint8_t *)(text), sizeof(text) - 1}
@@ -623,6 +642,7 @@ int main(void)
         cmocka_unit_test(periods_follow_the_utc_calendar),
         cmocka_unit_test(words_are_read_as_they_are_written),
         cmocka_unit_test(packed_records_have_one_spelling),
+        cmocka_unit_test(amounts_have_a_bound),
         cmocka_unit_test(the_page_on_money_is_what_is_packed),
         cmocka_unit_test(who_covers_seventy_percent_is_ranked_by_score),
         cmocka_unit_test(names_that_stand_twice_count_once),
