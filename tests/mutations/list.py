@@ -292,7 +292,7 @@ change("money-level-bound", PLAN, "return spent * 100 >= limit *", "return spent
 without("money-amount-max", PLAN, "if (spend->amounts[i] > IFAB_MONEY_MAX)", "governor")
 without("money-nothing-asked", PLAN, "if (!some)", "money_model fabric_money")
 without("money-sum-at-start", MONEY_TABLE, "if (!good)\n        return ifab_fail(err, IFAB_CORRUPT, \"budget \"", "fabric_money")
-without("money-budget-follows", MONEY_TABLE, "if (memory && !fits)", "fabric_money governor money_model")
+without("money-budget-follows", MONEY_TABLE, "if (memory && !fits)", "governor")
 change("money-state-range", MONEY_PACK, " || s.reserved > IFAB_MONEY_MAX - s.settled)", ")", "governor")
 change("money-line-twice", MONEY_PACK, " && ret->lines[i].budget > (i == 0 ? 0 : ret->lines[i - 1].budget)", "", "governor")
 without("budget-changed-thing", BUDGET, "if (!same)", "fabric_money")

@@ -120,6 +120,31 @@ static void packed_records_have_one_spelling(void **state)
     assert_false(ifab_breaker_unpack(ifab_view_of(third, ifab_breaker_pack(&b, third)), 1, &other));
 }
 
+/* INV-16: a budget is followed by itself, with another limit and the next version; by nothing else. */
+static void a_budget_changes_only_by_its_limit(void **state)
+{
+    (void)state;
+#define RECORD(id, limit, name, period, version)                                                                                         \
+    "{\"created_at\":\"2025-11-12T10:22:00.000Z\",\"id\":\"" id "\",\"limit\":" limit ",\"name\":\"" name "\",\"period\":\"" period              \
+    "\",\"subject\":\"talent\",\"unit\":\"calls\",\"v\":1,\"version\":" version "}"
+    static const char *const wrong[] = {RECORD("a", "6", "A", "day", "3"), RECORD("a", "6", "A", "day", "1"), RECORD("a", "6", "B", "day", "2"),
+                                        RECORD("b", "6", "A", "day", "2"), RECORD("a", "6", "A", "week", "2"), RECORD("a", "6.0", "A", "day", "2"),
+                                        RECORD("a", "-1", "A", "day", "2"), "{}"};
+    struct ifab_money *money;
+    assert_int_equal(ifab_money_new(1, &money), IFAB_OK);
+    assert_int_equal(ifab_money_load_budget(money, 4, ifab_view_str(RECORD("a", "5", "A", "day", "1")), NULL), IFAB_OK);
+    for (size_t i = 0; i < IFAB_COUNT(wrong); i++) {
+        if (ifab_money_load_budget(money, 4, ifab_view_str(wrong[i]), NULL) != IFAB_CORRUPT)
+            fail_msg("taken: %s", wrong[i]);
+        assert_int_equal(ifab_money_budget_at(money, 4)->limit, 5);
+    }
+    assert_int_equal(ifab_money_load_budget(money, 4, ifab_view_str(RECORD("a", "6", "A", "day", "2")), NULL), IFAB_OK);
+    assert_int_equal(ifab_money_budget(money, IFAB_VIEW("a"))->limit, 6);
+    assert_null(ifab_money_budget(money, IFAB_VIEW("A"))); /* found as it is spelled */
+    ifab_money_free(money);
+#undef RECORD
+}
+
 /* INV-10: nothing above 2^53-1 is reserved, also where no budget is touched. */
 static void amounts_have_a_bound(void **state)
 {
@@ -477,6 +502,8 @@ static void prices_have_dates_and_round_up_once(void **state)
     assert_int_equal(ifab_prices_set(tree, &record, NULL), IFAB_CODE_NONE);
     assert_int_equal(ifab_prices_new(&prices), IFAB_OK);
     assert_int_equal(ifab_prices_load(prices, ifab_buf_as_view(&record), NULL), IFAB_OK);
+    assert_int_equal(ifab_prices_load(prices, ifab_view_str(table), NULL), IFAB_CORRUPT); /* as a person wrote it: another order */
+    assert_int_equal(ifab_prices_count(prices), 2);
     assert_null(ifab_prices_find(prices, IFAB_VIEW("haiku"), at("2024-12-31T23:59:59Z")));
     assert_null(ifab_prices_find(prices, IFAB_VIEW("opus"), at("2026-12-31T23:59:59Z")));
     const struct ifab_price *old = ifab_prices_find(prices, IFAB_VIEW("haiku"), at("2025-12-31T23:59:59Z"));
@@ -643,6 +670,7 @@ int main(void)
         cmocka_unit_test(words_are_read_as_they_are_written),
         cmocka_unit_test(packed_records_have_one_spelling),
         cmocka_unit_test(amounts_have_a_bound),
+        cmocka_unit_test(a_budget_changes_only_by_its_limit),
         cmocka_unit_test(the_page_on_money_is_what_is_packed),
         cmocka_unit_test(who_covers_seventy_percent_is_ranked_by_score),
         cmocka_unit_test(names_that_stand_twice_count_once),
