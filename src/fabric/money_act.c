@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define PRICES_NUMBER 1
+#define SHOWN_MAX 12 /* budgets in an answer: an answer that is too large is not kept for its Idempotency-Key, and must be (IFAB_KEPT_REPLY_BODY_MAX) */
 
 /* ---- what answers and lists show ---- */
 
@@ -62,7 +63,7 @@ void ifab_fabric_reservation_json(const struct ifab_fabric *self, const struct i
     char id[41];
     ifab_money__id(v->id16, id);
     ifab_buf_format(buf, "{\"budgets\":[");
-    for (size_t i = 0; i < v->line_count; i++) {
+    for (size_t i = 0; i < v->line_count && i < SHOWN_MAX; i++) {
         const struct ifab_budget *budget = ifab_money_budget_at(self->money, v->lines[i].budget);
         if (budget == NULL)
             continue;
@@ -343,7 +344,7 @@ static void reply_spent(const struct ifab_fabric *self, struct ifab_outcome *o, 
     const struct ifab_code_info *info = ifab_code_info(IFAB_CODE_BUDGET_EXCEEDED);
     ifab_buf_clear(b);
     ifab_buf_str(b, "{\"budgets\":[");
-    for (size_t i = 0; i < spent->plan->count && i < 16; i++) { /* an answer stays small, and is kept for its Idempotency-Key; the list has them all */
+    for (size_t i = 0; i < spent->plan->count && i < SHOWN_MAX; i++) {
         ifab_buf_str(b, i > 0 ? "," : "");
         const struct ifab_money_line *line = &spent->plan->lines[i];
         ifab_buf_str(b, "{\"id\":");
@@ -365,12 +366,13 @@ static void reply_spent(const struct ifab_fabric *self, struct ifab_outcome *o, 
                         ifab_unit_name(first->budget->unit), info->name);
     }
     ifab_buf_str(b, ",\"over\":[");
-    for (size_t i = 0; i < spent->plan->count; i++) {
+    for (size_t i = 0, shown = 0; i < spent->plan->count && shown < SHOWN_MAX; i++) {
         if (spent->plan->lines[i].overrun == 0)
             continue;
         ifab_buf_str(b, comma);
         ifab_json_put_string(b, spent->plan->lines[i].budget->id);
         comma = ",";
+        shown++;
     }
     ifab_buf_char(b, ']');
     reply(o, spent->over ? ifab_code_info(IFAB_CODE_BUDGET_EXCEEDED)->http : http);
@@ -458,13 +460,13 @@ static enum ifab_code settle(const struct ifab_fabric *self, const struct ifab_c
     s->bill.why_from = v->index;
     if (s->bill.why.size == 0 && v->dangling)
         s->bill.why = IFAB_VIEW("released");
-    struct ifab_outcome_entry *entry;
-    if (!ifab_money__release(self, o, v, IFAB_EVENT_RELEASED, &s->bill, &entry))
+    size_t at = o->entry_count;
+    if (!ifab_money__release(self, o, v, IFAB_EVENT_RELEASED, &s->bill, NULL))
         return IFAB_CODE_SYSTEM_ERROR;
     ifab_buf_clear(&o->payload);
     ifab_buf_str(&o->payload, "{\"released\":");
     ifab_fabric_reservation_json(self, v, o->now.run, &o->payload);
-    ifab_money__put_entry(self, &o->payload, entry);
+    ifab_money__put_entry(self, &o->payload, &o->entries[at]);
     reply(o, 200);
     return IFAB_CODE_NONE;
 }
