@@ -130,7 +130,7 @@ static void a_budget_changes_only_by_its_limit(void **state)
     static const char *const wrong[] = {RECORD("a", "6", "A", "day", "3"), RECORD("a", "6", "A", "day", "1"), RECORD("a", "6", "B", "day", "2"),
                                         RECORD("b", "6", "A", "day", "2"), RECORD("a", "6", "A", "week", "2"), RECORD("a", "6.0", "A", "day", "2"),
                                         RECORD("a", "-1", "A", "day", "2"), "{}"};
-    struct ifab_money *money;
+    struct ifab_money *money = NULL;
     assert_int_equal(ifab_money_new(1, &money), IFAB_OK);
     assert_int_equal(ifab_money_load_budget(money, 4, ifab_view_str(RECORD("a", "5", "A", "day", "1")), NULL), IFAB_OK);
     for (size_t i = 0; i < IFAB_COUNT(wrong); i++) {
@@ -149,7 +149,7 @@ static void a_budget_changes_only_by_its_limit(void **state)
 static void amounts_have_a_bound(void **state)
 {
     (void)state;
-    struct ifab_money *money;
+    struct ifab_money *money = NULL;
     struct ifab_money_plan plan;
     assert_int_equal(ifab_money_new(1, &money), IFAB_OK);
     for (enum ifab_unit unit = 0; unit < IFAB_UNIT_COUNT; unit++) {
@@ -440,7 +440,7 @@ static void a_bucket_refills_without_drift(void **state)
 static void buckets_are_bounded_and_apart(void **state)
 {
     (void)state;
-    struct ifab_token_table *table;
+    struct ifab_token_table *table = NULL;
     struct ifab_tokens next;
     assert_int_equal(ifab_token_table_new(1, &table), IFAB_OK);
     for (uint32_t i = 0; i < IFAB_TOKEN_BUCKETS_MAX; i++) {
@@ -495,8 +495,8 @@ static void prices_have_dates_and_round_up_once(void **state)
     struct ifab_arena arena;
     const struct ifab_json *tree;
     struct ifab_buf record = IFAB_BUF_INIT(IFAB_PRICE_RECORD_MAX);
-    struct ifab_prices *prices;
-    uint64_t usd;
+    struct ifab_prices *prices = NULL;
+    uint64_t usd = 0;
     ifab_arena_init(&arena, (size_t)1 << 20);
     assert_int_equal(ifab_json_read(ifab_view_str(table), NULL, &arena, &tree, NULL), IFAB_OK);
     assert_int_equal(ifab_prices_set(tree, &record, NULL), IFAB_CODE_NONE);
@@ -536,8 +536,8 @@ static void prices_have_dates_and_round_up_once(void **state)
         "{\"rows\":[{\"from\":\"2025-01-01T00:00:00Z\",\"in_usd_micro_per_mtok\":0.5,\"model\":\"m\",\"out_usd_micro_per_mtok\":1}]}",
         "{\"rows\":[{\"from\":\"2025-01-01T00:00:00Z\",\"in_usd_micro_per_mtok\":1,\"model\":\"\\u0007\",\"out_usd_micro_per_mtok\":1}]}",
         "{\"rows\":[{\"from\":\"2025-13-01T00:00:00Z\",\"in_usd_micro_per_mtok\":1,\"model\":\"m\",\"out_usd_micro_per_mtok\":1}]}",
-        "{\"rows\":[{\"from\":\"2025-01-01T00:00:00Z\",\"in_usd_micro_per_mtok\":1,\"model\":\"m\",\"out_usd_micro_per_mtok\":1},"
-        "{\"from\":\"2025-01-01T00:00:00.000Z\",\"in_usd_micro_per_mtok\":2,\"model\":\"m\",\"out_usd_micro_per_mtok\":1}]}",
+        ("{\"rows\":[{\"from\":\"2025-01-01T00:00:00Z\",\"in_usd_micro_per_mtok\":1,\"model\":\"m\",\"out_usd_micro_per_mtok\":1},"
+         "{\"from\":\"2025-01-01T00:00:00.000Z\",\"in_usd_micro_per_mtok\":2,\"model\":\"m\",\"out_usd_micro_per_mtok\":1}]}"),
         "{\"rows\":[{\"from\":\"2025-01-01T00:00:00Z\",\"in_usd_micro_per_mtok\":1,\"model\":\"m\",\"out_usd_micro_per_mtok\":1,\"x\":1}]}",
     };
     for (size_t i = 0; i < IFAB_COUNT(bad); i++) {
@@ -555,9 +555,9 @@ static void prices_have_dates_and_round_up_once(void **state)
 static void without_memory_nothing_changes(void **state)
 {
     (void)state;
-    struct ifab_money *money;
+    struct ifab_money *money = NULL;
     struct ifab_buf record = IFAB_BUF_INIT(4096);
-    uint64_t number;
+    uint64_t number = 0;
     assert_int_equal(ifab_money_new(1, &money), IFAB_OK);
     struct ifab_budget_request request = {.id = IFAB_VIEW("b"), .name = IFAB_VIEW("A"), .subject = IFAB_SUBJECT_TALENT, .period = IFAB_PERIOD_DAY, .limit = 5};
     assert_int_equal(ifab_budget_set(money, &request, &record, &number, NULL), IFAB_CODE_NONE);
@@ -599,7 +599,7 @@ static void without_memory_nothing_changes(void **state)
 static void deadlines_come_in_order(void **state)
 {
     (void)state;
-    struct ifab_money *money;
+    struct ifab_money *money = NULL;
     uint64_t numbers[256], seed = 12345;
     assert_int_equal(ifab_money_new(1, &money), IFAB_OK);
     for (uint64_t n = 1; n <= 2000; n++) {
