@@ -91,6 +91,7 @@ void ifab_fabric_free(struct ifab_fabric *self)
     ifab_prices_free(self->prices);
     ifab_token_table_free(self->tokens);
     ifab_fabric__kept_free(self);
+    ifab_free(self->log_keys);
     ifab_free(self->approvers);
     ifab_free(self->meters);
     ifab_free(self->rows);
@@ -213,6 +214,7 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     case IFAB_KIND_TALENT:
     case IFAB_KIND_TOKEN:
     case IFAB_KIND_INVITE:
+    case IFAB_KIND_LOG_KEY:
         good = false;
         break;
     }
@@ -236,6 +238,8 @@ ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint
         return load_talent(self, number, bytes, err);
     if (kind == IFAB_KIND_TOKEN || kind == IFAB_KIND_INVITE)
         return load_access(self, kind, number, bytes, err);
+    if (kind == IFAB_KIND_LOG_KEY)
+        return ifab_fabric__load_log_key(self, number, bytes, err);
     if (is_money(kind))
         return ifab_fabric__load_money(self, kind, number, bytes, err);
     if (kind != IFAB_KIND_SEQUENCE && kind != IFAB_KIND_CONVERSATION && kind != IFAB_KIND_DECISION && kind != IFAB_KIND_BUCKET &&
@@ -280,7 +284,7 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
     ifab_fabric__trust_root(self, IFAB_TRUST_ALL, trust);
     if (memcmp(trust, head->trust_root32, 32) != 0) /* INV-16 */
         return ifab_fail(err, IFAB_CORRUPT,
-                         "a stored trust record (talent, key, grant, role, token, invite, budget, prices or rules) is not the one that the log covers");
+                         "a stored trust record (talent, key, grant, role, token, invite, budget, prices, rules or key of the log) is not the one that the log covers");
     if (ifab_replay_loaded(self->replay) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "replay tags: out of memory");
     IFAB_TRY(ifab_money_loaded(self->money, err)); /* INV-10 */
@@ -297,20 +301,24 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
 static void first_root(struct ifab_fabric *self, bool talents, uint8_t ret_root32[32])
 {
     struct ifab_view rules = ifab_view_of(self->rules32, 32);
-    uint8_t accesses[32];
+    uint8_t accesses[32], others[32];
     if (talents)
         ifab_talents_trust_root(self->talents, self->talents_root32);
     if (ifab_accesses_next(self->accesses, 0) == NULL) {
         ifab_sha256_2(ifab_view_of(self->talents_root32, 32), rules, ret_root32);
-        return;
+    } else {
+        ifab_accesses_trust_root(self->accesses, accesses);
+        ifab_sha256_3(ifab_view_of(self->talents_root32, 32), rules, ifab_view_of(accesses, 32), ret_root32);
     }
-    ifab_accesses_trust_root(self->accesses, accesses);
-    ifab_sha256_3(ifab_view_of(self->talents_root32, 32), rules, ifab_view_of(accesses, 32), ret_root32);
+    if (self->log_key_count > 0) {
+        memcpy(others, ret_root32, 32);
+        ifab_sha256_3(IFAB_VIEW("log keys"), ifab_view_of(others, 32), ifab_view_of(self->log_keys_root32, 32), ret_root32);
+    }
 }
 
 /*
- * What INV-16 covers: every talent's record, the rule set in force, every token and invite, every budget and the price table. Without any of one kind it
- * is what it was before there were any.
+ * What INV-16 covers: every talent's record, the rule set in force, every token and invite, every key of the log, every budget and the price table.
+ * Without any of one kind it is what it was before there were any.
  */
 void ifab_fabric__trust_root(struct ifab_fabric *self, unsigned anew, uint8_t ret_root32[32])
 {
@@ -419,6 +427,9 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     case IFAB_COMMAND_BACKUP:
         ifab_fabric__decide_note(self, command, o);
         break;
+    case IFAB_COMMAND_LOG_KEY:
+        ifab_fabric__decide_log_key(self, command, o);
+        break;
     case IFAB_COMMAND_RULES:
         ifab_fabric__decide_rules(self, command, o);
         break;
@@ -477,6 +488,9 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
             trust = true;
         } else if (c->kind == IFAB_KIND_TOKEN || c->kind == IFAB_KIND_INVITE) {
             status = load_access(self, c->kind, c->number, c->bytes, NULL);
+            trust = true;
+        } else if (c->kind == IFAB_KIND_LOG_KEY) {
+            status = ifab_fabric__load_log_key(self, c->number, c->bytes, NULL);
             trust = true;
         } else if (is_money(c->kind)) {
             status = ifab_fabric__load_money(self, c->kind, c->number, c->bytes, NULL);

@@ -71,6 +71,9 @@ struct ifab_fabric {
     uint64_t next_number, trust_version, access_version, fence_offset;
     ifab_usec issued_after;
     uint8_t rules32[32]; /* of the newest rules entry */
+    struct ifab_log_key_change *log_keys; /* IFAB_LOG_KEYS_MAX, or NULL: none yet */
+    size_t log_key_count;
+    uint8_t log_keys_root32[32]; /* over their records: part of trust_root32 */
     bool clock_doubt;
     ifab_usec skew_most;
     ifab_usec ticked;   /* run: of the last TICK; volatile */
@@ -159,6 +162,7 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
 void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_rules(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_route(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__reply_entry(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_outcome_entry *entry, struct ifab_view more);
 void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__bury(const struct ifab_fabric *self, struct ifab_outcome *o, size_t most); /* so many dead sequences, so many conversations */
 bool ifab_fabric__stale(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_open_decision *d); /* not routed yet */
@@ -187,6 +191,10 @@ struct ifab_meter ifab_fabric__meter(const struct ifab_fabric *self, uint32_t ta
 bool ifab_fabric__may_enter_refusal(const struct ifab_fabric *self, struct ifab_meter *meter, ifab_usec run, size_t bytes);
 bool ifab_fabric__put_meter(struct ifab_outcome *o, const struct ifab_meter *meter);
 void ifab_fabric__load_meter(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
+
+/* log_key.c */
+void ifab_fabric__decide_log_key(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+ifab_status ifab_fabric__load_log_key(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes, struct ifab_error *err);
 
 /* idempotency.c */
 /* After authority: what it said. true: answered. */

@@ -29,13 +29,19 @@ MODULES = [
     "http_live",
     "readers",
     "erasure",
+    "log_key",
+    "export",
     "backups",
+    "salvage",
+    "upgrades",
     "shutdown",
+    "journal",
     "doctor",
     "words",
     "cli",
     "cli_surface",
     "cli_hostile",
+    "watch",
 ]
 LIMIT = 600  # seconds a test
 

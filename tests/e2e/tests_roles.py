@@ -46,6 +46,8 @@ TABLE = {
     "GET /v1/anchors": AUDIT,
     "POST /v1/anchors": OPERATE,
     "POST /v1/backup": OPERATE,
+    "POST /v1/log-keys": OPERATE,
+    "POST /v1/log-keys/rotate": OPERATE,
     "POST /v1/clock/accept": OPERATE,
     "GET /v1/events": AUDIT,
     "GET /v1/fabric": OPEN,
@@ -233,6 +235,7 @@ def test_admin_acts_are_needed_whatever_the_way_in(f):
             ("/v1/tokens", {"talent": "R.admin", "why": "t"}),
             ("/v1/witness/erase", {"id": "msg-00000000-0000-7000-8000-000000000000", "why": "t"}),
             ("/v1/clock/accept", {"why": "t"}),
+            ("/v1/log-keys/rotate", b'{"to":"x"}'),
         ):
             r = f.post(route, body, headers, tcp=tcp)
             assert (r.status, r.code) in ((403, 3), (404, 404)), (route, r)

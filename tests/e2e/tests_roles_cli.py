@@ -75,6 +75,7 @@ COMMANDS = {
     "governor breakers": (LIST, ()),
     "governor reset": (OPERATE, ("swarm:x", *WHY)),
     "decision list": (LIST, ()),
+    "decision watch": (LIST, None),  # nor has this
     "decision show": (ALL, ("msg-" + UUID,)),
     "decision wait": (ALL, ("msg-" + UUID, "--wait", "0s")),
     "decision approve": (OPERATE, None),  # something must wait: see below
@@ -124,6 +125,7 @@ ROUTE = {
     "token revoke": "POST /v1/tokens/{}/revoke",
     "message inbox": "GET /v1/inbox",
     "decision list": "GET /v1/decisions",
+    "decision watch": "GET /v1/decisions",
     "decision show": "GET /v1/decisions/{}",
     "decision approve": "GET /v1/decisions/{} & GET /v1/talents/{} & POST /v1/decisions/{}/votes",
     "decision refuse": "GET /v1/decisions/{} & GET /v1/talents/{} & POST /v1/decisions/{}/votes",
@@ -195,6 +197,7 @@ class Ways:
     """How to come in: arguments and environment of ifctl, and the role that this is (None: nobody)."""
 
     def __init__(self, f):
+        self.waits = None
         self.f, self.rows = f, []
         self.tls = ("--endpoint", f"https://127.0.0.1:{f.tcp[1]}", "--ca", f.certificate)
         self.socket = ("--endpoint", f"unix:{f.unix}")
@@ -238,14 +241,20 @@ class Ways:
         return wrong
 
     def ends(self, what, role, way):
-        """witness tail goes on when it may: its first line is enough."""
+        """What goes on when it may: its first line is enough. For decision watch something waits."""
+        if self.waits is None:
+            self.waits = self.f.enrol("W.sender", owner="walt").message(content={"hazards": ["legal"]})
+            assert self.f.send(self.waits).status == 202
         env = {"PATH": os.environ["PATH"], "HOME": self.home, "IFAB_DIR": self.home}
-        with subprocess.Popen([PROGRAM["ifctl"], "witness", "tail", "--from", "0", "-o", "ndjson", *way], env=env, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
-            first = p.stdout.readline()
-            p.kill()
-        may = role is not None and role in AUDIT.split()
-        return [] if bool(first) == may else [f"{what}: witness tail is {'open' if first else 'refused'}"]
+        wrong = []
+        for words, column in ((("witness", "tail", "--from", "0"), AUDIT), (("decision", "watch"), LIST)):
+            with subprocess.Popen([PROGRAM["ifctl"], *words, "-o", "ndjson", *way], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE) as p:
+                first = p.stdout.readline()
+                p.kill()
+            if bool(first) != (role is not None and role in column.split()):
+                wrong.append(f"{what}: {' '.join(words)} is {'open' if first else 'refused'}")
+        return wrong
 
 
 def test_roles_of_commands_with_a_certificate_and_without_a_proof(f):

@@ -255,7 +255,7 @@ static void nothing_that_moves_a_cursor_is_printed(void **state)
 static void escaped_width_is_the_number_of_columns(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"abc", "caf\xc3\xa9", "\x1b[0m", "\xe2\x80\xae", "\xff", "\xf3\xa0\x80\x81", "\x01", "\xc2\x9b"};
+    static const char *const texts[] = {"abc", "caf\xc3\xa9", "\x1b[0m", "\xe2\x80\xae", "\xff", "\xf3\xa0\x80\x81", "\x01", "\xc2\x9b", "e\xcc\x81"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         char *text = captured(put_text, texts[i]);
         size_t columns = 0;

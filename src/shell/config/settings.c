@@ -131,6 +131,8 @@ const struct ifab_setting ifab_setting__rows[] = {
          "TCP address of the HTTP interface; other than loopback needs TLS; port 0 asks the kernel, \"\" is none"),
     LIST(IFAB_SETTING_TEXTS, "http.hosts", http_hosts, http_host_count, "0..16 names", "[localhost, 127.0.0.1, \"[::1]\"]", check_host,
          "restart", "names a Host header may have on TCP; others get 421"),
+    COUNT("http.connections", connections, 16, 16384, "16..16384", "1024", "restart", "TCP connections at a time; of one address half of them"),
+    COUNT("http.socket_connections", socket_connections, 16, 16384, "16..16384", "1024", "restart", "connections of the Unix socket at a time"),
     {{"access.uids", "mapping", "0..64 rows", "{}", "", "reload", "uid on the Unix socket: the talent it acts as"},
      IFAB_SETTING_UIDS,
      AT(uids),

@@ -170,7 +170,7 @@ static ifab_status first_entry(const struct ifab_init_options *options, const ui
     ifab_fabric_free(node->fabric);
     ifab_ruleset_free(node->ruleset);
     ifab_store_close(node->store);
-    ifab_signer_free(node->log_key);
+    log_key_fini(node);
     ifab_free(node);
     return status;
 }

@@ -8,13 +8,14 @@
 
 #include "node.h"
 
-static void close_node(struct node *node)
+void restore_close(struct node *node)
 {
+    if (node == NULL)
+        return;
     ifab_fabric_free(node->fabric);
     ifab_ruleset_free(node->ruleset);
     ifab_store_close(node->store);
-    ifab_signer_free(node->log_key);
-    ifab_wipe(node->mac_key32, sizeof node->mac_key32);
+    log_key_fini(node);
     ifab_free(node);
 }
 
@@ -38,24 +39,22 @@ static ifab_status open_old(const struct ifab_restore_options *options, struct n
     return node_load(node, err);
 }
 
-static ifab_status open_new(const struct ifab_restore_options *options, const struct node *old, struct node *node, struct ifab_error *err)
+ifab_status restore_open_new(const struct ifab_restore_options *options, uint64_t fence_offset, struct node *node, struct ifab_error *err)
 {
-    struct ifab_meta meta;
     char path[1200];
     snprintf(path, sizeof path, "%s/" UNFINISHED, options->directory);
     IFAB_TRY(ifab_config_load(path, &node->config, err));
     struct ifab_store_options store = {.directory = node->config.data_dir, .create = true, .wal_bytes = WAL_MADE};
     IFAB_TRY(node_keys(node, node->config.keys_dir, err));
     IFAB_TRY(node_settings(node, err));
-    ifab_fabric_meta(old->fabric, (struct ifab_now){0}, &meta);
-    node->settings.fence_offset = meta.fence_offset + ((uint64_t)1 << 32);
+    node->settings.fence_offset = fence_offset + ((uint64_t)1 << 32);
     return ifab_store_sqlite_open(&store, &node->store, err);
 }
 
 static ifab_status go_on(const struct ifab_restore_options *options, struct node *old, struct node *new, struct ifab_error *err)
 {
     struct ifab_buf note = IFAB_BUF_INIT(4096);
-    ifab_status status = node_checkpoint(old, old->committed_size, old->committed_root32, &note, err);
+    ifab_status status = node_checkpoint(old, old->committed_size, old->committed_root32, &note, NULL, err);
     struct ifab_command command = {.type = IFAB_COMMAND_RESTORE, .why = options->why};
     command.u.restore.old_checkpoint = ifab_buf_as_view(&note);
     command.u.restore.old_origin = ifab_view_str(old->origin);
@@ -137,7 +136,7 @@ static ifab_status take_rules(const struct ifab_restore_options *options, const 
 }
 
 /* Settings may name paths and addresses that are not here: they are laid beside, for a person to compare. */
-static ifab_status take_settings(const struct ifab_restore_options *options, struct ifab_error *err)
+ifab_status restore_take_settings(const struct ifab_restore_options *options, struct ifab_error *err)
 {
     char from[1100], to[1100];
     IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf text = IFAB_BUF_INIT((size_t)1 << 20);
@@ -150,7 +149,7 @@ static ifab_status take_settings(const struct ifab_restore_options *options, str
 }
 
 /* The operator's key goes along when it is there; it may well be kept elsewhere. */
-static ifab_status copy_operator_key(const struct ifab_restore_options *options, struct ifab_error *err)
+ifab_status restore_copy_operator_key(const struct ifab_restore_options *options, struct ifab_error *err)
 {
     char from[1100], to[1100];
     struct ifab_buf pem = IFAB_BUF_INIT(16384);
@@ -190,16 +189,19 @@ ifab_status ifab_node_restore(const struct ifab_restore_options *options, struct
         status = node_prepare_directory(&making, NULL, name, err);
     }
     if (status == IFAB_OK)
-        status = copy_operator_key(options, err);
+        status = restore_copy_operator_key(options, err);
     if (status == IFAB_OK)
         status = take_rules(options, old, err);
     if (status == IFAB_OK)
-        status = take_settings(options, err);
-    if (status == IFAB_OK)
-        status = open_new(options, old, new, err);
+        status = restore_take_settings(options, err);
+    struct ifab_meta meta = {0};
+    if (status == IFAB_OK) {
+        ifab_fabric_meta(old->fabric, (struct ifab_now){0}, &meta);
+        status = restore_open_new(options, meta.fence_offset, new, err);
+    }
     if (status == IFAB_OK)
         status = go_on(options, old, new, err);
-    close_node(old);
-    close_node(new); /* the store is whole before the directory gets its name */
+    restore_close(old);
+    restore_close(new); /* the store is whole before the directory gets its name */
     return node_made(&making, status, err);
 }

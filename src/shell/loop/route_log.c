@@ -343,7 +343,7 @@ static void run_checkpoint(struct node *node, struct ifab_store *store, struct j
     uint8_t root[32];
     uint64_t size;
     follower_head(node, &size, root);
-    ifab_status status = node_checkpoint(node, size, root, &job->out, &err);
+    ifab_status status = node_checkpoint(node, size, root, &job->out, NULL, &err);
     if (status != IFAB_OK)
         fail(job, IFAB_CODE_STORE_UNAVAILABLE, err.text);
     job->content_type = "text/plain; charset=utf-8";

@@ -1,36 +1,19 @@
 /*
  * Long polls and event streams: readers of committed entries after an index. Nothing is stored for them; a client resumes by its index (DESIGN section 4,
- * One stream). Bounds: 4,096 waiters, 30 s a poll, 256 KiB waiting on a stream.
+ * One stream). Bounds: twice as many waiters as connections (4,096), 30 s a poll, 256 KiB waiting on a stream.
  */
 #include <string.h>
 
 #include "follow.h"
+#include "waiter.h"
 
-#define WAITERS_MAX 4096
+#define STAGGER 128 /* heartbeats of streams that began together are spread over half of the time between two */
 #define PAGE 64
 #define STREAM_PAGE_BYTES ((size_t)128 << 10) /* half of what may wait on a stream: whoever resumes gets on */
 #define POLL_PAGE_BYTES ((size_t)4 << 20)
 #define HEARTBEAT (15 * IFAB_SECOND)
 #define AT_ONCE 64 /* of them on the readers; the others wait their turn, so that none is lost and other reads get on */
 
-enum waiter_kind { WAIT_INBOX, WAIT_DECISION, STREAM_INBOX, STREAM_EVENTS };
-struct waiter {
-    struct waiter *next, *previous;    /* of its kind */
-    struct waiter *same, *same_before; /* of its inbox */
-    struct waiter *due_next;
-    struct request *request;
-    enum waiter_kind kind;
-    uint64_t after;        /* next index to look at */
-    uint64_t limit;
-    uint64_t access_version; /* at which it was looked at whether its caller may stay */
-    ifab_usec deadline;    /* run; polls: answer then; streams: next heartbeat */
-    bool busy, due, again, gone, begun; /* due: in line for a reader */
-    char name[IFAB_NAME_MAX + 1];      /* inbox: the talent */
-    uint8_t id16[16];                  /* decision */
-    char component[64], type[64];
-    uint8_t trace16[16];
-    bool has_trace;
-};
 struct page { /* of a job: what it found */
     struct waiter *waiter;
     uint64_t next;
@@ -38,7 +21,6 @@ struct page { /* of a job: what it found */
     bool more;
 };
 
-static void wake(struct node *node, struct waiter *w);
 static void run_due(struct node *node);
 
 static bool of_inbox(const struct waiter *w) { return w->kind == WAIT_INBOX || w->kind == STREAM_INBOX; }
@@ -73,6 +55,7 @@ static void drop(struct node *node, struct waiter *w)
 {
     if (of_inbox(w))
         unlink_inbox(node, w);
+    audience_leave(w);
     if (w->previous != NULL)
         w->previous->next = w->next;
     else
@@ -80,6 +63,7 @@ static void drop(struct node *node, struct waiter *w)
     if (w->next != NULL)
         w->next->previous = w->previous;
     node->waiter_count--;
+    ifab_u64map_remove(&node->waiter_of, w->http);
     request_free(w->request);
     ifab_free(w);
 }
@@ -293,8 +277,10 @@ static void stream_page(struct node *node, struct job *job, struct waiter *w, co
     if (node->stopping) { /* it was busy when the others were ended; its client resumes by index */
         ifab_http_stream_end(node->http, w->request->http);
         drop(node, w);
-    } else if (page->more || w->again || (w->kind == STREAM_EVENTS && w->after < node->committed_size)) {
-        wake(node, w);
+    } else if (page->more || w->again || (w->kind == STREAM_EVENTS && w->after < w->audience->wanted)) {
+        wait_wake(node, w);
+    } else {
+        w->current = w->kind == STREAM_EVENTS;
     }
 }
 
@@ -328,7 +314,7 @@ static void on_page(struct node *node, struct job *job)
     } else {
         w->after = page->next;
         if (w->again)
-            wake(node, w);
+            wait_wake(node, w);
     }
     job_free(job);
 }
@@ -381,7 +367,7 @@ static void run_due(struct node *node)
 }
 
 /* There may be something for it: as soon as a reader has time. */
-static void wake(struct node *node, struct waiter *w)
+void wait_wake(struct node *node, struct waiter *w)
 {
     if (w->busy) {
         w->again = true;
@@ -397,8 +383,8 @@ static void wake(struct node *node, struct waiter *w)
 
 static struct waiter *waiter_new(struct node *node, struct request *r, enum waiter_kind kind, uint64_t wait_ms, const char *name)
 {
-    if (node->waiter_count >= WAITERS_MAX) {
-        reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "4,096 requests wait already");
+    if (node->waiter_count >= 2 * (size_t)(node->config.connections + node->config.socket_connections)) {
+        reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "twice as many requests as there may be connections wait already");
         return NULL;
     }
     struct waiter *w = ifab_calloc(1, sizeof *w);
@@ -407,11 +393,13 @@ static struct waiter *waiter_new(struct node *node, struct request *r, enum wait
         return NULL;
     }
     w->request = r;
+    w->http = r->http;
     w->kind = kind;
     w->access_version = UINT64_MAX;
     w->deadline = clock_now(&node->clock, NULL).run + (ifab_usec)wait_ms * 1000;
     memcpy(w->name, name, strlen(name) + 1);
-    if (of_inbox(w) && !link_inbox(node, w)) {
+    if (ifab_u64map_put(&node->waiter_of, r->http, (uint64_t)(uintptr_t)w) != IFAB_OK || (of_inbox(w) && !link_inbox(node, w))) {
+        ifab_u64map_remove(&node->waiter_of, r->http);
         ifab_free(w);
         reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
         return NULL;
@@ -468,7 +456,7 @@ void wait_inbox(struct node *node, struct request *r)
         return;
     w->after = has_after ? after + 1 : 0;
     w->limit = limit;
-    wake(node, w);
+    wait_wake(node, w);
     run_due(node);
 }
 
@@ -524,12 +512,15 @@ void wait_events(struct node *node, struct request *r, bool inbox)
     memcpy(w->type, filter.type, sizeof w->type);
     memcpy(w->trace16, filter.trace16, 16);
     w->has_trace = filter.has_trace;
+    w->deadline -= (ifab_usec)(node->waiter_count % STAGGER) * (HEARTBEAT / STAGGER / 2);
     w->after = after < node->committed_size ? after : node->committed_size;
     if (!ifab_http_stream(node->http, r->http, 200, "text/event-stream")) {
         drop(node, w);
         return;
     }
-    wake(node, w);
+    if (!inbox)
+        audience_join(node, w);
+    wait_wake(node, w);
     run_due(node);
 }
 
@@ -546,6 +537,7 @@ void wait_decision(struct node *node, struct request *r)
 /* Who waits for an inbox into which this batch delivers. Before its tickets are freed: their envelopes say the receivers. */
 void wait_delivered(struct node *node, const struct batch *batch)
 {
+    audience_wake(node, batch);
     if (node->inboxes.count == 0)
         return;
     for (const struct ticket *t = batch->first; t != NULL && !batch->delivers_others; t = t->next) {
@@ -561,7 +553,7 @@ void wait_delivered(struct node *node, const struct batch *batch)
             if (envelope->receivers[i].kind != IFAB_RECEIVER_AGENT || !ifab_map_get(&node->inboxes, name, &first))
                 continue;
             for (struct waiter *w = (struct waiter *)(uintptr_t)first; w != NULL; w = w->same)
-                wake(node, w);
+                wait_wake(node, w);
         }
     }
     if (!batch->delivers_others) /* else something was released: whose it was does not stand in the batch */
@@ -569,7 +561,7 @@ void wait_delivered(struct node *node, const struct batch *batch)
     for (int kind = WAIT_INBOX; kind <= STREAM_INBOX; kind++)
         for (struct waiter *w = node->waiters[kind]; w != NULL; w = w->next)
             if (of_inbox(w))
-                wake(node, w);
+                wait_wake(node, w);
 }
 
 /* Its poll ends: handle_decision() looks once more, in the order of steps. */
@@ -585,8 +577,6 @@ static void answer_decision(struct node *node, struct waiter *w)
 void wait_committed(struct node *node, bool decided)
 {
     struct waiter *next;
-    for (struct waiter *w = node->waiters[STREAM_EVENTS]; w != NULL; w = w->next)
-        wake(node, w);
     for (struct waiter *w = decided ? node->waiters[WAIT_DECISION] : NULL; w != NULL; w = next) {
         next = w->next;
         if (ifab_decisions_find(ifab_fabric_decisions(node->fabric), w->id16) != NULL)
@@ -610,7 +600,12 @@ void wait_tick(struct node *node, ifab_usec run)
 {
     struct waiter *next;
     ifab_usec wall = clock_now(&node->clock, NULL).wall;
-    for (int kind = 0; kind < WAITER_KINDS; kind++)
+    bool streams = run >= node->streams_next || node->streams_version != ifab_fabric_access_version(node->fabric);
+    if (streams) { /* there may be many, and nothing of theirs needs more than that */
+        node->streams_next = run + IFAB_SECOND;
+        node->streams_version = ifab_fabric_access_version(node->fabric);
+    }
+    for (int kind = 0; kind < (streams ? WAITER_KINDS : STREAM_INBOX); kind++)
         for (struct waiter *w = node->waiters[kind]; w != NULL; w = next) {
             next = w->next;
             if (w->busy || w->due)
@@ -622,7 +617,7 @@ void wait_tick(struct node *node, ifab_usec run)
             else if (w->kind == WAIT_DECISION)
                 answer_decision(node, w);
             else if (w->kind == WAIT_INBOX)
-                wake(node, w); /* past its deadline: answered even when empty */
+                wait_wake(node, w); /* past its deadline: answered even when empty */
             else
                 heartbeat(node, w, run);
         }
@@ -631,16 +626,16 @@ void wait_tick(struct node *node, ifab_usec run)
 
 void wait_gone(struct node *node, ifab_http_id id)
 {
-    for (int kind = 0; kind < WAITER_KINDS; kind++)
-        for (struct waiter *w = node->waiters[kind]; w != NULL; w = w->next) {
-            if (w->request == NULL || w->request->http != id)
-                continue;
-            if (w->busy || w->due)
-                w->gone = true; /* its job, or its place in the line, holds it */
-            else
-                drop(node, w);
-            return;
-        }
+    uint64_t pointer;
+    if (!ifab_u64map_get(&node->waiter_of, id, &pointer))
+        return;
+    struct waiter *w = (struct waiter *)(uintptr_t)pointer;
+    if (w->request == NULL)
+        return; /* being answered */
+    if (w->busy || w->due)
+        w->gone = true; /* its job, or its place in the line, holds it */
+    else
+        drop(node, w);
 }
 
 void wait_stop(struct node *node)
@@ -667,4 +662,5 @@ void wait_free(struct node *node)
         while (node->waiters[kind] != NULL)
             drop(node, node->waiters[kind]);
     ifab_map_fini(&node->inboxes);
+    ifab_u64map_fini(&node->waiter_of);
 }

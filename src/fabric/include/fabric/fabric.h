@@ -35,6 +35,8 @@ enum ifab_kind {
     /* 8 and 9 are the shell's */
     IFAB_KIND_TOKEN = 10,  /* trust, as IFAB_KIND_TALENT */
     IFAB_KIND_INVITE = 11, /* trust */
+    IFAB_KIND_LOG_KEY = 12, /* trust: number = how many-th change of the log's key, {"note":…} */
+    /* 13 is the shell's */
     IFAB_KIND_BUDGET = 16,       /* trust */
     IFAB_KIND_BUDGET_STATE = 17, /* number = its budget's */
     IFAB_KIND_RESERVATION = 18,
@@ -83,6 +85,7 @@ struct ifab_admin_act {
     uint8_t nonce[64];
     size_t nonce_size;
     char why[1025];
+    struct ifab_view text; /* canonical form, for the entry of an act that has to be proven later; size 0: its why may not stand in the log */
 };
 #define IFAB_ADMIN_ACT_TTL (300 * IFAB_SECOND)
 
@@ -97,6 +100,7 @@ enum ifab_command_type {
     IFAB_COMMAND_CLOCK_JUMP,   /* u.note: text */
     IFAB_COMMAND_CLOCK_ACCEPT, /* u.note; 409 while no clock is in doubt */
     IFAB_COMMAND_BACKUP,       /* u.note: a copy was made; text says where and of how many entries */
+    IFAB_COMMAND_LOG_KEY,      /* u.log_key: the log gets a new key; an admin's act */
     IFAB_COMMAND_RULES,        /* u.rules: the rule set changed; every open decision is routed again */
     IFAB_COMMAND_ROUTE,        /* u.route: one open decision under the rules in force, with its message */
     IFAB_COMMAND_TICK,         /* what is due: deadlines, refusal counts, the dead */
@@ -198,6 +202,10 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             bool missing;                   /* what it is about is not there: 404, but for a kept answer */
         } note;
         struct {
+            const struct ifab_signer *from, *to; /* both sign the handover over the tree as it is in the step; NULL: the key asked for is not there */
+            struct ifab_view request;            /* exact bytes that the act is about */
+        } log_key;
+        struct {
             const struct ifab_guard_rules *rules; /* its set, if any, outlives every step until the next RULES has been applied */
         } rules;
         struct {
@@ -207,6 +215,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
         } route;
         struct {
             struct ifab_view old_checkpoint; /* signed note */
+            struct ifab_view salvage; /* canonical JSON object: what was kept of a damaged log and what was not; size 0: a whole one */
             struct ifab_view old_origin;
             uint64_t old_size;
             ifab_usec old_wall; /* the latest time the old fabric is known to have seen */
@@ -310,6 +319,15 @@ IFAB_MUST_CHECK ifab_status ifab_fabric_prepare(struct ifab_fabric *self);
 void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_now now, struct ifab_outcome *ret_outcome);
 /* Cannot fail after prepare and decide (a talent's record may need memory: out of memory there ends the process before anything is told). */
 void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *outcome);
+/* Changes of the log's key, oldest first: trees of up to `index` entries are signed by `from`, larger ones by `to` or a later one. */
+#define IFAB_LOG_KEYS_MAX 256
+struct ifab_log_key_change {
+    uint64_t index; /* of its entry */
+    uint8_t from32[32], to32[32];
+};
+const struct ifab_log_key_change *ifab_fabric_log_keys(const struct ifab_fabric *self, size_t *ret_count);
+/* At a start: the key of replay tags, when the log's key is not the one it was derived from any more. */
+void ifab_fabric_set_tag_key(struct ifab_fabric *self, const uint8_t key16[16]);
 /* When the next TICK is due, run time; IFAB_NEVER. */
 ifab_usec ifab_fabric_deadline(const struct ifab_fabric *self, struct ifab_now now);
 /* Refusals before a valid signature: counted per (code, source) in 1,024 rows, in an entry at most once a minute (INV-01). */

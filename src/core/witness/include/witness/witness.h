@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/code.h"
 #include "base/time.h"
+#include "crypto/crypto.h"
 
 #define IFAB_ENTRY_MAX 65535
 #define IFAB_SEGMENT_ENTRIES 65536
@@ -44,7 +45,8 @@
     X(TALENT_ENROLL, "talent", "IF.talent", "enroll", "INFO")                 \
     X(TOKEN_CREATE, "token", "IF.talent", "token_create", "INFO")             \
     X(TOKEN_REVOKE, "token", "IF.talent", "token_revoke", "WARN")             \
-    X(TALENT_TLS_KEY, "talent", "IF.talent", "tls_key", "INFO")               \
+    X(TALENT_TLS_KEY, "talent", "IF.talent", "tls_key", "INFO")                 \
+    X(LOG_KEY_ROTATED, "log_key", "IF.witness", "rotate_key", "HIGH")           \
     X(COST_INCURRED, "cost", "IF.optimise", "cost_incurred", "INFO")          \
     X(RATES_SET, "rates", "IF.optimise", "rates_set", "HIGH")                 \
     X(BUDGET_SET, "budget", "IF.governor", "budget_set", "HIGH")              \
@@ -134,6 +136,27 @@ struct ifab_checkpoint {
 };
 ifab_status ifab_checkpoint_write(const struct ifab_checkpoint *checkpoint, struct ifab_buf *text);
 ifab_status ifab_checkpoint_read(struct ifab_view text, struct ifab_checkpoint *ret_checkpoint, struct ifab_error *err);
+
+/* A new key of the log: a signed note of the old and the new one over the tree so far. docs/formats/checkpoint-tiles.md. */
+struct ifab_rotation {
+    struct ifab_view origin; /* borrowed from the note */
+    uint64_t size;           /* the tree that the old key hands over; its entry stands at this index */
+    uint8_t root32[32], from32[32], to32[32];
+};
+ifab_status ifab_rotation_write(struct ifab_view origin, uint64_t size, const uint8_t root32[32], const struct ifab_signer *from,
+                                const struct ifab_signer *to, struct ifab_buf *note);
+/* Form only. IFAB_INVALID. */
+ifab_status ifab_rotation_read(struct ifab_view note, struct ifab_rotation *ret_rotation, struct ifab_error *err);
+/* And both signatures. IFAB_DENIED: one is missing or wrong. */
+ifab_status ifab_rotation_verify(struct ifab_view note, struct ifab_rotation *ret_rotation, struct ifab_error *err);
+/*
+ * The payload {"act", "note", "request"} of the entry: the note as above, and the act of the admin who asked for just this new key. Whether the
+ * key that signed the act (*ret_admin32) is an admin's, only the log can tell. IFAB_INVALID, IFAB_DENIED, IFAB_NOMEM. origin is borrowed from payload.
+ */
+#define IFAB_ROTATION_ROUTE "POST /v1/log-keys/rotate"
+struct ifab_json;
+ifab_status ifab_rotation_payload_verify(const struct ifab_json *payload, struct ifab_rotation *ret_rotation, uint8_t ret_admin32[32],
+                                         struct ifab_error *err);
 
 /* C2SP tlog-tiles paths below the log's prefix: "tile/<L>/<N>[.p/<W>]", "tile/entries/<N>[.p/<W>]"; N in groups x001/x234/067. */
 struct ifab_tile {

@@ -25,6 +25,7 @@ struct ifab_config {
     char http_certificate[1024], http_key[1024]; /* http.certificate http.key: both or none; TLS */
     char http_hosts[16][256];  /* http.hosts: default loopback names */
     size_t http_host_count;
+    int64_t connections, socket_connections; /* http.connections http.socket_connections: 1024 */
     struct ifab_config_uid uids[IFAB_CONFIG_UIDS_MAX]; /* access.uids: {"1001": Finance.Agent} */
     size_t uid_count;
     int64_t time_skew_usec;    /* time.skew: 60s, 0..300s */
