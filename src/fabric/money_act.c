@@ -500,10 +500,24 @@ static bool restate(const struct ifab_fabric *self, struct ifab_outcome *o, enum
     return ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), NULL);
 }
 
+/* With what was spent of it: no entry of this log says so. */
+static bool restate_budget(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_budget *b)
+{
+    struct ifab_entry fields = record_entry(o, IFAB_EVENT_BUDGET_SET, self->settings.fabric_actor, IFAB_VIEW(""), b->id, b->record);
+    o->payload.size--; /* its brace */
+    ifab_buf_format(&o->payload, ",\"state\":{\"overrun\":%llu,\"period_start\":\"", (unsigned long long)b->state.overrun);
+    ifab_buf_time(&o->payload, b->state.period_start);
+    ifab_buf_format(&o->payload, "\",\"settled\":%llu}}", (unsigned long long)b->state.settled);
+    fields.payload = ifab_buf_as_view(&o->payload);
+    fields.has_why_from = true;
+    fields.why_from = 0;
+    return ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), NULL);
+}
+
 static bool restore_budgets(const struct ifab_fabric *self, const struct ifab_money *money, struct ifab_outcome *o)
 {
     for (const struct ifab_budget *b = ifab_money_budget_next(money, 0); b != NULL; b = ifab_money_budget_next(money, b->number)) {
-        if (!restate(self, o, IFAB_EVENT_BUDGET_SET, b->id, b->record) ||
+        if (!restate_budget(self, o, b) ||
             !ifab_fabric__change(o, IFAB_KIND_BUDGET, b->number, b->record.data, b->record.size) || !ifab_money__put_state(o, b->number, &b->state))
             return false;
     }
@@ -538,6 +552,29 @@ static bool restore_reservations(const struct ifab_fabric *self, const struct if
     return v != NULL;
 }
 
+/* One that a person has not reset stands in the new log too. */
+static bool restore_breaker(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_breaker *b)
+{
+    uint8_t packed[IFAB_BREAKER_PACKED_MAX];
+    struct ifab_breaker copy = *b;
+    copy.index = b->state == IFAB_BREAKER_CLOSED ? 0 : o->next_index; /* the one there was is of another log */
+    if (b->state != IFAB_BREAKER_CLOSED) {
+        char subject[16 + IFAB_SUBJECT_NAME_MAX];
+        snprintf(subject, sizeof subject, "%s:" IFAB_FMT, ifab_breaker_kind_name(b->kind), IFAB_ARG(b->name));
+        ifab_buf_clear(&o->payload);
+        ifab_buf_format(&o->payload, "{\"cause\":\"%s\",\"failures\":%u,\"state\":\"%s\"}", ifab_breaker_cause_name(b->cause), b->failures,
+                        ifab_breaker_state_name(b->state));
+        struct ifab_entry fields = {.event = IFAB_EVENT_BREAKER_TRIPPED,
+                                    .actor = ifab_view_str(self->settings.fabric_actor),
+                                    .has_why_from = true,
+                                    .subject = ifab_view_str(subject),
+                                    .payload = ifab_buf_as_view(&o->payload)};
+        if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), NULL))
+            return false;
+    }
+    return ifab_fabric__change(o, IFAB_KIND_BREAKER, b->number, packed, ifab_breaker_pack(&copy, packed));
+}
+
 bool ifab_fabric__restore_money(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
     const struct ifab_breakers *breakers = command->u.restore.breakers;
@@ -546,13 +583,9 @@ bool ifab_fabric__restore_money(const struct ifab_fabric *self, const struct ifa
     if (table.size > 0 && (!restate(self, o, IFAB_EVENT_RATES_SET, IFAB_VIEW("rates"), table) ||
                            !ifab_fabric__change(o, IFAB_KIND_PRICES, PRICES_NUMBER, table.data, table.size)))
         return false;
-    for (const struct ifab_breaker *b = breakers == NULL ? NULL : ifab_breakers_next(breakers, 0); b != NULL; b = ifab_breakers_next(breakers, b->number)) {
-        uint8_t packed[IFAB_BREAKER_PACKED_MAX];
-        struct ifab_breaker copy = *b;
-        copy.index = 0; /* that entry is of another log */
-        if (!ifab_fabric__change(o, IFAB_KIND_BREAKER, b->number, packed, ifab_breaker_pack(&copy, packed)))
+    for (const struct ifab_breaker *b = breakers == NULL ? NULL : ifab_breakers_next(breakers, 0); b != NULL; b = ifab_breakers_next(breakers, b->number))
+        if (!restore_breaker(self, o, b))
             return false;
-    }
     return command->u.restore.money == NULL ||
            (restore_budgets(self, command->u.restore.money, o) && restore_reservations(self, command->u.restore.money, o));
 }

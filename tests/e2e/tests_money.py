@@ -285,6 +285,44 @@ def test_a_restore_goes_on_with_the_accounts(f):
         g.verify()
 
 
+def test_a_salvage_goes_on_with_limits_and_what_was_spent(f):
+    # INV-10 INV-16: no limit is lost with the store, nor what was spent under it
+    from tests_salvage import going_on, salvage, whole_database
+
+    f.enrol("Demo.A")
+    assert set_budget(f, "a", "talent:Demo.A", 50).status == 201
+    assert set_budget(f, "gone", "provider:x", 50).status == 201
+    assert f.admin("/v1/budgets/gone/remove", {"why": "w"}).status == 200
+    assert set_budget(f, "s", "swarm:alpha", 1).status == 201
+    assert f.post("/v1/costs", {"talent": "Demo.A", "cost": {"usd_micro": 20}}).status == 201
+    assert set_budget(f, "a", "talent:Demo.A", 100).status == 200
+    assert f.post("/v1/costs", {"swarm": "alpha", "cost": {"usd_micro": 2}}).status == 402
+    held = f.post("/v1/reservations", {"talent": "Demo.A", "cost": {"usd_micro": 30}})
+    assert f.post(f"/v1/reservations/{held.json['reservation']['id']}/settle", {"cost": {"usd_micro": 10}}).status == 200
+    assert f.post("/v1/reservations", {"talent": "Demo.A", "cost": {"usd_micro": 30}, "ttl_s": 3600}).status == 201
+    rates = {"rows": [{"model": "m", "from": "2025-01-01T00:00:00Z", "in_usd_micro_per_mtok": 5, "out_usd_micro_per_mtok": 5}]}
+    assert f.admin("/v1/rates", rates).status == 200
+    digest = f.get("/v1/rates").json["digest"]
+    for turn in range(2):  # what goes on once can be lost again
+        assert f.stop() == 0
+        whole_database(f)
+        with sqlite3.connect(os.path.join(f.data, "main.db")) as db:
+            db.execute("DELETE FROM records WHERE kind IN (16, 17)")
+        assert f.refuses()[0] == 20
+        to, done = salvage(f, f"new{turn}")
+        assert done.returncode == 0, done
+        f = going_on(f, to)
+        try:
+            assert sums(f, "a") == (30, 0, 0) and budget(f, "a")["limit"] == 100 and sums(f, "s") == (1, 0, 1)
+            assert {b["id"] for b in f.get("/v1/budgets").json["items"]} == {"a", "s"}
+            assert [b["state"] for b in f.get("/v1/breakers").json["items"]] == ["open"]
+            assert f.get("/v1/rates").json["digest"] == digest
+            refused(f.post("/v1/reservations", {"talent": "Demo.A", "cost": {"usd_micro": 71}}), 402, 301)
+        finally:
+            if turn == 1:
+                f.stop()
+
+
 def test_reports_sum_to_what_was_spent(f):
     cli = Cli(f).people()
     rates = os.path.join(f.root, "rates.json")
