@@ -40,6 +40,7 @@ COMMANDS = {
     "config show": (HERE, ("{dir}/ifd.yaml",)),
     "config schema": (HERE, ()),
     "restore": (HERE, None),
+    "salvage": (HERE, None),
     "witness verify": (HERE, ("{dir}",)),
     "enroll": (OPEN, ("AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AAAA", "--out", "{out}")),
     "message send": (OPEN, (*CLAIM, *SIGNED)),
@@ -90,6 +91,7 @@ COMMANDS = {
     "witness prove": (OWN, ("0",)),
     "witness export": (AUDIT, ("--out", "{out}")),
     "witness tail": (AUDIT, None),  # has no end: see below
+    "witness rotate-key": (OPERATE, None),  # it would: tests_log_key
     "witness erase": (OPERATE, ("msg-" + UUID, "--sender", "if://agent/operator", *WHY, *SIGNED)),
     "anchor create": (OPERATE, WHY),
     "anchor list": (AUDIT, ()),
@@ -139,6 +141,7 @@ ROUTE = {
     "witness prove": "GET /v1/witness/proof & GET /v1/witness/entries/{}",
     "witness trace": "GET /v1/witness/entries",
     "anchor verify": "GET /v1/anchors & GET /v1/witness/consistency",
+    "witness rotate-key": "POST /v1/log-keys & POST /v1/log-keys/rotate",
     "witness erase": "POST /v1/witness/erase",
     "anchor create": "POST /v1/anchors",
     "anchor list": "GET /v1/anchors",
