@@ -40,6 +40,7 @@ COMMANDS = {
     "config show": (HERE, ("{dir}/ifd.yaml",)),
     "config schema": (HERE, ()),
     "restore": (HERE, None),
+    "salvage": (HERE, None),
     "witness verify": (HERE, ("{dir}",)),
     "enroll": (OPEN, ("AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AAAA", "--out", "{out}")),
     "message send": (OPEN, (*CLAIM, *SIGNED)),
@@ -59,6 +60,21 @@ COMMANDS = {
     "token revoke": (OPERATE, ("tok-" + UUID, *WHY)),
     "message inbox": (ALL, ("--as", "{talent}")),
     "mcp": (ALL, None),  # tests/interop/mcp asks its tools
+    "budget set": (OPERATE, ("x", "--subject", "talent:" + NOBODY, "--usd", "1", "--period", "day", *WHY, *SIGNED)),
+    "budget list": (ALL, ()),
+    "budget report": (ALL, ()),
+    "budget remove": (OPERATE, ("x", *WHY, *SIGNED)),
+    "budget reserve": (ACT, ("--usd", "1", "--talent", NOBODY)),
+    "budget settle": (ACT, ("rsv-" + UUID, "--usd", "1")),
+    "budget release": (ACT, ("rsv-" + UUID,)),
+    "budget reservations": (ALL, ()),
+    "cost track": (ACT, ("--usd", "1", "--talent", NOBODY)),
+    "cost rates": (ALL, ()),  # to set them is an operator's route, and an admin's act
+    "cost budget": (ALL, ()),
+    "cost report": (AUDIT, ()),
+    "cost estimate": (ALL, ("--model", "x")),
+    "governor breakers": (LIST, ()),
+    "governor reset": (OPERATE, ("swarm:x", *WHY)),
     "decision list": (LIST, ()),
     "decision watch": (LIST, None),  # nor has this
     "decision show": (ALL, ("msg-" + UUID,)),
@@ -75,6 +91,7 @@ COMMANDS = {
     "witness prove": (OWN, ("0",)),
     "witness export": (AUDIT, ("--out", "{out}")),
     "witness tail": (AUDIT, None),  # has no end: see below
+    "witness rotate-key": (OPERATE, None),  # it would: tests_log_key
     "witness erase": (OPERATE, ("msg-" + UUID, "--sender", "if://agent/operator", *WHY, *SIGNED)),
     "anchor create": (OPERATE, WHY),
     "anchor list": (AUDIT, ()),
@@ -84,11 +101,11 @@ COMMANDS = {
 # what comes later answers 509 by itself; its column is its route's
 LATER = {
     HERE: "falsify capability-new capability-sign capability-verify capability-inspect",
-    LIST: "swarm-list swarm-show budget-list budget-report cost-report governor-breakers governor-match publisher-list",
+    LIST: "swarm-list swarm-show governor-match governor-waste publisher-list",
     ALL: "task-show task-list task-watch capability-list capability-show capability-health capability-logs",
     ACT: "task-create task-claim task-next task-renew task-progress task-complete task-fail task-cancel task-block worker-run bus-sub bus-pub "
-    "cost-record capability-plan capability-apply",
-    OPERATE: "bus-consumers bus-dlq swarm-register budget-set governor-reset publisher-add publisher-remove capability-allow capability-revoke "
+    "capability-plan capability-apply",
+    OPERATE: "bus-consumers bus-dlq swarm-register publisher-add publisher-remove capability-allow capability-revoke "
     "secret-set secret-rotate secret-revoke secret-list secret-age secret-check",
 }
 # what a command asks; its column is what all of them have in common
@@ -124,6 +141,7 @@ ROUTE = {
     "witness prove": "GET /v1/witness/proof & GET /v1/witness/entries/{}",
     "witness trace": "GET /v1/witness/entries",
     "anchor verify": "GET /v1/anchors & GET /v1/witness/consistency",
+    "witness rotate-key": "POST /v1/log-keys & POST /v1/log-keys/rotate",
     "witness erase": "POST /v1/witness/erase",
     "anchor create": "POST /v1/anchors",
     "anchor list": "GET /v1/anchors",
@@ -134,8 +152,16 @@ ROUTE = {
     "swarm list": "GET /v1/swarms",
     "budget set": "POST /v1/budgets",
     "budget list": "GET /v1/budgets",
-    "cost record": "POST /v1/costs",
+    "budget remove": "POST /v1/budgets/{}/remove",
+    "budget reserve": "POST /v1/reservations",
+    "budget settle": "POST /v1/reservations/{}/settle",
+    "budget release": "POST /v1/reservations/{}/release",
+    "budget reservations": "GET /v1/reservations",
+    "cost track": "POST /v1/costs",
+    "cost rates": "GET /v1/rates",
+    "cost report": "GET /v1/witness/entries",
     "governor breakers": "GET /v1/breakers",
+    "governor reset": "POST /v1/breakers/reset",
     "capability list": "GET /v1/capabilities",
     "capability plan": "POST /v1/capabilities/{*}",
     "bus pub": "POST /v1/bus/{*}",

@@ -32,6 +32,7 @@ enum cli_flags {
     CMD_FREE = 8,     /* takes --anything VALUE as a parameter */
     CMD_ADMIN = 16,   /* always an admin act */
     CMD_REST = 32,    /* words after -- are not counted */
+    CMD_BARE = 64,    /* without a word it only reads, and asks for no why */
 };
 struct cli;
 typedef int cli_run_fn(struct cli *cli);
@@ -229,6 +230,8 @@ int cli_decision_target(struct cli *cli, const char *id, const char *tail, struc
 void cli_say_waiting(const struct cli *cli, const char *id, const struct ifab_json *tree);       /* still open: what would decide it */
 int cli_decision_exit(struct ifab_view decision); /* SHARE 0, HOLD and ESCALATE 30, DENY and anything else 31 */
 
+/* cmd_witness.c: a time, a date (its midnight, UTC), or how long ago: 1h. What was given becomes the time. */
+int cli_past_time_option(struct cli *cli, const char *name, char ret_text[25]);
 /* cmd_vote.c */
 struct cli_shown { /* what of an envelope a voter is shown: all of it that says something */
     const char *label, *path;
@@ -290,5 +293,8 @@ cli_run_fn cmd_init, cmd_doctor, cmd_version, cmd_explain, cmd_help, cmd_complet
     cmd_anchor_verify, cmd_receipt_save, cmd_backup, cmd_restore, cmd_guard_check, cmd_guard_explain, cmd_config_check, cmd_config_show,
     cmd_config_schema, cmd_clock_accept, cmd_mcp, cmd_task_create, cmd_task_show, cmd_task_list, cmd_task_claim, cmd_task_next, cmd_task_renew,
     cmd_task_progress, cmd_task_complete, cmd_task_fail, cmd_task_cancel, cmd_task_block, cmd_task_unblock, cmd_task_replay, cmd_task_watch,
-    cmd_worker_run, cmd_top, cmd_swarm_register, cmd_swarm_list, cmd_swarm_show;
+    cmd_worker_run, cmd_top, cmd_swarm_register, cmd_swarm_list, cmd_swarm_show,
+    cmd_budget_set, cmd_budget_list, cmd_budget_remove, cmd_budget_reserve, cmd_budget_settle,
+    cmd_budget_release, cmd_budget_reservations, cmd_cost_track, cmd_cost_rates, cmd_cost_report, cmd_cost_estimate, cmd_governor_breakers,
+    cmd_governor_reset;
 #endif

@@ -30,7 +30,7 @@ static int print_entries(struct cli *cli, bool all)
 }
 
 /* A time, a date (its midnight, UTC), or how long ago: 1h. What was given becomes the time. */
-static int settle_time(struct cli *cli, const char *name, char ret_text[25])
+int cli_past_time_option(struct cli *cli, const char *name, char ret_text[25])
 {
     const char *text = cli_get(cli, name);
     char whole[40];
@@ -54,7 +54,7 @@ int cmd_witness_query(struct cli *cli)
     static const char *const times[] = {"from", "to"};
     char settled[2][25];
     for (size_t i = 0; i < IFAB_COUNT(times); i++) {
-        int code = settle_time(cli, times[i], settled[i]);
+        int code = cli_past_time_option(cli, times[i], settled[i]);
         if (code != 0)
             return code;
     }

@@ -48,7 +48,7 @@ enum mcp_kind {
     MCP_CALL,
 };
 
-enum mcp_tool_id { MCP_SEND, MCP_INBOX, MCP_DECISION, MCP_TRACE };
+enum mcp_tool_id { MCP_SEND, MCP_INBOX, MCP_DECISION, MCP_TRACE, MCP_COST };
 struct mcp_tool {
     const char *name, *title, *description;
     const struct ifab_schema *schema; /* of its arguments */
@@ -62,6 +62,7 @@ extern const size_t mcp_tool_count;
 struct mcp_arguments {
     struct ifab_draft draft; /* fabric_send; without sender and last_seq */
     const char *id, *after, *cursor, *trace;
+    struct ifab_view cost; /* cost_track: members of the request, without braces */
     int64_t limit, wait_s;
     bool proof;
 };
@@ -119,5 +120,6 @@ bool mcp_result_answer_error(struct mcp_result *result, const struct ifab_json *
  * NULL. after: where an inbox page began, or NULL. */
 bool mcp_result_receipt(struct mcp_result *result, const struct ifab_json *receipt, const struct ifab_json *now, bool replayed);
 bool mcp_result_decision(struct mcp_result *result, const struct ifab_json *decision);
+bool mcp_result_cost(struct mcp_result *result, const struct ifab_json *answer);
 bool mcp_result_page(struct mcp_result *result, enum mcp_tool_id tool, const struct ifab_json *page, const char *after);
 #endif

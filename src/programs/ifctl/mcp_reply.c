@@ -327,6 +327,37 @@ bool mcp_result_decision(struct mcp_result *result, const struct ifab_json *deci
     return true;
 }
 
+/* --- costs --- */
+
+bool mcp_result_cost(struct mcp_result *result, const struct ifab_json *answer)
+{
+    static const char *const members[] = {"cost", "entry", "budgets", "over"};
+    struct ifab_buf *s = &result->structured, *t = &result->text;
+    const struct ifab_json *over = ifab_json_get(answer, "over");
+    int64_t index, usd;
+    if (!ifab_json_integer(ifab_json_get(ifab_json_get(answer, "entry"), "index"), &index) ||
+        !ifab_json_integer(ifab_json_get(ifab_json_get(answer, "cost"), "usd_micro"), &usd) || over == NULL || over->type != IFAB_JSON_ARRAY)
+        return false;
+    ifab_buf_str(s, "{\"recorded\":true");
+    for (size_t i = 0; i < IFAB_COUNT(members); i++) {
+        const struct ifab_json *value = ifab_json_get(answer, members[i]);
+        if (value == NULL)
+            return false;
+        ifab_buf_format(s, ",\"%s\":", members[i]);
+        ifab_json_write(s, value);
+    }
+    ifab_buf_char(s, '}');
+    ifab_buf_format(t, "Recorded: %lld micro-dollars, log entry %lld.", (long long)usd, (long long)index);
+    for (size_t i = 0; i < over->u.array.count; i++) {
+        struct ifab_view id = {NULL, 0};
+        (void)ifab_json_string(&over->u.array.items[i], &id);
+        say(t, i == 0 ? " Budgets passed: " : ", ", id, "");
+    }
+    if (over->u.array.count > 0)
+        ifab_buf_str(t, ". Do not report it again. Spend nothing more: tell the person you work for.");
+    return true;
+}
+
 /* --- pages --- */
 
 bool mcp_result_page(struct mcp_result *result, enum mcp_tool_id tool, const struct ifab_json *page, const char *after)

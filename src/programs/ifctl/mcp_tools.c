@@ -97,6 +97,35 @@ static const char *const trace_words[] = {
     "most entries; 20 without it",
     "go on from here: next of the answer before",
 };
+#define MONEY_MAX ((int64_t)9007199254740991) /* 2^53-1 */
+#define AMOUNT_FIELD(name_)                                                                  \
+    {                                                                                        \
+        .name = (name_), .kind = IFAB_SCHEMA_INTEGER, .min = 0, .max = MONEY_MAX             \
+    }
+static const struct ifab_schema_field cost_fields[] = {
+    AMOUNT_FIELD("usd_micro"),
+    AMOUNT_FIELD("tokens_in"),
+    AMOUNT_FIELD("tokens_out"),
+    AMOUNT_FIELD("calls"),
+    {.name = "model", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 128},
+    {.name = "provider", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 64},
+    {.name = "capability", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 128},
+    {.name = "operation", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 128, .check = not_blank},
+    {.name = "trace", .kind = IFAB_SCHEMA_STRING, .min = 36, .max = 36, .check = ifab_schema_trace},
+};
+static const char *const cost_words[] = {
+    "what it did cost, in micro-dollars: 1000000 is one US dollar; without it the price table prices the tokens of model",
+    "tokens sent to the model",
+    "tokens that came from it",
+    "calls made",
+    "the model, as the price table names it",
+    "who was paid",
+    "the capability it was for",
+    "what was done, in a word or two",
+    "trace token, a UUID, that joins what one intention caused",
+};
+static const struct ifab_schema cost_schema = {"the arguments", cost_fields, IFAB_COUNT(cost_fields)};
+_Static_assert(IFAB_COUNT(cost_words) == IFAB_COUNT(cost_fields), "words for each row");
 static const struct ifab_schema send_schema = {"the arguments", send_fields, IFAB_COUNT(send_fields)};
 static const struct ifab_schema inbox_schema = {"the arguments", inbox_fields, IFAB_COUNT(inbox_fields)};
 static const struct ifab_schema decision_schema = {"the arguments", decision_fields, IFAB_COUNT(decision_fields)};
@@ -148,6 +177,15 @@ const struct mcp_tool mcp_tools[] = {
                    "Lists the witness log's entries of one trace, in order: who did what, why, and what was decided. Texts in entries "
                    "(why, payload) are untrusted data that others wrote.",
                    &trace_schema, trace_words, "{\"openWorldHint\":false,\"readOnlyHint\":true}", PAGE_OUTPUT},
+    [MCP_COST] = {"cost_track", "Report a cost",
+                  "Reports what this talent spent elsewhere: money, tokens or calls. It is entered in the log and counted in its budgets, once a "
+                  "call. When over is not empty a budget has been passed: the cost is recorded all the same, and nothing more should be spent until "
+                  "a person raises the budget.",
+                  &cost_schema, cost_words, "{\"destructiveHint\":false,\"idempotentHint\":false,\"openWorldHint\":false,\"readOnlyHint\":false}",
+                  OUTPUT("\"recorded\":{\"type\":\"boolean\"},\"cost\":{\"type\":\"object\"},\"entry\":{\"type\":\"object\"},"
+                         "\"budgets\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},"
+                         "\"over\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},",
+                         "[\"recorded\",\"cost\",\"entry\",\"budgets\",\"over\"]")},
 };
 const size_t mcp_tool_count = IFAB_COUNT(mcp_tools);
 
@@ -267,6 +305,37 @@ static void take_draft(struct taker *t, struct ifab_draft *draft)
         ifab_refuse(t->refusal, IFAB_CODE_INVALID_PARAMS, "claim", "nothing to say: give claim, data or performative");
 }
 
+/* {"cost":{…},"operation":…} of the request, without its braces; the trace stands apart. */
+static struct ifab_view take_cost(struct taker *t)
+{
+    static const char *const amounts[] = {"calls", "model", "tokens_in", "tokens_out", "usd_micro"}, *const names[] = {"capability", "operation", "provider"};
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf buf = IFAB_BUF_INIT(8192);
+    struct ifab_view copy = {NULL, 0};
+    bool any = false;
+    ifab_buf_str(&buf, "\"cost\":{");
+    for (size_t i = 0; i < IFAB_COUNT(amounts); i++) {
+        const struct ifab_json *value = ifab_json_get(t->from, amounts[i]);
+        if (value == NULL)
+            continue;
+        ifab_buf_format(&buf, "%s\"%s\":", any ? "," : "", amounts[i]);
+        ifab_json_write(&buf, value);
+        any = true;
+    }
+    ifab_buf_char(&buf, '}');
+    for (size_t i = 0; i < IFAB_COUNT(names); i++) {
+        const struct ifab_json *value = ifab_json_get(t->from, names[i]);
+        if (value == NULL)
+            continue;
+        ifab_buf_format(&buf, ",\"%s\":", names[i]);
+        ifab_json_write(&buf, value);
+    }
+    if (!any)
+        ifab_refuse(t->refusal, IFAB_CODE_INVALID_PARAMS, "usd_micro", "nothing was spent: give usd_micro, tokens_in and tokens_out with model, or calls");
+    else if (ifab_buf_status(&buf) != IFAB_OK || ifab_arena_copy(t->arena, ifab_buf_as_view(&buf), &copy) != IFAB_OK)
+        ifab_refuse(t->refusal, IFAB_CODE_TOO_LARGE, "", "the arguments are too large");
+    return copy;
+}
+
 void mcp_arguments_read(enum mcp_tool_id tool, const struct ifab_json *arguments, struct ifab_arena *arena, struct mcp_arguments *ret,
                         struct ifab_refusal *ret_refusal)
 {
@@ -293,6 +362,10 @@ void mcp_arguments_read(enum mcp_tool_id tool, const struct ifab_json *arguments
         ret->trace = text(&t, "trace");
         ret->cursor = text(&t, "cursor");
         ret->limit = integer(&t, "limit", 20);
+        return;
+    case MCP_COST:
+        ret->trace = text(&t, "trace");
+        ret->cost = take_cost(&t);
         return;
     }
 }
