@@ -96,16 +96,35 @@ COMMANDS = {
     "anchor create": (OPERATE, WHY),
     "anchor list": (AUDIT, ()),
     "anchor verify": (AUDIT, ()),
+    "task create": (ACT, ("--type", "job", "--swarm", NOBODY, *WHY)),
+    "task show": (ALL, (NOBODY,)),
+    "task list": (ALL, ()),
+    "task claim": (ACT, (NOBODY, "--swarm", NOBODY)),
+    "task next": (ACT, ("--swarm", NOBODY)),
+    "task renew": (ACT, (NOBODY, "--fence", "7")),
+    "task progress": (ACT, (NOBODY, "--fence", "7")),
+    "task complete": (ACT, (NOBODY, "--fence", "7")),
+    "task fail": (ACT, (NOBODY, "--fence", "7", "--kind", "poison")),
+    "task cancel": (ACT, (NOBODY, *WHY)),
+    "task block": (ACT, (NOBODY, "--fence", "7", "--needs", "x")),
+    "task unblock": (ACT, (NOBODY, "--fence", "7")),
+    "task replay": (ACT, (NOBODY, *WHY)),
+    "task watch": (AUDIT, None),  # has no end
+    "worker run": (ACT, None),  # nor has this
+    "top": (LIST, ()),
+    "swarm register": (OPERATE, ("x", "--skills", "a", "--members", NOBODY, *WHY)),
+    "swarm list": (LIST, ()),
+    "swarm show": (LIST, (NOBODY,)),
     "receipt save": (AUDIT, None),  # of a message that is there: see below
 }
 # what comes later answers 509 by itself; its column is its route's
 LATER = {
     HERE: "falsify capability-new capability-sign capability-verify capability-inspect",
-    LIST: "swarm-list swarm-show governor-match governor-waste publisher-list",
-    ALL: "task-show task-list task-watch capability-list capability-show capability-health capability-logs",
-    ACT: "task-create task-claim task-next task-renew task-progress task-complete task-fail task-cancel task-block worker-run bus-sub bus-pub "
+    LIST: "governor-match governor-waste publisher-list",
+    ALL: "capability-list capability-show capability-health capability-logs",
+    ACT: "bus-sub bus-pub "
     "capability-plan capability-apply",
-    OPERATE: "bus-consumers bus-dlq swarm-register publisher-add publisher-remove capability-allow capability-revoke "
+    OPERATE: "bus-consumers bus-dlq publisher-add publisher-remove capability-allow capability-revoke "
     "secret-set secret-rotate secret-revoke secret-list secret-age secret-check",
 }
 # what a command asks; its column is what all of them have in common
@@ -148,6 +167,20 @@ ROUTE = {
     "receipt save": "GET /v1/messages/{} & GET /v1/witness/messages/{} & GET /v1/witness/entries & GET /v1/witness/proof",
     "task create": "POST /v1/tasks",
     "task list": "GET /v1/tasks",
+    "task show": "GET /v1/tasks/{}",
+    "task claim": "POST /v1/tasks/{}/claim",
+    "task next": "POST /v1/tasks/claim",
+    "task renew": "POST /v1/tasks/{}/renew",
+    "task progress": "POST /v1/tasks/{}/progress",
+    "task complete": "POST /v1/tasks/{}/complete",
+    "task fail": "POST /v1/tasks/{}/fail",
+    "task block": "POST /v1/tasks/{}/block",
+    "task unblock": "POST /v1/tasks/{}/unblock",
+    "task cancel": "POST /v1/tasks/{}/cancel",
+    "task replay": "POST /v1/tasks/{}/replay",
+    "task watch": "GET /v1/events",
+    "worker run": "POST /v1/tasks/claim & POST /v1/tasks/{}/renew & POST /v1/tasks/{}/complete & POST /v1/tasks/{}/fail",
+    "top": "GET /v1/tasks & GET /v1/swarms & GET /v1/decisions",
     "swarm register": "POST /v1/swarms",
     "swarm list": "GET /v1/swarms",
     "budget set": "POST /v1/budgets",
