@@ -272,3 +272,20 @@ change("access-in-trust-root", "src/fabric/fabric.c", "if (ifab_accesses_next(se
 without("second-admin", "src/fabric/admin.c", "if (ifab_view_equal_nocase(one->owner, other->owner))", "fabric_admin")
 without("second-admin-role", "src/fabric/admin.c", "if (other->role != IFAB_ROLE_ADMIN)", "fabric_admin")
 without("secret-kept", "src/fabric/idempotency.c", "if (kept->http == KEPT_SECRET)", "fabric_access")
+
+# ---- tasks: one owner, a fence that grows ----
+TASK_ACT, STEP_TASK, STATES = "src/core/coordinator/task_act.c", "src/fabric/task.c", "src/core/coordinator/task_state.c"
+change("task-fence", TASK_ACT, "ifab_task_owned(task->state) && act->fence.n == task->fence.n", "ifab_task_owned(task->state)", "task_domain")
+change("task-fence-of-one-that-ended", TASK_ACT, "ifab_task_owned(task->state) && act->fence.n == task->fence.n", "act->fence.n == task->fence.n",
+       "task_domain coordinator coordinator_model")
+without("task-owned", TASK_ACT, "if (ifab_task_owned(task->state))", "task_domain")
+change("task-fence-grows", STEP_TASK, "{o->next_index + self->fence_offset}", "{task->fence.n == 0 ? o->next_index : task->fence.n}", "task_domain")
+change("task-let-go", TASK_ACT, "    next->owner.n = 0;\n", "", "task_domain")
+change("task-by-member", STEP_TASK, "return may_act_for(self, command, owner, r);", "return IFAB_CODE_NONE;", "task_domain")
+without("task-concurrency", STEP_TASK,
+        "if (!ifab_task_owned(task->state) && ifab_swarm_in_flight(self->coordinator, swarm->number) >= swarm->concurrency)", "task_domain")
+change("task-running-expires", STATES, "[IFAB_TASK_EXPIRE] = {false, {[C] = Q, [R] = Q,", "[IFAB_TASK_EXPIRE] = {false, {[C] = Q,", "task_domain")
+change("task-given-back-late", STATES, "[IFAB_TASK_GIVE_BACK] = {true, {[C] = Q}}", "[IFAB_TASK_GIVE_BACK] = {true, {[C] = Q, [R] = Q}}", "task_domain")
+change("task-last-attempt", TASK_ACT, "(event == IFAB_TASK_FAIL || event == IFAB_TASK_EXPIRE) && last", "event == IFAB_TASK_FAIL && last", "task_domain")
+change("task-same-claim", TASK_ACT, "ifab_task_owned(task->state) && task->owner.n == swarm.n && task->worker.talent == who.talent",
+       "ifab_task_owned(task->state) && task->owner.n == swarm.n", "task_domain")
