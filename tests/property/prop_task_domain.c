@@ -318,6 +318,57 @@ static void back_to_base(struct model *m)
     trail_size = 0;
 }
 
+/* ---- records ---- */
+
+static enum place place_in(enum ifab_task_state state)
+{
+    static const enum place places[IFAB_TASK_STATE_COUNT] = { /* those that are missing cannot be: NOT_MADE */
+        [IFAB_TASK_QUEUED] = QUEUED, [IFAB_TASK_CLAIMED] = CLAIMED, [IFAB_TASK_RUNNING] = RUNNING, [IFAB_TASK_DEAD] = DEAD,
+        [IFAB_TASK_DONE] = DONE, [IFAB_TASK_CANCELLED] = CANCELLED};
+    return places[state];
+}
+
+static void check_task(const struct ifab_task *t, const struct model_task *want, const struct step *s)
+{
+    hold(ifab_task_consistent(t), "an inconsistent task", s);
+    hold(place_in(t->state) == want->place, "another state", s);
+    hold(t->attempt == want->attempt && t->fence.n == last_fence(want), "another attempt or fence", s);
+    hold(t->queued_index == want->queued, "another place in the queue", s);
+    if (owned(want))
+        hold(t->worker.talent == talents[want->owner] && t->lease_until == want->until, "another owner or lease", s);
+    else
+        hold(t->owner.n == 0 && t->worker.talent == 0 && t->retry_at == (want->place == QUEUED ? want->until : 0), "an owner of what is not owned, or another wait", s);
+}
+
+/* What is to be written, before anything is: the model's tasks, and no others. */
+static void check_changes(const struct ifab_outcome *o, const struct model *before, const struct model *after, const struct step *s)
+{
+    for (unsigned i = 0; i < TASKS; i++) {
+        bool found = false, differs = memcmp(&before->tasks[i], &after->tasks[i], sizeof before->tasks[i]) != 0;
+        for (size_t c = 0; c < o->change_count; c++) {
+            const struct ifab_change *change = &o->changes[c];
+            struct ifab_task t;
+            struct ifab_closed_task gone;
+            uint8_t id16[16];
+            if (change->kind == IFAB_KIND_TASK && change->bytes.size > 0) {
+                hold(ifab_task_unpack(change->bytes, change->number, &t), "a record that does not unpack", s);
+                if (strcmp(t.id, ids[i]) != 0)
+                    continue;
+                check_task(&t, &after->tasks[i], s);
+                found = true;
+            } else if (change->kind == IFAB_KIND_TASK_CLOSED && change->bytes.size > 0) {
+                hold(ifab_closed_task_unpack(change->bytes, change->number, &gone), "a record that does not unpack", s);
+                ifab_task_id16(ifab_view_str(ids[i]), id16);
+                if (memcmp(id16, gone.id16, 16) != 0)
+                    continue;
+                hold(place_in(gone.state) == after->tasks[i].place && gone.fence.n == last_fence(&after->tasks[i]), "another end", s);
+                found = true;
+            }
+        }
+        hold(found || !differs, "a task does not change that must", s); /* one that is written as it was, may be */
+    }
+}
+
 /* ---- one command on both ---- */
 
 static const enum ifab_task_event events[] = {
@@ -420,6 +471,7 @@ static bool decided_as_expected(struct model *m, const struct step *s)
         hold(reply->fence.n == m->most_fence, "a claim has the fence of its entry", s);
     if (given && code == IFAB_CODE_NONE && !changes)
         hold(s->verb == NEXT ? reply->http == 204 : reply->fence.n == 0, "the same lease again, or nothing", s);
+    check_changes(&rig.outcome, &before, m, s);
     done.refused += !changes;
     if (!changes)
         *m = before;
@@ -439,28 +491,17 @@ static enum place place_of(const struct ifab_fabric *fabric, unsigned task)
     const struct ifab_closed_task *c = ifab_closed_task_find(ifab_fabric_coordinator(fabric), ifab_view_str(ids[task]));
     hold(t == NULL || c == NULL, "a task that is open and closed", NULL);
     if (c != NULL)
-        return c->state == IFAB_TASK_DONE ? DONE : CANCELLED;
-    if (t == NULL)
-        return NOT_MADE;
-    static const enum place places[IFAB_TASK_STATE_COUNT] = { /* those that are missing cannot be: NOT_MADE */
-        [IFAB_TASK_QUEUED] = QUEUED, [IFAB_TASK_CLAIMED] = CLAIMED, [IFAB_TASK_RUNNING] = RUNNING, [IFAB_TASK_DEAD] = DEAD};
-    return places[t->state];
+        return place_in(c->state);
+    return t == NULL ? NOT_MADE : place_in(t->state);
 }
 
 static void check_state(const struct ifab_fabric *fabric, const struct model *m)
 {
     for (unsigned i = 0; i < TASKS; i++) {
-        const struct model_task *want = &m->tasks[i];
         const struct ifab_task *t = stored_task(fabric, i);
-        hold(place_of(fabric, i) == want->place, "a task stands where it must not, or is lost", NULL);
-        if (t == NULL)
-            continue;
-        hold(ifab_task_consistent(t), "an inconsistent task", NULL);
-        hold(t->attempt == want->attempt && t->fence.n == last_fence(want), "another attempt or fence", NULL);
-        if (owned(want))
-            hold(t->worker.talent == talents[want->owner] && t->lease_until == want->until, "another owner or lease", NULL);
-        else
-            hold(t->owner.n == 0 && t->worker.talent == 0 && t->retry_at == (want->place == QUEUED ? want->until : 0), "an owner of what is not owned", NULL);
+        hold(place_of(fabric, i) == m->tasks[i].place, "a task stands where it must not, or is lost", NULL);
+        if (t != NULL)
+            check_task(t, &m->tasks[i], NULL);
     }
 }
 
