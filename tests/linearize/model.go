@@ -26,22 +26,22 @@ const (
 var verbNames = [...]string{"create", "claim", "renew", "complete", "fail", "shutdown", "read"}
 
 type input struct {
-	task   string
-	verb   verb
-	who    int
-	fence  uint64
-	key    uint64 // Idempotency-Key of a completion
-	call   int64
-	lease  int64 // ns
+	task  string
+	verb  verb
+	who   int
+	fence uint64
+	key   uint64 // Idempotency-Key of a completion
+	call  int64
+	lease int64 // ns
 }
 
 type output struct {
-	lost  bool  // no answer: it was done, or will be, or not
-	code  int   // 0: done; else IF_ERR
+	lost  bool // no answer: it was done, or will be, or not
+	code  int  // 0: done; else IF_ERR
 	fence uint64
-	fresh bool  // a claim with an entry of its own, not the same lease told again
+	fresh bool   // a claim with an entry of its own, not the same lease told again
 	state string // read
-	until int64 // when the answer was there, or the connection had gone
+	until int64  // when the answer was there, or the connection had gone
 }
 
 type place uint8
@@ -174,15 +174,12 @@ func step(from, in_, out_ interface{}) []interface{} {
 			next = append(next, state{place: claimed, owner: in.who, least: in.call + in.lease, last: now.last})
 		case in.verb > claim && in.verb < read && now.place == claimed && in.fence == now.fence && in.fence != 0:
 			next = append(next, acted(now, in))
-			if in.verb == renew { // least may shrink no further than it was
-				break
-			}
 		}
 	}
 	return next
 }
 
-var model = porcupine.NondeterministicModel{
+var model = (&porcupine.NondeterministicModel{
 	Init: func() []interface{} { return []interface{}{state{}} },
 	Step: step,
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
@@ -221,7 +218,7 @@ var model = porcupine.NondeterministicModel{
 		return what + " -> done"
 	},
 	DescribeState: func(s interface{}) string { return fmt.Sprintf("%+v", s.(state)) },
-}.ToModel()
+}).ToModel()
 
 const forever = int64(math.MaxInt64)
 

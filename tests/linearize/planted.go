@@ -12,11 +12,11 @@ import (
 const second = int64(time.Second)
 
 type line struct {
-	who        int
-	call, ret  int64 // seconds
-	verb       verb
-	fence      uint64
-	out        output
+	who       int
+	call, ret int64 // seconds
+	verb      verb
+	fence     uint64
+	out       output
 }
 
 func history(lines []line) []porcupine.Operation {
