@@ -17,6 +17,7 @@ MODULES = [
     "roles",
     "decisions",
     "tasks",
+    "tasks_proofs",
     "rules",
     "tls",
     "floods",
