@@ -2,6 +2,7 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
+CHAPTER ?=
 MESON = meson
 NINJA = ninja
 PROGRAMS = ifd ifctl if-verify
@@ -31,8 +32,9 @@ build: $(BUILD)/build.ninja
 	@ln -sf ifctl "$(BUILD)/if"
 	@for l in a so; do ln -sf "src/programs/ifctl/libinfrafabric.$$l" "$(BUILD)/libinfrafabric.$$l"; done
 
+# make demo, or make demo CHAPTER=agents.
 demo: build
-	demo/run $(BUILD)
+	demo/run $(BUILD) $(CHAPTER)
 
 # Everything: units, properties, conformance, fuzz corpora, the same under ASan+UBSan, threads under TSan, the live daemon. Last line: N passed, N failed.
 check:

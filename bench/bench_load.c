@@ -6,6 +6,10 @@
  *   bench_load send SOCKET CONNECTIONS COUNT FIRST   COUNT messages, numbered from FIRST; says "prepared", waits for a line on stdin, then sends
  *   bench_load flood SOCKET CONNECTIONS COUNT FIRST RATE   the same, at that rate whether answers come or not: up to 48 wait on a connection, what finds
  *                                                    no room is not sent. accepted: answered 200; the times are theirs, from when each was due
+ *   bench_load storm SOCKET CONNECTIONS COUNT FIRST RATE   COUNT escalations by one talent that does not listen to 302: the ninth agent, each connection an
+ *                                                    instance; at that rate, as far as up to 48 unanswered ones on a connection allow; 0: as fast as that
+ *   bench_load lines SOCKET CONNECTIONS COUNT FIRST  COUNT messages as NDJSON, 1,000 lines a body, a body at a time on each connection
+ *   bench_load make COUNT FIRST                      COUNT messages of the first agent, a line each, to stdout
  *   bench_load garbage SOCKET RATE SECONDS           malformed messages at that rate over 8 connections, made anew when they are closed
  *   bench_load echo COUNT                            round trips of the same sizes through a process that only echoes
  */
@@ -49,7 +53,7 @@ static void enrol(const char *socket_path)
     (void)snprintf(endpoint, sizeof endpoint, "unix:%s", socket_path);
     struct ifab_client_options options = {.version = IFAB_CLIENT_VERSION, .endpoint = endpoint};
     bench_must(ifab_client_open(&options, &client, &err) == IFAB_OK, "client", &err);
-    for (unsigned k = 0; k < BENCH_KEYS; k++) {
+    for (unsigned k = 0; k <= BENCH_KEYS; k++) { /* and the one that storms */
         struct ifab_signer *signer = bench_signer(k);
         struct ifab_buf body = IFAB_BUF_INIT(1024);
         struct ifab_response response;
@@ -66,18 +70,23 @@ static void enrol(const char *socket_path)
     ifab_client_close(client);
 }
 
+static void wrap_request(struct ifab_buf *out, const struct ifab_buf *message, unsigned n)
+{
+    ifab_buf_init(out, 65536);
+    ifab_buf_format(out,
+                    "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                    "Idempotency-Key: msg-01930000-0000-7000-8000-%012x\r\nContent-Length: %zu\r\n\r\n",
+                    n, message->size);
+    ifab_buf_view(out, ifab_buf_as_view(message));
+    bench_must(ifab_buf_status(out) == IFAB_OK, "memory", NULL);
+}
+
 /* The whole request of message n; connection c speaks as instance c / 8 of key c % 8. */
 static void make_request(struct ifab_buf *out, struct ifab_signer *const *signers, unsigned c, unsigned n, unsigned seq)
 {
     struct ifab_buf message = IFAB_BUF_INIT(65536);
     bench_message(&message, signers[c % BENCH_KEYS], c % BENCH_KEYS, c / BENCH_KEYS, n, seq);
-    ifab_buf_init(out, 65536);
-    ifab_buf_format(out,
-                    "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                    "Idempotency-Key: msg-01930000-0000-7000-8000-%012x\r\nContent-Length: %zu\r\n\r\n",
-                    n, message.size);
-    ifab_buf_view(out, ifab_buf_as_view(&message));
-    bench_must(ifab_buf_status(out) == IFAB_OK, "memory", NULL);
+    wrap_request(out, &message, n);
     ifab_buf_fini(&message);
 }
 
@@ -170,6 +179,15 @@ static int next_answer(struct connection *c)
     return status;
 }
 
+/* Waits for answers, but no longer than until the next message is due: epoll_wait() alone would be up to a millisecond late. */
+static int wait_until(int epoll, struct epoll_event *events, double due)
+{
+    double left = due - bench_wall();
+    left = left < 0 ? 0 : left;
+    struct timespec timeout = {.tv_sec = (time_t)left, .tv_nsec = (long)((left - (double)(time_t)left) * 1e9)};
+    return due < 0 ? epoll_wait(epoll, events, CONNECTIONS_MOST, -1) : epoll_pwait2(epoll, events, CONNECTIONS_MOST, &timeout, NULL);
+}
+
 static void flood(const char *socket_path, unsigned connections, unsigned count, unsigned first, double rate)
 {
     enum { WAITING = 48 };
@@ -195,7 +213,7 @@ static void flood(const char *socket_path, unsigned connections, unsigned count,
     (void)getchar();
     double from = bench_wall(), now = from, cpu = bench_cpu();
     while (next < count || waiting > 0) {
-        for (now = bench_wall(); next < count && next < (now - from) * rate; next++) {
+        for (now = bench_wall(); next < count && next <= (now - from) * rate; next++) {
             struct connection *c = &all[next % connections];
             if (c->sent - c->got == WAITING) {
                 unsent++;
@@ -206,7 +224,7 @@ static void flood(const char *socket_path, unsigned connections, unsigned count,
             bench_must(write(c->fd, requests[next].data, requests[next].size) == (ssize_t)requests[next].size, "write", NULL);
         }
         struct epoll_event events[CONNECTIONS_MOST];
-        int n = epoll_wait(epoll, events, CONNECTIONS_MOST, next < count ? 1 : -1), status;
+        int n = wait_until(epoll, events, next < count ? from + next / rate : -1), status;
         for (int i = 0; i < n; i++) {
             struct connection *c = &all[events[i].data.u32];
             ssize_t more = read(c->fd, c->answer + c->filled, sizeof c->answer - 1 - c->filled);
@@ -227,7 +245,151 @@ static void flood(const char *socket_path, unsigned connections, unsigned count,
            bench_wall() - from, (bench_cpu() - cpu) * 1e6 / count);
     bench_must(accepted > 0, "nothing was accepted", NULL);
     printf("p50_us %.1f\n", bench_quantile(took, accepted, .5) * 1e6);
+    printf("p95_us %.1f\n", bench_quantile(took, accepted, .95) * 1e6);
     printf("p99_us %.1f\n", bench_quantile(took, accepted, .99) * 1e6);
+}
+
+static void storm(const char *socket_path, unsigned connections, unsigned count, unsigned first, double rate)
+{
+    enum { WAITING = 48 };
+    static struct connection all[CONNECTIONS_MOST];
+    struct ifab_signer *signer = bench_signer(BENCH_KEYS);
+    struct ifab_buf *requests = ifab_calloc(count, sizeof *requests), message = IFAB_BUF_INIT(65536);
+    unsigned next = 0, waiting = 0, escalated = 0, refused302 = 0, refused304 = 0, other = 0;
+    bench_must(requests != NULL && connections <= CONNECTIONS_MOST && connections > 0, "CONNECTIONS", NULL);
+    for (unsigned n = 0; n < count; n++) {
+        bench_escalation(&message, signer, BENCH_KEYS, n % connections, first + n, first + n / connections);
+        wrap_request(&requests[n], &message, first + n);
+    }
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    for (unsigned c = 0; c < connections; c++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.u32 = c};
+        all[c].fd = dial(socket_path);
+        bench_must(epoll_ctl(epoll, EPOLL_CTL_ADD, all[c].fd, &event) == 0, "epoll", NULL);
+    }
+    printf("prepared\n");
+    fflush(stdout);
+    (void)getchar();
+    double from = bench_wall(), cpu = bench_cpu();
+    while (next < count || waiting > 0) {
+        bool full = false; /* the next one's connection: it is sent later */
+        for (double now = bench_wall(); next < count && (rate <= 0 || next <= (now - from) * rate); next++) {
+            struct connection *c = &all[next % connections];
+            full = c->sent - c->got == WAITING;
+            if (full)
+                break;
+            c->sent++;
+            waiting++;
+            bench_must(write(c->fd, requests[next].data, requests[next].size) == (ssize_t)requests[next].size, "write", NULL);
+        }
+        struct epoll_event events[CONNECTIONS_MOST];
+        int n = epoll_wait(epoll, events, CONNECTIONS_MOST, next == count || full || rate <= 0 ? -1 : 1), status;
+        for (int i = 0; i < n; i++) {
+            struct connection *c = &all[events[i].data.u32];
+            ssize_t more = read(c->fd, c->answer + c->filled, sizeof c->answer - 1 - c->filled);
+            bench_must(more > 0, "the connection was closed", NULL);
+            c->filled += (size_t)more;
+            c->answer[c->filled] = '\0';
+            while ((status = next_answer(c)) != 0) {
+                *(status == 202 ? &escalated : status == 429 ? &refused302 : status == 503 ? &refused304 : &other) += 1;
+                c->got++;
+                waiting--;
+            }
+        }
+    }
+    double wall = bench_wall() - from;
+    printf("escalated %u\nrefused302 %u\nrefused304 %u\nother %u\nseconds %.6f\nrate %.0f\nload_cpu_us %.3f\n", escalated, refused302, refused304,
+           other, wall, count / wall, (bench_cpu() - cpu) * 1e6 / count);
+}
+
+enum { LINES = 1000 };
+
+/* The body of an answer that has come so far: how many of its lines are receipts of a SHARE; what is not a whole line stays. */
+static unsigned count_shared(char *text, size_t *size)
+{
+    unsigned shared = 0;
+    char *from = text, *end;
+    while ((end = memchr(from, '\n', *size - (size_t)(from - text))) != NULL) {
+        *end = '\0';
+        shared += strstr(from, "\"decision\":\"SHARE\"") != NULL;
+        from = end + 1;
+    }
+    *size -= (size_t)(from - text);
+    memmove(text, from, *size);
+    return shared;
+}
+
+static void send_lines(const char *socket_path, unsigned connections, unsigned count, unsigned first)
+{
+    static struct connection all[CONNECTIONS_MOST];
+    struct ifab_signer *signers[BENCH_KEYS];
+    unsigned bodies = count / LINES, next = 0, open = 0, shared = 0;
+    struct ifab_buf *requests = ifab_calloc(bodies, sizeof *requests), message = IFAB_BUF_INIT(65536);
+    size_t left[CONNECTIONS_MOST] = {0}; /* of the answer's body */
+    bench_must(requests != NULL && connections <= BENCH_KEYS && bodies > 0 && count % LINES == 0, "COUNT must be thousands, CONNECTIONS at most 8", NULL);
+    for (unsigned k = 0; k < BENCH_KEYS; k++)
+        signers[k] = bench_signer(k);
+    for (unsigned b = 0; b < bodies; b++) {
+        struct ifab_buf lines = IFAB_BUF_INIT(4 << 20);
+        for (unsigned i = 0; i < LINES; i++) {
+            unsigned c = b % connections, n = first + b * LINES + i;
+            bench_message(&message, signers[c], c, 0, n, n);
+            ifab_buf_view(&lines, ifab_buf_as_view(&message));
+            ifab_buf_char(&lines, '\n');
+        }
+        ifab_buf_init(&requests[b], 4 << 20);
+        ifab_buf_format(&requests[b], "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: %zu\r\n\r\n",
+                        lines.size);
+        ifab_buf_view(&requests[b], ifab_buf_as_view(&lines));
+        bench_must(ifab_buf_status(&requests[b]) == IFAB_OK, "memory", NULL);
+        ifab_buf_fini(&lines);
+    }
+    for (unsigned c = 0; c < connections; c++)
+        all[c].fd = dial(socket_path);
+    printf("prepared\n");
+    fflush(stdout);
+    (void)getchar();
+    double from = bench_wall(), cpu = bench_cpu();
+    for (; next < bodies || open > 0;) { /* bodies go out whole; their answers are read in turn */
+        unsigned c;
+        for (c = 0; c < connections && next < bodies; c++, next++, open++)
+            for (size_t at = 0; at < requests[next].size;) {
+                ssize_t n = write(all[c].fd, requests[next].data + at, requests[next].size - at);
+                bench_must(n > 0, "write", NULL);
+                at += (size_t)n;
+            }
+        for (c = 0; c < connections && open > 0; c++, open--) {
+            struct connection *k = &all[c];
+            for (k->filled = left[c] = 0; left[c] == 0 || k->want > 0;) {
+                ssize_t n = read(k->fd, k->answer + k->filled, sizeof k->answer - 1 - k->filled);
+                bench_must(n > 0, "the connection was closed", NULL);
+                k->filled += (size_t)n;
+                k->answer[k->filled] = '\0';
+                if (left[c] == 0) {
+                    char *end = strstr(k->answer, "\r\n\r\n"), *length = strcasestr(k->answer, "content-length:");
+                    bench_must(end != NULL && length != NULL && length < end, "an answer without length", NULL);
+                    left[c] = k->want = strtoul(length + 15, NULL, 10);
+                    k->filled -= (size_t)(end + 4 - k->answer);
+                    memmove(k->answer, end + 4, k->filled);
+                    n = (ssize_t)k->filled;
+                }
+                k->want -= (size_t)n;
+                shared += count_shared(k->answer, &k->filled);
+            }
+        }
+    }
+    printf("messages %u\nbad %u\nseconds %.6f\nload_cpu_us %.3f\n", count, count - shared, bench_wall() - from, (bench_cpu() - cpu) * 1e6 / count);
+}
+
+static void make_messages(unsigned count, unsigned first)
+{
+    struct ifab_signer *signer = bench_signer(0);
+    struct ifab_buf message = IFAB_BUF_INIT(65536);
+    for (unsigned n = first; n < first + count; n++) {
+        bench_message(&message, signer, 0, 100, n, n);
+        (void)fwrite(message.data, 1, message.size, stdout);
+        (void)putchar('\n');
+    }
 }
 
 static void garbage(const char *socket_path, double rate, double seconds)
@@ -297,6 +459,12 @@ int main(int argc, char **argv)
         send_all(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]));
     else if (strcmp(what, "flood") == 0 && argc == 7)
         flood(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]), atof(argv[6]));
+    else if (strcmp(what, "storm") == 0 && argc == 7)
+        storm(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]), atof(argv[6]));
+    else if (strcmp(what, "lines") == 0 && argc == 6)
+        send_lines(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]));
+    else if (strcmp(what, "make") == 0 && argc == 4)
+        make_messages((unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]));
     else if (strcmp(what, "garbage") == 0 && argc == 5)
         garbage(argv[2], atof(argv[3]), atof(argv[4]));
     else if (strcmp(what, "echo") == 0 && argc == 3)

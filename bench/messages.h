@@ -47,8 +47,8 @@ static inline double bench_quantile(double *values, size_t count, double q)
 
 static inline struct ifab_signer *bench_signer(unsigned key) { return make_signer((uint8_t)(0xb0 + key)); }
 
-/* Message n of all, sequence number seq of its sender; text is cleared first. Conversations: one for every 50 messages of a sender. */
-static inline void bench_message(struct ifab_buf *text, const struct ifab_signer *signer, unsigned key, unsigned instance, unsigned n, unsigned seq)
+static inline void bench_message_with(struct ifab_buf *text, const struct ifab_signer *signer, unsigned key, unsigned instance, unsigned n, unsigned seq,
+                                      const char *more)
 {
     static const char claim[] =
         "The nightly settlement of region 7 is complete: 18,204 postings balanced, 3 were routed to a person, none was dropped; "
@@ -65,6 +65,7 @@ static inline void bench_message(struct ifab_buf *text, const struct ifab_signer
     ifab_buf_base64url(&body, nonce16, sizeof nonce16);
     ifab_buf_format(&body, "\",\"content\":{\"claim\":\"%s\",\"claim_id\":\"settlement-%u\",\"confidence\":{\"raw\":0.93,\"normalized\":0.91},",
                     claim, n);
+    ifab_buf_str(&body, more);
     ifab_buf_str(&body,
                  "\"scope\":{\"region\":\"7\",\"year\":2025},\"evidence\":[{\"type\":\"web\",\"url\":\"https://status.example.org/settlement\","
                  "\"hash\":\"sha256:a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5\"}]}");
@@ -73,5 +74,16 @@ static inline void bench_message(struct ifab_buf *text, const struct ifab_signer
     ifab_buf_clear(text);
     make_envelope(text, signer, (const char *)body.data);
     ifab_buf_fini(&body);
+}
+
+/* Message n of all, sequence number seq of its sender; text is cleared first. Conversations: one for every 50 messages of a sender. */
+static inline void bench_message(struct ifab_buf *text, const struct ifab_signer *signer, unsigned key, unsigned instance, unsigned n, unsigned seq)
+{
+    bench_message_with(text, signer, key, instance, n, seq, "");
+}
+/* One that a person must decide about. */
+static inline void bench_escalation(struct ifab_buf *text, const struct ifab_signer *signer, unsigned key, unsigned instance, unsigned n, unsigned seq)
+{
+    bench_message_with(text, signer, key, instance, n, seq, "\"hazards\":[\"legal\"],");
 }
 #endif

@@ -21,12 +21,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(ifab_talents_find(talents, talent->name) == talent);
         for (size_t i = 0; i < talent->key_count; i++)
             require(ifab_talents_by_key(talents, talent->keys[i].pubkey32, NULL) == talent);
+        for (size_t i = 0; i < talent->tls_key_count; i++)
+            require(ifab_talents_by_spki(talents, talent->tls_keys[i].spki32, NULL) == talent);
 
         struct ifab_buf record = IFAB_BUF_INIT(1 << 20);
         struct ifab_talent_request request = {.name = talent->name, .scope = IFAB_VIEW("guard:scope"), .expires_at = IFAB_NEVER,
                                                .wall = 1000};
         uint32_t number = 0;
         if (ifab_talent_grant(talents, &request, &record, &number, NULL) == IFAB_CODE_NONE)
+            require(ifab_talents_load(talents, number, ifab_buf_as_view(&record), NULL) == IFAB_OK);
+        ifab_buf_clear(&record);
+        uint8_t spki32[32] = {1};
+        request.name = ifab_talents_at(talents, 1)->name;
+        request.spki32 = spki32;
+        request.overlap = 1000;
+        if (ifab_talent_tls_key(talents, &request, &record, &number, NULL) == IFAB_CODE_NONE)
             require(ifab_talents_load(talents, number, ifab_buf_as_view(&record), NULL) == IFAB_OK);
         ifab_buf_clear(&record);
         request.name = ifab_talents_at(talents, 1)->name;

@@ -165,6 +165,10 @@ export interface FabricOptions {
   /** Of an encrypted key (Node); a function is asked once, when the first message is signed. */
   passphrase?: string | (() => string | Promise<string>);
   token?: string;
+  /** https in Node, PEM files: whom to trust in place of the system's authorities; a certificate to show and its key (else in the same file). */
+  ca?: string;
+  cert?: string;
+  certKey?: string;
   /** Repeats after a lost answer or a retryable refusal; 5. */
   retries?: number;
   /** Seconds for one answer; 15. */
@@ -206,6 +210,8 @@ export class Fabric {
   constructor(options: FabricOptions);
   /** The fabric, talent and key that `ifctl` would use. */
   static context(options?: ContextOptions): Promise<Fabric>;
+  /** Enrols with a one-time code: key is a new file (Node; passphrase encrypts it), or a key that stays elsewhere. */
+  static enroll(code: string, options: Omit<ContextOptions, "talent" | "token" | "tokenFile"> & { key: string | Uint8Array | ExternalKey }): Promise<Fabric>;
   talent?: string;
   /** SHARE, HOLD, ESCALATE and DENY are values of .decision; throws Refused, Unreachable, OutcomeUnknown, InvalidMessage. */
   send(claim?: string | null, options?: SendOptions): Promise<Receipt>;

@@ -42,6 +42,8 @@ static bool check_decision(const struct bundle *b, struct ifab_verify_report *re
     if (!ifab_verify__digest(ifab_verify__text(payload, "message_digest"), digest32) ||
         memcmp(digest32, b->envelope.message_digest32, 32) != 0)
         return ifab_verify__broken(report, "envelope: its digest is not the one in the decision");
+    if (!ifab_verify__exact(payload, &b->envelope))
+        return ifab_verify__broken(report, "envelope: it says what was accepted, but is not its bytes");
     if (!ifab_view_equal(b->envelope.sender, ifab_verify__text(logged, "actor")) ||
         !ifab_view_equal(b->envelope.id, ifab_verify__text(logged, "subject")))
         return ifab_verify__broken(report, "envelope: id or sender differ from the decision");
@@ -146,7 +148,9 @@ ifab_status ifab_verify_bundle(struct ifab_view bytes, const struct ifab_verify_
     *ret_report = (struct ifab_verify_report){0};
     if (bundle == NULL)
         return ifab_fail(err, IFAB_NOMEM, "bundle");
-    status = ifab_verify__key(options, &head, err);
+    status = ifab_verify__one_key(options, err);
+    if (status == IFAB_OK)
+        status = ifab_verify__key(options, &head, err);
     ret_report->intact = status == IFAB_OK;
     ifab_arena_init(&arena, (size_t)64 << 20);
     if (status == IFAB_OK) {

@@ -120,6 +120,8 @@ ifab_status ifab_verify__entry(struct verify_entries *self, uint64_t index, stru
         return ifab_verify__enrol(self, index, record, report, err);
     if (has(tree, "component", "IF.witness") && has(tree, "operation", "erase"))
         return ifab_verify__erasure(self, tree, err);
+    if (has(tree, "component", "IF.witness") && has(tree, "operation", "rotate_key"))
+        ifab_verify__rotation(self, index, tree, report);
     if (has(tree, "component", "IF.connect") && has(tree, "type", "message"))
         return ifab_verify__message(self, index, tree, report, err);
     if (has(tree, "component", "IF.guard") && has(tree, "type", "rules"))

@@ -16,8 +16,17 @@ ifab_status ifab_verify__key(const struct ifab_verify_options *options, struct v
     if (options->vkey.size == 0)
         return IFAB_OK;
     IFAB_TRY(ifab_note_vkey_read(options->vkey, &head->key_name, head->key32, err));
+    if (options->follow_rotation && options->hash_only)
+        return ifab_fail(err, IFAB_INVALID, "a change of key stands in entries, and these are not read: follow it without the hashes-only check");
     head->has_key = true;
     return IFAB_OK;
+}
+
+ifab_status ifab_verify__one_key(const struct ifab_verify_options *options, struct ifab_error *err)
+{
+    if (!options->follow_rotation)
+        return IFAB_OK;
+    return ifab_fail(err, IFAB_INVALID, "changes of the log's key stand in its export: follow them there, and verify this by the key that it names");
 }
 
 /* What a note says before anybody is believed: up to the last empty line, as ifab_note_verify() cuts it. */
@@ -81,6 +90,10 @@ static ifab_status read_old(const struct ifab_verify_options *options, struct ve
         return ifab_fail(err, IFAB_INVALID, "the older checkpoint is none");
     if (key32 == NULL)
         return ifab_fail(err, IFAB_INVALID, "an older checkpoint is checked by the log's key: give it");
+    if (options->follow_rotation) { /* whose signature it has is known once the log is read */
+        head->has_old = head->old_unsigned = true;
+        return IFAB_OK;
+    }
     status = ifab_note_verify(options->checkpoint, name, key32, &text, &why);
     if (status != IFAB_OK) {
         report->trusted = false;
@@ -100,7 +113,7 @@ ifab_status ifab_verify__head_trust(const struct ifab_verify_options *options, s
     if (options->has_min_size && head->body.size < options->min_size)
         ifab_verify__broken(report, "the log has %llu entries, at least %llu are wanted: it was cut, or this export is old",
                             (unsigned long long)head->body.size, (unsigned long long)options->min_size);
-    if (options->checkpoint.size == 0 || (head->has_key && !usable))
+    if (options->checkpoint.size == 0 || (head->has_key && !usable && !options->follow_rotation))
         return IFAB_OK;
     IFAB_TRY(
         read_old(options, head, head->has_key ? head->key_name : fallback_name, head->has_key ? head->key32 : fallback_key32, report, err));
@@ -114,6 +127,18 @@ ifab_status ifab_verify__head_trust(const struct ifab_verify_options *options, s
         ifab_verify__broken(report, "the log has %llu entries, the checkpoint seen before had %llu: it was cut, or this export is older",
                             (unsigned long long)head->body.size, (unsigned long long)head->old.size);
     return IFAB_OK;
+}
+
+void ifab_verify__old_end(const struct ifab_verify_options *options, const struct verify_head *head, const uint8_t key32[32], struct ifab_verify_report *report)
+{
+    struct ifab_view text;
+    struct ifab_error why = {0};
+    if (!report->intact || !head->old_unsigned || ifab_note_verify(options->checkpoint, head->body.origin, key32, &text, &why) == IFAB_OK)
+        return;
+    report->trusted = false;
+    report->trust[0] = '\0';
+    ifab_verify__distrust(report, "the older checkpoint is not signed by the key that this log had then: %s", why.text);
+    ifab_verify__broken(report, "it does not go on from the older checkpoint, which is not this log's");
 }
 
 void ifab_verify__conclude(const struct verify_head *head, struct ifab_verify_report *report)

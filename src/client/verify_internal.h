@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "client/verify.h"
+#include "connect/envelope.h"
 #include "crypto/crypto.h"
 #include "json/json.h"
 #include "witness/witness.h"
@@ -32,17 +33,21 @@ struct verify_head {
     bool has_key;
     struct ifab_view key_name; /* borrowed from the options */
     uint8_t key32[32];
-    /* an older head of the same log, once its signature was good */
-    bool has_old;
+    /* an older head of the same log, once its signature was good; when rotations are followed, that is judged once the log is read */
+    bool has_old, old_unsigned;
     struct ifab_checkpoint old;
 };
 /* Reads options.vkey. IFAB_INVALID. */
 ifab_status ifab_verify__key(const struct ifab_verify_options *options, struct verify_head *head, struct ifab_error *err);
+/* A receipt or bundle holds no changes of key to follow. IFAB_INVALID. */
+ifab_status ifab_verify__one_key(const struct ifab_verify_options *options, struct ifab_error *err);
 /* The body of a note whose signature is judged later: form only. */
 bool ifab_verify__head_read(struct ifab_view note, struct verify_head *head, struct ifab_verify_report *report);
 /* Signature by the trusted key, origin, size, and the older checkpoint (checked by that key, else by fallback_key32 of fallback_name). */
 ifab_status ifab_verify__head_trust(const struct ifab_verify_options *options, struct verify_head *head, struct ifab_view fallback_name,
                                     const uint8_t *fallback_key32, struct ifab_verify_report *report, struct ifab_error *err);
+/* The older checkpoint whose signature was left for the end: by the key that answers for its size. */
+void ifab_verify__old_end(const struct ifab_verify_options *options, const struct verify_head *head, const uint8_t key32[32], struct ifab_verify_report *report);
 /* Everything was checked: verdict and the words for what went well. */
 void ifab_verify__conclude(const struct verify_head *head, struct ifab_verify_report *report);
 
@@ -71,6 +76,15 @@ ifab_status ifab_verify__tree_end(struct verify_tree *self, struct ifab_verify_r
                                   struct ifab_error *err); /* partial tiles above the leaves */
 void ifab_verify__tree_root(const struct verify_tree *self, uint8_t ret_root32[32]);
 
+/* verify_rotation.c: changes of the log's key, oldest first. */
+#define VERIFY_ROTATIONS_MAX 256
+struct verify_rotations {
+    bool some;
+    size_t count;
+    uint64_t indexes[VERIFY_ROTATIONS_MAX];
+    uint8_t keys[VERIFY_ROTATIONS_MAX + 1][32]; /* keys[i] until entry indexes[i], the last one since */
+};
+
 /* What entries say: canonical form, index, chain, time; enrolled keys; messages beside the log. */
 struct verify_entries {
     int dir_fd;
@@ -89,20 +103,32 @@ struct verify_entries {
     struct verify_gone *gone;     /* listed messages that are absent: to be found in those two at the end */
     size_t gone_count, gone_room;
     uint64_t rules_good; /* files of rules/ */
+    struct ifab_view origin;        /* of the checkpoint, borrowed */
+    const struct verify_tree *tree; /* of the entries before this one */
+    struct verify_rotations rotations;
 };
 ifab_status ifab_verify__entries_init(struct verify_entries *self, int dir_fd, struct ifab_verify_report *report, struct ifab_error *err);
 void ifab_verify__entries_fini(struct verify_entries *self);
 ifab_status ifab_verify__entry(struct verify_entries *self, uint64_t index, struct ifab_view entry, struct ifab_verify_report *report,
                                struct ifab_error *err);
 
+/* verify_rotation.c */
+void ifab_verify__rotation(struct verify_entries *self, uint64_t index, const struct ifab_json *entry, struct ifab_verify_report *report);
+const uint8_t *ifab_verify__key_of(const struct verify_rotations *rotations, uint64_t size, const uint8_t own32[32]);
+/* The key that signs must be the last one; an earlier one that the caller trusts is followed, or told of. */
+void ifab_verify__rotations_end(const struct verify_rotations *rotations, const struct verify_head *head, struct ifab_view own_name,
+                                const uint8_t own32[32], bool follow, struct ifab_verify_report *report);
+
 /* verify_talents.c */
 struct verify_enrolled_key {
     uint8_t pubkey32[32];
+    ifab_usec not_before, not_after;
     bool revoked; /* already so when the entry was written */
 };
 struct verify_talent {
     struct verify_enrolled_key *keys; /* owned */
     size_t key_count;
+    bool admin; /* and not removed */
 };
 ifab_status ifab_verify__enrol(struct verify_entries *self, uint64_t index, const struct ifab_json *record,
                                struct ifab_verify_report *report, struct ifab_error *err);
@@ -115,6 +141,8 @@ struct verify_gone {
 };
 ifab_status ifab_verify__erased_read(struct verify_entries *self, struct ifab_verify_report *report, struct ifab_error *err);
 ifab_status ifab_verify__erasure(struct verify_entries *self, const struct ifab_json *entry, struct ifab_error *err);
+/* Are these the bytes that were accepted, each of them? By bytes_digest, and where there is none by the canonical form. */
+bool ifab_verify__exact(const struct ifab_json *payload, const struct ifab_envelope *envelope);
 /* An entry of type "message": its bytes, when they are here. */
 ifab_status ifab_verify__rules(struct verify_entries *self, uint64_t index, const struct ifab_json *entry, struct ifab_verify_report *report,
                                struct ifab_error *err);

@@ -149,6 +149,11 @@ static ifab_status check_end(struct run *run, struct ifab_error *err)
     ifab_verify__tree_root(run->tree, root32);
     if (run->report->intact && memcmp(root32, run->head.body.root32, 32) != 0)
         ifab_verify__broken(run->report, "the root over the entries is not the one of the checkpoint");
+    if (!run->options->hash_only) {
+        const struct verify_rotations *rotations = &run->entries.rotations;
+        ifab_verify__rotations_end(rotations, &run->head, run->own_name, run->own32, run->options->follow_rotation, run->report);
+        ifab_verify__old_end(run->options, &run->head, ifab_verify__key_of(rotations, run->head.old.size, run->own32), run->report);
+    }
     if (run->report->intact && !run->options->hash_only)
         IFAB_TRY(ifab_verify__messages_end(&run->entries, run->report, err));
     return IFAB_OK;
@@ -164,6 +169,8 @@ static ifab_status run_all(struct run *run, struct ifab_error *err)
         return ifab_fail(err, IFAB_NOMEM, "tree");
     if (!run->options->hash_only)
         IFAB_TRY(ifab_verify__entries_init(&run->entries, run->dir_fd, run->report, err));
+    run->entries.origin = run->head.body.origin;
+    run->entries.tree = run->tree;
     IFAB_TRY(check_entries(run, err));
     if (run->report->intact)
         IFAB_TRY(check_end(run, err));

@@ -125,6 +125,15 @@ static bool key_enrolled(const struct verify_entries *self, const struct ifab_en
     return false;
 }
 
+bool ifab_verify__exact(const struct ifab_json *payload, const struct ifab_envelope *envelope)
+{
+    uint8_t said32[32], is32[32];
+    if (ifab_json_get(payload, "bytes_digest") == NULL)
+        return envelope->canonical;
+    ifab_sha256(envelope->bytes, is32);
+    return ifab_verify__digest(ifab_verify__text(payload, "bytes_digest"), said32) && memcmp(said32, is32, 32) == 0;
+}
+
 static ifab_status check_bytes(struct verify_entries *self, uint64_t index, const struct ifab_json *entry, struct ifab_view bytes,
                                struct ifab_verify_report *report, struct ifab_error *err)
 {
@@ -142,6 +151,8 @@ static ifab_status check_bytes(struct verify_entries *self, uint64_t index, cons
     else if (!ifab_verify__digest(ifab_verify__text(payload, "message_digest"), digest32) ||
              memcmp(digest32, envelope.message_digest32, 32) != 0)
         ifab_verify__broken_at(report, index, "message bytes: their digest is not the one in the entry");
+    else if (!ifab_verify__exact(payload, &envelope))
+        ifab_verify__broken_at(report, index, "message bytes: they say what was accepted, but are not its bytes");
     else if (!ifab_view_equal(envelope.sender, ifab_verify__text(entry, "actor")) ||
              !ifab_view_equal(envelope.id, ifab_verify__text(entry, "subject")))
         ifab_verify__broken_at(report, index, "message bytes: id or sender differ from the entry");

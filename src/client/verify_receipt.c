@@ -97,6 +97,7 @@ ifab_status ifab_verify_receipt(struct ifab_view bytes, const struct ifab_verify
     ifab_status status;
 
     *ret_report = (struct ifab_verify_report){0};
+    IFAB_TRY(ifab_verify__one_key(options, err));
     IFAB_TRY(ifab_verify__key(options, &head, err));
     ret_report->intact = true;
     ifab_arena_init(&arena, (size_t)64 << 20);

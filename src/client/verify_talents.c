@@ -29,7 +29,7 @@ static ifab_status place_of(struct verify_entries *self, struct ifab_view name, 
         }
         place = self->enrolled_count;
         IFAB_TRY(ifab_map_put(&self->talents, name, place));
-        self->enrolled[self->enrolled_count++] = (struct verify_talent){NULL, 0};
+        self->enrolled[self->enrolled_count++] = (struct verify_talent){NULL, 0, false};
     }
     *ret_talent = &self->enrolled[place];
     return IFAB_OK;
@@ -44,6 +44,12 @@ static bool read_key(const struct ifab_json *item, ifab_usec entry_time, struct 
     if (ifab_base64url_decode(ifab_verify__text(item, "pubkey"), ret_key->pubkey32, 32, &size) != IFAB_OK || size != 32)
         return false;
     if (revoked != NULL && ifab_time_parse(ifab_verify__text(item, "revoked_at"), &at) != IFAB_OK)
+        return false;
+    ret_key->not_before = INT64_MIN;
+    ret_key->not_after = IFAB_NEVER;
+    if (ifab_json_get(item, "not_before") != NULL && ifab_time_parse(ifab_verify__text(item, "not_before"), &ret_key->not_before) != IFAB_OK)
+        return false;
+    if (ifab_json_get(item, "not_after") != NULL && ifab_time_parse(ifab_verify__text(item, "not_after"), &ret_key->not_after) != IFAB_OK)
         return false;
     ret_key->revoked = revoked != NULL && at <= entry_time; /* one that ends later (rotation) is still good until a later record says so */
     return true;
@@ -68,6 +74,7 @@ ifab_status ifab_verify__enrol(struct verify_entries *self, uint64_t index, cons
     }
     ifab_free(talent->keys);
     talent->keys = keys;
+    talent->admin = ifab_view_is(ifab_verify__text(record, "role"), "admin") && ifab_json_get(record, "removed_at") == NULL;
     talent->key_count = list->u.array.count;
     for (size_t i = 0; i < talent->key_count; i++)
         if (!read_key(&list->u.array.items[i], self->time, &keys[i])) {

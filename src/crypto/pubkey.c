@@ -16,6 +16,11 @@ void ifab_spki_pem_write(const uint8_t pubkey32[32], struct ifab_buf *pem)
     ifab_pem__write(pem, "PUBLIC KEY", der, sizeof der);
 }
 
+void ifab_spki_digest(const uint8_t pubkey32[32], uint8_t ret_digest32[32])
+{
+    ifab_sha256_2((struct ifab_view){spki_prefix, sizeof spki_prefix}, (struct ifab_view){pubkey32, 32}, ret_digest32);
+}
+
 static bool take_prefixed(const uint8_t *bytes, size_t size, const uint8_t *prefix, size_t prefix_size, uint8_t ret_pubkey32[32])
 {
     if (size != prefix_size + 32 || memcmp(bytes, prefix, prefix_size) != 0)

@@ -21,6 +21,9 @@ void ifab_fabric_settings_default(struct ifab_fabric_settings *ret_settings)
     ret_settings->conversations = (struct ifab_conversation_limits){.total = 100000, .per_talent = 10000, .idle = 24 * IFAB_HOUR};
     ret_settings->rate_per_second = 20000;
     ret_settings->rate_burst = 40000;
+    ret_settings->cost_rate = 100;
+    ret_settings->cost_burst = 1000;
+    ret_settings->slo = (struct ifab_slo){.success_permille = 950, .p99_ms = 500};
     ret_settings->refusals_per_second = 10;
     ret_settings->refusal_bytes_per_day = 16U << 20;
 }
@@ -57,15 +60,23 @@ ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct 
         status = ifab_decisions_new(settings->seed ^ 3, &self->decisions);
     struct ifab_coordinator_limits tasks;
     ifab_coordinator_limits_default(&tasks);
-    tasks.seed = settings->seed ^ 6;
+    tasks.seed = settings->seed ^ 9;
     if (status == IFAB_OK)
         status = ifab_coordinator_new(&tasks, &self->coordinator);
+    if (status == IFAB_OK)
+        status = ifab_money_new(settings->seed ^ 6, &self->money);
+    if (status == IFAB_OK)
+        status = ifab_breakers_new(settings->seed ^ 7, &self->breakers);
+    if (status == IFAB_OK)
+        status = ifab_prices_new(&self->prices);
+    if (status == IFAB_OK)
+        status = ifab_token_table_new(settings->seed ^ 8, &self->tokens);
     if (status != IFAB_OK) {
         ifab_fabric_free(self);
         return ifab_fail(err, status, "fabric: out of memory");
     }
     self->issued_after = INT64_MIN;
-    ifab_fabric__trust_root(self, true, self->trust_root32);
+    ifab_fabric__trust_root(self, IFAB_TRUST_ALL, self->trust_root32);
     *ret_fabric = self;
     return IFAB_OK;
 }
@@ -81,7 +92,12 @@ void ifab_fabric_free(struct ifab_fabric *self)
     ifab_conversations_free(self->conversations);
     ifab_decisions_free(self->decisions);
     ifab_coordinator_free(self->coordinator);
+    ifab_money_free(self->money);
+    ifab_breakers_free(self->breakers);
+    ifab_prices_free(self->prices);
+    ifab_token_table_free(self->tokens);
     ifab_fabric__kept_free(self);
+    ifab_free(self->log_keys);
     ifab_free(self->approvers);
     ifab_free(self->meters);
     ifab_free(self->rows);
@@ -207,10 +223,19 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     case IFAB_KIND_COURSE:
         good = ifab_course_load(self->coordinator, bytes);
         break;
+    case IFAB_KIND_TOKENS:
+        ifab_fabric__load_tokens(self, bytes);
+        break;
+    case IFAB_KIND_BUDGET:
+    case IFAB_KIND_BUDGET_STATE:
+    case IFAB_KIND_RESERVATION:
+    case IFAB_KIND_BREAKER:
+    case IFAB_KIND_PRICES:
     case IFAB_KIND_META:
     case IFAB_KIND_TALENT:
     case IFAB_KIND_TOKEN:
     case IFAB_KIND_INVITE:
+    case IFAB_KIND_LOG_KEY:
     case IFAB_KIND_SWARM:
         good = false;
         break;
@@ -222,6 +247,11 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     return IFAB_OK;
 }
 
+static bool is_money(uint8_t kind)
+{
+    return (kind >= IFAB_KIND_BUDGET && kind <= IFAB_KIND_BREAKER) || kind == IFAB_KIND_PRICES;
+}
+
 ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes, struct ifab_error *err)
 {
     if (kind == IFAB_KIND_META)
@@ -230,8 +260,12 @@ ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint
         return load_talent(self, number, bytes, err);
     if (kind == IFAB_KIND_TOKEN || kind == IFAB_KIND_INVITE)
         return load_access(self, kind, number, bytes, err);
+    if (kind == IFAB_KIND_LOG_KEY)
+        return ifab_fabric__load_log_key(self, number, bytes, err);
     if (kind == IFAB_KIND_SWARM)
         return load_swarm(self, number, bytes, err);
+    if (is_money(kind))
+        return ifab_fabric__load_money(self, kind, number, bytes, err);
     if (kind != IFAB_KIND_SEQUENCE && kind != IFAB_KIND_CONVERSATION && kind != IFAB_KIND_DECISION && kind != IFAB_KIND_BUCKET &&
         kind != IFAB_KIND_IDEMPOTENCY && kind != IFAB_KIND_TASK && kind != IFAB_KIND_TASK_CLOSED)
         return ifab_fail(err, IFAB_CORRUPT, "record of unknown kind %u", kind);
@@ -272,12 +306,14 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
     if (memcmp(root, head->root32, 32) != 0)
         return ifab_fail(err, IFAB_CORRUPT, "the stored edge of the tree does not give the stored root");
     ifab_swarms_trust_root(self->coordinator, self->swarms_root32);
-    ifab_fabric__trust_root(self, true, trust);
+    ifab_fabric__trust_root(self, IFAB_TRUST_ALL, trust);
     if (memcmp(trust, head->trust_root32, 32) != 0) /* INV-16 */
         return ifab_fail(err, IFAB_CORRUPT,
-                         "a stored trust record (talent, key, grant, role, token, invite, swarm or rules) is not the one that the log covers");
+                         "a stored trust record (talent, key, grant, role, token, invite, swarm, budget, prices, rules or key of the log) is not the one that the "
+                         "log covers");
     if (ifab_replay_loaded(self->replay) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "replay tags: out of memory");
+    IFAB_TRY(ifab_money_loaded(self->money, err)); /* INV-10 */
     memcpy(self->last_hash32, head->last_hash32, 32);
     memcpy(self->trust_root32, trust, 32);
     self->last_time = head->time;
@@ -295,11 +331,8 @@ static void join(const char *name, const uint8_t part32[32], uint8_t root32[32])
     ifab_sha256_3(ifab_view_str(name), ifab_view_of(before32, 32), ifab_view_of(part32, 32), root32);
 }
 
-/*
- * What INV-16 covers: every talent's record, the rule set in force, every token and invite, every swarm. Of what there is none, nothing joins: so
- * the root is what it was before there were such records.
- */
-void ifab_fabric__trust_root(struct ifab_fabric *self, bool talents, uint8_t ret_root32[32])
+/* INV-16, without money. */
+static void first_root(struct ifab_fabric *self, bool talents, uint8_t ret_root32[32])
 {
     struct ifab_view rules = ifab_view_of(self->rules32, 32);
     uint8_t accesses[32];
@@ -311,8 +344,21 @@ void ifab_fabric__trust_root(struct ifab_fabric *self, bool talents, uint8_t ret
         ifab_accesses_trust_root(self->accesses, accesses);
         ifab_sha256_3(ifab_view_of(self->talents_root32, 32), rules, ifab_view_of(accesses, 32), ret_root32);
     }
+    if (self->log_key_count > 0)
+        join("log keys", self->log_keys_root32, ret_root32);
     if (ifab_swarm_count(self->coordinator) > 0)
         join("swarms", self->swarms_root32, ret_root32);
+}
+
+/*
+ * What INV-16 covers: every talent's record, the rule set in force, every token and invite, every key of the log, swarm and
+ * budget, and the price table. Without any of one kind it
+ * is what it was before there were any.
+ */
+void ifab_fabric__trust_root(struct ifab_fabric *self, unsigned anew, uint8_t ret_root32[32])
+{
+    first_root(self, (anew & IFAB_TRUST_TALENTS) != 0, ret_root32);
+    ifab_fabric__money_root(self, (anew & IFAB_TRUST_MONEY) != 0, self->money_root32, ret_root32);
 }
 
 const struct ifab_guard_rules *ifab_fabric__rules(const struct ifab_fabric *self, const struct ifab_outcome *o)
@@ -331,6 +377,8 @@ void ifab_fabric_tune(struct ifab_fabric *self, const struct ifab_fabric_tuning 
     self->skew_most = self->skew_most > tuning->skew ? self->skew_most : tuning->skew;
     self->settings.rate_per_second = tuning->rate_per_second;
     self->settings.rate_burst = tuning->rate_burst;
+    self->settings.cost_rate = tuning->cost_rate;
+    self->settings.cost_burst = tuning->cost_burst;
     self->settings.sensitive_count = tuning->sensitive_count;
 }
 
@@ -368,7 +416,7 @@ ifab_status ifab_fabric_prepare(struct ifab_fabric *self)
     IFAB_TRY(ifab_sequences_reserve(self->sequences, 1));
     IFAB_TRY(ifab_conversations_reserve(self->conversations, 1));
     IFAB_TRY(ifab_decisions_reserve(self->decisions, 1));
-    IFAB_TRY(ifab_coordinator_reserve(self->coordinator, 1));
+    IFAB_TRY(ifab_coordinator_reserve(self->coordinator, IFAB_FABRIC_TASKS_IN_STEP));
     IFAB_TRY(ifab_map_reserve(&self->kept_by_request, 1));
     IFAB_TRY(ifab_u64map_reserve(&self->kept_by_number, 1));
     IFAB_TRY(ifab_u64map_reserve(&self->kept_per_principal, 1));
@@ -415,6 +463,9 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     case IFAB_COMMAND_BACKUP:
         ifab_fabric__decide_note(self, command, o);
         break;
+    case IFAB_COMMAND_LOG_KEY:
+        ifab_fabric__decide_log_key(self, command, o);
+        break;
     case IFAB_COMMAND_RULES:
         ifab_fabric__decide_rules(self, command, o);
         break;
@@ -436,8 +487,23 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     case IFAB_COMMAND_TICK:
         ifab_fabric__decide_tick(self, command, o);
         break;
+    case IFAB_COMMAND_RESTATE:
+        ifab_fabric__decide_restate(self, command, o);
+        break;
     case IFAB_COMMAND_RESTORE:
         ifab_fabric__decide_restore(self, command, o);
+        break;
+    case IFAB_COMMAND_BUDGET:
+    case IFAB_COMMAND_RATES:
+        ifab_fabric__decide_budget(self, command, o);
+        break;
+    case IFAB_COMMAND_COST:
+    case IFAB_COMMAND_RESERVE:
+    case IFAB_COMMAND_SETTLE:
+        ifab_fabric__decide_cost(self, command, o);
+        break;
+    case IFAB_COMMAND_BREAKER_RESET:
+        ifab_fabric__decide_breaker_reset(self, command, o);
         break;
     }
     if (o->failed) { /* INV-15: nothing half decided is applied */
@@ -456,7 +522,8 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
 
 void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
 {
-    bool trust = false, talents = false, swarms = false;
+    bool trust = false, swarms = false;
+    unsigned anew = 0;
     for (size_t i = 0; i < o->entry_count; i++)
         ifab_tree_append(&self->tree, o->entries[i].leaf32);
     if (o->entry_count > 0) {
@@ -468,13 +535,23 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
         ifab_status status;
         if (c->kind == IFAB_KIND_TALENT) {
             status = load_talent(self, c->number, c->bytes, NULL);
-            trust = talents = true;
+            anew |= IFAB_TRUST_TALENTS;
+            trust = true;
         } else if (c->kind == IFAB_KIND_TOKEN || c->kind == IFAB_KIND_INVITE) {
             status = load_access(self, c->kind, c->number, c->bytes, NULL);
+            trust = true;
+        } else if (c->kind == IFAB_KIND_LOG_KEY) {
+            status = ifab_fabric__load_log_key(self, c->number, c->bytes, NULL);
             trust = true;
         } else if (c->kind == IFAB_KIND_SWARM) {
             status = load_swarm(self, c->number, c->bytes, NULL);
             trust = swarms = true;
+        } else if (is_money(c->kind)) {
+            status = ifab_fabric__load_money(self, c->kind, c->number, c->bytes, NULL);
+            if (c->kind == IFAB_KIND_BUDGET || c->kind == IFAB_KIND_PRICES) {
+                anew |= IFAB_TRUST_MONEY;
+                trust = true;
+            }
         } else {
             status = load_live(self, c->kind, c->number, c->bytes, NULL);
         }
@@ -489,7 +566,7 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
     if (swarms)
         ifab_swarms_trust_root(self->coordinator, self->swarms_root32);
     if (trust || o->set_rules)
-        ifab_fabric__trust_root(self, talents, self->trust_root32);
+        ifab_fabric__trust_root(self, anew, self->trust_root32);
     for (size_t i = 0; i < o->tag_count; i++)
         ifab_replay_add(self->replay, &o->tags[i]);
     ifab_replay_expire(self->replay, o->now.wall, self->settings.skew);
@@ -512,6 +589,9 @@ uint64_t ifab_fabric_access_version(const struct ifab_fabric *self) { return sel
 const struct ifab_coordinator *ifab_fabric_coordinator(const struct ifab_fabric *self) { return self->coordinator; }
 const struct ifab_decisions *ifab_fabric_decisions(const struct ifab_fabric *self) { return self->decisions; }
 const struct ifab_sequences *ifab_fabric_sequences(const struct ifab_fabric *self) { return self->sequences; }
+const struct ifab_money *ifab_fabric_money(const struct ifab_fabric *self) { return self->money; }
+const struct ifab_breakers *ifab_fabric_breakers(const struct ifab_fabric *self) { return self->breakers; }
+const struct ifab_prices *ifab_fabric_prices(const struct ifab_fabric *self) { return self->prices; }
 const struct ifab_replay *ifab_fabric_replay(const struct ifab_fabric *self) { return self->replay; }
 uint64_t ifab_fabric_size(const struct ifab_fabric *self) { return self->tree.size; }
 uint64_t ifab_fabric_trust_version(const struct ifab_fabric *self) { return self->trust_version; }

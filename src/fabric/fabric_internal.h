@@ -5,6 +5,10 @@
 #include "base/mem.h"
 #include "crypto/crypto.h"
 #include "fabric/fabric.h"
+#include "governor/breaker.h"
+#include "governor/match.h"
+#include "governor/money.h"
+#include "governor/prices.h"
 #include "guard/ruleset.h"
 #include "json/json.h"
 
@@ -45,6 +49,10 @@ struct ifab_fabric {
     struct ifab_conversations *conversations;
     struct ifab_decisions *decisions;
     struct ifab_coordinator *coordinator;
+    struct ifab_money *money;
+    struct ifab_breakers *breakers;
+    struct ifab_prices *prices;
+    struct ifab_token_table *tokens; /* volatile: cost reports and reservations a (talent, capability) */
     /* approvers: talents of role operator or admin, ascending; kept so that ESCALATE does not walk all talents */
     uint32_t *approvers;
     size_t approver_count, approver_room;
@@ -60,10 +68,14 @@ struct ifab_fabric {
     uint8_t last_hash32[32], trust_root32[32];
     uint8_t swarms_root32[32];  /* part of it once there is a swarm */
     uint8_t talents_root32[32]; /* part of trust_root32; kept, since there may be many more talents than tokens */
+    uint8_t money_root32[32];   /* the same of budgets and prices */
     ifab_usec last_time;
     uint64_t next_number, trust_version, access_version, fence_offset;
     ifab_usec issued_after;
     uint8_t rules32[32]; /* of the newest rules entry */
+    struct ifab_log_key_change *log_keys; /* IFAB_LOG_KEYS_MAX, or NULL: none yet */
+    size_t log_key_count;
+    uint8_t log_keys_root32[32]; /* over their records: part of trust_root32 */
     bool clock_doubt;
     ifab_usec skew_most;
     ifab_usec ticked;   /* run: of the last TICK; volatile */
@@ -109,7 +121,8 @@ enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const stru
 enum ifab_code ifab_fabric__second_admin(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 
 const struct ifab_guard_rules *ifab_fabric__rules(const struct ifab_fabric *self, const struct ifab_outcome *o); /* those of this step */
-void ifab_fabric__trust_root(struct ifab_fabric *self, bool talents, uint8_t ret_root32[32]); /* talents: their part is made anew */
+enum { IFAB_TRUST_TALENTS = 1, IFAB_TRUST_MONEY = 2, IFAB_TRUST_ALL = 3 };
+void ifab_fabric__trust_root(struct ifab_fabric *self, unsigned anew, uint8_t ret_root32[32]); /* anew: parts that have changed */
 
 /* open.c: what becomes of a waiting decision. cause: index of the entry whose why is inherited, or: */
 #define IFAB_FABRIC_CAUSE_RULES UINT64_MAX /* the rule set changed, in an earlier step */
@@ -155,6 +168,7 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
 void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_rules(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_route(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__reply_entry(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_outcome_entry *entry, struct ifab_view more);
 void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__bury(const struct ifab_fabric *self, struct ifab_outcome *o, size_t most); /* so many dead sequences, so many conversations */
 bool ifab_fabric__stale(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_open_decision *d); /* not routed yet */
@@ -168,19 +182,33 @@ void ifab_fabric__refusals_clear(struct ifab_fabric *self, ifab_usec run);
 
 /* task.c, task_due.c, swarm.c */
 #define IFAB_FABRIC_DUE_TASKS 256
+#define IFAB_FABRIC_TASKS_IN_STEP 64 /* made or closed by one command: a block, with what helps its helpers */
 void ifab_fabric__decide_swarm(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_task_create(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_task_claim(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_task_act(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_restate(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__end_tasks(const struct ifab_fabric *self, struct ifab_outcome *o); /* leases, deadlines, closed ones that are forgotten */
 ifab_usec ifab_fabric__tasks_due(const struct ifab_fabric *self, struct ifab_now now); /* run; IFAB_NEVER */
 void ifab_fabric__put_task(struct ifab_outcome *o, const struct ifab_task *task);
+/* As this step sees it, what it has done already included. false: there is none, or none any more. */
+bool ifab_fabric__task(const struct ifab_fabric *self, const struct ifab_outcome *o, uint64_t number, struct ifab_task *ret_task);
 /* A task that ends: its record goes, its id is remembered, and whoever waits for it goes on, or is dead when it was cancelled. */
 void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, struct ifab_swarm_number owner,
                              uint64_t index);
 bool ifab_fabric__task_entry(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_event event, const struct ifab_task *task,
                              struct ifab_view actor, struct ifab_view why, struct ifab_view message, struct ifab_outcome_entry **ret_entry);
 ifab_status ifab_fabric__load_task(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes);
+/* money.c, money_act.c */
+void ifab_fabric__decide_budget(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o); /* and rates */
+void ifab_fabric__decide_cost(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_breaker_reset(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__end_money(const struct ifab_fabric *self, struct ifab_outcome *o, size_t most);
+ifab_usec ifab_fabric__money_due(const struct ifab_fabric *self, struct ifab_now now); /* run */
+bool ifab_fabric__restore_money(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+ifab_status ifab_fabric__load_money(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes, struct ifab_error *err);
+void ifab_fabric__load_tokens(struct ifab_fabric *self, struct ifab_view bytes);
+void ifab_fabric__money_root(const struct ifab_fabric *self, bool anew, uint8_t keep32[32], uint8_t root32[32]);
 
 /* meter.c */
 enum ifab_code ifab_fabric__rate(const struct ifab_fabric *self, struct ifab_meter *meter, ifab_usec run, struct ifab_refusal *refusal);
@@ -188,6 +216,10 @@ struct ifab_meter ifab_fabric__meter(const struct ifab_fabric *self, uint32_t ta
 bool ifab_fabric__may_enter_refusal(const struct ifab_fabric *self, struct ifab_meter *meter, ifab_usec run, size_t bytes);
 bool ifab_fabric__put_meter(struct ifab_outcome *o, const struct ifab_meter *meter);
 void ifab_fabric__load_meter(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
+
+/* log_key.c */
+void ifab_fabric__decide_log_key(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+ifab_status ifab_fabric__load_log_key(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes, struct ifab_error *err);
 
 /* idempotency.c */
 /* After authority: what it said. true: answered. */
@@ -198,4 +230,66 @@ ifab_status ifab_fabric__load_kept(struct ifab_fabric *self, uint64_t number, st
 ifab_usec ifab_fabric__kept_due(const struct ifab_fabric *self); /* wall; when the oldest ends */
 size_t ifab_fabric__kept_dead(const struct ifab_fabric *self, ifab_usec wall, uint64_t *ret_numbers, size_t max);
 void ifab_fabric__kept_free(struct ifab_fabric *self);
+/*
+ * money.c: what other commands spend. All read the fabric and this step's outcome (so several acts of one step see each other), and add record
+ * changes and entries to the outcome; nothing is changed in memory before apply.
+ */
+struct ifab_fabric__bill { /* every view borrowed until the call returns */
+    struct ifab_view provider, capability, talent, swarm; /* whom it is counted for: names; size 0: nobody. The trace is the step's own */
+    struct ifab_view model, operation;                    /* of the entry about what was spent; may be empty */
+    uint64_t usd_micro, tokens_in, tokens_out, calls;     /* each <= IFAB_MONEY_MAX, both kinds of tokens together too (208) */
+    struct ifab_view actor, why;                          /* of the entries; why empty: inherited from why_from */
+    uint64_t why_from;                                    /* index of an entry */
+    struct ifab_view subject;                             /* what it was for, e.g. a task's id; empty: the reservation's */
+};
+struct ifab_fabric__hold {
+    struct ifab_fabric__bill bill; /* the estimate: model and operation are not asked */
+    uint32_t owner;                /* talent that may settle and release it over HTTP; 0: operators alone */
+    bool urgent;                   /* P0: goes on where a budget is paused (95 %) */
+    ifab_usec deadline;            /* run: released then, with a warning. IFAB_NEVER: the caller ends it in each of its own transitions */
+};
+/*
+ * Hold what an act may cost in every budget that it touches, or in none. NONE: *ret_number is the reservation, kept by the caller's own record;
+ * 0 when no budget is touched (nothing is written then; settle and release take 0). 301, 305, 208: o->reply.refusal says why, the outcome is as
+ * it was. An entry IF.governor/reserved.
+ */
+enum ifab_code ifab_fabric__reserve_for(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_fabric__hold *hold, uint64_t *ret_number);
+/*
+ * It is over: this is what it did cost, less, equal or more. The reservation ends; an entry IF.optimise/cost_incurred, and one for each level
+ * reached, for an overrun, for a swarm's breaker that this opened. number 0, or one that is gone: charged without a reservation. Never refuses:
+ * what was spent is recorded. The bill's subjects stand only where the reservation named none. *ret_over (may be NULL): some budget has been passed.
+ */
+void ifab_fabric__settle_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill, bool *ret_over);
+/* It came to nothing: what was held is free again. An entry IF.governor/released. number 0, or one that is gone: nothing. */
+void ifab_fabric__release_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill);
+/* What a request says it did cost, as a bill: by the price table where it names a model and no money. 208: no price holds. */
+enum ifab_code ifab_fabric__price(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_cost *cost, struct ifab_fabric__bill *bill,
+                                  const uint8_t **ret_rates32, struct ifab_refusal *ret_refusal);
+/* Breakers and the service record behind reputation. admit: NONE, or 303 in o->reply.refusal; a probe that goes out is noted. */
+enum ifab_code ifab_fabric__breaker_admit(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_breaker_kind kind, struct ifab_view name);
+/* How it went; took: how long. Opens the breaker where that was one failure too many: an entry CircuitBreaker/tripped. */
+void ifab_fabric__breaker_note(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_breaker_kind kind, struct ifab_view name,
+                               enum ifab_verdict verdict, ifab_usec took, const struct ifab_fabric__bill *bill);
+struct ifab_ratio ifab_fabric__reputation(const struct ifab_fabric *self, const struct ifab_outcome *o, struct ifab_view swarm); /* the prior: never seen */
+/* Has some budget of this swarm nothing left, or is its breaker open? For the matching. */
+void ifab_fabric__swarm_standing(const struct ifab_fabric *self, const struct ifab_outcome *o, struct ifab_view swarm, bool *ret_breaker_open,
+                                 bool *ret_budget_spent);
+/* The newest bytes of a record in this step; false: the step has not touched it. Size 0: it was deleted. */
+bool ifab_fabric__changed(const struct ifab_outcome *o, uint8_t kind, uint64_t number, struct ifab_view *ret_bytes);
+
+/*
+ * task_money.c. hold: before a claim; 303, 301 (its budget is spent), with the words. price: what a holder says it did cost. over: nobody holds the
+ * task any more, by this event; spent NULL: nothing was told, what was held is free again.
+ */
+enum ifab_code ifab_fabric__task_hold(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_swarm *swarm,
+                                      struct ifab_task_principal worker, struct ifab_view actor, uint64_t *ret_reservation);
+enum ifab_code ifab_fabric__task_price(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o,
+                                       struct ifab_fabric__bill *bill);
+void ifab_fabric__task_over(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *held, enum ifab_task_event event,
+                            struct ifab_view actor, const struct ifab_fabric__bill *spent);
+
+/* rescue.c: a task has just been blocked (its helpers are set in it); its block is over, whatever ended it; one that helped has been closed */
+void ifab_fabric__rescue(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, struct ifab_task *blocked);
+void ifab_fabric__end_help(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task);
+void ifab_fabric__helped(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *helper);
 #endif

@@ -8,7 +8,7 @@
 #define ENDED_IN_TICK 256
 
 /* more: a canonical object whose members stand in the reply too; may be empty. */
-static void reply_entry(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_outcome_entry *entry, struct ifab_view more)
+void ifab_fabric__reply_entry(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_outcome_entry *entry, struct ifab_view more)
 {
     struct ifab_buf *b = &o->scratch;
     ifab_buf_clear(b);
@@ -70,7 +70,7 @@ void ifab_fabric__decide_init(const struct ifab_fabric *self, const struct ifab_
     if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
         return;
     ifab_fabric__change(o, IFAB_KIND_TALENT, number, record.data, record.size);
-    reply_entry(self, o, entry, IFAB_VIEW(""));
+    ifab_fabric__reply_entry(self, o, entry, IFAB_VIEW(""));
 }
 
 /* Old entries whose effect may not have been done: message bytes that were to be erased. */
@@ -140,15 +140,23 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
         o->last_time = command->u.restore.old_wall; /* entry times go on */
     ifab_buf_clear(p);
     put_dangling(command, p);
+    ifab_buf_format(p, ",\"fence_offset\":%llu", (unsigned long long)self->fence_offset); /* where META is lost, a salvage finds it here */
     ifab_buf_str(p, ",\"format\":1,\"old\":{\"checkpoint\":");
     ifab_json_put_string(p, command->u.restore.old_checkpoint);
     ifab_buf_str(p, ",\"origin\":");
     ifab_json_put_string(p, command->u.restore.old_origin);
     ifab_buf_format(p, ",\"size\":%llu},\"origin\":", (unsigned long long)command->u.restore.old_size);
     ifab_json_put_cstr(p, self->settings.origin);
+    if (command->u.restore.salvage.size > 0) {
+        ifab_buf_str(p, ",\"salvage\":");
+        ifab_buf_view(p, command->u.restore.salvage);
+    }
     ifab_buf_str(p, ",\"version\":");
     ifab_json_put_cstr(p, command->u.restore.version);
-    ifab_buf_format(p, ",\"void\":{\"escalated\":%zu,\"held\":%zu,\"invites\":%zu,\"tokens\":%zu}}",
+    if (command->u.restore.salvage.size > 0) /* nobody could count what waited */
+        ifab_buf_str(p, ",\"void\":null}");
+    else
+        ifab_buf_format(p, ",\"void\":{\"escalated\":%zu,\"held\":%zu,\"invites\":%zu,\"tokens\":%zu}}",
                     open == NULL ? 0 : ifab_decisions_count(open, IFAB_DECISION_ESCALATE),
                     open == NULL ? 0 : ifab_decisions_count(open, IFAB_DECISION_HOLD), command->u.restore.invites, command->u.restore.tokens);
     struct ifab_entry fields = {
@@ -164,7 +172,7 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
         o->failed = true;
         return;
     }
-    reply_entry(self, o, first, IFAB_VIEW(""));
+    ifab_fabric__reply_entry(self, o, first, IFAB_VIEW(""));
     for (uint32_t i = 1; i <= ifab_talents_count(command->u.restore.talents); i++) {
         const struct ifab_talent *talent = ifab_talents_at(command->u.restore.talents, i);
         if (talent == NULL)
@@ -188,6 +196,10 @@ void ifab_fabric__decide_restore(const struct ifab_fabric *self, const struct if
     }
     if (!name_void(self, command, o))
         return;
+    if (!ifab_fabric__restore_money(self, command, o)) {
+        o->failed = true;
+        return;
+    }
     /* A message taken before the loss could carry a time up to skew ahead of the clock then; this machine's clock may be behind that one's. */
     ifab_usec skew = self->settings.skew > command->u.restore.old_skew ? self->settings.skew : command->u.restore.old_skew;
     o->issued_after = (o->now.wall > command->u.restore.old_wall ? o->now.wall : command->u.restore.old_wall) + skew;
@@ -237,7 +249,7 @@ void ifab_fabric__decide_note(const struct ifab_fabric *self, const struct ifab_
     struct ifab_outcome_entry *entry;
     if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
         return;
-    reply_entry(self, o, entry, command->type == IFAB_COMMAND_BACKUP ? command->u.note.text : IFAB_VIEW(""));
+    ifab_fabric__reply_entry(self, o, entry, command->type == IFAB_COMMAND_BACKUP ? command->u.note.text : IFAB_VIEW(""));
     ifab_fabric__keep_reply(self, command, o);
 }
 
@@ -297,6 +309,7 @@ void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_
     ifab_fabric__bury(self, o, ENDED_IN_TICK);
     ifab_fabric__end_accesses(self, o, ENDED_IN_TICK);
     ifab_fabric__end_tasks(self, o);
+    ifab_fabric__end_money(self, o, ENDED_IN_TICK);
     size_t count = ifab_fabric__kept_dead(self, o->now.wall, ended, ENDED_IN_TICK);
     for (size_t i = 0; i < count; i++)
         ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, ended[i], NULL, 0);
@@ -334,6 +347,8 @@ ifab_usec ifab_fabric_deadline(const struct ifab_fabric *self, struct ifab_now n
     }
     ifab_usec tasks = ifab_fabric__tasks_due(self, now);
     due = due < tasks ? due : tasks;
+    ifab_usec money = ifab_fabric__money_due(self, now);
+    due = due < money ? due : money;
     if (ifab_replay_count(self->replay) > 0) /* ended tags leave in a step: an idle fabric takes one a minute, or they would count against the next message */
         due = due < minute ? due : minute;
     return due;

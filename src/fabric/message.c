@@ -157,7 +157,15 @@ static void put_payload(const struct step *s, const struct ifab_guard_verdict *v
     char key_id[19];
     ifab_key_id(e->pubkey32, key_id);
     ifab_buf_clear(p);
-    ifab_buf_str(p, "{\"decision\":");
+    ifab_buf_char(p, '{');
+    if (!e->canonical) { /* the digest of what is signed tells meaning, not blanks: who keeps the bytes must be able to prove each of them */
+        uint8_t bytes32[32];
+        ifab_sha256(e->bytes, bytes32);
+        ifab_buf_str(p, "\"bytes_digest\":");
+        ifab_fabric__put_digest(p, bytes32);
+        ifab_buf_char(p, ',');
+    }
+    ifab_buf_str(p, "\"decision\":");
     ifab_json_put_cstr(p, ifab_decision_name(verdict->decision));
     if (expires != IFAB_NEVER) {
         ifab_buf_str(p, ",\"expires_at\":\"");

@@ -11,6 +11,7 @@ static const struct {
     [IFAB_ACT_GRANT] = {IFAB_EVENT_TALENT_GRANT, ifab_talent_grant},
     [IFAB_ACT_REVOKE] = {IFAB_EVENT_TALENT_REVOKE, ifab_talent_revoke},
     [IFAB_ACT_ROTATE] = {IFAB_EVENT_TALENT_ROTATE, ifab_talent_rotate},
+    [IFAB_ACT_TLS_KEY] = {IFAB_EVENT_TALENT_TLS_KEY, ifab_talent_tls_key},
     [IFAB_ACT_REMOVE] = {IFAB_EVENT_TALENT_REMOVE, ifab_talent_remove},
 };
 
@@ -28,7 +29,7 @@ static bool needs_admin(const struct ifab_fabric *self, const struct ifab_comman
     const struct ifab_talent_request *request = &command->u.talent.request;
     if (command->u.talent.act == IFAB_ACT_ADD)
         return request->role != IFAB_ROLE_AGENT;
-    if (command->u.talent.act == IFAB_ACT_ROTATE)
+    if (command->u.talent.act == IFAB_ACT_ROTATE || command->u.talent.act == IFAB_ACT_TLS_KEY)
         return true;
     if (command->u.talent.act == IFAB_ACT_GRANT && ifab_fabric__sensitive_scope(self, request->scope))
         return true;
@@ -38,6 +39,16 @@ static bool needs_admin(const struct ifab_fabric *self, const struct ifab_comman
 static bool valid_now(const struct ifab_key *key, ifab_usec wall)
 {
     return key->revoked_at == IFAB_NEVER && key->not_before <= wall && wall < key->not_after;
+}
+
+/*
+ * Whose own signature is enough: a new key of its own that signs; and, of role agent, a key for its certificates, as it may make its own tokens. What
+ * stands above an agent is let in by an admin.
+ */
+static uint32_t own_act(const struct ifab_command *command, const struct ifab_talent *talent)
+{
+    bool rotate = command->u.talent.act == IFAB_ACT_ROTATE, tls = command->u.talent.act == IFAB_ACT_TLS_KEY;
+    return talent != NULL && (rotate || (tls && talent->role == IFAB_ROLE_AGENT)) ? talent->number : 0;
 }
 
 static size_t keys_valid_but(const struct ifab_talent *talent, const uint8_t *pubkey32, ifab_usec wall)
@@ -52,7 +63,8 @@ static size_t keys_valid_but(const struct ifab_talent *talent, const uint8_t *pu
 static bool last_admin(const struct ifab_fabric *self, const struct ifab_command *command, const struct ifab_talent *talent, ifab_usec wall)
 {
     const struct ifab_talent_request *request = &command->u.talent.request;
-    bool takes_keys = command->u.talent.act == IFAB_ACT_REMOVE || (command->u.talent.act == IFAB_ACT_REVOKE && request->scope.size == 0);
+    bool revokes = command->u.talent.act == IFAB_ACT_REVOKE && request->scope.size == 0 && request->spki32 == NULL;
+    bool takes_keys = command->u.talent.act == IFAB_ACT_REMOVE || revokes;
     if (!takes_keys || talent == NULL || talent->role != IFAB_ROLE_ADMIN)
         return false;
     if (command->u.talent.act == IFAB_ACT_REVOKE && request->pubkey32 != NULL && keys_valid_but(talent, request->pubkey32, wall) > 0)
@@ -82,8 +94,7 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
     char actor[96];
     struct ifab_view why;
     uint32_t number = 0;
-    uint32_t self_talent = command->u.talent.act == IFAB_ACT_ROTATE && talent != NULL ? talent->number : 0;
-    enum ifab_code code = ifab_fabric__authority(self, command, o, needs_admin(self, command, talent), self_talent, actor, &why);
+    enum ifab_code code = ifab_fabric__authority(self, command, o, needs_admin(self, command, talent), own_act(command, talent), actor, &why);
     *ret_repeated = ifab_fabric__idempotent(self, command, code, o);
     if (*ret_repeated || code != IFAB_CODE_NONE)
         return code;

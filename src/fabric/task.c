@@ -49,6 +49,17 @@ void ifab_fabric__put_task(struct ifab_outcome *o, const struct ifab_task *task)
     ifab_fabric__change(o, IFAB_KIND_TASK, task->number.n, bytes, ifab_task_pack(task, bytes));
 }
 
+bool ifab_fabric__task(const struct ifab_fabric *self, const struct ifab_outcome *o, uint64_t number, struct ifab_task *ret_task)
+{
+    const struct ifab_task *task = ifab_task_at(self->coordinator, (struct ifab_task_number){number});
+    struct ifab_view bytes;
+    if (ifab_fabric__changed(o, IFAB_KIND_TASK, number, &bytes))
+        return bytes.size > 0 && ifab_task_unpack(bytes, number, ret_task);
+    if (task != NULL)
+        *ret_task = *task;
+    return task != NULL;
+}
+
 ifab_status ifab_fabric__load_task(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes)
 {
     struct ifab_task task;
@@ -324,17 +335,23 @@ static enum ifab_code claim_task(const struct ifab_fabric *self, const struct if
 {
     struct ifab_task next;
     struct ifab_outcome_entry *entry;
+    uint64_t reservation = 0;
+    enum ifab_code code = ifab_task_ready(task) ? ifab_fabric__task_hold(self, o, task, swarm, who_is(command), ifab_view_str(command->principal->actor), &reservation)
+                                                : IFAB_CODE_NONE;
+    if (code != IFAB_CODE_NONE)
+        return code;
     struct ifab_task_act act = {
         .event = IFAB_TASK_CLAIM,
         .who = who_is(command),
         .swarm = swarm->number,
         .next_fence = {o->next_index + self->fence_offset}, /* never 0: entry 0 is the fabric's own */
+        .reservation = reservation,
         .lease = command->u.claim.lease,
         .percent = -1,
         .index = o->next_index,
         .now = o->now,
     };
-    enum ifab_code code = ifab_task_act(task, &act, &next, &o->reply.refusal);
+    code = ifab_task_act(task, &act, &next, &o->reply.refusal);
     if (code != IFAB_CODE_NONE)
         return code;
     ifab_buf_clear(&o->payload);
@@ -538,7 +555,10 @@ static enum ifab_code act(const struct ifab_fabric *self, const struct ifab_comm
         .index = o->next_index,
         .now = o->now,
     };
+    struct ifab_fabric__bill spent = {.usd_micro = 0};
     code = ifab_task_act(task, &what, &next, r);
+    if (code == IFAB_CODE_NONE && command->u.task_act.has_cost)
+        code = ifab_fabric__task_price(self, command, o, &spent);
     if (code != IFAB_CODE_NONE)
         return code;
     struct ifab_outcome_entry *entry;
@@ -547,10 +567,16 @@ static enum ifab_code act(const struct ifab_fabric *self, const struct ifab_comm
     if (!ifab_fabric__task_entry(self, o, event, &next, ifab_view_str(command->principal->actor), command->why, command->u.task_act.result, &entry))
         return IFAB_CODE_SYSTEM_ERROR;
     struct ifab_outcome_entry done = *entry;
+    if (what.event == IFAB_TASK_BLOCK)
+        ifab_fabric__rescue(self, command, o, &next);
+    else if (next.state != IFAB_TASK_BLOCKED)
+        ifab_fabric__end_help(self, o, task);
     if (ifab_task_open(next.state))
         ifab_fabric__put_task(o, &next);
     else
         ifab_fabric__close_task(self, o, &next, task->owner, done.index);
+    if ((ifab_task_owned(task->state) && !ifab_task_owned(next.state)) || task->reservation != next.reservation)
+        ifab_fabric__task_over(self, o, task, what.event, ifab_view_str(command->principal->actor), command->u.task_act.has_cost ? &spent : NULL);
     reply_task(self, o, &done, &next, 200);
     ifab_fabric__keep_reply(self, command, o);
     return IFAB_CODE_NONE;

@@ -19,6 +19,9 @@ static void happens(const struct ifab_fabric *self, struct ifab_outcome *o, cons
         return;
     if (fabric_entry(self, o, next.state == IFAB_TASK_DEAD ? IFAB_EVENT_TASK_DEAD : IFAB_EVENT_TASK_EXPIRE, &next, cause))
         ifab_fabric__put_task(o, &next);
+    ifab_fabric__end_help(self, o, task);
+    if (ifab_task_owned(task->state) || task->reservation != 0)
+        ifab_fabric__task_over(self, o, task, event, ifab_view_str(self->settings.fabric_actor), NULL);
 }
 
 void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, struct ifab_swarm_number owner,
@@ -32,8 +35,10 @@ void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome
     ifab_task_id16(ifab_view_str(task->id), closed.id16);
     size_t count = ifab_task_dependents(self->coordinator, task->number, waiting, IFAB_TASK_DEPENDENTS_MAX);
     for (size_t i = 0; i < count; i++) {
-        struct ifab_task t = *ifab_task_at(self->coordinator, (struct ifab_task_number){waiting[i]});
+        struct ifab_task t;
         size_t left = 0;
+        if (!ifab_fabric__task(self, o, waiting[i], &t))
+            continue;
         for (size_t d = 0; d < t.depends_count; d++)
             if (t.depends_on[d] != task->number.n)
                 t.depends_on[left++] = t.depends_on[d];
@@ -43,51 +48,69 @@ void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome
         else
             ifab_fabric__put_task(o, &t);
     }
+    if (task->parent != 0)
+        ifab_fabric__helped(self, o, task);
     ifab_fabric__change(o, IFAB_KIND_TASK, task->number.n, NULL, 0);
     ifab_fabric__change(o, IFAB_KIND_TASK_CLOSED, task->number.n, bytes, ifab_closed_task_pack(&closed, bytes));
 }
 
+/* Ending one that is helped ends its helpers and theirs: so many of those in one step, the others in the next. */
+#define HELPED_IN_STEP 2
+static bool too_many(const struct ifab_task *task, size_t *helped)
+{
+    return task->helpers[0] + task->helpers[1] != 0 && ++*helped > HELPED_IN_STEP;
+}
+
 /* By the clock of leases: a lease that ran out, or the wait after a failure. */
-static void end_leases(const struct ifab_fabric *self, struct ifab_outcome *o)
+static void end_leases(const struct ifab_fabric *self, struct ifab_outcome *o, size_t *helped)
 {
     uint64_t numbers[IFAB_FABRIC_DUE_TASKS];
     size_t count = ifab_tasks_expired(self->coordinator, o->now.run, numbers, IFAB_FABRIC_DUE_TASKS);
     for (size_t i = 0; i < count && !o->failed; i++) {
-        struct ifab_task t = *ifab_task_at(self->coordinator, (struct ifab_task_number){numbers[i]});
-        if (t.deadline <= o->now.wall)
-            continue; /* named below as well */
-        if (ifab_task_owned(t.state)) {
+        struct ifab_task t;
+        if (!ifab_fabric__task(self, o, numbers[i], &t))
+            continue; /* it has ended with what it helped */
+        if (t.deadline <= o->now.wall || too_many(&t, helped))
+            continue; /* named below as well; or at the next tick */
+        if (ifab_task_owned(t.state) && t.lease_until <= o->now.run) {
             happens(self, o, &t, IFAB_TASK_EXPIRE, "its lease ran out");
             continue;
         }
+        if (t.retry_at == 0 || t.retry_at > o->now.run)
+            continue; /* changed in this very step */
         t.retry_at = 0;
         ifab_fabric__put_task(o, &t);
     }
 }
 
 /* By the wall clock: what a person wrote. */
-static void end_waits(const struct ifab_fabric *self, struct ifab_outcome *o)
+static void end_waits(const struct ifab_fabric *self, struct ifab_outcome *o, size_t *helped)
 {
     uint64_t numbers[IFAB_FABRIC_DUE_TASKS];
     size_t count = ifab_tasks_timed(self->coordinator, o->now.wall, numbers, IFAB_FABRIC_DUE_TASKS);
     for (size_t i = 0; i < count && !o->failed; i++) {
-        struct ifab_task t = *ifab_task_at(self->coordinator, (struct ifab_task_number){numbers[i]});
+        struct ifab_task t;
+        if (!ifab_fabric__task(self, o, numbers[i], &t) || t.state == IFAB_TASK_DEAD)
+            continue;
         if (t.deadline <= o->now.wall) {
+            if (too_many(&t, helped))
+                continue;
             happens(self, o, &t, IFAB_TASK_LATE, "its deadline passed");
             continue;
         }
-        if (t.retry_at != 0 && t.retry_at <= o->now.run)
-            t.retry_at = 0; /* both at once: this record is the last word */
-        t.early = false;
-        ifab_fabric__put_task(o, &t);
+        if (t.early && t.not_before <= o->now.wall) {
+            t.early = false;
+            ifab_fabric__put_task(o, &t);
+        }
     }
 }
 
 void ifab_fabric__end_tasks(const struct ifab_fabric *self, struct ifab_outcome *o)
 {
     uint64_t numbers[IFAB_FABRIC_DUE_TASKS];
-    end_leases(self, o);
-    end_waits(self, o);
+    size_t helped = 0;
+    end_leases(self, o, &helped);
+    end_waits(self, o, &helped);
     size_t count = ifab_closed_tasks_dead(self->coordinator, o->now.wall, numbers, IFAB_FABRIC_DUE_TASKS);
     for (size_t i = 0; i < count; i++)
         ifab_fabric__change(o, IFAB_KIND_TASK_CLOSED, numbers[i], NULL, 0);

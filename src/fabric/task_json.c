@@ -64,6 +64,22 @@ static void put_depends(const struct ifab_fabric *self, struct ifab_buf *b, cons
     ifab_buf_str(b, "],");
 }
 
+/* Those that help it, as far as they are in memory: in the step that asks them they are not yet. */
+static void put_helpers(const struct ifab_fabric *self, struct ifab_buf *b, const struct ifab_task *t)
+{
+    bool some = false;
+    for (size_t i = 0; i < IFAB_TASK_HELPERS_MAX; i++) {
+        const struct ifab_task *helper = t->helpers[i] == 0 ? NULL : ifab_task_at(self->coordinator, (struct ifab_task_number){t->helpers[i]});
+        if (helper == NULL)
+            continue;
+        ifab_buf_str(b, some ? "," : "\"helpers\":[");
+        ifab_json_put_cstr(b, helper->id);
+        some = true;
+    }
+    if (some)
+        ifab_buf_str(b, "],");
+}
+
 static void put_rest(const struct ifab_fabric *self, struct ifab_buf *b, const struct ifab_task *t)
 {
     if (ifab_task_owned(t->state)) {
@@ -96,6 +112,7 @@ void ifab_fabric_task_json(const struct ifab_fabric *self, const struct ifab_tas
         put_depends(self, b, t);
     if (owned)
         ifab_buf_format(b, "\"fence\":%llu,", (unsigned long long)t->fence.n);
+    put_helpers(self, b, t);
     ifab_buf_str(b, "\"id\":");
     ifab_json_put_cstr(b, t->id);
     ifab_buf_format(b, ",\"index\":%llu,", (unsigned long long)t->created_index);
@@ -109,6 +126,12 @@ void ifab_fabric_task_json(const struct ifab_fabric *self, const struct ifab_tas
     if (t->note[0] != '\0') {
         ifab_buf_str(b, "\"note\":");
         ifab_json_put_cstr(b, t->note);
+        ifab_buf_char(b, ',');
+    }
+    if (t->parent != 0) {
+        const struct ifab_task *parent = ifab_task_at(self->coordinator, (struct ifab_task_number){t->parent});
+        ifab_buf_str(b, "\"parent\":");
+        ifab_json_put_cstr(b, parent != NULL ? parent->id : "?");
         ifab_buf_char(b, ',');
     }
     if (t->payload_size > 0) {

@@ -129,6 +129,8 @@ def test_agent_may_not_list_audit_or_operate(f):
         ("/v1/witness/erase", {"id": "msg-" + uuid7(), "why": "t"}),
         ("/v1/backup", {"directory": "/tmp/nope", "why": "t"}),
         ("/v1/anchors", {"why": "t"}),
+        ("/v1/log-keys", {}),
+        ("/v1/log-keys/rotate", b'{"to":"x"}'),
         ("/v1/clock/accept", {"why": "t"}),
     ):
         refused(as_uid(f, "POST", path, body), 403, 3)

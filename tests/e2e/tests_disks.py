@@ -155,6 +155,35 @@ def test_after_a_full_disk_all_that_waited_and_was_counted_goes_on():
             assert counted() == 1 + garbage
 
 
+def test_new_log_key_that_a_full_disk_kept_out_waits_and_the_old_one_stays():
+    import json
+
+    with Small(96) as f:
+        f.start()
+        a = f.enrol("Demo.A")
+        old, to = f.about()["vkey"], f.post("/v1/log-keys", {}).json["to"]
+        body = json.dumps({"to": to}, separators=(",", ":")).encode()
+        route, big = "/v1/log-keys/rotate", {"data": {"x": "y" * 30000}}
+        filler = fill(f.root)
+        for i in range(3000):
+            if f.send(a.message(content=big)).code == 504:
+                break
+        r = f.post(route, body, f.admin_header(route, body))
+        assert r.code == 504, r
+        assert f.about()["vkey"] == old and f.post("/v1/log-keys", {}).json["to"] == to
+        os.unlink(filler)
+        wait_for(lambda: f.send(a.message()).status == 200, 10, "room")
+        assert f.about()["vkey"] == old
+        f.verify()
+        r = wait_for(lambda: (lambda r: r if r.status == 200 else None)(f.post(route, body, f.admin_header(route, body))), 10, "a new key")
+        assert r.json["to"] == to == f.about()["vkey"]
+        f.verify()
+        f.kill()
+        f.start()
+        assert f.about()["vkey"] == to
+        f.verify()
+
+
 def test_stream_over_a_filling_disk_acknowledges_only_what_is_there():
     # INV-04: NDJSON across the edge
     with Small(80) as f:

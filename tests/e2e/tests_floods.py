@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -212,6 +213,101 @@ def test_flood_of_one_connection_is_304_and_others_are_still_taken(f):
     assert codes.count(200) >= 3 and set(codes) == {200, 304}, codes
     assert all(r.headers["retry-after"] for r in answers if r.status == 503)
     assert f.send(b.message()).status == 200
+
+
+def storm_of(f, s, messages, connections):
+    """Sends them at once, 32 unanswered a connection, and does not listen to what it is told. Answers by code (202: escalated)."""
+    codes, lock = {}, threading.Lock()
+
+    def part(mine):
+        with f.conn(timeout=60) as c:
+            for i in range(0, len(mine), 32):
+                batch = mine[i : i + 32]
+                c.send(b"".join(c.bytes_of("POST", "/v1/messages", bytes(m)) for m in batch))
+                for _ in batch:
+                    r = c.read()
+                    assert r.status == 202 or "retry-after" in r.headers, r
+                    with lock:
+                        key = 202 if r.status == 202 else r.code
+                        codes[key] = codes.get(key, 0) + 1
+
+    threads = [threading.Thread(target=part, args=(messages[k::connections],)) for k in range(connections)]
+    for t in threads:
+        t.start()
+    return threads, codes
+
+
+def test_storm_of_escalations_of_one_talent_leaves_the_others_alone(f):
+    # INV-12: its bucket is its own; past it 302, past what may wait 304; log and memory stay bounded, whoever else sends is answered
+    count, connections = 3000, 6
+    s, others = f.enrol("Demo.Storm"), [f.enrol("Demo.A", owner="alice"), f.enrol("Demo.B", owner="bob")]
+    hazard = {"content": {"hazards": ["legal"]}}
+    messages = [s.message(sender=f"{s.uri}/{i % connections}", **hazard) for i in range(count)]
+    memory = lambda: int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{f.process.pid}/status", encoding="ascii").read())[1])
+    size, before, began = f.size(), memory(), time.monotonic()
+    threads, codes = storm_of(f, s, messages, connections)
+    shared = escalated = 0
+    with f.conn() as c:
+        while any(t.is_alive() for t in threads) or shared < 100:
+            a = others[shared % 2]
+            r = c.request("POST", "/v1/messages", bytes(a.message(receiver=others[(shared + 1) % 2].uri)))
+            assert r.status == 200, r
+            shared += 1
+            if escalated < 20 and shared % 5 == 0:  # they have buckets of their own
+                r = c.request("POST", "/v1/messages", bytes(a.message(**hazard)))
+                assert r.status == 202 and r.json["decision"] == "ESCALATE", r
+                escalated += 1
+        for t in threads:
+            t.join()
+    seconds = time.monotonic() - began
+    assert sum(codes.values()) == count and set(codes) <= {202, 302, 304}, codes
+    assert 30 <= codes[202] <= 31 + seconds / 10 and codes[302] > count / 2, codes
+    assert f.send(s.message(sender=f"{s.uri}/0")).status == 200, "what need not wait passes"
+    waiting = f.get("/v1/decisions?limit=1000").json["items"]
+    assert sum(d["sender"] == s.uri for d in waiting) == codes[202] and len(waiting) == codes[202] + escalated
+    inbox = [len(f.inbox(a.name)["items"]) for a in others]
+    assert shared <= 2000 and sum(inbox) == shared, (inbox, shared)
+    grown = f.size() - size - shared - escalated - 1
+    assert grown <= codes[202] + 10 * (seconds + 2) + 3, f"{grown} entries about {count} escalations in {seconds:.1f} s"
+    assert memory() - before < 48 * 1024, "what was refused is not kept"
+    f.restart()  # what was only counted is written down
+    entries = f.entries(size)
+    refused = sum(e["operation"] == "refused" and e["actor"].startswith(s.uri) for e in entries)
+    counted = sum(c["count"] for e in entries if e["operation"] == "refusals_counted" for c in e["payload"]["counts"] if c["source"] == s.name)
+    assert refused + counted == codes[302], (refused, counted, codes)
+    assert sum(d["sender"] == s.uri for d in f.get("/v1/decisions?limit=1000").json["items"]) == codes[202]
+    f.verify()
+    return f"{codes}, {shared} shared and {escalated} escalated beside them, {grown} entries about it, {memory() - before} KiB, {seconds:.1f} s"
+
+
+def test_single_requests_that_would_wait_long_are_304_and_lines_are_not(f):
+    # INV-12: refused early rather than answered late; a connection with nothing waiting is always let in
+    a = f.enrol("Demo.A")
+    conns = [f.conn() for _ in range(16)]
+    parts = [[a.message(sender=f"{a.uri}/{k}") for _ in range(60)] for k in range(16)]
+    first = [a.message(sender=f"{a.uri}/{k}") for k in range(20, 24)]
+    lines = b"\n".join(bytes(a.message(sender=f"{a.uri}/30")) for _ in range(100))
+    late = [f.conn() for _ in range(5)]
+    for c in conns + late:
+        assert c.request("GET", "/healthz").status == 200
+    f.process.send_signal(signal.SIGSTOP)
+    for c, part in zip(conns, parts):
+        c.send(b"".join(c.bytes_of("POST", "/v1/messages", bytes(m)) for m in part))
+    for c, m in zip(late, first):
+        c.send(c.bytes_of("POST", "/v1/messages", bytes(m)))
+    late[4].send(late[4].bytes_of("POST", "/v1/messages", lines, {"Content-Type": "application/x-ndjson"}))
+    f.process.send_signal(signal.SIGCONT)
+    codes = [[c.read() for _ in part] for c, part in zip(conns, parts)]
+    for answers in codes:
+        assert answers[0].status == 200 and {r.code if r.status != 200 else 200 for r in answers} <= {200, 104, 304}, answers[:3]
+        assert all("retry-after" in r.headers for r in answers if r.status == 503)
+    refused = sum(r.status == 503 for answers in codes for r in answers)
+    assert refused > 100, refused
+    for c in late[:4]:
+        assert c.read().status == 200
+    answers = late[4].read().body.splitlines()
+    assert len(answers) == 100 and all(b"receipt" in x for x in answers)
+    f.verify()
 
 
 def test_forged_ndjson_lines_are_charged_as_well(f):

@@ -126,6 +126,8 @@ def test_tcp_without_a_token_is_401_on_every_protected_route(f):
         ("/v1/witness/erase", {"id": "msg-" + uuid7()}),
         ("/v1/anchors", {"why": "t"}),
         ("/v1/backup", {"directory": "/tmp/x", "why": "t"}),
+        ("/v1/log-keys", {}),
+        ("/v1/log-keys/rotate", b'{"to":"x"}'),
         ("/v1/clock/accept", {"why": "t"}),
         ("/v1/tokens", {}),
         ("/v1/decisions/msg-" + uuid7() + "/votes", {}),
@@ -380,6 +382,8 @@ def test_tricks_in_bodies_never_give_500(f):
         "/v1/witness/erase",
         "/v1/anchors",
         "/v1/backup",
+        "/v1/log-keys",
+        "/v1/log-keys/rotate",
         "/v1/clock/accept",
         "/v1/decisions/msg-" + uuid7() + "/votes",
     ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 import time
 
@@ -327,3 +328,60 @@ def test_tiles_altered_or_deleted_while_it_runs_are_made_again(f):
         file.write(b"\0")
     f.restart()
     assert [f.get(name).body for name in names] == good
+
+
+def count_of(f, name):
+    return int([l for l in f.get("/metrics").body.decode().splitlines() if l.startswith(name + " ")][0].split()[1])
+
+
+def test_thousands_of_idle_streams_are_not_looked_at_and_lose_nothing(f):
+    # INV-12: what nobody wants costs a stream nothing; what it wants comes once, however many filters there are
+    a, b = pair(f)
+    traces = [uuid7() for _ in range(50)]  # more than are told apart
+    filters = ["/v1/events?component=nothing"] * 1500 + ["/v1/inbox?as=Demo.A"] * 900 + [f"/v1/events?trace={t}" for t in traces]
+    memory = lambda: int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{f.process.pid}/status", encoding="ascii").read())[1])
+    before = memory()
+    open_ones = [stream(f, x) for x in filters]
+    if "TSAN_OPTIONS" not in os.environ:  # which has memory of its own
+        assert memory() - before < 32 * len(filters), "KiB a stream"
+    everything = stream(f, "/v1/events")[1]
+    wait_for(lambda: count_of(f, "ifab_waiters") == len(filters) + 1, 10, "all of them")
+    time.sleep(0.3)  # each has looked once
+    first, reads = f.size(), count_of(f, "ifab_waiter_reads_total")
+    for _ in range(30):
+        assert f.send(a.message(receiver=b.uri)).status == 200
+    got = [int(everything.next()["id"].rsplit("/", 1)[1]) for _ in range(30)]
+    assert got == list(range(first, first + 30))
+    looked = count_of(f, "ifab_waiter_reads_total") - reads
+    assert looked <= 30 * (len(traces) - 30), f"{looked} reads"
+    sent = {t: f.send(a.message(trace=t)).json["entry"]["index"] for t in traces}
+    for (_, events), t in zip(open_ones[2400:], traces):
+        e = events.next()
+        assert int(e["id"].rsplit("/", 1)[1]) == sent[t] and json.loads(e["data"])["trace"] == t, e
+    for c, _ in open_ones:
+        c.close()
+    wait_for(lambda: count_of(f, "ifab_waiters") <= 1, 10, "their end")
+    assert f.send(a.message()).status == 200
+    f.verify()
+
+
+test_thousands_of_idle_streams_are_not_looked_at_and_lose_nothing.config = {"http.socket_connections": 3000}
+
+
+def test_connections_of_the_socket_are_as_many_as_configured(f):
+    conns = []
+    for _ in range(20):
+        c = f.conn()
+        conns.append(c)
+    r = [c.request("GET", "/healthz").status for c in conns]
+    assert r == [200] * 20
+    for _ in range(12):
+        conns.append(f.conn())
+    assert conns[31].request("GET", "/healthz").status == 200
+    last = f.conn()
+    assert last.read().status == 503
+    conns.pop().close()
+    wait_for(lambda: f.conn().request("GET", "/healthz").status == 200, 5, "a place")
+
+
+test_connections_of_the_socket_are_as_many_as_configured.config = {"http.socket_connections": 32}

@@ -9,6 +9,8 @@ import os
 import traceback
 
 from fabric import Agent, Conn, Skip
+from tests_certs import certified, connect
+from tests_tls import secure
 from tests_tokens import bearer, token
 
 ROLES = ("agent", "readonly", "auditor", "operator", "admin")
@@ -44,6 +46,8 @@ TABLE = {
     "GET /v1/anchors": AUDIT,
     "POST /v1/anchors": OPERATE,
     "POST /v1/backup": OPERATE,
+    "POST /v1/log-keys": OPERATE,
+    "POST /v1/log-keys/rotate": OPERATE,
     "POST /v1/clock/accept": OPERATE,
     "GET /v1/events": AUDIT,
     "GET /v1/fabric": OPEN,
@@ -82,12 +86,19 @@ def path_of(route):
     return route.split(" ")[1].replace("{*}", "x").replace("{}", "x")
 
 
-def ask(address, headers=None):
+def routes(address, opened=Conn):
+    """The rows of the daemon's own table: a new one is asked by itself, and has no answer here until it stands in TABLE."""
+    with opened(address) as c:
+        paths = c.request("GET", "/openapi.json").json["paths"]
+    return [f"{method.upper()} {path}" for path, methods in paths.items() for method in methods]
+
+
+def ask(address, headers=None, opened=Conn):
     """route -> was it refused for who asks? Over one connection each: what a route does with the rest of the request is not asked here."""
     out = {}
-    for route in TABLE:
+    for route in routes(address, opened):
         method = route.split(" ")[0]
-        with Conn(address) as c:
+        with opened(address) as c:
             if route == "GET /v1/events":  # a stream has no end; its HEAD has one, and is asked the same first
                 c.send(c.bytes_of("HEAD", "/v1/events", None, headers))
                 out[route] = c.read(head_only=True).status in (401, 403)
@@ -119,6 +130,7 @@ def as_uid(address, uid):
 
 
 def compare(what, role, refused):
+    assert set(refused) == set(TABLE), set(refused) ^ set(TABLE)
     wrong = []
     for route, roles in TABLE.items():
         may = roles == OPEN or (role is not None and role in roles.split())
@@ -155,6 +167,19 @@ def test_roles_over_tcp_with_and_without_a_token(f):
             may = roles == OPEN or ("agent" in roles.split() and role in roles.split())
             if may == both[route]:
                 wrong.append(f"token of agent of a talent of {role}: {route}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_roles_over_tls_with_a_certificate_a_token_and_neither(f):
+    # INV-01 INV-02
+    secure(f)
+    wrong = compare("TLS without a proof", None, ask(f.tcp, opened=lambda _: connect(f)))
+    for role in ROLES:
+        _, mine = certified(f, names(role), role=role)
+        wrong += compare(f"certificate of {role}", role, ask(f.tcp, opened=lambda _: connect(f, mine)))
+        secret, _ = token(f, names(role), admin=True)
+        wrong += compare(f"token of {role} over TLS", role, ask(f.tcp, bearer(secret), opened=lambda _: connect(f)))
+        wrong += compare(f"token and certificate of {role}", role, ask(f.tcp, bearer(secret), opened=lambda _: connect(f, mine)))
     assert not wrong, "\n".join(wrong)
 
 
@@ -204,6 +229,7 @@ def test_admin_acts_are_needed_whatever_the_way_in(f):
             ("/v1/tokens", {"talent": "R.admin", "why": "t"}),
             ("/v1/witness/erase", {"id": "msg-00000000-0000-7000-8000-000000000000", "why": "t"}),
             ("/v1/clock/accept", {"why": "t"}),
+            ("/v1/log-keys/rotate", b'{"to":"x"}'),
         ):
             r = f.post(route, body, headers, tcp=tcp)
             assert (r.status, r.code) in ((403, 3), (404, 404)), (route, r)

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import time
 
-from fabric import Fabric, PROGRAM, wait_for
+from fabric import Fabric, Gone, PROGRAM, wait_for
 
 
 def seeded(f, messages=20):
@@ -606,3 +606,67 @@ def test_the_service_manager_is_told(f):
 
 
 test_the_service_manager_is_told.started = False
+
+
+def test_anchor_never_points_past_what_is_durable_and_its_entry_never_at_none(f):
+    # INV-05: killed at any moment, every anchor is of a beginning of the log, and every entry about one has its anchor in every store
+    import threading
+
+    places = [os.path.join(f.root, name) for name in ("one", "two")]
+    for place in places:
+        os.mkdir(place)
+    assert f.stop() == 0
+    f.configure({"anchor.directories": places})
+    f.start()
+    agents = [f.enrol(f"Agent{i}") for i in range(4)]
+    made = 0
+    for round_ in range(6):
+        def work(a):
+            try:
+                with f.conn() as c:
+                    while True:
+                        c.request("POST", "/v1/messages", bytes(a.message()))
+            except (OSError, Gone):
+                return
+
+        def anchor():
+            try:
+                while True:
+                    f.post("/v1/anchors", {"why": "now"})
+            except (OSError, Gone):
+                return
+
+        threads = [threading.Thread(target=work, args=(a,)) for a in agents] + [threading.Thread(target=anchor)]
+        for t in threads:
+            t.start()
+        time.sleep(0.15 + 0.03 * round_)
+        f.kill()
+        for t in threads:
+            t.join()
+        f.start()  # it compares the newest of each store itself: ahead or beside is 505
+        for a in agents:
+            a.seq = max([a.seq, *f.last_seq(a).values()])
+        told = [e["payload"]["size"] for e in f.entries() if e["type"] == "anchor" or e["operation"] == "anchor"]
+        there = [{int(open(os.path.join(p, n), "rb").read().split(b"\n")[1]) for n in os.listdir(p) if not n.startswith(".")} for p in places]
+        size = f.size()
+        assert all(max(sizes) <= size for sizes in there if sizes), (there, size)
+        assert all(n in sizes for n in told for sizes in there), (told, there)
+        made = len(told)
+    assert made > 6
+    f.verify()
+    return f"{made} entries about anchors, {sum(map(len, there))} files"
+
+
+def test_anchor_that_one_store_does_not_take_has_no_entry(f):
+    places = [os.path.join(f.root, name) for name in ("one", "two")]
+    for place in places:
+        os.mkdir(place)
+    assert f.stop() == 0
+    f.configure({"anchor.directories": places})
+    f.start()
+    assert f.post("/v1/anchors", {"why": "now"}).status == 200
+    before = f.size()
+    shutil.rmtree(places[1])
+    r = f.post("/v1/anchors", {"why": "now"})
+    assert r.code == 504, r
+    assert f.size() == before, "no entry tells of it"

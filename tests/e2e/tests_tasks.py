@@ -5,6 +5,7 @@ import threading
 import time
 
 from fabric import wait_for
+from tests_backups import backup, restored
 from tests_tokens import bearer, refused, token
 
 
@@ -260,3 +261,35 @@ def test_kill_9_loses_no_answered_change(f):
             state = ask(conn, "GET", f"/v1/tasks/{id}").json["state"]
             assert state in allowed, (id, state, allowed)
     f.verify()
+
+
+def test_restore_loses_no_task_and_gives_no_fence_twice(f):
+    swarm(f)
+    create(f, "queued", payload={"n": 1})
+    create(f, "held", payload={"n": 2})
+    create(f, "waits", depends_on=["held"])
+    create(f, "closed")
+    fence = claim(f, id="closed").json["fence"]
+    assert act(f, "closed", "complete", fence=fence).status == 200
+    create(f, "early")
+    early = claim(f, id="early").json["fence"]
+    copy = backup(f, "copy")
+    held = claim(f, id="held").json["fence"]  # after the copy was made: the new fabric knows nothing of it
+    again = claim(f, id="queued").json["fence"]
+    with restored(f, copy) as g:
+        g.start()
+        for id, old in (("held", held), ("queued", again), ("early", early)):
+            refused(act(g, id, "complete", fence=old), 409, 603)
+        items = {t["id"]: t for t in g.get("/v1/tasks").json["items"]}
+        assert {k: t["state"] for k, t in items.items()} == {"queued": "queued", "held": "queued", "waits": "queued", "early": "queued"}, items
+        assert items["waits"]["depends_on"] == ["held"]
+        refused(g.post("/v1/tasks", {"id": "closed", "type": "job", "why": "x"}), 409, 409)
+        r = claim(g, id="held")
+        assert r.status == 200 and r.json["task"]["payload"] == {"n": 2}, r
+        assert r.json["fence"] > max(held, again) and r.json["fence"] >= 1 << 32, r
+        assert act(g, "held", "complete", fence=r.json["fence"]).status == 200
+        assert claim(g, id="waits").status == 200
+        g.kill()
+        g.start()
+        assert {t["id"] for t in g.get("/v1/tasks").json["items"]} == {"queued", "waits", "early"}
+        g.verify()

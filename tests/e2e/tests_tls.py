@@ -219,11 +219,9 @@ def test_it_ends_cleanly_with_connections_open(f):
     f.process = None
 
 
-def ifctl(f, *args, **environment):
-    program = os.path.join(os.path.dirname(PROGRAM["ifd"]), "..", "ifctl", "ifctl")
-    done = subprocess.run(
-        [program, *args], capture_output=True, timeout=60, stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "HOME": f.root, **environment}
-    )
+def ifctl(f, *args, cwd=None, **environment):
+    env = {"PATH": os.environ["PATH"], "HOME": f.root, **environment}
+    done = subprocess.run([PROGRAM["ifctl"], *args], capture_output=True, timeout=60, stdin=subprocess.DEVNULL, env=env, cwd=cwd)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 

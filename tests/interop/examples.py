@@ -108,6 +108,29 @@ def example_checkpoint():
             f"tile/entries/000.p/3\n{dump(bundle, 32)}")
 
 
+def note_key(key):
+    """Hash and verifier key of a key of the log."""
+    blob = b"\x01" + bytes(key.verify_key)
+    short = hashlib.sha256(make_log.ORIGIN.encode() + b"\n" + blob).digest()[:4]
+    return short, f"{make_log.ORIGIN}+{short.hex()}+{base64.b64encode(blob).decode()}"
+
+
+def example_log_key():
+    """Handover of the log of three entries to the agent's key; the admin's request and act."""
+    root = make_log.root_of([hashlib.sha256(b"\x00" + e).digest() for e in log_of(3)])
+    old, new = note_key(make_log.KEY), note_key(AGENT)
+    text = f"IF-LOG-KEY-v1\n{make_log.ORIGIN}\n3\n{base64.b64encode(root).decode()}\n{old[1]}\n{new[1]}\n"
+    lines = "".join(
+        f"\u2014 {make_log.ORIGIN} {base64.b64encode(short + key.sign(text.encode()).signature).decode()}\n"
+        for key, (short, _) in ((make_log.KEY, old), (AGENT, new))
+    )
+    request = rfc8785.dumps({"to": new[1]})
+    act = {"v": 1, "log": make_log.ORIGIN, "route": "POST /v1/log-keys/rotate", "body_digest": sha(request), "why": "yearly",
+           "issued_at": WHEN, "nonce": b64url(bytes(range(16)))}
+    _, whole = signed(b"IF-ADMIN-v1\n", act, OPERATOR, True)
+    return f"{text}\n{lines}\n{request.decode()}\n{whole.decode()}"
+
+
 def example_store():
     """Little-endian packed rows: a replay tag, a strict sequence, a bucket, the fabric's own record."""
     tag = bytes(range(16)) + bytes(range(16, 32)) + struct.pack("<qQIB3x", 1762942920000000, 7, 2, 3)
@@ -156,7 +179,7 @@ def example_token_invite():
 
 
 EXAMPLES = {"token-invite": example_token_invite, "json": example_json, "envelope": example_envelope, "decision-receipt-vote": example_vote, "admin-act": example_admin,
-            "witness-entry": example_entry, "checkpoint-tiles": example_checkpoint, "store": example_store, "export": example_export,
+            "witness-entry": example_entry, "checkpoint-tiles": example_checkpoint, "store": example_store, "export": example_export, "log-key": example_log_key,
             "keys": example_keys}
 
 

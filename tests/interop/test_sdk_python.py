@@ -1,6 +1,6 @@
 """The Python SDK without a daemon: pure parts against vectors, the sending rules against a small false fabric on a Unix socket.
 
-    python3 tests/interop/test_sdk_python.py        (needs rfc8785 and PyNaCl)
+    python3 tests/interop/test_sdk_python.py        (needs rfc8785, PyNaCl and cryptography)
 """
 import base64
 import copy
@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -17,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "sdk", "python"))
 try:
+    import cryptography  # noqa: F401: for encrypted keys
     import nacl.signing
     import rfc8785
     from infrafabric import Fabric, OutcomeUnknown, Refused, Unreachable, VerifyError, verify
@@ -126,7 +128,7 @@ class Envelopes(unittest.TestCase):
             file = os.path.join(d, "k.pem")
             der = envelope.PKCS8_ED25519 + bytes(AGENT_KEY)
             pem = "-----BEGIN PRIVATE KEY-----\n" + base64.b64encode(der).decode() + "\n-----END PRIVATE KEY-----\n"
-            encrypted = pem.replace("PRIVATE", "ENCRYPTED PRIVATE")
+            encrypted = pem.replace("PRIVATE", "ENCRYPTED PRIVATE")  # says so, and is not
             for text, mode, error in ((pem, 0o600, None), (pem, 0o644, PermissionError), (encrypted, 0o600, ValueError),
                                       (pem.replace("MC4C", "MC4D"), 0o600, ValueError), ("", 0o600, ValueError)):
                 with open(file, "w", encoding="ascii") as f:
@@ -136,6 +138,30 @@ class Envelopes(unittest.TestCase):
                     self.assertEqual(bytes(AGENT_KEY), bytes(envelope.load_key(file)))
                 else:
                     self.assertRaises(error, envelope.load_key, file)
+
+
+    def test_encrypted_key_files(self):
+        with tempfile.TemporaryDirectory() as d:
+            ours, theirs = os.path.join(d, "k.pem"), os.path.join(d, "o.pem")
+            key = envelope.new_key(ours, "a passphrase")
+            self.assertEqual(0o600, os.stat(ours).st_mode & 0o777)
+            with open(ours, encoding="ascii") as f:
+                self.assertTrue(f.read().startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"))
+            self.assertEqual(bytes(key), bytes(envelope.load_key(ours, "a passphrase")))
+            self.assertEqual(bytes(key), bytes(envelope.new_key(ours, "a passphrase")))  # a lost answer: the same key again
+            self.assertRaises(ValueError, envelope.new_key, ours)
+            for wrong in ("another", "", None):
+                self.assertRaises(ValueError, envelope.load_key, ours, wrong)
+            self.assertEqual(bytes(key), bytes(Fabric("http://127.0.0.1:1", "A", ours, passphrase="a passphrase")._key))
+            # as other programs write them, and of other kinds
+            for kind, cipher, good in (("ED25519", "-aes256", True), ("ED25519", "-aes128", True), ("X25519", "-aes256", False), ("RSA", "-aes256", False)):
+                subprocess.run(["openssl", "genpkey", "-algorithm", kind, cipher, "-pass", "pass:x y", "-out", theirs], check=True, capture_output=True)
+                os.chmod(theirs, 0o600)
+                if good:
+                    shown = subprocess.run(["openssl", "pkey", "-in", theirs, "-passin", "pass:x y", "-outform", "der"], check=True, capture_output=True)
+                    self.assertEqual(shown.stdout[-32:], bytes(envelope.load_key(theirs, "x y")))
+                else:
+                    self.assertRaises(ValueError, envelope.load_key, theirs, "x y")
 
 
 class Receipts(unittest.TestCase):
@@ -387,7 +413,7 @@ class Contexts(unittest.TestCase):
         with tempfile.TemporaryDirectory() as d:
             saved = dict(os.environ)
             self.addCleanup(lambda: (os.environ.clear(), os.environ.update(saved)))
-            for name in ("IFAB_ENDPOINT", "IFAB_AS", "IFAB_KEY", "IFAB_TOKEN_FILE"):
+            for name in ("IFAB_ENDPOINT", "IFAB_AS", "IFAB_KEY", "IFAB_TOKEN_FILE", "IFAB_CA", "IFAB_CERT"):
                 os.environ.pop(name, None)
             os.environ.update({"IFAB_DIR": d, "XDG_CONFIG_HOME": d})
             path = os.path.join(d, "keys", "A.pem")
@@ -403,6 +429,10 @@ class Contexts(unittest.TestCase):
                 Fabric.context(talent="A").send("x")
             with self.assertRaisesRegex(ValueError, f"{path} is encrypted: "):
                 Fabric.context(talent="A", key=path)
+            os.remove(path)
+            key = envelope.new_key(path, "secret")
+            self.assertEqual(bytes(key), bytes(Fabric.context(talent="A", passphrase="secret")._key))
+            self.assertIsNone(Fabric.context(talent="A")._key)  # it may read all the same
 
     def test_order_of_places(self):
         with tempfile.TemporaryDirectory() as d:
@@ -411,31 +441,69 @@ class Contexts(unittest.TestCase):
                 json.dump({"current": "one", "contexts": {"one": {"dir": "/one", "as": "A", "key": "/k"}}}, f)
             saved = dict(os.environ)
             self.addCleanup(lambda: (os.environ.clear(), os.environ.update(saved)))
-            for name in ("IFAB_ENDPOINT", "IFAB_DIR", "IFAB_AS", "IFAB_KEY", "IFAB_TOKEN_FILE"):
+            for name in ("IFAB_ENDPOINT", "IFAB_DIR", "IFAB_AS", "IFAB_KEY", "IFAB_TOKEN_FILE", "IFAB_CA", "IFAB_CERT"):
                 os.environ.pop(name, None)
+
+            def found(*names, **given):
+                all_of_them = wire.from_context(**given)
+                return tuple(all_of_them[name] for name in names or ("endpoint", "talent", "key", "token"))
             os.environ.update({"XDG_CONFIG_HOME": d, "XDG_DATA_HOME": "/data"})
-            self.assertEqual(("unix:/one/run/ifd.sock", "A", "/k", None), wire.from_context())
+            self.assertEqual(("unix:/one/run/ifd.sock", "A", "/k", None), found())
             os.environ.update({"IFAB_DIR": "/two", "IFAB_AS": "B"})
-            self.assertEqual(("unix:/two/run/ifd.sock", "B", "/k", None), wire.from_context())
+            self.assertEqual(("unix:/two/run/ifd.sock", "B", "/k", None), found())
             os.environ["IFAB_KEY"] = "/b"
-            self.assertEqual(("B/1", "/b"), wire.from_context(talent="B/1")[1:3])
-            self.assertEqual(("C", "/k"), wire.from_context(talent="C")[1:3])  # B's key is not C's
+            self.assertEqual(("B/1", "/b"), found("talent", "key", talent="B/1"))
+            self.assertEqual(("C", "/k"), found("talent", "key", talent="C"))  # B's key is not C's
             del os.environ["IFAB_KEY"]
             os.makedirs(os.path.join(d, "four", "keys"))
-            for kind, found in (("", True), ("ENCRYPTED ", False)):
-                with open(os.path.join(d, "four", "keys", "D.pem"), "w", encoding="ascii") as f:
+            for kind, there in (("", True), ("ENCRYPTED ", False)):
+                own = os.path.join(d, "four", "keys", "D.pem")
+                with open(own, "w", encoding="ascii") as f:
                     f.write(f"-----BEGIN {kind}PRIVATE KEY-----\n")
-                self.assertEqual(found, bool(wire._own_key(os.path.join(d, "four"), "D/2")))
+                self.assertEqual(there, bool(wire._own_key(own)))
+                self.assertEqual(own, wire._own_key(own, True))
             os.environ["IFAB_ENDPOINT"] = "http://127.0.0.1:1"
-            self.assertEqual("http://127.0.0.1:1", wire.from_context()[0])
-            self.assertEqual("unix:/three/run/ifd.sock", wire.from_context(directory="/three")[0])
+            self.assertEqual("http://127.0.0.1:1", found("endpoint")[0])
+            self.assertEqual("unix:/three/run/ifd.sock", found("endpoint", directory="/three")[0])
             os.environ["XDG_CONFIG_HOME"] = "/nowhere"
             del os.environ["IFAB_DIR"], os.environ["IFAB_ENDPOINT"]
-            self.assertEqual("unix:/data/infrafabric/run/ifd.sock", wire.from_context()[0])
+            self.assertEqual("unix:/data/infrafabric/run/ifd.sock", found("endpoint")[0])
+
+    def test_what_a_context_holds_goes_to_its_own_fabric_alone(self):
+        with tempfile.TemporaryDirectory() as d:
+            os.makedirs(os.path.join(d, "infrafabric"))
+            for name in ("token", "other"):
+                with open(os.path.join(d, name), "w", encoding="ascii") as f:
+                    f.write(name + "\n")
+            one = {"endpoint": "https://one:1", "as": "A", "token_file": d + "/token", "ca": "/ca", "cert": "/c", "cert_key": "/ck"}
+            with open(os.path.join(d, "infrafabric", "contexts.json"), "w", encoding="ascii") as f:
+                json.dump({"current": "one", "contexts": {"one": one}}, f)
+            saved = dict(os.environ)
+            self.addCleanup(lambda: (os.environ.clear(), os.environ.update(saved)))
+            for name in [name for name in os.environ if name.startswith("IFAB_")]:
+                del os.environ[name]
+            os.environ.update({"XDG_CONFIG_HOME": d, "XDG_DATA_HOME": "/data"})
+
+            def held(**given):
+                found = wire.from_context(**given)
+                return found["token"], found["ca"], found["cert"]
+
+            self.assertEqual(("token", "/ca", ("/c", "/ck")), held())
+            self.assertEqual(("token", "/ca", ("/c", "/ck")), held(endpoint="https://one:1"))
+            self.assertEqual((None, None, None), held(endpoint="https://two:1"))
+            self.assertEqual((None, None, None), held(directory="/three"))
+            os.environ["IFAB_ENDPOINT"] = "https://four:1"
+            self.assertEqual((None, None, None), held())
+            os.environ.update({"IFAB_TOKEN_FILE": d + "/other", "IFAB_CA": "/oca", "IFAB_CERT": "/oc"})
+            self.assertEqual(("other", "/oca", ("/oc", None)), held())
+            del os.environ["IFAB_ENDPOINT"]
+            self.assertEqual(("other", "/oca", ("/oc", None)), held())  # never one's certificate with another's key
 
     def test_other_schemes_are_refused(self):
-        for bad in ("https://h:1", "http://h", "/path", "http://h:1/x"):
+        for bad in ("https://h", "http://h", "/path", "http://h:1", "http://h:1/x", "http://127.0.0.1.example:1", "ftp://127.0.0.1:1", "https://h:1/x"):
             self.assertRaises(ValueError, wire.Wire, bad)
+        for good in ("https://h:1", "http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "unix:/x"):
+            wire.Wire(good)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ without("step-key-again", "src/fabric/message.c",
 without("talent-removed", "src/core/talent/table.c", "if (talent->removed_at != IFAB_NEVER)", "talent")
 without("talent-key-revoked", "src/core/talent/table.c", "if (key->revoked_at != IFAB_NEVER)", "talent")
 without("talent-key-ended", "src/core/talent/table.c", "if (wall >= key->not_after)", "talent")
-without("talent-key-of-another", "src/core/talent/acts.c", "if (holder != NULL)", "talent")
+change("talent-key-of-another", "src/core/talent/acts.c", "if (holder == NULL)", "if (true)", "talent")
 without("talent-small-order-key", "src/core/talent/acts.c", "if (!ifab_ed25519_key_valid(pubkey32))", "talent")
 
 # ---- when: time, replay, order, rate ----
@@ -128,6 +128,13 @@ without("life-ref-dots", "src/shell/loop/context.c",
         'if (segment.size == 0 || ifab_view_is(segment, ".") || ifab_view_is(segment, ".."))', "context")
 without("life-trace-zero", "src/shell/loop/context.c", "if (memcmp(trace, none, 16) == 0 || memcmp(parent, none, 8) == 0)", "context")
 without("vote-by-same-owner", "src/fabric/open.c", "if (memcmp(owner, decision->owner_digest16, 16) == 0)", "fabric_flow")
+without("route-deny", "src/fabric/rules.c", "if (verdict.decision == IFAB_DECISION_DENY)", "deny_model")
+change("release-source-before-routing", "src/fabric/open.c", "ifab_fabric__stale(self, o, held) ? !met_meanwhile(o, held) : ", "", "deny_model")
+without("turns-single-waits-long", "src/shell/loop/order.c", "if (lane != NULL && lane->singles > 0 && lane->singles * self->lanes >= ORDER_SINGLES)",
+        "order")
+change("turns-late", "src/shell/loop/order.c", "bool late = slot < self->slots &&", "bool late = false &&", "order")
+change("turns-late-connection", "src/shell/loop/order.c", "self->late_of[slot].connection == connection && ", "", "order")
+change("turns-late-verified-by-the-loop", "src/shell/loop/verify.c", "if (count == 0 && wait && ", "if (count == 0 && ", "order")
 without("vote-replay", "src/fabric/vote.c", "if (seen == IFAB_REPLAY_SEEN)", "fabric_flow")
 without("vote-other-log", "src/fabric/vote.c", "if (!ifab_view_is(command->u.vote.log, self->settings.origin))", "fabric_flow")
 change("vote-other-rules", "src/fabric/vote.c", "memcmp(d->policy_digest32, command->u.vote.policy_digest32, 32) != 0 || ", "",
@@ -163,9 +170,16 @@ without("start-trust-root", "src/fabric/fabric.c", "if (memcmp(trust, head->trus
 without("start-root", "src/fabric/fabric.c", "if (memcmp(root, head->root32, 32) != 0)", "fabric fabric_storm fabric_admin")
 
 START = "src/shell/loop/start.c"
-without("start-head-mac", START, "if (!ifab_equal_ct(mac, load->head.mac32, 32))", "start")
+without("start-head-mac", START, "if (!ifab_equal_ct(mac, load->head.mac32, 32) && !log_key_is_next(load->node, &load->head, record->bytes))", "start")
 without("start-newest-entry", START, "if (count != 1 || memcmp(hash, head.last_hash32, 32) != 0)", "start")
-change("start-key-open-to-others", START, "stat(path, &st) == 0 && (st.st_mode & 077) != 0)", "false)", "start")
+change("start-key-open-to-others", "src/shell/loop/log_key.c", "stat(path, &st) == 0 && (st.st_mode & 077) != 0)", "false)", "start")
+
+SCHEMA = "src/port/store/store_sqlite_schema.c"
+without("store-newer-schema", SCHEMA, "if (version > IFAB_STORE_SCHEMA)", "store_sqlite")
+change("store-upgrade-one-transaction", SCHEMA, 'int rc = execute(self->db, "BEGIN IMMEDIATE");\n    for (int64_t v',
+       'int rc = SQLITE_OK;\n    for (int64_t v', "store_sqlite powercut")
+change("store-upgrade-checked-before", SCHEMA, "    IFAB_TRY(check_as(self, version, err));\n    if (version", "    if (version", "store_sqlite")
+change("store-upgrade-by-reader", SCHEMA, "if (version == IFAB_STORE_SCHEMA || !self->writer)", "if (version == IFAB_STORE_SCHEMA)", "store_sqlite")
 
 # ---- parsers ----
 without("json-name-twice", "src/text/json/read.c", "if (second != NULL)", "json")
@@ -212,6 +226,8 @@ without("log-message-signature", "src/client/verify_message.c",
 without("log-cut", "src/client/verify_head.c", "if (options->has_min_size && head->body.size < options->min_size)", "verify")
 without("log-trusted-key", "src/client/verify_head.c",
         "if (ifab_note_verify(head->note, head->key_name, head->key32, &text, &why) != IFAB_OK)", "verify")
+change("log-message-bytes", "src/client/verify_message.c", "        return envelope->canonical;", "        return true;", "verify_rotation envelope verify")
+change("log-message-bytes-digest", "src/client/verify_message.c", "&& memcmp(said32, is32, 32) == 0;\n}\n\nstatic ifab_status check_bytes", "|| true;\n}\n\nstatic ifab_status check_bytes", "verify")
 change("bundle-digest", "src/client/verify_bundle.c", "memcmp(digest32, b->envelope.message_digest32, 32) != 0)", "false)", "verify")
 without("bundle-key-time", "src/client/verify_bundle.c", "if (!key_good(&keys->u.array.items[i], decided))", "verify")
 without("bundle-signature", "src/client/verify_bundle.c", "if (ifab_envelope_verify(&b->envelope, pubkey32, NULL) != IFAB_CODE_NONE)", "verify")
@@ -223,6 +239,39 @@ change("proof-inclusion-root", "src/core/witness/proof_verify.c", "return sn == 
        "return sn == 0;", "proof")
 change("proof-consistency-old-root", "src/core/witness/proof_verify.c", "sn == 0 && memcmp(fr32, old_root32, 32) == 0 && ",
        "sn == 0 && ", "proof")
+
+# ---- another key of the log ----
+ROTATION, FOLLOW, STEP = "src/core/witness/rotation.c", "src/client/verify_rotation.c", "src/fabric/log_key.c"
+without("log-key-old-signature", ROTATION, "if (ifab_note_verify(note, read.origin, read.from32, &text, NULL) != IFAB_OK)", "rotation")
+without("log-key-new-signature", ROTATION, "if (ifab_note_verify(note, read.origin, read.to32, &text, NULL) != IFAB_OK)", "rotation")
+without("log-key-more-signatures", ROTATION, "if (rest.size != 0)", "rotation")
+without("log-key-request", ROTATION, "if (status == IFAB_OK && !ifab_view_equal(ifab_buf_as_view(&expected), request))", "rotation")
+change("log-key-act-route", ROTATION, "!ifab_view_is(text_of(act, \"route\"), IFAB_ROTATION_ROUTE) || ", "", "rotation")
+change("log-key-act-log", ROTATION, " || !ifab_view_equal(text_of(act, \"log\"), origin))", ")", "rotation")
+change("log-key-act-body", ROTATION, " ||\n        memcmp(said32, is32, 32) != 0)", ")", "rotation")
+without("log-key-act-signature", ROTATION,
+        "if (status == IFAB_OK && !ifab_ed25519_verify(ret_admin32, ifab_buf_as_view(&bytes), sig64))", "rotation")
+without("log-key-origin", FOLLOW, "if (!ifab_view_equal(ret_rotation->origin, self->origin))", "verify_rotation")
+change("log-key-size", FOLLOW, "ret_rotation->size != index || ", "", "verify_rotation")
+change("log-key-root", FOLLOW, " || memcmp(ret_rotation->root32, root32, 32) != 0)", ")", "verify_rotation")
+without("log-key-in-force", FOLLOW, "if (r->some && memcmp(r->keys[r->count], ret_rotation->from32, 32) != 0)", "verify_rotation")
+without("log-key-used-again", FOLLOW, "if (r->some && key_was_used(r, ret_rotation->to32))", "verify_rotation")
+without("log-key-admin", FOLLOW, "if (!asked_by_admin(self, admin32, ifab_verify__text(entry, \"actor\")))", "verify_rotation")
+change("log-key-admin-role", FOLLOW, "talent != NULL && talent->admin && i <", "talent != NULL && i <", "verify_rotation")
+change("log-key-admin-revoked", FOLLOW, "return !key->revoked && self->time", "return self->time", "verify_rotation")
+without("log-key-signs-now", FOLLOW, "if (memcmp(r->keys[r->count], own32, 32) != 0)", "verify_rotation")
+change("log-key-followed-unasked", FOLLOW, "report->trusted = follow;", "report->trusted = true;", "verify_rotation")
+without("log-key-older-checkpoint", "src/client/verify_head.c",
+        "if (options->follow_rotation) { /* whose signature it has is known once the log is read */", "verify_rotation")
+without("log-key-step-act-words", STEP, "if (command->act->text.size == 0)", "fabric_log_key")
+without("log-key-step-used", STEP, "if (used_before(self, to32) || memcmp(from32, to32, 32) == 0)", "fabric_log_key")
+without("log-key-step-in-force", STEP,
+        "if (self->log_key_count > 0 && memcmp(self->log_keys[self->log_key_count - 1].to32, from32, 32) != 0)", "fabric_log_key")
+change("log-key-load-order", STEP, "(last == NULL || (last->index < rotation.size && memcmp(last->to32, rotation.from32, 32) == 0))", "true",
+       "fabric_log_key")
+change("log-key-trust-root", STEP, "ifab_sha256_2(ifab_view_of(before32, 32), bytes, self->log_keys_root32);", "(void)before32;", "fabric_log_key")
+without("log-key-tag-key", "src/shell/loop/log_key.c", "if (!ifab_equal_ct(mac32, packed.data + 16, 32))", "start")
+change("log-key-next-head", "src/shell/loop/log_key.c", "if (!ifab_equal_ct(mac32, head->mac32, 32))\n        return false;", "", "start")
 change("note-signature", "src/crypto/note.c", " || !ifab_ed25519_verify(pubkey32, text, line.bytes + 4))", ")", "note")
 
 # ---- store and clock ----
@@ -237,6 +286,11 @@ without("store-reader-writes", "src/port/store/store_sqlite.c", "if (!self->writ
 change("clock-jump-ahead", "src/shell/loop/clock.c", "bool jump = off > JUMP || off < -JUMP;", "bool jump = off < -JUMP;", "clock")
 change("clock-jump-back", "src/shell/loop/clock.c", "bool jump = off > JUMP || off < -JUMP;", "bool jump = off > JUMP;", "clock")
 change("clock-behind-what-was-written", "src/shell/loop/clock.c", "if (stored_wall - real > JUMP || ", "if (", "clock")
+
+# ---- the daemon's own log ----
+change("log-secret-name", "src/shell/log/log.c", "if (ifab_redact_secret_name(ifab_view_str(field->name))) {", "if (false) {", "log")
+change("log-journal-stream", "src/shell/log/journal.c", "text != NULL && strcmp(text, own) == 0", "text != NULL", "log")
+change("log-journal-line-break", "src/shell/log/journal.c", "if (value.size == 0 || memchr(value.data, '\\n', value.size) == NULL) {", "if (true) {", "log")
 
 # ---- MCP: what a model's host may ask for, and what a model is told ----
 MCP_READ, MCP_TOOLS, MCP_REPLY = (f"src/programs/ifctl/mcp_{name}.c" for name in ("read", "tools", "reply"))
@@ -272,6 +326,50 @@ change("access-in-trust-root", "src/fabric/fabric.c", "if (ifab_accesses_next(se
 without("second-admin", "src/fabric/admin.c", "if (ifab_view_equal_nocase(one->owner, other->owner))", "fabric_admin")
 without("second-admin-role", "src/fabric/admin.c", "if (other->role != IFAB_ROLE_ADMIN)", "fabric_admin")
 without("secret-kept", "src/fabric/idempotency.c", "if (kept->http == KEPT_SECRET)", "fabric_access")
+
+# ---- keys of client certificates, and who is asking ----
+ACTS, TABLE, RECORD = (f"src/core/talent/{name}.c" for name in ("acts", "table", "record"))
+STEP_TALENT, WHO = "src/fabric/talent_act.c", "src/shell/loop/who.c"
+change("tls-key-revoked", TABLE, "key->revoked_at == IFAB_NEVER && key->not_before <= wall", "key->not_before <= wall", "talent who")
+change("tls-key-ended", TABLE, "key->not_before <= wall &&\n           wall < key->not_after;", "key->not_before <= wall;", "talent who")
+change("tls-key-not-yet", TABLE, " && key->not_before <= wall", "", "talent")
+change("tls-key-talent-removed", TABLE, "key != NULL && talent->removed_at == IFAB_NEVER && ", "key != NULL && ", "talent")
+change("tls-key-that-signs", TABLE, " || (place & 0xff) == IFAB_TALENT__SPKI_SIGNS)", ")", "talent who")
+change("tls-key-of-another-loaded", TABLE, "if (ifab_talents__spki_holder(self, talent->tls_keys[i].spki32) != NULL)", "if (false)", "talent")
+change("key-that-is-a-tls-key-loaded", TABLE, "if (ifab_talents__spki_holder(self, spki32) != NULL)", "if (false)", "talent")
+change("tls-keys-fewer", TABLE, "        next->tls_key_count < present->tls_key_count ||\n", "", "talent")
+change("key-period-longer", TABLE, " && next_after <= after", "", "talent")
+change("key-revocation-undone", TABLE, " && (revoked == IFAB_NEVER || next_revoked == revoked)", "", "talent")
+change("tls-key-in-anothers-place", TABLE, "memcmp(was->spki32, is->spki32, 32) != 0 ||", "", "talent")
+without("tls-key-twice", RECORD, "if (memcmp(spki32, talent->tls_keys[j].spki32, 32) == 0)", "talent")
+without("tls-key-of-two-uses", RECORD, "if (memcmp(spki32, signs[j], 32) == 0)", "talent")
+without("tls-key-of-a-tombstone", RECORD, "if (talent->tls_keys[i].revoked_at == IFAB_NEVER)", "talent")
+without("tls-key-bound", ACTS, "if (draft.talent.tls_key_count >= IFAB_TALENT_TLS_KEYS_MAX)", "talent")
+without("tls-key-past-end", ACTS, "if (end != IFAB_NEVER && (end <= request->wall || end > IFAB_TALENT__WALL_MAX))", "talent")
+without("tls-key-none", ACTS, "if (request->spki32 == NULL)", "talent")
+without("tls-key-already-revoked", ACTS, "if (key->revoked_at != IFAB_NEVER || (spki32 != NULL && memcmp(key->spki32, spki32, 32) != 0))", "talent")
+change("tls-keys-of-a-removed-talent", ACTS, "    (void)revoke_tls_keys(&draft, NULL, request->wall);\n", "", "talent who")
+change("tls-key-for-above", STEP_TALENT, "(tls && talent->role == IFAB_ROLE_AGENT)", "tls", "fabric_admin")
+change("tls-key-by-uid", STEP_TALENT, "IFAB_ACT_ROTATE || command->u.talent.act == IFAB_ACT_TLS_KEY)\n        return true;", "IFAB_ACT_ROTATE)\n        return true;", "fabric_admin")
+change("tls-key-is-no-admins-last", STEP_TALENT, " && request->spki32 == NULL;", ";", "fabric_admin")
+without("who-certificate", WHO, "if (!ifab_tls_key_valid(talent, key, clock_now(&node->clock, NULL).wall))", "who")
+without("who-key-refused", WHO, "if (raw->peer->has_key && !of_key(node, raw->peer, ret))", "who")
+change("who-token-of-another", WHO, "ret->has_key && ret->principal.talent != shown ? refused_both : NULL", "NULL", "who")
+change("who-two-headers", WHO, "given != 1 || ", "", "who")
+change("who-admin-by-certificate", WHO, "of_talent(&ret->principal, talent, ifab_token_role(talent->role, talent->role)); /* never an admin: that",
+       "of_talent(&ret->principal, talent, talent->role); /* never an admin: that", "who")
+change("who-half-a-proof", WHO, "memset(ret, 0, sizeof *ret); /* half", "/* half", "who")
+change("who-uncharged", WHO, "        charge_take(charge);\n", "", "who")
+without("who-charged-out", WHO, "if (charge_empty(charge))", "who")
+change("who-falls-back", WHO, "if (given > 0 || raw->peer->has_key)", "if (raw->peer->has_key)", "who")
+change("who-ends-with-the-token", WHO, "ret->ends = token->expires < ret->ends ? token->expires : ret->ends;", "", "who")
+change("who-stays-without-certificate", WHO, " != talent || !ifab_tls_key_valid(talent, key, wall))", " != talent)", "who")
+change("who-stays-by-anothers", WHO, "r->key32, &key) != talent || ", "r->key32, &key) == NULL || ", "who")
+without("who-stays-without-token", WHO, "if (!ifab_token_valid(token, talent, wall))\n            return false;", "who")
+without("who-stays-removed", WHO, "if (talent == NULL || talent->removed_at != IFAB_NEVER)\n        return false;", "who")
+without("who-column", WHO, "if ((route->roles & who->roles) != who->roles)", "who")
+without("who-nobody", WHO, "if (who->roles == 0)", "who")
+change("who-reads-log", WHO, "return (ROLE_BIT(principal->role) & ROLES_AUDIT) != 0;", "return principal->role != IFAB_ROLE_NONE;", "who")
 
 # ---- tasks: one owner, a fence that grows ----
 TASK_ACT, STEP_TASK, STATES = "src/core/coordinator/task_act.c", "src/fabric/task.c", "src/core/coordinator/task_state.c"

@@ -409,12 +409,22 @@ static inline void drive_act(struct drive *self)
     struct rig *rig = &self->rig;
     uint32_t talent = 2 + (uint32_t)drive_pick(self, DRIVE_TALENTS), signer = drive_pick(self, 4) == 0 ? talent : 1;
     uint64_t kind = drive_pick(self, 40);
-    enum ifab_talent_act act = kind < 30 ? IFAB_ACT_GRANT : kind < 36 ? IFAB_ACT_ROTATE : kind < 38 ? IFAB_ACT_ADD : IFAB_ACT_REVOKE;
+    enum ifab_talent_act act = kind < 30   ? IFAB_ACT_GRANT
+                               : kind < 36 ? IFAB_ACT_ROTATE
+                               : kind < 37 ? IFAB_ACT_ADD
+                               : kind < 38 ? IFAB_ACT_TLS_KEY
+                                           : IFAB_ACT_REVOKE;
     struct ifab_command command = rig_talent_command(rig, act, act == IFAB_ACT_ADD ? "Another" : drive_names[talent]);
     static const char *const scopes[] = {"guard:scope", "topic:0011223344556677", "veritas:secrets"};
-    uint8_t key[32];
+    uint8_t key[32], digest[32];
     struct ifab_signer *fresh = NULL;
-    if (act == IFAB_ACT_ROTATE) {
+    if (act == IFAB_ACT_TLS_KEY) { /* of few that there are: some are somebody's already */
+        static const ifab_usec overlaps[] = {IFAB_NEVER, 0, IFAB_MINUTE};
+        memset(digest, 1 + (int)drive_pick(self, 60), sizeof digest);
+        command.u.talent.request.spki32 = digest;
+        command.u.talent.request.overlap = overlaps[drive_pick(self, 3)];
+        command.u.talent.request.expires_at = drive_pick(self, 2) == 0 ? IFAB_NEVER : rig->now.wall + IFAB_HOUR;
+    } else if (act == IFAB_ACT_ROTATE) {
         if (self->next_key == 250)
             return;
         fresh = make_signer(self->next_key);
@@ -427,7 +437,7 @@ static inline void drive_act(struct drive *self)
     } else if (act == IFAB_ACT_REVOKE) { /* a grant, there or not: keys are lost by rotation only, or all would fall silent */
         command.u.talent.request.scope = ifab_view_str(scopes[drive_pick(self, 3)]);
     }
-    if (drive_pick(self, 3) > 0 || act == IFAB_ACT_ROTATE)
+    if (drive_pick(self, 3) > 0 || act == IFAB_ACT_ROTATE || act == IFAB_ACT_TLS_KEY)
         command.act = rig_act(rig, signer);
     if (drive_pick(self, 3) == 0) {
         command.idempotency = IFAB_VIEW("key");

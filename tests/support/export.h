@@ -35,6 +35,7 @@ enum flaw {
     FLAW_DIGEST,         /* entry names another digest than that of the bytes */
     FLAW_SIGNATURE,      /* message bytes with a bad signature */
     FLAW_BYTES,          /* no envelope at all */
+    FLAW_BLANK,          /* a line end behind what was accepted */
 };
 
 struct export_log {
@@ -236,7 +237,13 @@ static inline void export_message(struct export_log *log, enum flaw flaw)
     if (flaw == FLAW_BYTES)
         bytes.size /= 2;
     snprintf(id, sizeof id, "msg-01930000-0000-7000-8000-%012llx", (unsigned long long)log->count);
-    ifab_buf_format(&payload, "{\"decision\":\"SHARE\",\"id\":\"%s\",\"message_digest\":\"sha256:", id);
+    uint8_t bytes32[32]; /* of all bytes: the form is not the canonical one */
+    ifab_sha256(ifab_buf_as_view(&bytes), bytes32);
+    if (flaw == FLAW_BLANK)
+        ifab_buf_char(&bytes, '\n');
+    ifab_buf_str(&payload, "{\"bytes_digest\":\"sha256:");
+    ifab_buf_hex(&payload, bytes32, 32);
+    ifab_buf_format(&payload, "\",\"decision\":\"SHARE\",\"id\":\"%s\",\"message_digest\":\"sha256:", id);
     ifab_buf_hex(&payload, digest32, 32);
     ifab_buf_str(&payload, "\",\"policy_digest\":\"sha256:00\",\"reason\":\"fine\",\"rule\":\"default\"}");
     export_add(log, IFAB_EVENT_MESSAGE_SHARE, sender, id, ifab_buf_as_view(&payload), ifab_buf_as_view(&bytes), FLAW_NONE);

@@ -41,6 +41,17 @@ static int parse(const char *line)
     return code;
 }
 
+static bool is_column(const char *roles)
+{
+    static const char *const columns[] = {"", "open", "operator admin", "auditor operator admin", "agent operator admin",
+                                          "readonly auditor operator admin", "agent auditor operator admin",
+                                          "agent readonly auditor operator admin"};
+    bool found = false;
+    for (size_t i = 0; i < IFAB_COUNT(columns); i++)
+        found = found || strcmp(roles, columns[i]) == 0;
+    return found;
+}
+
 static void every_row_is_whole(void **state)
 {
     (void)state;
@@ -51,6 +62,7 @@ static void every_row_is_whole(void **state)
                     strcmp(c->group, "audit") == 0);
         assert_true(c->summary[0] != '\0' && c->min_words <= c->max_words);
         assert_true((c->run == NULL) == ((c->flags & CMD_LATER) != 0));
+        assert_true(is_column(c->roles));
         for (size_t k = 0; k < i; k++)
             assert_string_not_equal(c->name, cli_commands[k].name);
         const char *list = c->options;
@@ -243,7 +255,7 @@ static void nothing_that_moves_a_cursor_is_printed(void **state)
 static void escaped_width_is_the_number_of_columns(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"abc", "caf\xc3\xa9", "\x1b[0m", "\xe2\x80\xae", "\xff", "\xf3\xa0\x80\x81", "\x01", "\xc2\x9b"};
+    static const char *const texts[] = {"abc", "caf\xc3\xa9", "\x1b[0m", "\xe2\x80\xae", "\xff", "\xf3\xa0\x80\x81", "\x01", "\xc2\x9b", "e\xcc\x81"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         char *text = captured(put_text, texts[i]);
         size_t columns = 0;

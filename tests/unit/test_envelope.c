@@ -233,6 +233,52 @@ static void keeps_its_digest_under_another_spelling(void **state)
     assert_memory_equal(a.sig64, b.sig64, 64);
 }
 
+static bool canonical(struct ifab_view bytes)
+{
+    struct ifab_envelope e;
+    struct ifab_arena own;
+    ifab_arena_init(&own, 16U << 20);
+    bool is = ifab_envelope_read(bytes, 0, &own, &e, NULL) == IFAB_CODE_NONE && e.canonical;
+    ifab_arena_fini(&own);
+    return is;
+}
+
+/* Every byte is told by digest and signature, or it is not called canonical. */
+static void knows_the_canonical_form_of_the_whole_message(void **state)
+{
+    struct registry registry;
+    (void)state;
+    const struct ifab_json *cases = load("good.json", &registry);
+    for (size_t i = 0; i < cases->u.array.count; i++) {
+        struct ifab_view text = {NULL, 0};
+        const struct ifab_json *tree;
+        struct ifab_arena own;
+        struct ifab_buf whole = IFAB_BUF_INIT(1U << 20), other = IFAB_BUF_INIT(1U << 20);
+        assert_true(ifab_json_string(ifab_json_get(&cases->u.array.items[i], "envelope"), &text));
+        ifab_arena_init(&own, 16U << 20);
+        assert_int_equal(ifab_json_read(text, NULL, &own, &tree, NULL), IFAB_OK);
+        ifab_json_write(&whole, tree);
+        assert_true(canonical(ifab_buf_as_view(&whole)));
+        assert_int_equal(canonical(text), ifab_view_equal(text, ifab_buf_as_view(&whole)));
+        bool string = false;
+        for (size_t at = 0; at <= whole.size; at++) { /* a blank wherever JSON allows one */
+            string ^= at > 0 && whole.data[at - 1] == '"' && (at < 2 || whole.data[at - 2] != '\\');
+            if (string || (at > 0 && at < whole.size && strchr("{}[],:", whole.data[at]) == NULL))
+                continue;
+            ifab_buf_clear(&other);
+            ifab_buf_put(&other, whole.data, at);
+            ifab_buf_char(&other, ' ');
+            ifab_buf_put(&other, whole.data + at, whole.size - at);
+            if (canonical(ifab_buf_as_view(&other)))
+                fail_msg("case %zu, a blank at %zu", i, at);
+        }
+        ifab_buf_fini(&whole);
+        ifab_buf_fini(&other);
+        ifab_arena_fini(&own);
+    }
+    ifab_buf_fini(&vectors);
+}
+
 static void grows_numbers_without_running_out_of_room(void **state)
 {
     (void)state;
@@ -641,6 +687,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refuses_every_bad_vector_with_exactly_its_code, setup, teardown),
         cmocka_unit_test_setup_teardown(reads_every_fact_of_a_full_envelope, setup, teardown),
         cmocka_unit_test_setup_teardown(keeps_its_digest_under_another_spelling, setup, teardown),
+        cmocka_unit_test_setup_teardown(knows_the_canonical_form_of_the_whole_message, setup, teardown),
         cmocka_unit_test_setup_teardown(grows_numbers_without_running_out_of_room, setup, teardown),
         cmocka_unit_test_setup_teardown(checks_what_stands_at_the_top, setup, teardown),
         cmocka_unit_test_setup_teardown(knows_a_claim, setup, teardown),

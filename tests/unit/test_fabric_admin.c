@@ -66,6 +66,19 @@ static struct ifab_command rotate_command(const char *name)
     return command;
 }
 
+/* A key for client certificates; no two commands name the same. */
+static struct ifab_command tls_command(const char *name)
+{
+    static uint8_t digests[32][32];
+    static uint8_t next;
+    struct ifab_command command = rig_talent_command(&rig, IFAB_ACT_TLS_KEY, name);
+    uint8_t *digest = digests[next % 32];
+    memset(digest, ++next, 32);
+    command.u.talent.request.spki32 = digest;
+    command.u.talent.request.overlap = IFAB_NEVER;
+    return command;
+}
+
 static void expect(struct ifab_command command, enum ifab_code code, const char *what)
 {
     size_t entries = rig.entry_count;
@@ -203,6 +216,56 @@ static void own_key_is_rotated_by_its_own_act_and_nothing_else_is(void **state)
     expect(with_act(rotate_command("Op"), 3), IFAB_CODE_NONE, "an operator's own key");
 }
 
+/* Who is let in over TLS: an agent by its own word, as with its tokens; whoever stands above by an admin's. INV-02 */
+static void tls_key_is_enrolled_by_an_admin_or_by_an_agent_for_itself(void **state)
+{
+    (void)state;
+    expect(tls_command("A"), IFAB_CODE_PERMISSION_DENIED, "by uid");
+    expect(tls_command("Op"), IFAB_CODE_PERMISSION_DENIED, "an operator's by uid");
+    expect(with_act(tls_command("B"), 2), IFAB_CODE_PERMISSION_DENIED, "another agent's");
+    expect(with_act(tls_command("Op"), 3), IFAB_CODE_PERMISSION_DENIED, "an operator's own word");
+    expect(with_act(tls_command("A"), 3), IFAB_CODE_PERMISSION_DENIED, "an operator for an agent");
+    expect(with_acts(tls_command("A"), 4, 1), IFAB_CODE_INVALID_PARAMS, "two acts where one is meant");
+    expect(with_act(tls_command("A"), 2), IFAB_CODE_NONE, "an agent's own word");
+    assert_non_null(strstr(rig_last(&rig), "\"operation\":\"tls_key\""));
+    assert_non_null(strstr(rig_last(&rig), "\"actor\":\"if://agent/A\""));
+    assert_non_null(strstr(rig_last(&rig), "\"tls_keys\":[{\"not_before\""));
+    expect(with_act(tls_command("B"), 4), IFAB_CODE_NONE, "an admin for an agent");
+    expect(with_act(tls_command("Op"), 4), IFAB_CODE_NONE, "an admin for an operator");
+    expect(with_act(tls_command("Adm"), 4), IFAB_CODE_NONE, "an admin for itself");
+    struct ifab_command used = with_act(tls_command("A"), 2), again = used;
+    struct ifab_admin_act act = rig.act;
+    used.act = again.act = &act;
+    expect(used, IFAB_CODE_NONE, "another one");
+    expect(again, IFAB_CODE_REPLAY_DETECTED, "the same act");
+    again = with_act(again, 2);
+    expect(again, IFAB_CODE_CONFLICT, "the same key");
+
+    struct ifab_command end = rig_talent_command(&rig, IFAB_ACT_REVOKE, "A");
+    end.u.talent.request.spki32 = used.u.talent.request.spki32;
+    expect(with_act(end, 2), IFAB_CODE_PERMISSION_DENIED, "revoked by the agent");
+    expect(end, IFAB_CODE_NONE, "revoked by an operator, as it revokes an agent's keys");
+    end.u.talent.request.name = IFAB_VIEW("Op");
+    expect(end, IFAB_CODE_PERMISSION_DENIED, "an operator's by uid");
+    expect(with_act(rig_talent_command(&rig, IFAB_ACT_REVOKE, "A"), 4), IFAB_CODE_NONE, "every key");
+    expect(with_act(tls_command("A"), 2), IFAB_CODE_KEY_REVOKED, "with a key that was revoked");
+    rig_restart(&rig); /* INV-16: the records are what the log covers */
+    assert_int_equal(ifab_talents_at(ifab_fabric_talents(rig.fabric), 2)->tls_key_count, 2);
+}
+
+/* The keys of its certificates are no keys that sign: the last admin may lose them, and they do not make it stay. */
+static void last_admin_is_counted_by_keys_that_sign(void **state)
+{
+    (void)state;
+    expect(with_act(rig_talent_command(&rig, IFAB_ACT_REMOVE, "operator"), 4), IFAB_CODE_NONE, "the other admin");
+    struct ifab_command certificate = with_act(tls_command("Adm"), 4);
+    expect(certificate, IFAB_CODE_NONE, "a certificate");
+    struct ifab_command end = rig_talent_command(&rig, IFAB_ACT_REVOKE, "Adm");
+    expect(with_act(end, 4), IFAB_CODE_CONFLICT, "every key of the last admin");
+    end.u.talent.request.spki32 = certificate.u.talent.request.spki32;
+    expect(with_act(end, 4), IFAB_CODE_NONE, "its certificate");
+}
+
 /* INV-03 */
 static void act_serves_once_in_five_minutes(void **state)
 {
@@ -247,10 +310,10 @@ static void act_serves_once_in_five_minutes(void **state)
 static void entry_of_every_act_holds_the_whole_record(void **state)
 {
     (void)state;
-    struct ifab_command commands[6] = {
+    struct ifab_command commands[7] = {
         add_command("New", IFAB_ROLE_AGENT), grant_command("New", "guard:scope"), rotate_command("New"),
         rig_talent_command(&rig, IFAB_ACT_REVOKE, "New"), rig_talent_command(&rig, IFAB_ACT_REVOKE, "New"),
-        rig_talent_command(&rig, IFAB_ACT_REMOVE, "New"),
+        tls_command("New"), rig_talent_command(&rig, IFAB_ACT_REMOVE, "New"),
     };
     static uint8_t keys[2][32];
     memcpy(keys[0], fresh_key(), 32);
@@ -463,6 +526,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(admin_act_does_what_the_uid_may_not, setup, teardown),
         cmocka_unit_test_setup_teardown(sensitive_grants_need_two_admins_of_different_owners, setup, teardown),
         cmocka_unit_test_setup_teardown(own_key_is_rotated_by_its_own_act_and_nothing_else_is, setup, teardown),
+        cmocka_unit_test_setup_teardown(tls_key_is_enrolled_by_an_admin_or_by_an_agent_for_itself, setup, teardown),
+        cmocka_unit_test_setup_teardown(last_admin_is_counted_by_keys_that_sign, setup, teardown),
         cmocka_unit_test_setup_teardown(act_serves_once_in_five_minutes, setup, teardown),
         cmocka_unit_test_setup_teardown(entry_of_every_act_holds_the_whole_record, setup, teardown),
         cmocka_unit_test_setup_teardown(absurd_names_are_refused_as_what_they_are, setup, teardown),

@@ -11,7 +11,7 @@
 #include "rig.h"
 
 static struct rig rig;
-enum { ANN = 2, BOB, EVE, OPS };
+enum { ANN = 2, BOB, EVE, OPS, ADM };
 static uint64_t fence; /* of the last claim */
 
 static struct ifab_principal as(uint32_t talent)
@@ -41,6 +41,7 @@ static int setup(void **state)
     assert_int_equal(rig_add(&rig, "Bob", "bert", IFAB_ROLE_AGENT, 10, IFAB_ORDER_STRICT), BOB);
     assert_int_equal(rig_add(&rig, "Eve", "emil", IFAB_ROLE_AGENT, 11, IFAB_ORDER_STRICT), EVE);
     assert_int_equal(rig_add(&rig, "Ops", "olga", IFAB_ROLE_OPERATOR, 13, IFAB_ORDER_STRICT), OPS);
+    assert_int_equal(rig_add(&rig, "Adm", "adam", IFAB_ROLE_ADMIN, 14, IFAB_ORDER_STRICT), ADM);
     assert_int_equal(swarm("data", "sql", "Ann", 5), IFAB_CODE_NONE);
     assert_int_equal(swarm("code", "rust", "Bob", 1), IFAB_CODE_NONE);
     fence = 0;
@@ -393,6 +394,170 @@ static void payload_and_result_lie_beside_their_entries(void **state)
     assert_non_null(strstr(rig_last(&rig), "\"result\":{\"digest\":\"sha256:"));
 }
 
+static enum ifab_code end_with(uint32_t talent, const char *id, enum ifab_task_event event, uint64_t with, uint64_t usd_micro)
+{
+    struct ifab_principal p = as(talent);
+    struct ifab_command c = {.type = IFAB_COMMAND_TASK_ACT, .principal = &p};
+    c.u.task_act.id = ifab_view_str(id);
+    c.u.task_act.event = event;
+    c.u.task_act.fence.n = with;
+    c.u.task_act.percent = -1;
+    c.u.task_act.has_cost = true;
+    c.u.task_act.cost = (struct ifab_cost){.has_usd = true, .usd_micro = usd_micro};
+    return rig_do(&rig, &c)->code;
+}
+
+static uint64_t taken(void) /* settled and held of the one budget */
+{
+    const struct ifab_budget *budget = ifab_money_budget(ifab_fabric_money(rig.fabric), IFAB_VIEW("purse"));
+    assert_non_null(budget);
+    assert_true(budget->state.settled + budget->state.reserved <= budget->limit);
+    return budget->state.settled + budget->state.reserved;
+}
+
+/* INV-10: what is held and spent never passes the budget, and a task that ends any way gives back what it did not use. */
+static void a_budget_stops_a_swarm_at_exactly_its_limit(void **state)
+{
+    static const char *const ids[] = {"a", "b", "c", "d"};
+    uint64_t fences[4];
+    (void)state;
+    struct ifab_command set = {.type = IFAB_COMMAND_BUDGET, .principal = &rig.principal, .why = IFAB_VIEW("a purse"), .act = rig_act(&rig, ADM)};
+    set.u.budget.request = (struct ifab_budget_request){.id = IFAB_VIEW("purse"), .name = IFAB_VIEW("data"), .subject = IFAB_SUBJECT_SWARM,
+                                                        .unit = IFAB_UNIT_USD_MICRO, .period = IFAB_PERIOD_TOTAL, .limit = 1000};
+    assert_int_equal(rig_do(&rig, &set)->code, IFAB_CODE_NONE);
+    for (size_t i = 0; i < 4; i++) {
+        struct ifab_command c = new_task(ids[i], "sql");
+        c.u.task.budget[0] = 400;
+        c.u.task.priority = 0; /* goes on where a budget is paused */
+        assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(claim(ANN, "data", ids[i]), IFAB_CODE_NONE);
+        fences[i] = fence;
+    }
+    assert_int_equal(taken(), 800);
+    assert_int_equal(claim(ANN, "data", "c"), IFAB_CODE_BUDGET_EXCEEDED);
+    assert_int_equal(claim(ANN, "data", ""), IFAB_CODE_BUDGET_EXCEEDED);
+    assert_int_equal(state_of("c"), IFAB_TASK_QUEUED);
+    rig_restart(&rig); /* a crash between what is held and what is spent */
+    assert_int_equal(taken(), 800);
+    assert_int_equal(end_with(ANN, "a", IFAB_TASK_COMPLETE, fences[0], 300), IFAB_CODE_NONE);
+    assert_int_equal(taken(), 700);
+    assert_int_equal(end_with(ANN, "a", IFAB_TASK_COMPLETE, fences[0], 300), IFAB_CODE_INVALID_TRANSITION); /* once */
+    assert_int_equal(taken(), 700);
+    assert_int_equal(claim(ANN, "data", "c"), IFAB_CODE_BUDGET_EXCEEDED);
+    rig_pass(&rig, 30 * IFAB_SECOND); /* b's lease runs out: what it held is free again */
+    assert_int_equal(state_of("b"), IFAB_TASK_QUEUED);
+    assert_int_equal(taken(), 300);
+    assert_int_equal(end_with(ANN, "b", IFAB_TASK_COMPLETE, fences[1], 9999), IFAB_CODE_STALE_FENCE);
+    assert_int_equal(taken(), 300);
+    assert_int_equal(claim(ANN, "data", "c"), IFAB_CODE_NONE);
+    assert_int_equal(taken(), 700);
+    assert_int_equal(act(0, "c", IFAB_TASK_CANCEL, 0), IFAB_CODE_NONE);
+    assert_int_equal(taken(), 300);
+    assert_int_equal(claim(ANN, "data", "d"), IFAB_CODE_NONE);
+    assert_int_equal(end_with(ANN, "d", IFAB_TASK_FAIL, fence, 400), IFAB_CODE_NONE); /* a failure costs, too */
+    assert_int_equal(taken(), 700);
+    rig_pass(&rig, 2 * IFAB_SECOND);
+    assert_int_equal(claim(ANN, "data", "d"), IFAB_CODE_BUDGET_EXCEEDED);
+}
+
+/* Three failures of a swarm in a row: nothing more until a person has looked. */
+static void a_swarm_that_fails_is_stopped(void **state)
+{
+    char id[8];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        snprintf(id, sizeof id, "t%d", i);
+        assert_int_equal(create(id, "sql"), IFAB_CODE_NONE);
+        assert_int_equal(claim(ANN, "data", id), IFAB_CODE_NONE);
+        assert_int_equal(act(ANN, id, IFAB_TASK_FAIL, fence), IFAB_CODE_NONE);
+    }
+    assert_int_equal(create("more", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "more"), IFAB_CODE_CIRCUIT_BREAKER_OPEN);
+}
+
+static const struct ifab_task *helper_of(const char *id, size_t i)
+{
+    const struct ifab_task *t = task(id);
+    return t == NULL || t->helpers[i] == 0 ? NULL : ifab_task_at(ifab_fabric_coordinator(rig.fabric), (struct ifab_task_number){t->helpers[i]});
+}
+
+static size_t entries_with(const char *text)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < rig.entry_count; i++)
+        count += strstr(rig_entry_text(&rig, i), text) != NULL;
+    return count;
+}
+
+/* block() asks another swarm, never the blocked one; its task is in that swarm's queue; when it is done, the blocked one goes on. */
+static void the_blocked_is_helped_and_goes_on(void **state)
+{
+    char helper[65];
+    (void)state;
+    assert_int_equal(swarm("gophers", "go", "Eve", 5), IFAB_CODE_NONE);
+    assert_int_equal(create("t", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+    uint64_t held = fence;
+    assert_int_equal(act(ANN, "t", IFAB_TASK_BLOCK, held), IFAB_CODE_NONE);
+    assert_int_equal(state_of("t"), IFAB_TASK_BLOCKED);
+    assert_non_null(helper_of("t", 0));
+    assert_null(helper_of("t", 1));
+    memcpy(helper, helper_of("t", 0)->id, sizeof helper);
+    assert_int_equal(entries_with("\"operation\":\"help_assigned\""), 1);
+    assert_int_equal(claim(BOB, "code", ""), IFAB_CODE_NOT_FOUND);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_COMPLETE, held), IFAB_CODE_INVALID_TRANSITION);
+    rig_restart(&rig);
+    assert_int_equal(claim(EVE, "gophers", ""), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_RENEW, held), IFAB_CODE_NONE);
+    assert_int_equal(act(EVE, helper, IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+    assert_int_equal(state_of("t"), IFAB_TASK_RUNNING);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_COMPLETE, held), IFAB_CODE_NONE);
+}
+
+static void nobody_can_help_so_a_person_is_asked(void **state)
+{
+    (void)state;
+    assert_int_equal(swarm("data", "go", "Ann", 5), IFAB_CODE_NONE); /* the blocked one can do it: it is not asked */
+    assert_int_equal(create("t", "go"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_BLOCK, fence), IFAB_CODE_NONE);
+    assert_null(helper_of("t", 0));
+    assert_int_equal(entries_with("\"operation\":\"help_wanted\""), 1);
+    assert_int_equal(entries_with("\"operation\":\"help_assigned\""), 0);
+}
+
+/* Help lasts as long as the block, and help for helpers as long as theirs. */
+static void help_ends_with_the_block(void **state)
+{
+    char first[65], second[65];
+    (void)state;
+    assert_int_equal(swarm("gophers", "go", "Eve", 5), IFAB_CODE_NONE);
+    static const enum ifab_task_event ways[] = {IFAB_TASK_UNBLOCK, IFAB_TASK_CANCEL, IFAB_TASK_POISON, IFAB_TASK_EXPIRE};
+    for (size_t i = 0; i < IFAB_COUNT(ways); i++) {
+        char id[8];
+        snprintf(id, sizeof id, "t%zu", i);
+        assert_int_equal(create(id, "sql"), IFAB_CODE_NONE);
+        assert_int_equal(claim(ANN, "data", id), IFAB_CODE_NONE);
+        uint64_t held = fence;
+        assert_int_equal(act(ANN, id, IFAB_TASK_BLOCK, held), IFAB_CODE_NONE);
+        memcpy(first, helper_of(id, 0)->id, sizeof first);
+        assert_int_equal(claim(EVE, "gophers", first), IFAB_CODE_NONE);
+        assert_int_equal(swarm("more", "go", "Bob", 5), IFAB_CODE_NONE);
+        assert_int_equal(act(EVE, first, IFAB_TASK_BLOCK, fence), IFAB_CODE_NONE);
+        memcpy(second, helper_of(first, 0)->id, sizeof second);
+        assert_int_equal(task(second)->depth, 2);
+        if (ways[i] == IFAB_TASK_EXPIRE)
+            rig_pass(&rig, 31 * IFAB_SECOND);
+        else
+            assert_int_equal(act(ways[i] == IFAB_TASK_CANCEL ? 0 : ANN, id, ways[i], held), IFAB_CODE_NONE);
+        assert_int_equal(state_of(first), IFAB_TASK_CANCELLED);
+        assert_int_equal(state_of(second), IFAB_TASK_CANCELLED);
+        assert_int_equal(act(EVE, first, IFAB_TASK_COMPLETE, fence), IFAB_CODE_INVALID_TRANSITION); /* it is closed */
+    }
+}
+
 /* 100 tasks, ten claimers each, in any order: one winner each. */
 static void of_many_claimers_one_wins(void **state)
 {
@@ -436,6 +601,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_change_says_who_and_why, setup, teardown),
         cmocka_unit_test_setup_teardown(payload_and_result_lie_beside_their_entries, setup, teardown),
         cmocka_unit_test_setup_teardown(of_many_claimers_one_wins, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_budget_stops_a_swarm_at_exactly_its_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_swarm_that_fails_is_stopped, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_blocked_is_helped_and_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_can_help_so_a_person_is_asked, setup, teardown),
+        cmocka_unit_test_setup_teardown(help_ends_with_the_block, setup, teardown),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)
         return 1;

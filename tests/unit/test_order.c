@@ -28,14 +28,19 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void add(uint32_t slot, uint64_t connection, size_t line)
+static struct group body; /* a ticket of it is a line */
+
+static void add_at(uint32_t slot, uint64_t connection, size_t line, bool single, ifab_usec run)
 {
     struct ticket *t = ifab_calloc(1, sizeof *t);
     assert_non_null(t);
     t->line = line;
+    t->group = single ? NULL : &body;
     assert_true(order_ready(&order));
-    (void)order_add(&order, t, slot, connection);
+    (void)order_add(&order, t, slot, connection, run);
 }
+
+static void add(uint32_t slot, uint64_t connection, size_t line) { add_at(slot, connection, line, false, 0); }
 
 static size_t take(void)
 {
@@ -140,7 +145,107 @@ static void talents_share_the_places_behind_the_signature(void **state)
     assert_true(order_share_take(&order, 7));
 }
 
+/* What would wait long is refused at once; who has nothing waiting is let in, and lines that came together are not concerned. */
+static void requests_of_their_own_are_refused_when_they_would_wait_long(void **state)
+{
+    (void)state;
+    size_t alone = 0;
+    for (; order_room_single(&order, 0, 1); alone++)
+        add_at(0, 1, 0, true, 0);
+    assert_int_equal(alone, ORDER_SINGLES);
+    assert_true(order_room_single(&order, 1, 2));
+    add_at(1, 2, 0, true, 0);
+    size_t second = 1;
+    for (; order_room_single(&order, 1, 2); second++)
+        add_at(1, 2, 0, true, 0);
+    assert_int_equal(second, ORDER_SINGLES / 2); /* its last one waits for two turns each */
+    assert_true(order_room(&order, 1, 2, 10000));
+    for (size_t i = 0; i < 1000; i++)
+        add(2, 3, i);
+    assert_true(order_room_single(&order, 2, 3)); /* behind its own lines: its own doing */
+    for (size_t i = 0; i < 1000 + alone + second; i++)
+        (void)take();
+    assert_true(order_room_single(&order, 0, 1)); /* and what was taken does not count any more */
+    assert_int_equal(order.lanes, 0);
+}
+
+static void late_ones_wait_for_those_in_turn_and_keep_their_order(void **state)
+{
+    (void)state;
+    order_put_late(&order, 0, 1, 1000);
+    for (size_t i = 0; i < 3; i++)
+        add_at(0, 1, i, true, 1000 + ORDER_LATE_FOR - 1);
+    add_at(0, 2, 50, true, 1000); /* another connection in that slot is not late */
+    add_at(1, 3, 100, true, 1000);
+    add_at(1, 3, 101, true, 1000);
+    static const size_t expected[] = {50, 100, 101, 0};
+    for (size_t i = 0; i < IFAB_COUNT(expected); i++)
+        assert_int_equal(take(), expected[i]);
+    add_at(1, 3, 102, true, 1000);
+    add_at(1, 3, 103, true, 1000);
+    order_let_in(&order); /* one turn, whoever else waits */
+    assert_int_equal(take(), 102);
+    assert_int_equal(take(), 1);
+    assert_int_equal(take(), 103);
+    assert_int_equal(take(), 2);
+    add_at(0, 1, 3, true, 1000 + ORDER_LATE_FOR); /* a second later: as anybody */
+    add_at(1, 3, 104, true, 1000);
+    assert_int_equal(take(), 3);
+    assert_int_equal(take(), 104);
+    add_at(0, 1, 4, true, 1000 + ORDER_LATE_FOR);
+    add_at(0, 1, 5, true, 1000 + ORDER_LATE_FOR);
+    order_put_late(&order, 0, 1, 1000 + ORDER_LATE_FOR); /* told so while something of it waits: from its next turn on */
+    add_at(0, 1, 6, true, 1000 + ORDER_LATE_FOR);
+    add_at(1, 3, 105, true, 1000);
+    add_at(1, 3, 106, true, 1000);
+    static const size_t then[] = {4, 105, 106, 5, 6};
+    for (size_t i = 0; i < IFAB_COUNT(then); i++)
+        assert_int_equal(take(), then[i]);
+    assert_null(order_head(&order));
+}
+
 /* ---- the verify workers ---- */
+
+static size_t take_jobs(struct pool *pool, bool wait, size_t lines[16])
+{
+    size_t count, n = 0;
+    for (struct ticket *t = pool_take(pool, wait, &count); t != NULL; t = t->job_next)
+        lines[n++] = t->line;
+    assert_int_equal(n, count);
+    return n;
+}
+
+static void late_ones_are_verified_one_by_one_by_workers_alone(void **state)
+{
+    struct pool pool = {.thread_count = 0};
+    size_t lines[16];
+    (void)state;
+    assert_int_equal(uv_mutex_init(&pool.lock), 0);
+    order_put_late(&order, 0, 1, 0);
+    for (size_t i = 0; i < 8; i++) {
+        struct ticket *t = ifab_calloc(1, sizeof *t);
+        assert_non_null(t);
+        t->line = i;
+        uint32_t slot = i < 4 ? 0 : 1;
+        assert_true(order_ready(&order));
+        pool_push(&pool, order_add(&order, t, slot, slot + 1, 0), t);
+    }
+    assert_int_equal(take_jobs(&pool, true, lines), 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(lines[i], 4 + i);
+    assert_int_equal(take_jobs(&pool, false, lines), 0); /* the loop does not lend a hand */
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(take_jobs(&pool, true, lines), 1);
+        assert_int_equal(lines[0], i);
+    }
+    pool_let_in(&pool);
+    assert_int_equal(take_jobs(&pool, false, lines), 1);
+    assert_int_equal(lines[0], 2);
+    assert_int_equal(take_jobs(&pool, false, lines), 0);
+    assert_int_equal(take_jobs(&pool, true, lines), 1);
+    assert_int_equal(pool.waiting, 0);
+    uv_mutex_destroy(&pool.lock);
+}
 
 static void workers_take_one_of_each_connection_in_turn(void **state)
 {
@@ -154,7 +259,7 @@ static void workers_take_one_of_each_connection_in_turn(void **state)
         t->line = i;
         uint32_t slot = i < 38 ? 0 : (uint32_t)i - 37;
         assert_true(order_ready(&order));
-        pool_push(&pool, order_add(&order, t, slot, slot + 1), t);
+        pool_push(&pool, order_add(&order, t, slot, slot + 1, 0), t);
     }
     static const size_t expected[] = {0, 38, 39, 1, 2, 3};
     size_t last = 0;
@@ -180,6 +285,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(tickets_of_one_owner_without_connection_keep_their_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(flood_of_one_connection_leaves_room_for_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(talents_share_the_places_behind_the_signature, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(requests_of_their_own_are_refused_when_they_would_wait_long, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(late_ones_wait_for_those_in_turn_and_keep_their_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(late_ones_are_verified_one_by_one_by_workers_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(workers_take_one_of_each_connection_in_turn, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

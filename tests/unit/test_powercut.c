@@ -219,11 +219,120 @@ static void loses_acknowledged_commits_without_fsync(void **state)
     assert_true(lost > 0);
 }
 
+/* ---- an older schema is upgraded ---- */
+
+#define TO_SCHEMA_1 "DROP TABLE upgrades; UPDATE meta SET value=1 WHERE name='schema'; PRAGMA user_version=1"
+
+static int64_t ask(const char *vfs, const char *sql)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *q = NULL;
+    int64_t answer = -1;
+    assert_int_equal(sqlite3_open_v2("/pc/main.db", &db, SQLITE_OPEN_READWRITE, vfs), SQLITE_OK);
+    if (sqlite3_prepare_v2(db, sql, -1, &q, NULL) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
+        answer = sqlite3_column_int64(q, 0);
+    (void)sqlite3_finalize(q);
+    (void)sqlite3_close(db);
+    return answer;
+}
+
+/* A store of schema 1 on `live`; its digest. */
+static uint64_t older_store(void)
+{
+    ifab_status status;
+    uint64_t digest = 0;
+    sqlite3 *db = NULL;
+    pc_init(&live, "powercut");
+    live.record = true;
+    struct ifab_store *store = open_on("powercut", true, false, &status);
+    assert_int_equal(status, IFAB_OK);
+    for (uint64_t i = 0; i < 20; i++)
+        assert_int_equal(support_commit(store, i * 3, 3, 3, i), IFAB_OK);
+    assert_int_equal(support_digest(store, &digest, NULL), IFAB_OK);
+    ifab_store_close(store);
+    assert_int_equal(sqlite3_open_v2("/pc/main.db", &db, SQLITE_OPEN_READWRITE, "powercut"), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA synchronous=FULL; " TO_SCHEMA_1, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return digest;
+}
+
+/* The old schema whole or the new one whole, and nothing of the log lost; then it is opened, and upgraded if it was not. */
+static void expect_either(const char *vfs, uint64_t digest, const char *when, uint64_t at, size_t ret_seen[3])
+{
+    ifab_status status;
+    uint64_t now = 0;
+    int64_t version = ask(vfs, "PRAGMA user_version");
+    int64_t named = ask(vfs, "SELECT value FROM meta WHERE name='schema'");
+    int64_t table = ask(vfs, "SELECT count(*) FROM sqlite_schema WHERE name='upgrades'");
+    if (version != named || version != 1 + table)
+        fail_msg("%s %llu: user_version %lld, schema %lld, table %lld", when, (unsigned long long)at, (long long)version, (long long)named, (long long)table);
+    ret_seen[version]++;
+    struct ifab_store *store = open_on(vfs, false, false, &status);
+    if (status != IFAB_OK || support_digest(store, &now, NULL) != IFAB_OK || now != digest)
+        fail_msg("%s %llu: status %d", when, (unsigned long long)at, (int)status);
+    ifab_store_close(store);
+    assert_int_equal(ask(vfs, "PRAGMA user_version"), IFAB_STORE_SCHEMA);
+}
+
+static void a_power_cut_leaves_the_old_schema_or_the_new_one(void **state)
+{
+    uint64_t digest = older_store(), seed = number("IFAB_SEED", 20240117);
+    size_t ready = live.event_count, seen[3] = {0};
+    ifab_status status;
+    struct pc_base base;
+    (void)state;
+    ifab_store_close(open_on("powercut", false, false, &status));
+    assert_int_equal(status, IFAB_OK);
+    assert_true(live.event_count > ready);
+    memset(&base, 0, sizeof base);
+    for (size_t at = ready; at <= live.event_count; at++) {
+        pc_base_advance(&base, &live, at);
+        for (int course_of = 0; course_of < 4; course_of++) { /* other subsets of what was not synced */
+            pc_init(&after, "powercut-after");
+            pc_cut(&base, &live, &after, &seed);
+            expect_either("powercut-after", digest, "cut at event", at, seen);
+            pc_fini(&after);
+        }
+    }
+    assert_true(seen[1] > 0 && seen[2] > 0);
+    pc_base_fini(&base);
+    pc_fini(&live);
+}
+
+static void a_disk_that_fails_at_any_operation_leaves_the_old_schema_or_the_new_one(void **state)
+{
+    size_t seen[3] = {0}, failures = 0;
+    bool through = false;
+    (void)state;
+    for (uint64_t n = 1; !through; n++) {
+        ifab_status status;
+        uint64_t digest = older_store();
+        live.fail_kinds = PC_FAIL_WRITE | PC_FAIL_SYNC;
+        live.operations = 0;
+        live.fail_at = n;
+        live.fail_sticky = true;
+        live.fail_errno = EIO;
+        ifab_store_close(open_on("powercut", false, false, &status));
+        through = status == IFAB_OK;
+        failures += !through;
+        live.fail_at = 0;
+        live.failed = false;
+        live.fail_sticky = false;
+        live.fail_kinds = 0;
+        expect_either("powercut", digest, "failure", n, seen);
+        pc_fini(&live);
+        assert_true(n < 1000);
+    }
+    assert_true(failures > 1 && seen[1] > 0 && seen[2] > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_every_acknowledged_commit_over_a_power_cut),
         cmocka_unit_test(loses_acknowledged_commits_without_fsync),
+        cmocka_unit_test(a_power_cut_leaves_the_old_schema_or_the_new_one),
+        cmocka_unit_test(a_disk_that_fails_at_any_operation_leaves_the_old_schema_or_the_new_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,11 +111,43 @@ static void reads_are_bounded_and_waiters_are_bounded_elsewhere(void **state)
     assert_int_equal(refused, before);
 }
 
+/* Large answers: not all in one turn of the loop. */
+static void run_large(struct node *self, struct ifab_store *store, struct job *job)
+{
+    static const char bytes[400000];
+    run_one(self, store, job);
+    ifab_buf_put(&job->out, bytes, sizeof bytes);
+}
+
+static void large_answers_are_told_a_few_in_a_turn(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 20; i++) {
+        struct job *job = job_new(NULL);
+        assert_non_null(job);
+        job->run = run_large;
+        job->finish = finish_one;
+        job_push(&node, job);
+    }
+    for (size_t waiting = 1; waiting > 0;) { /* all have ended, none was told */
+        uv_mutex_lock(&node.reader_lock);
+        waiting = node.jobs_waiting;
+        uv_mutex_unlock(&node.reader_lock);
+        uv_sleep(1);
+    }
+    for (size_t before = 0; finished < 20; before = finished) {
+        uv_run(&node.loop, UV_RUN_NOWAIT);
+        assert_true(finished - before <= 3);
+    }
+    assert_int_equal(ran, 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(those_who_wait_for_the_follower_hold_no_reader, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_waits_too_long_is_told_so, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(large_answers_are_told_a_few_in_a_turn, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reads_are_bounded_and_waiters_are_bounded_elsewhere, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,7 +64,7 @@ static ifab_status start(struct ifab_error *err)
         status = node_load(node, err);
     ifab_fabric_free(node->fabric);
     ifab_store_close(node->store);
-    ifab_signer_free(node->log_key);
+    log_key_fini(node);
     ifab_ruleset_free(node->ruleset);
     ifab_free(node);
     return status;
@@ -146,6 +146,32 @@ static void a_store_under_another_log_key_is_corrupt(void **state)
     assert_int_equal(nftw(other, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
+static void a_tag_key_that_nobody_wrote_is_corrupt(void **state) /* INV-04, INV-16 */
+{
+    struct ifab_error err = {0};
+    (void)state;
+    edit("INSERT INTO records(log, kind, number, bytes) VALUES(1, 13, 0, zeroblob(48))");
+    assert_int_equal(start(&err), IFAB_CORRUPT);
+    assert_non_null(strstr(err.text, "HMAC"));
+}
+
+/* A key that waits beside it is tried when the head is not under log.key, and believed only when it is under that one. */
+static void a_next_key_that_the_head_is_not_under_is_not_taken(void **state)
+{
+    struct ifab_error err = {0};
+    char other[64], from[128], to[128], next[128];
+    (void)state;
+    make(other, sizeof other);
+    snprintf(from, sizeof from, "%s/keys/log.key", other);
+    snprintf(to, sizeof to, "%s/keys/log.key", directory);
+    snprintf(next, sizeof next, "%s/keys/log.key.next", directory);
+    assert_int_equal(link(from, next), 0);
+    assert_int_equal(start(&err), IFAB_OK); /* it only waits, and is another log's */
+    assert_int_equal(rename(from, to), 0);
+    assert_int_equal(start(&err), IFAB_CORRUPT);
+    assert_int_equal(nftw(other, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
 static void a_log_key_that_others_can_read_is_refused(void **state)
 {
     struct ifab_error err = {0};
@@ -163,6 +189,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(an_edited_newest_entry_is_corrupt, set_up, tear_down),
     cmocka_unit_test_setup_teardown(an_edited_trust_record_is_corrupt, set_up, tear_down),
     cmocka_unit_test_setup_teardown(a_store_under_another_log_key_is_corrupt, set_up, tear_down),
+    cmocka_unit_test_setup_teardown(a_tag_key_that_nobody_wrote_is_corrupt, set_up, tear_down),
+    cmocka_unit_test_setup_teardown(a_next_key_that_the_head_is_not_under_is_not_taken, set_up, tear_down),
     cmocka_unit_test_setup_teardown(a_log_key_that_others_can_read_is_refused, set_up, tear_down),
 };
 TEST_MAIN(tests)

@@ -96,13 +96,67 @@ static void makes_private_files_and_keeps_a_grown_wal(void **state)
     remove_tree(directory);
 }
 
+/* What the program before made: its words for the tables are still ours, less what came since. */
+#define TO_SCHEMA_1 "DROP TABLE upgrades; UPDATE meta SET value=1 WHERE name='schema'; PRAGMA user_version=1"
+
+static void an_older_schema_is_upgraded_and_a_reader_leaves_it(void **state)
+{
+    char directory[300];
+    sqlite3 *db = NULL;
+    int from = 7;
+    (void)state;
+    temporary(directory);
+    struct ifab_store *store = open_sqlite(directory, true);
+    assert_int_equal(support_commit(store, 0, 3, 2, 1), IFAB_OK);
+    uint64_t digest = digest_of(store);
+    ifab_store_close(store);
+    assert_int_equal(sqlite3_open(in(directory, "main.db"), &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, TO_SCHEMA_1, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    assert_int_equal(open_with((struct ifab_store_options){.directory = directory, .read_only = true, .ret_upgraded_from = &from}, &store), IFAB_OK);
+    assert_true(digest_of(store) == digest && from == 0);
+    ifab_store_close(store);
+    assert_int_equal(pragma(in(directory, "main.db"), "PRAGMA user_version"), 1);
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(open_with((struct ifab_store_options){.directory = directory, .ret_upgraded_from = &from}, &store), IFAB_OK);
+        assert_int_equal(from, again == 0 ? 1 : 0);
+        assert_true(digest_of(store) == digest);
+        ifab_store_close(store);
+        assert_int_equal(pragma(in(directory, "main.db"), "PRAGMA user_version"), IFAB_STORE_SCHEMA);
+        assert_int_equal(pragma(in(directory, "main.db"), "SELECT value FROM meta WHERE name='schema'"), IFAB_STORE_SCHEMA);
+        assert_int_equal(pragma(in(directory, "main.db"), "SELECT count(*) FROM upgrades WHERE schema=2 AND at>1700000000"), 1);
+    }
+    remove_tree(directory);
+}
+
+/* Only what is whole is upgraded: nothing of a damaged store is changed. */
+static void a_damaged_older_schema_is_left_as_it_is(void **state)
+{
+    char directory[300];
+    sqlite3 *db = NULL;
+    struct ifab_store *store = NULL;
+    (void)state;
+    temporary(directory);
+    store = open_sqlite(directory, true);
+    assert_int_equal(support_commit(store, 0, 3, 2, 1), IFAB_OK);
+    ifab_store_close(store);
+    assert_int_equal(sqlite3_open(in(directory, "main.db"), &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, TO_SCHEMA_1 "; CREATE TABLE extra(x)", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    assert_int_equal(open_with((struct ifab_store_options){.directory = directory}, &store), IFAB_CORRUPT);
+    assert_int_equal(pragma(in(directory, "main.db"), "PRAGMA user_version"), 1);
+    remove_tree(directory);
+}
+
 static void tells_apart_why_it_does_not_open(void **state)
 {
     static const struct {
         const char *sql;
         ifab_status want;
     } damage[] = {
-        {"PRAGMA user_version=2", IFAB_UNSUPPORTED},
+        {"PRAGMA user_version=3", IFAB_UNSUPPORTED},
+        {"PRAGMA user_version=1", IFAB_CORRUPT}, /* with the tables of another */
+        {"DROP TABLE upgrades", IFAB_CORRUPT},
         {"PRAGMA user_version=0", IFAB_CORRUPT},
         {"PRAGMA application_id=7", IFAB_CORRUPT},
         {"CREATE TABLE extra(x)", IFAB_CORRUPT},
@@ -761,6 +815,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(makes_private_files_and_keeps_a_grown_wal),
+        cmocka_unit_test(an_older_schema_is_upgraded_and_a_reader_leaves_it),
+        cmocka_unit_test(a_damaged_older_schema_is_left_as_it_is),
         cmocka_unit_test(tells_apart_why_it_does_not_open),
         cmocka_unit_test(follows_no_link_in_place_of_its_files),
         cmocka_unit_test(waits_for_a_lock_that_is_held_for_a_moment),

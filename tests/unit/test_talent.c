@@ -99,6 +99,31 @@ static enum ifab_code rotate(struct fixture *f, const char *name, const uint8_t 
     return perform(f, ifab_talent_rotate, &request);
 }
 
+/* The digest of the i-th certificate's key; of no key that signs. */
+static const uint8_t *spki(unsigned i)
+{
+    static uint8_t digests[IFAB_TALENT_TLS_KEYS_MAX + 1][32];
+    assert_true(i <= IFAB_TALENT_TLS_KEYS_MAX);
+    memset(digests[i], (int)i + 1, 32);
+    return digests[i];
+}
+
+static enum ifab_code tls_key(struct fixture *f, const char *name, const uint8_t *spki32, ifab_usec expires_at, ifab_usec overlap)
+{
+    struct ifab_talent_request request = request_for(name);
+    request.spki32 = spki32;
+    request.expires_at = expires_at;
+    request.overlap = overlap;
+    return perform(f, ifab_talent_tls_key, &request);
+}
+
+static bool opens(const struct fixture *f, const uint8_t *spki32, const char *name, ifab_usec wall)
+{
+    const struct ifab_tls_key *found = NULL;
+    const struct ifab_talent *talent = ifab_talents_by_spki(f->talents, spki32, &found);
+    return ifab_tls_key_valid(talent, found, wall) && ifab_view_is(talent->name, name);
+}
+
 static const struct ifab_talent *talent(const struct fixture *f, const char *name)
 {
     const struct ifab_talent *found = ifab_talents_find(f->talents, ifab_view_str(name));
@@ -313,14 +338,18 @@ static void bounds_hold_and_the_largest_record_fits(void **state)
     for (unsigned i = 1; i <= IFAB_TALENT_KEYS_MAX; i++)
         assert_int_equal(rotate(&f, (const char *)request.name.data, key(i), IFAB_HOUR, WALL + i),
                          i < IFAB_TALENT_KEYS_MAX ? IFAB_CODE_NONE : IFAB_CODE_QUOTA_EXCEEDED);
+    for (unsigned i = 0; i <= IFAB_TALENT_TLS_KEYS_MAX; i++)
+        assert_int_equal(tls_key(&f, (const char *)request.name.data, spki(i), WALL + IFAB_DAY, IFAB_NEVER),
+                         i < IFAB_TALENT_TLS_KEYS_MAX ? IFAB_CODE_NONE : IFAB_CODE_QUOTA_EXCEEDED);
     const struct ifab_talent *found = ifab_talents_at(f.talents, 1);
     assert_int_equal(found->grant_count, IFAB_TALENT_GRANTS_MAX);
     assert_int_equal(found->key_count, IFAB_TALENT_KEYS_MAX);
+    assert_int_equal(found->tls_key_count, IFAB_TALENT_TLS_KEYS_MAX);
     for (size_t i = 1; i < found->grant_count; i++)
         assert_true(ifab_view_compare(found->grants[i - 1].scope, found->grants[i].scope) < 0);
     request.pubkey32 = NULL;
     assert_int_equal(perform(&f, ifab_talent_revoke, &request), IFAB_CODE_NONE); /* revoked_at in every key */
-    assert_in_range(ifab_talents_at(f.talents, 1)->record.size, 25000, IFAB_TALENT_RECORD_MAX);
+    assert_in_range(ifab_talents_at(f.talents, 1)->record.size, 32000, IFAB_TALENT_RECORD_MAX);
     close_fixture(&f);
 }
 
@@ -451,6 +480,8 @@ static size_t make_history(struct fixture *f, struct ifab_buf *last, size_t max)
     assert_int_equal(grant(f, "Alice", "topic:0123456789abcdef", WALL + IFAB_DAY), IFAB_CODE_NONE);
     assert_int_equal(rotate(f, "Alice", key(3), IFAB_HOUR, WALL + 5000), IFAB_CODE_NONE);
     assert_int_equal(rotate(f, "Bob", key(4), 0, WALL + 5000), IFAB_CODE_NONE);
+    assert_int_equal(tls_key(f, "Bob", spki(0), WALL + IFAB_HOUR, IFAB_NEVER), IFAB_CODE_NONE);
+    assert_int_equal(tls_key(f, "Bob", spki(1), IFAB_NEVER, 0), IFAB_CODE_NONE);
     struct ifab_talent_request request = request_for("Carol");
     assert_int_equal(perform(f, ifab_talent_remove, &request), IFAB_CODE_NONE);
     size_t count = ifab_talents_count(f->talents);
@@ -857,6 +888,257 @@ static void keyring_is_a_snapshot_that_outlives_the_table(void **state)
     ifab_keyring_unref(NULL);
 }
 
+/* ---- keys of client certificates ---- */
+
+/* INV-02 */
+static void tls_key_opens_within_its_time_until_it_is_revoked(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f);
+    add(&f, "Alice", "", 0);
+    add(&f, "Bob", "", 1);
+    assert_false(opens(&f, spki(0), "Alice", WALL));
+    assert_int_equal(tls_key(&f, "Alice", spki(0), WALL + IFAB_HOUR, IFAB_NEVER), IFAB_CODE_NONE);
+    assert_int_equal(tls_key(&f, "Alice", spki(1), IFAB_NEVER, IFAB_NEVER), IFAB_CODE_NONE);
+    assert_int_equal(tls_key(&f, "Bob", spki(2), IFAB_NEVER, IFAB_NEVER), IFAB_CODE_NONE);
+    assert_true(opens(&f, spki(0), "Alice", WALL)); /* side by side */
+    assert_true(opens(&f, spki(1), "Alice", WALL));
+    assert_true(opens(&f, spki(2), "Bob", WALL));
+    assert_false(opens(&f, spki(0), "Alice", WALL - 1000)); /* a clock set back */
+    assert_true(opens(&f, spki(0), "Alice", WALL + IFAB_HOUR - 1));
+    assert_false(opens(&f, spki(0), "Alice", WALL + IFAB_HOUR));
+    assert_true(opens(&f, spki(1), "Alice", WALL + IFAB_DAY));
+    struct ifab_talent_request request = request_for("Alice");
+    request.spki32 = spki(1);
+    assert_int_equal(perform(&f, ifab_talent_revoke, &request), IFAB_CODE_NONE);
+    assert_false(opens(&f, spki(1), "Alice", WALL));
+    assert_false(opens(&f, spki(1), "Alice", WALL - 1000));
+    assert_true(opens(&f, spki(0), "Alice", WALL)); /* the others stay, those that sign too */
+    assert_int_equal(ifab_talent_key_check(talent(&f, "Alice"), key(0), WALL, NULL, &f.refusal), IFAB_CODE_NONE);
+    assert_int_equal(perform(&f, ifab_talent_revoke, &request), IFAB_CODE_NOT_FOUND);
+    request.spki32 = spki(2); /* another's */
+    assert_int_equal(perform(&f, ifab_talent_revoke, &request), IFAB_CODE_NOT_FOUND);
+    request.scope = IFAB_VIEW("x");
+    assert_int_equal(perform(&f, ifab_talent_revoke, &request), IFAB_CODE_INVALID_PARAMS);
+    request.scope = IFAB_VIEW("");
+    request.pubkey32 = key(0);
+    assert_int_equal(perform(&f, ifab_talent_revoke, &request), IFAB_CODE_INVALID_PARAMS);
+    request.spki32 = NULL; /* the key that signs: certificates stay */
+    assert_int_equal(perform(&f, ifab_talent_revoke, &request), IFAB_CODE_NONE);
+    assert_true(opens(&f, spki(0), "Alice", WALL));
+    request.pubkey32 = NULL; /* every key there is */
+    assert_int_equal(perform(&f, ifab_talent_revoke, &request), IFAB_CODE_NONE);
+    assert_false(opens(&f, spki(0), "Alice", WALL));
+    assert_int_equal(perform(&f, ifab_talent_revoke, &request), IFAB_CODE_NOT_FOUND);
+    request = request_for("Bob");
+    assert_int_equal(perform(&f, ifab_talent_remove, &request), IFAB_CODE_NONE);
+    assert_false(opens(&f, spki(2), "Bob", WALL));
+    assert_int_equal(talent(&f, "Bob")->tls_keys[0].revoked_at, WALL);
+    close_fixture(&f);
+}
+
+static void tls_key_ends_those_before_it_when_asked_to(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f);
+    add(&f, "Alice", "", 0);
+    assert_int_equal(tls_key(&f, "Alice", spki(0), WALL + IFAB_MINUTE, IFAB_NEVER), IFAB_CODE_NONE);
+    assert_int_equal(tls_key(&f, "Alice", spki(1), IFAB_NEVER, IFAB_HOUR), IFAB_CODE_NONE);
+    assert_int_equal(talent(&f, "Alice")->tls_keys[0].not_after, WALL + IFAB_MINUTE); /* never longer than it was */
+    assert_int_equal(tls_key(&f, "Alice", spki(2), IFAB_NEVER, IFAB_HOUR), IFAB_CODE_NONE);
+    assert_true(opens(&f, spki(1), "Alice", WALL + IFAB_HOUR - 1));
+    assert_false(opens(&f, spki(1), "Alice", WALL + IFAB_HOUR));
+    assert_true(opens(&f, spki(2), "Alice", WALL + IFAB_HOUR));
+    assert_int_equal(tls_key(&f, "Alice", spki(3), IFAB_NEVER, 0), IFAB_CODE_NONE);
+    assert_false(opens(&f, spki(2), "Alice", WALL));
+    assert_true(opens(&f, spki(3), "Alice", WALL));
+    assert_int_equal(ifab_talent_key_check(talent(&f, "Alice"), key(0), WALL, NULL, &f.refusal), IFAB_CODE_NONE); /* another use */
+    assert_int_equal(rotate(&f, "Alice", key(1), 0, WALL), IFAB_CODE_NONE);
+    assert_true(opens(&f, spki(3), "Alice", WALL)); /* nor the other way round */
+    close_fixture(&f);
+}
+
+/* INV-02: one use, one holder, for ever. */
+static void key_has_one_use_and_one_holder(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uint8_t signs32[32], fresh32[32];
+    open_fixture(&f);
+    add(&f, "Alice", "", 0);
+    add(&f, "Bob", "", 1);
+    ifab_spki_digest(key(0), signs32);
+    ifab_spki_digest(key(2), fresh32);
+    assert_null(ifab_talents_by_spki(f.talents, signs32, NULL)); /* a key that signs opens nothing over TLS */
+    assert_int_equal(tls_key(&f, "Alice", signs32, IFAB_NEVER, IFAB_NEVER), IFAB_CODE_CONFLICT);
+    assert_int_equal(tls_key(&f, "Bob", signs32, IFAB_NEVER, IFAB_NEVER), IFAB_CODE_CONFLICT);
+    assert_int_equal(tls_key(&f, "Alice", fresh32, IFAB_NEVER, IFAB_NEVER), IFAB_CODE_NONE);
+    assert_int_equal(tls_key(&f, "Alice", fresh32, IFAB_NEVER, IFAB_NEVER), IFAB_CODE_CONFLICT);
+    assert_int_equal(tls_key(&f, "Bob", fresh32, IFAB_NEVER, IFAB_NEVER), IFAB_CODE_CONFLICT);
+    assert_int_equal(rotate(&f, "Alice", key(2), 0, WALL), IFAB_CODE_CONFLICT);
+    assert_int_equal(rotate(&f, "Bob", key(2), 0, WALL), IFAB_CODE_CONFLICT);
+    struct ifab_talent_request request = request_for("Carol");
+    request.pubkey32 = key(2);
+    assert_int_equal(perform(&f, ifab_talent_add, &request), IFAB_CODE_CONFLICT);
+    request = request_for("Alice");
+    assert_int_equal(perform(&f, ifab_talent_remove, &request), IFAB_CODE_NONE);
+    assert_int_equal(tls_key(&f, "Bob", fresh32, IFAB_NEVER, IFAB_NEVER), IFAB_CODE_CONFLICT); /* also after its holder has gone */
+    assert_int_equal(rotate(&f, "Bob", key(2), 0, WALL), IFAB_CODE_CONFLICT);
+    assert_int_equal(tls_key(&f, "Bob", signs32, IFAB_NEVER, IFAB_NEVER), IFAB_CODE_CONFLICT);
+    close_fixture(&f);
+}
+
+static void refuses_tls_keys_that_do_not_fit(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f);
+    add(&f, "Alice", "", 0);
+    assert_int_equal(tls_key(&f, "Alice", NULL, IFAB_NEVER, IFAB_NEVER), IFAB_CODE_INVALID_PARAMS);
+    assert_int_equal(tls_key(&f, "Bob", spki(0), IFAB_NEVER, IFAB_NEVER), IFAB_CODE_TALENT_NOT_FOUND);
+    assert_int_equal(tls_key(&f, "Alice", spki(0), WALL, IFAB_NEVER), IFAB_CODE_INVALID_PARAMS);
+    assert_int_equal(tls_key(&f, "Alice", spki(0), WALL - IFAB_DAY, IFAB_NEVER), IFAB_CODE_INVALID_PARAMS);
+    assert_int_equal(tls_key(&f, "Alice", spki(0), INT64_MAX / 2, IFAB_NEVER), IFAB_CODE_INVALID_PARAMS);
+    assert_int_equal(tls_key(&f, "Alice", spki(0), IFAB_NEVER, -1), IFAB_CODE_INVALID_PARAMS);
+    assert_int_equal(tls_key(&f, "Alice", spki(0), IFAB_NEVER, IFAB_TALENT_OVERLAP_MAX + 1), IFAB_CODE_INVALID_PARAMS);
+    assert_int_equal(talent(&f, "Alice")->version, 1);
+    assert_int_equal(tls_key(&f, "Alice", spki(0), WALL + 2 * 1000, IFAB_TALENT_OVERLAP_MAX), IFAB_CODE_NONE);
+    close_fixture(&f);
+}
+
+/* INV-16: what no act could have made of the present record. */
+static void refuses_records_whose_tls_keys_do_not_follow(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char open_text[100], other[160], twice[700], two_uses[160];
+    uint8_t signs32[32];
+    struct ifab_buf hex = IFAB_BUF_INIT(128);
+    open_fixture(&f);
+    add(&f, "Bob", "", 1);
+    add(&f, "Alice", "", 0);
+    assert_int_equal(tls_key(&f, "Bob", spki(8), IFAB_NEVER, IFAB_NEVER), IFAB_CODE_NONE);
+    assert_int_equal(tls_key(&f, "Alice", spki(0), WALL + IFAB_HOUR, IFAB_NEVER), IFAB_CODE_NONE);
+    assert_int_equal(tls_key(&f, "Alice", spki(1), IFAB_NEVER, 0), IFAB_CODE_NONE); /* the first is revoked */
+    ifab_buf_clear(&f.record);
+    struct ifab_talent_request request = request_for("Alice");
+    request.spki32 = spki(2);
+    request.overlap = IFAB_NEVER;
+    assert_int_equal(ifab_talent_tls_key(f.talents, &request, &f.record, &f.number, NULL), IFAB_CODE_NONE);
+    struct ifab_view next = ifab_buf_as_view(&f.record);
+    const char *third = "03030303\"}],\"version\":4";
+    ifab_spki_digest(key(0), signs32);
+    ifab_buf_hex(&hex, signs32, 32);
+    snprintf(other, sizeof other, "\"sha256:%.*s\"", 64, "0909090909090909090909090909090909090909090909090909090909090909");
+    snprintf(two_uses, sizeof two_uses, "\"sha256:%.*s\"", 64, (const char *)hex.data);
+    snprintf(open_text, sizeof open_text, "\"sha256:%.*s\"", 64, "0303030303030303030303030303030303030303030303030303030303030303");
+    snprintf(twice, sizeof twice, "\"sha256:%.*s\"", 64, "0202020202020202020202020202020202020202020202020202020202020202");
+    const struct {
+        const char *from, *to;
+    } rows[] = {
+        {"\"not_after\":\"2025-11-12T11:", "\"not_after\":\"2025-11-12T12:"},                /* longer */
+        {"\"not_after\":\"2025-11-12T11:23:20.123Z\",", ""},                                 /* for ever */
+        {",\"revoked_at\":\"2025-11-12T10:23:20.123Z\",\"spki\"", ",\"spki\""},             /* a revocation undone */
+        {"\"revoked_at\":\"2025-11-12T10:23:20.123Z\",\"spki\"", "\"revoked_at\":\"2026-11-12T10:23:20.123Z\",\"spki\""},
+        {"sha256:01", "sha256:11"},                                                          /* another key in its place */
+        {"sha256:01", "sha256:0G"},
+        {"sha256:03", "SHA256:03"},
+        {open_text, other},                                                                  /* another talent's */
+        {open_text, twice},
+        {open_text, two_uses},                                                               /* its own key that signs */
+        {third, "03030303\",\"more\":1}],\"version\":4"},
+        {third, "03030303\"}] ,\"version\":4"},
+        {",\"tls_keys\":[", ",\"tls_keys\":[{\"spki\":1},"},
+    };
+    for (size_t i = 0; i < IFAB_COUNT(rows); i++)
+        if (load_replaced(f.talents, 2, next, rows[i].from, rows[i].to) != IFAB_CORRUPT)
+            fail_msg("row %zu taken: %s", i, rows[i].to);
+    ifab_buf_clear(&f.record); /* none at all any more, or an empty list */
+    request.scope = IFAB_VIEW("x");
+    assert_int_equal(ifab_talent_grant(f.talents, &request, &f.record, &f.number, NULL), IFAB_CODE_NONE);
+    char bytes[4096];
+    memcpy(bytes, f.record.data, f.record.size);
+    char *from = memmem(bytes, f.record.size, ",\"tls_keys\"", 11), *end = memmem(bytes, f.record.size, ",\"version\"", 10);
+    assert_true(from != NULL && end > from);
+    memmove(from, end, (size_t)(bytes + f.record.size - end));
+    assert_int_equal(ifab_talents_load(f.talents, 2, ifab_view_of(bytes, f.record.size - (size_t)(end - from)), NULL), IFAB_CORRUPT);
+    assert_int_equal(load_replaced(f.talents, 2, ifab_view_of(bytes, f.record.size - (size_t)(end - from)), ",\"version\"",
+                                   ",\"tls_keys\":[],\"version\""), IFAB_CORRUPT);
+    assert_int_equal(talent(&f, "Alice")->tls_key_count, 2);
+    assert_int_equal(perform(&f, ifab_talent_remove, &request), IFAB_CODE_NONE); /* a tombstone with an open key */
+    add(&f, "Carol", "", 3);
+    assert_int_equal(tls_key(&f, "Carol", spki(4), IFAB_NEVER, IFAB_NEVER), IFAB_CODE_NONE);
+    request = request_for("Carol");
+    ifab_buf_clear(&f.record);
+    assert_int_equal(ifab_talent_remove(f.talents, &request, &f.record, &f.number, NULL), IFAB_CODE_NONE);
+    next = ifab_buf_as_view(&f.record);
+    assert_int_equal(load_replaced(f.talents, 3, next, ",\"revoked_at\":\"2025-11-12T10:23:20.123Z\",\"spki\"", ",\"spki\""), IFAB_CORRUPT);
+    assert_int_equal(ifab_talents_load(f.talents, 3, next, NULL), IFAB_OK);
+    /* of a new talent, where nobody held them before: one key twice, one key of two uses */
+    char with[512];
+    request = request_for("Dora");
+    request.pubkey32 = key(5);
+    ifab_spki_digest(key(5), signs32);
+    ifab_buf_clear(&hex);
+    ifab_buf_hex(&hex, signs32, 32);
+    ifab_buf_clear(&f.record);
+    assert_int_equal(ifab_talent_add(f.talents, &request, &f.record, &f.number, NULL), IFAB_CODE_NONE);
+    next = ifab_buf_as_view(&f.record);
+    const char *fresh = "7777777777777777777777777777777777777777777777777777777777777777", *often[3][2] = {
+        {fresh, fresh}, {fresh, (const char *)hex.data}, {fresh, "7777777777777777777777777777777777777777777777777777777777777778"}};
+    for (size_t i = 0; i < IFAB_COUNT(often); i++) {
+        snprintf(with, sizeof with, ",\"tls_keys\":[{\"not_before\":\"2025-11-12T10:23:20.123Z\",\"spki\":\"sha256:%.64s\"},"
+                 "{\"not_before\":\"2025-11-12T10:23:20.123Z\",\"spki\":\"sha256:%.64s\"}],\"version\"", often[i][0], often[i][1]);
+        assert_int_equal(load_replaced(f.talents, 4, next, ",\"version\"", with), i < 2 ? IFAB_CORRUPT : IFAB_OK);
+    }
+    ifab_buf_fini(&hex);
+    close_fixture(&f);
+}
+
+/* Should a removed talent ever hold an open key of a certificate, it would not open. */
+static void removal_ends_tls_keys_by_itself(void **state)
+{
+    (void)state;
+    const struct ifab_tls_key key = {.not_before = WALL, .not_after = IFAB_NEVER, .revoked_at = IFAB_NEVER};
+    struct ifab_talent made = {.removed_at = IFAB_NEVER, .tls_keys = &key, .tls_key_count = 1};
+    assert_true(ifab_tls_key_valid(&made, &key, WALL));
+    assert_false(ifab_tls_key_valid(NULL, &key, WALL));
+    assert_false(ifab_tls_key_valid(&made, NULL, WALL));
+    made.removed_at = WALL;
+    assert_false(ifab_tls_key_valid(&made, &key, WALL));
+}
+
+static void tls_keys_survive_every_failed_allocation(void **state)
+{
+    (void)state;
+    bool failed = true;
+    uint64_t n = 0;
+    while (failed) {
+        struct fixture f;
+        open_fixture(&f);
+        add(&f, "Alice", "", 0);
+        struct ifab_talent_request request = request_for("Alice");
+        request.spki32 = spki(0);
+        request.overlap = IFAB_NEVER;
+        ifab_buf_fini(&f.record);
+        ifab_buf_init(&f.record, IFAB_TALENT_RECORD_MAX);
+        ifab_mem_fail_at(++n);
+        enum ifab_code code = ifab_talent_tls_key(f.talents, &request, &f.record, &f.number, &f.refusal);
+        ifab_status status = code != IFAB_CODE_NONE ? IFAB_NOMEM : ifab_talents_load(f.talents, 1, ifab_buf_as_view(&f.record), NULL);
+        failed = ifab_mem_failed();
+        ifab_mem_fail_at(0);
+        assert_true(status == IFAB_OK || (failed && status == IFAB_NOMEM));
+        assert_int_equal(opens(&f, spki(0), "Alice", WALL), status == IFAB_OK);
+        if (status != IFAB_OK)
+            assert_int_equal(perform(&f, ifab_talent_tls_key, &request), IFAB_CODE_NONE); /* and it can be done again */
+        assert_true(opens(&f, spki(0), "Alice", WALL));
+        close_fixture(&f);
+    }
+    assert_true(n > 3);
+}
+
 static void names_roles(void **state)
 {
     (void)state;
@@ -915,6 +1197,13 @@ int main(void)
         cmocka_unit_test(survives_every_failed_allocation),
         cmocka_unit_test(act_that_finds_no_room_appends_nothing),
         cmocka_unit_test(keyring_is_a_snapshot_that_outlives_the_table),
+        cmocka_unit_test(tls_key_opens_within_its_time_until_it_is_revoked),
+        cmocka_unit_test(tls_key_ends_those_before_it_when_asked_to),
+        cmocka_unit_test(key_has_one_use_and_one_holder),
+        cmocka_unit_test(refuses_tls_keys_that_do_not_fit),
+        cmocka_unit_test(refuses_records_whose_tls_keys_do_not_follow),
+        cmocka_unit_test(removal_ends_tls_keys_by_itself),
+        cmocka_unit_test(tls_keys_survive_every_failed_allocation),
         cmocka_unit_test(names_roles),
         cmocka_unit_test(holds_thousands),
     };

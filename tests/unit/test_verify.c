@@ -376,7 +376,7 @@ static void refuses_what_even_the_log_may_not_say(void **state) /* INV-02 */
     } rows[] = {
         {FLAW_SPACE, false},         {FLAW_INDEX, false},    {FLAW_PREV_HASH, false}, {FLAW_TIME, false},       {FLAW_LOG, false},
         {FLAW_NOT_JSON, false},      {FLAW_WHY_FROM, false}, {FLAW_OTHER_KEY, true},  {FLAW_REVOKED_KEY, true}, {FLAW_DIGEST, true},
-        {FLAW_UNKNOWN_SENDER, true}, {FLAW_BYTES, true},     {FLAW_SIGNATURE, true},
+        {FLAW_UNKNOWN_SENDER, true}, {FLAW_BYTES, true},     {FLAW_SIGNATURE, true}, {FLAW_BLANK, true},
     };
     (void)state;
     for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
@@ -514,7 +514,7 @@ static void make_receipt_as(const struct export_log *log, uint64_t index, const 
     struct ifab_buf note = IFAB_BUF_INIT(4096);
     uint8_t path[64][32], hash32[32];
     size_t count;
-    const char *from = strstr((const char *)entry.data, "\"payload\":{") + strlen("\"payload\":{");
+    const char *from = strstr((const char *)entry.data, "\"decision\":"); /* behind bytes_digest, which no receipt has */
 
     payload = ifab_view_of(from, (size_t)(strchr(from, '}') - from)); /* decision, id, digests, reason, rule: as a receipt has them */
     assert_int_equal(ifab_proof_inclusion(index, log->count, naive_node, &nodes, path, &count, NULL), IFAB_OK);
@@ -787,6 +787,7 @@ static void parts_of_a_bundle_must_belong_together(void **state) /* INV-02 */
         {FLAW_DIGEST, 6, 1, 6, "digest is not the one"},
         {FLAW_SIGNATURE, 6, 1, 6, "bad signature"},
         {FLAW_BYTES, 6, 1, 6, "envelope: malformed"},
+        {FLAW_BLANK, 6, 1, 6, "not its bytes"},
     };
 
     (void)state;

@@ -20,5 +20,5 @@ async function fromContext(options) {
   return { endpoint: globalThis.location?.origin, ...options };
 }
 
-export const Fabric = makeFabric({ transport: fetchTransport, loadKey, fromContext });
+export const Fabric = makeFabric({ transport: fetchTransport, loadKey, makeKey: loadKey, fromContext });
 export default Fabric;

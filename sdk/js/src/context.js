@@ -75,7 +75,17 @@ async function tokenOf(options, chosen) {
   return token;
 }
 
-/** options: {endpoint, dir, talent, key, token, tokenFile}; what is missing comes from environment, context, defaults. */
+/* The key of a certificate is named beside it, or stands in its file; never one that belongs to another certificate. */
+function certificateOf(options, ours) {
+  const rows = [
+    [options.cert, options.certKey],
+    [environment("IFAB_CERT"), environment("IFAB_CERT_KEY")],
+    [ours.cert, ours.cert_key],
+  ];
+  return rows.find(([cert]) => cert !== undefined) ?? [];
+}
+
+/** options: {endpoint, dir, talent, key, token, tokenFile, ca, cert, certKey}; what is missing comes from environment, context, defaults. */
 export async function fromContext(options = {}) {
   const chosen = await currentContext();
   const fallback = path.join(rooted("XDG_DATA_HOME") ?? path.join(home(), ".local", "share"), "infrafabric");
@@ -87,6 +97,9 @@ export async function fromContext(options = {}) {
     [undefined, fallback],
   ];
   const [endpoint, place] = rows.find((row) => row.some((v) => v !== undefined));
+  const same = endpoint === chosen.endpoint && (endpoint !== undefined || place === chosen.dir);
+  const ours = same ? chosen : {}; /* what a context holds goes to its own fabric alone */
+  const [cert, certKey] = certificateOf(options, ours);
   const talent = options.talent ?? environment("IFAB_AS") ?? chosen.as;
   const key = await keyOf(options, chosen, talent, dir);
   const file = talent && path.join(dir, "keys", `${talentOf(talent)}.pem`);
@@ -96,6 +109,9 @@ export async function fromContext(options = {}) {
     endpoint: endpoint ?? (await endpointOf(place)),
     key,
     noKey: key === undefined && file ? `${file}: no such file; IFAB_DIR is ${environment("IFAB_DIR") ?? "not set"}` : undefined,
-    token: await tokenOf(options, chosen),
+    token: await tokenOf(options, ours),
+    ca: options.ca ?? environment("IFAB_CA") ?? ours.ca,
+    cert,
+    certKey,
   };
 }

@@ -178,3 +178,12 @@ export async function check(envelope, pubkey) {
 /** topic_hash when none is given: the seed citations in their order, as ifctl and the Python package compute it. */
 export const topicOf = async (seeds) => "sha256:" + toHex(await sha256(concat(...seeds.map(utf8))));
 export const evidenceSeeds = (evidence) => (evidence ?? []).flatMap((e) => [`${e.url ?? ""}\n${e.hash ?? ""}\n`]);
+
+/** The body of POST /v1/enroll: the new key signs code, itself and the fabric's origin. docs/formats/token-invite.md. */
+export async function enrolment(code, log, { pubkey, sign: signBytes }) {
+  const letters = String(code).toUpperCase().replace(/[- ]/g, "");
+  if (!/^[A-Z2-7]{32}$/.test(letters)) throw new TypeError("not a code: eight groups of four of A-Z and 2-7");
+  const signed = { code: letters.match(/..../g).join("-"), log, pubkey, v: 1 };
+  const proof = toBase64url(await signBytes(utf8("IF-ENROLL-v1\n" + canonicalize(signed))));
+  return utf8(canonicalize({ code: signed.code, pubkey, proof }));
+}

@@ -1,6 +1,6 @@
 /* The client: one object a talent (and instance). Sends one message at a time; calls made meanwhile wait their turn. */
 import { randomBytes, toBase64url, uuid7 } from "./bytes.js";
-import { agent, check, evidenceSeeds, messageDigest, readEnvelope, sign, topicOf } from "./envelope.js";
+import { agent, check, enrolment, evidenceSeeds, messageDigest, readEnvelope, sign, topicOf } from "./envelope.js";
 import { InvalidMessage, Lost, OutcomeUnknown, Refused, Unreachable } from "./errors.js";
 import { Wire } from "./wire.js";
 
@@ -100,16 +100,16 @@ async function topicHash(o) {
   return topic.startsWith("sha256:") ? topic : topicOf([topic]);
 }
 
-export function makeFabric({ transport, loadKey, fromContext }) {
+export function makeFabric({ transport, loadKey, makeKey, fromContext }) {
   return class Fabric {
     #key;
     #signer;
     #passphrase;
     #noKey; /* why the context found none */
 
-    constructor({ endpoint, talent, key, noKey, passphrase, token, retries = 5, timeout = 15, delays = DELAYS } = {}) {
+    constructor({ endpoint, talent, key, noKey, passphrase, token, ca, cert, certKey, retries = 5, timeout = 15, delays = DELAYS } = {}) {
       if (typeof endpoint !== "string") throw new TypeError("endpoint: unix:PATH, https://HOST or http://127.0.0.1:PORT");
-      this.wire = new Wire(endpoint, token, transport(endpoint));
+      this.wire = new Wire(endpoint, token, transport(endpoint, { ca, cert, certKey }));
       this.talent = talent?.replace(/^if:\/\/agent\//, ""); /* NAME or NAME/INSTANCE */
       this.retries = retries;
       this.timeout = timeout;
@@ -122,6 +122,22 @@ export function makeFabric({ transport, loadKey, fromContext }) {
     /** The fabric, talent and key that `ifctl` would use. */
     static async context(options = {}) {
       return new this(await fromContext(options));
+    }
+
+    /** Enrols with a one-time code (`ifctl talent invite NAME`) and a key that is made here and stays here: key is its new file (Node), or a
+     * key that stays elsewhere; passphrase encrypts the file. Refused (003): the code is not good. Lost: perhaps enrolled, so call it again with
+     * the same code and key; 003 then says that the first call was heard, or that the code was not good. */
+    static async enroll(code, options = {}) {
+      const { key, dir, timeout = 15 } = options;
+      if (key === undefined) throw new TypeError("say where the new key is to be: key");
+      const { endpoint, ca } = await fromContext({ endpoint: options.endpoint, dir, ca: options.ca });
+      const wire = new Wire(endpoint, undefined, transport(endpoint, { ca }));
+      const { origin } = await wire.get("/v1/fabric", { timeout }); /* before a key is made: is there a fabric? */
+      const passphrase = typeof options.passphrase === "function" ? await options.passphrase() : options.passphrase;
+      const body = await enrolment(code, origin, await makeKey(key, passphrase));
+      const { status, value } = await wire.call("POST", "/v1/enroll", { body, timeout });
+      if (value.error) throw new Refused(value.error, status);
+      return new this({ ...options, endpoint, ca, passphrase, talent: value.talent.name });
     }
 
     async #sign() {

@@ -1,6 +1,6 @@
 /* Entry for Node: Unix sockets, contexts, key files. */
-import { createPrivateKey } from "node:crypto";
-import { constants, promises as fs } from "node:fs";
+import { createPrivateKey, generateKeyPairSync } from "node:crypto";
+import { constants, promises as fs, readFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import { Unreachable } from "./errors.js";
@@ -38,10 +38,18 @@ function where(endpoint) {
   return { library: http, place: { socketPath, headers: { host: "localhost" } } };
 }
 
-/* One request on a connection that is kept. An error of connect() on a fresh socket means that nothing left; all others leave it open. */
-function nodeTransport(endpoint) {
+/* PEM files: whom to trust in place of the system's authorities, and what to show. 1.3 alone, as the daemon. */
+function secured({ ca, cert, certKey }) {
+  const read = (file) => (file === undefined ? undefined : readFileSync(file));
+  return { minVersion: "TLSv1.3", ca: read(ca), cert: read(cert), key: read(certKey ?? cert) };
+}
+
+/* One request on a connection that is kept. An error of connect() or of the handshake on a fresh socket means that nothing left; all others leave
+ * it open. */
+function nodeTransport(endpoint, files = {}) {
   const { library, place } = where(endpoint),
-    pool = new library.Agent({ keepAlive: true, maxFreeSockets: 4 });
+    tls = library === https,
+    pool = new library.Agent({ keepAlive: true, maxFreeSockets: 4, ...(tls ? secured(files) : {}) });
   return ({ method, path, headers, body, signal }) =>
     new Promise((resolve, reject) => {
       const length = body ? { "content-length": body.length } : {};
@@ -53,10 +61,13 @@ function nodeTransport(endpoint) {
         headers: { ...place.headers, ...headers, ...length },
         signal,
       });
+      let shaken = !tls;
+      request.on("socket", (socket) => (request.reusedSocket ? (shaken = true) : socket.once("secureConnect", () => (shaken = true))));
       request.on("error", (e) => {
-        const unsent = e.syscall === "connect" && NOT_SENT.has(e.code) && !request.reusedSocket;
+        const refused = (e.syscall === "connect" && NOT_SENT.has(e.code)) || (!shaken && e.name !== "AbortError");
+        const unsent = refused && !request.reusedSocket;
         const hint = "Start it: ifd --config DIR/ifd.yaml, or name another endpoint";
-        reject(unsent ? new Unreachable(`No fabric answers at ${endpoint} (${e.code}). ${hint}`, { cause: e }) : e);
+        reject(unsent ? new Unreachable(`No fabric answers at ${endpoint} (${e.code ?? e.message}). ${hint}`, { cause: e }) : e);
       });
       request.on("response", (response) => {
         const parts = [];
@@ -98,6 +109,23 @@ async function loadKey(key, passphrase) {
   return makeSigner(Uint8Array.from(seed));
 }
 
+/** A key in a new file, mode 0600, on disk when this resolves; or the one that is there (a lost answer: the same key again). */
+async function makeKey(key, passphrase) {
+  if (typeof key !== "string" || key.startsWith("-----BEGIN ")) return loadKey(key, passphrase);
+  const file = await fs.open(key, "wx", 0o600).catch((e) => {
+    if (e.code !== "EEXIST") throw e;
+  });
+  if (file === undefined) return loadKey(key, passphrase);
+  try {
+    const { privateKey } = generateKeyPairSync("ed25519");
+    await file.writeFile(privateKey.export({ type: "pkcs8", format: "pem", ...(passphrase ? { cipher: "aes-256-cbc", passphrase } : {}) }));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return loadKey(key, passphrase);
+}
+
 async function readKeyFile(path) {
   const file = await fs.open(path, constants.O_RDONLY).catch((e) => {
     if (e.code !== "ENOENT") throw e;
@@ -113,5 +141,5 @@ async function readKeyFile(path) {
   }
 }
 
-export const Fabric = makeFabric({ transport: nodeTransport, loadKey, fromContext });
+export const Fabric = makeFabric({ transport: nodeTransport, loadKey, makeKey, fromContext });
 export default Fabric;

@@ -14,6 +14,7 @@ from .errors import VerifyError
 
 DOMAIN = b"IF-CONNECT-v2.1\n"
 ENROLL_DOMAIN = b"IF-ENROLL-v1\n"
+PEM = ("-----BEGIN PRIVATE KEY-----", "-----BEGIN ENCRYPTED PRIVATE KEY-----")
 PKCS8_ED25519 = bytes.fromhex("302e020100300506032b657004220420")  # RFC 8410 section 7, then the seed
 
 
@@ -39,8 +40,15 @@ def uuid7():
     return str(uuid.UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | (7 << 76) | (2 << 62)))
 
 
-def load_key(key):
-    """A path of a PKCS#8 PEM file, 32 bytes of seed, or a nacl SigningKey."""
+def _pkcs8(der, old, new):
+    """A key's DER under another passphrase (None: under none)."""
+    from cryptography.hazmat.primitives import serialization as s  # only who has such keys needs it: infrafabric[encrypted]
+    cipher = s.BestAvailableEncryption(new.encode()) if new else s.NoEncryption()
+    return s.load_der_private_key(der, old and old.encode()).private_bytes(s.Encoding.DER, s.PrivateFormat.PKCS8, cipher)
+
+
+def load_key(key, passphrase=None):
+    """A path of a PKCS#8 PEM file (encrypted: with its passphrase), 32 bytes of seed, or a nacl SigningKey."""
     if isinstance(key, (bytes, SigningKey)):
         return SigningKey(bytes(key))
     if not os.path.exists(key):
@@ -49,25 +57,28 @@ def load_key(key):
         if os.fstat(f.fileno()).st_mode & 0o077:
             raise PermissionError(f"{key}: others may read this key: chmod 600 it")
         lines = f.read(65536).strip().split("\n")
-    if lines[0] == "-----BEGIN ENCRYPTED PRIVATE KEY-----":
-        raise ValueError(f"{key} is encrypted: sending needs a key without passphrase, or a nacl SigningKey")
     der = base64.b64decode("".join(lines[1:-1]), validate=True)
-    if lines[0] != "-----BEGIN PRIVATE KEY-----" or len(der) != 48 or not der.startswith(PKCS8_ED25519):
-        raise ValueError(f"{key}: not an Ed25519 key in PKCS#8 PEM (RFC 8410) without passphrase")
+    if lines[0] == PEM[1]:
+        if not passphrase:
+            raise ValueError(f"{key} is encrypted: give its passphrase=, or a nacl SigningKey")
+        der = _pkcs8(der, passphrase, None)
+    if lines[0] not in PEM or len(der) != 48 or not der.startswith(PKCS8_ED25519):
+        raise ValueError(f"{key}: not an Ed25519 key in PKCS#8 PEM (RFC 8410)")
     return SigningKey(der[16:])
 
 
-def new_key(path):
+def new_key(path, passphrase=None):
     """Make a key in a new file, mode 0600, on disk when this returns; or take the one that is there (a lost answer: the same key again)."""
     key = SigningKey.generate()
-    der = base64.b64encode(PKCS8_ED25519 + bytes(key)).decode()
+    der = PKCS8_ED25519 + bytes(key)
+    text = base64.encodebytes(_pkcs8(der, None, passphrase) if passphrase else der).decode()
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        return load_key(path)
-    with os.fdopen(file, "w", encoding="ascii") as f:
-        f.write(f"-----BEGIN PRIVATE KEY-----\n{der}\n-----END PRIVATE KEY-----\n")
-        f.flush()
+        return load_key(path, passphrase)
+    with os.fdopen(file, "wb", 0) as f:
+        begin = PEM[bool(passphrase)]
+        f.write(f"{begin}\n{text}{begin.replace('BEGIN', 'END')}\n".encode())
         os.fsync(f.fileno())
     return key
 
@@ -78,8 +89,8 @@ def enrolment(code, log, key):
     if len(letters) != 32 or not set(letters) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"):
         raise ValueError("not a code: eight groups of four of A-Z and 2-7")
     signed = {"code": "-".join(letters[i:i + 4] for i in range(0, 32, 4)), "log": log, "pubkey": b64url(bytes(key.verify_key)), "v": 1}
-    proof = b64url(key.sign(ENROLL_DOMAIN + rfc8785.dumps(signed)).signature)
-    return {"code": signed["code"], "pubkey": signed["pubkey"], "proof": proof}
+    proof = key.sign(ENROLL_DOMAIN + rfc8785.dumps(signed)).signature
+    return {"code": signed["code"], "pubkey": signed["pubkey"], "proof": b64url(proof)}
 
 
 def signed_bytes(envelope):

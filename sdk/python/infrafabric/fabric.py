@@ -13,13 +13,17 @@ import rfc8785
 
 from . import envelope as env
 from .errors import Lost, OutcomeUnknown, Refused, Unreachable
-from .wire import Wire, from_context, no_key, settled
+from .wire import Wire, from_context
 
 DELAYS = (1, 2, 5, 10, 30)  # seconds, full jitter
 
 # Refusals that say, also after a lost answer, that the message was not taken. Any other then leaves the outcome unknown: a full queue
 # (304), a revoked key (004) or expiry (102) is found before anybody looks whether the first try was accepted.
 SETTLED = {"101", "003", "104", "105", "108", "109", "110"}
+
+
+def _given(**fields):
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 class Receipt(SimpleNamespace):
@@ -43,56 +47,49 @@ class Message(SimpleNamespace):
 
 
 class Fabric:
-    def __init__(self, endpoint, talent=None, key=None, token=None, retries=5, timeout=15.0):
-        self.wire, self.retries, self.timeout = Wire(endpoint, token), retries, timeout
+    def __init__(self, endpoint, talent=None, key=None, token=None, retries=5, timeout=15.0, ca=None, cert=None, passphrase=None,
+                 no_key="sending needs a talent and its key: talent= and key="):
+        self.wire, self.retries, self.timeout = Wire(endpoint, token, ca, cert), retries, timeout
         self.talent = talent.removeprefix("if://agent/") if talent else None  # NAME or NAME/INSTANCE
-        self._key = env.load_key(key) if key is not None else None
-        self._key_file = None  # where context() looked for the key
-        self._lock, self._last = threading.Lock(), None
+        self._key = env.load_key(key, passphrase) if key is not None else None
+        self._lock, self._last, self._no_key = threading.Lock(), None, no_key
 
     @classmethod
     def context(cls, endpoint=None, talent=None, key=None, dir=None, **options):
         """The fabric, talent and key that `ifctl` would use."""
-        *found, key_file = settled(endpoint, dir, talent, key)
-        fabric = cls(*found, **options)
-        fabric._key_file = key_file
-        return fabric
+        return cls(**{**from_context(endpoint, dir, talent, key, options.get("passphrase")), **options})
 
     @classmethod
     def enroll(cls, code, endpoint=None, key=None, dir=None, **options):
         """Enrol with a one-time code (`ifctl talent invite NAME`) and a key that is made here and stays here: key= is its new file, or a
-        nacl SigningKey. Refused (003): the code is not good. Lost: perhaps enrolled, so call it again with the same code and key; 003
+        nacl SigningKey; passphrase= encrypts it. Refused (003): the code is not good. Lost: perhaps enrolled, so call it again with the same code and key; 003
         then says that the first call was heard, or that the code was not good."""
         if key is None:
             raise ValueError("say where the new key is to be: key=FILE")
-        endpoint = from_context(endpoint, dir)[0]
-        wire = Wire(endpoint)
-        log = wire.get("/v1/fabric")["origin"]  # before a key is made: is there a fabric?
-        signer = env.new_key(key) if isinstance(key, (str, os.PathLike)) else env.load_key(key)
+        found = from_context(endpoint, dir)
+        where = {name: options.pop(name, found[name]) for name in ("endpoint", "ca")}
+        wire = Wire(**where)
+        log = wire.ask("/v1/fabric")["origin"]  # before a key is made: is there a fabric?
+        signer = env.new_key(key, options.pop("passphrase", None)) if isinstance(key, (str, os.PathLike)) else env.load_key(key)
         body = rfc8785.dumps(env.enrolment(code, log, signer))
-        status, value, _ = wire.call("POST", "/v1/enroll", body, None, options.get("timeout", 15.0))
-        if "error" in value:
-            raise Refused(value["error"], status)
-        return cls(endpoint, value["talent"]["name"], signer, **options)
+        told = wire.ask("/v1/enroll", options.get("timeout", 15.0), body)
+        return cls(talent=told["talent"]["name"], key=signer, **where, **options)
 
     def send(self, claim=None, confidence=None, to=None, scope=None, evidence=None, hazards=None, performative="inform", data=None,
              conversation=None, reply_to=None, topic=None, claim_id=None, wait=0, ttl=60, trace=None, proof=True):
         """Send one message and return its Receipt; with wait= (seconds) the one after a HOLD or ESCALATE was decided, if it was in time."""
         if not self.talent or self._key is None:
-            raise ValueError(no_key(self._key_file))
+            raise ValueError(self._no_key)
         if reply_to is not None:
             conversation, to = conversation or reply_to.conversation, to or reply_to.sender
             topic = topic or reply_to.envelope["topic_hash"]
         topic = topic or "".join(f"{e.get('url', '')}\n{e.get('hash', '')}\n" for e in evidence or [])  # the seed citations in their order
         confidence = {"raw": confidence, "normalized": confidence} if isinstance(confidence, (int, float)) else confidence
-        content = dict(claim=claim, claim_id=claim_id, scope=scope, evidence=evidence, confidence=confidence, hazards=hazards, data=data)
-        message = {"v": "2.1", "id": "msg-" + env.uuid7(), "performative": performative, "ttl_s": ttl, "content": content, "trace": trace,
-                   "conversation_id": conversation or "conv-" + env.uuid7(), "sender": env.agent(self.talent),
-                   "receiver": env.agent(to) if isinstance(to, str) else to and [env.agent(t) for t in to],
-                   "topic_hash": topic if topic.startswith("sha256:") else "sha256:" + hashlib.sha256(topic.encode()).hexdigest()}
-        for fields in (content, message):
-            for name in [name for name, value in fields.items() if value is None]:
-                del fields[name]
+        content = _given(claim=claim, claim_id=claim_id, scope=scope, evidence=evidence, confidence=confidence, hazards=hazards, data=data)
+        message = _given(v="2.1", id="msg-" + env.uuid7(), performative=performative, ttl_s=ttl, content=content, trace=trace,
+                         conversation_id=conversation or "conv-" + env.uuid7(), sender=env.agent(self.talent),
+                         receiver=env.agent(to) if isinstance(to, str) else to and [env.agent(t) for t in to],
+                         topic_hash=topic if topic.startswith("sha256:") else "sha256:" + hashlib.sha256(topic.encode()).hexdigest())
         with self._lock, self._sequence() as seq:
             now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             message.update(seq=seq, nonce=env.b64url(os.urandom(16)), issued_at=now)
@@ -113,10 +110,7 @@ class Fabric:
                     raise Lost(f"HTTP {status} with neither a decision nor an error")
                 refused = Refused(value["error"], status)
                 if not refused.retryable or attempt == self.retries:
-                    if lost is None or refused.code in SETTLED:
-                        raise refused
-                    lost = refused
-                    break
+                    raise refused if lost is None or refused.code in SETTLED else OutcomeUnknown(message_id, body, refused)
                 retry_ms = refused.retry_after_ms
             except (Lost, Unreachable) as e:
                 if isinstance(e, Unreachable) and lost is None:
@@ -125,11 +119,11 @@ class Fabric:
         raise OutcomeUnknown(message_id, body, lost)
 
     def receipt(self, message_id, sender=None, proof=True):
-        return Receipt(self.wire.get(f"/v1/messages/{message_id}", sender=env.agent(sender or self.talent), proof=1 if proof else None))
+        return Receipt(self.wire.ask(f"/v1/messages/{message_id}", sender=env.agent(sender or self.talent), proof=1 if proof else None))
 
     def fabric(self):
         """{"log", "origin", "size", "version", "vkey"}: as the daemon says, so trust the vkey only if you know it from elsewhere."""
-        return self.wire.get("/v1/fabric")
+        return self.wire.ask("/v1/fabric")
 
     def inbox(self, after=None, wait=0, follow=False):
         """Messages released to this talent after a cursor; follow=True iterates for ever (over restarts of the daemon, too)."""
@@ -137,7 +131,7 @@ class Fabric:
 
     def _page(self, after, wait):
         name = self.talent.split("/")[0] if self.talent and self.wire.is_unix else None
-        answer = self.wire.get("/v1/inbox", self.timeout + wait, after=after, wait_ms=int(wait * 1000) or None, **{"as": name})
+        answer = self.wire.ask("/v1/inbox", self.timeout + wait, after=after, wait_ms=int(wait * 1000) or None, **{"as": name})
         return [Message(item) for item in answer["items"]], answer["next"] or after
 
     def _follow(self, after):
@@ -155,7 +149,7 @@ class Fabric:
         while (left := end - time.monotonic()) > 0:
             try:
                 wait_ms = max(1, min(30000, int(left * 1000)))
-                answer = self.wire.get(f"/v1/decisions/{receipt.id}", self.timeout + wait_ms / 1000, wait_ms=wait_ms)
+                answer = self.wire.ask(f"/v1/decisions/{receipt.id}", self.timeout + wait_ms / 1000, wait_ms=wait_ms)
                 if answer["decision"] not in ("HOLD", "ESCALATE"):
                     return Receipt(answer)
             except (Lost, Unreachable):
@@ -173,7 +167,7 @@ class Fabric:
             if self._last is None:  # once, should our file be gone or the clock set back; over TCP without a token nobody may ask
                 self._last = 0
                 with contextlib.suppress(Refused, Lost):
-                    items = self.wire.get(f"/v1/talents/{self.talent.split('/')[0]}/sequences")["items"]
+                    items = self.wire.ask(f"/v1/talents/{self.talent.split('/')[0]}/sequences")["items"]
                     self._last = max([i["last_seq"] for i in items if i["sender"] == env.agent(self.talent)], default=0)
             seq = max(int(state.read() or 0) + 1, self._last + 1, time.time_ns() // 1000)
             try:

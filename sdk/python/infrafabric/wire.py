@@ -2,27 +2,36 @@
 import contextlib
 import http.client
 import os
+import re
 import socket
+import ssl
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from .envelope import loads
+from .envelope import PEM, loads
 from .errors import Lost, Refused, Unreachable
 
 
 class Wire:
-    def __init__(self, endpoint, token=None):
-        self.endpoint, self._token, self.is_unix = endpoint, token, endpoint.startswith("unix:")
-        self._url = url = urlsplit(endpoint)
-        if not self.is_unix and (url.scheme != "http" or not url.hostname or not url.port or url.path not in ("", "/")):
-            raise ValueError(f"endpoint {endpoint!r}: use unix:PATH or http://HOST:PORT")
+    def __init__(self, endpoint, token=None, ca=None, cert=None):
+        self.endpoint, self._token, self.is_unix, self._tls, url = endpoint, token, endpoint.startswith("unix:"), None, urlsplit(endpoint)
+        plain = url.scheme == "http" and re.fullmatch(r"localhost|127(\.\d+){3}|::1", url.hostname or "")  # the clear is for this machine
+        if not self.is_unix and (not (plain or url.scheme == "https") or not url.hostname or not url.port or url.path not in ("", "/")):
+            raise ValueError(f"endpoint {endpoint!r}: use unix:PATH, https://HOST:PORT, or http:// on the loopback")
+        if url.scheme == "https":  # ca: PEM, in place of the system's; cert: PEM with its key, or (certificate, key)
+            self._tls = ssl.create_default_context(cafile=ca)
+            self._tls.minimum_version = ssl.TLSVersion.TLSv1_3
+            if cert:
+                self._tls.load_cert_chain(*(cert if isinstance(cert, tuple) else [cert]), password="")  # never asks
+        self._host = "localhost" if self.is_unix else url.netloc
 
     def call(self, method, path, body=None, headers=None, timeout=15.0, **query):
         """-> (status, answer as dict, header getter). Unreachable: nothing left. Lost: outcome unknown."""
         query = urlencode({k: v for k, v in query.items() if v is not None})
         head = {"Accept": "application/json", "Content-Type": "application/json", "Connection": "close", **(headers or {})}
         head.update({"Authorization": "Bearer " + self._token} if self._token else {})
-        link = http.client.HTTPConnection("localhost" if self.is_unix else self._url.netloc, timeout=timeout)
+        secure = {"context": self._tls} if self._tls else {}
+        link = (http.client.HTTPSConnection if secure else http.client.HTTPConnection)(self._host, timeout=timeout, **secure)
         try:
             if self.is_unix:
                 link.sock = socket.socket(socket.AF_UNIX)
@@ -49,20 +58,16 @@ class Wire:
         finally:
             link.close()
 
-    def get(self, path, timeout=15.0, **query):
-        status, value, _ = self.call("GET", path, timeout=timeout, **query)
+    def ask(self, path, timeout=15.0, body=None, **query):
+        """The answer, or Refused. With a body it is a POST."""
+        status, value, _ = self.call("POST" if body else "GET", path, body, None, timeout, **query)
         if "error" in value:
             raise Refused(value["error"], status)
         return value
 
 
-def from_context(endpoint=None, directory=None, talent=None, key=None):
-    """Endpoint, talent, key and token as `ifctl` would have them."""
-    return settled(endpoint, directory, talent, key)[:4]
-
-
-def settled(endpoint=None, directory=None, talent=None, key=None):
-    """The same, and the file in which the talent's own key is looked for.
+def from_context(endpoint=None, directory=None, talent=None, key=None, encrypted=False):
+    """Endpoint, talent, key, token, ca and cert as `ifctl` would have them, and why there is no key.
 
     Endpoint: argument, IFAB_ENDPOINT, IFAB_DIR, current context, default directory. Talent and key likewise."""
     env, home = os.environ.get, os.path.expanduser("~")
@@ -71,35 +76,32 @@ def settled(endpoint=None, directory=None, talent=None, key=None):
     chosen = stored.get("contexts", {}).get(stored.get("current") or "", {})
     places = ((endpoint, directory), (env("IFAB_ENDPOINT"), env("IFAB_DIR")), (chosen.get("endpoint"), chosen.get("dir")),
               (None, (env("XDG_DATA_HOME") or home + "/.local/share") + "/infrafabric"))
-    endpoint, directory = next(place for place in places if any(place))
-    token = Path(env("IFAB_TOKEN_FILE")).read_text("ascii").strip() if env("IFAB_TOKEN_FILE") else None
+    endpoint, directory = place = next(place for place in places if any(place))
+    ours = chosen if place == places[2] else {}  # what a context holds goes to its own fabric alone
+    token, ca = env("IFAB_TOKEN_FILE") or ours.get("token_file"), env("IFAB_CA") or ours.get("ca")
+    token = Path(token).read_text("ascii").strip() if token else None
+    cert = (env("IFAB_CERT"), env("IFAB_CERT_KEY")) if env("IFAB_CERT") else (ours.get("cert"), ours.get("cert_key"))
     name, others = talent or env("IFAB_AS") or chosen.get("as"), talent and env("IFAB_AS") and _name(talent) != _name(env("IFAB_AS"))
-    key = key or (None if others else env("IFAB_KEY")) or chosen.get("key") or _own_key(directory, name)
-    return endpoint or f"unix:{directory}/run/ifd.sock", name, key, token, key_file(directory, name)
+    key = key or (None if others else env("IFAB_KEY")) or chosen.get("key")
+    own = f"{directory}/keys/{_name(name)}.pem" if directory and name else None
+    return dict(endpoint=endpoint or f"unix:{directory}/run/ifd.sock", talent=name, key=key or _own_key(own, encrypted), token=token, ca=ca,
+                cert=cert if cert[0] else None, no_key=_no_key(own))
 
 
 def _name(talent):
     return talent.removeprefix("if://agent/").split("/")[0]
 
 
-def _own_key(directory, talent):
-    """DIR/keys/NAME.pem, as ifctl makes and finds it. None: it cannot be used, which matters only to who sends (see no_key)."""
-    with contextlib.suppress(OSError):
-        path = key_file(directory, talent) or os.devnull
-        with open(path, encoding="ascii") as f:
-            return path if f.readline() == "-----BEGIN PRIVATE KEY-----\n" else None
-    return None
+def _own_key(path, encrypted=False):
+    """DIR/keys/NAME.pem, as ifctl makes and finds it. None: it cannot be used, which matters only to who sends (see _no_key)."""
+    with contextlib.suppress(OSError), open(path or os.devnull, encoding="ascii") as f:
+        return path if f.readline().rstrip() in PEM[:1 + bool(encrypted)] else None
 
 
-def key_file(directory, talent):
-    return f"{directory}/keys/{_name(talent)}.pem" if directory and talent else None
-
-
-def no_key(path):
+def _no_key(path):
     """Why there is no key, for the one who wanted to send."""
     if path is None:
         return "sending needs a talent and its key: talent= and key=, or IFAB_AS and IFAB_KEY"
     if os.path.exists(path):
-        return f"{path} is encrypted: give key= a key without passphrase, or a nacl SigningKey"
-    where = os.environ.get("IFAB_DIR")
-    return f"{path}: no such file; IFAB_DIR is {where or 'not set'}. Name the key with key= or IFAB_KEY"
+        return f"{path} is encrypted: give its passphrase=, or key= another one"
+    return f"{path}: no such file; IFAB_DIR is {os.environ.get('IFAB_DIR') or 'not set'}. Name the key with key= or IFAB_KEY"

@@ -192,6 +192,28 @@ static ifab_status write_signed_into(struct ifab_envelope *e, const struct ifab_
 }
 
 /*
+ * Are the bytes just what is signed, with "sig" where it belongs? It stands last in its object, {"algorithm", …, "pubkey", "sig"}: where the text
+ * has the brace that closes it, the bytes have a comma, so the first place where the two differ is the one.
+ */
+static bool is_canonical(struct ifab_view bytes, struct ifab_view text)
+{
+    const struct ifab_view begin = IFAB_VIEW(",\"sig\":\"");
+    const size_t size = begin.size + 86 + 1;
+    size_t at = 0, high = text.size;
+    if (bytes.size != text.size + size)
+        return false;
+    while (at < high) { /* so far they agree */
+        size_t half = at + (high - at + 1) / 2;
+        if (memcmp(bytes.data + at, text.data + at, half - at) == 0)
+            at = half;
+        else
+            high = half - 1;
+    }
+    return at < text.size && memcmp(bytes.data + at, begin.data, begin.size) == 0 && bytes.data[at + size - 1] == '"' &&
+           memcmp(bytes.data + at + size, text.data + at, text.size - at) == 0;
+}
+
+/*
  * RFC 8785 never writes a string longer than it stood in the input; only numbers grow, 1e15 (with its comma 5 bytes) into 17 at
  * worst. So the size of the input nearly always does, and eight times that always, whatever a writer asks for ahead of need.
  */
@@ -202,6 +224,8 @@ static ifab_status write_signed(struct ifab_envelope *e, const struct ifab_json 
     ifab_status status = write_signed_into(e, scope, arena, e->bytes.size + domain + 64);
     if (status == IFAB_TOO_LARGE)
         status = write_signed_into(e, scope, arena, 8 * e->bytes.size + domain + 64);
+    if (status == IFAB_OK)
+        e->canonical = is_canonical(e->bytes, ifab_view_of(e->signed_bytes.data + domain, e->signed_bytes.size - domain));
     return status;
 }
 

@@ -49,6 +49,14 @@ const struct ifab_closed_task *ifab_closed_task_find(const struct ifab_coordinat
     return NULL;
 }
 
+const struct ifab_closed_task *ifab_closed_task_next(const struct ifab_coordinator *self, uint32_t *at)
+{
+    uint32_t chosen = self->closed_ends[0].count, minted = self->closed_ends[1].count, i = (*at)++;
+    if (i >= chosen + minted)
+        return NULL;
+    return &item_at(self, i < chosen ? self->closed_ends[0].items[i].slot : self->closed_ends[1].items[i - chosen].slot)->closed;
+}
+
 size_t ifab_closed_task_count(const struct ifab_coordinator *self) { return self->closed_count; }
 
 void ifab_closed_task_put(struct ifab_coordinator *self, const struct ifab_closed_task *closed)

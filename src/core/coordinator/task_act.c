@@ -14,6 +14,8 @@
 
 #include "base/encode.h"
 
+#include <string.h>
+
 static enum ifab_code impossible(const struct ifab_task *task, struct ifab_refusal *refusal)
 {
     return ifab_refuse(refusal, IFAB_CODE_INVALID_TRANSITION, NULL, "task %s is %s", task->id, ifab_task_state_name(task->state));
@@ -64,6 +66,7 @@ static enum ifab_code claim(const struct ifab_task *task, const struct ifab_task
     next->fence = act->next_fence;
     next->lease = lease;
     next->lease_until = act->now.run + lease;
+    next->reservation = act->reservation;
     next->percent = 0;
     return IFAB_CODE_NONE;
 }
@@ -75,6 +78,7 @@ static void let_go(struct ifab_task *next)
     next->worker = (struct ifab_task_principal){0, 0};
     next->lease = next->lease_until = 0;
     next->percent = 0;
+    next->reservation = 0; /* settled or released by whoever asked */
 }
 
 static void to_queue(struct ifab_task *next, const struct ifab_task_act *act, bool again)
@@ -147,6 +151,8 @@ enum ifab_code ifab_task_act(const struct ifab_task *task, const struct ifab_tas
         next.queued_index = task->queued_index;
         next.queued_run = task->queued_run;
     }
+    if (next.state != IFAB_TASK_BLOCKED)
+        memset(next.helpers, 0, sizeof next.helpers); /* ended by whoever asked */
     if (event == IFAB_TASK_REPLAY)
         next.attempt = 1;
     if (next.state != IFAB_TASK_QUEUED) {

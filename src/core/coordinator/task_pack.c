@@ -51,6 +51,9 @@ size_t ifab_task_pack(const struct ifab_task *task, uint8_t ret_bytes[IFAB_TASK_
     put_i64(&at, task->deadline);
     put_i64(&at, task->retry_at);
     ifab_put_u64(&at, task->parent);
+    for (size_t i = 0; i < IFAB_TASK_HELPERS_MAX; i++)
+        ifab_put_u64(&at, task->helpers[i]);
+    ifab_put_u8(&at, task->depth);
     ifab_put_bytes(&at, task->trace16, 16);
     ifab_put_u32(&at, task->payload_size);
     if (task->payload_size > 0)
@@ -118,6 +121,9 @@ static void get_numbers(struct ifab_reader *r, struct ifab_task *t)
     t->deadline = (ifab_usec)ifab_get_u64(r);
     t->retry_at = (ifab_usec)ifab_get_u64(r);
     t->parent = ifab_get_u64(r);
+    for (size_t i = 0; i < IFAB_TASK_HELPERS_MAX; i++)
+        t->helpers[i] = ifab_get_u64(r);
+    t->depth = ifab_get_u8(r);
 }
 
 /* What always holds, whatever happened before: the invariants of a task. */
@@ -134,6 +140,8 @@ bool ifab_task_consistent(const struct ifab_task *t)
         return false;
     if (waiting && t->state != IFAB_TASK_QUEUED)
         return false;
+    if (t->depth > IFAB_TASK_DEPTH_MAX || (t->depth > 0) != (t->parent != 0) || (t->state != IFAB_TASK_BLOCKED && (t->helpers[0] != 0 || t->helpers[1] != 0)))
+        return false; /* help lasts as long as the block */
     for (size_t i = 0; i < t->depends_count; i++)
         if (t->depends_on[i] >= t->number.n || t->depends_on[i] == 0 || (i > 0 && t->depends_on[i] <= t->depends_on[i - 1]))
             return false; /* only on older ones, so there is no circle; ascending, each once */

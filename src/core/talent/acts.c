@@ -10,6 +10,7 @@
 struct draft { /* a talent whose arrays may be changed */
     struct ifab_talent talent;
     struct ifab_key keys[IFAB_TALENT_KEYS_MAX];
+    struct ifab_tls_key tls_keys[IFAB_TALENT_TLS_KEYS_MAX];
     struct ifab_grant grants[IFAB_TALENT_GRANTS_MAX];
 };
 
@@ -25,6 +26,16 @@ static enum ifab_code check_clock(ifab_usec wall, struct ifab_refusal *ret_refus
     return ifab_refuse(ret_refusal, IFAB_CODE_SYSTEM_ERROR, "", "the clock is outside the years 1970 to 9999");
 }
 
+/* One use, one holder, for ever. */
+static enum ifab_code check_free(const struct ifab_talents *self, const uint8_t spki32[32], const char *field, struct ifab_refusal *ret_refusal)
+{
+    const struct ifab_talent *holder = ifab_talents__spki_holder(self, spki32);
+    if (holder == NULL)
+        return IFAB_CODE_NONE;
+    return ifab_refuse(ret_refusal, IFAB_CODE_CONFLICT, field, "this key is or was held by " IFAB_FMT "; keys are never used again",
+                       IFAB_ARG(holder->name));
+}
+
 /* Free for a new holder: on the curve, not of small order (208), and nobody's ever (409; INV-02). */
 static enum ifab_code check_new_key(const struct ifab_talents *self, const uint8_t *pubkey32, struct ifab_refusal *ret_refusal)
 {
@@ -33,11 +44,9 @@ static enum ifab_code check_new_key(const struct ifab_talents *self, const uint8
     if (!ifab_ed25519_key_valid(pubkey32))
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "pubkey",
                            "not a valid Ed25519 public key (off the curve or of small order)");
-    const struct ifab_talent *holder = ifab_talents_by_key(self, pubkey32, NULL);
-    if (holder != NULL)
-        return ifab_refuse(ret_refusal, IFAB_CODE_CONFLICT, "pubkey", "this key is or was held by " IFAB_FMT "; keys are never used again",
-                           IFAB_ARG(holder->name));
-    return IFAB_CODE_NONE;
+    uint8_t spki32[32];
+    ifab_spki_digest(pubkey32, spki32);
+    return check_free(self, spki32, "pubkey", ret_refusal);
 }
 
 static void add_key(struct draft *draft, const uint8_t pubkey32[32], ifab_usec wall)
@@ -64,6 +73,8 @@ static enum ifab_code begin(const struct ifab_talents *self, const struct ifab_t
     draft->talent = *present;
     if (present->key_count > 0)
         memcpy(draft->keys, present->keys, present->key_count * sizeof *present->keys);
+    if (present->tls_key_count > 0)
+        memcpy(draft->tls_keys, present->tls_keys, present->tls_key_count * sizeof *present->tls_keys);
     if (present->grant_count > 0)
         memcpy(draft->grants, present->grants, present->grant_count * sizeof *present->grants);
     draft->talent.version++;
@@ -75,6 +86,7 @@ static enum ifab_code finish(struct draft *draft, struct ifab_buf *record, uint3
 {
     size_t before = record->size;
     draft->talent.keys = draft->keys;
+    draft->talent.tls_keys = draft->tls_keys;
     draft->talent.grants = draft->grants;
     ifab_talent__write(record, &draft->talent);
     if (ifab_buf_status(record) != IFAB_OK) {
@@ -199,6 +211,65 @@ enum ifab_code ifab_talent_rotate(const struct ifab_talents *self, const struct 
     return finish(&draft, record, ret_number, ret_refusal);
 }
 
+/* Those there end with the overlap; IFAB_NEVER: they go on. */
+static void end_tls_keys(struct draft *draft, const struct ifab_talent_request *request)
+{
+    ifab_usec end = request->overlap == IFAB_NEVER ? IFAB_NEVER : whole_ms(request->wall + request->overlap);
+    for (size_t i = 0; i < draft->talent.tls_key_count && end != IFAB_NEVER; i++) {
+        struct ifab_tls_key *key = &draft->tls_keys[i];
+        if (key->revoked_at != IFAB_NEVER)
+            continue;
+        if (request->overlap == 0)
+            key->revoked_at = end;
+        else if (key->not_after > end)
+            key->not_after = end;
+    }
+}
+
+enum ifab_code ifab_talent_tls_key(const struct ifab_talents *self, const struct ifab_talent_request *request, struct ifab_buf *record,
+                                   uint32_t *ret_number, struct ifab_refusal *ret_refusal)
+{
+    struct draft draft;
+    enum ifab_code code = begin(self, request, &draft, ret_refusal);
+    if (code != IFAB_CODE_NONE)
+        return code;
+    if (request->overlap != IFAB_NEVER &&
+        (request->overlap < 0 || request->overlap > IFAB_TALENT_OVERLAP_MAX || request->wall > IFAB_TALENT__WALL_MAX - request->overlap))
+        return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "overlap", "0 to 366 days");
+    ifab_usec end = request->expires_at == IFAB_NEVER ? IFAB_NEVER : whole_ms(request->expires_at);
+    if (end != IFAB_NEVER && (end <= request->wall || end > IFAB_TALENT__WALL_MAX))
+        return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "expires_at", "must lie ahead, before the year 10000");
+    if (request->spki32 == NULL)
+        return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "spki", "the digest of the certificate's public key is needed");
+    code = check_free(self, request->spki32, "spki", ret_refusal);
+    if (code != IFAB_CODE_NONE)
+        return code;
+    if (draft.talent.tls_key_count >= IFAB_TALENT_TLS_KEYS_MAX)
+        return ifab_refuse(ret_refusal, IFAB_CODE_QUOTA_EXCEEDED, "spki", "%u TLS keys are the most, revoked ones counted",
+                           (unsigned)IFAB_TALENT_TLS_KEYS_MAX);
+    end_tls_keys(&draft, request);
+    struct ifab_tls_key *key = &draft.tls_keys[draft.talent.tls_key_count++];
+    memcpy(key->spki32, request->spki32, 32);
+    key->not_before = whole_ms(request->wall);
+    key->not_after = end;
+    key->revoked_at = IFAB_NEVER;
+    return finish(&draft, record, ret_number, ret_refusal);
+}
+
+/* Likewise of the TLS keys. */
+static size_t revoke_tls_keys(struct draft *draft, const uint8_t *spki32, ifab_usec wall)
+{
+    size_t revoked = 0;
+    for (size_t i = 0; i < draft->talent.tls_key_count; i++) {
+        struct ifab_tls_key *key = &draft->tls_keys[i];
+        if (key->revoked_at != IFAB_NEVER || (spki32 != NULL && memcmp(key->spki32, spki32, 32) != 0))
+            continue;
+        key->revoked_at = whole_ms(wall);
+        revoked++;
+    }
+    return revoked;
+}
+
 /* Revokes those of the open keys that are meant (NULL: all) and says how many that were. */
 static size_t revoke_keys(struct draft *draft, const uint8_t *pubkey32, ifab_usec wall)
 {
@@ -220,8 +291,8 @@ enum ifab_code ifab_talent_revoke(const struct ifab_talents *self, const struct 
     enum ifab_code code = begin(self, request, &draft, ret_refusal);
     if (code != IFAB_CODE_NONE)
         return code;
-    if (request->scope.size > 0 && request->pubkey32 != NULL)
-        return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "scope", "a key or a scope, not both in one act");
+    if ((request->scope.size > 0) + (request->pubkey32 != NULL) + (request->spki32 != NULL) > 1)
+        return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "scope", "one key or one scope, not both in one act");
     if (request->scope.size > 0) {
         bool there;
         size_t at = grant_place(&draft, request->scope, &there);
@@ -229,8 +300,12 @@ enum ifab_code ifab_talent_revoke(const struct ifab_talents *self, const struct 
             return ifab_refuse(ret_refusal, IFAB_CODE_NOT_FOUND, "scope", "this talent has no such grant");
         draft.talent.grant_count--;
         memmove(draft.grants + at, draft.grants + at + 1, (draft.talent.grant_count - at) * sizeof *draft.grants);
-    } else if (revoke_keys(&draft, request->pubkey32, request->wall) == 0) {
-        return ifab_refuse(ret_refusal, IFAB_CODE_NOT_FOUND, "pubkey", "this talent has no such key that is not revoked yet");
+    } else {
+        size_t revoked = request->spki32 == NULL ? revoke_keys(&draft, request->pubkey32, request->wall) : 0;
+        revoked += request->pubkey32 == NULL ? revoke_tls_keys(&draft, request->spki32, request->wall) : 0;
+        if (revoked == 0)
+            return ifab_refuse(ret_refusal, IFAB_CODE_NOT_FOUND, request->spki32 != NULL ? "spki" : "pubkey",
+                               "this talent has no such key that is not revoked yet");
     }
     return finish(&draft, record, ret_number, ret_refusal);
 }
@@ -243,6 +318,7 @@ enum ifab_code ifab_talent_remove(const struct ifab_talents *self, const struct 
     if (code != IFAB_CODE_NONE)
         return code;
     (void)revoke_keys(&draft, NULL, request->wall);
+    (void)revoke_tls_keys(&draft, NULL, request->wall);
     draft.talent.grant_count = 0;
     draft.talent.removed_at = whole_ms(request->wall);
     return finish(&draft, record, ret_number, ret_refusal);

@@ -42,6 +42,15 @@ static const struct ifab_schema_field key_fields[] = {
 static const struct ifab_schema key_schema = {"key", key_fields, IFAB_COUNT(key_fields)};
 static const struct ifab_schema_field key_item = {.kind = IFAB_SCHEMA_OBJECT, .sub = &key_schema};
 
+static const struct ifab_schema_field tls_key_fields[] = {
+    TIME_FIELD("not_after", false),
+    TIME_FIELD("not_before", true),
+    TIME_FIELD("revoked_at", false),
+    {.name = "spki", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 71, .max = 71, .check = ifab_schema_sha256},
+};
+static const struct ifab_schema tls_key_schema = {"TLS key", tls_key_fields, IFAB_COUNT(tls_key_fields)};
+static const struct ifab_schema_field tls_key_item = {.kind = IFAB_SCHEMA_OBJECT, .sub = &tls_key_schema};
+
 static const struct ifab_schema_field talent_fields[] = {
     TIME_FIELD("created", true),
     {.name = "grants", .kind = IFAB_SCHEMA_LIST, .required = true, .max = IFAB_TALENT_GRANTS_MAX, .item = &grant_item},
@@ -53,6 +62,7 @@ static const struct ifab_schema_field talent_fields[] = {
     TIME_FIELD("removed_at", false),
     {.name = "role", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 5, .max = 8},
     NAME_FIELD("role_name"),
+    {.name = "tls_keys", .kind = IFAB_SCHEMA_LIST, .min = 1, .max = IFAB_TALENT_TLS_KEYS_MAX, .item = &tls_key_item},
     {.name = "version", .kind = IFAB_SCHEMA_INTEGER, .required = true, .min = 1, .max = ((int64_t)1 << 53) - 1},
 };
 static const struct ifab_schema talent_schema = {"talent record", talent_fields, IFAB_COUNT(talent_fields)};
@@ -126,6 +136,26 @@ static void put_lists(struct ifab_buf *buf, const struct ifab_talent *talent)
     ifab_buf_char(buf, ']');
 }
 
+static void put_tls_keys(struct ifab_buf *buf, const struct ifab_talent *talent)
+{
+    if (talent->tls_key_count > 0)
+        ifab_buf_str(buf, ",\"tls_keys\":[");
+    for (size_t i = 0; i < talent->tls_key_count; i++) {
+        const struct ifab_tls_key *key = &talent->tls_keys[i];
+        ifab_buf_str(buf, i == 0 ? "{" : ",{");
+        if (key->not_after != IFAB_NEVER) {
+            put_time(buf, "\"not_after\":\"", key->not_after);
+            ifab_buf_char(buf, ',');
+        }
+        put_time(buf, "\"not_before\":\"", key->not_before);
+        if (key->revoked_at != IFAB_NEVER)
+            put_time(buf, ",\"revoked_at\":\"", key->revoked_at);
+        ifab_buf_str(buf, ",\"spki\":\"sha256:");
+        ifab_buf_hex(buf, key->spki32, 32);
+        ifab_buf_str(buf, i + 1 == talent->tls_key_count ? "\"}]" : "\"}");
+    }
+}
+
 void ifab_talent__write(struct ifab_buf *buf, const struct ifab_talent *talent)
 {
     put_time(buf, "{\"created\":\"", talent->created);
@@ -144,6 +174,7 @@ void ifab_talent__write(struct ifab_buf *buf, const struct ifab_talent *talent)
     ifab_json_put_cstr(buf, ifab_role_name(talent->role));
     ifab_buf_str(buf, ",\"role_name\":");
     ifab_json_put_string(buf, talent->role_name);
+    put_tls_keys(buf, talent);
     ifab_buf_str(buf, ",\"version\":");
     ifab_buf_u64(buf, talent->version);
     ifab_buf_char(buf, '}');
@@ -197,6 +228,45 @@ static ifab_status read_keys(const struct ifab_json *list, struct ifab_arena *ar
     return IFAB_OK;
 }
 
+/* None of them twice, nor one that signs: a key has one use. */
+static ifab_status check_tls_keys(const struct ifab_talent *talent, struct ifab_error *err)
+{
+    uint8_t signs[IFAB_TALENT_KEYS_MAX][32];
+    for (size_t i = 0; i < talent->key_count && talent->tls_key_count > 0; i++)
+        ifab_spki_digest(talent->keys[i].pubkey32, signs[i]);
+    for (size_t i = 0; i < talent->tls_key_count; i++) {
+        const uint8_t *spki32 = talent->tls_keys[i].spki32;
+        for (size_t j = 0; j < i; j++)
+            if (memcmp(spki32, talent->tls_keys[j].spki32, 32) == 0)
+                return ifab_fail(err, IFAB_CORRUPT, "talent record: one TLS key stands twice");
+        for (size_t j = 0; j < talent->key_count; j++)
+            if (memcmp(spki32, signs[j], 32) == 0)
+                return ifab_fail(err, IFAB_CORRUPT, "talent record: one key has two uses");
+    }
+    return IFAB_OK;
+}
+
+static ifab_status read_tls_keys(const struct ifab_json *list, struct ifab_arena *arena, struct ifab_talent *talent, struct ifab_error *err)
+{
+    if (list == NULL)
+        return IFAB_OK;
+    talent->tls_key_count = list->u.array.count;
+    struct ifab_tls_key *keys = ifab_arena_calloc(arena, talent->tls_key_count + 1, sizeof *keys);
+    if (keys == NULL)
+        return ifab_fail(err, IFAB_NOMEM, "talent record");
+    talent->tls_keys = keys;
+    for (size_t i = 0; i < talent->tls_key_count; i++) {
+        const struct ifab_json *item = &list->u.array.items[i];
+        struct ifab_view spki = string_of(item, "spki");
+        keys[i].not_before = time_of(item, "not_before");
+        keys[i].not_after = time_of(item, "not_after");
+        keys[i].revoked_at = time_of(item, "revoked_at");
+        if (ifab_hex_decode(ifab_view_of(spki.data + 7, spki.size - 7), keys[i].spki32, 32) != IFAB_OK)
+            return ifab_fail(err, IFAB_CORRUPT, "talent record: spki is no digest");
+    }
+    return check_tls_keys(talent, err);
+}
+
 static ifab_status read_grants(const struct ifab_json *list, struct ifab_arena *arena, struct ifab_talent *talent, struct ifab_error *err)
 {
     talent->grant_count = list->u.array.count;
@@ -225,6 +295,9 @@ static ifab_status check_sense(const struct ifab_talent *talent, struct ifab_err
     for (size_t i = 0; i < talent->key_count; i++)
         if (talent->keys[i].revoked_at == IFAB_NEVER)
             return ifab_fail(err, IFAB_CORRUPT, "talent record: removed, but has a key that is not revoked");
+    for (size_t i = 0; i < talent->tls_key_count; i++)
+        if (talent->tls_keys[i].revoked_at == IFAB_NEVER)
+            return ifab_fail(err, IFAB_CORRUPT, "talent record: removed, but has a TLS key that is not revoked");
     return IFAB_OK;
 }
 
@@ -270,6 +343,7 @@ ifab_status ifab_talent__read(struct ifab_view record, struct ifab_arena *arena,
     talent.removed_at = time_of(tree, "removed_at");
     talent.record = record;
     IFAB_TRY(read_keys(ifab_json_get(tree, "keys"), arena, &talent, err));
+    IFAB_TRY(read_tls_keys(ifab_json_get(tree, "tls_keys"), arena, &talent, err));
     IFAB_TRY(read_grants(ifab_json_get(tree, "grants"), arena, &talent, err));
     IFAB_TRY(check_sense(&talent, err));
     IFAB_TRY(compare_written(&talent, record, err));

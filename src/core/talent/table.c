@@ -23,6 +23,7 @@ ifab_status ifab_talents_new(uint64_t seed, struct ifab_talents **ret)
     ifab_map_init(&self->names, seed);
     ifab_map_init(&self->owners, seed);
     ifab_map_init(&self->keys, seed);
+    ifab_map_init(&self->spkis, seed);
     *ret = self;
     return IFAB_OK;
 }
@@ -37,6 +38,7 @@ void ifab_talents_free(struct ifab_talents *self)
     ifab_map_fini(&self->names);
     ifab_map_fini(&self->owners);
     ifab_map_fini(&self->keys);
+    ifab_map_fini(&self->spkis);
     ifab_free(self);
 }
 
@@ -83,20 +85,24 @@ static struct ifab_view moved(struct ifab_view v, const uint8_t *from, const uin
     return (struct ifab_view){to + (v.data - from), v.size};
 }
 
-/* One block: node, keys, grants, record; the views of `from` point into its record, those of the node into the copy. */
+/* One block: node, keys, TLS keys, grants, record; the views of `from` point into its record, those of the node into the copy. */
 static struct talent_node *node_new(const struct ifab_talent *from)
 {
     size_t keys_size = from->key_count * sizeof(struct ifab_key), grants_size = from->grant_count * sizeof(struct ifab_grant);
-    struct talent_node *node = ifab_malloc(sizeof *node + keys_size + grants_size + from->record.size);
+    size_t tls_size = from->tls_key_count * sizeof(struct ifab_tls_key);
+    struct talent_node *node = ifab_malloc(sizeof *node + keys_size + tls_size + grants_size + from->record.size);
     if (node == NULL)
         return NULL;
     struct ifab_key *keys = (struct ifab_key *)(void *)(node + 1);
-    struct ifab_grant *grants = (struct ifab_grant *)(void *)((uint8_t *)keys + keys_size);
+    struct ifab_tls_key *tls_keys = (struct ifab_tls_key *)(void *)((uint8_t *)keys + keys_size);
+    struct ifab_grant *grants = (struct ifab_grant *)(void *)((uint8_t *)tls_keys + tls_size);
     uint8_t *record = (uint8_t *)grants + grants_size;
     const uint8_t *old = from->record.data;
     memcpy(record, old, from->record.size);
     if (keys_size > 0)
         memcpy(keys, from->keys, keys_size);
+    if (tls_size > 0)
+        memcpy(tls_keys, from->tls_keys, tls_size);
     for (size_t i = 0; i < from->grant_count; i++)
         grants[i] = (struct ifab_grant){moved(from->grants[i].scope, old, record), from->grants[i].expires_at};
 
@@ -106,25 +112,41 @@ static struct talent_node *node_new(const struct ifab_talent *from)
     node->talent.owner = moved(from->owner, old, record);
     node->talent.role_name = moved(from->role_name, old, record);
     node->talent.keys = keys;
+    node->talent.tls_keys = tls_keys;
     node->talent.grants = grants;
     node->talent.record = (struct ifab_view){record, from->record.size};
     return node;
 }
-_Static_assert(sizeof(struct talent_node) % _Alignof(struct ifab_key) == 0 && sizeof(struct ifab_key) % _Alignof(struct ifab_grant) == 0,
+_Static_assert(sizeof(struct talent_node) % _Alignof(struct ifab_key) == 0 && sizeof(struct ifab_key) % _Alignof(struct ifab_tls_key) == 0 &&
+                   sizeof(struct ifab_tls_key) % _Alignof(struct ifab_grant) == 0 &&
+                   _Alignof(struct ifab_key) >= _Alignof(struct ifab_grant) && sizeof(struct ifab_key) % _Alignof(struct ifab_grant) == 0,
                "arrays behind a node are aligned");
+
+/* A period may only become shorter, what is revoked stays so. */
+static bool period_follows(ifab_usec before, ifab_usec after, ifab_usec revoked, ifab_usec next_before, ifab_usec next_after, ifab_usec next_revoked)
+{
+    return next_before == before && next_after <= after && (revoked == IFAB_NEVER || next_revoked == revoked);
+}
 
 /* Could an act have made `next` from `present`? */
 static bool may_follow(const struct ifab_talent *present, const struct ifab_talent *next)
 {
     if (next->version != present->version + 1 || present->removed_at != IFAB_NEVER || next->key_count < present->key_count ||
+        next->tls_key_count < present->tls_key_count ||
         next->created != present->created || next->role != present->role || next->mode != present->mode ||
         !ifab_view_equal(next->name, present->name) || !ifab_view_equal(next->owner, present->owner) ||
         !ifab_view_equal(next->role_name, present->role_name))
         return false;
     for (size_t i = 0; i < present->key_count; i++) {
         const struct ifab_key *was = &present->keys[i], *is = &next->keys[i];
-        if (memcmp(was->pubkey32, is->pubkey32, 32) != 0 || was->not_before != is->not_before || is->not_after > was->not_after ||
-            (was->revoked_at != IFAB_NEVER && is->revoked_at != was->revoked_at))
+        if (memcmp(was->pubkey32, is->pubkey32, 32) != 0 ||
+            !period_follows(was->not_before, was->not_after, was->revoked_at, is->not_before, is->not_after, is->revoked_at))
+            return false;
+    }
+    for (size_t i = 0; i < present->tls_key_count; i++) {
+        const struct ifab_tls_key *was = &present->tls_keys[i], *is = &next->tls_keys[i];
+        if (memcmp(was->spki32, is->spki32, 32) != 0 ||
+            !period_follows(was->not_before, was->not_after, was->revoked_at, is->not_before, is->not_after, is->revoked_at))
             return false;
     }
     return true;
@@ -135,17 +157,44 @@ static struct ifab_view key_view(const struct ifab_key *key)
     return (struct ifab_view){key->pubkey32, 32};
 }
 
-/* The keys from `first` on into the map; on failure none of them is there. */
-static ifab_status put_keys(struct ifab_talents *self, const struct ifab_talent *talent, size_t first)
+/* A key that signs under its own bytes and under its digest. */
+static ifab_status put_key(struct ifab_talents *self, const struct ifab_talent *talent, size_t place)
 {
-    for (size_t i = first; i < talent->key_count; i++) {
-        if (ifab_map_put(&self->keys, key_view(&talent->keys[i]), (uint64_t)talent->number << 8 | i) == IFAB_OK)
-            continue;
-        while (i-- > first)
-            (void)ifab_map_remove(&self->keys, key_view(&talent->keys[i]));
+    uint8_t spki32[32];
+    struct ifab_view digest = {spki32, 32};
+    ifab_spki_digest(talent->keys[place].pubkey32, spki32);
+    if (ifab_map_put(&self->spkis, digest, (uint64_t)talent->number << 8 | IFAB_TALENT__SPKI_SIGNS) != IFAB_OK)
         return IFAB_NOMEM;
-    }
-    return IFAB_OK;
+    if (ifab_map_put(&self->keys, key_view(&talent->keys[place]), (uint64_t)talent->number << 8 | place) == IFAB_OK)
+        return IFAB_OK;
+    (void)ifab_map_remove(&self->spkis, digest);
+    return IFAB_NOMEM;
+}
+
+static void take_key(struct ifab_talents *self, const struct ifab_talent *talent, size_t place)
+{
+    uint8_t spki32[32];
+    ifab_spki_digest(talent->keys[place].pubkey32, spki32);
+    (void)ifab_map_remove(&self->spkis, (struct ifab_view){spki32, 32});
+    (void)ifab_map_remove(&self->keys, key_view(&talent->keys[place]));
+}
+
+/* The keys from `first`, the TLS keys from `first_tls` on into the maps; on failure none of them is there. */
+static ifab_status put_keys(struct ifab_talents *self, const struct ifab_talent *talent, size_t first, size_t first_tls)
+{
+    size_t i = first, j = first_tls;
+    while (i < talent->key_count && put_key(self, talent, i) == IFAB_OK)
+        i++;
+    while (i == talent->key_count && j < talent->tls_key_count &&
+           ifab_map_put(&self->spkis, (struct ifab_view){talent->tls_keys[j].spki32, 32}, (uint64_t)talent->number << 8 | j) == IFAB_OK)
+        j++;
+    if (i == talent->key_count && j == talent->tls_key_count)
+        return IFAB_OK;
+    while (i-- > first)
+        take_key(self, talent, i);
+    while (j-- > first_tls)
+        (void)ifab_map_remove(&self->spkis, (struct ifab_view){talent->tls_keys[j].spki32, 32});
+    return IFAB_NOMEM;
 }
 
 static ifab_status insert(struct ifab_talents *self, struct talent_node *node)
@@ -169,13 +218,29 @@ static ifab_status insert(struct ifab_talents *self, struct talent_node *node)
         (void)ifab_map_remove(&self->names, name_key);
         return IFAB_NOMEM;
     }
-    if (put_keys(self, talent, 0) != IFAB_OK) {
+    if (put_keys(self, talent, 0, 0) != IFAB_OK) {
         (void)ifab_map_remove(&self->names, name_key);
         if (new_owner)
             (void)ifab_map_remove(&self->owners, owner_key);
         return IFAB_NOMEM;
     }
     self->nodes[self->count++] = node;
+    return IFAB_OK;
+}
+
+/* New ones are nobody's yet, for either use. */
+static ifab_status check_keys(const struct ifab_talents *self, const struct ifab_talent *talent, const struct ifab_talent *present,
+                              struct ifab_error *err)
+{
+    uint8_t spki32[32];
+    for (size_t i = present == NULL ? 0 : present->key_count; i < talent->key_count; i++) {
+        ifab_spki_digest(talent->keys[i].pubkey32, spki32);
+        if (ifab_talents__spki_holder(self, spki32) != NULL)
+            return ifab_fail(err, IFAB_CORRUPT, "talent %u: key of epoch %u belongs to another", talent->number, talent->keys[i].epoch);
+    }
+    for (size_t i = present == NULL ? 0 : present->tls_key_count; i < talent->tls_key_count; i++)
+        if (ifab_talents__spki_holder(self, talent->tls_keys[i].spki32) != NULL)
+            return ifab_fail(err, IFAB_CORRUPT, "talent %u: TLS key %zu belongs to another", talent->number, i + 1);
     return IFAB_OK;
 }
 
@@ -193,10 +258,7 @@ static ifab_status check_fits(const struct ifab_talents *self, const struct ifab
     if (present == NULL && !ifab_talents__owner_fits(self, talent->owner, talent->name))
         return ifab_fail(err, IFAB_CORRUPT, "talent %u: owner " IFAB_FMT " is spelled otherwise elsewhere", number,
                          IFAB_ARG(talent->owner));
-    for (size_t i = present == NULL ? 0 : present->key_count; i < talent->key_count; i++)
-        if (ifab_talents_by_key(self, talent->keys[i].pubkey32, NULL) != NULL)
-            return ifab_fail(err, IFAB_CORRUPT, "talent %u: key of epoch %u belongs to another", number, talent->keys[i].epoch);
-    return IFAB_OK;
+    return check_keys(self, talent, present, err);
 }
 
 static ifab_status take_in(struct ifab_talents *self, const struct ifab_talent *talent, struct ifab_error *err)
@@ -207,7 +269,7 @@ static ifab_status take_in(struct ifab_talents *self, const struct ifab_talent *
         status = insert(self, node);
     } else if (node != NULL) {
         struct talent_node *old = self->nodes[talent->number - 1];
-        status = put_keys(self, &node->talent, old->talent.key_count);
+        status = put_keys(self, &node->talent, old->talent.key_count, old->talent.tls_key_count);
         if (status == IFAB_OK) {
             self->nodes[talent->number - 1] = node;
             ifab_talent__node_unref(old);
@@ -256,6 +318,30 @@ const struct ifab_talent *ifab_talents_by_key(const struct ifab_talents *self, c
     if (ret_key != NULL)
         *ret_key = &talent->keys[place & 0xff];
     return talent;
+}
+
+const struct ifab_talent *ifab_talents__spki_holder(const struct ifab_talents *self, const uint8_t spki32[32])
+{
+    uint64_t place;
+    return ifab_map_get(&self->spkis, (struct ifab_view){spki32, 32}, &place) ? &self->nodes[(place >> 8) - 1]->talent : NULL;
+}
+
+const struct ifab_talent *ifab_talents_by_spki(const struct ifab_talents *self, const uint8_t spki32[32], const struct ifab_tls_key **ret_key)
+{
+    uint64_t place;
+    if (!ifab_map_get(&self->spkis, (struct ifab_view){spki32, 32}, &place) || (place & 0xff) == IFAB_TALENT__SPKI_SIGNS)
+        return NULL;
+    const struct ifab_talent *talent = &self->nodes[(place >> 8) - 1]->talent;
+    if (ret_key != NULL)
+        *ret_key = &talent->tls_keys[place & 0xff];
+    return talent;
+}
+
+/* Revoked is revoked, whatever the clock says. */
+bool ifab_tls_key_valid(const struct ifab_talent *talent, const struct ifab_tls_key *key, ifab_usec wall)
+{
+    return talent != NULL && key != NULL && talent->removed_at == IFAB_NEVER && key->revoked_at == IFAB_NEVER && key->not_before <= wall &&
+           wall < key->not_after;
 }
 
 uint32_t ifab_talents_count(const struct ifab_talents *self)

@@ -22,9 +22,14 @@ struct ifab_talents {
     struct ifab_map names;  /* lower case -> number */
     struct ifab_map owners; /* lower case -> number of a talent with this owner */
     struct ifab_map keys;   /* 32 bytes -> number << 8 | place in keys; of every talent ever */
+    struct ifab_map spkis;  /* SPKI digest of every key of either use -> number << 8 | place in tls_keys, or SPKI_SIGNS */
 };
 
+#define IFAB_TALENT__SPKI_SIGNS 0xffU /* in place of a place: a key that signs */
+
 /* table.c */
+/* Who holds or held a key with this digest, for whatever use; NULL: nobody. */
+const struct ifab_talent *ifab_talents__spki_holder(const struct ifab_talents *self, const uint8_t spki32[32]);
 void ifab_talent__node_unref(struct talent_node *node);
 /* Is the name free, and how an owner may be spelled, given every talent ever. */
 bool ifab_talents__name_free(const struct ifab_talents *self, struct ifab_view name);

@@ -39,13 +39,39 @@ static void put_trace(struct ifab_buf *buf, const uint8_t trace16[16])
     ifab_buf_char(buf, '"');
 }
 
+static void put_cost(struct ifab_buf *buf, const struct ifab_entry_cost *cost)
+{
+    if (cost == NULL)
+        return;
+    PUT(buf, ",\"cost\":{\"calls\":");
+    ifab_buf_u64(buf, cost->calls);
+    if (cost->model.size > 0) {
+        PUT(buf, ",\"model\":");
+        ifab_json_put_string(buf, cost->model);
+    }
+    if (cost->rates32 != NULL) {
+        PUT(buf, ",\"rates\":\"sha256:");
+        ifab_buf_hex(buf, cost->rates32, 32);
+        ifab_buf_char(buf, '"');
+    }
+    PUT(buf, ",\"tokens_in\":");
+    ifab_buf_u64(buf, cost->tokens_in);
+    PUT(buf, ",\"tokens_out\":");
+    ifab_buf_u64(buf, cost->tokens_out);
+    PUT(buf, ",\"usd_micro\":");
+    ifab_buf_u64(buf, cost->usd_micro);
+    ifab_buf_char(buf, '}');
+}
+
 static void put_entry(struct ifab_buf *buf, const struct ifab_entry *entry, const struct ifab_event_info *event)
 {
     PUT(buf, "{\"actor\":");
     ifab_json_put_string(buf, entry->actor);
     PUT(buf, ",\"component\":\"");
     ifab_buf_str(buf, event->component); /* words of our own table: nothing to escape */
-    PUT(buf, "\",\"index\":");
+    ifab_buf_char(buf, '"');
+    put_cost(buf, entry->cost);
+    PUT(buf, ",\"index\":");
     ifab_buf_u64(buf, entry->index);
     PUT(buf, ",\"log\":");
     ifab_json_put_string(buf, entry->log);
@@ -78,6 +104,11 @@ static void put_entry(struct ifab_buf *buf, const struct ifab_entry *entry, cons
     ifab_buf_char(buf, '}');
 }
 
+static bool cost_valid(const struct ifab_entry_cost *cost) /* JSON integers, as the index */
+{
+    return cost == NULL || (cost->usd_micro <= INDEX_MAX && cost->tokens_in <= INDEX_MAX && cost->tokens_out <= INDEX_MAX && cost->calls <= INDEX_MAX);
+}
+
 /* Bytes of text alone, which the entry cannot be shorter than: an enormous one is refused before it is copied. */
 static size_t text_size(const struct ifab_entry *entry)
 {
@@ -98,7 +129,7 @@ ifab_status ifab_entry_write(const struct ifab_entry *entry, struct ifab_buf *bu
     ifab_status status;
 
     if (event == NULL || entry->ref_count > sizeof entry->refs / sizeof entry->refs[0] || entry->index > INDEX_MAX ||
-        (entry->has_why_from && entry->why_from >= entry->index))
+        (entry->has_why_from && entry->why_from >= entry->index) || !cost_valid(entry->cost))
         return IFAB_INVALID;
     if (text_size(entry) > IFAB_ENTRY_MAX)
         return IFAB_TOO_LARGE;

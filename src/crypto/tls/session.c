@@ -21,7 +21,9 @@ static ifab_status expect_host(struct ifab_tls *self, const char *host, struct i
     if (inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1)
         return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1 ? IFAB_OK : ifab_fail(err, IFAB_NOMEM, "tls");
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-    if (X509_VERIFY_PARAM_set1_host(param, host, 0) != 1 || SSL_set_tlsext_host_name(self->ssl, host) != 1)
+    void *name = (void *)(uintptr_t)host; /* copied there; SSL_set_tlsext_host_name() casts its const away, which clang refuses */
+    if (X509_VERIFY_PARAM_set1_host(param, host, 0) != 1 ||
+        SSL_ctrl(self->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name) != 1)
         return ifab_fail(err, IFAB_INVALID, "tls: \"%.100s\" is no host name", host);
     return IFAB_OK;
 }

@@ -30,8 +30,8 @@ static const char *const sql[STATEMENT_COUNT] = {
     [POSITION] = "SELECT position FROM state WHERE id=0",
     [SET_POSITION] = "UPDATE state SET position=?1 WHERE id=0",
     [ADD] = "INSERT OR IGNORE INTO postings(kind, key, idx, more) VALUES(?1, ?2, ?3, ?4)",
-    [QUERY] = "SELECT idx, more FROM postings WHERE kind=?1 AND key=?2 AND idx<?4 AND idx>=coalesce((SELECT idx FROM postings WHERE "
-              "kind=?1 AND key=?2 AND idx<=?3 ORDER BY idx DESC LIMIT 1), 0) ORDER BY idx",
+    [QUERY] = ("SELECT idx, more FROM postings WHERE kind=?1 AND key=?2 AND idx<?4 AND idx>=coalesce((SELECT idx FROM postings WHERE "
+              "kind=?1 AND key=?2 AND idx<=?3 ORDER BY idx DESC LIMIT 1), 0) ORDER BY idx"),
 };
 static const char tables[] =
     "BEGIN IMMEDIATE; CREATE TABLE postings(kind INTEGER NOT NULL, key BLOB NOT NULL, idx INTEGER NOT NULL, more BLOB NOT NULL, "

@@ -62,6 +62,7 @@ struct ifab_store__sqlite {
     bool writer;
     bool cache_grown;    /* with the first commit: a start reads much once, and should keep none of it */
     uint64_t wal_frames; /* after the writer's last commit */
+    int upgraded_from;   /* schema found at the open; 0: this one */
     sqlite3_stmt *statements[IFAB_STORE__STATEMENT_COUNT];
 };
 

@@ -348,6 +348,8 @@ static ifab_status open_once(struct ifab_store__shared *shared, const struct ifa
     ifab_status status = self == NULL ? ifab_fail(err, IFAB_NOMEM, "store") : connect(self, options->create, err);
     if (status == IFAB_OK)
         status = start(self, options->create, err);
+    if (status == IFAB_OK && options->ret_upgraded_from != NULL)
+        *options->ret_upgraded_from = self->upgraded_from;
     if (status == IFAB_OK)
         *ret_store = &self->base;
     else if (self != NULL)

@@ -99,6 +99,11 @@ ifab_status ifab_store__first_checkpoint(struct ifab_store__sqlite *self, struct
     uint32_t there = (uint32_t)(size / IFAB_STORE__PAGE);
     if (all > 0 && pages - there <= (uint32_t)all)
         IFAB_TRY(count_pages(self, all, there, pages, &found, err));
+    if (found != pages - there) {
+        /* moving the WAL made the file as long as its header says: it is put back, so that the next start finds the same, and nothing is moved at the close */
+        (void)file->pMethods->xTruncate(file, size);
+        ifab_store__poison(self);
+    }
     if (found != pages - there)
         return ifab_fail(err, IFAB_CORRUPT, "store: %s is cut short: %u pages of %u", self->shared->path, there, pages);
     return IFAB_OK;

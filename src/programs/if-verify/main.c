@@ -18,12 +18,13 @@ enum kind { KIND_FIND_OUT, KIND_LOG, KIND_RECEIPT, KIND_BUNDLE };
 #define NOTE_FILE_MAX    65536
 
 static const char usage_text[] =
-    "Usage: if-verify [log|receipt|bundle] PATH --vkey KEY|@FILE [--checkpoint FILE] [--min-size N] [--hash-only] [--quiet]\n"
+    "Usage: if-verify [log|receipt|bundle] PATH --vkey KEY|@FILE [--checkpoint FILE] [--min-size N] [--follow-rotation] [--hash-only] [--quiet]\n"
     "\n"
     "PATH is a log export (a directory), a receipt or a bundle (JSON files; their names do not matter).\n"
     "  --vkey KEY|@FILE    verifier key of the log, as you got it from a place you trust\n"
     "  --checkpoint FILE   a checkpoint you saw before: the log must still contain it\n"
     "  --min-size N        the log must have at least N entries\n"
+    "  --follow-rotation   logs: KEY may be an earlier key of this log; every change since must be proven\n"
     "  --hash-only         only leaf hashes, tiles, root and signature; no chain, no messages\n"
     "  --quiet             no output, only the exit status\n"
     "  --version           print the version\n"
@@ -33,7 +34,7 @@ static const char usage_text[] =
 struct arguments {
     enum kind kind;
     const char *path, *vkey, *checkpoint, *min_size;
-    bool hash_only, quiet, help, version;
+    bool hash_only, follow_rotation, quiet, help, version;
 };
 
 /* Text of the input, also a name: all that is not printable ASCII is escaped, so that it cannot play with the terminal. */
@@ -102,6 +103,8 @@ static bool take_option(struct arguments *args, int argc, char **argv, int *at, 
     }
     if (strcmp(argv[*at], "--hash-only") == 0)
         return args->hash_only = true;
+    if (strcmp(argv[*at], "--follow-rotation") == 0)
+        return args->follow_rotation = true;
     if (strcmp(argv[*at], "--quiet") == 0 || strcmp(argv[*at], "-q") == 0)
         return args->quiet = true;
     if (strcmp(argv[*at], "--version") == 0)
@@ -253,6 +256,11 @@ static void print_report(const struct arguments *args, const struct ifab_verify_
                    report->messages_erased, report->messages_absent);
         putchar('\n');
     }
+    if (report->rotations > 0 && report->vkey[0] != '\0') {
+        printf("key        changed %" PRIu64 " time%s; now ", report->rotations, report->rotations == 1 ? "" : "s");
+        put_safe(stdout, report->vkey);
+        putchar('\n');
+    }
     printf("integrity  %s: ", report->intact ? "ok" : "BROKEN");
     if (report->has_bad_index)
         printf("entry %" PRIu64 ": ", report->bad_index);
@@ -264,7 +272,7 @@ static void print_report(const struct arguments *args, const struct ifab_verify_
 
 static bool make_options(const struct arguments *args, struct inputs *inputs, struct ifab_verify_options *ret_options)
 {
-    struct ifab_verify_options options = {.hash_only = args->hash_only};
+    struct ifab_verify_options options = {.hash_only = args->hash_only, .follow_rotation = args->follow_rotation};
 
     if (args->vkey != NULL && args->vkey[0] == '@') {
         if (!load(args->vkey + 1, NOTE_FILE_MAX, &inputs->vkey_file))

@@ -11,6 +11,7 @@
 #include "base/code.h"
 #include "base/mem.h"
 #include "base/time.h"
+#include "escape.h"
 #include "json/json.h"
 
 #include <infrafabric/client.h>
@@ -40,6 +41,7 @@ struct cli_command {
     int min_words, max_words;
     cli_run_fn *run;     /* NULL with CMD_LATER */
     unsigned flags;
+    const char *roles;   /* "operator admin": who may; "open"; "": asks no fabric */
     const char *words;   /* "[FILE|-]" */
     const char *options; /* names in cli_options, separated by spaces */
     const char *summary;
@@ -76,6 +78,7 @@ struct cli {
     bool quiet, help, trace_asked, as_named; /* as_named: not only the default */
     bool of_directory;       /* the endpoint was found through directory */
     bool unknown;            /* the last call may have taken effect: no answer, or a failure of the daemon */
+    bool passes;             /* the last refusal or failure may pass by itself */
     bool all;                /* this command fetches every page itself */
     bool rows, goes_on;      /* each tree is a row of an endless list; its heading was printed */
     char trace[37];          /* "" or a UUID */
@@ -118,11 +121,10 @@ bool cli_terminal(void);                                                    /* s
 bool cli_prompt(const char *question, bool secret, char *ret_text, size_t size); /* false: no terminal, or no line */
 void cli_show_answer_error(const struct cli *cli, const struct ifab_answer_error *error);
 
-/* escape.c: what reaches a person's screen */
-void cli_put_text(FILE *to, struct ifab_view text);            /* escapes C0, C1, bidi, zero-width, bad UTF-8 as \u{202e} */
-size_t cli_text_width(struct ifab_view text);                  /* columns it takes as escaped: one a character */
-void cli_put_json_string(FILE *to, struct ifab_view text);     /* the same as \u escapes: still the same JSON string */
-void cli_put_csv_cell(FILE *to, struct ifab_view text);        /* quoted; formula cells neutralised */
+/* terminal.c: whatever signal ends the process writes last_words to stdout and gives stdin its old settings, until … */
+struct termios;
+void cli_terminal_keep(const struct termios *old, const char *last_words); /* both stay until … */
+void cli_terminal_kept(void);
 
 /* output.c: columns are "TITLE:path|TITLE:path"; path may have dots, "#" at the end counts a list */
 int cli_print(const struct cli *cli, struct ifab_view json, const char *columns);
@@ -156,9 +158,11 @@ struct cli_call {
     uint64_t seq;    /* of a message, for the sentence about 104; with sender */
     const char *sender;
 };
+int cli_open_client(struct cli *cli, bool silent); /* cli->client, unless it is open */
 int cli_sign_act(struct cli *cli, const struct cli_call *call, struct ifab_text *ret_header); /* with cli->identity */
 int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response *ret_response);
 int cli_get_json(struct cli *cli, const char *target, struct ifab_arena *arena, const struct ifab_json **ret_tree); /* copies the body */
+int cli_get_quietly(struct cli *cli, const char *target, struct ifab_arena *arena, const struct ifab_json **ret_tree); /* says nothing */
 int cli_get_print(struct cli *cli, const char *target, const char *columns);
 int cli_get_target(struct cli *cli, struct ifab_buf *target, const char *columns); /* the same; ends and frees target */
 /* A list with --limit and --cursor, and one filter of the command's options (NULL: none). */
@@ -181,6 +185,8 @@ void cli_put_segment(struct ifab_buf *target, const char *value);
 
 /* follow.c: prints each event of a stream behind the id `after`, over restarts of the daemon; comes back when it cannot go on */
 int cli_follow(struct cli *cli, const char *target, const char *after, const char *columns);
+/* Is it still the log of cli->origin? 0, or an exit code after saying (silent: without) that it is not. *ret_there: somebody answers. */
+int cli_check_log(struct cli *cli, bool silent, bool *ret_there);
 
 /* body.c: request bodies */
 struct cli_body {
@@ -212,7 +218,53 @@ int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, bool p
 /* Does a message's content name what a second source must name as well? */
 void cli_claim_named(const struct ifab_json *content, bool *ret_claim_id, bool *ret_scope);
 void cli_say_held(const struct cli *cli, const char *id, bool has_claim_id, bool has_scope); /* what releases it, as commands */
+int cli_decision_target(struct cli *cli, const char *id, const char *tail, struct ifab_buf *target); /* inits it; ends in 0 */
+void cli_say_waiting(const struct cli *cli, const char *id, const struct ifab_json *tree);       /* still open: what would decide it */
 int cli_decision_exit(struct ifab_view decision); /* SHARE 0, HOLD and ESCALATE 30, DENY and anything else 31 */
+
+/* cmd_vote.c */
+struct cli_shown { /* what of an envelope a voter is shown: all of it that says something */
+    const char *label, *path;
+    bool always; /* "-" when the message has none */
+};
+extern const struct cli_shown cli_shown[];
+extern const size_t cli_shown_count;
+/* The text of a row; false: there is none to show. */
+bool cli_shown_text(const struct cli_shown *row, const struct ifab_json *envelope, struct ifab_arena *arena, struct ifab_view *ret_text);
+/* The envelope of a decision: read, verified under a key enrolled for its sender, its digest computed here and compared with the one to be
+ * voted on. 0, or an exit code after saying why (silent: without). */
+int cli_message_check(struct cli *cli, const struct ifab_json *tree, bool silent, struct ifab_arena *arena, uint8_t ret_digest32[32]);
+/* Shows words[0], asks, signs and sends. seen_digest: refuse when another message is to be decided under this id; NULL: any. */
+int cli_vote(struct cli *cli, const char *verdict, const char *seen_digest);
+
+/* watch_list.c: what waits, as the daemon lists it */
+#define WATCH_MAX 10000 /* as the daemon keeps */
+struct watch_item {
+    char id[41], digest[72], topic[72], sender[80], decision[10], since[25], until[25];
+    int64_t index, votes_given, votes_needed; /* index: of the entry that admitted it; what an item is known by */
+    size_t topic_count;                       /* how many wait under its topic */
+    uint64_t print;                           /* of all that the list says */
+};
+struct watch_list {
+    struct watch_item *items; /* by index */
+    size_t count;
+};
+int watch_list_load(struct cli *cli, struct watch_list *ret_list); /* says nothing; exit code. EXIT_NO_ANSWER: may be tried again */
+/* Topic by topic, the one with most messages first; in a topic the oldest first. order: list->count places. */
+void watch_list_by_topic(const struct watch_list *list, const struct watch_item **order);
+int watch_list_refused(struct cli *cli); /* why the list cannot be had, or is another log's: asks again, aloud */
+void watch_list_free(struct watch_list *self);
+/* The decision of this item with its message; *ret_same: it is that message (ids are the senders' own: two may use one). Says nothing. */
+int watch_get(struct cli *cli, const struct watch_item *item, struct ifab_arena *arena, const struct ifab_json **ret_tree, bool *ret_same);
+/* watch_events.c: a process beside this one that writes a byte to fd whenever the log says something about a decision */
+struct watch_events {
+    int fd, pid;
+};
+void watch_events_start(struct cli *cli, struct watch_events *ret); /* fd -1: cannot be had */
+void watch_events_stop(struct watch_events *self);
+void watch_events_drain(struct watch_events *self);
+/* watch_screen.c */
+int watch_screen(struct cli *cli);
 
 /* cmd_token.c: --ttl as whole seconds; "" when it is not given */
 int cli_ttl_seconds(struct cli *cli, char ret_text[32]);
@@ -224,9 +276,9 @@ int cli_context_load(struct cli *cli); /* the current one: fills what is still e
 
 cli_run_fn cmd_init, cmd_doctor, cmd_version, cmd_explain, cmd_help, cmd_completion, cmd_context_add, cmd_context_use, cmd_context_list,
     cmd_json_check, cmd_json_canon, cmd_key_new, cmd_key_show, cmd_talent_add, cmd_talent_list, cmd_talent_show, cmd_talent_grant,
-    cmd_talent_invite, cmd_enroll, cmd_token_create, cmd_token_list, cmd_token_revoke, cmd_talent_revoke, cmd_talent_rotate_key, cmd_talent_remove, cmd_message_new, cmd_message_sign, cmd_message_canon, cmd_message_send,
+    cmd_talent_invite, cmd_enroll, cmd_witness_rotate_key, cmd_salvage, cmd_token_create, cmd_token_list, cmd_token_revoke, cmd_talent_revoke, cmd_talent_rotate_key, cmd_talent_add_cert, cmd_talent_remove, cmd_message_new, cmd_message_sign, cmd_message_canon, cmd_message_send,
     cmd_message_inbox, cmd_decision_list, cmd_decision_show, cmd_decision_wait, cmd_decision_approve, cmd_decision_refuse,
-    cmd_decision_scope_ok, cmd_witness_query, cmd_witness_show, cmd_witness_trace, cmd_witness_verify, cmd_witness_checkpoint,
+    cmd_decision_scope_ok, cmd_decision_watch, cmd_witness_query, cmd_witness_show, cmd_witness_trace, cmd_witness_verify, cmd_witness_checkpoint,
     cmd_witness_vkey, cmd_witness_prove, cmd_witness_export, cmd_witness_tail, cmd_witness_erase, cmd_anchor_create, cmd_anchor_list,
     cmd_anchor_verify, cmd_receipt_save, cmd_backup, cmd_restore, cmd_guard_check, cmd_guard_explain, cmd_config_check, cmd_config_show,
     cmd_config_schema, cmd_clock_accept, cmd_mcp;

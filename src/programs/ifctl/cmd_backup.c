@@ -1,4 +1,4 @@
-/* backup, restore: ifd does the work; what it means is said here. */
+/* backup, restore, salvage: ifd does the work; what it means is said here. */
 #include "cli.h"
 
 #include <errno.h>
@@ -105,5 +105,49 @@ int cmd_restore(struct cli *cli)
     code = cli_run_program(cli, ifd, plain, (struct ifab_view){NULL, 0}, 0);
     if (code == 0)
         say_restored(cli, cli->words[0], dir);
+    return code;
+}
+
+static void say_salvage_next(struct cli *cli, const char *directory)
+{
+    cli_say(cli, "%s holds a new fabric with a log of its own; its entry 0 says what was given up of the old one.", directory);
+    cli_say(cli, "Next:");
+    cli_say(cli, "  if-verify %s/salvaged --vkey VKEY     (the old log's key, a copy kept elsewhere)", directory);
+    cli_say(cli, "  compare talents and grants with what you know: a change in the part that was given up has not happened");
+    cli_say(cli, "  compare %s/ifd.yaml.lost with %s/ifd.yaml, then ifd --config %s/ifd.yaml", directory, directory, directory);
+    cli_say(cli, "  ifctl --dir %s witness vkey           (new: give it to all who verify)", directory);
+}
+
+int cmd_salvage(struct cli *cli)
+{
+    char ifd[1200];
+    const char *dir = cli_get(cli, "dir"), *keys = cli_get(cli, "keys"), *checkpoint = cli_get(cli, "checkpoint"), *argv[16];
+    size_t n = 0;
+    if (dir == NULL)
+        return cli_usage(cli, "say the new directory: --dir NEW");
+    int code = cli_find_ifd(cli, ifd, sizeof ifd);
+    if (code != 0)
+        return code;
+    if (cli->words[0][0] == '-' || dir[0] == '-')
+        return cli_usage(cli, "a path that begins with - is written ./-…");
+    const char *paths[] = {cli->words[0], keys, checkpoint};
+    for (size_t i = 0; i < IFAB_COUNT(paths); i++)
+        if (paths[i] != NULL && access(paths[i], F_OK) != 0)
+            return cli_file_failed(cli, paths[i], errno);
+    const char *const pairs[][2] = {{"--salvage", cli->words[0]}, {"--dir", dir}, {"--keys", keys}, {"--checkpoint", checkpoint}, {"--why", cli->why}};
+    argv[n++] = ifd;
+    for (size_t i = 0; i < IFAB_COUNT(pairs); i++)
+        if (pairs[i][1] != NULL) {
+            argv[n++] = pairs[i][0];
+            argv[n++] = pairs[i][1];
+        }
+    if (cli_get(cli, "unproven") != NULL)
+        argv[n++] = "--unproven";
+    argv[n] = NULL;
+    char *plain[16]; /* execv's type has no const; it changes nothing */
+    memcpy(plain, argv, sizeof plain);
+    code = cli_run_program(cli, ifd, plain, (struct ifab_view){NULL, 0}, 0);
+    if (code == 0)
+        say_salvage_next(cli, dir);
     return code;
 }

@@ -1,15 +1,12 @@
-/*
- * decision list|show|wait|approve|refuse|scope-ok. Before a vote is signed, the envelope is read here, its signature checked under the key
- * that is enrolled for its sender, and its digest computed: what a person sees is what the vote binds.
- */
+/* decision list|show|wait. Votes: cmd_vote.c; the live view: cmd_watch.c. */
 #include "cli.h"
 
 #include <time.h>
 
-#include "base/id.h"
+#define SENDERS_MAX 16 /* named for a topic */
+#define TOPIC_COLUMNS "TOPIC:topic_hash|WAITING:waiting|ESCALATED:escalated|HELD:held|SENDERS:senders|SINCE:since|UNTIL:expires_at"
 
 #define DECISION_COLUMNS "ID:id|STATE:state|DECISION:decision|SENDER:sender|VOTES:votes_given|NEEDED:votes_needed|UNTIL:expires_at"
-#define VOTED_COLUMNS "STATE:state|DECISION:decision|ENTRY:entry.index"
 
 int cli_decision_exit(struct ifab_view decision)
 {
@@ -20,7 +17,7 @@ int cli_decision_exit(struct ifab_view decision)
     return EXIT_DENIED; /* DENY, and whatever else: nothing unknown is a yes */
 }
 
-static int target_of(struct cli *cli, const char *id, const char *tail, struct ifab_buf *target)
+int cli_decision_target(struct cli *cli, const char *id, const char *tail, struct ifab_buf *target)
 {
     ifab_buf_init(target, 4096);
     ifab_buf_str(target, "/v1/decisions");
@@ -30,8 +27,70 @@ static int target_of(struct cli *cli, const char *id, const char *tail, struct i
     return ifab_buf_status(target) == IFAB_OK ? 0 : cli_fail(cli, IFAB_NOMEM);
 }
 
+/* {"topic_hash":…,"waiting":n,"escalated":n,"held":n,"senders":[…],"since":…,"expires_at":…,"ids":[…]} of [from, to) in the order by topic. */
+static void put_topic(struct ifab_buf *b, const struct watch_item *const *order, size_t from, size_t to)
+{
+    size_t escalated = 0, senders = 0;
+    const char *until = order[from]->until;
+    ifab_buf_str(b, "{\"topic_hash\":");
+    ifab_json_put_cstr(b, order[from]->topic);
+    ifab_buf_str(b, ",\"ids\":[");
+    for (size_t i = from; i < to; i++) {
+        escalated += strcmp(order[i]->decision, "ESCALATE") == 0;
+        until = strcmp(order[i]->until, until) < 0 ? order[i]->until : until; /* times of one form: in their order */
+        ifab_buf_str(b, i > from ? "," : "");
+        ifab_json_put_cstr(b, order[i]->id);
+    }
+    ifab_buf_str(b, "],\"senders\":[");
+    for (size_t i = from; i < to && senders < SENDERS_MAX; i++) {
+        bool known = false;
+        for (size_t k = from; k < i && !known; k++)
+            known = strcmp(order[i]->sender, order[k]->sender) == 0;
+        if (known)
+            continue;
+        ifab_buf_str(b, senders++ > 0 ? "," : "");
+        ifab_json_put_cstr(b, order[i]->sender);
+    }
+    ifab_buf_format(b, "],\"waiting\":%zu,\"escalated\":%zu,\"held\":%zu,\"since\":", to - from, escalated, to - from - escalated);
+    ifab_json_put_cstr(b, order[from]->since);
+    ifab_buf_str(b, ",\"expires_at\":");
+    ifab_json_put_cstr(b, until);
+    ifab_buf_char(b, '}');
+}
+
+/* A row for each topic, the one with most messages first: what belongs together is seen together, and decided one by one. */
+static int list_topics(struct cli *cli)
+{
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf rows = IFAB_BUF_INIT((size_t)8 << 20);
+    struct watch_list list;
+    int code = cli_origin(cli);
+    if (code != 0)
+        return code;
+    if (watch_list_load(cli, &list) != 0)
+        return watch_list_refused(cli);
+    const struct watch_item **order = ifab_malloc((list.count + 1) * sizeof(const struct watch_item *));
+    if (order != NULL) {
+        watch_list_by_topic(&list, order);
+        ifab_buf_str(&rows, "{\"items\":[");
+        for (size_t from = 0; from < list.count; from += order[from]->topic_count) {
+            ifab_buf_str(&rows, from > 0 ? "," : "");
+            put_topic(&rows, order, from, from + order[from]->topic_count);
+        }
+        ifab_buf_str(&rows, "],\"next\":null}");
+    }
+    code = order == NULL || ifab_buf_status(&rows) != IFAB_OK ? cli_fail(cli, IFAB_NOMEM) : cli_print(cli, ifab_buf_as_view(&rows), TOPIC_COLUMNS);
+    ifab_free(order);
+    watch_list_free(&list);
+    return code;
+}
+
 int cmd_decision_list(struct cli *cli)
 {
+    if (cli_get(cli, "by-topic") != NULL) {
+        if (cli_get(cli, "state") != NULL || cli_get(cli, "limit") != NULL || cli_get(cli, "cursor") != NULL)
+            return cli_usage(cli, "--by-topic shows all that waits: without --state, --limit and --cursor");
+        return list_topics(cli);
+    }
     return cli_get_list(cli, "/v1/decisions", "state", DECISION_COLUMNS);
 }
 
@@ -71,7 +130,7 @@ static void put_names(const struct ifab_json *voters, bool voted, struct ifab_bu
 }
 
 /* Still open: what would decide it. */
-static void say_waiting(const struct cli *cli, const char *id, const struct ifab_json *tree)
+void cli_say_waiting(const struct cli *cli, const char *id, const struct ifab_json *tree)
 {
     IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf names = IFAB_BUF_INIT(900);
     struct ifab_view state = {NULL, 0};
@@ -96,12 +155,12 @@ int cmd_decision_show(struct cli *cli)
     struct ifab_buf target;
     const struct ifab_json *tree;
     ifab_arena_init(&arena, 64 << 20);
-    int code = target_of(cli, cli->words[0], "", &target);
+    int code = cli_decision_target(cli, cli->words[0], "", &target);
     if (code == 0)
         code = cli_get_json(cli, (const char *)target.data, &arena, &tree);
     if (code == 0) {
         cli_print_tree(cli, tree, DECISION_COLUMNS "|CLAIM ID:envelope.content.claim_id|SCOPE:envelope.content.scope");
-        say_waiting(cli, cli->words[0], tree);
+        cli_say_waiting(cli, cli->words[0], tree);
     }
     ifab_buf_fini(&target);
     return code;
@@ -118,7 +177,7 @@ static int look(struct cli *cli, const char *id, int64_t wait_ms, bool print_ope
     ifab_arena_init(&arena, 64 << 20);
     if (wait_ms > 0)
         cli_path(tail, sizeof tail, "?wait_ms=%lld", (long long)wait_ms);
-    int code = target_of(cli, id, tail, &target);
+    int code = cli_decision_target(cli, id, tail, &target);
     if (code == 0)
         code = cli_get_json(cli, (const char *)target.data, &arena, &tree);
     if (code == 0) {
@@ -168,214 +227,4 @@ int cmd_decision_wait(struct cli *cli)
         return cli_usage(cli, "--wait is a time such as 5min, not \"%s\"", wait);
     cli->timeout_usec = 40 * IFAB_SECOND;
     return cli_decision_wait(cli, cli->words[0], usec, true);
-}
-
-static void show(const char *label, struct ifab_view text)
-{
-    fprintf(stderr, "  %-11s ", label);
-    cli_put_text(stderr, text);
-    fputc('\n', stderr);
-}
-
-/* Sender, scope, hazards and claim as they will be voted on; every text escaped. */
-static void show_message(const struct ifab_json *envelope, struct ifab_arena *arena)
-{
-    static const struct {
-        const char *label, *path;
-    } rows[] = {{"sender", "sender"},      {"receiver", "receiver"},          {"says", "performative"},
-                {"scope", "content.scope"}, {"hazards", "content.hazards"},    {"confidence", "content.confidence.normalized"},
-                {"claim", "content.claim"}, {"evidence", "content.evidence"}, {"data", "content.data"}};
-    for (size_t i = 0; i < IFAB_COUNT(rows); i++)
-        show(rows[i].label, cli_path_text(envelope, rows[i].path, strlen(rows[i].path), arena));
-}
-
-/* Is this key enrolled for the sender and not revoked? The one inside the envelope proves nothing (INV-02). */
-static int check_enrolled(struct cli *cli, struct ifab_view sender, const uint8_t pubkey32[32], struct ifab_arena *arena)
-{
-    struct ifab_buf target = IFAB_BUF_INIT(4096);
-    struct ifab_view name, instance, key;
-    const struct ifab_json *tree;
-    char text[44], name_text[65];
-    if (ifab_sender_parse(sender, &name, &instance) != IFAB_OK || !cli_path(name_text, sizeof name_text, IFAB_FMT, IFAB_ARG(name)))
-        return cli_refuse(cli, IFAB_CODE_INVALID_ENVELOPE, "the message names no sender");
-    ifab_buf_str(&target, "/v1/talents");
-    cli_put_segment(&target, name_text);
-    ifab_buf_char(&target, '\0');
-    int code = ifab_buf_status(&target) == IFAB_OK ? cli_get_json(cli, (const char *)target.data, arena, &tree) : cli_fail(cli, IFAB_NOMEM);
-    ifab_buf_fini(&target);
-    if (code != 0)
-        return code;
-    const struct ifab_json *keys = ifab_json_get(tree, "keys");
-    if (keys == NULL)
-        keys = ifab_json_get(ifab_json_get(tree, "talent"), "keys");
-    ifab_public_text(pubkey32, text);
-    for (size_t i = 0; keys != NULL && keys->type == IFAB_JSON_ARRAY && i < keys->u.array.count; i++)
-        if (ifab_json_string(ifab_json_get(&keys->u.array.items[i], "pubkey"), &key) && ifab_view_is(key, text))
-            return 0;
-    return cli_refuse(cli, IFAB_CODE_INVALID_SIGNATURE, "the message is signed by a key that is not enrolled for %s: nothing was signed",
-                      name_text);
-}
-
-/* The envelope as the decision shows it: read, verified, digest computed here and compared with the one to be voted on. */
-static int check_message(struct cli *cli, const struct ifab_json *tree, struct ifab_arena *arena, uint8_t ret_digest32[32])
-{
-    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf canonical = IFAB_BUF_INIT(4 << 20);
-    const struct ifab_json *envelope = ifab_json_get(tree, "envelope");
-    struct ifab_message message = {0};
-    struct ifab_view claimed, sender = {NULL, 0};
-    char hex[72] = "sha256:";
-    if (envelope == NULL || envelope->type != IFAB_JSON_OBJECT)
-        return cli_refuse(cli, IFAB_CODE_NOT_FOUND, "the message itself is not kept: it cannot be checked, so nothing was signed");
-    ifab_json_write(&canonical, envelope);
-    struct ifab_error *err = cli_clean_err(cli);
-    ifab_status status = ifab_buf_status(&canonical);
-    if (status == IFAB_OK)
-        status = ifab_message_read(ifab_buf_as_view(&canonical), &message, err);
-    if (status != IFAB_OK)
-        return cli_fail(cli, status);
-    memcpy(ret_digest32, message.digest32, 32);
-    for (size_t i = 0; i < 32; i++)
-        snprintf(hex + 7 + 2 * i, 3, "%02x", message.digest32[i]);
-    (void)ifab_json_string(ifab_json_get(envelope, "sender"), &sender);
-    int code = 0;
-    if (!ifab_json_string(ifab_json_get(tree, "message_digest"), &claimed) || !ifab_view_is(claimed, hex))
-        code = cli_refuse(cli, IFAB_CODE_DIGEST_MISMATCH, "the message shown is not the one to be decided: nothing was signed");
-    else
-        code = check_enrolled(cli, sender, message.pubkey32, arena);
-    ifab_message_free(&message);
-    return code;
-}
-
-/* Counted, and perhaps not enough: who else may vote. A decision that cannot be read any more needs no word. */
-static void say_after_vote(struct cli *cli, const char *id)
-{
-    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
-    struct ifab_buf target;
-    struct ifab_response response;
-    const struct ifab_json *tree;
-    ifab_arena_init(&arena, 64 << 20);
-    if (target_of(cli, id, "", &target) == 0) {
-        const struct cli_call call = {.method = "GET", .target = (const char *)target.data, .silent = true};
-        if (cli_call(cli, &call, &response) == 0 && ifab_json_read(response.body, NULL, &arena, &tree, NULL) == IFAB_OK)
-            say_waiting(cli, id, tree);
-    }
-    ifab_buf_fini(&target);
-}
-
-static int send_vote(struct cli *cli, const char *id, const char *policy, const uint8_t digest32[32], const char *verdict)
-{
-    char voter[96], name[65];
-    struct ifab_text vote = {NULL, 0};
-    struct ifab_buf target;
-    struct ifab_response response;
-    int code = cli_origin(cli);
-    if (code == 0)
-        code = cli_identity(cli);
-    if (code != 0)
-        return code;
-    cli_path(voter, sizeof voter, "if://agent/%s", cli_as_name(cli, name));
-    const struct ifab_vote_draft draft = {.version = IFAB_VOTE_VERSION, .log = cli->origin, .decision = id, .message_digest32 = digest32,
-                                          .policy_digest = policy, .verdict = verdict, .voter = voter, .why = cli->why};
-    ifab_status status = ifab_vote_build(&draft, cli->identity, &vote, cli_clean_err(cli));
-    if (status != IFAB_OK)
-        return cli_fail(cli, status);
-    code = target_of(cli, id, "/votes", &target);
-    if (code == 0) {
-        const struct cli_call call = {.method = "POST", .target = (const char *)target.data, .body = ifab_view_of(vote.data, vote.size)};
-        code = cli_call(cli, &call, &response);
-    }
-    if (code == 0 && response.body.size > 0)
-        code = cli_print(cli, response.body, VOTED_COLUMNS);
-    ifab_buf_fini(&target);
-    ifab_text_free(&vote);
-    if (code == 0)
-        say_after_vote(cli, id);
-    return code;
-}
-
-static bool confirmed(struct cli *cli, const char *verdict)
-{
-    char question[64], answer[16];
-    if (cli_get(cli, "yes") != NULL)
-        return true;
-    snprintf(question, sizeof question, "Sign %s? [y/N] ", verdict);
-    return cli_prompt(question, false, answer, sizeof answer) && (strcmp(answer, "y") == 0 || strcmp(answer, "yes") == 0);
-}
-
-/* What cannot be voted on, or not so, is said before anything is signed. */
-static int check_open(struct cli *cli, const struct ifab_json *tree, const char *verdict)
-{
-    struct ifab_view state = {NULL, 0}, decision = {NULL, 0};
-    int64_t index;
-    char hint[160], where[64] = "";
-    (void)ifab_json_string(ifab_json_get(tree, "state"), &state);
-    (void)ifab_json_string(ifab_json_get(tree, "decision"), &decision);
-    if (ifab_view_is(state, "decided")) {
-        if (ifab_json_integer(ifab_json_get(ifab_json_get(tree, "entry"), "index"), &index))
-            cli_path(where, sizeof where, " (entry %lld)", (long long)index);
-        return cli_stop(cli, 12, NULL, "already decided: " IFAB_FMT "%s", IFAB_ARG(decision), where);
-    }
-    bool held = ifab_view_is(decision, "HOLD"), escalated = ifab_view_is(decision, "ESCALATE");
-    if (held && strcmp(verdict, "approve") == 0) {
-        cli_path(hint, sizeof hint, "Check its scope: ifctl decision scope-ok %s; or let another owner send the same claim.",
-                 cli->words[0]);
-        return cli_stop(cli, 12, hint, "it is held, not escalated: an approval does not answer it");
-    }
-    if (escalated && strcmp(verdict, "scope-ok") == 0) {
-        cli_path(hint, sizeof hint, "Decide it: ifctl decision approve|refuse %s.", cli->words[0]);
-        return cli_stop(cli, 12, hint, "it is escalated, not held: a scope check does not answer it");
-    }
-    return 0;
-}
-
-static int vote(struct cli *cli, const char *verdict)
-{
-    if (cli_get(cli, "yes") == NULL && !cli_terminal())
-        return cli_stop(cli, EXIT_USAGE, NULL, "there is no terminal to show the message and ask on: say --yes to sign %s", verdict);
-    struct ifab_arena arena;
-    struct ifab_buf target;
-    const struct ifab_json *tree;
-    struct ifab_view policy;
-    char policy_text[80];
-    uint8_t digest32[32];
-    ifab_arena_init(&arena, 64 << 20);
-    int code = target_of(cli, cli->words[0], "", &target);
-    if (code == 0)
-        code = cli_get_json(cli, (const char *)target.data, &arena, &tree);
-    ifab_buf_fini(&target);
-    if (code == 0)
-        code = check_open(cli, tree, verdict);
-    if (code == 0 && (!ifab_json_string(ifab_json_get(tree, "policy_digest"), &policy) ||
-                      !cli_path(policy_text, sizeof policy_text, IFAB_FMT, IFAB_ARG(policy))))
-        code = cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "the decision names no policy_digest");
-    if (code == 0)
-        code = check_message(cli, tree, &arena, digest32);
-    if (code == 0) {
-        fprintf(stderr, "decision ");
-        cli_put_text(stderr, ifab_view_str(cli->words[0]));
-        fputc('\n', stderr);
-        show_message(ifab_json_get(tree, "envelope"), &arena);
-        show("until", cli_path_text(tree, "expires_at", 10, &arena));
-        if (!confirmed(cli, verdict))
-            code = cli_stop(cli, EXIT_USAGE, NULL, "not signed");
-    }
-    if (code == 0)
-        code = send_vote(cli, cli->words[0], policy_text, digest32, verdict);
-    ifab_arena_fini(&arena);
-    return code;
-}
-
-int cmd_decision_approve(struct cli *cli)
-{
-    return vote(cli, "approve");
-}
-
-int cmd_decision_refuse(struct cli *cli)
-{
-    return vote(cli, "refuse");
-}
-
-int cmd_decision_scope_ok(struct cli *cli)
-{
-    return vote(cli, "scope-ok");
 }

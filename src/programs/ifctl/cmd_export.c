@@ -24,7 +24,7 @@ static int fetch(struct export *x, const char *target, bool *ret_missing, struct
     if (ret_missing != NULL)
         *ret_missing = code != 0 && response.status == 404;
     if (code != 0 && ret_missing != NULL && response.status != 404)
-        return cli_refuse(x->cli, IFAB_CODE_SYSTEM_ERROR, "GET %s: HTTP %d", target, response.status);
+        return response.status >= 400 ? cli_refused(x->cli, &response) : code;
     if (code == 0)
         *ret_body = response.body;
     return code != 0 && ret_missing != NULL && *ret_missing ? 0 : code;

@@ -1,13 +1,16 @@
-/* talent add|list|show|grant|revoke|rotate-key|remove. */
+/* talent add|list|show|grant|revoke|rotate-key|add-cert|remove. */
 #include "cli.h"
 
 #include <unistd.h>
 
 #include "base/id.h"
 #include "base/nearest.h"
+#include "tls/tls.h"
 
 #define TALENT_COLUMNS "NAME:name|ROLE:role|OWNER:owner|KEYS:keys.#|GRANTS:grants.#|REMOVED:removed_at"
 #define ACT_COLUMNS "NAME:talent.name|ROLE:talent.role|OWNER:talent.owner|KEYS:talent.keys.#|GRANTS:talent.grants.#|ENTRY:entry.index"
+
+#define CERT_COLUMNS "NAME:talent.name|ROLE:talent.role|OWNER:talent.owner|CERTS:talent.tls_keys.#|ENTRY:entry.index"
 
 /* --name N or the first word; both must agree. */
 static int talent_name(struct cli *cli, const char **ret_name)
@@ -104,6 +107,29 @@ int cmd_talent_add(struct cli *cli)
     else
         (void)unlink(path);
     return code;
+}
+
+/* "sha256:…" as it is, or the digest of the key in a certificate. */
+static int spki_option(struct cli *cli, const char *value, char ret_text[72])
+{
+    uint8_t digest32[32];
+    if (value[0] != '@') {
+        if (strncmp(value, "sha256:", 7) != 0 || strlen(value) != 71 || strspn(value + 7, "0123456789abcdef") != 64)
+            return cli_usage(cli, "--spki is @FILE with a certificate in PEM, or sha256: and 64 lower-case hex digits, not \"%s\"", value);
+        return cli_path(ret_text, 72, "%s", value) ? 0 : cli_fail(cli, IFAB_TOO_LARGE);
+    }
+    struct ifab_buf file = IFAB_BUF_INIT(65536);
+    int code = cli_read_input(cli, value, 65536, &file);
+    if (code != 0)
+        return code;
+    ifab_status status = ifab_tls_certificate_key(ifab_buf_as_view(&file), digest32, cli_clean_err(cli));
+    ifab_buf_fini(&file);
+    if (status != IFAB_OK)
+        return cli_usage(cli, "%s: %s", value + 1, cli->err.text);
+    memcpy(ret_text, "sha256:", 8);
+    for (size_t i = 0; i < 32; i++)
+        (void)cli_path(ret_text + 7 + 2 * i, 3, "%02x", digest32[i]);
+    return 0;
 }
 
 int cmd_talent_list(struct cli *cli)
@@ -256,14 +282,19 @@ static int revoke_keys(struct cli *cli, bool remove)
     struct ifab_buf target = IFAB_BUF_INIT(4096);
     struct cli_body body;
     const char *name = NULL, *key_id = remove ? NULL : cli_get(cli, "key-id"), *scope = remove ? NULL : cli_get(cli, "scope");
+    const char *spki = remove ? NULL : cli_get(cli, "spki");
+    char digest[72] = "";
     int code = talent_name(cli, &name);
-    if (code == 0 && key_id != NULL && scope != NULL)
-        code = cli_usage(cli, "--key-id or --scope, not both");
+    if (code == 0 && (key_id != NULL) + (scope != NULL) + (spki != NULL) > 1)
+        code = cli_usage(cli, "one of --key-id, --spki and --scope, not two");
+    if (code == 0 && spki != NULL)
+        code = spki_option(cli, spki, digest);
     if (code == 0)
         code = talent_target(cli, name, "/revoke", &target);
     if (code == 0) {
         cli_body_begin(&body);
         cli_body_text(&body, "key_id", key_id);
+        cli_body_text(&body, "spki", spki == NULL ? NULL : digest);
         cli_body_text(&body, "scope", scope);
         if (remove)
             cli_body_raw(&body, "talent", "true");
@@ -284,18 +315,30 @@ int cmd_talent_remove(struct cli *cli)
     return revoke_keys(cli, true);
 }
 
+/* In whole seconds; "" when it is not given. */
+static int overlap_option(struct cli *cli, char ret_seconds[32])
+{
+    const char *overlap = cli_get(cli, "overlap");
+    int64_t usec = 0;
+    ret_seconds[0] = '\0';
+    if (overlap == NULL)
+        return 0;
+    if (!cli_duration(overlap, &usec) || usec % IFAB_SECOND != 0)
+        return cli_usage(cli, "--overlap is a time of whole seconds such as 10min, not \"%s\"", overlap);
+    return cli_path(ret_seconds, 32, "%lld", (long long)(usec / IFAB_SECOND)) ? 0 : cli_fail(cli, IFAB_TOO_LARGE);
+}
+
 int cmd_talent_rotate_key(struct cli *cli)
 {
     struct ifab_buf target = IFAB_BUF_INIT(4096);
     struct cli_body body;
-    const char *name = NULL, *pubkey = cli_get(cli, "pubkey"), *overlap = cli_get(cli, "overlap");
+    const char *name = NULL, *pubkey = cli_get(cli, "pubkey");
     char text[44], seconds[32] = "";
-    int64_t usec = 0;
     int code = talent_name(cli, &name);
     if (code == 0 && pubkey == NULL)
         code = cli_usage(cli, "say the new key: --pubkey KEY|@FILE (ifctl key new --out F makes one)");
-    if (code == 0 && overlap != NULL && (!cli_duration(overlap, &usec) || usec % IFAB_SECOND != 0))
-        code = cli_usage(cli, "--overlap is a time of whole seconds such as 10min, not \"%s\"", overlap);
+    if (code == 0)
+        code = overlap_option(cli, seconds);
     if (code == 0)
         code = cli_pubkey_option(cli, pubkey, text);
     if (code == 0)
@@ -303,10 +346,41 @@ int cmd_talent_rotate_key(struct cli *cli)
     if (code == 0) {
         cli_body_begin(&body);
         cli_body_text(&body, "pubkey", text);
-        if (overlap != NULL && cli_path(seconds, sizeof seconds, "%lld", (long long)(usec / IFAB_SECOND)))
+        if (seconds[0] != '\0')
             cli_body_raw(&body, "overlap_s", seconds);
         cli_body_text(&body, "why", cli->why);
         code = cli_post(cli, (const char *)target.data, &body, ACT_ALWAYS, ACT_COLUMNS);
+    }
+    ifab_buf_fini(&target);
+    return code;
+}
+
+int cmd_talent_add_cert(struct cli *cli)
+{
+    struct ifab_buf target = IFAB_BUF_INIT(4096);
+    struct cli_body body;
+    const char *name = NULL, *spki = cli_get(cli, "spki"), *expires = cli_get(cli, "expires");
+    char digest[72], seconds[32] = "", until[25] = "";
+    int code = talent_name(cli, &name);
+    if (code == 0 && spki == NULL)
+        code = cli_usage(cli, "say which certificate: --spki @FILE|sha256:…");
+    if (code == 0)
+        code = overlap_option(cli, seconds);
+    if (code == 0 && expires != NULL)
+        code = expires_option(cli, expires, until);
+    if (code == 0)
+        code = spki_option(cli, spki, digest);
+    if (code == 0)
+        code = talent_target(cli, name, "/keys", &target);
+    if (code == 0) {
+        cli_body_begin(&body);
+        cli_body_text(&body, "use", "tls");
+        cli_body_text(&body, "spki", digest);
+        cli_body_text(&body, "expires_at", until[0] == '\0' ? NULL : until);
+        if (seconds[0] != '\0')
+            cli_body_raw(&body, "overlap_s", seconds);
+        cli_body_text(&body, "why", cli->why);
+        code = cli_post(cli, (const char *)target.data, &body, ACT_ALWAYS, CERT_COLUMNS);
     }
     ifab_buf_fini(&target);
     return code;

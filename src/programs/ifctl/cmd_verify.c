@@ -51,6 +51,10 @@ static int print_report(struct cli *cli, const struct ifab_verify_report *report
         cli_path(number, sizeof number, "%llu", (unsigned long long)numbers[i].value);
         cli_body_raw(&body, numbers[i].name, number);
     }
+    if (report->rotations > 0 && cli_path(number, sizeof number, "%llu", (unsigned long long)report->rotations)) {
+        cli_body_raw(&body, "rotations", number);
+        cli_body_text(&body, "vkey", report->vkey);
+    }
     if (report->has_bad_index && cli_path(number, sizeof number, "%llu", (unsigned long long)report->bad_index))
         cli_body_raw(&body, "bad_index", number);
     cli_body_end(&body);
@@ -81,6 +85,7 @@ int cmd_witness_verify(struct cli *cli)
         code = take_file(cli, checkpoint, &note);
     options.vkey = key != NULL && key[0] == '@' ? ifab_buf_as_view(&vkey) : ifab_view_str(key);
     options.checkpoint = ifab_buf_as_view(&note);
+    options.follow_rotation = cli_get(cli, "follow-rotation") != NULL;
     if (code == 0 && access(cli->words[0], F_OK) != 0)
         code = cli_file_failed(cli, cli->words[0], errno);
     if (code == 0) {

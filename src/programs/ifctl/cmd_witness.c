@@ -1,4 +1,4 @@
-/* witness query|show|trace|checkpoint|vkey|prove|tail|erase. */
+/* witness query|show|trace|checkpoint|vkey|prove|tail|erase|rotate-key. */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -321,4 +321,33 @@ int cmd_witness_erase(struct cli *cli)
     cli_body_text(&body, "sender", sender);
     cli_body_text(&body, "why", cli->why);
     return cli_post(cli, "/v1/witness/erase", &body, ACT_ALWAYS, NULL);
+}
+
+/* The daemon makes the key where it stays; which one it is, the admin signs. */
+int cmd_witness_rotate_key(struct cli *cli)
+{
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    struct cli_body body;
+    struct ifab_response response;
+    struct ifab_view to, from;
+    const struct ifab_json *tree;
+    char key[512], old[512];
+    const struct cli_call ask = {.method = "POST", .target = "/v1/log-keys", .body = IFAB_VIEW("{}")};
+    ifab_arena_init(&arena, (size_t)1 << 20);
+    int code = cli_call(cli, &ask, &response);
+    if (code != 0)
+        return code;
+    if (ifab_json_read(response.body, NULL, &arena, &tree, NULL) != IFAB_OK || !ifab_json_string(ifab_json_get(tree, "to"), &to) ||
+        !ifab_json_string(ifab_json_get(tree, "from"), &from) || !cli_path(key, sizeof key, IFAB_FMT, IFAB_ARG(to)) ||
+        !cli_path(old, sizeof old, IFAB_FMT, IFAB_ARG(from)))
+        return cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "POST /v1/log-keys names no new key");
+    cli_body_begin(&body);
+    cli_body_text(&body, "to", key);
+    code = cli_post(cli, "/v1/log-keys/rotate", &body, ACT_ALWAYS, "TO:to|FROM:from|INDEX:entry.index");
+    if (code != 0)
+        return code;
+    cli_say(cli, "Give the new key to all who verify; who has the old one follows it: if-verify EXPORT --vkey OLD --follow-rotation");
+    cli_say(cli, "Keep keys/log.key anew: a backup from now on is restored with it, an older one with keys/log.key.before-N.");
+    cli_say(cli, "If the old key may be known to others, anchor now: ifctl anchor create --why …");
+    return 0;
 }

@@ -97,6 +97,14 @@ static int write_contexts(struct cli *cli, const struct ifab_json *tree, const c
     return code == 0 ? cli_write_file(cli, path, ifab_buf_as_view(&text), 0600, true) : code;
 }
 
+/* From wherever it is read again; a file that is not there yet as it was named. */
+static void body_file(struct cli_body *body, const char *name, const char *file)
+{
+    char *absolute = file == NULL || file[0] == '\0' ? NULL : realpath(file, NULL);
+    cli_body_text(body, name, absolute != NULL ? absolute : file == NULL || file[0] == '\0' ? NULL : file);
+    free(absolute); /* realpath's own */
+}
+
 int cmd_context_add(struct cli *cli)
 {
     IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf buf = IFAB_BUF_INIT(INPUT_MAX);
@@ -121,10 +129,10 @@ int cmd_context_add(struct cli *cli)
     free(absolute); /* realpath's own */
     cli_body_text(&one, "endpoint", cli_get(cli, "endpoint"));
     cli_body_text(&one, "as", cli_get(cli, "as"));
-    cli_body_text(&one, "token_file", cli_get(cli, "token-file"));
-    cli_body_text(&one, "ca", cli_get(cli, "ca"));
-    cli_body_text(&one, "cert", cli_get(cli, "cert"));
-    cli_body_text(&one, "cert_key", cli_get(cli, "cert-key"));
+    body_file(&one, "token_file", cli_get(cli, "token-file"));
+    body_file(&one, "ca", cli_get(cli, "ca"));
+    body_file(&one, "cert", cli_get(cli, "cert"));
+    body_file(&one, "cert_key", cli_get(cli, "cert-key"));
     cli_body_end(&one);
     code = write_contexts(cli, tree, name, ifab_buf_as_view(&one.buf), current[0] == '\0' ? name : current);
     ifab_buf_fini(&one.buf);
@@ -152,7 +160,7 @@ int cli_context_keep(struct cli *cli, const char *name, const char *key)
         cli_body_text(&one, "endpoint", cli->endpoint);
         cli_body_text(&one, "as", name);
         cli_body_text(&one, "key", absolute);
-        cli_body_text(&one, "ca", cli->ca_file[0] == '\0' ? NULL : cli->ca_file);
+        body_file(&one, "ca", cli->ca_file);
         cli_body_end(&one);
         code = write_contexts(cli, tree, name, ifab_buf_as_view(&one.buf), current[0] == '\0' ? name : current);
         ifab_buf_fini(&one.buf);

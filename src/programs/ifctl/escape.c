@@ -2,7 +2,11 @@
  * What reaches a screen. Text in the fabric comes from agents: control characters move the cursor, bidi and zero-width ones make a line
  * read as something else. All of them are shown as \u{…}; JSON says the same with its own escapes, so programs read what was stored.
  */
-#include "cli.h"
+#include "escape.h"
+
+#include <string.h>
+
+#include "base/mem.h"
 
 /* One character of valid UTF-8 at text; 0 when it is not valid there. */
 static size_t decode(struct ifab_view text, uint32_t *ret_code)
@@ -24,11 +28,21 @@ static size_t decode(struct ifab_view text, uint32_t *ret_code)
     return size;
 }
 
+struct range {
+    uint32_t first, last;
+};
+
+static bool within(uint32_t c, const struct range *ranges, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (c >= ranges[i].first && c <= ranges[i].last)
+            return true;
+    return false;
+}
+
 static bool harmful(uint32_t c)
 {
-    static const struct {
-        uint32_t first, last;
-    } ranges[] = {
+    static const struct range ranges[] = {
         {0x00, 0x1f},      {0x7f, 0x9f},                          /* C0, DEL, C1 */
         {0xad, 0xad},      {0x61c, 0x61c},     {0x180e, 0x180e},  /* soft hyphen, Arabic letter mark, Mongolian separator */
         {0x200b, 0x200f},  {0x2028, 0x202e},   {0x2060, 0x206f},  /* zero-width, separators, embeddings, isolates */
@@ -36,10 +50,19 @@ static bool harmful(uint32_t c)
         {0xfe00, 0xfe0f},  {0xfeff, 0xfeff},   {0xfff9, 0xfffb},  /* variation selectors, BOM, annotations */
         {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},                   /* musical controls, tags */
     };
-    for (size_t i = 0; i < IFAB_COUNT(ranges); i++)
-        if (c >= ranges[i].first && c <= ranges[i].last)
-            return true;
-    return false;
+    return within(c, ranges, IFAB_COUNT(ranges));
+}
+
+/* Takes two columns on a terminal (East Asian wide, emoji). Marks that combine count as one: a line is rather too short than too long. */
+static bool wide(uint32_t c)
+{
+    static const struct range ranges[] = {
+        {0x1100, 0x115f}, {0x231a, 0x231b}, {0x2329, 0x232a}, {0x23e9, 0x23f3},   {0x25fd, 0x25fe},   {0x2614, 0x2615},   {0x2648, 0x2653},
+        {0x267f, 0x27bf}, {0x2b1b, 0x2b1c}, {0x2b50, 0x2b55}, {0x2e80, 0xa4cf},   {0xa960, 0xa97f},   {0xac00, 0xd7a3},   {0xf900, 0xfaff},
+        {0xfe10, 0xfe19}, {0xfe30, 0xfe6f}, {0xff00, 0xff60}, {0xffe0, 0xffe6},   {0x16fe0, 0x18aff}, {0x1b000, 0x1b2ff}, {0x1f000, 0x1faff},
+        {0x20000, 0x3fffd},
+    };
+    return c >= 0x1100 && within(c, ranges, IFAB_COUNT(ranges));
 }
 
 void cli_put_text(FILE *to, struct ifab_view text)
@@ -58,22 +81,37 @@ void cli_put_text(FILE *to, struct ifab_view text)
     }
 }
 
+/* Columns of the character text begins with, as it is put; *ret_size its bytes. */
+static size_t columns_of(struct ifab_view text, size_t *ret_size)
+{
+    uint32_t code = 0;
+    size_t size = decode(text, &code);
+    *ret_size = size == 0 ? 1 : size;
+    if (size == 0)
+        return 6;
+    if (harmful(code))
+        return code < 0x10 ? 5 : code < 0x100 ? 6 : code < 0x1000 ? 7 : code < 0x10000 ? 8 : 9;
+    return wide(code) ? 2 : 1;
+}
+
 size_t cli_text_width(struct ifab_view text)
 {
-    size_t width = 0;
-    while (text.size > 0) {
-        uint32_t code = 0;
-        size_t size = decode(text, &code);
-        if (size == 0)
-            width += 6;
-        else if (harmful(code))
-            width += code < 0x10 ? 5 : code < 0x100 ? 6 : code < 0x1000 ? 7 : code < 0x10000 ? 8 : 9;
-        else
-            width++;
-        text.data += size == 0 ? 1 : size;
-        text.size -= size == 0 ? 1 : size;
-    }
+    size_t width = 0, size;
+    for (; text.size > 0; text = ifab_view_of(text.data + size, text.size - size))
+        width += columns_of(text, &size);
     return width;
+}
+
+struct ifab_view cli_text_fit(struct ifab_view text, size_t width)
+{
+    size_t used = 0, at = 0, size;
+    while (at < text.size) {
+        used += columns_of(ifab_view_of(text.data + at, text.size - at), &size);
+        if (used > width)
+            break;
+        at += size;
+    }
+    return ifab_view_of(text.data, at);
 }
 
 void cli_put_json_string(FILE *to, struct ifab_view text)

@@ -77,8 +77,7 @@ static ifab_status on_line(void *user, struct ifab_view line)
     return IFAB_OK;
 }
 
-/* Is it still the log whose ids we count in? A restored fabric has another. *ret_there: somebody answers. */
-static int check_log(struct cli *cli, bool *ret_there)
+int cli_check_log(struct cli *cli, bool silent, bool *ret_there)
 {
     IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
     struct ifab_response response = {0};
@@ -91,6 +90,8 @@ static int check_log(struct cli *cli, bool *ret_there)
                  ifab_json_string(ifab_json_get(tree, "origin"), &origin);
     if (!*ret_there || ifab_view_is(origin, cli->origin))
         return 0;
+    if (silent)
+        return EXIT_SYSTEM;
     return cli_stop(cli, EXIT_SYSTEM, "Start it again to follow the new log.", "log " IFAB_FMT " answers now, not %s", IFAB_ARG(origin),
                     cli->origin);
 }
@@ -132,7 +133,7 @@ static int follow(struct follower *f, const char *target)
         bool there = first;
         f->count = 0;
         if (!first)
-            code = check_log(cli, &there);
+            code = cli_check_log(cli, false, &there);
         if (code == 0 && there)
             code = one_stream(f, target, first, &again);
         else if (code == 0 && !told)

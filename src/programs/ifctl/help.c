@@ -36,6 +36,8 @@ void cli_help_command(const struct cli_command *command, FILE *to)
     fprintf(to, "\n%s\n", command->summary);
     if ((command->flags & CMD_LATER) != 0)
         fputs("Its part comes in a later version: it answers IF_ERR_509.\n", to);
+    if (command->roles[0] != '\0')
+        fprintf(to, "Roles: %s\n", strcmp(command->roles, "open") == 0 ? "any, or none" : command->roles);
     put_options("Options", cli_options, cli_option_count, command, to);
     put_options("Global", cli_globals, cli_global_count, NULL, to);
 }

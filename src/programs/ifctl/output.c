@@ -164,11 +164,7 @@ static void put_cell(struct ifab_view text, size_t width, bool pad)
 {
     size_t have = cli_text_width(text);
     if (width > 0 && have > width) {
-        struct ifab_view cut = text;
-        while (cut.size > 0 && cli_text_width(cut) >= width)
-            do
-                cut.size--;
-            while (cut.size > 0 && (cut.data[cut.size] & 0xc0) == 0x80);
+        struct ifab_view cut = cli_text_fit(text, width - 1);
         cli_put_text(stdout, cut);
         fputs("…", stdout);
         have = cli_text_width(cut) + 1;

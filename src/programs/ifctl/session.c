@@ -37,7 +37,9 @@ static int read_token(struct cli *cli, char *ret_token, size_t size)
     return good ? 0 : cli_refuse(cli, IFAB_CODE_INVALID_TOKEN, "%s holds no token", file);
 }
 
-static int open_client(struct cli *cli, bool silent)
+static const char *named(const char *file) { return file[0] == '\0' ? NULL : file; }
+
+int cli_open_client(struct cli *cli, bool silent)
 {
     char token[4096];
     int code = cli->client != NULL ? 0 : read_token(cli, token, sizeof token);
@@ -47,9 +49,9 @@ static int open_client(struct cli *cli, bool silent)
                                                 .endpoint = cli->endpoint,
                                                 .token = token[0] == '\0' ? NULL : token,
                                                 .timeout_usec = cli->timeout_usec,
-                                                .ca_file = file_of(cli, "ca", "IFAB_CA", cli->ca_file),
-                                                .certificate_file = file_of(cli, "cert", "IFAB_CERT", cli->cert_file),
-                                                .key_file = file_of(cli, "cert-key", "IFAB_CERT_KEY", cli->cert_key_file)};
+                                                .ca_file = named(cli->ca_file),
+                                                .certificate_file = named(cli->cert_file),
+                                                .key_file = named(cli->cert_key_file)};
     ifab_status status = ifab_client_open(&options, &cli->client, cli_clean_err(cli));
     ifab_wipe(token, sizeof token);
     if (status != IFAB_OK && silent)
@@ -220,7 +222,7 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
     struct ifab_answer_error error;
     struct ifab_text admin = {NULL, 0};
     IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf both = IFAB_BUF_INIT(32768);
-    int code = open_client(cli, call->silent);
+    int code = cli_open_client(cli, call->silent);
     if (code == 0 && call->act == ACT_ALWAYS)
         code = cli_identity(cli);
     else if (code == 0 && call->act == ACT_IF_NEEDED)
@@ -247,6 +249,7 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
             continue;
         }
         cli->unknown = status == IFAB_OK ? ret_response->status >= 500 : status != IFAB_NOT_FOUND && status != IFAB_DENIED;
+        cli->passes = again;
         if (status != IFAB_OK) {
             code = call->silent ? EXIT_NO_ANSWER : cli_no_answer(cli, status);
         } else {
@@ -259,20 +262,32 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
     return code;
 }
 
-int cli_get_json(struct cli *cli, const char *target, struct ifab_arena *arena, const struct ifab_json **ret_tree)
+static int get_json(struct cli *cli, const char *target, bool silent, struct ifab_arena *arena, const struct ifab_json **ret_tree)
 {
     struct ifab_response response;
     struct ifab_view copy;
-    const struct cli_call call = {.method = "GET", .target = target};
+    const struct cli_call call = {.method = "GET", .target = target, .silent = silent};
     const struct ifab_json_limits limits = {.max_size = IFAB_CLIENT_RESPONSE_MAX};
     int code = cli_call(cli, &call, &response);
     if (code != 0)
         return code;
-    if (ifab_arena_copy(arena, response.body, &copy) != IFAB_OK) /* the tree borrows from it; the client's buffer is used again */
-        return cli_fail(cli, IFAB_NOMEM);
-    if (ifab_json_read(copy, &limits, arena, ret_tree, cli_clean_err(cli)) != IFAB_OK)
-        return cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "the answer to GET %s is not JSON: %s", target, cli->err.text);
-    return 0;
+    bool copied = ifab_arena_copy(arena, response.body, &copy) == IFAB_OK; /* the tree borrows from it; the client's buffer is used again */
+    if (copied && ifab_json_read(copy, &limits, arena, ret_tree, cli_clean_err(cli)) == IFAB_OK)
+        return 0;
+    if (silent)
+        return EXIT_SYSTEM;
+    return copied ? cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "the answer to GET %s is not JSON: %s", target, cli->err.text)
+                  : cli_fail(cli, IFAB_NOMEM);
+}
+
+int cli_get_json(struct cli *cli, const char *target, struct ifab_arena *arena, const struct ifab_json **ret_tree)
+{
+    return get_json(cli, target, false, arena, ret_tree);
+}
+
+int cli_get_quietly(struct cli *cli, const char *target, struct ifab_arena *arena, const struct ifab_json **ret_tree)
+{
+    return get_json(cli, target, true, arena, ret_tree);
 }
 
 int cli_get_print(struct cli *cli, const char *target, const char *columns)

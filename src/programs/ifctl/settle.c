@@ -175,6 +175,33 @@ static int check_texts(const struct cli *cli)
     return 0;
 }
 
+static const char *of_environment(const char *variable)
+{
+    const char *value = getenv(variable);
+    return value != NULL && *value != '\0' ? value : NULL;
+}
+
+/*
+ * What opens a fabric is meant for that fabric: a context's token, certificate and authorities go nowhere but where the context says. And the
+ * key of a certificate is named beside it or nearer by; none: it stands in the certificate's file.
+ */
+static int settle_files(struct cli *cli, const char *endpoint, const char *directory)
+{
+    bool same = endpoint[0] != '\0' ? strcmp(cli->endpoint, endpoint) == 0 : cli->of_directory && strcmp(cli->directory, directory) == 0;
+    const char *ca = cli_get(cli, "ca"), *certificate = cli_get(cli, "cert"), *key = cli_get(cli, "cert-key");
+    if (!same)
+        cli->token_file[0] = cli->ca_file[0] = cli->cert_file[0] = cli->cert_key_file[0] = '\0';
+    ca = ca != NULL ? ca : of_environment("IFAB_CA");
+    key = key != NULL || certificate != NULL ? key : of_environment("IFAB_CERT_KEY");
+    certificate = certificate != NULL ? certificate : of_environment("IFAB_CERT");
+    if (certificate != NULL)
+        cli->cert_key_file[0] = '\0';
+    bool good = (ca == NULL || cli_path(cli->ca_file, sizeof cli->ca_file, "%s", ca)) &&
+                (certificate == NULL || cli_path(cli->cert_file, sizeof cli->cert_file, "%s", certificate)) &&
+                (key == NULL || cli_path(cli->cert_key_file, sizeof cli->cert_key_file, "%s", key));
+    return good ? 0 : cli_usage(cli, "the name of a file of --ca, --cert or --cert-key is too long");
+}
+
 int cli_settle(struct cli *cli)
 {
     int code = settle_format(cli);
@@ -189,10 +216,15 @@ int cli_settle(struct cli *cli)
         code = settle_mode(cli);
     if (code == 0)
         code = cli_context_load(cli);
+    char endpoint[sizeof cli->endpoint], directory[sizeof cli->directory]; /* of the context */
+    memcpy(endpoint, cli->endpoint, sizeof endpoint);
+    memcpy(directory, cli->directory, sizeof directory);
     if (code == 0)
         code = settle_directory(cli);
     if (code == 0)
         code = settle_endpoint(cli);
+    if (code == 0)
+        code = settle_files(cli, endpoint, directory);
     return code == 0 ? settle_as(cli) : code;
 }
 

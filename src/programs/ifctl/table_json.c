@@ -37,6 +37,7 @@ int main(void)
         fputs(i > 0 ? ",\n{" : "\n{", stdout);
         put("name", c->name, ",");
         put("group", c->group, ",");
+        put("roles", c->roles, ",");
         put("words", c->words, ",");
         put("options", c->options, ",");
         put("why", (c->flags & CMD_WHY) != 0 ? "yes" : "", ",");

@@ -159,8 +159,11 @@ bool cli_prompt(const char *question, bool secret, char *ret_text, size_t size)
     if (hide) {
         quiet = old;
         quiet.c_lflag &= ~((tcflag_t)ECHO | (tcflag_t)ISIG); /* Ctrl-C comes as a byte: echo is always put back */
-        if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) != 0)
+        cli_terminal_keep(&old, "");
+        if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet) != 0) {
+            cli_terminal_kept();
             return false;
+        }
     }
     cli_put_text(stderr, ifab_view_str(question)); /* only now: who answers at once is not echoed */
     fflush(stderr);
@@ -177,6 +180,7 @@ bool cli_prompt(const char *question, bool secret, char *ret_text, size_t size)
     }
     if (hide) {
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
+        cli_terminal_kept();
         fputc('\n', stderr);
     }
     if (!whole || used >= size)

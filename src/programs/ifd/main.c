@@ -22,17 +22,20 @@ static const char usage[] =
     "  ifd --dev                            serve a temporary fabric with agents Demo.A and Demo.B\n"
     "  ifd --init DIR [--http ADDR:PORT] [--name NAME] [--passphrase-fd N] [--why TEXT]\n"
     "  ifd --restore BACKUP --dir NEW [--keys DIR/keys] --why TEXT\n"
+    "  ifd --salvage DIR --dir NEW [--keys DIR/keys] [--checkpoint FILE] [--unproven] --why TEXT\n"
     "  ifd --version\n"
     "\n"
     "Make a fabric with: ifctl init. Settings: ifctl config schema.\n";
 
-enum { OPT_CONFIG = 1, OPT_DEV, OPT_INIT, OPT_HTTP, OPT_NAME, OPT_PASS, OPT_WHY, OPT_RESTORE, OPT_DIR, OPT_KEYS, OPT_VERSION, OPT_HELP };
+enum { OPT_CONFIG = 1, OPT_DEV, OPT_INIT, OPT_HTTP, OPT_NAME, OPT_PASS, OPT_WHY, OPT_RESTORE, OPT_DIR, OPT_KEYS, OPT_SALVAGE, OPT_CHECKPOINT, OPT_UNPROVEN, OPT_VERSION, OPT_HELP };
 static const struct option options[] = {
     {"config", required_argument, NULL, OPT_CONFIG}, {"dev", no_argument, NULL, OPT_DEV},
     {"init", required_argument, NULL, OPT_INIT},     {"http", required_argument, NULL, OPT_HTTP},
     {"name", required_argument, NULL, OPT_NAME},     {"passphrase-fd", required_argument, NULL, OPT_PASS},
     {"why", required_argument, NULL, OPT_WHY},       {"restore", required_argument, NULL, OPT_RESTORE},
     {"dir", required_argument, NULL, OPT_DIR},       {"keys", required_argument, NULL, OPT_KEYS},
+    {"salvage", required_argument, NULL, OPT_SALVAGE}, {"checkpoint", required_argument, NULL, OPT_CHECKPOINT},
+    {"unproven", no_argument, NULL, OPT_UNPROVEN},
     {"version", no_argument, NULL, OPT_VERSION},     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -106,10 +109,42 @@ static int run_init(struct ifab_init_options *init, const char *passphrase_fd)
     return status == IFAB_OK ? 0 : fail(&err, status == IFAB_CONFLICT ? 12 : 20);
 }
 
+/* What was kept and what was given up, in words: stdout. */
+static void say_salvaged(const struct ifab_salvage_options *salvage, const struct ifab_salvage_report *r)
+{
+    struct ifab_buf text = IFAB_BUF_INIT(8192);
+    ifab_buf_format(&text, "log        %s\nkept       %llu entries, %llu of them proven by a tree that the log's key signed; %llu came from tiles\n", r->origin,
+                    (unsigned long long)r->kept, (unsigned long long)(r->proven < r->kept ? r->proven : r->kept), (unsigned long long)r->from_tiles);
+    ifab_buf_format(&text, "messages   %llu with their bytes, %llu without\n", (unsigned long long)r->messages, (unsigned long long)r->messages_absent);
+    if (r->committed_known)
+        ifab_buf_format(&text, "given up   %llu entries: %llu were committed\n", (unsigned long long)(r->committed - r->kept), (unsigned long long)r->committed);
+    else
+        ifab_buf_format(&text, "given up   nobody can say how many entries: the head cannot be read%s\n", r->committed > r->kept ? "; a larger tree was signed" : "");
+    if (r->readable > r->kept)
+        ifab_buf_format(&text, "           %llu more can be read, but nothing signed covers them (--unproven takes them, --checkpoint FILE may prove them)\n",
+                        (unsigned long long)(r->readable - r->kept));
+    ifab_buf_format(&text, "void       what was held or escalated, votes, tokens, invites, older messages and admin acts\nexport     %s/salvaged\n", salvage->directory);
+    ifab_log_plain(1, ifab_buf_as_view(&text));
+    ifab_buf_fini(&text);
+}
+
+static int run_salvage(const struct ifab_salvage_options *salvage)
+{
+    struct ifab_salvage_report report = {0};
+    struct ifab_error err = {0};
+    if (salvage->directory == NULL || salvage->why.size == 0)
+        return fail(&(struct ifab_error){.text = "--salvage needs --dir NEW and --why TEXT"}, 2);
+    if (ifab_node_salvage(salvage, &report, &err) != IFAB_OK)
+        return fail_start(&err, true);
+    say_salvaged(salvage, &report);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct ifab_init_options init = {.version = IFAB_VERSION, .why = IFAB_VIEW("init")};
     struct ifab_restore_options restore = {.version = IFAB_VERSION};
+    struct ifab_salvage_options salvage = {.version = IFAB_VERSION};
     struct ifab_run_options run = {.version = IFAB_VERSION, .ready_fd = 1};
     struct ifab_error err = {0};
     const char *passphrase_fd = NULL;
@@ -122,19 +157,23 @@ int main(int argc, char **argv)
         case OPT_HTTP: init.http = optarg; break;
         case OPT_NAME: init.name = optarg; break;
         case OPT_PASS: passphrase_fd = optarg; break;
-        case OPT_WHY: init.why = restore.why = ifab_view_str(optarg); break;
+        case OPT_WHY: init.why = restore.why = salvage.why = ifab_view_str(optarg); break;
         case OPT_RESTORE: restore.backup = optarg; break;
-        case OPT_DIR: restore.directory = optarg; break;
-        case OPT_KEYS: restore.keys = optarg; break;
+        case OPT_DIR: restore.directory = salvage.directory = optarg; break;
+        case OPT_KEYS: restore.keys = salvage.keys = optarg; break;
+        case OPT_SALVAGE: salvage.lost = optarg; break;
+        case OPT_CHECKPOINT: salvage.checkpoint = optarg; break;
+        case OPT_UNPROVEN: salvage.unproven = true; break;
         case OPT_VERSION: ifab_log_plain(1, IFAB_VIEW("ifd " IFAB_VERSION "\n")); return 0;
         case OPT_HELP: ifab_log_plain(1, ifab_view_str(usage)); return 0;
         default: ifab_log_plain(2, ifab_view_str(usage)); return 2;
         }
     }
-    if (optind != argc || (dev + (run.config != NULL) + (init.directory != NULL) + (restore.backup != NULL)) != 1) {
+    if (optind != argc || (dev + (run.config != NULL) + (init.directory != NULL) + (restore.backup != NULL) + (salvage.lost != NULL)) != 1) {
         ifab_log_plain(2, ifab_view_str(usage));
         return 2;
     }
+    (void)ifab_log_find_journal(); /* else lines of JSON on stderr */
     if (init.directory != NULL)
         return run_init(&init, passphrase_fd);
     if (restore.backup != NULL) {
@@ -142,6 +181,8 @@ int main(int argc, char **argv)
             return fail(&(struct ifab_error){.text = "--restore needs --dir NEW and --why TEXT"}, 2);
         return ifab_node_restore(&restore, &err) == IFAB_OK ? 0 : fail_start(&err, true);
     }
+    if (salvage.lost != NULL)
+        return run_salvage(&salvage);
     if (dev)
         return ifab_dev_run(argv[0], IFAB_VERSION);
     return ifab_node_run(&run, &err) == IFAB_OK ? 0 : fail_start(&err, false);

@@ -81,6 +81,12 @@ enum ifab_code ifab_admit_act(struct ifab_view header, struct ifab_view route, s
     ret_act->key_version = entry->version;
     (void)ifab_time_parse(text_of(act, "issued_at"), &ret_act->issued_at);
     (void)ifab_base64url_decode(text_of(act, "nonce"), ret_act->nonce, 64, &ret_act->nonce_size);
+    struct ifab_buf text = IFAB_BUF_INIT(2 * ACT_MAX);
+    ifab_json_write(&text, act);
+    status = ifab_buf_status(&text) == IFAB_OK ? ifab_arena_copy(arena, ifab_buf_as_view(&text), &ret_act->text) : IFAB_NOMEM;
+    ifab_buf_fini(&text);
+    if (status != IFAB_OK)
+        return ifab_refuse(ret_refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
     ret_act->present = true;
     return IFAB_CODE_NONE;
 }

@@ -2,9 +2,9 @@
  * The operator's log (log/log.h). Invariants:
  * 1. No value leaves without having passed the redaction, and it passes whole: it is cut only afterwards.
  * 2. A reader that does not read costs lines, not time: a record that cannot be written soon is dropped and counted, the next one says
- * how many.
+ * how many. The journal, where there is one, gets it first (journal.c); a record it does not take comes here.
  */
-#include "log/log.h"
+#include "log_internal.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -89,46 +89,51 @@ static struct ifab_view cut(struct ifab_view text)
 }
 
 /* The text of a value: redacted, then valid UTF-8, then cut. Bytes that are not UTF-8 come out as '?'. */
-static void put_text(struct ifab_buf *line, struct ifab_view text)
+static void clean_text(struct ifab_buf *to, struct ifab_view text)
 {
     if (text.size > INPUT_MAX) {
-        ifab_json_put_cstr(line, "(too long to show)");
+        ifab_buf_str(to, "(too long to show)");
         return;
     }
-    struct ifab_buf clean = IFAB_BUF_INIT(2 * INPUT_MAX);
-    bool valid = ifab_utf8_valid(text);
-    for (size_t i = 0; i < text.size && !valid; i++)
-        ifab_buf_char(&clean, (char)(text.data[i] < 0x80 ? text.data[i] : '?'));
-    struct ifab_buf shown = IFAB_BUF_INIT(4 * INPUT_MAX);
-    ifab_redact_text(&shown, valid ? text : ifab_buf_as_view(&clean));
-    if (ifab_buf_status(&clean) != IFAB_OK || ifab_buf_status(&shown) != IFAB_OK)
-        ifab_json_put_cstr(line, "(out of memory)");
-    else
-        ifab_json_put_string(line, cut(ifab_buf_as_view(&shown)));
-    ifab_buf_fini(&clean);
-    ifab_buf_fini(&shown);
+    struct ifab_buf valid = IFAB_BUF_INIT(2 * INPUT_MAX);
+    bool whole = ifab_utf8_valid(text);
+    for (size_t i = 0; i < text.size && !whole; i++)
+        ifab_buf_char(&valid, (char)(text.data[i] < 0x80 ? text.data[i] : '?'));
+    ifab_redact_text(to, whole ? text : ifab_buf_as_view(&valid));
+    if (ifab_buf_status(&valid) != IFAB_OK || ifab_buf_status(to) != IFAB_OK) {
+        ifab_buf_clear(to);
+        ifab_buf_str(to, "(out of memory)");
+    } else {
+        to->size = cut(ifab_buf_as_view(to)).size;
+    }
+    ifab_buf_fini(&valid);
+}
+
+bool ifab_log__value(struct ifab_buf *to, const struct ifab_log_field *field)
+{
+    if (ifab_redact_secret_name(ifab_view_str(field->name))) {
+        ifab_buf_str(to, IFAB_REDACTED);
+        return true;
+    }
+    switch (field->kind) {
+    case IFAB_LOG_TEXT: clean_text(to, ifab_view_str(field->text)); return true;
+    case IFAB_LOG_VIEW: clean_text(to, field->view); return true;
+    case IFAB_LOG_NUMBER: break;
+    }
+    return false;
 }
 
 static void put_field(struct ifab_buf *line, const struct ifab_log_field *field)
 {
+    struct ifab_buf text = IFAB_BUF_INIT(IFAB_LOG__CLEAN_MAX);
     ifab_buf_char(line, ',');
     ifab_json_put_cstr(line, field->name);
     ifab_buf_char(line, ':');
-    if (ifab_redact_secret_name(ifab_view_str(field->name))) {
-        ifab_json_put_cstr(line, IFAB_REDACTED);
-        return;
-    }
-    switch (field->kind) {
-    case IFAB_LOG_TEXT:
-        put_text(line, ifab_view_str(field->text));
-        return;
-    case IFAB_LOG_NUMBER:
+    if (ifab_log__value(&text, field))
+        ifab_json_put_string(line, ifab_buf_as_view(&text));
+    else
         ifab_buf_i64(line, field->number);
-        return;
-    case IFAB_LOG_VIEW:
-        put_text(line, field->view);
-        return;
-    }
+    ifab_buf_fini(&text);
 }
 
 /* One line. Fields that find no room are left out, and the line says so. */
@@ -140,7 +145,10 @@ static void compose(struct ifab_buf *line, enum ifab_log_level level, const char
     ifab_buf_str(line, ",\"level\":");
     ifab_json_put_cstr(line, level_names[level]);
     ifab_buf_str(line, ",\"event\":");
-    put_text(line, ifab_view_str(event));
+    struct ifab_buf text = IFAB_BUF_INIT(IFAB_LOG__CLEAN_MAX);
+    clean_text(&text, ifab_view_str(event));
+    ifab_json_put_string(line, ifab_buf_as_view(&text));
+    ifab_buf_fini(&text);
     for (size_t i = 0; i < count; i++) {
         size_t before = line->size;
         put_field(line, &fields[i]);
@@ -182,6 +190,10 @@ void ifab_log(enum ifab_log_level level, const char *event, const struct ifab_lo
     int kept = errno; /* logging a failure may not change it */
     if ((int)level < atomic_load(&sink.least) || (size_t)level >= sizeof level_names / sizeof level_names[0])
         return;
+    if (ifab_log__has_journal() && ifab_log__to_journal(level, event, fields, count)) {
+        errno = kept;
+        return;
+    }
     struct ifab_buf line = IFAB_BUF_INIT(RECORD_MAX);
     ifab_buf_reserve(&line, RECORD_MAX);
     compose(&line, level, event, fields, count);

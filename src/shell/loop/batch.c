@@ -81,8 +81,8 @@ bool batch_record(struct batch *self, uint8_t kind, uint64_t number, struct ifab
     return true;
 }
 
-/* Records of the shell that may follow an outcome, and cannot fail then: ERASING, ANCHORED, META. */
-#define OURS 3
+/* Records of the shell that may follow an outcome, and cannot fail then: ERASING, ANCHORED, TAG_KEY, META. */
+#define OURS 4
 
 /* false: no memory; nothing of the outcome is in the batch, so it must not be applied either. */
 bool batch_add(struct batch *self, const struct ifab_outcome *o)
@@ -152,7 +152,12 @@ void batch_seal(struct node *node, struct batch *self, struct ifab_now now)
     assert(self->record_count < self->record_room); /* batch_add() and batch_record() left room for it: a commit without META forgets W */
     ifab_fabric_meta(node->fabric, now, &meta);
     ifab_meta_pack(&meta, self->meta);
-    node_mac(node->mac_key32, &self->stored, ifab_view_of(self->meta, IFAB_META_PACKED), self->stored.mac32);
+    uint8_t mac_key32[32];
+    memcpy(mac_key32, node->mac_key32, 32);
+    if (self->key != NULL)
+        ifab_signer_derive(self->key, "head", mac_key32);
+    node_mac(mac_key32, &self->stored, ifab_view_of(self->meta, IFAB_META_PACKED), self->stored.mac32);
+    ifab_wipe(mac_key32, sizeof mac_key32);
     self->records[self->record_count++] =
         (struct ifab_record){.kind = IFAB_KIND_META, .number = 0, .bytes = ifab_view_of(self->meta, IFAB_META_PACKED)};
 }

@@ -118,29 +118,46 @@ static ifab_status make_operator_key(const char *directory, struct ifab_view pas
 }
 
 /* One command into an empty store, outside of any loop: init and restore. */
-ifab_status node_first_commit(struct node *node, struct ifab_command *command, struct ifab_error *err)
+/* One step into the batch, before anything is served: no queue, no waiting. */
+ifab_status node_step_into(struct node *node, struct batch *batch, struct ifab_command *command, struct ifab_error *err)
 {
     struct ifab_now now = {.wall = clock_real(), .run = 0};
-    struct batch *batch = batch_new();
-    ifab_status status = ifab_fabric_new(&node->settings, &node->fabric, err);
-    if (batch == NULL || status != IFAB_OK || ifab_fabric_prepare(node->fabric) != IFAB_OK)
+    if (ifab_fabric_prepare(node->fabric) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "out of memory");
-    ifab_outcome_init(&node->outcome, &batch->arena);
     ifab_outcome_begin(&node->outcome, &batch->arena);
     mint(now, command->mint16);
     command->why = context_redacted(&batch->arena, command->why);
     ifab_fabric_decide(node->fabric, command, now, &node->outcome);
     if (node->outcome.reply.code != IFAB_CODE_NONE)
-        status = ifab_fail(err, IFAB_INTERNAL, "entry 0: %s", node->outcome.reply.refusal.message);
-    else if (!batch_add(batch, &node->outcome))
-        status = ifab_fail(err, IFAB_NOMEM, "out of memory");
-    if (status == IFAB_OK) {
-        ifab_fabric_apply(node->fabric, &node->outcome);
-        batch_seal(node, batch, now);
-        batch_commit(node, batch);
-        if (batch->status != IFAB_OK)
-            status = ifab_fail(err, batch->status, "entry 0: %s", batch->err.text);
+        return ifab_fail(err, IFAB_INTERNAL, "entry %llu: %s", (unsigned long long)ifab_fabric_size(node->fabric), node->outcome.reply.refusal.message);
+    if (!batch_add(batch, &node->outcome))
+        return ifab_fail(err, IFAB_NOMEM, "out of memory");
+    ifab_fabric_apply(node->fabric, &node->outcome);
+    return IFAB_OK;
+}
+
+/* Durable, and the batch is empty again. */
+ifab_status node_commit_batch(struct node *node, struct batch *batch, struct ifab_error *err)
+{
+    batch_seal(node, batch, (struct ifab_now){.wall = clock_real(), .run = 0});
+    batch_commit(node, batch);
+    ifab_status status = batch->status == IFAB_OK ? IFAB_OK : ifab_fail(err, batch->status, "%s", batch->err.text);
+    batch_clear(batch);
+    return status;
+}
+
+ifab_status node_first_commit(struct node *node, struct ifab_command *command, struct ifab_error *err)
+{
+    struct batch *batch = batch_new();
+    ifab_status status = ifab_fabric_new(&node->settings, &node->fabric, err);
+    if (batch == NULL || status != IFAB_OK) {
+        batch_free(batch);
+        return ifab_fail(err, IFAB_NOMEM, "out of memory");
     }
+    ifab_outcome_init(&node->outcome, &batch->arena);
+    status = node_step_into(node, batch, command, err);
+    if (status == IFAB_OK)
+        status = node_commit_batch(node, batch, err);
     ifab_outcome_fini(&node->outcome);
     batch_free(batch);
     return status;
@@ -170,7 +187,7 @@ static ifab_status first_entry(const struct ifab_init_options *options, const ui
     ifab_fabric_free(node->fabric);
     ifab_ruleset_free(node->ruleset);
     ifab_store_close(node->store);
-    ifab_signer_free(node->log_key);
+    log_key_fini(node);
     ifab_free(node);
     return status;
 }

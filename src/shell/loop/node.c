@@ -79,7 +79,11 @@ static void on_turn(uv_timer_t *timer)
         node->erase_next = now.run + IFAB_SECOND;
         erase_again(node);
     }
+    log_key_turn(node);
     jobs_unpark(node);
+    order_let_in(&node->order);
+    if (node->pool.threads != NULL) /* not while it ends: its lock is gone */
+        pool_let_in(&node->pool);
     wait_tick(node, now.run);
     if (node->watchdog > 0 && now.run >= node->watchdog_next) {
         node->watchdog_next = now.run + node->watchdog;
@@ -196,7 +200,8 @@ ifab_status node_enter_rules(struct node *self, struct ifab_error *err)
 
 static ifab_status start(struct node *node, const struct ifab_run_options *options, struct ifab_error *err)
 {
-    struct ifab_store_options store = {.directory = node->config.data_dir, .wal_bytes = WAL_MADE};
+    int upgraded_from = 0;
+    struct ifab_store_options store = {.directory = node->config.data_dir, .wal_bytes = WAL_MADE, .ret_upgraded_from = &upgraded_from};
     node_log_level(&node->config);
     IFAB_TRY(node_check_modes(&node->config, err));
     IFAB_TRY(ifab_crypto_init(err));
@@ -211,12 +216,15 @@ static ifab_status start(struct node *node, const struct ifab_run_options *optio
     snprintf(node->self.actor, sizeof node->self.actor, "if://fabric/%.80s", node->origin);
     ifab_metrics_init(&node->metrics, options->version);
     struct ifab_http_limits limits;
-    ifab_http_limits_default(&limits);
+    serve_limits(&node->config, &limits);
     if (order_init(&node->order, ifab_http_slots(&limits)) != IFAB_OK || charges_init(&node->charges, node->settings.seed) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "queue");
     ifab_map_init(&node->inboxes, node->settings.seed);
     IFAB_TRY(ifab_store_sqlite_open(&store, &node->store, err));
+    if (upgraded_from > 0)
+        IFAB_LOG(IFAB_LOG_WARN, "store: an older schema was upgraded; older programs refuse it from now on", IFAB_F_NUM("from", upgraded_from), IFAB_F_NUM("to", IFAB_STORE_SCHEMA));
     IFAB_TRY(node_load(node, err));
+    IFAB_TRY(log_key_finish(node, err));
     IFAB_TRY(open_anchors(node, err));
     node->current = batch_new();
     if (node->current == NULL)
@@ -290,8 +298,7 @@ static void stop(struct node *node)
     for (size_t i = 0; i < node->anchor_count; i++)
         ifab_anchor_close(node->anchors[i]);
     ifab_store_close(node->store);
-    ifab_signer_free(node->log_key);
-    ifab_wipe(node->mac_key32, sizeof node->mac_key32);
+    log_key_fini(node);
     if (node->lock_fd >= 0)
         close(node->lock_fd);
 }

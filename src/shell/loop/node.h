@@ -25,6 +25,7 @@
 #include "store/store.h"
 
 #define WAITER_KINDS 5
+#define AUDIENCES 33 /* filters of event streams that are told apart, and one for all others */
 
 struct node;
 struct request;
@@ -78,9 +79,9 @@ struct request { /* one HTTP request until it is answered */
     ifab_usec arrived;
     size_t *kept, kept_bytes;        /* its part of node->kept_bytes */
     struct charge *charge;           /* of a changing route: held until the request is freed */
-    bool has_token;                  /* it came with a token: what waits ends with it */
-    uint8_t token16[16];
-    ifab_usec token_expires;         /* wall */
+    bool has_token, has_key;         /* it came with a token, a client certificate: what waits ends with it */
+    uint8_t token16[16], key32[32];
+    ifab_usec ends;                  /* wall: when the first of them ends by its time; IFAB_NEVER */
     bool proof, head_only;
     struct ifab_http_request *raw;   /* only while on_request runs */
 };
@@ -125,6 +126,7 @@ struct group { /* lines of one NDJSON body */
     struct ifab_map refused;    /* sender -> code of a retryable refusal: the rest is not tried */
 };
 
+#define TAG_KEY_PACKED 48
 #define BATCH_COMMANDS 1024
 #define BATCH_BYTES ((size_t)1 << 20)
 struct batch {
@@ -140,7 +142,8 @@ struct batch {
     ifab_usec tags_until, tags_dropped;
     struct ifab_fabric_head head;
     struct ifab_head stored;
-    uint8_t meta[IFAB_META_PACKED];
+    uint8_t meta[IFAB_META_PACKED], tag_key[TAG_KEY_PACKED];
+    const struct ifab_signer *key; /* the log's new one, from this commit on; NULL: as before */
     ifab_usec stepped_first;
     bool tasks;                  /* a task or a swarm has changed: who waits for work may find some */
     bool delivers_others;        /* more than the messages of its tickets: something waiting was released, escalated, denied */
@@ -155,7 +158,7 @@ struct batch {
 struct pool { /* verify workers */
     uv_mutex_t lock;
     uv_cond_t wake;
-    struct lane *first, *last; /* ring of lanes with something to verify */
+    struct lane_ring turns[2]; /* lanes with something to verify: in turn; late */
     size_t waiting, sleeping;
     uv_thread_t *threads;
     size_t thread_count;
@@ -181,14 +184,25 @@ struct job { /* for the readers: run on their thread, finish on the loop */
     void *user;
 };
 
+struct audience { /* event streams with one filter */
+    struct waiter *first;
+    uint64_t wanted; /* behind it is nothing for them */
+};
+
 struct node {
     struct ifab_config config;
     const char *version;
     uv_loop_t loop;
     struct clock clock;
     ifab_usec stored_wall;        /* of META as loaded */
-    struct ifab_signer *log_key;
-    uint8_t mac_key32[32], tag_key16[16];
+    /* log_key.c; the first four under key_lock */
+    struct ifab_signer *log_key, *next_key; /* next: waits to be the log's key, or has just become it */
+    uint64_t log_key_from;        /* trees of more entries are log_key's, others were an earlier one's; 0: all are */
+    uint64_t next_key_from;       /* trees of more entries are next_key's; UINT64_MAX: none yet */
+    uv_mutex_t key_lock;
+    bool key_lock_made, key_committed, rename_key, has_tag_key;
+    char key_dir[1100];
+    uint8_t mac_key32[32], mask32[32], check32[32], tag_key16[16];
     char origin[300];
     char vkey[512];
     struct ifab_fabric_settings settings;
@@ -242,6 +256,7 @@ struct node {
     struct job *jobs_first, *jobs_last, *jobs_done;
     uv_thread_t readers[2];
     bool readers_stop;
+    struct job *jobs_ended_first, *jobs_ended_last; /* done, and to be told: the loop's */
     uv_async_t read_done;
     size_t jobs_waiting;
     struct job *parked_first, *parked_last; /* for the follower to come so far; the loop's */
@@ -257,6 +272,10 @@ struct node {
     size_t waiter_count, waiters_running;
     struct waiter *due_first, *due_last; /* in line for a reader */
     struct ifab_map inboxes;             /* name -> first of those who wait for it */
+    struct audience audiences[AUDIENCES];
+    ifab_usec streams_next;              /* run: when streams are looked at again, */
+    uint64_t streams_version;            /* or as soon as tokens and talents differ from this */
+    struct ifab_u64map waiter_of;        /* request -> who waits by it */
 
     bool closed_full;             /* no room on disk: changes are closed */
     ifab_usec room_checked;       /* run */
@@ -291,7 +310,6 @@ struct node {
 
 /* start.c */
 ifab_status node_load(struct node *self, struct ifab_error *err);  /* fabric from store: at a start, and after a full disk */
-ifab_status node_keys(struct node *self, const char *keys_dir, struct ifab_error *err);
 void node_mac(const uint8_t key32[32], const struct ifab_head *head, struct ifab_view meta, uint8_t ret_mac32[32]); /* meta: the record META */
 ifab_status node_read_file(const char *path, size_t max, struct ifab_buf *buf, struct ifab_error *err);
 ifab_status node_write_file(const char *path, struct ifab_view bytes, unsigned mode, struct ifab_error *err); /* new, 0600, fsynced */
@@ -303,7 +321,22 @@ ifab_status node_lock(struct node *self, struct ifab_error *err);
 ifab_status node_check_anchors(struct node *self, struct ifab_error *err);
 ifab_status node_sync_dir(const char *path, struct ifab_error *err);
 void node_discard(const char *directory, bool itself); /* files.c: all in it, which we made ourselves and which came to nothing */
-ifab_status node_checkpoint(struct node *self, uint64_t size, const uint8_t root32[32], struct ifab_buf *note, struct ifab_error *err);
+
+/* log_key.c */
+ifab_status node_keys(struct node *self, const char *keys_dir, struct ifab_error *err);
+void log_key_fini(struct node *self);
+bool log_key_is_next(struct node *self, const struct ifab_head *head, struct ifab_view meta); /* true: it is now */
+ifab_status log_key_load_tag_key(struct node *self, struct ifab_view packed, struct ifab_error *err);
+ifab_status log_key_loaded(struct node *self, struct ifab_error *err); /* behind the records */
+ifab_status log_key_finish(struct node *self, struct ifab_error *err); /* what a crash left between commit and renaming */
+void log_key_of(const struct node *self, uint64_t size, uint8_t ret_public32[32]); /* whose signature a tree of so many entries has; at a start */
+/* Threads: any. vkey: of who signed it; may be NULL. IFAB_AGAIN: the tree is an earlier key's. */
+ifab_status node_checkpoint(struct node *self, uint64_t size, const uint8_t root32[32], struct ifab_buf *note, struct ifab_buf *vkey, struct ifab_error *err);
+void log_key_lend(struct node *node, struct ticket *ticket);
+void log_key_stepped(struct node *node, struct batch *batch);
+void log_key_committed(struct node *node);
+void log_key_undone(struct node *node);
+void log_key_turn(struct node *node);
 
 ifab_status node_finish_erasing(struct node *self, struct ifab_error *err); /* what a crash left between entry and deletion */
 
@@ -318,7 +351,14 @@ ifab_status node_made(struct making *making, ifab_status status, struct ifab_err
 /* Beside the database in a backup: what decides how strict it was. */
 #define BACKUP_RULES "rules.json"
 #define BACKUP_SETTINGS "ifd.yaml"
+/* restore.c; salvage.c goes on in the same way */
+ifab_status restore_open_new(const struct ifab_restore_options *options, uint64_t fence_offset, struct node *node, struct ifab_error *err);
+ifab_status restore_take_settings(const struct ifab_restore_options *options, struct ifab_error *err);
+ifab_status restore_copy_operator_key(const struct ifab_restore_options *options, struct ifab_error *err);
+void restore_close(struct node *node); /* accepts NULL */
 ifab_status backup_rules_digest(const char *directory, uint8_t ret_digest32[32], struct ifab_error *err); /* restore.c: as the copy's database names it */
+ifab_status node_step_into(struct node *node, struct batch *batch, struct ifab_command *command, struct ifab_error *err);
+ifab_status node_commit_batch(struct node *node, struct batch *batch, struct ifab_error *err);
 ifab_status node_first_commit(struct node *node, struct ifab_command *command, struct ifab_error *err);
 ifab_status node_check_modes(const struct ifab_config *config, struct ifab_error *err);
 
@@ -338,6 +378,7 @@ void node_clock_jumped(struct node *node);
 /* batch.c */
 #define KIND_ERASING 8 /* record of the shell: number = index of an entry whose message bytes are to go */
 #define KIND_ANCHORED 9 /* record of the shell, number 0: largest size that stands in every anchor store, u64 */
+#define KIND_TAG_KEY 13 /* record of the shell, number 0: the key of replay tags, once the log's key is not the one it came from any more */
 bool batch_record(struct batch *self, uint8_t kind, uint64_t number, struct ifab_view bytes);
 struct batch *batch_new(void);
 void batch_clear(struct batch *self);
@@ -352,6 +393,7 @@ void ticket_free(struct node *node, struct ticket *ticket);
 void ticket_queue(struct node *node, struct ticket *ticket); /* takes its place in the order; moved */
 void pipeline_run(struct node *node);                        /* step what is verified, commit, reply */
 bool pipeline_room_for(const struct node *node, const struct ifab_http_peer *peer, size_t tickets); /* false: 304 */
+bool pipeline_room_single(const struct node *node, const struct ifab_http_peer *peer); /* a request of its own */
 void pipeline_written(struct node *node);                    /* a commit came back */
 void pipeline_fatal(struct node *node, ifab_status status, const struct ifab_error *err);
 bool pipeline_idle(const struct node *node);
@@ -364,6 +406,7 @@ void node_refresh_keyring(struct node *node);
 ifab_status pool_start(struct pool *self, size_t threads, uv_async_t *done, struct ifab_error *err);
 void pool_push(struct pool *self, struct lane *lane, struct ticket *ticket);
 struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count); /* up to 16, one of each lane in turn, linked by job_next */
+void pool_let_in(struct pool *self); /* as order_let_in() */
 void pool_stop(struct pool *self);
 void ticket_verify(struct ticket *ticket);
 extern size_t ticket_message_max;
@@ -427,6 +470,7 @@ void wait_stop(struct node *node);
 void wait_free(struct node *node);
 
 /* serve.c */
+void serve_limits(const struct ifab_config *config, struct ifab_http_limits *ret_limits);
 ifab_status serve_start(struct node *node, struct ifab_error *err);
 ifab_status serve_tls(const struct ifab_config *config, struct ifab_tls_context **ret_context, struct ifab_error *err); /* NULL: not configured */
 void serve_use_tls(struct node *node, struct ifab_tls_context *context); /* moved; for connections from now on */
@@ -444,19 +488,21 @@ bool request_query(const struct request *request, const char *name, struct ifab_
 bool request_query_u64(struct node *node, struct request *request, const char *name, uint64_t least, uint64_t most, uint64_t fallback,
                        uint64_t *ret_value); /* false: answered with 208 */
 
-/* who.c: who asks: token, else uid of the Unix socket, else nobody; and what they may */
+/* who.c: who asks: token, client certificate, else uid of the Unix socket, else nobody; and what they may */
 struct who {
     struct ifab_principal principal;
-    bool has_token;
-    uint8_t token16[16];
-    ifab_usec token_expires;   /* wall */
+    bool has_token, has_key;
+    uint8_t token16[16], key32[32]; /* the token's id; SPKI digest of the certificate */
+    ifab_usec ends;            /* wall: when the first of them ends by its time; IFAB_NEVER */
     unsigned roles;            /* bits that a route must all have; 0: nobody is known */
 };
 #define WHO_TEXT 200
-/* NONE; 002, 003, 302 or 304 with the words for it. Failed tokens are counted, and charged to who is at the other end. */
+/* NONE; 002, 003, 302 or 304 with the words for it. Failed tokens and certificates are counted, and charged to who is at the other end. */
 enum ifab_code who_is(struct node *node, const struct ifab_http_request *raw, struct who *ret_who, char ret_text[WHO_TEXT]);
 enum ifab_code who_may(const struct who *who, const struct route *route, const struct ifab_http_request *raw, char ret_text[WHO_TEXT]);
-bool who_stays(const struct node *node, const struct request *request, ifab_usec wall); /* false: its token, or its talent, has ended */
+bool who_reads_log(const struct ifab_principal *principal); /* all entries: an auditor and above; the daemon's own uid is an operator */
+/* false: its token, its key or its talent has ended. *ret_ends: when that is looked at again, at the latest. */
+bool who_stays(const struct node *node, const struct request *request, ifab_usec wall, ifab_usec *ret_ends);
 
 /* context.c */
 bool context_ref_valid(struct ifab_view ref);                              /* repo:/PATH[@COMMIT], if://… */
@@ -471,9 +517,14 @@ void queue_act(struct node *node, struct request *request, struct ticket *ticket
 enum ifab_role role_named(const struct node *node, struct ifab_view name); /* built in or configured; IFAB_ROLE_NONE */
 void set_idempotency(struct ticket *ticket, struct request *request);
 
-/* route_task.c: for the claims that wait */
+/* route_task.c: answers with a task's payload as the last member of their last object; braces: how many objects end there. NULL: no memory */
+struct job *task_payload_job(struct request *request, struct ifab_view body, uint64_t index, uint64_t braces);
+/* and for the claims that wait */
 bool task_claim_again(struct node *node, struct request *request, void *claim);      /* false: no memory */
 size_t task_claim_ready(const struct node *node, const void *claim, size_t max);     /* so many tasks are there for it, at most max */
+/* route_money.c: the cost of an act as a request says it; the same object wherever one stands */
+extern const struct ifab_schema money_cost_schema;
+void money_cost(const struct ifab_json *object, struct ifab_cost *ret_cost); /* checked by that schema; NULL: nothing */
 
 /* handlers: route_*.c */
 void handle_message(struct node *node, struct request *request);
@@ -495,6 +546,18 @@ void handle_token_revoke(struct node *node, struct request *request);
 void handle_tokens(struct node *node, struct request *request);
 void handle_invite(struct node *node, struct request *request);
 void handle_enroll(struct node *node, struct request *request);
+void handle_budgets(struct node *node, struct request *request);
+void handle_budget_set(struct node *node, struct request *request);
+void handle_budget_remove(struct node *node, struct request *request);
+void handle_cost(struct node *node, struct request *request);
+void handle_rates(struct node *node, struct request *request);
+void handle_rates_set(struct node *node, struct request *request);
+void handle_reservations(struct node *node, struct request *request);
+void handle_reserve(struct node *node, struct request *request);
+void handle_settle(struct node *node, struct request *request);
+void handle_release(struct node *node, struct request *request);
+void handle_breakers(struct node *node, struct request *request);
+void handle_breaker_reset(struct node *node, struct request *request);
 void handle_sequences(struct node *node, struct request *request);
 void handle_entries(struct node *node, struct request *request);
 void handle_entry(struct node *node, struct request *request);
@@ -507,6 +570,8 @@ void handle_erase(struct node *node, struct request *request);
 void handle_anchor_create(struct node *node, struct request *request);
 void handle_anchors(struct node *node, struct request *request);
 void handle_backup(struct node *node, struct request *request);
+void handle_log_key_make(struct node *node, struct request *request);
+void handle_log_key_rotate(struct node *node, struct request *request);
 void handle_clock_accept(struct node *node, struct request *request);
 void handle_task_create(struct node *node, struct request *request);
 void handle_task_claim_next(struct node *node, struct request *request);

@@ -1,7 +1,8 @@
 /*
  * Whose turn it is. Each connection has a lane of its tickets in the order in which they were read; the lanes take turns, one ticket at a time, both when
  * signatures are verified and when the step takes them. So a body of 10,000 lines costs another connection's message one turn, and a connection, a
- * pipeline, a stream keeps its order. docs/decisions/turns.md.
+ * pipeline, a stream keeps its order. Who was told to come later and comes at once is late: its turn comes when nobody else waits.
+ * docs/decisions/turns.md.
  */
 #include "order.h"
 
@@ -14,18 +15,20 @@ ifab_status order_init(struct order *self, size_t slots)
 {
     *self = (struct order){.slots = slots};
     self->of_slot = ifab_calloc(slots, sizeof(struct lane *));
-    return self->of_slot == NULL || !order_ready(self) ? IFAB_NOMEM : IFAB_OK;
+    self->late_of = ifab_calloc(slots, sizeof *self->late_of);
+    return self->of_slot == NULL || self->late_of == NULL || !order_ready(self) ? IFAB_NOMEM : IFAB_OK;
 }
 
 void order_fini(struct order *self)
 {
-    struct lane *lists[] = {self->first, self->spare};
+    struct lane *lists[] = {self->turns[0].first, self->turns[1].first, self->spare};
     for (size_t i = 0; i < IFAB_COUNT(lists); i++)
         for (struct lane *lane = lists[i], *next; lane != NULL; lane = next) {
             next = lane->next;
             ifab_free(lane);
         }
     ifab_free(self->of_slot);
+    ifab_free(self->late_of);
     ifab_free(self->waiting_of);
     *self = (struct order){.slots = 0};
 }
@@ -55,21 +58,44 @@ bool order_room(const struct order *self, uint32_t slot, uint64_t connection, si
     return self->count < ORDER_MAX && waiting <= ORDER_MAX - self->count;
 }
 
-struct lane *order_add(struct order *self, struct ticket *t, uint32_t slot, uint64_t connection)
+/*
+ * Lanes take turns, so the last of n tickets of a lane waits for about n turns of each: what would wait for more than ORDER_SINGLES is refused at once
+ * instead of being answered late. A connection with nothing waiting is always let in. Lines of a body are not concerned: they came together.
+ */
+bool order_room_single(const struct order *self, uint32_t slot, uint64_t connection)
+{
+    const struct lane *lane = lane_of(self, slot, connection);
+    if (lane != NULL && lane->singles > 0 && lane->singles * self->lanes >= ORDER_SINGLES)
+        return false;
+    return order_room(self, slot, connection, 1);
+}
+
+static void to_its_ring(struct order *self, struct lane *lane)
+{
+    struct lane_ring *ring = &self->turns[lane->late];
+    lane->next = NULL;
+    if (ring->first == NULL)
+        ring->first = lane;
+    else
+        ring->last->next = lane;
+    ring->last = lane;
+}
+
+struct lane *order_add(struct order *self, struct ticket *t, uint32_t slot, uint64_t connection, ifab_usec run)
 {
     struct lane *lane = lane_of(self, slot, connection);
+    bool late = slot < self->slots && self->late_of[slot].connection == connection && run < self->late_of[slot].until;
+    if (lane != NULL)
+        lane->late = late; /* from its next turn on */
     if (lane == NULL) {
         lane = self->spare;
         assert(lane != NULL); /* order_ready() came before */
         self->spare = lane->next;
-        *lane = (struct lane){.connection = connection, .slot = slot};
+        *lane = (struct lane){.connection = connection, .slot = slot, .late = late};
         if (slot < self->slots)
             self->of_slot[slot] = lane;
-        if (self->first == NULL)
-            self->first = lane;
-        else
-            self->last->next = lane;
-        self->last = lane;
+        to_its_ring(self, lane);
+        self->lanes++;
     }
     t->next = NULL;
     if (lane->first == NULL)
@@ -78,39 +104,65 @@ struct lane *order_add(struct order *self, struct ticket *t, uint32_t slot, uint
         lane->last->next = t;
     lane->last = t;
     lane->count++;
+    lane->singles += t->group == NULL;
     self->count++;
     return lane;
 }
 
-struct ticket *order_head(const struct order *self) { return self->first == NULL ? NULL : self->first->first; }
+static struct lane_ring *whose_turn(const struct order *self)
+{
+    const struct lane_ring *ring = &self->turns[self->turns[0].first == NULL];
+    return (struct lane_ring *)(uintptr_t)ring;
+}
+
+struct ticket *order_head(const struct order *self)
+{
+    const struct lane *lane = whose_turn(self)->first;
+    return lane == NULL ? NULL : lane->first;
+}
 
 struct ticket *order_take(struct order *self)
 {
-    struct lane *lane = self->first;
+    struct lane_ring *ring = whose_turn(self);
+    struct lane *lane = ring->first;
     if (lane == NULL)
         return NULL;
     struct ticket *t = lane->first;
     lane->first = t->next;
     lane->count--;
+    lane->singles -= t->group == NULL;
     self->count--;
     t->next = NULL;
-    self->first = lane->next;
-    if (self->first == NULL)
-        self->last = NULL;
-    lane->next = NULL;
+    ring->first = lane->next;
     if (lane->first != NULL) { /* its next one after everybody else's */
-        if (self->first == NULL)
-            self->first = lane;
-        else
-            self->last->next = lane;
-        self->last = lane;
+        to_its_ring(self, lane);
         return t;
     }
     if (lane->slot < self->slots && self->of_slot[lane->slot] == lane)
         self->of_slot[lane->slot] = NULL;
+    self->lanes--;
     lane->next = self->spare;
     self->spare = lane;
     return t;
+}
+
+void order_put_late(struct order *self, uint32_t slot, uint64_t connection, ifab_usec run)
+{
+    if (slot < self->slots)
+        self->late_of[slot] = (struct lateness){connection, run + ORDER_LATE_FOR};
+}
+
+void order_let_in(struct order *self)
+{
+    struct lane_ring *in_turn = &self->turns[0], *late = &self->turns[1];
+    if (late->first == NULL)
+        return;
+    if (in_turn->first == NULL)
+        in_turn->first = late->first;
+    else
+        in_turn->last->next = late->first;
+    in_turn->last = late->last;
+    *late = (struct lane_ring){NULL, NULL};
 }
 
 /* ---- behind the signature: equal shares by talent ---- */

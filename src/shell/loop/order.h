@@ -1,32 +1,45 @@
 #ifndef LOOP_ORDER_H
 #define LOOP_ORDER_H
 /* Turns and shares of the tickets that wait. Threads: the loop; what is marked belongs to the pool's lock. */
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
+#include "base/time.h"
 
 struct ticket;
 
 #define ORDER_MAX 65536          /* tickets before the step */
 #define ORDER_VERIFIED_MAX 16384 /* of them messages with a good signature that wait for a batch */
+#define ORDER_SINGLES 256        /* of those that are no line of a body: see order_room_single() */
+#define ORDER_LATE_FOR IFAB_SECOND
 
 struct lane { /* of a connection, while it has tickets */
     struct lane *next;           /* in the ring of turns; among the spare */
     struct ticket *first, *last; /* in order of arrival */
-    size_t count;
+    size_t count, singles;       /* singles: that are no line of a body */
     uint64_t connection;
     uint32_t slot;
+    _Atomic bool late;           /* it waits for those in turn; the pool asks as well */
     struct lane *job_next;       /* the pool's: whose signatures are to be verified, in turns as well */
     struct ticket *job_first, *job_last;
 };
-struct order {
+struct lane_ring {
     struct lane *first, *last;
+};
+struct lateness { /* of the connection in a slot */
+    uint64_t connection;
+    ifab_usec until; /* run */
+};
+struct order {
+    struct lane_ring turns[2]; /* in turn; late */
     struct lane **of_slot;
+    struct lateness *late_of;
     size_t slots;
     struct lane *spare;
-    size_t count;
+    size_t count, lanes;  /* tickets; lanes that have some */
     uint32_t *waiting_of; /* by talent */
     size_t talents, verified;
 };
@@ -37,9 +50,14 @@ void order_fini(struct order *self); /* frees lanes, not tickets */
 bool order_ready(struct order *self); /* room for one order_add(); false: out of memory */
 /* May this connection have `more` tickets waiting beyond those it has? false: 304. */
 bool order_room(const struct order *self, uint32_t slot, uint64_t connection, size_t more);
-struct lane *order_add(struct order *self, struct ticket *ticket, uint32_t slot, uint64_t connection);
+/* One more request of its own: also, whoever has some waiting has no more than would be answered soon. */
+bool order_room_single(const struct order *self, uint32_t slot, uint64_t connection);
+struct lane *order_add(struct order *self, struct ticket *ticket, uint32_t slot, uint64_t connection, ifab_usec run);
 struct ticket *order_head(const struct order *self); /* whose turn it is; NULL: none waits */
 struct ticket *order_take(struct order *self);
+/* What this connection brings within the next second waits until nobody else does. */
+void order_put_late(struct order *self, uint32_t slot, uint64_t connection, ifab_usec run);
+void order_let_in(struct order *self); /* from time to time: each that is late gets one turn, whoever else waits */
 /* One more message of this talent between signature and step: as many as places are free. false: 304. Each is given back once. */
 bool order_share_take(struct order *self, uint32_t talent);
 void order_share_give(struct order *self, uint32_t talent);

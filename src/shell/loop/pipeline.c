@@ -3,6 +3,7 @@
  * nothing uncommitted is served; a step is never undone in memory; at most one batch is stepped ahead of the one being committed;
  * disk full: cores are loaded from the store again and everything not answered gets 504; anything else: nobody is answered and the process ends with 20.
  */
+#include "base/encode.h"
 #include "node.h"
 
 #include <string.h>
@@ -76,6 +77,11 @@ bool pipeline_room_for(const struct node *node, const struct ifab_http_peer *pee
     return node->queue_count < ORDER_MAX && order_room(&node->order, peer->slot, peer->connection, tickets);
 }
 
+bool pipeline_room_single(const struct node *node, const struct ifab_http_peer *peer)
+{
+    return node->queue_count < ORDER_MAX && order_room_single(&node->order, peer->slot, peer->connection);
+}
+
 bool pipeline_idle(const struct node *node)
 {
     return node->queue_count == 0 && !node->commit_running && (node->current == NULL || node->current->tickets == 0);
@@ -98,7 +104,8 @@ void ticket_queue(struct node *node, struct ticket *t)
 {
     bool alone = node->queue_count == 0 && !node->commit_running;
     uint32_t slot = t->request != NULL ? t->request->peer.slot : UINT32_MAX;
-    struct lane *lane = order_add(&node->order, t, slot, t->request != NULL ? t->request->peer.connection : 0);
+    ifab_usec run = clock_now(&node->clock, NULL).run;
+    struct lane *lane = order_add(&node->order, t, slot, t->request != NULL ? t->request->peer.connection : 0, run);
     node->queue_count++;
     if (t->verify == VERIFY_NONE) {
         atomic_store_explicit(&t->state, TICKET_VERIFIED, memory_order_relaxed);
@@ -106,8 +113,8 @@ void ticket_queue(struct node *node, struct ticket *t)
     }
     t->wall = clock_now(&node->clock, NULL).wall;
     t->keyring = ifab_keyring_ref(node->keyring);
-    t->alone = alone; /* no hand-over when nobody waits */
-    if (!alone)
+    t->alone = alone && !lane->late; /* no hand-over when nobody waits */
+    if (!t->alone)
         pool_push(&node->pool, lane, t);
 }
 
@@ -167,8 +174,11 @@ static void note_in_stream(struct ticket *t)
         (void)ifab_map_put(&t->group->refused, t->admitted->envelope.sender, (uint64_t)t->reply.code);
 }
 
-/* Below disk.reserve nothing new is begun; what is under way can still be ended. */
-static bool makes_more(enum ifab_command_type type) { return type == IFAB_COMMAND_MESSAGE || type == IFAB_COMMAND_TASK_CREATE; }
+/* Below disk.reserve nothing new is begun; what is under way can still be ended, and what is spent is still recorded. */
+static bool makes_more(enum ifab_command_type type)
+{
+    return type == IFAB_COMMAND_MESSAGE || type == IFAB_COMMAND_TASK_CREATE || type == IFAB_COMMAND_RESERVE;
+}
 
 static bool changes_tasks(const struct ifab_outcome *o)
 {
@@ -176,6 +186,20 @@ static bool changes_tasks(const struct ifab_outcome *o)
         if (o->changes[i].kind == IFAB_KIND_TASK || o->changes[i].kind == IFAB_KIND_SWARM)
             return true;
     return false;
+}
+
+/*
+ * So that a start knows what must be there: an anchor store that is empty, or lost its newest, is not taken for a young one. The anchor is in every
+ * store before its entry is stepped, and entry and record are one commit: neither tells of one that was not written.
+ */
+static void note_anchored(struct node *node, struct batch *batch, uint64_t size)
+{
+    uint8_t *bytes = ifab_arena_alloc(&batch->arena, 8), *at = bytes;
+    if (bytes == NULL || size <= node->anchored_size)
+        return;
+    node->anchored_size = size;
+    ifab_put_u64(&at, size);
+    (void)batch_record(batch, KIND_ANCHORED, 0, ifab_view_of(bytes, 8)); /* batch_add() left room */
 }
 
 static void step_command(struct node *node, struct ticket *t, struct batch *batch, struct ifab_now now)
@@ -196,6 +220,8 @@ static void step_command(struct node *node, struct ticket *t, struct batch *batc
     }
     mint(now, t->mint16);
     memcpy(t->command.mint16, t->mint16, 16);
+    if (t->command.type == IFAB_COMMAND_LOG_KEY)
+        log_key_lend(node, t);
     ifab_fabric_decide(node->fabric, &t->command, now, o);
     if (!batch_add(batch, o)) {
         refuse_ticket(t, IFAB_CODE_SYSTEM_ERROR, "out of memory");
@@ -210,6 +236,10 @@ static void step_command(struct node *node, struct ticket *t, struct batch *batc
         batch->erase_index = (uint64_t)(uintptr_t)t->user;
         batch->erase = batch_record(batch, KIND_ERASING, batch->erase_index, IFAB_VIEW("1")); /* a crash before the deletion is made up for at the start */
     }
+    if (t->command.type == IFAB_COMMAND_ANCHORED && o->reply.code == IFAB_CODE_NONE && !o->reply.replayed)
+        note_anchored(node, batch, *(const uint64_t *)t->user);
+    if (t->command.type == IFAB_COMMAND_LOG_KEY && o->reply.code == IFAB_CODE_NONE && !o->reply.replayed)
+        log_key_stepped(node, batch);
     if (o->reply.is_decision)
         ifab_metrics_add(&node->metrics, IFAB_METRIC_MESSAGES, (size_t)o->reply.decision, 1);
     else if (o->reply.code == IFAB_CODE_REPLAY_DETECTED)
@@ -234,6 +264,8 @@ static void step(struct node *node, struct ticket *t, struct batch *batch, struc
     note_in_stream(t);
     if (t->command.type == IFAB_COMMAND_TICK)
         node->tick_queued = false;
+    if (t->reply.code == IFAB_CODE_RATE_LIMIT_EXCEEDED && t->code == IFAB_CODE_NONE && t->request != NULL) /* of a good signature */
+        order_put_late(&node->order, t->request->peer.slot, t->request->peer.connection, now.run);
     if (t->reply.code != IFAB_CODE_NONE)
         ifab_metrics_add(&node->metrics, IFAB_METRIC_REFUSALS, ifab_metrics_code(t->reply.code), 1);
     t->next = NULL;
@@ -368,7 +400,7 @@ void pipeline_run(struct node *node)
     bool more = false;
     if (node->queue_count > 0 && node->fatal_status == IFAB_OK) {
         uv_mutex_lock(&node->pool.lock);
-        more = node->pool.waiting > 0;
+        more = node->pool.turns[0].first != NULL;
         uv_mutex_unlock(&node->pool.lock);
     }
     set_spin(node, more);
@@ -415,6 +447,7 @@ static void disk_full(struct node *node, struct batch *batch)
     node->current = batch_new();
     struct ifab_fabric *before = node->fabric;
     node->fabric = NULL;
+    log_key_undone(node);
     ifab_status status = node_load(node, &err);
     if (status == IFAB_OK)
         ifab_fabric_keep_counts(node->fabric, before); /* refusals counted before a signature stand nowhere else */
@@ -464,6 +497,8 @@ void pipeline_written(struct node *node)
     node->closed_full = false;
     node->committed_size = batch->head.size;
     memcpy(node->committed_root32, batch->head.root32, 32);
+    if (batch->key != NULL)
+        log_key_committed(node);
     ifab_metrics_observe(&node->metrics, IFAB_METRIC_COMMIT_SECONDS, 0, batch->commit_usec);
     ifab_metrics_observe(&node->metrics, IFAB_METRIC_COMMIT_BATCH, 0, (int64_t)batch->tickets);
     if (batch->tickets > 0)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define JOBS_MAX 1024
+#define TOLD_IN_TURN ((size_t)1 << 20) /* bytes of answers in one turn of the loop */
 #define PARKED_MOST (10 * IFAB_SECOND) /* then 504: the follower is stuck, or far behind */
 
 struct job *job_new(struct request *request)
@@ -172,24 +173,35 @@ static void run(void *user)
     ifab_store_close(store);
 }
 
+/* What the readers have done, in the order in which they ended. Answers are large: after some of them others have their turn of the loop. */
 static void on_done(uv_async_t *handle)
 {
     struct node *node = handle->data;
+    size_t told = 0;
     uv_mutex_lock(&node->reader_lock);
-    struct job *job = node->jobs_done, *first = NULL;
+    struct job *job = node->jobs_done, *newest = job, *first = NULL;
     node->jobs_done = NULL;
     uv_mutex_unlock(&node->reader_lock);
-    while (job != NULL) { /* newest first as linked: answered in the order in which they ended */
+    while (job != NULL) { /* newest first as linked */
         struct job *next = job->next;
         job->next = first;
         first = job;
         job = next;
     }
-    while (first != NULL) {
-        struct job *next = first->next;
-        first->finish(node, first);
-        first = next;
+    if (node->jobs_ended_first == NULL)
+        node->jobs_ended_first = first;
+    else if (first != NULL)
+        node->jobs_ended_last->next = first;
+    if (newest != NULL)
+        node->jobs_ended_last = newest;
+    while (node->jobs_ended_first != NULL && told < TOLD_IN_TURN) {
+        job = node->jobs_ended_first;
+        node->jobs_ended_first = job->next;
+        told += job->out.size + 1;
+        job->finish(node, job);
     }
+    if (node->jobs_ended_first != NULL)
+        uv_async_send(&node->read_done);
     jobs_unpark(node);
 }
 
@@ -213,7 +225,7 @@ void readers_stop(struct node *node)
     uv_mutex_unlock(&node->reader_lock);
     for (size_t i = 0; i < 2; i++)
         uv_thread_join(&node->readers[i]);
-    struct job *lists[] = {node->jobs_first, node->jobs_done, node->parked_first};
+    struct job *lists[] = {node->jobs_first, node->jobs_done, node->jobs_ended_first, node->parked_first};
     for (size_t i = 0; i < IFAB_COUNT(lists); i++) {
         for (struct job *job = lists[i], *next; job != NULL; job = next) {
             next = job->next;

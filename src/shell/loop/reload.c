@@ -192,6 +192,7 @@ static void enter(struct node *node, struct ticket *t, const struct ifab_config 
     ifab_config_take(&node->config, config);
     node_log_level(config);
     ifab_fabric_tune(node->fabric, &(struct ifab_fabric_tuning){config->time_skew_usec, (uint32_t)config->rate_messages, (uint32_t)config->rate_burst,
+                                                                  (uint32_t)config->rate_costs, (uint32_t)config->rate_costs_burst,
                                                                   config->sensitive_count});
     if (same_guard(&node->settings.rules, rules)) {
         ifab_ruleset_free(set);

@@ -8,13 +8,14 @@
 
 #include "node.h"
 
-static void close_node(struct node *node)
+void restore_close(struct node *node)
 {
+    if (node == NULL)
+        return;
     ifab_fabric_free(node->fabric);
     ifab_ruleset_free(node->ruleset);
     ifab_store_close(node->store);
-    ifab_signer_free(node->log_key);
-    ifab_wipe(node->mac_key32, sizeof node->mac_key32);
+    log_key_fini(node);
     ifab_free(node);
 }
 
@@ -38,24 +39,77 @@ static ifab_status open_old(const struct ifab_restore_options *options, struct n
     return node_load(node, err);
 }
 
-static ifab_status open_new(const struct ifab_restore_options *options, const struct node *old, struct node *node, struct ifab_error *err)
+ifab_status restore_open_new(const struct ifab_restore_options *options, uint64_t fence_offset, struct node *node, struct ifab_error *err)
 {
-    struct ifab_meta meta;
     char path[1200];
     snprintf(path, sizeof path, "%s/" UNFINISHED, options->directory);
     IFAB_TRY(ifab_config_load(path, &node->config, err));
     struct ifab_store_options store = {.directory = node->config.data_dir, .create = true, .wal_bytes = WAL_MADE};
     IFAB_TRY(node_keys(node, node->config.keys_dir, err));
     IFAB_TRY(node_settings(node, err));
-    ifab_fabric_meta(old->fabric, (struct ifab_now){0}, &meta);
-    node->settings.fence_offset = meta.fence_offset + ((uint64_t)1 << 32);
+    node->settings.fence_offset = fence_offset + ((uint64_t)1 << 32);
     return ifab_store_sqlite_open(&store, &node->store, err);
+}
+
+/* One thing of the old fabric into the batch, which is committed when it is large: there may be many tasks, and each may have a payload. */
+static ifab_status restate(struct node *new, struct batch *batch, struct ifab_command *command, struct ifab_error *err)
+{
+    IFAB_TRY(node_step_into(new, batch, command, err));
+    return batch->bytes < BATCH_BYTES && batch->record_count < BATCH_COMMANDS ? IFAB_OK : node_commit_batch(new, batch, err);
+}
+
+static ifab_status restate_task(struct node *old, struct node *new, struct batch *batch, const struct ifab_task *task, struct ifab_error *err)
+{
+    struct ifab_command command = {.type = IFAB_COMMAND_RESTATE};
+    struct ifab_stored_entry entry = {0};
+    size_t count = 0;
+    command.u.restate.task = task;
+    if (task->payload_size > 0) {
+        IFAB_TRY(ifab_store_read(old->store, task->created_index, 1, true, &batch->arena, &entry, &count, err));
+        command.u.restate.payload = count == 1 ? entry.message : IFAB_VIEW(""); /* empty: it was erased */
+    }
+    return restate(new, batch, &command, err);
+}
+
+static ifab_status restate_all(struct node *old, struct node *new, struct batch *batch, struct ifab_error *err)
+{
+    const struct ifab_coordinator *c = ifab_fabric_coordinator(old->fabric);
+    const struct ifab_swarm *swarm = ifab_swarm_after(c, (struct ifab_swarm_number){0});
+    const struct ifab_task *task = ifab_task_after(c, (struct ifab_task_number){0});
+    const struct ifab_closed_task *closed;
+    uint32_t at = 0;
+    for (; swarm != NULL; swarm = ifab_swarm_after(c, swarm->number)) {
+        struct ifab_command command = {.type = IFAB_COMMAND_RESTATE};
+        command.u.restate.swarm = swarm;
+        IFAB_TRY(restate(new, batch, &command, err));
+    }
+    for (; task != NULL; task = ifab_task_after(c, task->number)) /* in order of number: what one waits for comes before it */
+        IFAB_TRY(restate_task(old, new, batch, task, err));
+    while ((closed = ifab_closed_task_next(c, &at)) != NULL) {
+        struct ifab_command command = {.type = IFAB_COMMAND_RESTATE};
+        command.u.restate.closed = closed;
+        IFAB_TRY(restate(new, batch, &command, err));
+    }
+    return batch->record_count == 0 ? IFAB_OK : node_commit_batch(new, batch, err);
+}
+
+/* Swarms and tasks go on; who held one, holds it no more. */
+static ifab_status take_tasks(struct node *old, struct node *new, struct ifab_error *err)
+{
+    struct batch *batch = batch_new();
+    if (batch == NULL)
+        return ifab_fail(err, IFAB_NOMEM, "out of memory");
+    ifab_outcome_init(&new->outcome, &batch->arena);
+    ifab_status status = restate_all(old, new, batch, err);
+    ifab_outcome_fini(&new->outcome);
+    batch_free(batch);
+    return status;
 }
 
 static ifab_status go_on(const struct ifab_restore_options *options, struct node *old, struct node *new, struct ifab_error *err)
 {
     struct ifab_buf note = IFAB_BUF_INIT(4096);
-    ifab_status status = node_checkpoint(old, old->committed_size, old->committed_root32, &note, err);
+    ifab_status status = node_checkpoint(old, old->committed_size, old->committed_root32, &note, NULL, err);
     struct ifab_command command = {.type = IFAB_COMMAND_RESTORE, .why = options->why};
     command.u.restore.old_checkpoint = ifab_buf_as_view(&note);
     command.u.restore.old_origin = ifab_view_str(old->origin);
@@ -73,6 +127,9 @@ static ifab_status go_on(const struct ifab_restore_options *options, struct node
     command.u.restore.tokens = ifab_accesses_count(accesses, IFAB_ACCESS_TOKEN);
     command.u.restore.invites = ifab_accesses_count(accesses, IFAB_ACCESS_INVITE);
     command.u.restore.open = ifab_fabric_decisions(old->fabric);
+    command.u.restore.money = ifab_fabric_money(old->fabric);
+    command.u.restore.breakers = ifab_fabric_breakers(old->fabric);
+    command.u.restore.prices = ifab_fabric_prices(old->fabric);
     command.u.restore.dangling = old->erasing;
     command.u.restore.dangling_count = old->erasing_count;
     if (status == IFAB_OK)
@@ -134,7 +191,7 @@ static ifab_status take_rules(const struct ifab_restore_options *options, const 
 }
 
 /* Settings may name paths and addresses that are not here: they are laid beside, for a person to compare. */
-static ifab_status take_settings(const struct ifab_restore_options *options, struct ifab_error *err)
+ifab_status restore_take_settings(const struct ifab_restore_options *options, struct ifab_error *err)
 {
     char from[1100], to[1100];
     IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf text = IFAB_BUF_INIT((size_t)1 << 20);
@@ -147,7 +204,7 @@ static ifab_status take_settings(const struct ifab_restore_options *options, str
 }
 
 /* The operator's key goes along when it is there; it may well be kept elsewhere. */
-static ifab_status copy_operator_key(const struct ifab_restore_options *options, struct ifab_error *err)
+ifab_status restore_copy_operator_key(const struct ifab_restore_options *options, struct ifab_error *err)
 {
     char from[1100], to[1100];
     struct ifab_buf pem = IFAB_BUF_INIT(16384);
@@ -187,16 +244,21 @@ ifab_status ifab_node_restore(const struct ifab_restore_options *options, struct
         status = node_prepare_directory(&making, NULL, name, err);
     }
     if (status == IFAB_OK)
-        status = copy_operator_key(options, err);
+        status = restore_copy_operator_key(options, err);
     if (status == IFAB_OK)
         status = take_rules(options, old, err);
     if (status == IFAB_OK)
-        status = take_settings(options, err);
-    if (status == IFAB_OK)
-        status = open_new(options, old, new, err);
+        status = restore_take_settings(options, err);
+    struct ifab_meta meta = {0};
+    if (status == IFAB_OK) {
+        ifab_fabric_meta(old->fabric, (struct ifab_now){0}, &meta);
+        status = restore_open_new(options, meta.fence_offset, new, err);
+    }
     if (status == IFAB_OK)
         status = go_on(options, old, new, err);
-    close_node(old);
-    close_node(new); /* the store is whole before the directory gets its name */
+    if (status == IFAB_OK)
+        status = take_tasks(old, new, err);
+    restore_close(old);
+    restore_close(new); /* the store is whole before the directory gets its name */
     return node_made(&making, status, err);
 }

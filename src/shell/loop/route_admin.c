@@ -33,32 +33,42 @@ static void out_of_memory(struct node *node, struct request *r) { reply_code(nod
 
 /* ---- erase: find the entry whose message it is (a reader), then an act with an admin's signature, then the bytes go ---- */
 
+#define ERASE_PAGE 256
+#define ERASE_MOST 65536 /* entries looked at: others may use an id as well, and be refused for it */
+
+/* Bytes of a message by that sender (size 0: any) beside this entry? */
+static bool holds_message(struct ifab_store *store, struct ifab_arena *scratch, uint64_t index, struct ifab_view sender)
+{
+    struct ifab_stored_entry entry;
+    const struct ifab_json *tree;
+    size_t got = 0;
+    ifab_arena_reset(scratch);
+    return ifab_store_read(store, index, 1, true, scratch, &entry, &got, NULL) == IFAB_OK && got == 1 && entry.message.size > 0 &&
+           ifab_json_read(entry.entry, NULL, scratch, &tree, NULL) == IFAB_OK && (sender.size == 0 || of_sender(text_of(tree, "actor"), sender));
+}
+
 static void run_erase(struct node *node, struct ifab_store *store, struct job *job)
 {
-    uint64_t indexes[256];
-    size_t count = 0;
+    const struct ifab_view *sender = job->user;
+    uint64_t indexes[ERASE_PAGE], from = 0, seen = 0;
+    size_t count = ERASE_PAGE;
     struct ifab_error err = {0};
     uint8_t id16[16];
     job->b = UINT64_MAX;
     if (ifab_id_parse(job->text, "msg-", id16) != IFAB_OK)
         return;
-    if (follower_wait(node, job->a) != IFAB_OK ||
-        follower_query(node, IFAB_INDEX_SUBJECT, ifab_view_of(id16, 16), 0, job->a, 256, indexes, &count, &err) != IFAB_OK) {
+    ifab_status status = follower_wait(node, job->a);
+    while (status == IFAB_OK && count == ERASE_PAGE && job->b == UINT64_MAX) {
+        status = seen >= ERASE_MOST ? ifab_fail(&err, IFAB_AGAIN, "more than %d entries are about this id", ERASE_MOST)
+                                    : follower_query(node, IFAB_INDEX_SUBJECT, ifab_view_of(id16, 16), from, job->a, ERASE_PAGE, indexes, &count, &err);
+        for (size_t i = 0; status == IFAB_OK && i < count && job->b == UINT64_MAX; i++)
+            if (holds_message(store, &job->scratch, indexes[i], *sender))
+                job->b = indexes[i];
+        from = status == IFAB_OK && count > 0 ? indexes[count - 1] + 1 : from;
+        seen += count;
+    }
+    if (status != IFAB_OK)
         job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "cannot be looked up now: %s", err.text);
-        return;
-    }
-    const struct ifab_view *sender = job->user;
-    for (size_t i = 0; i < count && job->b == UINT64_MAX; i++) {
-        struct ifab_stored_entry entry;
-        struct ifab_json_limits limits = {0};
-        const struct ifab_json *tree;
-        size_t got = 0;
-        if (ifab_store_read(store, indexes[i], 1, true, &job->arena, &entry, &got, &err) != IFAB_OK || got != 1 || entry.message.size == 0 ||
-            ifab_json_read(entry.entry, &limits, &job->arena, &tree, &err) != IFAB_OK)
-            continue;
-        if (sender->size == 0 || of_sender(text_of(tree, "actor"), *sender))
-            job->b = indexes[i];
-    }
 }
 
 static void finish_erase(struct node *node, struct job *job)
@@ -131,22 +141,12 @@ static void run_anchor(struct node *node, struct ifab_store *store, struct job *
     ifab_status status = follower_wait(node, job->a);
     follower_head(node, &a->size, a->root32);
     if (status == IFAB_OK)
-        status = node_checkpoint(node, a->size, a->root32, &note, &err);
+        status = node_checkpoint(node, a->size, a->root32, &note, NULL, &err);
     for (size_t i = 0; i < node->anchor_count && status == IFAB_OK; i++)
         status = ifab_anchor_put(node->anchors[i], ifab_view_str(node->origin), a->size, ifab_buf_as_view(&note), &err);
     ifab_buf_fini(&note);
     if (status != IFAB_OK)
         job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "anchor not written: %s", err.text);
-}
-
-/* So that a start knows what must be there: an anchor store that is empty, or lost its newest, is not taken for a young one. */
-static void note_anchored(struct node *node)
-{
-    uint8_t *bytes = ifab_arena_alloc(&node->current->arena, 8), *at = bytes;
-    if (bytes == NULL)
-        return;
-    ifab_put_u64(&at, node->anchored_size);
-    (void)batch_record(node->current, KIND_ANCHORED, 0, ifab_view_of(bytes, 8));
 }
 
 static void finish_anchor(struct node *node, struct job *job)
@@ -161,10 +161,15 @@ static void finish_anchor(struct node *node, struct job *job)
         job_free(job);
         return;
     }
-    node->anchored_size = a->size;
-    note_anchored(node);
     struct ticket *t = ticket_new(node, r);
+    uint64_t *size = t == NULL ? NULL : ifab_arena_alloc(&t->arena, sizeof *size);
+    if (size == NULL && t != NULL) {
+        ticket_free(node, t);
+        t = NULL;
+    }
     if (t != NULL) {
+        *size = a->size; /* told as made by the step, with its entry (pipeline.c) */
+        t->user = size;
         ifab_buf_format(&payload, "{\"root\":\"sha256:");
         ifab_buf_hex(&payload, a->root32, 32);
         ifab_buf_format(&payload, "\",\"size\":%llu,\"stores\":%zu}", (unsigned long long)a->size, node->anchor_count);
@@ -262,14 +267,14 @@ static ifab_status write_checkpoint(struct node *node, const char *directory, ui
     struct ifab_store *copy = NULL;
     struct ifab_arena arena;
     struct ifab_head head;
-    struct ifab_buf note = IFAB_BUF_INIT(4096);
+    struct ifab_buf note = IFAB_BUF_INIT(4096), vkey = IFAB_BUF_INIT(4096);
     char path[1100];
     ifab_arena_init(&arena, (size_t)1 << 20);
     ifab_status status = ifab_store_sqlite_open(&options, &copy, err);
     if (status == IFAB_OK)
         status = ifab_store_head(copy, &arena, &head, err);
     if (status == IFAB_OK)
-        status = node_checkpoint(node, head.size, head.root32, &note, err);
+        status = node_checkpoint(node, head.size, head.root32, &note, &vkey, err);
     if (status == IFAB_OK)
         *ret_size = head.size;
     snprintf(path, sizeof path, "%s/checkpoint", directory);
@@ -277,11 +282,12 @@ static ifab_status write_checkpoint(struct node *node, const char *directory, ui
         status = node_write_file(path, ifab_buf_as_view(&note), 0600, err);
     snprintf(path, sizeof path, "%s/vkey", directory);
     if (status == IFAB_OK)
-        status = node_write_file(path, ifab_view_str(node->vkey), 0600, err);
+        status = node_write_file(path, ifab_buf_as_view(&vkey), 0600, err);
     if (status == IFAB_OK)
         status = node_sync_dir(directory, err);
     ifab_store_close(copy);
     ifab_buf_fini(&note);
+    ifab_buf_fini(&vkey);
     ifab_arena_fini(&arena);
     return status;
 }

@@ -343,7 +343,7 @@ static void run_checkpoint(struct node *node, struct ifab_store *store, struct j
     uint8_t root[32];
     uint64_t size;
     follower_head(node, &size, root);
-    ifab_status status = node_checkpoint(node, size, root, &job->out, &err);
+    ifab_status status = node_checkpoint(node, size, root, &job->out, NULL, &err);
     if (status != IFAB_OK)
         fail(job, IFAB_CODE_STORE_UNAVAILABLE, err.text);
     job->content_type = "text/plain; charset=utf-8";
@@ -392,8 +392,11 @@ void handle_tile(struct node *node, struct request *r)
         reply_code(node, r, IFAB_CODE_NOT_FOUND, NULL, "no such tile");
         return;
     }
-    if (tile.entries && !r->peer.unix_socket) { /* entries over TCP are the auditors' */
-        reply_code(node, r, IFAB_CODE_INVALID_TOKEN, NULL, "entries over TCP need a token of an auditor; tokens come with a later version");
+    if (tile.entries && !who_reads_log(&r->principal)) {
+        if (r->principal.kind == IFAB_PRINCIPAL_NONE)
+            reply_code(node, r, IFAB_CODE_INVALID_TOKEN, NULL, "entries over TCP need a token or a client certificate of an auditor");
+        else
+            reply_code(node, r, IFAB_CODE_PERMISSION_DENIED, NULL, "this role may not use this route for entries: the whole log is an auditor's");
         return;
     }
     struct job *job = start_job(node, r, run_tile);

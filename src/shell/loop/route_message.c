@@ -165,7 +165,7 @@ static ifab_status put_proof(struct node *node, struct ifab_store *store, struct
         follower_distrust(node);
         IFAB_TRY(ifab_proof_inclusion(index, size, follower_node, &source, path, &count, err));
     }
-    ifab_status status = node_checkpoint(node, size, root, &note, err);
+    ifab_status status = node_checkpoint(node, size, root, &note, NULL, err);
     if (status == IFAB_OK) {
         ifab_leaf_hash(entry.entry, leaf);
         ifab_buf_put(&job->out, receipt.data, receipt.size - 1);
@@ -299,6 +299,38 @@ static struct ifab_view own_sender(struct request *r, struct ifab_arena *arena)
     return sender;
 }
 
+#define FIND_PAGE 512
+#define FIND_MOST 65536 /* entries looked at: others may use an id as well, and be refused for it */
+struct about {
+    uint64_t index; /* UINT64_MAX: none yet */
+    char digest[80];
+};
+
+/* Is this entry the decision that is looked for, or a later one about it? */
+static ifab_status look_at(struct ifab_store *store, struct ifab_arena *scratch, uint64_t index, struct ifab_view sender, struct about *about, struct ifab_error *err)
+{
+    struct ifab_stored_entry entry;
+    const struct ifab_json *tree;
+    struct ifab_view actor = {NULL, 0}, type = {NULL, 0}, decision, digest = {NULL, 0};
+    size_t got = 0;
+    ifab_arena_reset(scratch);
+    IFAB_TRY(ifab_store_read(store, index, 1, false, scratch, &entry, &got, err));
+    if (got != 1 || ifab_json_read(entry.entry, NULL, scratch, &tree, NULL) != IFAB_OK)
+        return IFAB_OK;
+    const struct ifab_json *payload = ifab_json_get(tree, "payload");
+    if (!ifab_json_string(ifab_json_get(payload, "decision"), &decision) || decision.size > 9)
+        return IFAB_OK; /* a refusal or a vote */
+    (void)ifab_json_string(ifab_json_get(payload, "message_digest"), &digest);
+    (void)ifab_json_string(ifab_json_get(tree, "type"), &type);
+    (void)ifab_json_string(ifab_json_get(tree, "actor"), &actor);
+    bool known = about->index != UINT64_MAX;
+    if (sender.size > 0 && !(ifab_view_is(type, "message") ? of_sender(actor, sender) : known && ifab_view_is(digest, about->digest)))
+        return IFAB_OK;
+    about->index = index;
+    snprintf(about->digest, sizeof about->digest, IFAB_FMT, IFAB_ARG(digest));
+    return IFAB_OK;
+}
+
 /*
  * Entries about a message id, by index.db; the newest decision entry (or the first, the admission) of that sender. What became of it later names no
  * sender, so it is followed by the message's digest: ids are unique per talent only. IFAB_NOT_FOUND: there is none.
@@ -306,38 +338,25 @@ static struct ifab_view own_sender(struct request *r, struct ifab_arena *arena)
 static ifab_status find_by_id(struct node *node, struct ifab_store *store, struct job *job, struct ifab_view sender, bool newest,
                               struct ifab_stored_entry *ret_entry, const struct ifab_json **ret_tree, struct ifab_error *err)
 {
-    struct ifab_view found_digest = {NULL, 0};
-    uint64_t indexes[512];
-    size_t count = 0;
-    struct ifab_json_limits limits = {0};
+    struct about about = {.index = UINT64_MAX};
+    uint64_t indexes[FIND_PAGE], from = 0, seen = 0;
+    size_t count = FIND_PAGE, got = 0;
     uint8_t id16[16];
-    ifab_status status = IFAB_NOT_FOUND;
     if (ifab_id_parse(job->request->params[0], "msg-", id16) != IFAB_OK)
         return IFAB_NOT_FOUND;
-    IFAB_TRY(follower_query(node, IFAB_INDEX_SUBJECT, ifab_view_of(id16, 16), 0, job->a, 512, indexes, &count, err));
-    for (size_t i = 0; i < count && (newest || status != IFAB_OK); i++) {
-        struct ifab_stored_entry entry;
-        const struct ifab_json *tree;
-        struct ifab_view actor = {NULL, 0}, type = {NULL, 0}, decision, digest = {NULL, 0};
-        size_t got = 0;
-        IFAB_TRY(ifab_store_read(store, indexes[i], 1, true, &job->arena, &entry, &got, err));
-        if (got != 1 || ifab_json_read(entry.entry, &limits, &job->arena, &tree, NULL) != IFAB_OK)
-            continue;
-        const struct ifab_json *payload = ifab_json_get(tree, "payload");
-        if (!ifab_json_string(ifab_json_get(payload, "decision"), &decision) || decision.size > 9)
-            continue; /* a refusal or a vote */
-        (void)ifab_json_string(ifab_json_get(payload, "message_digest"), &digest);
-        (void)ifab_json_string(ifab_json_get(tree, "type"), &type);
-        (void)ifab_json_string(ifab_json_get(tree, "actor"), &actor);
-        bool message = ifab_view_is(type, "message");
-        if (sender.size > 0 && !(message ? of_sender(actor, sender) : status == IFAB_OK && ifab_view_equal(digest, found_digest)))
-            continue;
-        found_digest = digest;
-        *ret_entry = entry;
-        *ret_tree = tree;
-        status = IFAB_OK;
+    while (count == FIND_PAGE && (newest || about.index == UINT64_MAX)) {
+        if (seen >= FIND_MOST) /* never "no such message" about one that may be there */
+            return ifab_fail(err, IFAB_AGAIN, "more than %d entries are about this id", FIND_MOST);
+        IFAB_TRY(follower_query(node, IFAB_INDEX_SUBJECT, ifab_view_of(id16, 16), from, job->a, FIND_PAGE, indexes, &count, err));
+        for (size_t i = 0; i < count && (newest || about.index == UINT64_MAX); i++)
+            IFAB_TRY(look_at(store, &job->scratch, indexes[i], sender, &about, err));
+        from = count > 0 ? indexes[count - 1] + 1 : from;
+        seen += count;
     }
-    return status;
+    if (about.index == UINT64_MAX)
+        return IFAB_NOT_FOUND;
+    IFAB_TRY(ifab_store_read(store, about.index, 1, true, &job->arena, ret_entry, &got, err));
+    return got == 1 ? ifab_json_read(ret_entry->entry, NULL, &job->arena, ret_tree, err) : IFAB_NOT_FOUND;
 }
 
 /* What cannot be looked up now is not "no such message": a sender would take it for not accepted. */

@@ -12,6 +12,12 @@ static bool check_mode(struct ifab_view text, const char **ret_why)
     return ifab_view_is(text, "strict") || ifab_view_is(text, "window");
 }
 
+static bool check_use(struct ifab_view text, const char **ret_why)
+{
+    *ret_why = "sign or tls";
+    return ifab_view_is(text, "sign") || ifab_view_is(text, "tls");
+}
+
 #define FIELD_WHY {.name = "why", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable}
 static const struct ifab_schema_field add_fields[] = {
     {.name = "name", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = IFAB_NAME_MAX, .check = ifab_schema_name},
@@ -28,11 +34,20 @@ static const struct ifab_schema_field grant_fields[] = {
 };
 static const struct ifab_schema_field key_fields[] = {
     {.name = "pubkey", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 43, .max = 43, .check = ifab_schema_key32},
+    {.name = "use", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 16, .check = check_use},
+    {.name = "overlap_s", .kind = IFAB_SCHEMA_INTEGER, .min = 0, .max = 30 * 86400},
+    FIELD_WHY,
+};
+static const struct ifab_schema_field tls_key_fields[] = {
+    {.name = "use", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = 16, .check = check_use},
+    {.name = "spki", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 71, .max = 71, .check = ifab_schema_sha256},
+    {.name = "expires_at", .kind = IFAB_SCHEMA_STRING, .min = 20, .max = 24, .check = ifab_schema_time},
     {.name = "overlap_s", .kind = IFAB_SCHEMA_INTEGER, .min = 0, .max = 30 * 86400},
     FIELD_WHY,
 };
 static const struct ifab_schema_field revoke_fields[] = {
     {.name = "key_id", .kind = IFAB_SCHEMA_STRING, .min = 18, .max = 18, .check = ifab_schema_key_id},
+    {.name = "spki", .kind = IFAB_SCHEMA_STRING, .min = 71, .max = 71, .check = ifab_schema_sha256},
     {.name = "scope", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 128, .check = ifab_schema_printable},
     {.name = "talent", .kind = IFAB_SCHEMA_BOOL},
     FIELD_WHY,
@@ -42,6 +57,7 @@ static const struct ifab_schema schemas[] = {
     [IFAB_ACT_GRANT] = {"grant", grant_fields, IFAB_COUNT(grant_fields)},
     [IFAB_ACT_REVOKE] = {"revoke", revoke_fields, IFAB_COUNT(revoke_fields)},
     [IFAB_ACT_ROTATE] = {"key", key_fields, IFAB_COUNT(key_fields)},
+    [IFAB_ACT_TLS_KEY] = {"TLS key", tls_key_fields, IFAB_COUNT(tls_key_fields)},
 };
 
 static struct ifab_view text_of(const struct ifab_json *object, const char *name)
@@ -63,11 +79,16 @@ enum ifab_role role_named(const struct node *node, struct ifab_view name)
 
 static bool key_of(const struct node *node, struct request *r, struct ifab_talent_request *request, const struct ifab_json *body)
 {
-    struct ifab_view text = text_of(body, "pubkey"), id = text_of(body, "key_id");
-    uint8_t *key = ifab_arena_alloc(&r->arena, 32);
+    struct ifab_view text = text_of(body, "pubkey"), id = text_of(body, "key_id"), spki = text_of(body, "spki");
+    uint8_t *key = ifab_arena_alloc(&r->arena, 32), *digest = ifab_arena_alloc(&r->arena, 32);
     size_t size;
-    if (key == NULL)
+    if (key == NULL || digest == NULL)
         return false;
+    if (spki.size > 0) {
+        if (ifab_hex_decode(ifab_view_of(spki.data + 7, spki.size - 7), digest, 32) != IFAB_OK)
+            return false;
+        request->spki32 = digest;
+    }
     if (text.size > 0) {
         if (ifab_base64url_decode(text, key, 32, &size) != IFAB_OK || size != 32)
             return false;
@@ -84,6 +105,17 @@ static bool key_of(const struct node *node, struct request *r, struct ifab_talen
         request->pubkey32 = key;
     }
     return true;
+}
+
+/* The body says which use; what is malformed is told by the schema of a key that signs. */
+static enum ifab_talent_act use_of(struct request *r)
+{
+    struct ifab_json_limits limits = {.max_size = 256 * 1024};
+    const struct ifab_json *body = NULL;
+    struct ifab_error err = {0};
+    if (ifab_json_read(ifab_buf_as_view(&r->body), &limits, &r->arena, &body, &err) == IFAB_OK && ifab_view_is(text_of(body, "use"), "tls"))
+        return IFAB_ACT_TLS_KEY;
+    return IFAB_ACT_ROTATE;
 }
 
 /* What idempotent requests are remembered by. */
@@ -160,6 +192,8 @@ static void queue_talent(struct node *node, struct request *r, enum ifab_talent_
         (void)ifab_time_parse(text_of(body, "expires_at"), &request.expires_at);
     if (ifab_json_integer(ifab_json_get(body, "overlap_s"), &seconds))
         request.overlap = seconds * IFAB_SECOND;
+    else if (act == IFAB_ACT_TLS_KEY)
+        request.overlap = IFAB_NEVER; /* one for each machine: they live side by side */
     const struct ifab_json *whole = ifab_json_get(body, "talent");
     if (act == IFAB_ACT_REVOKE && whole != NULL && whole->type == IFAB_JSON_TRUE)
         act = IFAB_ACT_REMOVE;
@@ -183,7 +217,7 @@ static void queue_talent(struct node *node, struct request *r, enum ifab_talent_
 
 void handle_talent_add(struct node *node, struct request *r) { queue_talent(node, r, IFAB_ACT_ADD); }
 void handle_talent_grant(struct node *node, struct request *r) { queue_talent(node, r, IFAB_ACT_GRANT); }
-void handle_talent_keys(struct node *node, struct request *r) { queue_talent(node, r, IFAB_ACT_ROTATE); }
+void handle_talent_keys(struct node *node, struct request *r) { queue_talent(node, r, use_of(r)); }
 void handle_talent_revoke(struct node *node, struct request *r) { queue_talent(node, r, IFAB_ACT_REVOKE); }
 
 /* ---- reads, at their turn in the order of steps ---- */

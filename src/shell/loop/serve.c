@@ -395,8 +395,10 @@ static void answer_raw(struct node *node, struct ifab_http_request *raw, enum if
         ifab_buf_str(&headers, "\r\n");
         ifab_buf_fini(&methods);
     }
-    if (status == 429) { /* too many failed tokens: as with failed signatures */
+    bool last = status == 429 || (status == 401 && raw->peer->has_key); /* too many failures; a certificate is its connection's for good */
+    if (ifab_code_info(code)->retryable)
         ifab_buf_str(&headers, "Retry-After: 1\r\n");
+    if (last) {
         (void)ifab_http_reply_close(node->http, raw->id, status, "application/json", ifab_buf_as_view(&headers), ifab_buf_as_view(&body));
     } else {
         put_answer(node, raw->id, status, "application/json", ifab_buf_as_view(&headers), ifab_buf_as_view(&body));
@@ -464,7 +466,7 @@ static void on_request(void *user, struct ifab_http_request *raw)
         answer_raw(node, raw, IFAB_CODE_NOT_SUPPORTED, 501, "this part comes with a later version");
         return;
     }
-    if ((route->flags & ROUTE_CHANGES) != 0 && (node->stopping || !pipeline_room_for(node, raw->peer, 1) || !bytes_room(node, raw->body->size))) {
+    if ((route->flags & ROUTE_CHANGES) != 0 && (node->stopping || !pipeline_room_single(node, raw->peer) || !bytes_room(node, raw->body->size))) {
         answer_raw(node, raw, IFAB_CODE_QUEUE_FULL, 503, node->stopping ? "the daemon is stopping" : "too much waits to be decided");
         return;
     }
@@ -485,8 +487,10 @@ static void on_request(void *user, struct ifab_http_request *raw)
     }
     r->principal = who.principal;
     r->has_token = who.has_token;
-    r->token_expires = who.token_expires;
+    r->has_key = who.has_key;
+    r->ends = who.ends;
     memcpy(r->token16, who.token16, 16);
+    memcpy(r->key32, who.key32, 32);
     r->head_only = raw->method == IFAB_HTTP_HEAD;
     for (size_t i = 0; i < PARAM_MAX; i++)
         r->params[i] = copy(r, params[i]);
@@ -551,10 +555,20 @@ static ifab_status descriptors(struct ifab_http_limits *limits, struct ifab_erro
     if (most.rlim_cur < DESCRIPTORS_OURS + 64)
         return ifab_fail(err, IFAB_UNSUPPORTED, "%llu open files are allowed (ulimit -n), at least %d are needed", (unsigned long long)most.rlim_cur,
                          DESCRIPTORS_OURS + 64);
-    limits->connections = limits->tcp_connections = (size_t)(most.rlim_cur - DESCRIPTORS_OURS) / 2;
+    size_t left = (size_t)(most.rlim_cur - DESCRIPTORS_OURS), asked = ifab_http_slots(limits);
+    limits->connections = limits->connections * left / asked;
+    limits->tcp_connections = left - limits->connections;
     limits->address_connections = (limits->tcp_connections + 1) / 2;
     IFAB_LOG(IFAB_LOG_WARN, "fewer connections: the limit of open files (ulimit -n) is low", IFAB_F_NUM("files", most.rlim_cur));
     return IFAB_OK;
+}
+
+void serve_limits(const struct ifab_config *config, struct ifab_http_limits *ret_limits)
+{
+    ifab_http_limits_default(ret_limits);
+    ret_limits->connections = (size_t)config->socket_connections;
+    ret_limits->tcp_connections = (size_t)config->connections;
+    ret_limits->address_connections = (ret_limits->tcp_connections + 1) / 2;
 }
 
 ifab_status serve_tls(const struct ifab_config *config, struct ifab_tls_context **ret_context, struct ifab_error *err)
@@ -580,7 +594,7 @@ ifab_status serve_start(struct node *node, struct ifab_error *err)
     struct ifab_http_handlers handlers = {.on_request = on_request, .on_head = on_head, .on_gone = on_gone, .error_body = error_body, .by_line = by_line,
                                          .user = node};
     char path[1100];
-    ifab_http_limits_default(&limits);
+    serve_limits(&node->config, &limits);
     IFAB_TRY(descriptors(&limits, err));
     IFAB_TRY(ifab_http_server_new(&node->loop, &limits, &handlers, &node->http, err));
     struct ifab_tls_context *tls;

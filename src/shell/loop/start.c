@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/encode.h"
@@ -37,43 +36,6 @@ ifab_status node_lock(struct node *self, struct ifab_error *err)
     }
     self->lock_fd = fd;
     return IFAB_OK;
-}
-
-ifab_status node_keys(struct node *self, const char *keys_dir, struct ifab_error *err)
-{
-    char path[1100];
-    struct stat st;
-    struct ifab_view name;
-    struct ifab_buf text = IFAB_BUF_INIT(4096), vkey = IFAB_BUF_INIT(sizeof self->vkey);
-    uint8_t public32[32], derived[32];
-    snprintf(path, sizeof path, "%s/log.key", keys_dir);
-    ifab_status status = node_read_file(path, 4000, &text, err);
-    if (status == IFAB_OK && stat(path, &st) == 0 && (st.st_mode & 077) != 0)
-        status = ifab_fail(err, IFAB_DENIED, "%s can be read by others: chmod 600 it", path);
-    while (status == IFAB_OK && text.size > 0 && text.data[text.size - 1] == '\n')
-        text.size--;
-    if (status == IFAB_OK)
-        status = ifab_note_skey_read(ifab_buf_as_view(&text), &name, &self->log_key, err);
-    if (status == IFAB_OK && name.size >= sizeof self->origin)
-        status = ifab_fail(err, IFAB_INVALID, "%s: origin too long", path);
-    if (status == IFAB_OK) {
-        memcpy(self->origin, name.data, name.size);
-        self->origin[name.size] = '\0';
-        ifab_signer_public(self->log_key, public32);
-        status = ifab_note_vkey_write(name, public32, &vkey);
-    }
-    if (status == IFAB_OK) {
-        memcpy(self->vkey, vkey.data, vkey.size < sizeof self->vkey ? vkey.size : sizeof self->vkey - 1);
-        ifab_signer_derive(self->log_key, "head", self->mac_key32);
-        ifab_signer_derive(self->log_key, "replay tags", derived);
-        memcpy(self->tag_key16, derived, 16);
-        ifab_wipe(derived, sizeof derived);
-    }
-    if (text.data != NULL)
-        ifab_wipe(text.data, text.capacity);
-    ifab_buf_fini(&text);
-    ifab_buf_fini(&vkey);
-    return status;
 }
 
 void node_guard_settings(const struct ifab_config *config, struct ifab_guard_rules *rules)
@@ -109,6 +71,8 @@ ifab_status node_settings(struct node *self, struct ifab_error *err)
     s->replay.total = (uint32_t)c->replay_total;
     s->rate_per_second = (uint32_t)c->rate_messages;
     s->rate_burst = (uint32_t)c->rate_burst;
+    s->cost_rate = (uint32_t)c->rate_costs;
+    s->cost_burst = (uint32_t)c->rate_costs_burst;
     s->sensitive_scopes = c->sensitive_scopes;
     s->sensitive_count = c->sensitive_count;
     memcpy(s->tag_key16, self->tag_key16, 16);
@@ -137,8 +101,10 @@ static ifab_status take_meta(struct load *load, const struct ifab_record *record
 {
     uint8_t mac[32];
     node_mac(load->node->mac_key32, &load->head, record->bytes, mac);
-    if (!ifab_equal_ct(mac, load->head.mac32, 32))
-        return ifab_fail(err, IFAB_CORRUPT, "the stored head or META record is not the one this fabric wrote (its HMAC differs): the database was edited, or keys/log.key is another's");
+    if (!ifab_equal_ct(mac, load->head.mac32, 32) && !log_key_is_next(load->node, &load->head, record->bytes))
+        return ifab_fail(err, IFAB_CORRUPT,
+                         "the stored head or META record is not the one this fabric wrote (its HMAC differs): the database was edited, or keys/log.key is "
+                         "another's (of a backup from before a change of the key: it goes with log.key.before-N)");
     load->has_meta = ifab_meta_unpack(record->bytes, &load->meta);
     return load->has_meta ? IFAB_OK : ifab_fail(err, IFAB_CORRUPT, "record META does not parse");
 }
@@ -156,6 +122,8 @@ static ifab_status load_record(void *user, const struct ifab_record *record, str
         load->node->anchored_size = ifab_get_u64(&r);
         return r.bad ? ifab_fail(err, IFAB_CORRUPT, "record ANCHORED does not parse") : IFAB_OK;
     }
+    if (record->kind == KIND_TAG_KEY)
+        return log_key_load_tag_key(load->node, record->bytes, err);
     if (record->kind == IFAB_KIND_META)
         IFAB_TRY(take_meta(load, record, err));
     return ifab_fabric_load_record(load->node->fabric, record->kind, record->number, record->bytes, err);
@@ -214,6 +182,7 @@ ifab_status node_load(struct node *self, struct ifab_error *err)
     ifab_fabric_free(self->fabric);
     self->fabric = NULL;
     self->erasing_count = 0; /* told again by their records */
+    self->has_tag_key = false;
     ifab_status status = ifab_store_head(self->store, &arena, &load.head, err);
     if (status == IFAB_NOT_FOUND)
         status = ifab_fail(err, IFAB_NOT_FOUND, "%s holds no fabric yet: run ifctl init", self->config.data_dir);
@@ -226,6 +195,8 @@ ifab_status node_load(struct node *self, struct ifab_error *err)
                     load.meta.clock_doubt);
     self->stored_wall = load.meta.wall;
     load.wall = clock_now(&self->clock, NULL).wall; /* the course that is believed: what it drops is dropped for good (W) */
+    if (status == IFAB_OK)
+        status = log_key_loaded(self, err);
     if (status == IFAB_OK) /* every row: those too old to be remembered raise W */
         status = ifab_store_tags(self->store, INT64_MIN, load_tags, &load, err);
     if (status == IFAB_OK)
@@ -249,27 +220,15 @@ ifab_status node_finish_erasing(struct node *self, struct ifab_error *err)
     return IFAB_OK;
 }
 
-ifab_status node_checkpoint(struct node *self, uint64_t size, const uint8_t root32[32], struct ifab_buf *note, struct ifab_error *err)
-{
-    struct ifab_buf text = IFAB_BUF_INIT(1024);
-    struct ifab_checkpoint checkpoint = {.origin = ifab_view_str(self->origin), .size = size};
-    memcpy(checkpoint.root32, root32, 32);
-    ifab_status status = ifab_checkpoint_write(&checkpoint, &text);
-    if (status == IFAB_OK)
-        status = ifab_note_sign(ifab_buf_as_view(&text), checkpoint.origin, self->log_key, note);
-    ifab_buf_fini(&text);
-    return status == IFAB_OK ? IFAB_OK : ifab_fail(err, status, "checkpoint");
-}
-
 /* A store behind or beside its newest anchor is not served: 505. */
 static ifab_status check_anchor(struct node *self, const struct ifab_anchor_item *item, struct ifab_error *err)
 {
     struct ifab_checkpoint checkpoint;
     struct ifab_view text;
     uint8_t public32[32], root[32];
-    ifab_signer_public(self->log_key, public32);
+    log_key_of(self, item->size, public32);
     if (ifab_note_verify(item->note, ifab_view_str(self->origin), public32, &text, NULL) != IFAB_OK ||
-        ifab_checkpoint_read(text, &checkpoint, NULL) != IFAB_OK || !ifab_view_is(checkpoint.origin, self->origin))
+        ifab_checkpoint_read(text, &checkpoint, NULL) != IFAB_OK || !ifab_view_is(checkpoint.origin, self->origin) || checkpoint.size != item->size)
         return ifab_fail(err, IFAB_CORRUPT, "an anchor of this log (size %llu) does not verify", (unsigned long long)item->size);
     if (checkpoint.size > self->committed_size) {
         err->status = IFAB_OK;

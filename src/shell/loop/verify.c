@@ -17,6 +17,8 @@ static enum ifab_code verify_act(struct ticket *t, struct ifab_view header, stru
 {
     enum ifab_code code = ifab_admit_act(header, route, t->bytes, ifab_view_str(ticket_origin), t->keyring, t->wall, &t->arena, act, &t->refusal);
     struct ifab_view why = context_redacted(&t->arena, ifab_view_str(act->why));
+    if (!ifab_view_is(why, act->why)) /* not as it was signed: nobody could prove it */
+        act->text = (struct ifab_view){NULL, 0};
     if (why.size > sizeof act->why - 1)
         for (why.size = sizeof act->why - 1; why.size > 0 && (why.data[why.size] & 0xC0) == 0x80;)
             why.size--;
@@ -75,32 +77,46 @@ void ticket_verify(struct ticket *t)
         charge_take(t->request->charge);
 }
 
+static void to_its_ring(struct pool *self, struct lane *lane)
+{
+    struct lane_ring *ring = &self->turns[lane->late];
+    lane->job_next = NULL;
+    if (ring->first == NULL)
+        ring->first = lane;
+    else
+        ring->last->job_next = lane;
+    ring->last = lane;
+}
+
+/* Of the lane whose turn it is; the others' come before. */
+static struct ticket *take_one(struct pool *self, struct lane_ring *ring)
+{
+    struct lane *lane = ring->first;
+    struct ticket *t = lane->job_first;
+    ring->first = lane->job_next;
+    lane->job_first = t->job_next;
+    if (lane->job_first != NULL)
+        to_its_ring(self, lane);
+    t->job_next = NULL;
+    atomic_store_explicit(&t->state, TICKET_TAKEN, memory_order_relaxed);
+    self->waiting--;
+    return t;
+}
+
 struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count)
 {
     struct ticket *first = NULL, *last = NULL;
     size_t count = 0;
     uv_mutex_lock(&self->lock);
-    while (wait && self->first == NULL && !self->stop) {
+    while (wait && self->waiting == 0 && !self->stop) {
         self->sleeping++;
         uv_cond_wait(&self->wake, &self->lock);
         self->sleeping--;
     }
     /* A single reader takes few when few wait, so that several verifiers share what is there. */
     size_t share = self->waiting / (self->thread_count + 1) + 1;
-    while (self->first != NULL && count < TAKE && count < share) {
-        struct lane *lane = self->first;
-        struct ticket *t = lane->job_first;
-        lane->job_first = t->job_next;
-        if (lane->job_first == NULL || lane->job_next != NULL) { /* not the only one with more: the next lane's turn */
-            self->first = lane->job_next;
-            lane->job_next = NULL;
-            if (lane->job_first != NULL) {
-                self->last->job_next = lane;
-                self->last = lane;
-            }
-        }
-        t->job_next = NULL;
-        atomic_store_explicit(&t->state, TICKET_TAKEN, memory_order_relaxed);
+    while (self->turns[0].first != NULL && count < TAKE && count < share) {
+        struct ticket *t = take_one(self, &self->turns[0]);
         if (first == NULL)
             first = t;
         else
@@ -108,12 +124,28 @@ struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count)
         last = t;
         count++;
     }
-    if (self->first == NULL)
-        self->last = NULL;
-    self->waiting -= count;
+    if (count == 0 && wait && self->turns[1].first != NULL) { /* a late one, and no more: others may come meanwhile */
+        first = take_one(self, &self->turns[1]);
+        count = 1;
+    }
     uv_mutex_unlock(&self->lock);
     *ret_count = count;
     return first;
+}
+
+void pool_let_in(struct pool *self)
+{
+    uv_mutex_lock(&self->lock);
+    struct lane_ring *in_turn = &self->turns[0], *late = &self->turns[1];
+    if (late->first != NULL) {
+        if (in_turn->first == NULL)
+            in_turn->first = late->first;
+        else
+            in_turn->last->job_next = late->first;
+        in_turn->last = late->last;
+        *late = (struct lane_ring){NULL, NULL};
+    }
+    uv_mutex_unlock(&self->lock);
 }
 
 static void run(void *user)
@@ -152,11 +184,7 @@ void pool_push(struct pool *self, struct lane *lane, struct ticket *t)
         lane->job_last->job_next = t;
     } else {
         lane->job_first = t;
-        if (self->last == NULL)
-            self->first = lane;
-        else
-            self->last->job_next = lane;
-        self->last = lane;
+        to_its_ring(self, lane);
     }
     lane->job_last = t;
     self->waiting++;

@@ -1,37 +1,19 @@
 /*
  * Long polls and event streams: readers of committed entries after an index. Nothing is stored for them; a client resumes by its index (DESIGN section 4,
- * One stream). Bounds: 4,096 waiters, 30 s a poll, 256 KiB waiting on a stream.
+ * One stream). Bounds: twice as many waiters as connections (4,096), 30 s a poll, 256 KiB waiting on a stream.
  */
 #include <string.h>
 
 #include "follow.h"
+#include "waiter.h"
 
-#define WAITERS_MAX 4096
+#define STAGGER 128 /* heartbeats of streams that began together are spread over half of the time between two */
 #define PAGE 64
 #define STREAM_PAGE_BYTES ((size_t)128 << 10) /* half of what may wait on a stream: whoever resumes gets on */
 #define POLL_PAGE_BYTES ((size_t)4 << 20)
 #define HEARTBEAT (15 * IFAB_SECOND)
 #define AT_ONCE 64 /* of them on the readers; the others wait their turn, so that none is lost and other reads get on */
 
-enum waiter_kind { WAIT_INBOX, WAIT_DECISION, STREAM_INBOX, STREAM_EVENTS, WAIT_TASK };
-struct waiter {
-    struct waiter *next, *previous;    /* of its kind */
-    struct waiter *same, *same_before; /* of its inbox */
-    struct waiter *due_next;
-    struct request *request;
-    enum waiter_kind kind;
-    uint64_t after;        /* next index to look at */
-    uint64_t limit;
-    uint64_t access_version; /* at which it was looked at whether its caller may stay */
-    ifab_usec deadline;    /* run; polls: answer then; streams: next heartbeat */
-    bool busy, due, again, gone, begun; /* due: in line for a reader; busy: a job, or its claim's ticket, has it */
-    char name[IFAB_NAME_MAX + 1];      /* inbox: the talent */
-    uint8_t id16[16];                  /* decision */
-    void *claim;                       /* task: what it asks for; in the request's arena */
-    char component[64], type[64];
-    uint8_t trace16[16];
-    bool has_trace;
-};
 struct page { /* of a job: what it found */
     struct waiter *waiter;
     uint64_t next;
@@ -39,7 +21,6 @@ struct page { /* of a job: what it found */
     bool more;
 };
 
-static void wake(struct node *node, struct waiter *w);
 static void run_due(struct node *node);
 
 static bool of_inbox(const struct waiter *w) { return w->kind == WAIT_INBOX || w->kind == STREAM_INBOX; }
@@ -70,10 +51,11 @@ static void unlink_inbox(struct node *node, struct waiter *w)
         ifab_map_remove(&node->inboxes, ifab_view_str(w->name));
 }
 
-static void drop(struct node *node, struct waiter *w)
+void waiter_drop(struct node *node, struct waiter *w)
 {
     if (of_inbox(w))
         unlink_inbox(node, w);
+    audience_leave(w);
     if (w->previous != NULL)
         w->previous->next = w->next;
     else
@@ -81,6 +63,7 @@ static void drop(struct node *node, struct waiter *w)
     if (w->next != NULL)
         w->next->previous = w->previous;
     node->waiter_count--;
+    ifab_u64map_remove(&node->waiter_of, w->http);
     request_free(w->request);
     ifab_free(w);
 }
@@ -246,18 +229,18 @@ static void run_page(struct node *node, struct ifab_store *store, struct job *jo
 
 /* ---- on the loop ---- */
 
-/* A token that ended or was revoked, a talent that was removed: what its holder waits for ends with it. Looked up again only when
+/* A token or a key that ended or was revoked, a talent that was removed: what its holder waits for ends with it. Looked up again only when
  * something changed. */
-static bool may_stay(const struct node *node, struct waiter *w, ifab_usec wall)
+bool waiter_may_stay(const struct node *node, struct waiter *w, ifab_usec wall)
 {
     uint64_t version = ifab_fabric_access_version(node->fabric);
-    if (w->access_version == version && (!w->request->has_token || wall < w->request->token_expires))
+    if (w->access_version == version && wall < w->request->ends)
         return true;
     w->access_version = version;
-    return who_stays(node, w->request, wall);
+    return who_stays(node, w->request, wall, &w->request->ends);
 }
 
-static void expired(struct node *node, struct waiter *w)
+void waiter_expired(struct node *node, struct waiter *w)
 {
     if (w->kind == STREAM_INBOX || w->kind == STREAM_EVENTS) {
         (void)ifab_http_stream_write(node->http, w->request->http, IFAB_VIEW("event: expired\ndata: {}\n\n"), true);
@@ -265,16 +248,16 @@ static void expired(struct node *node, struct waiter *w)
     } else {
         struct request *r = w->request;
         w->request = NULL;
-        reply_code(node, r, IFAB_CODE_INVALID_TOKEN, NULL, "the token has ended while this request waited");
+        reply_code(node, r, IFAB_CODE_INVALID_TOKEN, NULL, "the token, or the key of the certificate, has ended while this request waited");
     }
-    drop(node, w);
+    waiter_drop(node, w);
 }
 
 static void lagged(struct node *node, struct waiter *w)
 {
     (void)ifab_http_stream_write(node->http, w->request->http, IFAB_VIEW("event: lagged\ndata: {}\n\n"), true);
     ifab_http_stream_end(node->http, w->request->http);
-    drop(node, w);
+    waiter_drop(node, w);
 }
 
 static void stream_page(struct node *node, struct job *job, struct waiter *w, const struct page *page)
@@ -287,15 +270,17 @@ static void stream_page(struct node *node, struct job *job, struct waiter *w, co
             return;
         }
         if (status != IFAB_OK) {
-            drop(node, w);
+            waiter_drop(node, w);
             return;
         }
     }
     if (node->stopping) { /* it was busy when the others were ended; its client resumes by index */
         ifab_http_stream_end(node->http, w->request->http);
-        drop(node, w);
-    } else if (page->more || w->again || (w->kind == STREAM_EVENTS && w->after < node->committed_size)) {
-        wake(node, w);
+        waiter_drop(node, w);
+    } else if (page->more || w->again || (w->kind == STREAM_EVENTS && w->after < w->audience->wanted)) {
+        wait_wake(node, w);
+    } else {
+        w->current = w->kind == STREAM_EVENTS;
     }
 }
 
@@ -307,9 +292,9 @@ static void on_page(struct node *node, struct job *job)
     w->busy = false;
     node->waiters_running--;
     if (w->gone) {
-        drop(node, w);
-    } else if (!may_stay(node, w, clock_now(&node->clock, NULL).wall)) { /* before what was found is told */
-        expired(node, w);
+        waiter_drop(node, w);
+    } else if (!waiter_may_stay(node, w, clock_now(&node->clock, NULL).wall)) { /* before what was found is told */
+        waiter_expired(node, w);
     } else if (job->code != IFAB_CODE_NONE) {
         if (stream) {
             lagged(node, w);
@@ -317,7 +302,7 @@ static void on_page(struct node *node, struct job *job)
             struct request *r = w->request;
             w->request = NULL;
             reply_error(node, r, &job->refusal);
-            drop(node, w);
+            waiter_drop(node, w);
         }
     } else if (stream) {
         stream_page(node, job, w, page);
@@ -325,11 +310,11 @@ static void on_page(struct node *node, struct job *job)
         struct request *r = w->request;
         w->request = NULL;
         reply_json(node, r, 200, ifab_buf_as_view(&job->out));
-        drop(node, w);
+        waiter_drop(node, w);
     } else {
         w->after = page->next;
         if (w->again)
-            wake(node, w);
+            wait_wake(node, w);
     }
     job_free(job);
 }
@@ -377,12 +362,12 @@ static void run_due(struct node *node)
         w->due = false;
         w->due_next = NULL;
         if (w->gone)
-            drop(node, w);
+            waiter_drop(node, w);
     }
 }
 
 /* There may be something for it: as soon as a reader has time. */
-static void wake(struct node *node, struct waiter *w)
+void wait_wake(struct node *node, struct waiter *w)
 {
     if (w->busy) {
         w->again = true;
@@ -396,10 +381,10 @@ static void wake(struct node *node, struct waiter *w)
     }
 }
 
-static struct waiter *waiter_new(struct node *node, struct request *r, enum waiter_kind kind, uint64_t wait_ms, const char *name)
+struct waiter *waiter_new(struct node *node, struct request *r, enum waiter_kind kind, uint64_t wait_ms, const char *name)
 {
-    if (node->waiter_count >= WAITERS_MAX) {
-        reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "4,096 requests wait already");
+    if (node->waiter_count >= 2 * (size_t)(node->config.connections + node->config.socket_connections)) {
+        reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "twice as many requests as there may be connections wait already");
         return NULL;
     }
     struct waiter *w = ifab_calloc(1, sizeof *w);
@@ -408,11 +393,13 @@ static struct waiter *waiter_new(struct node *node, struct request *r, enum wait
         return NULL;
     }
     w->request = r;
+    w->http = r->http;
     w->kind = kind;
     w->access_version = UINT64_MAX;
     w->deadline = clock_now(&node->clock, NULL).run + (ifab_usec)wait_ms * 1000;
     memcpy(w->name, name, strlen(name) + 1);
-    if (of_inbox(w) && !link_inbox(node, w)) {
+    if (ifab_u64map_put(&node->waiter_of, r->http, (uint64_t)(uintptr_t)w) != IFAB_OK || (of_inbox(w) && !link_inbox(node, w))) {
+        ifab_u64map_remove(&node->waiter_of, r->http);
         ifab_free(w);
         reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
         return NULL;
@@ -469,7 +456,7 @@ void wait_inbox(struct node *node, struct request *r)
         return;
     w->after = has_after ? after + 1 : 0;
     w->limit = limit;
-    wake(node, w);
+    wait_wake(node, w);
     run_due(node);
 }
 
@@ -525,12 +512,15 @@ void wait_events(struct node *node, struct request *r, bool inbox)
     memcpy(w->type, filter.type, sizeof w->type);
     memcpy(w->trace16, filter.trace16, 16);
     w->has_trace = filter.has_trace;
+    w->deadline -= (ifab_usec)(node->waiter_count % STAGGER) * (HEARTBEAT / STAGGER / 2);
     w->after = after < node->committed_size ? after : node->committed_size;
     if (!ifab_http_stream(node->http, r->http, 200, "text/event-stream")) {
-        drop(node, w);
+        waiter_drop(node, w);
         return;
     }
-    wake(node, w);
+    if (!inbox)
+        audience_join(node, w);
+    wait_wake(node, w);
     run_due(node);
 }
 
@@ -547,6 +537,7 @@ void wait_decision(struct node *node, struct request *r)
 /* Who waits for an inbox into which this batch delivers. Before its tickets are freed: their envelopes say the receivers. */
 void wait_delivered(struct node *node, const struct batch *batch)
 {
+    audience_wake(node, batch);
     if (node->inboxes.count == 0)
         return;
     for (const struct ticket *t = batch->first; t != NULL && !batch->delivers_others; t = t->next) {
@@ -562,7 +553,7 @@ void wait_delivered(struct node *node, const struct batch *batch)
             if (envelope->receivers[i].kind != IFAB_RECEIVER_AGENT || !ifab_map_get(&node->inboxes, name, &first))
                 continue;
             for (struct waiter *w = (struct waiter *)(uintptr_t)first; w != NULL; w = w->same)
-                wake(node, w);
+                wait_wake(node, w);
         }
     }
     if (!batch->delivers_others) /* else something was released: whose it was does not stand in the batch */
@@ -570,7 +561,7 @@ void wait_delivered(struct node *node, const struct batch *batch)
     for (int kind = WAIT_INBOX; kind <= STREAM_INBOX; kind++)
         for (struct waiter *w = node->waiters[kind]; w != NULL; w = w->next)
             if (of_inbox(w))
-                wake(node, w);
+                wait_wake(node, w);
 }
 
 /* Its poll ends: handle_decision() looks once more, in the order of steps. */
@@ -578,7 +569,7 @@ static void answer_decision(struct node *node, struct waiter *w)
 {
     struct request *r = w->request;
     w->request = NULL;
-    drop(node, w);
+    waiter_drop(node, w);
     r->query.size = 0; /* it has waited */
     handle_decision(node, r);
 }
@@ -586,80 +577,16 @@ static void answer_decision(struct node *node, struct waiter *w)
 void wait_committed(struct node *node, bool decided)
 {
     struct waiter *next;
-    for (struct waiter *w = node->waiters[STREAM_EVENTS]; w != NULL; w = w->next)
-        wake(node, w);
     for (struct waiter *w = decided ? node->waiters[WAIT_DECISION] : NULL; w != NULL; w = next) {
         next = w->next;
         if (ifab_decisions_find(ifab_fabric_decisions(node->fabric), w->id16) != NULL)
             continue;
-        if (may_stay(node, w, clock_now(&node->clock, NULL).wall))
+        if (waiter_may_stay(node, w, clock_now(&node->clock, NULL).wall))
             answer_decision(node, w);
         else
-            expired(node, w);
+            waiter_expired(node, w);
     }
     run_due(node);
-}
-
-/* ---- claims that wait for a task ---- */
-
-static void answer_nothing(struct node *node, struct waiter *w)
-{
-    struct request *r = w->request;
-    w->request = NULL;
-    drop(node, w);
-    reply_text(node, r, 204, "application/json", IFAB_VIEW(""));
-}
-
-bool wait_task_again(struct node *node, struct request *r, ifab_usec until, void *claim, struct waiter **waiter)
-{
-    struct waiter *w = *waiter;
-    ifab_usec run = clock_now(&node->clock, NULL).run;
-    if (w == NULL) {
-        if (until <= run || node->stopping)
-            return false;
-        w = waiter_new(node, r, WAIT_TASK, 0, "");
-        if (w != NULL) {
-            w->deadline = until;
-            w->claim = claim;
-            *waiter = w;
-        }
-        return true; /* without a waiter it has been answered */
-    }
-    w->busy = false;
-    if (w->gone) {
-        drop(node, w);
-        return true;
-    }
-    return w->deadline > run && !node->stopping;
-}
-
-void wait_task_end(struct node *node, struct waiter *w)
-{
-    w->request = NULL;
-    drop(node, w);
-}
-
-/* Tasks have changed: so many of those who wait ask again as there is work for, whoever waits longest first. */
-void wait_tasks(struct node *node)
-{
-    struct waiter *w = node->waiters[WAIT_TASK], *longer;
-    ifab_usec wall = clock_now(&node->clock, NULL).wall;
-    size_t woken = 0;
-    while (w != NULL && w->next != NULL)
-        w = w->next;
-    for (; w != NULL; w = longer) {
-        longer = w->previous;
-        if (w->busy)
-            continue;
-        if (!may_stay(node, w, wall)) {
-            expired(node, w);
-            continue;
-        }
-        if (task_claim_ready(node, w->claim, woken + 1) <= woken)
-            continue;
-        w->busy = task_claim_again(node, w->request, w->claim);
-        woken += w->busy;
-    }
 }
 
 static void heartbeat(struct node *node, struct waiter *w, ifab_usec run)
@@ -673,21 +600,26 @@ void wait_tick(struct node *node, ifab_usec run)
 {
     struct waiter *next;
     ifab_usec wall = clock_now(&node->clock, NULL).wall;
-    for (int kind = 0; kind < WAITER_KINDS; kind++)
+    bool streams = run >= node->streams_next || node->streams_version != ifab_fabric_access_version(node->fabric);
+    if (streams) { /* there may be many, and nothing of theirs needs more than that */
+        node->streams_next = run + IFAB_SECOND;
+        node->streams_version = ifab_fabric_access_version(node->fabric);
+    }
+    for (int kind = 0; kind < (streams ? WAITER_KINDS : STREAM_INBOX); kind++)
         for (struct waiter *w = node->waiters[kind]; w != NULL; w = next) {
             next = w->next;
             if (w->busy || w->due)
                 continue;
-            if (!may_stay(node, w, wall))
-                expired(node, w);
+            if (!waiter_may_stay(node, w, wall))
+                waiter_expired(node, w);
             else if (w->deadline > run)
                 ;
             else if (w->kind == WAIT_DECISION)
                 answer_decision(node, w);
             else if (w->kind == WAIT_TASK)
-                answer_nothing(node, w);
+                waiter_answer_nothing(node, w);
             else if (w->kind == WAIT_INBOX)
-                wake(node, w); /* past its deadline: answered even when empty */
+                wait_wake(node, w); /* past its deadline: answered even when empty */
             else
                 heartbeat(node, w, run);
         }
@@ -696,16 +628,16 @@ void wait_tick(struct node *node, ifab_usec run)
 
 void wait_gone(struct node *node, ifab_http_id id)
 {
-    for (int kind = 0; kind < WAITER_KINDS; kind++)
-        for (struct waiter *w = node->waiters[kind]; w != NULL; w = w->next) {
-            if (w->request == NULL || w->request->http != id)
-                continue;
-            if (w->busy || w->due)
-                w->gone = true; /* its job, or its place in the line, holds it */
-            else
-                drop(node, w);
-            return;
-        }
+    uint64_t pointer;
+    if (!ifab_u64map_get(&node->waiter_of, id, &pointer))
+        return;
+    struct waiter *w = (struct waiter *)(uintptr_t)pointer;
+    if (w->request == NULL)
+        return; /* being answered */
+    if (w->busy || w->due)
+        w->gone = true; /* its job, or its place in the line, holds it */
+    else
+        waiter_drop(node, w);
 }
 
 void wait_stop(struct node *node)
@@ -718,7 +650,7 @@ void wait_stop(struct node *node)
                 continue;
             if (w->kind == STREAM_INBOX || w->kind == STREAM_EVENTS) {
                 ifab_http_stream_end(node->http, w->request->http);
-                drop(node, w);
+                waiter_drop(node, w);
             } else {
                 w->deadline = 0;
             }
@@ -732,7 +664,8 @@ void wait_free(struct node *node)
         while (node->waiters[kind] != NULL) {
             if (kind == WAIT_TASK && node->waiters[kind]->busy)
                 node->waiters[kind]->request = NULL; /* its ticket's */
-            drop(node, node->waiters[kind]);
+            waiter_drop(node, node->waiters[kind]);
         }
     ifab_map_fini(&node->inboxes);
+    ifab_u64map_fini(&node->waiter_of);
 }

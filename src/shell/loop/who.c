@@ -1,7 +1,8 @@
 /*
- * Who asks: the holder of a token, else the uid at the other end of the Unix socket, else nobody. A token that is given and not good is
- * refused on every route, open ones too, and never falls back to the uid: who sends it means to be that talent and no other. SURFACE
- * section 8.
+ * Who asks: the holder of a token or of the key of a client certificate, else the uid at the other end of the Unix socket, else nobody. A token
+ * that is given, or a certificate that is shown, and is not good is refused on every route, open ones too, and never falls back to the uid: who
+ * sends it means to be that talent and no other. Where both are given both must be good and of one talent: a stolen token does not work under
+ * another's certificate. SURFACE section 8.
  */
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 #define PRINCIPAL_OF_TALENT 0x80000000U /* numbers of talents beside uids, where callers are counted */
 
 static const char refused[] = "the token is wrong, expired or revoked";
+static const char refused_key[] = "the key of this certificate is not enrolled, or it has ended or been revoked";
+static const char refused_both[] = "the certificate is another talent's than the token";
 
 static void of_talent(struct ifab_principal *ret, const struct ifab_talent *talent, enum ifab_role role)
 {
@@ -76,9 +79,36 @@ static bool of_token(struct node *node, struct ifab_view header, struct who *ret
     ret->principal.uid = PRINCIPAL_OF_TALENT | talent->number;
     ret->roles = ROLE_BIT(token->role) | ROLE_BIT(talent->role);
     ret->has_token = true;
-    ret->token_expires = token->expires;
+    ret->ends = token->expires < ret->ends ? token->expires : ret->ends;
     memcpy(ret->token16, token->id16, 16);
     return true;
+}
+
+/* The handshake was signed with this key; what is looked up is its digest. */
+static bool of_key(struct node *node, const struct ifab_http_peer *peer, struct who *ret)
+{
+    const struct ifab_tls_key *key = NULL;
+    const struct ifab_talent *talent = ifab_talents_by_spki(ifab_fabric_talents(node->fabric), peer->key32, &key);
+    if (!ifab_tls_key_valid(talent, key, clock_now(&node->clock, NULL).wall))
+        return false;
+    of_talent(&ret->principal, talent, ifab_token_role(talent->role, talent->role)); /* never an admin: that takes a signature over the act */
+    ret->principal.uid = PRINCIPAL_OF_TALENT | talent->number;
+    ret->roles = ROLE_BIT(talent->role);
+    ret->has_key = true;
+    ret->ends = key->not_after;
+    memcpy(ret->key32, peer->key32, 32);
+    return true;
+}
+
+/* Header and certificate, each if there is one. NULL: good; else the words. */
+static const char *prove(struct node *node, const struct ifab_http_request *raw, struct ifab_view header, size_t given, struct who *ret)
+{
+    if (raw->peer->has_key && !of_key(node, raw->peer, ret))
+        return refused_key;
+    uint32_t shown = ret->principal.talent;
+    if (given > 0 && (given != 1 || !of_token(node, header, ret)))
+        return refused;
+    return ret->has_key && ret->principal.talent != shown ? refused_both : NULL;
 }
 
 /* Counted by its source, charged to who is at the other end; no byte of it is kept but of a digest. */
@@ -96,22 +126,24 @@ static void count_failure(struct node *node, const struct ifab_http_request *raw
     ifab_metrics_add(&node->metrics, IFAB_METRIC_VERIFY_FAILURES, 0, 1);
 }
 
-static enum ifab_code by_token(struct node *node, const struct ifab_http_request *raw, struct ifab_view header, bool once, struct who *ret,
+static enum ifab_code by_proof(struct node *node, const struct ifab_http_request *raw, struct ifab_view header, size_t given, struct who *ret,
                                char ret_text[WHO_TEXT])
 {
     struct charge *charge = charge_hold(&node->charges, raw->peer, clock_boot());
     enum ifab_code code = IFAB_CODE_NONE;
+    const char *wrong;
     if (charge == NULL) {
         code = IFAB_CODE_QUEUE_FULL;
         snprintf(ret_text, WHO_TEXT, "too many callers at once");
     } else if (charge_empty(charge)) {
         code = IFAB_CODE_RATE_LIMIT_EXCEEDED;
         snprintf(ret_text, WHO_TEXT, "too many failed tokens and signatures from here");
-    } else if (!once || !of_token(node, header, ret)) {
+    } else if ((wrong = prove(node, raw, header, given, ret)) != NULL) {
         code = IFAB_CODE_INVALID_TOKEN;
-        snprintf(ret_text, WHO_TEXT, "%s", refused);
+        memset(ret, 0, sizeof *ret); /* half of a proof is none */
+        snprintf(ret_text, WHO_TEXT, "%s", wrong);
         charge_take(charge);
-        count_failure(node, raw, header);
+        count_failure(node, raw, given > 0 ? header : ifab_view_of(raw->peer->key32, 32));
     }
     charge_drop(charge);
     return code;
@@ -122,13 +154,14 @@ enum ifab_code who_is(struct node *node, const struct ifab_http_request *raw, st
     struct ifab_view header = {NULL, 0};
     size_t given = 0;
     memset(ret, 0, sizeof *ret);
+    ret->ends = IFAB_NEVER;
     for (size_t i = 0; i < raw->header_count; i++)
         if (ifab_view_equal_nocase(raw->headers[i].name, IFAB_VIEW("authorization"))) {
             header = raw->headers[i].value;
             given++;
         }
-    if (given > 0)
-        return by_token(node, raw, header, given == 1, ret, ret_text);
+    if (given > 0 || raw->peer->has_key)
+        return by_proof(node, raw, header, given, ret, ret_text);
     if (raw->peer->unix_socket)
         return of_uid(node, raw->peer->uid, ret, ret_text);
     snprintf(ret->principal.actor, sizeof ret->principal.actor, "tcp:%s", raw->peer->address);
@@ -141,7 +174,8 @@ enum ifab_code who_may(const struct who *who, const struct route *route, const s
         ((route->flags & ROUTE_SIGNED) != 0 && ifab_http_header(raw, "if-admin").size > 0))
         return IFAB_CODE_NONE;
     if (who->roles == 0) {
-        snprintf(ret_text, WHO_TEXT, "this route needs a token over TCP: Authorization: Bearer …; ifctl token create makes one");
+        snprintf(ret_text, WHO_TEXT, "over TCP this route needs a token (Authorization: Bearer …; ifctl token create makes one) or an enrolled client "
+                                     "certificate");
         return IFAB_CODE_INVALID_TOKEN;
     }
     if ((route->roles & who->roles) != who->roles) {
@@ -151,12 +185,30 @@ enum ifab_code who_may(const struct who *who, const struct route *route, const s
     return IFAB_CODE_NONE;
 }
 
-bool who_stays(const struct node *node, const struct request *r, ifab_usec wall)
+bool who_reads_log(const struct ifab_principal *principal)
 {
+    return (ROLE_BIT(principal->role) & ROLES_AUDIT) != 0;
+}
+
+bool who_stays(const struct node *node, const struct request *r, ifab_usec wall, ifab_usec *ret_ends)
+{
+    *ret_ends = IFAB_NEVER;
     if (r->principal.kind != IFAB_PRINCIPAL_TALENT)
         return true;
     const struct ifab_talent *talent = ifab_talents_at(ifab_fabric_talents(node->fabric), r->principal.talent);
-    if (!r->has_token)
-        return talent != NULL && talent->removed_at == IFAB_NEVER;
-    return ifab_token_valid(ifab_accesses_by_id(ifab_fabric_accesses(node->fabric), IFAB_ACCESS_TOKEN, r->token16), talent, wall);
+    if (talent == NULL || talent->removed_at != IFAB_NEVER)
+        return false;
+    if (r->has_token) {
+        const struct ifab_access_item *token = ifab_accesses_by_id(ifab_fabric_accesses(node->fabric), IFAB_ACCESS_TOKEN, r->token16);
+        if (!ifab_token_valid(token, talent, wall))
+            return false;
+        *ret_ends = token->expires;
+    }
+    if (r->has_key) {
+        const struct ifab_tls_key *key = NULL;
+        if (ifab_talents_by_spki(ifab_fabric_talents(node->fabric), r->key32, &key) != talent || !ifab_tls_key_valid(talent, key, wall))
+            return false;
+        *ret_ends = key->not_after < *ret_ends ? key->not_after : *ret_ends;
+    }
+    return true;
 }

@@ -54,7 +54,7 @@
     X(PROVIDER_UNAVAILABLE, 503, SYSTEM, 1, 503, 20, "provider unavailable", "Try again later.")                                          \
     X(STORE_UNAVAILABLE, 504, SYSTEM, 1, 503, 20, "cannot record", "Free disk space; the fabric does nothing that it cannot record.")     \
     X(LOG_CORRUPT, 505, SYSTEM, 0, 500, 20, "stored state does not verify",                                                               \
-      "Stop, keep the directory as it is, and restore a backup: ifctl restore.")                                                          \
+      "Stop, keep the directory as it is, and restore a backup: ifctl restore; without one: ifctl salvage.")                              \
     X(INVALID_CONFIG, 506, SYSTEM, 0, 500, 20, "invalid configuration", "Find the mistake with ifctl config check, or ifctl doctor.")     \
     X(NOT_SUPPORTED, 509, SYSTEM, 0, 501, 20, "not supported in this version", "See CHANGELOG.md for what this version supports.")        \
     X(TASK_NOT_FOUND, 601, TASK, 0, 404, 14, "no such task", "Choose one of those that ifctl task list shows.")                           \

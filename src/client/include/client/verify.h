@@ -25,6 +25,7 @@ struct ifab_verify_options {     /* zeroed: no key, everything checked; every vi
     bool hash_only;    /* logs: leaf hashes, tiles, root and signature; no JSON, no chain, no messages */
     void (*progress)(void *user, uint64_t done, uint64_t size); /* after each bundle; may be NULL */
     void *user;
+    bool follow_rotation; /* logs: the trusted key may be an earlier one of this log, when every change of key since can be proven; not with hash_only */
 };
 
 struct ifab_verify_report {
@@ -39,6 +40,8 @@ struct ifab_verify_report {
     uint64_t messages_good, messages_erased, messages_absent; /* bytes checked; erased by an act in the log; not part of this export */
     bool has_bad_index;
     uint64_t bad_index; /* first entry that is wrong */
+    uint64_t rotations; /* changes of the log's key in it */
+    char vkey[512];     /* the key that signs it now, when there were some; else "" */
 };
 
 /**

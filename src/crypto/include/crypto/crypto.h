@@ -49,6 +49,7 @@ void ifab_key_id(const uint8_t pubkey32[32], char ret_text[19]);
 ifab_status ifab_key_pem_read(struct ifab_view pem, struct ifab_view passphrase, struct ifab_signer **ret_signer, struct ifab_error *err);
 ifab_status ifab_key_pem_write(const struct ifab_signer *self, struct ifab_view passphrase, struct ifab_buf *pem, struct ifab_error *err);
 void ifab_spki_pem_write(const uint8_t pubkey32[32], struct ifab_buf *pem);
+void ifab_spki_digest(const uint8_t pubkey32[32], uint8_t ret_digest32[32]); /* SHA-256 of its DER SubjectPublicKeyInfo: as a certificate has it */
 /* Public key in base64url, SPKI PEM or an "ssh-ed25519 AAAA… [comment]" line. IFAB_INVALID. */
 ifab_status ifab_pubkey_read(struct ifab_view text, uint8_t ret_pubkey32[32], struct ifab_error *err);
 

@@ -16,6 +16,9 @@
 #include "connect/order.h"
 #include "connect/replay.h"
 #include "coordinator/coordinator.h"
+#include "governor/breaker.h"
+#include "governor/money.h"
+#include "governor/prices.h"
 #include "guard/guard.h"
 #include "talent/access.h"
 #include "talent/talent.h"
@@ -33,12 +36,19 @@ enum ifab_kind {
     /* 8 and 9 are the shell's */
     IFAB_KIND_TOKEN = 10,  /* trust, as IFAB_KIND_TALENT */
     IFAB_KIND_INVITE = 11, /* trust */
-    /* 12 and 13: a key of the log, the shell's */
+    IFAB_KIND_LOG_KEY = 12, /* trust: number = how many-th change of the log's key, {"note":…} */
+    /* 13 is the shell's */
     IFAB_KIND_SWARM = 14, /* trust */
     IFAB_KIND_TASK = 15,
-    IFAB_KIND_TASK_CLOSED = 20, /* number = the task's */
-    IFAB_KIND_METER = 128, /* number = talent */
-    IFAB_KIND_COURSE = 129, /* number 0: whose turn it is among the queues */
+    IFAB_KIND_BUDGET = 16,       /* trust */
+    IFAB_KIND_BUDGET_STATE = 17, /* number = its budget's */
+    IFAB_KIND_RESERVATION = 18,
+    IFAB_KIND_BREAKER = 19,
+    IFAB_KIND_TASK_CLOSED = 20,  /* number = the task's */
+    IFAB_KIND_PRICES = 22,       /* number 1, trust: the dated price table */
+    IFAB_KIND_METER = 128,  /* number = talent */
+    IFAB_KIND_TOKENS = 129, /* bucket of a (talent, capability) */
+    IFAB_KIND_COURSE = 130, /* number 0: whose turn it is among the queues */
 };
 
 struct ifab_fabric_settings {
@@ -49,6 +59,8 @@ struct ifab_fabric_settings {
     struct ifab_replay_limits replay;
     struct ifab_conversation_limits conversations;
     uint32_t rate_per_second, rate_burst;            /* messages a talent: 302 */
+    uint32_t cost_rate, cost_burst;                  /* cost reports and reservations a (talent, capability): 302 */
+    struct ifab_slo slo;                             /* of swarms, behind their reputation */
     uint32_t refusals_per_second;                    /* entries about refusals a talent: 10 */
     uint64_t refusal_bytes_per_day;                  /* of them; past that they are counted */
     uint8_t tag_key16[16];                           /* keyed tags of replay memory and claims */
@@ -78,6 +90,7 @@ struct ifab_admin_act {
     uint8_t nonce[64];
     size_t nonce_size;
     char why[1025];
+    struct ifab_view text; /* canonical form, for the entry of an act that has to be proven later; size 0: its why may not stand in the log */
 };
 #define IFAB_ADMIN_ACT_TTL (300 * IFAB_SECOND)
 
@@ -92,6 +105,7 @@ enum ifab_command_type {
     IFAB_COMMAND_CLOCK_JUMP,   /* u.note: text */
     IFAB_COMMAND_CLOCK_ACCEPT, /* u.note; 409 while no clock is in doubt */
     IFAB_COMMAND_BACKUP,       /* u.note: a copy was made; text says where and of how many entries */
+    IFAB_COMMAND_LOG_KEY,      /* u.log_key: the log gets a new key; an admin's act */
     IFAB_COMMAND_RULES,        /* u.rules: the rule set changed; every open decision is routed again */
     IFAB_COMMAND_ROUTE,        /* u.route: one open decision under the rules in force, with its message */
     IFAB_COMMAND_TICK,         /* what is due: deadlines, refusal counts, the dead */
@@ -102,9 +116,36 @@ enum ifab_command_type {
     IFAB_COMMAND_TASK_CREATE,  /* u.task */
     IFAB_COMMAND_TASK_CLAIM,   /* u.claim */
     IFAB_COMMAND_TASK_ACT,     /* u.task_act: what a holder, its maker or an operator does to it */
+    IFAB_COMMAND_RESTATE,      /* u.restate: of the old fabric's, after RESTORE and before anything is served */
     IFAB_COMMAND_RESTORE,      /* u.restore: a new origin goes on from an old log */
+    IFAB_COMMAND_BUDGET,       /* u.budget: a limit is set, or taken away; an admin act */
+    IFAB_COMMAND_RATES,        /* u.rates: the price table; an admin act */
+    IFAB_COMMAND_COST,         /* u.cost: what was spent without a reservation */
+    IFAB_COMMAND_RESERVE,      /* u.cost */
+    IFAB_COMMAND_SETTLE,       /* u.cost: a reservation ends with what it did cost, or is released */
+    IFAB_COMMAND_BREAKER_RESET, /* u.breaker */
 };
-enum ifab_talent_act { IFAB_ACT_ADD, IFAB_ACT_GRANT, IFAB_ACT_REVOKE, IFAB_ACT_ROTATE, IFAB_ACT_REMOVE };
+enum ifab_talent_act { IFAB_ACT_ADD, IFAB_ACT_GRANT, IFAB_ACT_REVOKE, IFAB_ACT_ROTATE, IFAB_ACT_TLS_KEY, IFAB_ACT_REMOVE };
+
+struct ifab_cost { /* as a request says it: {"usd_micro"?,"tokens_in"?,"tokens_out"?,"calls"?,"model"?} */
+    bool has_usd;                                     /* else by the price table, where a model is named */
+    uint64_t usd_micro, tokens_in, tokens_out, calls; /* <= IFAB_MONEY_MAX */
+    struct ifab_view model;
+};
+struct ifab_cost_request {
+    struct ifab_cost cost;
+    struct ifab_view talent, provider, capability, swarm; /* whom it is counted for; talent: the caller's own when it is an agent */
+    struct ifab_view operation;
+    struct ifab_view id;          /* SETTLE: "rsv-…" */
+    bool release;                 /* SETTLE: nothing was spent */
+    bool urgent;                  /* RESERVE: P0 */
+    ifab_usec ttl;                /* RESERVE: released then */
+};
+#define IFAB_RESERVATION_TTL_MAX IFAB_HOUR
+/* What a talent of role agent may report at once: a slip or a lie cannot use up the budgets of all. */
+#define IFAB_COST_REPORT_USD_MAX    ((uint64_t)1000000000) /* $1,000 */
+#define IFAB_COST_REPORT_TOKENS_MAX ((uint64_t)1000000000)
+#define IFAB_COST_REPORT_CALLS_MAX  ((uint64_t)1000000)
 
 struct ifab_command { /* everything borrowed until apply returns; signatures were checked before */
     enum ifab_command_type type;
@@ -151,6 +192,18 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             struct ifab_view revoke;            /* id of the token to be revoked; size 0: one is made */
         } access;
         struct {
+            struct ifab_budget_request request; /* wall is set by the step */
+            bool remove;                        /* request.id alone says which */
+        } budget;
+        struct {
+            const struct ifab_json *table;
+        } rates;
+        struct ifab_cost_request cost;
+        struct {
+            enum ifab_breaker_kind kind;
+            struct ifab_view name;
+        } breaker;
+        struct {
             uint8_t code_hash32[32], pubkey32[32];
             struct ifab_view source; /* who is at the other end: wrong codes are counted for it */
         } enroll;
@@ -158,6 +211,10 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             struct ifab_view subject, text; /* text: canonical JSON object for the payload, may be empty */
             bool missing;                   /* what it is about is not there: 404, but for a kept answer */
         } note;
+        struct {
+            const struct ifab_signer *from, *to; /* both sign the handover over the tree as it is in the step; NULL: the key asked for is not there */
+            struct ifab_view request;            /* exact bytes that the act is about */
+        } log_key;
         struct {
             const struct ifab_guard_rules *rules; /* its set, if any, outlives every step until the next RULES has been applied */
         } rules;
@@ -194,9 +251,18 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             struct ifab_view note, result; /* result: canonical JSON, kept beside the entry; may be empty */
             const struct ifab_view *needs; /* BLOCK */
             size_t need_count;
+            bool has_cost;              /* COMPLETE, FAIL, POISON, SHUTDOWN */
+            struct ifab_cost cost;
         } task_act;
+        struct { /* one of them; the others NULL */
+            const struct ifab_swarm *swarm;
+            const struct ifab_task *task;
+            struct ifab_view payload; /* the task's bytes; gone: empty */
+            const struct ifab_closed_task *closed;
+        } restate;
         struct {
             struct ifab_view old_checkpoint; /* signed note */
+            struct ifab_view salvage; /* canonical JSON object: what was kept of a damaged log and what was not; size 0: a whole one */
             struct ifab_view old_origin;
             uint64_t old_size;
             ifab_usec old_wall; /* the latest time the old fabric is known to have seen */
@@ -206,6 +272,9 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             const struct ifab_talents *talents; /* of the old log: each stands whole in an entry of the new one */
             const struct ifab_decisions *open;  /* what waited there: void, each in an entry of its own; NULL: nothing */
             size_t tokens, invites;             /* of the old log, not ended: void */
+            const struct ifab_money *money;     /* budgets go on with what was spent; reservations come back as dangling; NULL: none */
+            const struct ifab_breakers *breakers; /* as they were; NULL: none */
+            const struct ifab_prices *prices;   /* NULL: none */
             const uint64_t *dangling;           /* old entries whose effect was not known to be done (bytes to be erased) */
             size_t dangling_count;
         } restore;
@@ -301,6 +370,15 @@ IFAB_MUST_CHECK ifab_status ifab_fabric_prepare(struct ifab_fabric *self);
 void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_now now, struct ifab_outcome *ret_outcome);
 /* Cannot fail after prepare and decide (a talent's record may need memory: out of memory there ends the process before anything is told). */
 void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *outcome);
+/* Changes of the log's key, oldest first: trees of up to `index` entries are signed by `from`, larger ones by `to` or a later one. */
+#define IFAB_LOG_KEYS_MAX 256
+struct ifab_log_key_change {
+    uint64_t index; /* of its entry */
+    uint8_t from32[32], to32[32];
+};
+const struct ifab_log_key_change *ifab_fabric_log_keys(const struct ifab_fabric *self, size_t *ret_count);
+/* At a start: the key of replay tags, when the log's key is not the one it was derived from any more. */
+void ifab_fabric_set_tag_key(struct ifab_fabric *self, const uint8_t key16[16]);
 /* When the next TICK is due, run time; IFAB_NEVER. */
 ifab_usec ifab_fabric_deadline(const struct ifab_fabric *self, struct ifab_now now);
 /* Refusals before a valid signature: counted per (code, source) in 1,024 rows, in an entry at most once a minute (INV-01). */
@@ -326,7 +404,7 @@ void ifab_fabric_meta(const struct ifab_fabric *self, struct ifab_now now, struc
 /* What a reload may change apart from the rules; between two steps. */
 struct ifab_fabric_tuning {
     ifab_usec skew;
-    uint32_t rate_per_second, rate_burst;
+    uint32_t rate_per_second, rate_burst, cost_rate, cost_burst;
     size_t sensitive_count; /* of the settings' sensitive_scopes, changed in place */
 };
 void ifab_fabric_tune(struct ifab_fabric *self, const struct ifab_fabric_tuning *tuning);
@@ -343,6 +421,14 @@ void ifab_fabric_task_json(const struct ifab_fabric *self, const struct ifab_tas
 void ifab_fabric_swarm_json(const struct ifab_fabric *self, const struct ifab_swarm *swarm, struct ifab_buf *buf);
 const struct ifab_sequences *ifab_fabric_sequences(const struct ifab_fabric *self);
 const struct ifab_replay *ifab_fabric_replay(const struct ifab_fabric *self);
+const struct ifab_money *ifab_fabric_money(const struct ifab_fabric *self); /* budgets and reservations */
+const struct ifab_breakers *ifab_fabric_breakers(const struct ifab_fabric *self);
+const struct ifab_prices *ifab_fabric_prices(const struct ifab_fabric *self);
+/* JSON of one of each, as lists and answers show it. wall: which period it is. */
+void ifab_fabric_budget_json(const struct ifab_fabric *self, const struct ifab_budget *budget, const struct ifab_budget_state *state, ifab_usec wall,
+                             struct ifab_buf *buf);
+void ifab_fabric_reservation_json(const struct ifab_fabric *self, const struct ifab_reservation *reservation, ifab_usec run, struct ifab_buf *buf);
+void ifab_fabric_breaker_json(const struct ifab_fabric *self, const struct ifab_breaker *breaker, ifab_usec run, struct ifab_buf *buf);
 uint64_t ifab_fabric_size(const struct ifab_fabric *self);
 /* The rule set in force is not the one of the newest rules entry: the shell gives IFAB_COMMAND_RULES before it serves. */
 bool ifab_fabric_rules_stale(const struct ifab_fabric *self);

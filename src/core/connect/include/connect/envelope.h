@@ -80,6 +80,7 @@ struct ifab_envelope {
     uint8_t pubkey32[32], sig64[64];
     struct ifab_view signed_bytes;   /* domain + canonical form without signature.sig; in the arena */
     uint8_t message_digest32[32];
+    bool canonical;                  /* bytes are the canonical form, signature.sig and all: message_digest and signature tell every byte of them */
 };
 
 /*

@@ -72,6 +72,8 @@ enum ifab_task_state ifab_task_next(enum ifab_task_state state, enum ifab_task_e
 #define IFAB_TASK_DEPENDS_MAX    16
 #define IFAB_TASK_DEPENDENTS_MAX 256 /* how many may wait for one: so many records change when it is done */
 #define IFAB_TASK_ATTEMPTS_MAX   100
+#define IFAB_TASK_HELPERS_MAX    2
+#define IFAB_TASK_DEPTH_MAX      3 /* of help for helpers; beyond it a person is asked */
 #define IFAB_TASK_LEASE_MIN      (100 * (ifab_usec)1000)
 #define IFAB_TASK_LEASE_MAX      IFAB_HOUR
 #define IFAB_TASK_LEASE_DEFAULT  (30 * IFAB_SECOND)
@@ -109,6 +111,8 @@ struct ifab_task {
     uint64_t depends_on[IFAB_TASK_DEPENDS_MAX]; /* numbers of open tasks; done ones are taken out */
     uint8_t depends_count;
     uint64_t parent;                /* number of the blocked task it helps; 0 */
+    uint64_t helpers[IFAB_TASK_HELPERS_MAX]; /* blocked: numbers of the tasks that help it, as long as they are open; 0 */
+    uint8_t depth;                  /* how many parents are above it */
     uint8_t trace16[16];
     uint8_t payload32[32];          /* digest of the payload's bytes; size 0: none. They lie in a record of kind TASK_DATA */
     uint32_t payload_size;
@@ -134,6 +138,7 @@ struct ifab_task_act {
     struct ifab_task_principal who;
     struct ifab_swarm_number swarm; /* CLAIM: for whom */
     struct ifab_fence next_fence;   /* CLAIM: of its entry */
+    uint64_t reservation;           /* CLAIM: what holds its cost; 0: nothing */
     ifab_usec lease;                /* CLAIM, RENEW; 0: default, as before */
     int percent;                    /* PROGRESS: 0..100; -1: unchanged */
     struct ifab_view note;          /* UTF-8; cut at a character's end to fit */
@@ -230,6 +235,8 @@ size_t ifab_task_count(const struct ifab_coordinator *self, enum ifab_task_state
 void ifab_closed_task_put(struct ifab_coordinator *self, const struct ifab_closed_task *closed);
 void ifab_closed_task_remove(struct ifab_coordinator *self, uint64_t number);
 const struct ifab_closed_task *ifab_closed_task_find(const struct ifab_coordinator *self, struct ifab_view id);
+/* The next one after *at (0 at first), in any order that stays as long as nothing changes; NULL at the end. */
+const struct ifab_closed_task *ifab_closed_task_next(const struct ifab_coordinator *self, uint32_t *at);
 size_t ifab_closed_task_count(const struct ifab_coordinator *self);
 /* Those past their life, or, when there are too many, the oldest minted ones: they may be forgotten. Numbers of up to max, at most 256. */
 size_t ifab_closed_tasks_dead(const struct ifab_coordinator *self, ifab_usec wall, uint64_t *ret_numbers, size_t max);

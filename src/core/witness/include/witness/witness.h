@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/code.h"
 #include "base/time.h"
+#include "crypto/crypto.h"
 
 #define IFAB_ENTRY_MAX 65535
 #define IFAB_SEGMENT_ENTRIES 65536
@@ -44,6 +45,8 @@
     X(TALENT_ENROLL, "talent", "IF.talent", "enroll", "INFO")                 \
     X(TOKEN_CREATE, "token", "IF.talent", "token_create", "INFO")             \
     X(TOKEN_REVOKE, "token", "IF.talent", "token_revoke", "WARN")             \
+    X(TALENT_TLS_KEY, "talent", "IF.talent", "tls_key", "INFO")                 \
+    X(LOG_KEY_ROTATED, "log_key", "IF.witness", "rotate_key", "HIGH")              \
     X(SWARM_REGISTER, "swarm", "IF.coordinator", "register", "INFO")          \
     X(TASK_CREATE, "task", "IF.coordinator", "create", "INFO")                \
     X(TASK_CLAIM, "task", "IF.coordinator", "claim", "INFO")                  \
@@ -58,7 +61,26 @@
     X(TASK_BLOCK, "task", "IF.coordinator", "block", "WARN")                  \
     X(TASK_UNBLOCK, "task", "IF.coordinator", "unblock", "INFO")              \
     X(TASK_REPLAY, "task", "IF.coordinator", "replay", "WARN")                \
-    X(TASK_REFUSED, "refusal", "IF.coordinator", "task_refused", "WARN")
+    X(TASK_HELP, "task", "IF.governor", "help_assigned", "INFO")              \
+    X(TASK_HELP_WANTED, "task", "IF.governor", "help_wanted", "HIGH")         \
+    X(TASK_REFUSED, "refusal", "IF.coordinator", "task_refused", "WARN")         \
+    X(COST_INCURRED, "cost", "IF.optimise", "cost_incurred", "INFO")          \
+    X(RATES_SET, "rates", "IF.optimise", "rates_set", "HIGH")                 \
+    X(BUDGET_SET, "budget", "IF.governor", "budget_set", "HIGH")              \
+    X(BUDGET_REMOVE, "budget", "IF.governor", "budget_remove", "HIGH")        \
+    X(BUDGET_ENDED, "budget", "IF.governor", "budget_ended", "INFO")          \
+    X(BUDGET_NOTICE, "budget", "IF.governor", "budget_notice", "INFO")        \
+    X(BUDGET_WARN, "budget", "IF.governor", "budget_warn", "WARN")            \
+    X(BUDGET_PAUSE, "budget", "IF.governor", "budget_pause", "WARN")          \
+    X(BUDGET_STOP, "budget", "IF.governor", "budget_stop", "HIGH")            \
+    X(BUDGET_OVERRUN, "budget", "IF.governor", "budget_overrun", "HIGH")      \
+    X(RESERVED, "reservation", "IF.governor", "reserved", "INFO")             \
+    X(RELEASED, "reservation", "IF.governor", "released", "INFO")             \
+    X(RESERVATION_EXPIRED, "reservation", "IF.governor", "expired", "WARN")   \
+    X(RESERVATION_DANGLING, "reservation", "IF.governor", "dangling", "WARN") \
+    X(BREAKER_TRIPPED, "breaker", "CircuitBreaker", "tripped", "HIGH")        \
+    X(BREAKER_CLOSED, "breaker", "CircuitBreaker", "closed", "INFO")          \
+    X(BREAKER_RESET, "breaker", "CircuitBreaker", "reset", "HIGH")
 enum ifab_event {
 #define IFAB_E_(name, type, component, operation, severity) IFAB_EVENT_##name,
     IFAB_EVENT_MAP(IFAB_E_)
@@ -70,6 +92,11 @@ struct ifab_event_info {
 };
 const struct ifab_event_info *ifab_event_info(enum ifab_event event);
 
+struct ifab_entry_cost { /* what was spent: the member "cost" */
+    uint64_t usd_micro, tokens_in, tokens_out, calls; /* each <= 2^53-1 */
+    struct ifab_view model;                           /* size 0: left out */
+    const uint8_t *rates32;                           /* digest of the price table that gave usd_micro; NULL: it was said */
+};
 struct ifab_entry { /* what a caller fills in; every view borrowed until the call returns */
     enum ifab_event event;
     struct ifab_view log;          /* "main" */
@@ -85,6 +112,7 @@ struct ifab_entry { /* what a caller fills in; every view borrowed until the cal
     size_t ref_count;
     struct ifab_view payload;      /* canonical JSON object, put in as it is; empty: payload is {} */
     uint8_t prev_hash32[32];
+    const struct ifab_entry_cost *cost; /* NULL: none */
 };
 /* Appends the canonical entry. IFAB_TOO_LARGE above IFAB_ENTRY_MAX (buf unchanged); IFAB_NOMEM. */
 IFAB_MUST_CHECK ifab_status ifab_entry_write(const struct ifab_entry *entry, struct ifab_buf *buf);
@@ -125,6 +153,27 @@ struct ifab_checkpoint {
 };
 ifab_status ifab_checkpoint_write(const struct ifab_checkpoint *checkpoint, struct ifab_buf *text);
 ifab_status ifab_checkpoint_read(struct ifab_view text, struct ifab_checkpoint *ret_checkpoint, struct ifab_error *err);
+
+/* A new key of the log: a signed note of the old and the new one over the tree so far. docs/formats/checkpoint-tiles.md. */
+struct ifab_rotation {
+    struct ifab_view origin; /* borrowed from the note */
+    uint64_t size;           /* the tree that the old key hands over; its entry stands at this index */
+    uint8_t root32[32], from32[32], to32[32];
+};
+ifab_status ifab_rotation_write(struct ifab_view origin, uint64_t size, const uint8_t root32[32], const struct ifab_signer *from,
+                                const struct ifab_signer *to, struct ifab_buf *note);
+/* Form only. IFAB_INVALID. */
+ifab_status ifab_rotation_read(struct ifab_view note, struct ifab_rotation *ret_rotation, struct ifab_error *err);
+/* And both signatures. IFAB_DENIED: one is missing or wrong. */
+ifab_status ifab_rotation_verify(struct ifab_view note, struct ifab_rotation *ret_rotation, struct ifab_error *err);
+/*
+ * The payload {"act", "note", "request"} of the entry: the note as above, and the act of the admin who asked for just this new key. Whether the
+ * key that signed the act (*ret_admin32) is an admin's, only the log can tell. IFAB_INVALID, IFAB_DENIED, IFAB_NOMEM. origin is borrowed from payload.
+ */
+#define IFAB_ROTATION_ROUTE "POST /v1/log-keys/rotate"
+struct ifab_json;
+ifab_status ifab_rotation_payload_verify(const struct ifab_json *payload, struct ifab_rotation *ret_rotation, uint8_t ret_admin32[32],
+                                         struct ifab_error *err);
 
 /* C2SP tlog-tiles paths below the log's prefix: "tile/<L>/<N>[.p/<W>]", "tile/entries/<N>[.p/<W>]"; N in groups x001/x234/067. */
 struct ifab_tile {

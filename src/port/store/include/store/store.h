@@ -9,7 +9,7 @@
 #include "base/time.h"
 
 #define IFAB_STORE_ABI 2
-#define IFAB_STORE_SCHEMA 1
+#define IFAB_STORE_SCHEMA 2
 #define IFAB_STORE_WAL_BYTES ((uint64_t)32 << 20) /* DESIGN section 4: a growing WAL costs 1.7 x raw, an overwritten one 1.15 */
 
 /* Kinds of records. Trust kinds are covered by the head's trust_root (INV-16). Numbers are on disk: never reuse one. */
@@ -23,6 +23,7 @@ enum ifab_record_kind {
     IFAB_RECORD_IDEMPOTENCY = 7,
     IFAB_RECORD_TOKEN = 10,       /* trust; 8 and 9 are the shell's own */
     IFAB_RECORD_INVITE = 11,      /* trust */
+    IFAB_RECORD_LOG_KEY = 12,     /* trust; 13 is the shell's own */
 };
 
 struct ifab_stored_entry {
@@ -102,8 +103,10 @@ struct ifab_store_options {
     const char *vfs;       /* SQLite VFS by name; NULL = default. Tests: the power-cut VFS */
     bool unsafe_no_sync;   /* tests only: synchronous=OFF, the control run that must fail */
     uint64_t wal_bytes;    /* size the WAL is grown to once and keeps; 0 = IFAB_STORE_WAL_BYTES */
+    int *ret_upgraded_from; /* the older schema that it had, 0: none; may be NULL */
 };
-/* Once per process and directory (its own descriptors would drop the locks of an earlier handle); further handles are readers.
+/* An older schema is upgraded in one transaction, but not by read_only, which reads it as it is.
+ * Once per process and directory (its own descriptors would drop the locks of an earlier handle); further handles are readers.
  * Opens at a start: fsync the WAL, drop its cached pages, open, checkpoint; quick check of the schema. IFAB_NOT_FOUND: no database;
  * IFAB_CORRUPT; IFAB_AGAIN: locked by another process; IFAB_UNSUPPORTED: newer schema (506); IFAB_DENIED: read-only disk or no right. */
 IFAB_MUST_CHECK ifab_status ifab_store_sqlite_open(const struct ifab_store_options *options, struct ifab_store **ret_store, struct ifab_error *err);
@@ -131,4 +134,13 @@ IFAB_MUST_CHECK ifab_status ifab_store_backup(struct ifab_store *self, const cha
 IFAB_MUST_CHECK ifab_status ifab_store_reader(struct ifab_store *self, struct ifab_store **ret_reader, struct ifab_error *err);
 void ifab_store_close(struct ifab_store *self);
 void ifab_store_closep(struct ifab_store **self);
+
+/*
+ * What can still be read of a damaged main.db, of a copy of it (with its WAL): nothing is believed and nothing repaired. Threads: one.
+ */
+struct ifab_salvage;
+IFAB_MUST_CHECK ifab_status ifab_salvage_open(const char *copy, struct ifab_salvage **ret_salvage, struct ifab_error *err); /* also of a file that is none */
+void ifab_salvage_close(struct ifab_salvage *self); /* accepts NULL */
+bool ifab_salvage_entry(struct ifab_salvage *self, uint64_t index, struct ifab_arena *arena, struct ifab_stored_entry *ret_entry); /* message: when it can be read */
+bool ifab_salvage_head(struct ifab_salvage *self, struct ifab_arena *arena, struct ifab_head *ret_head, struct ifab_view *ret_meta); /* without its edge */
 #endif

@@ -25,6 +25,7 @@ struct ifab_config {
     char http_certificate[1024], http_key[1024]; /* http.certificate http.key: both or none; TLS */
     char http_hosts[16][256];  /* http.hosts: default loopback names */
     size_t http_host_count;
+    int64_t connections, socket_connections; /* http.connections http.socket_connections: 1024 */
     struct ifab_config_uid uids[IFAB_CONFIG_UIDS_MAX]; /* access.uids: {"1001": Finance.Agent} */
     size_t uid_count;
     int64_t time_skew_usec;    /* time.skew: 60s, 0..300s */
@@ -34,6 +35,7 @@ struct ifab_config {
     int64_t hold_burst, escalate_burst;                 /* guard.hold_burst, guard.escalate_burst */
     int64_t hold_refill_usec, escalate_refill_usec;
     int64_t replay_per_talent, replay_total;            /* replay.per_talent 65536, replay.total 4194304 */
+    int64_t rate_costs, rate_costs_burst;               /* rate.costs a second, talent and capability (302), burst */
     int64_t rate_messages, rate_burst;                  /* rate.messages a second and talent (302), burst */
     int64_t anchor_every_usec;                          /* anchor.every: 1h; 0 = off */
     char anchor_dirs[8][1024];                          /* anchor.directories */

@@ -16,6 +16,10 @@ struct ifab_log_field {
 #define IFAB_F_NUM(name_, number_) {.name = (name_), .kind = IFAB_LOG_NUMBER, .number = (int64_t)(number_)}
 #define IFAB_F_VIEW(name_, view_) {.name = (name_), .kind = IFAB_LOG_VIEW, .view = (view_)}
 void ifab_log_open(int fd, enum ifab_log_level least); /* fd borrowed; before threads */
+/* Records go to the journal whose datagram socket path is, and to fd only when it does not take one. false: no socket. Before threads. */
+bool ifab_log_journal(const char *path);
+bool ifab_log_find_journal(void); /* the same, when stderr is the stream that journald gave us */
+bool ifab_log_is_journal(const char *text, uint64_t device, uint64_t inode); /* is text, of JOURNAL_STREAM, that file? */
 /* Threads: any; one write(2) a record, at most 4,096 bytes. event: short static text, "store: commit failed". */
 void ifab_log(enum ifab_log_level level, const char *event, const struct ifab_log_field *fields, size_t count);
 #define IFAB_LOG(level, event, ...)                                                                              \

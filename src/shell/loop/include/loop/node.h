@@ -25,6 +25,25 @@ struct ifab_restore_options {
 /* Goes on under a new origin whose entry 0 holds the old checkpoint. */
 IFAB_MUST_CHECK ifab_status ifab_node_restore(const struct ifab_restore_options *options, struct ifab_error *err);
 
+struct ifab_salvage_options {
+    const char *lost;       /* directory of the fabric whose store is damaged; nothing in it is changed but its lock is taken */
+    const char *directory;  /* new DIR */
+    const char *keys;       /* NULL: as its ifd.yaml says */
+    const char *checkpoint; /* one kept elsewhere, signed by the log's key; NULL: none */
+    bool unproven;          /* also what no signed tree covers */
+    struct ifab_view why;
+    const char *version;
+};
+struct ifab_salvage_report {
+    char origin[300];
+    uint64_t kept, proven, readable; /* entries from 0 on: gone on from; covered by a signed tree; that can be read and hang together */
+    uint64_t committed;              /* in the head, when committed_known; else the largest signed tree that was seen, 0: none */
+    bool committed_known;
+    uint64_t messages, messages_absent, from_tiles;
+};
+/* As ifab_node_restore(), from what can still be read; the kept entries lie in DIR/salvaged as an export. */
+IFAB_MUST_CHECK ifab_status ifab_node_salvage(const struct ifab_salvage_options *options, struct ifab_salvage_report *ret_report, struct ifab_error *err);
+
 struct ifab_node;
 struct ifab_run_options {
     const char *config;  /* path of ifd.yaml */

@@ -1,0 +1,189 @@
+/*
+ * A blocked task and those who help it (S2): at most two swarms that together cover what is missing, never the blocked one, each with a task of its own
+ * and what it may cost held at once; nobody: a person is asked, in an entry. Help lasts as long as the block: when all helpers are done the task
+ * goes on, and when it goes on without them they are cancelled.
+ */
+#include "fabric_internal.h"
+#include "governor/match.h"
+
+#include "base/id.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct asked {
+    struct ifab_candidate *candidates;
+    const struct ifab_swarm **swarms;
+    size_t count;
+    struct ifab_view needs[IFAB_TASK_NEEDS_MAX];
+    size_t need_count;
+};
+
+/* Swarms that can do some of it. More than a thousand of those are not compared: the first ones by number are. */
+static bool look_around(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_names *needs, struct asked *asked)
+{
+    size_t most = ifab_swarm_count(self->coordinator) < IFAB_MATCH_MAX ? ifab_swarm_count(self->coordinator) : IFAB_MATCH_MAX, at = 0;
+    struct ifab_view name;
+    asked->candidates = most == 0 ? NULL : ifab_fabric__alloc(o, most * sizeof *asked->candidates);
+    asked->swarms = most == 0 ? NULL : ifab_fabric__alloc(o, most * sizeof *asked->swarms);
+    while (ifab_names_next(needs, &at, &name))
+        asked->needs[asked->need_count++] = name;
+    const struct ifab_swarm *swarm = ifab_swarm_after(self->coordinator, (struct ifab_swarm_number){0});
+    for (; swarm != NULL && asked->count < most && !o->failed; swarm = ifab_swarm_after(self->coordinator, swarm->number)) {
+        struct ifab_view *skills = ifab_names_common(&swarm->skills, needs) == 0 ? NULL : ifab_fabric__alloc(o, swarm->skills.count * sizeof *skills);
+        size_t count = 0;
+        if (skills == NULL)
+            continue;
+        for (at = 0; ifab_names_next(&swarm->skills, &at, &name);)
+            skills[count++] = name;
+        struct ifab_candidate *c = &asked->candidates[asked->count];
+        *c = (struct ifab_candidate){.id = swarm->id, .skills = skills, .skill_count = count, .cost_usd_micro = (uint64_t)swarm->cost_per_hour,
+                                     .reputation = ifab_fabric__reputation(self, o, swarm->id),
+                                     .in_hand = ifab_swarm_in_flight(self->coordinator, swarm->number), .at_most = swarm->concurrency};
+        ifab_fabric__swarm_standing(self, o, swarm->id, &c->breaker_open, &c->budget_spent);
+        asked->swarms[asked->count++] = swarm;
+    }
+    return !o->failed;
+}
+
+static struct ifab_task help_task(const struct ifab_command *command, const struct ifab_outcome *o, const struct ifab_task *blocked, const struct asked *asked,
+                                  const struct ifab_helper *helper, size_t which, size_t of)
+{
+    struct ifab_task t = {.number = {o->next_number}, .state = IFAB_TASK_QUEUED, .minted = true, .priority = blocked->priority,
+                          .queue = asked->swarms[helper->candidate]->number, .creator = blocked->worker, .created = o->now.wall,
+                          .created_index = o->next_index, .queued_index = o->next_index, .queued_run = o->now.run, .attempt = 1, .max_attempts = 3,
+                          .deadline = blocked->deadline, .parent = blocked->number.n, .depth = (uint8_t)(blocked->depth + 1)};
+    struct ifab_view part[IFAB_TASK_NEEDS_MAX];
+    struct ifab_names needs;
+    uint8_t uuid16[16];
+    char uuid[37];
+    size_t count = 0;
+    for (size_t i = 0; i < asked->need_count; i++)
+        if ((helper->part >> i & 1) != 0)
+            part[count++] = asked->needs[i];
+    (void)ifab_names_pack(part, count, t.needs, sizeof t.needs, &needs); /* a part of what fitted */
+    t.needs_size = needs.size;
+    memcpy(uuid16, command->mint16, 16);
+    uuid16[15] = (uint8_t)(uuid16[15] ^ (which + 1));
+    ifab_uuid_format(uuid16, uuid);
+    snprintf(t.id, sizeof t.id, "task-%s", uuid);
+    memcpy(t.type, "help", 5);
+    memcpy(t.note, blocked->note, sizeof t.note);
+    memcpy(t.trace16, blocked->trace16, 16);
+    for (size_t i = 0; i < IFAB_COUNT_OF_UNITS; i++)
+        t.budget[i] = blocked->budget[i] < 0 ? -1 : blocked->budget[i] / (int64_t)of;
+    return t;
+}
+
+/* One helper: what it may cost is held, its task stands in its swarm's queue. False: it cannot; another may. */
+static bool ask(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_task *blocked,
+                const struct asked *asked, const struct ifab_helper *helper, size_t which, size_t of, uint64_t *ret_number)
+{
+    const struct ifab_swarm *swarm = asked->swarms[helper->candidate];
+    struct ifab_task t = help_task(command, o, blocked, asked, helper, which, of);
+    struct ifab_view actor = ifab_view_str(self->settings.fabric_actor);
+    struct ifab_task_number shed;
+    if (ifab_task_find(self->coordinator, ifab_view_str(t.id)) != NULL || ifab_task_admit(self->coordinator, &t, &shed, NULL) != IFAB_CODE_NONE ||
+        ifab_fabric__task_hold(self, o, &t, swarm, (struct ifab_task_principal){0, 0}, actor, &t.reservation) != IFAB_CODE_NONE)
+        return false;
+    if (t.reservation != 0)
+        t.number.n = o->next_number; /* the reservation took the number before */
+    o->next_number++;
+    t.created_index = t.queued_index = o->next_index;
+    ifab_buf_clear(&o->scratch);
+    ifab_fabric_task_json(self, &t, o->now, &o->scratch);
+    struct ifab_view json = ifab_fabric__keep(o, &o->scratch);
+    ifab_buf_clear(&o->payload);
+    ifab_buf_format(&o->payload, "{\"covers\":%zu,\"of\":%zu,\"swarm\":", (size_t)__builtin_popcount(helper->part), asked->need_count);
+    ifab_json_put_string(&o->payload, swarm->id);
+    ifab_buf_str(&o->payload, ",\"task\":");
+    ifab_buf_view(&o->payload, json);
+    ifab_buf_char(&o->payload, '}');
+    struct ifab_task under = t;
+    under.created_index = blocked->created_index; /* its why is the blocked one's */
+    if (!ifab_fabric__task_entry(self, o, IFAB_EVENT_TASK_HELP, &under, actor, IFAB_VIEW(""), IFAB_VIEW(""), NULL))
+        return false;
+    ifab_fabric__put_task(o, &t);
+    *ret_number = t.number.n;
+    return true;
+}
+
+static void ask_a_person(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *blocked, const struct asked *asked)
+{
+    ifab_buf_clear(&o->payload);
+    ifab_buf_str(&o->payload, "{\"needs\":[");
+    for (size_t i = 0; i < asked->need_count; i++) {
+        ifab_buf_str(&o->payload, i > 0 ? "," : "");
+        ifab_json_put_string(&o->payload, asked->needs[i]);
+    }
+    ifab_buf_str(&o->payload, "],\"swarms\":[]}");
+    ifab_fabric__task_entry(self, o, IFAB_EVENT_TASK_HELP_WANTED, blocked, ifab_view_str(self->settings.fabric_actor), IFAB_VIEW(""), IFAB_VIEW(""), NULL);
+}
+
+void ifab_fabric__rescue(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, struct ifab_task *blocked)
+{
+    const struct ifab_swarm *owner = ifab_swarm_at(self->coordinator, blocked->owner);
+    char room[IFAB_TASK_NEEDS_SIZE];
+    struct ifab_names needs;
+    struct asked asked = {.count = 0};
+    struct ifab_helper helpers[IFAB_HELPERS_MAX];
+    size_t found = 0, count = 0;
+    if (!ifab_names_pack(command->u.task_act.needs, command->u.task_act.need_count, room, sizeof room, &needs) || !look_around(self, o, &needs, &asked))
+        return;
+    struct ifab_match_question question = {.needs = asked.needs, .need_count = asked.need_count, .not_this = owner != NULL ? owner->id : IFAB_VIEW("")};
+    if (blocked->depth < IFAB_TASK_DEPTH_MAX && asked.count > 0)
+        (void)ifab_match_helpers(&question, asked.candidates, asked.count, helpers, &found, NULL);
+    for (size_t i = 0; i < found && !o->failed; i++)
+        if (ask(self, command, o, blocked, &asked, &helpers[i], i, found, &blocked->helpers[count]))
+            count++;
+    if (count == 0)
+        ask_a_person(self, o, blocked, &asked);
+}
+
+/* The block is over, by whatever: those who still help it need not. */
+void ifab_fabric__end_help(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task)
+{
+    struct ifab_view actor = ifab_view_str(self->settings.fabric_actor);
+    for (size_t i = 0; i < IFAB_TASK_HELPERS_MAX && !o->failed; i++) {
+        struct ifab_task helper, next;
+        struct ifab_task_act act = {.event = IFAB_TASK_CANCEL, .now = o->now, .index = o->next_index, .percent = -1,
+                                    .note = IFAB_VIEW("what it helped goes on without it")};
+        if (task->helpers[i] == 0 || !ifab_fabric__task(self, o, task->helpers[i], &helper) || ifab_task_act(&helper, &act, &next, NULL) != IFAB_CODE_NONE)
+            continue;
+        ifab_fabric__end_help(self, o, &helper); /* at most IFAB_TASK_DEPTH_MAX deep */
+        ifab_buf_clear(&o->payload);
+        ifab_buf_str(&o->payload, "{\"cause\":\"what it helped goes on without it\",\"state\":\"cancelled\"}");
+        uint64_t index = o->next_index;
+        if (!ifab_fabric__task_entry(self, o, IFAB_EVENT_TASK_CANCEL, &helper, actor, IFAB_VIEW(""), IFAB_VIEW(""), NULL))
+            return;
+        struct ifab_task gone = next;
+        gone.parent = 0; /* which does not wait for it any more */
+        gone.depth = 0;
+        ifab_fabric__close_task(self, o, &gone, helper.owner, index);
+        ifab_fabric__task_over(self, o, &helper, IFAB_TASK_CANCEL, actor, NULL);
+    }
+}
+
+/* One helper has ended. The last one: the task goes on, in the hands of whoever holds it. */
+void ifab_fabric__helped(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *helper)
+{
+    struct ifab_task t, next;
+    bool more = false;
+    if (!ifab_fabric__task(self, o, helper->parent, &t) || t.state != IFAB_TASK_BLOCKED)
+        return;
+    for (size_t i = 0; i < IFAB_TASK_HELPERS_MAX; i++) {
+        if (t.helpers[i] == helper->number.n)
+            t.helpers[i] = 0;
+        more = more || t.helpers[i] != 0;
+    }
+    struct ifab_task_act act = {.event = IFAB_TASK_UNBLOCK, .fence = t.fence, .now = o->now, .index = o->next_index, .percent = -1};
+    if (more || ifab_task_act(&t, &act, &next, NULL) != IFAB_CODE_NONE) {
+        ifab_fabric__put_task(o, &t);
+        return;
+    }
+    ifab_buf_clear(&o->payload);
+    ifab_buf_format(&o->payload, "{\"attempt\":%u,\"cause\":\"its helpers are done\",\"fence\":%llu,\"state\":\"running\"}", next.attempt,
+                    (unsigned long long)next.fence.n);
+    if (ifab_fabric__task_entry(self, o, IFAB_EVENT_TASK_UNBLOCK, &next, ifab_view_str(self->settings.fabric_actor), IFAB_VIEW(""), IFAB_VIEW(""), NULL))
+        ifab_fabric__put_task(o, &next);
+}

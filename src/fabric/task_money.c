@@ -1,0 +1,107 @@
+/*
+ * What tasks cost: held when one is claimed, settled when it is done, released when it comes to nothing; all in the step that does it, so that a crash
+ * leaves both or neither (INV-10). A swarm whose tasks fail again and again is stopped by its breaker until a person resets it.
+ */
+#include "fabric_internal.h"
+
+#include <string.h>
+
+/* What a task costs is counted under its own trace, whoever's request it is in. */
+static void join_trace(struct ifab_outcome *o, const uint8_t trace16[16], uint8_t ret_before16[16])
+{
+    memcpy(ret_before16, o->reply.trace16, 16);
+    memcpy(o->reply.trace16, trace16, 16);
+}
+
+static struct ifab_fabric__bill bill_of(const struct ifab_fabric *self, const struct ifab_task *task, const struct ifab_swarm *swarm, struct ifab_view actor)
+{
+    const struct ifab_talent *talent = task->worker.talent == 0 ? NULL : ifab_talents_at(self->talents, task->worker.talent);
+    struct ifab_fabric__bill bill = {
+        .swarm = swarm->id,
+        .operation = ifab_view_str(task->type),
+        .actor = actor,
+        .why_from = task->created_index,
+        .subject = ifab_view_str(task->id),
+    };
+    if (talent != NULL)
+        bill.talent = talent->name;
+    return bill;
+}
+
+enum ifab_code ifab_fabric__task_hold(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_swarm *swarm,
+                                      struct ifab_task_principal worker, struct ifab_view actor, uint64_t *ret_reservation)
+{
+    struct ifab_task claimed = *task;
+    claimed.worker = worker;
+    enum ifab_code code = ifab_fabric__breaker_admit(self, o, IFAB_BREAKER_SWARM, swarm->id);
+    *ret_reservation = task->reservation;
+    if (code != IFAB_CODE_NONE || task->reservation != 0)
+        return code; /* a helper's part was held when it was asked */
+    struct ifab_fabric__hold hold = {.bill = bill_of(self, &claimed, swarm, actor), .urgent = task->priority == 0, .deadline = IFAB_NEVER};
+    hold.bill.usd_micro = task->budget[0] > 0 ? (uint64_t)task->budget[0] : 0;
+    hold.bill.tokens_in = task->budget[1] > 0 ? (uint64_t)task->budget[1] : 0;
+    hold.bill.calls = task->budget[2] > 0 ? (uint64_t)task->budget[2] : 0;
+    uint8_t before16[16];
+    bool open, spent = false;
+    if (hold.bill.usd_micro == 0 && hold.bill.tokens_in == 0 && hold.bill.calls == 0) { /* nothing is held for it; but nothing may be left at all */
+        ifab_fabric__swarm_standing(self, o, swarm->id, &open, &spent);
+        return spent ? ifab_refuse(&o->reply.refusal, IFAB_CODE_BUDGET_EXCEEDED, "swarm", "a budget of the swarm " IFAB_FMT " has nothing left", IFAB_ARG(swarm->id))
+                     : IFAB_CODE_NONE;
+    }
+    join_trace(o, task->trace16, before16);
+    code = ifab_fabric__reserve_for(self, o, &hold, ret_reservation);
+    memcpy(o->reply.trace16, before16, 16);
+    return code;
+}
+
+enum ifab_code ifab_fabric__task_price(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, struct ifab_fabric__bill *bill)
+{
+    const struct ifab_cost *cost = &command->u.task_act.cost;
+    const uint8_t *rates32;
+    if (command->principal->role == IFAB_ROLE_AGENT &&
+        (cost->usd_micro > IFAB_COST_REPORT_USD_MAX || cost->tokens_in > IFAB_COST_REPORT_TOKENS_MAX || cost->tokens_out > IFAB_COST_REPORT_TOKENS_MAX ||
+         cost->calls > IFAB_COST_REPORT_CALLS_MAX))
+        return ifab_refuse(&o->reply.refusal, IFAB_CODE_INVALID_PARAMS, "cost", "more than a talent may report at once");
+    bill->model = cost->model;
+    return ifab_fabric__price(self, o, cost, bill, &rates32, &o->reply.refusal);
+}
+
+static enum ifab_verdict verdict_of(enum ifab_task_event event)
+{
+    switch ((int)event) {
+    case IFAB_TASK_COMPLETE:
+        return IFAB_VERDICT_GOOD;
+    case IFAB_TASK_FAIL:
+    case IFAB_TASK_POISON:
+    case IFAB_TASK_EXPIRE:
+    case IFAB_TASK_EXHAUST:
+        return IFAB_VERDICT_FAILED;
+    default:
+        return IFAB_VERDICT_CALLER; /* shutdown, cancelled, too late, given back: not this swarm's failure */
+    }
+}
+
+void ifab_fabric__task_over(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *held, enum ifab_task_event event,
+                            struct ifab_view actor, const struct ifab_fabric__bill *spent)
+{
+    const struct ifab_swarm *swarm = ifab_swarm_at(self->coordinator, held->owner.n != 0 ? held->owner : held->queue);
+    if (swarm == NULL)
+        return; /* nobody held it, and nothing was held for it */
+    struct ifab_fabric__bill bill = bill_of(self, held, swarm, actor);
+    uint8_t before16[16];
+    join_trace(o, held->trace16, before16);
+    if (spent != NULL) {
+        bill.usd_micro = spent->usd_micro;
+        bill.tokens_in = spent->tokens_in;
+        bill.tokens_out = spent->tokens_out;
+        bill.calls = spent->calls;
+        bill.model = spent->model;
+        ifab_fabric__settle_for(self, o, held->reservation, &bill, NULL);
+    } else if (held->reservation != 0) {
+        ifab_fabric__release_for(self, o, held->reservation, &bill);
+    }
+    ifab_usec took = o->now.run - (held->lease_until - held->lease);
+    if (ifab_task_owned(held->state) && verdict_of(event) != IFAB_VERDICT_CALLER)
+        ifab_fabric__breaker_note(self, o, IFAB_BREAKER_SWARM, swarm->id, verdict_of(event), took > 0 ? took : 0, &bill);
+    memcpy(o->reply.trace16, before16, 16);
+}
