@@ -44,11 +44,16 @@ def test_ten_thousand_claims_of_a_hundred_tasks_have_one_winner_each(f):
         order = [(i + n) % count if n % 2 else (n - i) % count for i in range(count)]
         with f.conn(timeout=120) as c:
             gate.wait()
-            for i, r in zip(order, pipeline(c, [(f"/v1/tasks/t{i}/claim", {"swarm": "data"}, headers[n]) for i in order])):
-                if r.status == 200:
-                    won.append((i, r.json["fence"], n))
-                else:
-                    others[r.code] += 1
+            while order:
+                later = []  # what was too much at once is asked again, until each of the 10,000 has its answer
+                for i, r in zip(order, pipeline(c, [(f"/v1/tasks/t{i}/claim", {"swarm": "data"}, headers[n]) for i in order])):
+                    if r.status == 200:
+                        won.append((i, r.json["fence"], n))
+                    elif r.code == 304:
+                        later.append(i)
+                    else:
+                        others[r.code] += 1
+                order = later
 
     threads = [threading.Thread(target=race, args=(n,)) for n in range(count)]
     for t in threads:
@@ -108,10 +113,11 @@ def test_no_jump_of_the_clock_loses_or_doubles_a_lease(f):
             ask_other = claim(f, of="rivals", id="held", headers=rival)
             refused(ask_other, 409, 602)
             shown = f.get("/v1/tasks/held").json
-            assert (shown["state"], shown["fence"], shown["attempt"]) == ("claimed", fence, 1), (seconds, shown)
+            assert (shown["state"], shown.get("fence"), shown["attempt"]) == ("claimed", fence, 1), (seconds, shown)
             assert act(f, "held", "renew", fence=fence).status == 200, seconds
             create(f, f"short{seconds}")
-            first = claim(f, id=f"short{seconds}", lease_ms=200).json["fence"]  # and none stands for ever
+            swarm(f, f"slow{seconds}")  # one that fails three times is stopped
+            first = claim(f, of=f"slow{seconds}", id=f"short{seconds}", lease_ms=200).json["fence"]  # and none stands for ever
             wait_for(lambda: f.get(f"/v1/tasks/short{seconds}").json["state"] == "queued", 10)
             refused(act(f, f"short{seconds}", "complete", fence=first), 409, 603)
         assert act(f, "held", "complete", fence=fence).status == 200
@@ -134,8 +140,9 @@ def test_a_clock_that_jumps_while_nothing_runs_loses_no_lease(f):
             f.kill()
             put(seconds)
             f.start()
+            time.sleep(0.5)  # what is due after a start is done
             shown = f.get("/v1/tasks/t").json
-            assert (shown["state"], shown["fence"]) == ("claimed", fence), (seconds, shown)
+            assert (shown["state"], shown.get("fence")) == ("claimed", fence), (seconds, shown)
             assert act(f, "t", "renew", fence=fence).status == 200, seconds
         assert act(f, "t", "complete", fence=fence).status == 200
         f.verify()
@@ -151,7 +158,9 @@ def test_a_lease_that_ran_out_while_nothing_ran_can_still_be_renewed(f):
     f.kill()
     time.sleep(2.2)
     f.start()
-    assert act(f, "t", "renew", fence=fence).status == 200
+    time.sleep(0.5)  # what is due after a start is done
+    r = act(f, "t", "renew", fence=fence)
+    assert r.status == 200, r
     assert act(f, "t", "complete", fence=fence).status == 200
 
 
@@ -228,24 +237,23 @@ def test_one_that_floods_takes_no_more_than_its_share(f):
 
 def test_a_lease_that_was_told_again_is_not_given_back(f):
     # a claim whose answer reached nobody is given back; but not when its owner asked again and was told that it has it
-    swarm(f)
-    create(f, "t")
-    lost, again = f.conn(), f.conn()
-    again.request("GET", "/healthz")
-    f.process.send_signal(signal.SIGSTOP)
-    try:
-        body = json.dumps({"swarm": "data", "lease_ms": 60000}).encode()
-        lost.send(lost.bytes_of("POST", "/v1/tasks/t/claim", body, JSON))
-        lost.close()
-        again.send(again.bytes_of("POST", "/v1/tasks/t/claim", body, JSON))
-    finally:
-        f.process.send_signal(signal.SIGCONT)
-    r = again.read()
-    again.close()
-    assert r.status == 200, r
-    fence = r.json["fence"]
-    f.post("/v1/tasks", {"id": "after", "type": "job", "why": "whatever was queued is done"})
-    time.sleep(0.3)
-    shown = f.get("/v1/tasks/t").json
-    assert (shown["state"], shown["fence"]) == ("claimed", fence), shown
-    assert act(f, "t", "complete", fence=fence).status == 200
+    swarm(f, concurrency=100)
+    body = json.dumps({"swarm": "data", "lease_ms": 60000}).encode()
+    for i in range(12):
+        create(f, f"t{i}")
+        lost, again = f.conn(), f.conn()
+        again.request("GET", "/healthz")
+        f.process.send_signal(signal.SIGSTOP)  # so that both are read in one turn
+        try:
+            lost.send(lost.bytes_of("POST", f"/v1/tasks/t{i}/claim", body, JSON))
+            lost.close()
+            again.send(again.bytes_of("POST", f"/v1/tasks/t{i}/claim", body, JSON))
+        finally:
+            f.process.send_signal(signal.SIGCONT)
+        r = again.read()
+        again.close()
+        assert r.status == 200, r
+        time.sleep(0.1)  # whatever was queued is done
+        shown = f.get(f"/v1/tasks/t{i}").json
+        assert (shown["state"], shown.get("fence")) == ("claimed", r.json["fence"]), (i, shown)
+        assert act(f, f"t{i}", "complete", fence=r.json["fence"]).status == 200

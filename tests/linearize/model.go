@@ -93,6 +93,8 @@ func told(s state, in input, out output) (state, bool) {
 		return state{place: queued}, s.place == none && out.code == 0
 	case claim:
 		switch out.code {
+		case 303: // its swarm is stopped, whatever the task is
+			return s, true
 		case 0:
 			if out.fresh {
 				next := state{place: claimed, owner: in.who, fence: out.fence, least: in.call + in.lease, heard: true, wait: false, last: out.fence}

@@ -536,6 +536,20 @@ static void check_loaded(const struct model *m)
     ifab_fabric_free(twin);
 }
 
+/* A swarm whose tasks fail again and again is stopped; here somebody is always at hand who resets it. */
+static void reset_breakers(void)
+{
+    for (size_t i = 0; i < IFAB_COUNT(swarm_names); i++) {
+        struct ifab_command c = {.type = IFAB_COMMAND_BREAKER_RESET, .principal = &rig.principal, .why = IFAB_VIEW("because")};
+        c.u.breaker.kind = IFAB_BREAKER_SWARM;
+        c.u.breaker.name = ifab_view_str(swarm_names[i]);
+        ifab_arena_reset(&rig.arena);
+        rig_decide(&rig, &c);
+        if (rig.outcome.reply.code == IFAB_CODE_NONE)
+            rig_apply(&rig);
+    }
+}
+
 static void do_step(struct model *m, const struct step *s)
 {
     if (s->verb == CRASH) {
@@ -550,6 +564,8 @@ static void do_step(struct model *m, const struct step *s)
         hold(decided_as_expected(m, s), "a walk goes along changes", s);
         rig_apply(&rig);
         done.applied++;
+        if (s->verb == FAIL || s->verb == TICK)
+            reset_breakers();
     }
     trail[trail_size++] = *s;
     check_state(rig.fabric, m);
