@@ -252,7 +252,9 @@ func (r *racer) do(in input) (output, bool) {
 		out.lost, out.until, back = true, forever, forever // a daemon that was stopped may read it yet
 	case err != nil:
 		out.lost = true // the daemon is dead, and what it did it did before
-	case status >= 500 || status == 429:
+	case status == 429: // too much at once: nothing was done
+		return out, false
+	case status >= 500:
 		text := fmt.Sprintf("%s %s: %d %v", method, target, status, answer)
 		strange.Store(&text)
 		return out, false
