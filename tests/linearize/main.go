@@ -254,7 +254,7 @@ func (r *racer) do(in input) (output, bool) {
 		out.lost = true // the daemon is dead, and what it did it did before
 	case status == 429: // too much at once: nothing was done
 		return out, false
-	case status >= 500:
+	case status >= 500 && !stopped(answer):
 		text := fmt.Sprintf("%s %s: %d %v", method, target, status, answer)
 		strange.Store(&text)
 		return out, false
@@ -273,6 +273,12 @@ func (r *racer) do(in input) (output, bool) {
 	r.tally[in.verb][kind].Add(1)
 	r.history = append(r.history, porcupine.Operation{ClientId: r.who, Input: in, Call: in.call, Output: out, Return: back})
 	return out, true
+}
+
+// Its swarm's breaker is open: a refusal like any other.
+func stopped(answer map[string]any) bool {
+	e, _ := answer["error"].(map[string]any)
+	return e["code"] == "IF_ERR_303"
 }
 
 func (r *racer) understand(in input, status int, answer map[string]any, out *output) {
