@@ -391,6 +391,10 @@ static enum ifab_code claim_one(const struct ifab_fabric *self, const struct ifa
     if (task == NULL)
         return ifab_refuse(r, IFAB_CODE_TASK_NOT_FOUND, "id", "no task with this id");
     if (ifab_task_same_claim(task, who_is(command), swarm->number)) {
+        struct ifab_task told = *task;
+        told.told = true;
+        if (!task->told)
+            ifab_fabric__put_task(o, &told);
         reply_claim(self, o, task, NULL);
         o->reply.fence.n = 0; /* not of this request: not given back with it */
         return IFAB_CODE_NONE;

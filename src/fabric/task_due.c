@@ -136,6 +136,20 @@ void ifab_fabric__end_tasks(const struct ifab_fabric *self, struct ifab_outcome 
         ifab_fabric__change(o, IFAB_KIND_TASK_CLOSED, numbers[i], NULL, 0);
 }
 
+/* Its worker may have gone on meanwhile, and there was nobody whom it could have asked: each lease gets its own length again, up to a bound. */
+void ifab_fabric_resume(struct ifab_fabric *self, struct ifab_now now)
+{
+    const struct ifab_task *at = ifab_task_after(self->coordinator, (struct ifab_task_number){0});
+    for (; at != NULL; at = ifab_task_after(self->coordinator, at->number)) {
+        ifab_usec until = now.run + (at->lease < IFAB_TASK_LEASE_AT_START ? at->lease : IFAB_TASK_LEASE_AT_START);
+        if (!ifab_task_owned(at->state) || at->lease_until >= until)
+            continue;
+        struct ifab_task task = *at;
+        task.lease_until = until;
+        ifab_task_put(self->coordinator, &task);
+    }
+}
+
 ifab_usec ifab_fabric__tasks_due(const struct ifab_fabric *self, struct ifab_now now)
 {
     ifab_usec due = ifab_tasks_due_run(self->coordinator), wall = ifab_tasks_due_wall(self->coordinator), closed = ifab_closed_tasks_due(self->coordinator);

@@ -21,6 +21,7 @@ MODULES = [
     "decisions",
     "tasks",
     "tasks_cli",
+    "tasks_proofs",
     "rules",
     "tls",
     "certs",

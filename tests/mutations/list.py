@@ -454,3 +454,10 @@ change("swarm-in-trust-root", "src/fabric/fabric.c", "if (ifab_swarm_count(self-
 without("swarm-members-known", "src/fabric/swarm.c", "if (talent == NULL || talent->removed_at != IFAB_NEVER)", "fabric_task")
 change("help-outlives-block", TASK, "    else if (next.state != IFAB_TASK_BLOCKED)\n        ifab_fabric__end_help(self, o, task);\n", "", "fabric_task")
 change("help-for-oneself", "src/fabric/rescue.c", ".not_this = owner != NULL ? owner->id : IFAB_VIEW(\"\")", ".not_this = IFAB_VIEW(\"\")", "fabric_task")
+TASK_ACT, STEP_TASK, STATES = ACT, TASK, "src/core/coordinator/task_state.c"
+change("task-fence-grows", STEP_TASK, "{o->next_index + self->fence_offset}", "{task->fence.n == 0 ? o->next_index : task->fence.n}", "task_domain")
+change("task-let-go", TASK_ACT, "    next->owner.n = 0;\n", "", "task_domain")
+change("task-running-expires", STATES, "[IFAB_TASK_EXPIRE] = {false, {[C] = Q, [R] = Q,", "[IFAB_TASK_EXPIRE] = {false, {[C] = Q,", "task_domain")
+change("task-given-back-late", STATES, "[IFAB_TASK_GIVE_BACK] = {true, {[C] = Q}}", "[IFAB_TASK_GIVE_BACK] = {true, {[C] = Q, [R] = Q}}", "task_domain")
+change("task-same-claim", TASK_ACT, "ifab_task_owned(task->state) && task->owner.n == swarm.n && task->worker.talent == who.talent",
+       "ifab_task_owned(task->state) && task->owner.n == swarm.n", "task_domain")

@@ -305,6 +305,12 @@ static void a_claim_that_nobody_heard_of_is_given_back(void **state)
     assert_int_equal(task("a")->attempt, 1);
     assert_int_equal(claim(ANN, "data", ""), IFAB_CODE_NONE); /* it has kept its place */
     assert_int_equal(state_of("a"), IFAB_TASK_CLAIMED);
+    assert_int_equal(claim(ANN, "data", "a"), IFAB_CODE_NONE); /* asked again, and told: it is not given back under its holder's feet */
+    fence = task("a")->fence.n;
+    assert_int_equal(act(ANN, "a", IFAB_TASK_GIVE_BACK, fence), IFAB_CODE_INVALID_TRANSITION);
+    assert_int_equal(act(ANN, "a", IFAB_TASK_SHUTDOWN, fence), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "a"), IFAB_CODE_NONE);
+    assert_false(task("a")->told);
     assert_int_equal(act(ANN, "a", IFAB_TASK_PROGRESS, fence), IFAB_CODE_NONE);
     assert_int_equal(act(ANN, "a", IFAB_TASK_GIVE_BACK, fence), IFAB_CODE_INVALID_TRANSITION);
 }

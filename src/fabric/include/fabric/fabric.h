@@ -356,6 +356,8 @@ struct ifab_fabric_head {
     size_t edge_size;
 };
 IFAB_MUST_CHECK ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fabric_head *head, struct ifab_error *err);
+/* After the last load, before the first step: leases go on from now (DESIGN section 4, Time). */
+void ifab_fabric_resume(struct ifab_fabric *self, struct ifab_now now);
 void ifab_fabric_head(const struct ifab_fabric *self, struct ifab_fabric_head *ret_head);
 
 /*

@@ -92,6 +92,7 @@ struct ifab_task {
     enum ifab_task_state state;
     uint8_t priority; /* 0 (P0) .. 3 */
     bool minted;      /* the id is one of ours: nobody else makes it again */
+    bool told;        /* claimed: its holder has asked again and been answered, so it is not given back */
     char needs[IFAB_TASK_NEEDS_SIZE]; /* packed */
     uint16_t needs_size;
     struct ifab_swarm_number queue; /* whose it is; 0: open to all */
