@@ -133,6 +133,14 @@ void mcp_put_result(struct ifab_buf *buf, const struct mcp_action *action, const
 
 /* --- refusals --- */
 
+/* With a full stop when it has no end of its own. */
+static void put_sentence(struct ifab_buf *t, struct ifab_view text)
+{
+    ifab_buf_view(t, text);
+    if (text.size > 0 && strchr(".!?", text.data[text.size - 1]) == NULL)
+        ifab_buf_char(t, '.');
+}
+
 static void say_refusal(struct mcp_result *result, struct ifab_view code, struct ifab_view name, struct ifab_view message,
                         struct ifab_view field, struct ifab_view hint, bool retryable, int64_t retry_after_ms)
 {
@@ -144,7 +152,7 @@ static void say_refusal(struct mcp_result *result, struct ifab_view code, struct
         ifab_buf_view(t, name);
     }
     ifab_buf_str(t, ": ");
-    ifab_buf_view(t, message);
+    put_sentence(t, message);
     if (field.size > 0) {
         ifab_buf_str(t, " Field: ");
         ifab_buf_view(t, field);
@@ -152,8 +160,7 @@ static void say_refusal(struct mcp_result *result, struct ifab_view code, struct
     }
     if (hint.size > 0) {
         ifab_buf_str(t, " Hint: ");
-        ifab_buf_view(t, hint);
-        ifab_buf_char(t, '.');
+        put_sentence(t, hint);
     }
     if (!retryable)
         ifab_buf_str(t, " The same call again does not help.");
