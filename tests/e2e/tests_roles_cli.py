@@ -40,6 +40,7 @@ COMMANDS = {
     "config show": (HERE, ("{dir}/ifd.yaml",)),
     "config schema": (HERE, ()),
     "restore": (HERE, None),
+    "salvage": (HERE, None),
     "witness verify": (HERE, ("{dir}",)),
     "enroll": (OPEN, ("AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AAAA", "--out", "{out}")),
     "message send": (OPEN, (*CLAIM, *SIGNED)),
@@ -69,17 +70,18 @@ COMMANDS = {
     "guard explain": (AUDIT, (*CLAIM, *SIGNED)),
     "clock accept": (OPERATE, (*WHY, *SIGNED)),
     "backup": (OPERATE, ("{dir}", *WHY)),
-    "witness query": (AUDIT, ()),
+    "witness query": (OWN, ()),
     "witness show": (OWN, ("1000000",)),
-    "witness trace": (AUDIT, (UUID,)),
+    "witness trace": (OWN, (UUID,)),
     "witness prove": (OWN, ("0",)),
     "witness export": (AUDIT, ("--out", "{out}")),
     "witness tail": (AUDIT, None),  # has no end: see below
+    "witness rotate-key": (OPERATE, (*WHY, *SIGNED)),
     "witness erase": (OPERATE, ("msg-" + UUID, "--sender", "if://agent/operator", *WHY, *SIGNED)),
     "anchor create": (OPERATE, WHY),
     "anchor list": (AUDIT, ()),
     "anchor verify": (AUDIT, ()),
-    "receipt save": (AUDIT, None),  # of a message that is there: see below
+    "receipt save": (OWN, None),  # of a message that is there: see below
 }
 # what comes later answers 509 by itself; its column is its route's
 LATER = {
@@ -124,6 +126,7 @@ ROUTE = {
     "witness prove": "GET /v1/witness/proof & GET /v1/witness/entries/{}",
     "witness trace": "GET /v1/witness/entries",
     "anchor verify": "GET /v1/anchors & GET /v1/witness/consistency",
+    "witness rotate-key": "POST /v1/log-keys & POST /v1/log-keys/rotate",
     "witness erase": "POST /v1/witness/erase",
     "anchor create": "POST /v1/anchors",
     "anchor list": "GET /v1/anchors",
@@ -285,6 +288,12 @@ def test_roles_of_votes_and_receipts(f):
         d = ways.run(way, names(role), "receipt save", (shared["id"], "--sender", sender.uri, "--out", out), "none")
         assert d.returncode == (0 if role in AUDIT.split() else 12 if role == "agent" else 10), (role, d)
         assert os.path.exists(out) == (role in AUDIT.split())
+        if role == "agent":
+            own = os.path.join(f.root, "own.ifproof")
+            d = ways.run(way, names(role), "receipt save", (f.send(a.message()).json["id"], "--out", own), "none")
+            assert d.returncode == 0, d
+            with open(own) as saved:
+                assert json.loads(json.load(saved)["enrolment"]["entry"])["subject"] == a.uri
         out = os.path.join(f.root, role + ".export")
         d = ways.run(way, names(role), "witness export", ("--out", out), "none")
         assert d.returncode == (0 if role in AUDIT.split() else 10), (role, d)

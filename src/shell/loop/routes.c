@@ -31,7 +31,7 @@ static const struct route routes[] = {
     {G, "/v1/tokens", ROLES_ALL, 0, 0, handle_tokens, "limit cursor"},
     {P, "/v1/tokens", ROLES_OPERATE, ROUTE_SIGNED | ROUTE_CHANGES, BODY, handle_token_create, NULL},
     {P, "/v1/tokens/{}/revoke", ROLES_OPERATE, ROUTE_SIGNED | ROUTE_CHANGES, BODY, handle_token_revoke, NULL},
-    {G, "/v1/witness/entries", ROLES_AUDIT, 0, 0, handle_entries, "trace component type from to limit cursor"},
+    {G, "/v1/witness/entries", ROLES_OWN, 0, 0, handle_entries, "trace component type from to limit cursor"},
     {G, "/v1/witness/entries/{}", ROLES_OWN, 0, 0, handle_entry, NULL},
     {G, "/v1/witness/messages/{}", ROLES_OWN, 0, 0, handle_entry_message, NULL},
     {G, "/v1/witness/proof", ROLES_ALL, 0, 0, handle_proof, "index size"},
