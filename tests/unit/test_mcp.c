@@ -432,7 +432,7 @@ static void refusals_are_errors_with_code_name_and_hint(void **unused)
     (void)unused;
     expect("{\"code\":\"IF_ERR_302\",\"name\":\"RATE_LIMIT_EXCEEDED\",\"message\":\"m\",\"hint\":\"wait\",\"retryable\":true,\"retry_after_"
            "ms\":1500}",
-           3, NULL, "IF_ERR_302 RATE_LIMIT_EXCEEDED: m Hint: wait. May be tried again after 1500 ms.",
+           3, NULL, "IF_ERR_302 RATE_LIMIT_EXCEEDED: m. Hint: wait. May be tried again after 1500 ms.",
            "{\"error\":{\"code\":\"IF_ERR_302\"");
     expect("{\"code\":\"IF_ERR_108\",\"name\":\"WRONG_AUDIENCE\",\"message\":\"m\",\"hint\":\"\",\"retryable\":false}", 3, NULL,
            "The same call again does not help.", "\"retryable\":false");

@@ -5,6 +5,7 @@
 #include "mcp.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define SERVER_TITLE "InfraFabric"
 #define TOOLS_TTL_MS "3600000" /* the list is fixed; an hour bounds how long an older one lives on in a client */
@@ -133,6 +134,13 @@ void mcp_put_result(struct ifab_buf *buf, const struct mcp_action *action, const
 
 /* --- refusals --- */
 
+static void put_sentence(struct ifab_buf *buf, struct ifab_view text)
+{
+    ifab_buf_view(buf, text);
+    if (text.size == 0 || strchr(".!?", text.data[text.size - 1]) == NULL)
+        ifab_buf_char(buf, '.');
+}
+
 static void say_refusal(struct mcp_result *result, struct ifab_view code, struct ifab_view name, struct ifab_view message,
                         struct ifab_view field, struct ifab_view hint, bool retryable, int64_t retry_after_ms)
 {
@@ -144,7 +152,7 @@ static void say_refusal(struct mcp_result *result, struct ifab_view code, struct
         ifab_buf_view(t, name);
     }
     ifab_buf_str(t, ": ");
-    ifab_buf_view(t, message);
+    put_sentence(t, message);
     if (field.size > 0) {
         ifab_buf_str(t, " Field: ");
         ifab_buf_view(t, field);
@@ -152,8 +160,7 @@ static void say_refusal(struct mcp_result *result, struct ifab_view code, struct
     }
     if (hint.size > 0) {
         ifab_buf_str(t, " Hint: ");
-        ifab_buf_view(t, hint);
-        ifab_buf_char(t, '.');
+        put_sentence(t, hint);
     }
     if (!retryable)
         ifab_buf_str(t, " The same call again does not help.");
@@ -234,8 +241,8 @@ static void put_next_step(struct ifab_buf *buf, struct ifab_view decision, struc
         return;
     }
     if (ifab_view_is(decision, "HOLD")) {
-        ifab_buf_str(buf, "Not delivered yet; do not send it again. It waits for a second source (the same topic, claim_id and scope from "
-                          "a talent of another owner) or for a scope check by an operator (ifctl decision scope-ok ");
+        ifab_buf_str(buf, "Not delivered yet; do not send it again. It waits for a second source (the same claim_id and scope from a talent of "
+                          "another owner, with other evidence) or for a scope check by an operator (ifctl decision scope-ok ");
     } else if (ifab_view_is(decision, "ESCALATE")) {
         ifab_buf_str(buf, "Not delivered yet; do not send it again. It waits for a person to approve or refuse it (ifctl decision "
                           "approve|refuse ");
