@@ -69,7 +69,7 @@ static void deny_what_waits(const struct ifab_fabric *self, const struct ifab_co
     const struct ifab_talent_request *request = &command->u.talent.request;
     enum ifab_talent_act act = command->u.talent.act;
     bool rotated = act == IFAB_ACT_ROTATE && request->overlap == 0, removed = act == IFAB_ACT_REMOVE;
-    bool revoked = act == IFAB_ACT_REVOKE && request->scope.size == 0 && request->spki32 == NULL;
+    bool revoked = act == IFAB_ACT_REVOKE && request->spki32 == NULL && request->scope.size == 0;
     if (talent == NULL || (!rotated && !removed && !revoked))
         return;
     for (const struct ifab_open_decision *d = ifab_decisions_after(self->decisions, 0); d != NULL; d = ifab_decisions_after(self->decisions, d->number)) {
