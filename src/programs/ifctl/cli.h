@@ -219,6 +219,9 @@ int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, bool p
 void cli_claim_named(const struct ifab_json *content, bool *ret_claim_id, bool *ret_scope);
 void cli_say_held(const struct cli *cli, const char *id, bool has_claim_id, bool has_scope); /* what releases it, as commands */
 int cli_decision_target(struct cli *cli, const char *id, const char *tail, struct ifab_buf *target); /* inits it; ends in 0 */
+/* Reason and rule of the entry that made it wait; left as they are, when the caller may not read the log. */
+void cli_why_it_waits(struct cli *cli, int64_t index, struct ifab_view digest, struct ifab_arena *arena, struct ifab_view *ret_reason,
+                      struct ifab_view *ret_rule);
 void cli_say_waiting(const struct cli *cli, const char *id, const struct ifab_json *tree);       /* still open: what would decide it */
 int cli_decision_exit(struct ifab_view decision); /* SHARE 0, HOLD and ESCALATE 30, DENY and anything else 31 */
 

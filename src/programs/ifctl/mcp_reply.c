@@ -134,11 +134,12 @@ void mcp_put_result(struct ifab_buf *buf, const struct mcp_action *action, const
 
 /* --- refusals --- */
 
-static void put_sentence(struct ifab_buf *buf, struct ifab_view text)
+/* With a full stop when it has no end of its own. */
+static void put_sentence(struct ifab_buf *t, struct ifab_view text)
 {
-    ifab_buf_view(buf, text);
-    if (text.size == 0 || strchr(".!?", text.data[text.size - 1]) == NULL)
-        ifab_buf_char(buf, '.');
+    ifab_buf_view(t, text);
+    if (text.size > 0 && strchr(".!?", text.data[text.size - 1]) == NULL)
+        ifab_buf_char(t, '.');
 }
 
 static void say_refusal(struct mcp_result *result, struct ifab_view code, struct ifab_view name, struct ifab_view message,

@@ -162,7 +162,7 @@ static const char *did_you_mean(const char *const *words, size_t count, char *re
     for (size_t i = 0; i < cli_command_count; i++) {
         char noun[64];
         const char *verb = strchr(cli_commands[i].name, ' ');
-        if (least > 0 && verb != NULL && strcmp(verb + 1, words[0]) == 0) { /* "send" without its noun */
+        if (least > 0 && verb != NULL && (cli_commands[i].flags & CMD_LATER) == 0 && strcmp(verb + 1, words[0]) == 0) { /* "send" without its noun */
             least = 0;
             best = cli_commands[i].name;
             best_size = strlen(best);
