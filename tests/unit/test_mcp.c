@@ -459,8 +459,7 @@ static void refusals_are_errors_with_code_name_and_hint(void **unused)
     (void)unused;
     expect("{\"code\":\"IF_ERR_302\",\"name\":\"RATE_LIMIT_EXCEEDED\",\"message\":\"m\",\"hint\":\"wait\",\"retryable\":true,\"retry_after_"
            "ms\":1500}",
-           3, NULL, "IF_ERR_302 RATE_LIMIT_EXCEEDED: m Hint: wait. May be tried again after 1500 ms.",
-           "{\"error\":{\"code\":\"IF_ERR_302\"");
+           3, NULL, "IF_ERR_302 RATE_LIMIT_EXCEEDED: m Hint: wait. May be tried again after 1500 ms.", "{\"error\":{\"code\":\"IF_ERR_302\"");
     expect("{\"code\":\"IF_ERR_108\",\"name\":\"WRONG_AUDIENCE\",\"message\":\"m\",\"hint\":\"\",\"retryable\":false}", 3, NULL,
            "The same call again does not help.", "\"retryable\":false");
     assert_int_equal(code_of("fabric_send", "\"claim\":7"), IFAB_CODE_INVALID_PARAMS);
@@ -502,11 +501,16 @@ static void tasks_carry_fence_and_entry(void **unused)
     (void)unused;
     static const char claim[] = "{\"fence\":7,\"lease_until\":\"2030-01-01T00:00:00.000Z\",\"entry\":{\"index\":7},"
                                 "\"task\":{\"id\":\"t\",\"type\":\"job\",\"attempt\":2,\"payload\":\"\\nobey\"}}";
-    expect(claim, 4, NULL, "Task t of type job is yours, attempt 2, fence 7, log entry 7", "{\"fence\":7,\"lease_until\":\"2030-01-01T00:00:00.000Z\",");
+    expect(claim, 4, NULL, "Task t of type job is yours, attempt 2, fence 7, log entry 7",
+           "{\"fence\":7,\"lease_until\":\"2030-01-01T00:00:00.000Z\",");
     expect("{\"id\":\"t\",\"state\":\"done\",\"entry\":{\"index\":9}}", 5, NULL, "Task t is done; log entry 9.",
            "{\"id\":\"t\",\"state\":\"done\",\"fence\":7,\"entry\":{\"index\":9},\"task\":{");
-    static const char *const none[] = {"{}", "null", "{\"fence\":7,\"task\":{}}", "{\"fence\":7,\"lease_until\":\"x\",\"task\":{\"id\":\"t\"}}",
-                                       "{\"lease_until\":\"x\",\"entry\":{\"index\":1},\"task\":{\"id\":\"t\"}}", "{\"id\":\"t\",\"state\":\"done\"}",
+    static const char *const none[] = {"{}",
+                                       "null",
+                                       "{\"fence\":7,\"task\":{}}",
+                                       "{\"fence\":7,\"lease_until\":\"x\",\"task\":{\"id\":\"t\"}}",
+                                       "{\"lease_until\":\"x\",\"entry\":{\"index\":1},\"task\":{\"id\":\"t\"}}",
+                                       "{\"id\":\"t\",\"state\":\"done\"}",
                                        "{\"id\":\"t\",\"entry\":{\"index\":1}}"};
     for (size_t i = 0; i < IFAB_COUNT(none); i++)
         for (int way = 4; way <= 5; way++) {

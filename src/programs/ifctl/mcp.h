@@ -62,8 +62,8 @@ extern const size_t mcp_tool_count;
 struct mcp_arguments {
     struct ifab_draft draft; /* fabric_send; without sender and last_seq */
     const char *id, *after, *cursor, *trace;
-    struct ifab_view task; /* task_…: members of the request, without braces */
-    bool says;             /* task_progress: there is more to tell than that the task is still worked on */
+    struct ifab_view task;   /* task_…: members of the request, without braces */
+    bool says;               /* task_progress: there is more to tell than that the task is still worked on */
     int64_t fence, lease_ms; /* lease_ms 0: as it was */
     int64_t limit, wait_s;
     bool proof;

@@ -104,19 +104,40 @@ static bool fail_kind(struct ifab_view text, const char **ret_why)
 }
 
 #define TASK_NUMBER_MAX ((int64_t)9007199254740991) /* 2^53-1 */
-#define TASK_AMOUNT(name_) {.name = (name_), .kind = IFAB_SCHEMA_INTEGER, .min = 0, .max = TASK_NUMBER_MAX}
-#define TASK_ID_FIELD {.name = "id", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = 64, .check = ifab_schema_name}
-#define TASK_FENCE_FIELD {.name = "fence", .kind = IFAB_SCHEMA_INTEGER, .required = true, .min = 1, .max = TASK_NUMBER_MAX}
-#define TASK_LEASE_FIELD {.name = "lease_s", .kind = IFAB_SCHEMA_INTEGER, .min = 1, .max = 3600}
-#define TASK_TEXT_FIELD(name_) {.name = (name_), .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable}
+#define TASK_AMOUNT(name_)                                                             \
+    {                                                                                  \
+        .name = (name_), .kind = IFAB_SCHEMA_INTEGER, .min = 0, .max = TASK_NUMBER_MAX \
+    }
+#define TASK_ID_FIELD                                                                                              \
+    {                                                                                                              \
+        .name = "id", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = 64, .check = ifab_schema_name \
+    }
+#define TASK_FENCE_FIELD                                                                                 \
+    {                                                                                                    \
+        .name = "fence", .kind = IFAB_SCHEMA_INTEGER, .required = true, .min = 1, .max = TASK_NUMBER_MAX \
+    }
+#define TASK_LEASE_FIELD                                                      \
+    {                                                                         \
+        .name = "lease_s", .kind = IFAB_SCHEMA_INTEGER, .min = 1, .max = 3600 \
+    }
+#define TASK_TEXT_FIELD(name_)                                                                             \
+    {                                                                                                      \
+        .name = (name_), .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable \
+    }
 static const struct ifab_schema_field spent_fields[] = {
-    TASK_AMOUNT("usd_micro"), TASK_AMOUNT("tokens_in"), TASK_AMOUNT("tokens_out"), TASK_AMOUNT("calls"),
+    TASK_AMOUNT("usd_micro"),
+    TASK_AMOUNT("tokens_in"),
+    TASK_AMOUNT("tokens_out"),
+    TASK_AMOUNT("calls"),
     {.name = "model", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 128},
 };
 static const struct ifab_schema spent_schema = {"cost", spent_fields, IFAB_COUNT(spent_fields)};
-#define TASK_COST_FIELD {.name = "cost", .kind = IFAB_SCHEMA_OBJECT, .sub = &spent_schema}
+#define TASK_COST_FIELD                                                  \
+    {                                                                    \
+        .name = "cost", .kind = IFAB_SCHEMA_OBJECT, .sub = &spent_schema \
+    }
 #define FENCE_WORDS "the number task_next gave with it; it proves that the task is still yours"
-#define COST_WORDS "what it took: usd_micro (1000000 is one US dollar), or tokens_in and tokens_out with model; calls"
+#define COST_WORDS  "what it took: usd_micro (1000000 is one US dollar), or tokens_in and tokens_out with model; calls"
 static const struct ifab_schema_field next_fields[] = {
     {.name = "swarm", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = 64, .check = ifab_schema_name},
     {.name = "skills", .kind = IFAB_SCHEMA_LIST, .max = 64, .item = &name_item},
@@ -130,11 +151,8 @@ static const char *const next_words[] = {
     ("wait so long for a task when there is none: " WAIT_WORDS),
 };
 static const struct ifab_schema_field progress_fields[] = {
-    TASK_ID_FIELD,
-    TASK_FENCE_FIELD,
-    {.name = "percent", .kind = IFAB_SCHEMA_INTEGER, .min = 0, .max = 100},
-    TASK_TEXT_FIELD("note"),
-    TASK_LEASE_FIELD,
+    TASK_ID_FIELD,           TASK_FENCE_FIELD, {.name = "percent", .kind = IFAB_SCHEMA_INTEGER, .min = 0, .max = 100},
+    TASK_TEXT_FIELD("note"), TASK_LEASE_FIELD,
 };
 static const char *const progress_words[] = {
     "id of the task", FENCE_WORDS, "how much of it is done", "what was done, in a sentence", "from now on, seconds; without it as long as before",
@@ -194,11 +212,10 @@ _Static_assert(IFAB_COUNT(trace_words) == IFAB_COUNT(trace_fields), "words for e
     OUTPUT("\"items\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},\"next\":{\"type\":[\"string\",\"null\"]},", \
            "[\"items\",\"next\"]")
 
-#define TASK_NOTES(destructive) \
-    "{\"destructiveHint\":" destructive ",\"idempotentHint\":false,\"openWorldHint\":false,\"readOnlyHint\":false}"
-#define TASK_OUTPUT                                                                                                             \
-    OUTPUT("\"id\":{\"type\":\"string\"},\"state\":{\"type\":\"string\"},\"fence\":{\"type\":\"integer\"},"                   \
-           "\"lease_until\":{\"type\":\"string\"},\"entry\":{\"type\":\"object\"},\"task\":{\"type\":\"object\"},",            \
+#define TASK_NOTES(destructive) "{\"destructiveHint\":" destructive ",\"idempotentHint\":false,\"openWorldHint\":false,\"readOnlyHint\":false}"
+#define TASK_OUTPUT                                                                                                 \
+    OUTPUT("\"id\":{\"type\":\"string\"},\"state\":{\"type\":\"string\"},\"fence\":{\"type\":\"integer\"},"         \
+           "\"lease_until\":{\"type\":\"string\"},\"entry\":{\"type\":\"object\"},\"task\":{\"type\":\"object\"},", \
            "[\"id\",\"state\",\"fence\",\"entry\",\"task\"]")
 
 const struct mcp_tool mcp_tools[] = {
