@@ -66,6 +66,16 @@ format:
 	@tools/bootstrap full
 	git ls-files '*.c' '*.h' | grep -v '^tests/vectors/' | xargs clang-format -i
 
+# A PREFIX of this command holds also for a build that was set up with another one: programs and unit are then made anew for it.
+ifneq ($(origin PREFIX),file)
+install: prefix
+.PHONY: prefix
+prefix: $(BUILD)/build.ninja
+	@test "$$($(MESON) introspect --buildoptions $(BUILD) | python3 -c 'import json,sys; print([o["value"] for o in json.load(sys.stdin) if o["name"] == "prefix"][0])')" = "$(PREFIX)" || \
+	    $(MESON) configure $(BUILD) -Dprefix="$(PREFIX)"
+build: prefix
+endif
+
 install: build
 	DESTDIR=$(DESTDIR) $(MESON) install -C $(BUILD) --no-rebuild
 

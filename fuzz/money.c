@@ -17,7 +17,7 @@ static void require(bool fact)
 
 static void budget(struct ifab_view bytes)
 {
-    struct ifab_money *money;
+    struct ifab_money *money = NULL;
     struct ifab_money_plan plan;
     require(ifab_money_new(1, &money) == IFAB_OK);
     if (ifab_money_load_budget(money, 3, bytes, NULL) == IFAB_OK && bytes.size > 0) {
@@ -49,7 +49,7 @@ static void reservation(struct ifab_view bytes)
 {
     struct ifab_reservation *v = malloc(sizeof *v);
     uint8_t again[IFAB_RESERVATION_PACKED_MAX];
-    struct ifab_money *money;
+    struct ifab_money *money = NULL;
     require(v != NULL && ifab_money_new(1, &money) == IFAB_OK);
     if (bytes.size > 0 && ifab_money_load_reservation(money, 9, bytes, NULL) == IFAB_OK) {
         require(ifab_money_reservation_at(money, 9, v) && ifab_view_equal(ifab_view_of(again, ifab_reservation_pack(v, again)), bytes));
@@ -80,7 +80,7 @@ static void packed(struct ifab_view bytes, bool breaker)
 
 static void prices(struct ifab_view bytes)
 {
-    struct ifab_prices *table;
+    struct ifab_prices *table = NULL;
     struct ifab_arena arena;
     const struct ifab_json *tree;
     struct ifab_buf record = IFAB_BUF_INIT(4 * IFAB_PRICE_RECORD_MAX);

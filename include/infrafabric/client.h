@@ -30,6 +30,9 @@ IFAB_API IFAB_MUST_CHECK ifab_status ifab_client_open(const struct ifab_client_o
 IFAB_API void ifab_client_close(struct ifab_client *self); /* accepts NULL */
 IFAB_API void ifab_client_set_timeout(struct ifab_client *self, int64_t timeout_usec);
 
+/* From now on a wait for this fabric ends as if its time were up as soon as fd can be read: a signalfd, an eventfd, a pipe. -1: none. */
+IFAB_API void ifab_client_set_stop(struct ifab_client *self, int fd);
+
 struct ifab_request {
     unsigned version;            /* IFAB_CLIENT_VERSION */
     const char *method;          /* "GET" "POST" */

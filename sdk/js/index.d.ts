@@ -214,6 +214,19 @@ export interface Cost {
   calls?: number;
   model?: string;
 }
+export interface CostOptions extends Cost {
+  provider?: string;
+  capability?: string;
+  operation?: string;
+  trace?: string;
+  signal?: AbortSignal;
+}
+export interface CostReceipt {
+  cost: { usd_micro: number; tokens_in: number; tokens_out: number; calls: number };
+  entry: { log: string; index: number; hash: string };
+  budgets: { id: string; left: number; level: string; unit: string }[];
+  over: string[];
+}
 export interface TaskRecord {
   id: string;
   type: string;
@@ -294,6 +307,8 @@ export class Fabric {
   send(options: SendOptions & { claim?: string }): Promise<Receipt>;
   /** The exact bytes of a signed envelope; may be called again with the id and body of an OutcomeUnknown. */
   sendBytes(id: string, body: Uint8Array | string, options?: { proof?: boolean; signal?: AbortSignal }): Promise<Receipt>;
+  /** Counts once, however often the connection is lost. Where over is not empty a budget has been passed; the cost is recorded all the same. */
+  cost(options: CostOptions): Promise<CostReceipt>;
   receipt(id: string, options?: { sender?: string; proof?: boolean }): Promise<Receipt>;
   /** As the daemon says: trust the vkey only if you know it from elsewhere. */
   fabric(): Promise<{ log: string; origin: string; size: number; version: string; vkey: string }>;

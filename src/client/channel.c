@@ -11,13 +11,14 @@
 
 void ifab_channel__init(struct ifab_channel *self)
 {
-    *self = (struct ifab_channel){.fd = -1};
+    *self = (struct ifab_channel){.fd = -1, .stop = -1};
     ifab_buf_init(&self->plain, PLAIN_MAX);
     ifab_buf_init(&self->wire, (size_t)64 << 20);
 }
 
 void ifab_channel__close(struct ifab_channel *self)
 {
+    int stop = self->stop;
     if (self->tls != NULL && self->fd >= 0) { /* politely, as far as the socket takes it now */
         ifab_tls_close(self->tls, &self->wire);
         if (self->wire.size > 0)
@@ -33,6 +34,7 @@ void ifab_channel__close(struct ifab_channel *self)
     ifab_buf_fini(&self->plain);
     ifab_buf_fini(&self->wire);
     ifab_channel__init(self);
+    self->stop = stop;
 }
 
 static ifab_status send_raw(struct ifab_channel *self, struct ifab_view bytes, int64_t deadline)
@@ -43,7 +45,7 @@ static ifab_status send_raw(struct ifab_channel *self, struct ifab_view bytes, i
             bytes.data += n;
             bytes.size -= (size_t)n;
         } else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            IFAB_TRY(ifab_socket__wait(self->fd, POLLOUT, deadline));
+            IFAB_TRY(ifab_socket__wait(self->fd, POLLOUT, deadline, self->stop));
         } else if (n < 0 && errno != EINTR) {
             return IFAB_IO;
         }
@@ -68,7 +70,7 @@ static ifab_status receive_raw(struct ifab_channel *self, uint8_t *to, size_t si
             return IFAB_OK;
         }
         if (errno == EAGAIN || errno == EWOULDBLOCK)
-            IFAB_TRY(ifab_socket__wait(self->fd, POLLIN, deadline));
+            IFAB_TRY(ifab_socket__wait(self->fd, POLLIN, deadline, self->stop));
         else if (errno != EINTR)
             return IFAB_IO;
     }
@@ -98,7 +100,7 @@ ifab_status ifab_channel__open(struct ifab_channel *self, const char *endpoint, 
                                struct ifab_error *err)
 {
     char host[256];
-    IFAB_TRY(ifab_endpoint__connect(endpoint, deadline, &self->fd, err));
+    IFAB_TRY(ifab_endpoint__connect(endpoint, deadline, self->stop, &self->fd, err));
     if (!ifab_endpoint__secure(endpoint))
         return IFAB_OK;
     ifab_endpoint__host(endpoint, host);

@@ -81,6 +81,11 @@ void ifab_client_set_timeout(struct ifab_client *self, int64_t timeout_usec)
     self->timeout_usec = timeout_usec > 0 ? timeout_usec : 30 * IFAB_SECOND;
 }
 
+void ifab_client_set_stop(struct ifab_client *self, int fd)
+{
+    self->channel.stop = fd;
+}
+
 static void put_header(struct ifab_buf *head, const char *name, const char *value)
 {
     if (value != NULL)

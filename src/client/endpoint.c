@@ -23,14 +23,16 @@ int64_t ifab_clock__run(void)
     return (int64_t)t.tv_sec * IFAB_SECOND + t.tv_nsec / 1000;
 }
 
-ifab_status ifab_socket__wait(int fd, short events, int64_t deadline)
+ifab_status ifab_socket__wait(int fd, short events, int64_t deadline, int stop)
 {
     for (;;) {
         int64_t left = deadline == INT64_MAX ? -1 : (deadline - ifab_clock__run() + 999) / 1000;
-        struct pollfd p = {.fd = fd, .events = events};
+        struct pollfd p[] = {{.fd = fd, .events = events}, {.fd = stop, .events = POLLIN}}; /* poll(2) skips a descriptor below 0 */
         if (deadline != INT64_MAX && left <= 0)
             return IFAB_AGAIN;
-        int n = poll(&p, 1, left > INT32_MAX ? INT32_MAX : (int)left);
+        int n = poll(p, 2, left > INT32_MAX ? INT32_MAX : (int)left);
+        if (n > 0 && p[0].revents == 0)
+            return IFAB_AGAIN;
         if (n > 0)
             return IFAB_OK; /* also for POLLERR and POLLHUP: the next read or write says what it is */
         if (n < 0 && errno != EINTR)
@@ -150,7 +152,7 @@ ifab_status ifab_endpoint__check(const char *endpoint, struct ifab_error *err)
 }
 
 /* 0, or the errno of the failure. */
-static int connect_one(const struct sockaddr *address, socklen_t size, int64_t deadline, int *ret_fd)
+static int connect_one(const struct sockaddr *address, socklen_t size, int64_t deadline, int stop, int *ret_fd)
 {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
@@ -161,7 +163,7 @@ static int connect_one(const struct sockaddr *address, socklen_t size, int64_t d
     int error = connect(fd, address, size) == 0 ? 0 : errno;
     if (error == EINPROGRESS || (error == EAGAIN && address->sa_family != AF_UNIX)) {
         socklen_t length = sizeof error;
-        if (ifab_socket__wait(fd, POLLOUT, deadline) != IFAB_OK)
+        if (ifab_socket__wait(fd, POLLOUT, deadline, stop) != IFAB_OK)
             error = ETIMEDOUT;
         else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
             error = errno;
@@ -174,7 +176,7 @@ static int connect_one(const struct sockaddr *address, socklen_t size, int64_t d
 }
 
 /* A name may have several addresses: the first that answers. Who it is the handshake tells. */
-static ifab_status connect_name(const char *endpoint, const struct target *target, int64_t deadline, int *ret_fd, int *ret_error, struct ifab_error *err)
+static ifab_status connect_name(const char *endpoint, const struct target *target, int64_t deadline, int stop, int *ret_fd, int *ret_error, struct ifab_error *err)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
     struct addrinfo *list = NULL;
@@ -183,21 +185,21 @@ static ifab_status connect_name(const char *endpoint, const struct target *targe
         return ifab_fail(err, IFAB_NOT_FOUND, "no fabric answers at %s: %s", endpoint, gai_strerror(failed));
     *ret_error = ECONNREFUSED;
     for (const struct addrinfo *one = list; one != NULL && *ret_error != 0; one = one->ai_next)
-        *ret_error = connect_one(one->ai_addr, one->ai_addrlen, deadline, ret_fd);
+        *ret_error = connect_one(one->ai_addr, one->ai_addrlen, deadline, stop, ret_fd);
     freeaddrinfo(list);
     return IFAB_OK;
 }
 
-ifab_status ifab_endpoint__connect(const char *endpoint, int64_t deadline, int *ret_fd, struct ifab_error *err)
+ifab_status ifab_endpoint__connect(const char *endpoint, int64_t deadline, int stop, int *ret_fd, struct ifab_error *err)
 {
     struct address address;
     struct target target;
     int error = 0;
     IFAB_TRY(parse(endpoint, &address, &target, err));
     if (target.secure)
-        IFAB_TRY(connect_name(endpoint, &target, deadline, ret_fd, &error, err));
+        IFAB_TRY(connect_name(endpoint, &target, deadline, stop, ret_fd, &error, err));
     else
-        error = connect_one((const struct sockaddr *)&address.storage, address.size, deadline, ret_fd);
+        error = connect_one((const struct sockaddr *)&address.storage, address.size, deadline, stop, ret_fd);
     if (error == 0)
         return IFAB_OK;
     if (error == EACCES || error == EPERM)

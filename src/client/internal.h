@@ -36,7 +36,7 @@ ifab_status ifab_sign__object(struct ifab_view raw, const char *domain, const st
 
 /* channel.c: a connection; fd -1: none. */
 struct ifab_channel {
-    int fd;
+    int fd, stop;          /* stop: a wait ends when it can be read; -1: none */
     struct ifab_tls *tls; /* https */
     struct ifab_buf plain, wire;
 };
@@ -55,8 +55,8 @@ bool ifab_endpoint__secure(const char *endpoint);
 void ifab_endpoint__host(const char *endpoint, char ret_host[256]); /* of http(s): without port and brackets */
 /* Opens a socket to "unix:…", "http://…" or "https://…"; deadline on the monotonic clock in µs. */
 ifab_status ifab_endpoint__check(const char *endpoint, struct ifab_error *err);
-ifab_status ifab_endpoint__connect(const char *endpoint, int64_t deadline, int *ret_fd, struct ifab_error *err);
+ifab_status ifab_endpoint__connect(const char *endpoint, int64_t deadline, int stop, int *ret_fd, struct ifab_error *err);
 int64_t ifab_clock__run(void);
-/* Waits for events until the deadline. IFAB_AGAIN: it passed. */
-ifab_status ifab_socket__wait(int fd, short events, int64_t deadline);
+/* Waits for events until the deadline. IFAB_AGAIN: it passed, or stop can be read (-1: none). */
+ifab_status ifab_socket__wait(int fd, short events, int64_t deadline, int stop);
 #endif

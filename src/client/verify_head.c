@@ -98,7 +98,8 @@ static ifab_status read_old(const struct ifab_verify_options *options, struct ve
     if (status != IFAB_OK) {
         report->trusted = false;
         report->trust[0] = '\0';
-        ifab_verify__distrust(report, "the older checkpoint is not signed by this log's key: %s", why.text);
+        ifab_verify__distrust(report, "the older checkpoint is not signed by this log's key: %s; one from before a change of key is checked with the key of then and --follow-rotation",
+                              why.text);
         return IFAB_OK;
     }
     head->has_old = true;

@@ -155,6 +155,7 @@ _Static_assert((int)IFAB_KIND_TOKEN == (int)IFAB_ACCESS_TOKEN && (int)IFAB_KIND_
 static ifab_status load_swarm(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes, struct ifab_error *err)
 {
     IFAB_TRY(ifab_swarm_load(self->coordinator, number, bytes, err));
+    self->waits = true; /* it may have fewer hands now */
     if (number >= self->next_number)
         self->next_number = number + 1;
     return IFAB_OK;
@@ -508,7 +509,7 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     }
     if (o->failed) { /* INV-15: nothing half decided is applied */
         o->entry_count = o->change_count = o->tag_count = 0;
-        o->set_rules = o->flush_refusals = false;
+        o->set_rules = o->flush_refusals = o->no_circles = false;
         o->routing = IFAB_ROUTING_AS_BEFORE;
         o->next_number = self->next_number;
         o->issued_after = INT64_MIN;
@@ -572,6 +573,8 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
     ifab_replay_expire(self->replay, o->now.wall, self->settings.skew);
     if (o->ticked)
         self->ticked = o->now.run;
+    if (o->no_circles)
+        self->waits = false;
     if (o->routing != IFAB_ROUTING_AS_BEFORE)
         self->routing = o->routing == IFAB_ROUTING_MORE;
     if (o->flush_refusals)

@@ -79,6 +79,7 @@ struct ifab_fabric {
     bool clock_doubt;
     ifab_usec skew_most;
     ifab_usec ticked;   /* run: of the last TICK; volatile */
+    bool waits;         /* a task has been blocked since circles were looked for; true at a start. Volatile */
     bool routing;       /* some open decision may carry another digest than rules32, or have lost its voters; found again at a start */
     /* counted refusals */
     struct ifab_refusal_row *rows;

@@ -523,11 +523,11 @@ bool ifab_money__release(const struct ifab_fabric *self, struct ifab_outcome *o,
     struct ifab_entry fields = fields_of(o, bill, event, ifab_view_str(id));
     fields.payload = ifab_buf_as_view(p);
     memcpy(fields.trace16, v->trace16, 16);
+    uint64_t index = o->next_index;
     if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), ret_entry))
         return false;
     ifab_fabric__change(o, IFAB_KIND_RESERVATION, v->number, NULL, 0);
-    for (size_t i = 0; i < plan->count; i++)
-        ifab_money__put_state(o, plan->lines[i].budget->number, &plan->lines[i].next);
+    (void)take_plan(self, o, plan, index); /* nothing was spent; a new period of a limit of 0 still begins at its levels */
     return true;
 }
 

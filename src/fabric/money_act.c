@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define PRICES_NUMBER 1
+#define SHOWN_MAX 12 /* budgets in an answer: an answer that is too large is not kept for its Idempotency-Key, and must be (IFAB_KEPT_REPLY_BODY_MAX) */
 
 /* ---- what answers and lists show ---- */
 
@@ -62,7 +63,7 @@ void ifab_fabric_reservation_json(const struct ifab_fabric *self, const struct i
     char id[41];
     ifab_money__id(v->id16, id);
     ifab_buf_format(buf, "{\"budgets\":[");
-    for (size_t i = 0; i < v->line_count; i++) {
+    for (size_t i = 0; i < v->line_count && i < SHOWN_MAX; i++) {
         const struct ifab_budget *budget = ifab_money_budget_at(self->money, v->lines[i].budget);
         if (budget == NULL)
             continue;
@@ -343,25 +344,35 @@ static void reply_spent(const struct ifab_fabric *self, struct ifab_outcome *o, 
     const struct ifab_code_info *info = ifab_code_info(IFAB_CODE_BUDGET_EXCEEDED);
     ifab_buf_clear(b);
     ifab_buf_str(b, "{\"budgets\":[");
-    for (size_t i = 0; i < spent->plan->count && i < 8; i++) { /* an answer stays small; the list has them all */
+    for (size_t i = 0; i < spent->plan->count && i < SHOWN_MAX; i++) {
         ifab_buf_str(b, i > 0 ? "," : "");
-        ifab_fabric_budget_json(self, spent->plan->lines[i].budget, &spent->plan->lines[i].next, o->now.wall, b);
+        const struct ifab_money_line *line = &spent->plan->lines[i];
+        ifab_buf_str(b, "{\"id\":");
+        ifab_json_put_string(b, line->budget->id);
+        ifab_buf_format(b, ",\"left\":%llu,\"level\":\"%s\",\"unit\":\"%s\"}", (unsigned long long)ifab_budget_left(line->budget->limit, &line->next),
+                        word_of(line->budget->limit, &line->next), ifab_unit_name(line->budget->unit));
     }
     ifab_buf_format(b, "],\"cost\":{\"calls\":%llu,\"tokens_in\":%llu,\"tokens_out\":%llu,\"usd_micro\":%llu}", (unsigned long long)bill->calls,
                     (unsigned long long)bill->tokens_in, (unsigned long long)bill->tokens_out, (unsigned long long)bill->usd_micro);
     ifab_money__put_entry(self, b, &o->entries[spent->entry_at]);
     if (spent->over) {
+        const struct ifab_money_line *first = spent->plan->lines;
+        while (first->overrun == 0)
+            first++;
         ifab_buf_format(b, ",\"error\":{\"code\":\"IF_ERR_%03d\",\"hint\":", (int)info->code);
         ifab_json_put_cstr(b, info->hint);
-        ifab_buf_format(b, ",\"message\":\"recorded, and it passed a budget: see over\",\"name\":\"%s\",\"retryable\":false}", info->name);
+        ifab_buf_format(b, ",\"message\":\"recorded in entry %llu, and it passed budget " IFAB_FMT ": %llu %s more than there were\",\"name\":\"%s\",\"retryable\":false}",
+                        (unsigned long long)o->entries[spent->entry_at].index, IFAB_ARG(first->budget->id), (unsigned long long)first->overrun,
+                        ifab_unit_name(first->budget->unit), info->name);
     }
     ifab_buf_str(b, ",\"over\":[");
-    for (size_t i = 0; i < spent->plan->count; i++) {
+    for (size_t i = 0, shown = 0; i < spent->plan->count && shown < SHOWN_MAX; i++) {
         if (spent->plan->lines[i].overrun == 0)
             continue;
         ifab_buf_str(b, comma);
         ifab_json_put_string(b, spent->plan->lines[i].budget->id);
         comma = ",";
+        shown++;
     }
     ifab_buf_char(b, ']');
     reply(o, spent->over ? ifab_code_info(IFAB_CODE_BUDGET_EXCEEDED)->http : http);
@@ -449,13 +460,13 @@ static enum ifab_code settle(const struct ifab_fabric *self, const struct ifab_c
     s->bill.why_from = v->index;
     if (s->bill.why.size == 0 && v->dangling)
         s->bill.why = IFAB_VIEW("released");
-    struct ifab_outcome_entry *entry;
-    if (!ifab_money__release(self, o, v, IFAB_EVENT_RELEASED, &s->bill, &entry))
+    size_t at = o->entry_count;
+    if (!ifab_money__release(self, o, v, IFAB_EVENT_RELEASED, &s->bill, NULL))
         return IFAB_CODE_SYSTEM_ERROR;
     ifab_buf_clear(&o->payload);
     ifab_buf_str(&o->payload, "{\"released\":");
     ifab_fabric_reservation_json(self, v, o->now.run, &o->payload);
-    ifab_money__put_entry(self, &o->payload, entry);
+    ifab_money__put_entry(self, &o->payload, &o->entries[at]);
     reply(o, 200);
     return IFAB_CODE_NONE;
 }
@@ -489,10 +500,24 @@ static bool restate(const struct ifab_fabric *self, struct ifab_outcome *o, enum
     return ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), NULL);
 }
 
+/* With what was spent of it: no entry of this log says so. */
+static bool restate_budget(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_budget *b)
+{
+    struct ifab_entry fields = record_entry(o, IFAB_EVENT_BUDGET_SET, self->settings.fabric_actor, IFAB_VIEW(""), b->id, b->record);
+    o->payload.size--; /* its brace */
+    ifab_buf_format(&o->payload, ",\"state\":{\"overrun\":%llu,\"period_start\":\"", (unsigned long long)b->state.overrun);
+    ifab_buf_time(&o->payload, b->state.period_start);
+    ifab_buf_format(&o->payload, "\",\"settled\":%llu}}", (unsigned long long)b->state.settled);
+    fields.payload = ifab_buf_as_view(&o->payload);
+    fields.has_why_from = true;
+    fields.why_from = 0;
+    return ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), NULL);
+}
+
 static bool restore_budgets(const struct ifab_fabric *self, const struct ifab_money *money, struct ifab_outcome *o)
 {
     for (const struct ifab_budget *b = ifab_money_budget_next(money, 0); b != NULL; b = ifab_money_budget_next(money, b->number)) {
-        if (!restate(self, o, IFAB_EVENT_BUDGET_SET, b->id, b->record) ||
+        if (!restate_budget(self, o, b) ||
             !ifab_fabric__change(o, IFAB_KIND_BUDGET, b->number, b->record.data, b->record.size) || !ifab_money__put_state(o, b->number, &b->state))
             return false;
     }
@@ -527,6 +552,29 @@ static bool restore_reservations(const struct ifab_fabric *self, const struct if
     return v != NULL;
 }
 
+/* One that a person has not reset stands in the new log too. */
+static bool restore_breaker(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_breaker *b)
+{
+    uint8_t packed[IFAB_BREAKER_PACKED_MAX];
+    struct ifab_breaker copy = *b;
+    copy.index = b->state == IFAB_BREAKER_CLOSED ? 0 : o->next_index; /* the one there was is of another log */
+    if (b->state != IFAB_BREAKER_CLOSED) {
+        char subject[16 + IFAB_SUBJECT_NAME_MAX];
+        snprintf(subject, sizeof subject, "%s:" IFAB_FMT, ifab_breaker_kind_name(b->kind), IFAB_ARG(b->name));
+        ifab_buf_clear(&o->payload);
+        ifab_buf_format(&o->payload, "{\"cause\":\"%s\",\"failures\":%u,\"state\":\"%s\"}", ifab_breaker_cause_name(b->cause), b->failures,
+                        ifab_breaker_state_name(b->state));
+        struct ifab_entry fields = {.event = IFAB_EVENT_BREAKER_TRIPPED,
+                                    .actor = ifab_view_str(self->settings.fabric_actor),
+                                    .has_why_from = true,
+                                    .subject = ifab_view_str(subject),
+                                    .payload = ifab_buf_as_view(&o->payload)};
+        if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), NULL))
+            return false;
+    }
+    return ifab_fabric__change(o, IFAB_KIND_BREAKER, b->number, packed, ifab_breaker_pack(&copy, packed));
+}
+
 bool ifab_fabric__restore_money(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
     const struct ifab_breakers *breakers = command->u.restore.breakers;
@@ -535,13 +583,9 @@ bool ifab_fabric__restore_money(const struct ifab_fabric *self, const struct ifa
     if (table.size > 0 && (!restate(self, o, IFAB_EVENT_RATES_SET, IFAB_VIEW("rates"), table) ||
                            !ifab_fabric__change(o, IFAB_KIND_PRICES, PRICES_NUMBER, table.data, table.size)))
         return false;
-    for (const struct ifab_breaker *b = breakers == NULL ? NULL : ifab_breakers_next(breakers, 0); b != NULL; b = ifab_breakers_next(breakers, b->number)) {
-        uint8_t packed[IFAB_BREAKER_PACKED_MAX];
-        struct ifab_breaker copy = *b;
-        copy.index = 0; /* that entry is of another log */
-        if (!ifab_fabric__change(o, IFAB_KIND_BREAKER, b->number, packed, ifab_breaker_pack(&copy, packed)))
+    for (const struct ifab_breaker *b = breakers == NULL ? NULL : ifab_breakers_next(breakers, 0); b != NULL; b = ifab_breakers_next(breakers, b->number))
+        if (!restore_breaker(self, o, b))
             return false;
-    }
     return command->u.restore.money == NULL ||
            (restore_budgets(self, command->u.restore.money, o) && restore_reservations(self, command->u.restore.money, o));
 }

@@ -81,6 +81,7 @@ ifab_status ifab_fabric__load_task(struct ifab_fabric *self, uint8_t kind, uint6
         (task.queue.n != 0 && ifab_swarm_at(self->coordinator, task.queue) == NULL))
         return IFAB_CORRUPT;
     ifab_task_put(self->coordinator, &task);
+    self->waits = self->waits || task.state == IFAB_TASK_BLOCKED;
     return IFAB_OK;
 }
 
@@ -390,6 +391,10 @@ static enum ifab_code claim_one(const struct ifab_fabric *self, const struct ifa
     if (task == NULL)
         return ifab_refuse(r, IFAB_CODE_TASK_NOT_FOUND, "id", "no task with this id");
     if (ifab_task_same_claim(task, who_is(command), swarm->number)) {
+        struct ifab_task told = *task;
+        told.told = true;
+        if (!task->told)
+            ifab_fabric__put_task(o, &told);
         reply_claim(self, o, task, NULL);
         o->reply.fence.n = 0; /* not of this request: not given back with it */
         return IFAB_CODE_NONE;

@@ -17,7 +17,8 @@ static void happens(const struct ifab_fabric *self, struct ifab_outcome *o, cons
     struct ifab_task_act act = {.event = event, .now = o->now, .index = o->next_index, .percent = -1, .note = ifab_view_str(cause)};
     if (ifab_task_act(task, &act, &next, NULL) != IFAB_CODE_NONE)
         return;
-    if (fabric_entry(self, o, next.state == IFAB_TASK_DEAD ? IFAB_EVENT_TASK_DEAD : IFAB_EVENT_TASK_EXPIRE, &next, cause))
+    enum ifab_event entry = next.state == IFAB_TASK_DEAD ? IFAB_EVENT_TASK_DEAD : event == IFAB_TASK_YIELD ? IFAB_EVENT_TASK_YIELD : IFAB_EVENT_TASK_EXPIRE;
+    if (fabric_entry(self, o, entry, &next, cause))
         ifab_fabric__put_task(o, &next);
     ifab_fabric__end_help(self, o, task);
     if (ifab_task_owned(task->state) || task->reservation != 0)
@@ -105,15 +106,48 @@ static void end_waits(const struct ifab_fabric *self, struct ifab_outcome *o, si
     }
 }
 
+/* Tasks that wait for themselves through others: one of each circle gives way, and with it the help that it had. */
+static void break_circles(const struct ifab_fabric *self, struct ifab_outcome *o, size_t *helped)
+{
+    struct ifab_task_number victims[HELPED_IN_STEP + 1];
+    struct ifab_task t;
+    o->no_circles = true;
+    size_t count = ifab_tasks_in_circles(self->coordinator, o->arena, victims, HELPED_IN_STEP + 1);
+    for (size_t i = 0; i < count; i++) {
+        if (!ifab_fabric__task(self, o, victims[i].n, &t) || t.state != IFAB_TASK_BLOCKED)
+            continue;
+        if (too_many(&t, helped))
+            o->no_circles = false; /* at the next tick */
+        else
+            happens(self, o, &t, IFAB_TASK_YIELD, "it waits for itself through others");
+    }
+}
+
 void ifab_fabric__end_tasks(const struct ifab_fabric *self, struct ifab_outcome *o)
 {
     uint64_t numbers[IFAB_FABRIC_DUE_TASKS];
     size_t helped = 0;
     end_leases(self, o, &helped);
     end_waits(self, o, &helped);
+    if (self->waits)
+        break_circles(self, o, &helped);
     size_t count = ifab_closed_tasks_dead(self->coordinator, o->now.wall, numbers, IFAB_FABRIC_DUE_TASKS);
     for (size_t i = 0; i < count; i++)
         ifab_fabric__change(o, IFAB_KIND_TASK_CLOSED, numbers[i], NULL, 0);
+}
+
+/* Its worker may have gone on meanwhile, and there was nobody whom it could have asked: each lease gets its own length again, up to a bound. */
+void ifab_fabric_resume(struct ifab_fabric *self, struct ifab_now now)
+{
+    const struct ifab_task *at = ifab_task_after(self->coordinator, (struct ifab_task_number){0});
+    for (; at != NULL; at = ifab_task_after(self->coordinator, at->number)) {
+        ifab_usec until = now.run + (at->lease < IFAB_TASK_LEASE_AT_START ? at->lease : IFAB_TASK_LEASE_AT_START);
+        if (!ifab_task_owned(at->state) || at->lease_until >= until)
+            continue;
+        struct ifab_task task = *at;
+        task.lease_until = until;
+        ifab_task_put(self->coordinator, &task);
+    }
 }
 
 ifab_usec ifab_fabric__tasks_due(const struct ifab_fabric *self, struct ifab_now now)
@@ -121,6 +155,8 @@ ifab_usec ifab_fabric__tasks_due(const struct ifab_fabric *self, struct ifab_now
     ifab_usec due = ifab_tasks_due_run(self->coordinator), wall = ifab_tasks_due_wall(self->coordinator), closed = ifab_closed_tasks_due(self->coordinator);
     if (closed < wall)
         wall = closed;
+    if (self->waits)
+        return self->ticked; /* within a moment: who is blocked waits for it */
     if (wall != IFAB_NEVER) {
         ifab_usec ends = wall > now.wall ? now.run + (wall - now.wall) : self->ticked;
         due = due < ends ? due : ends;

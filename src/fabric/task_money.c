@@ -73,11 +73,9 @@ static enum ifab_verdict verdict_of(enum ifab_task_event event)
         return IFAB_VERDICT_GOOD;
     case IFAB_TASK_FAIL:
     case IFAB_TASK_POISON:
-    case IFAB_TASK_EXPIRE:
-    case IFAB_TASK_EXHAUST:
         return IFAB_VERDICT_FAILED;
     default:
-        return IFAB_VERDICT_CALLER; /* shutdown, cancelled, too late, given back: not this swarm's failure */
+        return IFAB_VERDICT_CALLER; /* shutdown, a worker that died, cancelled, too late, given back: says nothing of what the swarm can do */
     }
 }
 

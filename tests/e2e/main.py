@@ -3,6 +3,7 @@
 import importlib
 import multiprocessing
 import os
+import signal
 import sys
 import time
 import traceback
@@ -15,9 +16,12 @@ MODULES = [
     "tokens",
     "tokens_cli",
     "roles",
+    "money",
     "roles_cli",
     "decisions",
     "tasks",
+    "tasks_cli",
+    "tasks_proofs",
     "rules",
     "tls",
     "certs",
@@ -79,6 +83,9 @@ def one(fn, pipe):
 
 
 def main():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores them for what it runs in the background, and so would its children
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     build, wanted, jobs = sys.argv[1], sys.argv[2], int(sys.argv[3])
     fabric.PROGRAM["ifd"] = os.path.join(build, "src/programs/ifd/ifd")
     fabric.PROGRAM["if-verify"] = os.path.join(build, "src/programs/if-verify/if-verify")

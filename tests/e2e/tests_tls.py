@@ -1,5 +1,6 @@
 """TLS on TCP: 1.3 only, nothing before the handshake, certificates read again at SIGHUP, plain text and slow handshakes turned away."""
 
+import json
 import os
 import re
 import select
@@ -235,6 +236,7 @@ def test_ifctl_speaks_https_to_whom_it_trusts_only(f):
     send = ("message", "send", "--as", "Cli.Agent", "--key", key, "--claim", "over tls", "--confidence", "0.9", "--scope", '{"a":1}')
     port = f.tcp[1]
     for endpoint, ca, code, says in (
+        (f"https://127.0.0.1:{port}", other, 10, "hint: If it is the right server, give the certificate of its authority, got from its operator: --ca FILE"),
         (f"https://127.0.0.1:{port}", other, None, "tls: self-signed certificate"),
         (f"https://localhost:{port}", cert, None, "tls: hostname mismatch"),
         (f"https://127.0.0.1:{port}", cert + ".none", 2, "No such file"),
@@ -246,6 +248,8 @@ def test_ifctl_speaks_https_to_whom_it_trusts_only(f):
         got = ifctl(f, "--endpoint", endpoint, "--ca", ca, *send)
         assert got[0] != 0 and (code is None or got[0] == code) and says in got[2], (endpoint, ca, got)
         assert f.size() == size, "something was sent"
+    got = ifctl(f, "--endpoint", f"http://127.0.0.1:{port}", "talent", "list")
+    assert got[0] == 21 and "begin the endpoint with https://" in got[2], got
     got = ifctl(f, "--endpoint", f"https://127.0.0.1:{port}", "--ca", cert, *send)
     assert got[0] == 0 and "SHARE" in got[1], got
     got = ifctl(f, *send, IFAB_ENDPOINT=f"https://127.0.0.1:{port}", IFAB_CA=cert)
@@ -253,3 +257,5 @@ def test_ifctl_speaks_https_to_whom_it_trusts_only(f):
     got = ifctl(f, "context", "add", "lab", "--endpoint", f"https://127.0.0.1:{port}", "--ca", cert)
     assert got[0] == 0, got
     assert ifctl(f, *send)[0] == 0  # the context names both
+    got = ifctl(f, "doctor", "-o", "json")  # and a fabric elsewhere is asked, no directory here
+    assert got[0] == 0 and [row["check"] for row in json.loads(got[1])["items"]] == ["daemon", "clock", "ready"], got

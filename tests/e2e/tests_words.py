@@ -42,6 +42,7 @@ def test_votes_are_counted_and_who_may_vote_is_said(f):
     cli.wants(0, "talent", "add", "Op.W", "--owner", "will", "--role", "operator", "--new-key", "--why", "w", *operator)
     f.restart()
     id_ = cli.send(HELD, *SCOPE)["id"]
+    said(cli.wants(0, "decision", "show", id_), "it waits for: operator rule (rule two)", "0 of 2 approvals")
     done = cli.wants(0, "decision", "approve", id_, "--as", "Op.V", "--yes", "--why", "w")
     said(done, "1 of 2 approvals", "may still vote", "Op.W")
     row = cli.json("decision", "list")["items"][0]
@@ -54,6 +55,8 @@ def test_slips_are_named(f):
     cli = Cli(f).people()
     said(cli.wants(2, "mesage", "send", "--to", "Demo.B"), 'did you mean "message send"', "--help")
     said(cli.wants(2, "send", "--to", "Demo.B"), 'did you mean "message send"', "--help")
+    said(cli.wants(2, "message", "sned"), 'did you mean "message send"')
+    said(cli.wants(2, "complete"), 'did you mean "completion"')
     said(cli.wants(2, "message", "send", "--clame", "x"), "did you mean --claim?", "--help")
     said(cli.wants(0, "talent", "grant", "Demo.B", "--scope", "guard:scop", "--why", "w"), "did you mean guard:scope?", "talent revoke")
     assert "warning" not in cli.wants(0, "talent", "grant", "Demo.B", "--scope", "guard:scope", "--why", "w").err

@@ -178,7 +178,27 @@ def example_token_invite():
             f"{dump(covered)}\n{rfc8785.dumps(body).decode()}")
 
 
-EXAMPLES = {"token-invite": example_token_invite, "json": example_json, "envelope": example_envelope, "decision-receipt-vote": example_vote, "admin-act": example_admin,
+def example_money():
+    """Records of the governor, packed by hand, and the cost of an entry priced by the table."""
+    budget = {"created_at": WHEN, "id": "a-day", "limit": 1000, "name": "Demo.A", "period": "day", "subject": "talent", "unit": "usd_micro", "v": 1,
+              "version": 1}
+    day, at = 1762905600000000, 1762942860000000
+    state = struct.pack("<qQQQqB", day, 100, 0, 400, at, 0)
+    reservation = bytes([1, 0]) + bytes.fromhex("0193000000007000800000000000000a") + bytes.fromhex("01930000000070008000000000000001")
+    reservation += struct.pack("<IqqQQQQ", 2, at, 300000000, 7, 400, 0, 0)
+    reservation += b"".join(bytes([len(n)]) + n for n in (b"openai", b"", b"Demo.A", b"")) + bytes([1]) + struct.pack("<Qq", 5, day)
+    breaker = bytes([1, 2, 1, 1]) + struct.pack("<IqqQ", 3, 5000000, 0, 9) + bytes([5]) + b"alpha" + bytes([1, 1]) + struct.pack("<BI", 0, 1500)
+    table = {"rows": [{"from": "2025-01-01T00:00:00.000Z", "in_usd_micro_per_mtok": 3000000, "model": "claude-sonnet-4.5",
+                       "out_usd_micro_per_mtok": 15000000, "provider": "anthropic"}], "v": 1}
+    tokens = (12000, 801)
+    usd = -(-(tokens[0] * 3000000 + tokens[1] * 15000000) // 10**6)
+    cost = {"calls": 1, "model": "claude-sonnet-4.5", "rates": sha(rfc8785.dumps(table)), "tokens_in": tokens[0], "tokens_out": tokens[1], "usd_micro": usd}
+    rows = {"state": state, "reservation": reservation, "breaker": breaker}
+    return (f"{rfc8785.dumps(budget).decode()}\n" + "\n".join(f"{name} {len(row)}\n{dump(row)}" for name, row in rows.items()) +
+            f"\n{rfc8785.dumps(table).decode()}\n{sha(rfc8785.dumps(table))}\n{rfc8785.dumps(cost).decode()}")
+
+
+EXAMPLES = {"money": example_money, "token-invite": example_token_invite, "json": example_json, "envelope": example_envelope, "decision-receipt-vote": example_vote, "admin-act": example_admin,
             "witness-entry": example_entry, "checkpoint-tiles": example_checkpoint, "store": example_store, "export": example_export, "log-key": example_log_key,
             "keys": example_keys}
 

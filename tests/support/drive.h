@@ -11,6 +11,8 @@
  */
 #include "rig.h"
 
+#include "base/id.h"
+
 #define DRIVE_TALENTS 8
 #define DRIVE_SKEW (60 * IFAB_SECOND)
 
@@ -187,12 +189,12 @@ static inline void drive_watch(struct drive *self, const struct ifab_outcome_ent
         {"\"operation\":\"denied\"", DRIVE_DENIED},   {"\"operation\":\"reopened\"", DRIVE_WAITS},
         {"\"operation\":\"vote\"", DRIVE_WAITS},
     };
-    static const char field[] = "\"message_digest\":\"sha256:";
+    static const char field[] = "\"message_digest\":\"sha256:", money[] = "\"component\":\"IF.governor\"";
     size_t row = 0;
     while (row < IFAB_COUNT(known) &&
            memmem(entry->bytes.data, entry->bytes.size, known[row].operation, strlen(known[row].operation)) == NULL)
         row++;
-    if (row == IFAB_COUNT(known))
+    if (row == IFAB_COUNT(known) || memmem(entry->bytes.data, entry->bytes.size, money, sizeof money - 1) != NULL)
         return;
     const uint8_t *at = memmem(entry->bytes.data, entry->bytes.size, field, sizeof field - 1);
     drive_must(self, at != NULL, "an entry about a decision names no message");
@@ -458,6 +460,70 @@ static inline void drive_act(struct drive *self)
     ifab_signer_free(fresh);
 }
 
+static inline void drive_budget(struct drive *self)
+{
+    static const char *const ids[] = {"a", "b", "p", "s"}, *const names[] = {"A", "B", "openai", "alpha"};
+    static const enum ifab_subject subjects[] = {IFAB_SUBJECT_TALENT, IFAB_SUBJECT_TALENT, IFAB_SUBJECT_PROVIDER, IFAB_SUBJECT_SWARM};
+    static const uint64_t limits[] = {0, 50, 500, 5000, IFAB_MONEY_MAX};
+    uint64_t which = drive_pick(self, 4);
+    struct ifab_command command = {.type = IFAB_COMMAND_BUDGET, .principal = &self->rig.principal, .why = IFAB_VIEW("because")};
+    command.u.budget.request = (struct ifab_budget_request){.id = ifab_view_str(ids[which]),
+                                                            .name = ifab_view_str(names[which]),
+                                                            .subject = subjects[which],
+                                                            .period = which == 0 ? IFAB_PERIOD_TOTAL : IFAB_PERIOD_HOUR,
+                                                            .limit = limits[drive_pick(self, IFAB_COUNT(limits))]};
+    command.u.budget.remove = drive_pick(self, 8) == 0;
+    command.act = drive_pick(self, 4) > 0 ? rig_act(&self->rig, 1) : NULL;
+    ifab_arena_reset(&self->rig.arena);
+    drive_run(self, &command);
+    drive_learn(self, NULL, command.act == NULL ? 0 : 1, NULL);
+}
+
+/* INV-10 of every budget whose limit was not lowered: what is settled and held has room. */
+static inline void drive_check_money(struct drive *self)
+{
+    const struct ifab_money *money = ifab_fabric_money(self->rig.fabric);
+    for (const struct ifab_budget *b = ifab_money_budget_next(money, 0); b != NULL; b = ifab_money_budget_next(money, b->number)) {
+        struct ifab_budget_state s = ifab_budget_now(b->period, &b->state, self->rig.now.wall);
+        drive_must(self, s.reserved == 0 || b->version > 1 || s.settled + s.reserved <= b->limit, "a budget holds more than its limit");
+    }
+    drive_must(self, ifab_money_loaded(money, NULL) == IFAB_OK, "a budget does not hold what its reservations say");
+}
+
+/* Costs, reservations and what becomes of them: by A, B, and operators in anybody's name. */
+static inline void drive_money(struct drive *self)
+{
+    static const enum ifab_command_type types[] = {IFAB_COMMAND_COST, IFAB_COMMAND_RESERVE, IFAB_COMMAND_RESERVE, IFAB_COMMAND_SETTLE, IFAB_COMMAND_SETTLE};
+    static const uint64_t amounts[] = {0, 1, 10, 40, 200, IFAB_MONEY_MAX};
+    struct rig *rig = &self->rig;
+    struct ifab_principal agent = {.kind = IFAB_PRINCIPAL_TALENT, .role = IFAB_ROLE_AGENT, .talent = 2 + (uint32_t)drive_pick(self, 2), .uid = 0x80000002U};
+    struct ifab_command command = {.type = types[drive_pick(self, IFAB_COUNT(types))], .principal = drive_pick(self, 3) == 0 ? &rig->principal : &agent};
+    struct ifab_cost_request *request = &command.u.cost;
+    struct ifab_reservation *some = calloc(1, sizeof *some);
+    char id[41] = "rsv-";
+    rig_must(some != NULL, "memory");
+    snprintf(agent.actor, sizeof agent.actor, "if://agent/%s", drive_names[agent.talent]);
+    request->cost = (struct ifab_cost){.has_usd = true, .usd_micro = amounts[drive_pick(self, IFAB_COUNT(amounts))]};
+    request->provider = drive_pick(self, 2) == 0 ? IFAB_VIEW("openai") : IFAB_VIEW("");
+    request->swarm = drive_pick(self, 4) == 0 ? IFAB_VIEW("alpha") : IFAB_VIEW("");
+    request->talent = drive_pick(self, 4) == 0 ? IFAB_VIEW("B") : IFAB_VIEW("");
+    request->urgent = drive_pick(self, 2) == 0;
+    request->ttl = (1 + (ifab_usec)drive_pick(self, 900)) * IFAB_SECOND;
+    request->release = drive_pick(self, 3) == 0;
+    if (command.type == IFAB_COMMAND_SETTLE) { /* one that is there, most times */
+        uint64_t skip = drive_pick(self, ifab_money_reservation_count(ifab_fabric_money(rig->fabric)) + 1);
+        for (uint64_t n = 0; ifab_money_reservation_next(ifab_fabric_money(rig->fabric), n, some) && skip-- > 0;)
+            n = some->number;
+        ifab_uuid_format(some->id16, id + 4);
+        request->id = ifab_view_str(id);
+    }
+    ifab_arena_reset(&rig->arena);
+    drive_run(self, &command);
+    drive_learn(self, NULL, 0, NULL);
+    drive_check_money(self);
+    free(some);
+}
+
 static inline void drive_simple(struct drive *self, struct ifab_command command)
 {
     ifab_arena_reset(&self->rig.arena);
@@ -533,6 +599,10 @@ static inline void drive_step(struct drive *self)
         drive_mutated(self);
     else if (kind < 16)
         rig_restart_at(&self->rig, self->rig.kept_wall);
+    else if (kind < 18 && drive_pick(self, 6) == 0)
+        drive_budget(self);
+    else if (kind < 19)
+        drive_money(self);
     else
         drive_clock(self);
 }
@@ -552,6 +622,7 @@ static inline void drive_begin(struct drive *self, uint64_t seed, const uint8_t 
     settings.rules.open_max_talent = 20;
     settings.rules.hold_deadline = 5 * IFAB_MINUTE;
     settings.rules.escalate_deadline = 20 * IFAB_MINUTE;
+    settings.cost_rate = settings.cost_burst = 100000;
     settings.refusals_per_second = 1000000; /* meters are volatile: here they never bite */
     settings.refusal_bytes_per_day = UINT64_MAX / 4;
     rig_new(&self->rig, &settings);

@@ -249,6 +249,35 @@ static void silence_ends_with_the_timeout(void **state)
     stop(&peer);
 }
 
+/* A descriptor ends the wait long before its time; with the answer there as well, the answer counts. */
+static void a_wait_ends_when_it_is_told_to(void **state)
+{
+    (void)state;
+    struct peer peer = {.answers = {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"}, .stay_silent = true};
+    struct peer quick = {.answers = {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"}};
+    struct ifab_response response = {0};
+    struct ifab_request post = get;
+    int ends[2];
+    post.method = "POST";
+    assert_int_equal(pipe(ends), 0);
+    start(&peer, "e");
+    start(&quick, "q");
+    struct ifab_client *client = open_client(peer.endpoint, (int64_t)3600 * 1000000), *other = open_client(quick.endpoint, 0);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    ifab_client_set_stop(client, ends[0]);
+    assert_int_equal(ifab_client_call(client, &get, &response, NULL), IFAB_AGAIN);
+    assert_int_equal(ifab_client_call(client, &post, &response, NULL), IFAB_IO); /* a change: outcome unknown */
+    ifab_client_set_stop(other, ends[0]);
+    ifab_client_set_stop(other, -1);
+    assert_int_equal(ifab_client_call(other, &get, &response, NULL), IFAB_OK);
+    ifab_client_close(client);
+    ifab_client_close(other);
+    close(ends[0]);
+    close(ends[1]);
+    stop(&peer);
+    stop(&quick);
+}
+
 static void says_who_does_not_answer(void **state)
 {
     (void)state;
@@ -393,6 +422,7 @@ int main(void)
         cmocka_unit_test(one_connection_serves_many_requests),
         cmocka_unit_test(a_lost_answer_to_a_change_is_outcome_unknown),
         cmocka_unit_test(silence_ends_with_the_timeout),
+        cmocka_unit_test(a_wait_ends_when_it_is_told_to),
         cmocka_unit_test(says_who_does_not_answer),
         cmocka_unit_test(a_stream_is_handed_on_line_by_line),
         cmocka_unit_test(reads_a_refusal_and_bounds_it),

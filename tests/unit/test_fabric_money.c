@@ -340,6 +340,38 @@ static void a_replayed_report_counts_once(void **state)
     assert_int_equal(logged(), 150);
 }
 
+/* As many budgets as one act can touch, with the longest names: its answer is still kept, so it counts once. */
+static void an_act_on_many_budgets_is_kept_too(void **state)
+{
+    (void)state;
+    static const char long_name[] = "N234567890123456789012345678901234567890123456789012345678901234";
+    size_t made = 0;
+    for (enum ifab_subject s = IFAB_SUBJECT_PROVIDER; s <= IFAB_SUBJECT_SWARM; s++)
+        for (enum ifab_unit unit = 0; unit < IFAB_UNIT_COUNT; unit++)
+            for (enum ifab_period period = 0; period < IFAB_PERIOD_COUNT; period++, made++) {
+                char budget[65];
+                snprintf(budget, sizeof budget, "%02zu%062d", made, 7);
+                have(budget, s, s == IFAB_SUBJECT_TALENT ? "A" : long_name, unit, period, 10);
+            }
+    for (int reserves = 1; reserves >= 0; reserves--) {
+        struct ifab_command command = cost_command(reserves ? IFAB_COMMAND_RESERVE : IFAB_COMMAND_COST, &rig.principal, reserves ? 1 : 50);
+        command.u.cost.talent = IFAB_VIEW("A");
+        command.u.cost.provider = command.u.cost.capability = command.u.cost.swarm = ifab_view_str(long_name);
+        command.u.cost.cost.tokens_in = command.u.cost.cost.calls = reserves ? 1 : 50;
+        command.idempotency = IFAB_VIEW("many");
+        command.request16[0] = (uint8_t)(9 + reserves);
+        assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_NONE);
+        assert_int_equal(rig.outcome.reply.http, reserves ? 201 : 402);
+        size_t entries = rig.entry_count;
+        assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_NONE);
+        assert_true(rig.outcome.reply.replayed);
+        assert_int_equal(rig.entry_count, entries);
+    }
+    assert_int_equal(made, 60);
+    assert_int_equal(entries_with("\"operation\":\"budget_overrun\""), 60);
+    assert_int_equal(entries_with("\"operation\":\"budget_stop\""), 60);
+}
+
 /* 50, 80, 95, 100 %: each once a period, and again under a changed limit. At 95 % only what is urgent goes on. */
 static void levels_stand_once_in_the_log(void **state)
 {
@@ -384,6 +416,8 @@ static void a_period_ends_once(void **state)
 {
     (void)state;
     have("a", IFAB_SUBJECT_TALENT, "A", IFAB_UNIT_USD_MICRO, IFAB_PERIOD_HOUR, 100);
+    have("b", IFAB_SUBJECT_TALENT, "B", IFAB_UNIT_USD_MICRO, IFAB_PERIOD_HOUR, 100);
+    assert_int_equal(spend(&agent_b, 60), IFAB_CODE_NONE);
     assert_int_equal(spend(&agent_a, 60), IFAB_CODE_NONE);
     assert_int_equal(reserve(&agent_a, 40), IFAB_CODE_NONE); /* held over the end of the period */
     assert_int_equal(reserve(&agent_a, 1), IFAB_CODE_BUDGET_EXCEEDED);
@@ -401,6 +435,8 @@ static void a_period_ends_once(void **state)
     assert_int_equal(reserve(&agent_a, 1), IFAB_CODE_BUDGET_EXCEEDED);
     assert_int_equal(spend(&agent_a, 3), IFAB_CODE_NONE);
     EXPECT("a", 100, 0, 3);
+    assert_int_equal(spend(&agent_b, 7), IFAB_CODE_NONE); /* nor for one that was not used in the new one: the log has gone on */
+    EXPECT("b", 7, 0, 0);
     rig_restart(&rig);
     rig.now.wall += 2 * IFAB_HOUR;
     assert_int_equal(reserve(&agent_a, 100), IFAB_CODE_NONE); /* nothing is carried over */
@@ -646,7 +682,8 @@ static void a_restore_goes_on_with_the_accounts(void **state)
     const struct ifab_budget *b = ifab_money_budget(ifab_fabric_money(rig.fabric), IFAB_VIEW("a"));
     assert_non_null(b);
     char whole[1200];
-    snprintf(whole, sizeof whole, "\"payload\":{\"record\":" IFAB_FMT "}", IFAB_ARG(b->record));
+    snprintf(whole, sizeof whole, "\"payload\":{\"record\":" IFAB_FMT ",\"state\":{\"overrun\":0,\"period_start\":\"1970-01-01T00:00:00.000Z\",\"settled\":20}}",
+             IFAB_ARG(b->record));
     assert_int_equal(entries_with(whole), 1);
     assert_int_equal(entries_with("\"operation\":\"dangling\""), 1);
     assert_int_equal(entries_with("\"operation\":\"rates_set\""), 1);
@@ -673,6 +710,7 @@ int main(void)
         T(all_budgets_or_none),
         T(whose_money_it_is),
         T(a_replayed_report_counts_once),
+        T(an_act_on_many_budgets_is_kept_too),
         T(levels_stand_once_in_the_log),
         T(a_period_ends_once),
         T(what_a_crash_leaves_is_reported_and_released),

@@ -305,6 +305,12 @@ static void a_claim_that_nobody_heard_of_is_given_back(void **state)
     assert_int_equal(task("a")->attempt, 1);
     assert_int_equal(claim(ANN, "data", ""), IFAB_CODE_NONE); /* it has kept its place */
     assert_int_equal(state_of("a"), IFAB_TASK_CLAIMED);
+    assert_int_equal(claim(ANN, "data", "a"), IFAB_CODE_NONE); /* asked again, and told: it is not given back under its holder's feet */
+    fence = task("a")->fence.n;
+    assert_int_equal(act(ANN, "a", IFAB_TASK_GIVE_BACK, fence), IFAB_CODE_INVALID_TRANSITION);
+    assert_int_equal(act(ANN, "a", IFAB_TASK_SHUTDOWN, fence), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "a"), IFAB_CODE_NONE);
+    assert_false(task("a")->told);
     assert_int_equal(act(ANN, "a", IFAB_TASK_PROGRESS, fence), IFAB_CODE_NONE);
     assert_int_equal(act(ANN, "a", IFAB_TASK_GIVE_BACK, fence), IFAB_CODE_INVALID_TRANSITION);
 }
@@ -558,6 +564,59 @@ static void help_ends_with_the_block(void **state)
     }
 }
 
+/*
+ * Each of two swarms waits for the other: the younger of equal priority gives way, and both come to an end. Help is asked only of who has a hand free,
+ * so this takes an operator who leaves them fewer hands.
+ */
+static void a_circle_of_waits_is_broken(void **state)
+{
+    char helper[65];
+    (void)state;
+    assert_int_equal(swarm("data", "sql", "Ann", 2), IFAB_CODE_NONE);
+    assert_int_equal(swarm("gophers", "go", "Eve", 2), IFAB_CODE_NONE);
+    struct ifab_command a = new_task("a", "sql"), b;
+    assert_int_equal(rig_do(&rig, &a)->code, IFAB_CODE_NONE);
+    b = new_task("b", "go");
+    assert_int_equal(rig_do(&rig, &b)->code, IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "a"), IFAB_CODE_NONE);
+    uint64_t ann = fence;
+    assert_int_equal(claim(EVE, "gophers", "b"), IFAB_CODE_NONE);
+    uint64_t eve = fence;
+    assert_int_equal(act(ANN, "a", IFAB_TASK_BLOCK, ann), IFAB_CODE_NONE); /* needs go: waits in the queue of the gophers */
+    memcpy(helper, helper_of("a", 0)->id, sizeof helper);
+    rig_pass(&rig, IFAB_SECOND);
+    assert_int_equal(state_of("a"), IFAB_TASK_BLOCKED); /* Eve is at work: no circle */
+    static const struct ifab_view sql[] = {{(const uint8_t *)"sql", 3}};
+    struct ifab_principal p = as(EVE);
+    struct ifab_command block = {.type = IFAB_COMMAND_TASK_ACT, .principal = &p};
+    block.u.task_act.id = IFAB_VIEW("b");
+    block.u.task_act.event = IFAB_TASK_BLOCK;
+    block.u.task_act.fence.n = eve;
+    block.u.task_act.percent = -1;
+    block.u.task_act.needs = sql;
+    block.u.task_act.need_count = 1;
+    assert_int_equal(rig_do(&rig, &block)->code, IFAB_CODE_NONE);
+    rig_tick(&rig);
+    assert_int_equal(state_of("b"), IFAB_TASK_BLOCKED); /* each has a hand free for the other */
+    assert_int_equal(swarm("data", "sql", "Ann", 1), IFAB_CODE_NONE);
+    rig_tick(&rig);
+    assert_int_equal(state_of("b"), IFAB_TASK_BLOCKED); /* one still has */
+    assert_int_equal(swarm("gophers", "go", "Eve", 1), IFAB_CODE_NONE);
+    assert_true(ifab_fabric_deadline(rig.fabric, rig.now) <= rig.now.run); /* at once */
+    rig_tick(&rig);
+    assert_int_equal(state_of("b"), IFAB_TASK_QUEUED);
+    assert_int_equal(task("b")->attempt, 1);
+    assert_int_equal(state_of("a"), IFAB_TASK_BLOCKED);
+    assert_int_equal(entries_with("\"operation\":\"yield\""), 1);
+    assert_true(ifab_fabric_deadline(rig.fabric, rig.now) > rig.now.run);
+    assert_int_equal(act(EVE, "b", IFAB_TASK_COMPLETE, eve), IFAB_CODE_STALE_FENCE);
+    assert_int_equal(claim(EVE, "gophers", helper), IFAB_CODE_NONE);
+    assert_int_equal(act(EVE, helper, IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "a", IFAB_TASK_COMPLETE, ann), IFAB_CODE_NONE);
+    assert_int_equal(claim(EVE, "gophers", "b"), IFAB_CODE_NONE);
+    assert_int_equal(act(EVE, "b", IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+}
+
 /* 100 tasks, ten claimers each, in any order: one winner each. */
 static void of_many_claimers_one_wins(void **state)
 {
@@ -606,6 +665,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_blocked_is_helped_and_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_can_help_so_a_person_is_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(help_ends_with_the_block, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_circle_of_waits_is_broken, setup, teardown),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)
         return 1;

@@ -9,6 +9,7 @@
 #include "governor/match.h"
 #include "governor/prices.h"
 
+#include "base/encode.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -117,6 +118,50 @@ static void packed_records_have_one_spelling(void **state)
     b.state = IFAB_BREAKER_HALF_OPEN; /* a swarm is never half open */
     b.cause = IFAB_CAUSE_FAILURES;
     assert_false(ifab_breaker_unpack(ifab_view_of(third, ifab_breaker_pack(&b, third)), 1, &other));
+}
+
+/* INV-16: a budget is followed by itself, with another limit and the next version; by nothing else. */
+static void a_budget_changes_only_by_its_limit(void **state)
+{
+    (void)state;
+#define RECORD(id, limit, name, period, version)                                                                                         \
+    "{\"created_at\":\"2025-11-12T10:22:00.000Z\",\"id\":\"" id "\",\"limit\":" limit ",\"name\":\"" name "\",\"period\":\"" period              \
+    "\",\"subject\":\"talent\",\"unit\":\"calls\",\"v\":1,\"version\":" version "}"
+    static const char *const wrong[] = {RECORD("a", "6", "A", "day", "3"), RECORD("a", "6", "A", "day", "1"), RECORD("a", "6", "B", "day", "2"),
+                                        RECORD("b", "6", "A", "day", "2"), RECORD("a", "6", "A", "week", "2"), RECORD("a", "6.0", "A", "day", "2"),
+                                        RECORD("a", "-1", "A", "day", "2"), "{}"};
+    struct ifab_money *money = NULL;
+    assert_int_equal(ifab_money_new(1, &money), IFAB_OK);
+    assert_int_equal(ifab_money_load_budget(money, 4, ifab_view_str(RECORD("a", "5", "A", "day", "1")), NULL), IFAB_OK);
+    for (size_t i = 0; i < IFAB_COUNT(wrong); i++) {
+        if (ifab_money_load_budget(money, 4, ifab_view_str(wrong[i]), NULL) != IFAB_CORRUPT)
+            fail_msg("taken: %s", wrong[i]);
+        assert_int_equal(ifab_money_budget_at(money, 4)->limit, 5);
+    }
+    assert_int_equal(ifab_money_load_budget(money, 4, ifab_view_str(RECORD("a", "6", "A", "day", "2")), NULL), IFAB_OK);
+    assert_int_equal(ifab_money_budget(money, IFAB_VIEW("a"))->limit, 6);
+    assert_null(ifab_money_budget(money, IFAB_VIEW("A"))); /* found as it is spelled */
+    ifab_money_free(money);
+#undef RECORD
+}
+
+/* INV-10: nothing above 2^53-1 is reserved, also where no budget is touched. */
+static void amounts_have_a_bound(void **state)
+{
+    (void)state;
+    struct ifab_money *money = NULL;
+    struct ifab_money_plan plan;
+    assert_int_equal(ifab_money_new(1, &money), IFAB_OK);
+    for (enum ifab_unit unit = 0; unit < IFAB_UNIT_COUNT; unit++) {
+        struct ifab_spend spend = {0};
+        spend.amounts[unit] = IFAB_MONEY_MAX;
+        assert_int_equal(ifab_money_reserve(money, &spend, false, 0, NULL, NULL, &plan, NULL), IFAB_CODE_NONE);
+        spend.amounts[unit]++;
+        assert_int_equal(ifab_money_reserve(money, &spend, false, 0, NULL, NULL, &plan, NULL), IFAB_CODE_INVALID_PARAMS);
+        spend.amounts[unit] = UINT64_MAX;
+        assert_int_equal(ifab_money_reserve(money, &spend, false, 0, NULL, NULL, &plan, NULL), IFAB_CODE_INVALID_PARAMS);
+    }
+    ifab_money_free(money);
 }
 
 /* ---- matching ---- */
@@ -395,7 +440,7 @@ static void a_bucket_refills_without_drift(void **state)
 static void buckets_are_bounded_and_apart(void **state)
 {
     (void)state;
-    struct ifab_token_table *table;
+    struct ifab_token_table *table = NULL;
     struct ifab_tokens next;
     assert_int_equal(ifab_token_table_new(1, &table), IFAB_OK);
     for (uint32_t i = 0; i < IFAB_TOKEN_BUCKETS_MAX; i++) {
@@ -450,13 +495,15 @@ static void prices_have_dates_and_round_up_once(void **state)
     struct ifab_arena arena;
     const struct ifab_json *tree;
     struct ifab_buf record = IFAB_BUF_INIT(IFAB_PRICE_RECORD_MAX);
-    struct ifab_prices *prices;
-    uint64_t usd;
+    struct ifab_prices *prices = NULL;
+    uint64_t usd = 0;
     ifab_arena_init(&arena, (size_t)1 << 20);
     assert_int_equal(ifab_json_read(ifab_view_str(table), NULL, &arena, &tree, NULL), IFAB_OK);
     assert_int_equal(ifab_prices_set(tree, &record, NULL), IFAB_CODE_NONE);
     assert_int_equal(ifab_prices_new(&prices), IFAB_OK);
     assert_int_equal(ifab_prices_load(prices, ifab_buf_as_view(&record), NULL), IFAB_OK);
+    assert_int_equal(ifab_prices_load(prices, ifab_view_str(table), NULL), IFAB_CORRUPT); /* as a person wrote it: another order */
+    assert_int_equal(ifab_prices_count(prices), 2);
     assert_null(ifab_prices_find(prices, IFAB_VIEW("haiku"), at("2024-12-31T23:59:59Z")));
     assert_null(ifab_prices_find(prices, IFAB_VIEW("opus"), at("2026-12-31T23:59:59Z")));
     const struct ifab_price *old = ifab_prices_find(prices, IFAB_VIEW("haiku"), at("2025-12-31T23:59:59Z"));
@@ -489,8 +536,8 @@ static void prices_have_dates_and_round_up_once(void **state)
         "{\"rows\":[{\"from\":\"2025-01-01T00:00:00Z\",\"in_usd_micro_per_mtok\":0.5,\"model\":\"m\",\"out_usd_micro_per_mtok\":1}]}",
         "{\"rows\":[{\"from\":\"2025-01-01T00:00:00Z\",\"in_usd_micro_per_mtok\":1,\"model\":\"\\u0007\",\"out_usd_micro_per_mtok\":1}]}",
         "{\"rows\":[{\"from\":\"2025-13-01T00:00:00Z\",\"in_usd_micro_per_mtok\":1,\"model\":\"m\",\"out_usd_micro_per_mtok\":1}]}",
-        "{\"rows\":[{\"from\":\"2025-01-01T00:00:00Z\",\"in_usd_micro_per_mtok\":1,\"model\":\"m\",\"out_usd_micro_per_mtok\":1},"
-        "{\"from\":\"2025-01-01T00:00:00.000Z\",\"in_usd_micro_per_mtok\":2,\"model\":\"m\",\"out_usd_micro_per_mtok\":1}]}",
+        ("{\"rows\":[{\"from\":\"2025-01-01T00:00:00Z\",\"in_usd_micro_per_mtok\":1,\"model\":\"m\",\"out_usd_micro_per_mtok\":1},"
+         "{\"from\":\"2025-01-01T00:00:00.000Z\",\"in_usd_micro_per_mtok\":2,\"model\":\"m\",\"out_usd_micro_per_mtok\":1}]}"),
         "{\"rows\":[{\"from\":\"2025-01-01T00:00:00Z\",\"in_usd_micro_per_mtok\":1,\"model\":\"m\",\"out_usd_micro_per_mtok\":1,\"x\":1}]}",
     };
     for (size_t i = 0; i < IFAB_COUNT(bad); i++) {
@@ -508,9 +555,9 @@ static void prices_have_dates_and_round_up_once(void **state)
 static void without_memory_nothing_changes(void **state)
 {
     (void)state;
-    struct ifab_money *money;
+    struct ifab_money *money = NULL;
     struct ifab_buf record = IFAB_BUF_INIT(4096);
-    uint64_t number;
+    uint64_t number = 0;
     assert_int_equal(ifab_money_new(1, &money), IFAB_OK);
     struct ifab_budget_request request = {.id = IFAB_VIEW("b"), .name = IFAB_VIEW("A"), .subject = IFAB_SUBJECT_TALENT, .period = IFAB_PERIOD_DAY, .limit = 5};
     assert_int_equal(ifab_budget_set(money, &request, &record, &number, NULL), IFAB_CODE_NONE);
@@ -552,7 +599,7 @@ static void without_memory_nothing_changes(void **state)
 static void deadlines_come_in_order(void **state)
 {
     (void)state;
-    struct ifab_money *money;
+    struct ifab_money *money = NULL;
     uint64_t numbers[256], seed = 12345;
     assert_int_equal(ifab_money_new(1, &money), IFAB_OK);
     for (uint64_t n = 1; n <= 2000; n++) {
@@ -583,12 +630,48 @@ static void deadlines_come_in_order(void **state)
     ifab_money_free(money);
 }
 
+/* docs/formats/money.md, whose example other code has made. */
+static void the_page_on_money_is_what_is_packed(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "00800f725a43060064000000000000000000000000000000900100000000000000fbed1e6343060000",
+        "01000193000000007000800000000000000a019300000000700080000000000000010200000000fbed1e6343060000a3e111000000000700000000000000900100000000000000000000000000000000000000000000066f70656e6169000644656d6f2e410001050000000000000000800f725a430600",
+        "0102010103000000404b4c00000000000000000000000000090000000000000005616c706861010100dc050000",
+    };
+    for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
+        uint8_t bytes[IFAB_RESERVATION_PACKED_MAX], again[IFAB_RESERVATION_PACKED_MAX];
+        size_t size = strlen(rows[i]) / 2, back = 0;
+        struct ifab_budget_state s;
+        struct ifab_reservation v;
+        struct ifab_breaker b;
+        assert_int_equal(ifab_hex_decode(ifab_view_str(rows[i]), bytes, size), IFAB_OK);
+        struct ifab_view packed = ifab_view_of(bytes, size);
+        if (i == 0) {
+            assert_true(ifab_budget_state_unpack(packed, &s) && s.settled == 100 && s.reserved == 400 && s.period_start == at("2025-11-12T00:00:00Z"));
+            back = ifab_budget_state_pack(&s, again);
+        } else if (i == 1) {
+            assert_true(ifab_reservation_unpack(packed, 3, &v) && v.owner == 2 && v.spend.amounts[IFAB_UNIT_USD_MICRO] == 400 && v.lines[0].budget == 5);
+            assert_true(ifab_view_is(v.spend.subjects[IFAB_SUBJECT_PROVIDER], "openai") && ifab_view_is(v.spend.subjects[IFAB_SUBJECT_TALENT], "Demo.A"));
+            back = ifab_reservation_pack(&v, again);
+        } else {
+            assert_true(ifab_breaker_unpack(packed, 3, &b) && b.failures == 3 && ifab_view_is(b.name, "alpha") && b.service.took_ms[0] == 1500);
+            back = ifab_breaker_pack(&b, again);
+        }
+        assert_int_equal(back, size);
+        assert_memory_equal(bytes, again, size);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(periods_follow_the_utc_calendar),
         cmocka_unit_test(words_are_read_as_they_are_written),
         cmocka_unit_test(packed_records_have_one_spelling),
+        cmocka_unit_test(amounts_have_a_bound),
+        cmocka_unit_test(a_budget_changes_only_by_its_limit),
+        cmocka_unit_test(the_page_on_money_is_what_is_packed),
         cmocka_unit_test(who_covers_seventy_percent_is_ranked_by_score),
         cmocka_unit_test(names_that_stand_twice_count_once),
         cmocka_unit_test(what_keeps_one_from_helping_has_an_order),

@@ -228,6 +228,14 @@ static void wrong_arguments_are_told_to_the_model(void **unused)
         {"fabric_decision", "", "id"},
         {"fabric_decision", "\"id\":7", "id"},
         {"witness_trace", "\"trace\":\"00000000-0000-0000-0000-000000000000\"", "trace"},
+        {"cost_track", "", "usd_micro"},
+        {"cost_track", "\"provider\":\"x\"", "usd_micro"},
+        {"cost_track", "\"usd_micro\":1.5", "usd_micro"},
+        {"cost_track", "\"usd_micro\":-1", "usd_micro"},
+        {"cost_track", "\"usd_micro\":\"5\"", "usd_micro"},
+        {"cost_track", "\"calls\":1,\"talent\":\"Other\"", "talent"},
+        {"cost_track", "\"calls\":1,\"swarm\":\"s\"", "swarm"},
+        {"cost_track", "\"calls\":1,\"operation\":\" \"", "operation"},
         {"task_next", "", "swarm"},
         {"task_next", "\"swarm\":\"a\",\"lease_s\":0", "lease_s"},
         {"task_next", "\"swarm\":\"a\",\"skills\":[7]", "skills[0]"},
@@ -240,6 +248,15 @@ static void wrong_arguments_are_told_to_the_model(void **unused)
     for (size_t i = 0; i < IFAB_COUNT(wrong); i++)
         if (code_of(wrong[i][0], wrong[i][1]) != IFAB_CODE_INVALID_PARAMS || strcmp(action.refusal.field, wrong[i][2]) != 0)
             fail_msg("%s {%s}: field \"%s\", %s", wrong[i][0], wrong[i][1], action.refusal.field, action.refusal.message);
+}
+
+static void a_cost_becomes_the_members_of_a_request(void **unused)
+{
+    (void)unused;
+    assert_int_equal(code_of("cost_track", "\"usd_micro\":5,\"provider\":\"a\\\"b\",\"tokens_in\":3,\"trace\":\"01930000-0000-7000-8000-000000000001\""),
+                     IFAB_CODE_NONE);
+    assert_true(ifab_view_is(action.arguments.cost, "\"cost\":{\"tokens_in\":3,\"usd_micro\":5},\"provider\":\"a\\\"b\""));
+    assert_string_equal(action.arguments.trace, "01930000-0000-7000-8000-000000000001");
 }
 
 static void good_arguments_become_a_draft(void **unused)
@@ -364,7 +381,7 @@ static void the_list_shows_every_row_of_the_tables(void **unused)
         }
         const struct ifab_json *listed = ifab_json_get(input, "required");
         assert_int_equal(listed == NULL ? 0 : listed->u.array.count, required);
-        assert_int_equal(ifab_json_get(notes, "readOnlyHint")->type, i == MCP_SEND || i >= MCP_TASK_NEXT ? IFAB_JSON_FALSE : IFAB_JSON_TRUE);
+        assert_int_equal(ifab_json_get(notes, "readOnlyHint")->type, i == MCP_SEND || i >= MCP_COST ? IFAB_JSON_FALSE : IFAB_JSON_TRUE);
         if (i == MCP_SEND) {
             assert_int_equal(ifab_json_get(notes, "idempotentHint")->type, IFAB_JSON_FALSE);
             assert_int_equal(ifab_json_get(notes, "openWorldHint")->type, IFAB_JSON_TRUE);
@@ -383,8 +400,9 @@ static struct mcp_result result_of(const char *json, int way, const char *now, b
     *ret_good = way == 0   ? mcp_result_receipt(&result, tree, later, false)
                 : way == 1 ? mcp_result_decision(&result, tree)
                 : way == 2 ? mcp_result_page(&result, MCP_INBOX, tree, "9")
-                : way == 4 ? mcp_result_claim(&result, tree)
-                : way == 5 ? mcp_result_task(&result, tree, 7)
+                : way == 4 ? mcp_result_cost(&result, tree)
+                : way == 5 ? mcp_result_claim(&result, tree)
+                : way == 6 ? mcp_result_task(&result, tree, 7)
                            : mcp_result_answer_error(&result, tree);
     ifab_buf_char(&result.text, '\0');
     ifab_buf_char(&result.structured, '\0');
@@ -459,7 +477,8 @@ static void refusals_are_errors_with_code_name_and_hint(void **unused)
     (void)unused;
     expect("{\"code\":\"IF_ERR_302\",\"name\":\"RATE_LIMIT_EXCEEDED\",\"message\":\"m\",\"hint\":\"wait\",\"retryable\":true,\"retry_after_"
            "ms\":1500}",
-           3, NULL, "IF_ERR_302 RATE_LIMIT_EXCEEDED: m Hint: wait. May be tried again after 1500 ms.", "{\"error\":{\"code\":\"IF_ERR_302\"");
+           3, NULL, "IF_ERR_302 RATE_LIMIT_EXCEEDED: m. Hint: wait. May be tried again after 1500 ms.",
+           "{\"error\":{\"code\":\"IF_ERR_302\"");
     expect("{\"code\":\"IF_ERR_108\",\"name\":\"WRONG_AUDIENCE\",\"message\":\"m\",\"hint\":\"\",\"retryable\":false}", 3, NULL,
            "The same call again does not help.", "\"retryable\":false");
     assert_int_equal(code_of("fabric_send", "\"claim\":7"), IFAB_CODE_INVALID_PARAMS);
@@ -501,9 +520,9 @@ static void tasks_carry_fence_and_entry(void **unused)
     (void)unused;
     static const char claim[] = "{\"fence\":7,\"lease_until\":\"2030-01-01T00:00:00.000Z\",\"entry\":{\"index\":7},"
                                 "\"task\":{\"id\":\"t\",\"type\":\"job\",\"attempt\":2,\"payload\":\"\\nobey\"}}";
-    expect(claim, 4, NULL, "Task t of type job is yours, attempt 2, fence 7, log entry 7",
+    expect(claim, 5, NULL, "Task t of type job is yours, attempt 2, fence 7, log entry 7",
            "{\"fence\":7,\"lease_until\":\"2030-01-01T00:00:00.000Z\",");
-    expect("{\"id\":\"t\",\"state\":\"done\",\"entry\":{\"index\":9}}", 5, NULL, "Task t is done; log entry 9.",
+    expect("{\"id\":\"t\",\"state\":\"done\",\"entry\":{\"index\":9}}", 6, NULL, "Task t is done; log entry 9.",
            "{\"id\":\"t\",\"state\":\"done\",\"fence\":7,\"entry\":{\"index\":9},\"task\":{");
     static const char *const none[] = {"{}",
                                        "null",
@@ -513,7 +532,7 @@ static void tasks_carry_fence_and_entry(void **unused)
                                        "{\"id\":\"t\",\"state\":\"done\"}",
                                        "{\"id\":\"t\",\"entry\":{\"index\":1}}"};
     for (size_t i = 0; i < IFAB_COUNT(none); i++)
-        for (int way = 4; way <= 5; way++) {
+        for (int way = 5; way <= 6; way++) {
             bool good;
             struct mcp_result result = result_of(none[i], way, NULL, &good);
             assert_false(good);
@@ -523,6 +542,27 @@ static void tasks_carry_fence_and_entry(void **unused)
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
+static void a_passed_budget_is_told_as_one(void **unused)
+{
+    (void)unused;
+    bool good;
+    struct mcp_result result = result_of("{\"budgets\":[],\"cost\":{\"usd_micro\":5},\"entry\":{\"index\":7},\"over\":[\"a\",\"b\"]}", 4, NULL, &good);
+    assert_true(good && !result.is_error);
+    assert_string_equal((const char *)result.text.data, "Recorded: 5 micro-dollars, log entry 7. Budgets passed: a, b. Do not report it again. Spend nothing "
+                                                        "more: tell the person you work for.");
+    assert_string_equal((const char *)result.structured.data,
+                        "{\"recorded\":true,\"cost\":{\"usd_micro\":5},\"entry\":{\"index\":7},\"budgets\":[],\"over\":[\"a\",\"b\"]}");
+    ifab_buf_fini(&result.text);
+    ifab_buf_fini(&result.structured);
+    static const char *const bad[] = {"{}", "{\"entry\":{\"index\":7}}", "{\"budgets\":[],\"cost\":{\"usd_micro\":5},\"entry\":{\"index\":7},\"over\":1}"};
+    for (size_t i = 0; i < IFAB_COUNT(bad); i++) {
+        result = result_of(bad[i], 4, NULL, &good);
+        assert_false(good);
+        ifab_buf_fini(&result.text);
+        ifab_buf_fini(&result.structured);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -534,6 +574,8 @@ int main(void)
         TEST(the_new_revision_stands_alone),
         TEST(unknown_tools_are_errors_of_the_protocol),
         TEST(wrong_arguments_are_told_to_the_model),
+        TEST(a_cost_becomes_the_members_of_a_request),
+        TEST(a_passed_budget_is_told_as_one),
         TEST(good_arguments_become_a_draft),
         TEST(task_arguments_become_members_of_a_request),
         TEST(a_trace_comes_from_the_caller),

@@ -53,6 +53,7 @@ static void counts_by_label(void **state)
     ifab_metrics_set(&metrics, IFAB_METRIC_LOG_ENTRIES, 0, 1000000);
     ifab_metrics_set(&metrics, IFAB_METRIC_QUEUE_DEPTH, IFAB_METRIC_QUEUE_COMMIT, 17);
     ifab_metrics_set(&metrics, IFAB_METRIC_OPEN_DECISIONS, IFAB_METRIC_STATE_ESCALATED, 9);
+    ifab_metrics_set(&metrics, IFAB_METRIC_BUDGETS, IFAB_METRIC_LEVEL_PAUSE, 3);
     ifab_metrics_set(&metrics, IFAB_METRIC_QUEUE_DEPTH, IFAB_METRIC_QUEUE_COMMIT, 16);
     assert_int_equal(ifab_metrics_value(&metrics, IFAB_METRIC_MESSAGES, IFAB_DECISION_SHARE), 7);
     static const char *const lines[] = {
@@ -70,6 +71,10 @@ static void counts_by_label(void **state)
         "ifab_queue_depth{queue=\"commit\"} 16",
         "ifab_open_decisions{state=\"escalated\"} 9",
         "ifab_open_decisions{state=\"held\"} 0",
+        "ifab_budgets{level=\"pause\"} 3",
+        "ifab_budgets{level=\"open\"} 0",
+        "ifab_reservations 0",
+        "ifab_breakers_open 0",
         "ifab_replay_tags 0",
         "ifab_connections 0",
         "ifab_wal_bytes 0",

@@ -59,7 +59,7 @@ static void refuses_with_place_and_suggestion(void **state)
         {"{\"v\":1,\"rules\":[{\"id\":\"r\",\"effect\":\"deny\"}]}", "{\"id\"", "needs `when`"},
         {"{\"v\":1,\"rules\":[{\"id\":\"r\",\"effect\":\"deny\",\"wehn\":{}}]}", "{}", "did you mean \"when\""},
         {RULE("deny", "{\"sendr\":\"a\"}"), "\"a\"", "did you mean \"sender\""},
-        {RULE("deny", "{\"zebra\":\"a\"}"), "\"a\"", "unknown field \"zebra\""},
+        {RULE("deny", "{\"zebra\":\"a\"}"), "\"a\"", "unknown field \"zebra\"; what a message carries itself is scope.zebra or data.zebra"},
         {RULE("deny", "{\"scope.\":\"a\"}"), "\"a\"", "unknown field"},
         {RULE("deny", "{\"scope.a..b\":\"a\"}"), "\"a\"", "single dots"},
         {RULE("deny", "{\"scope.a.\":\"a\"}"), "\"a\"", "single dots"},

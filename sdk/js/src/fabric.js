@@ -75,12 +75,21 @@ async function inTurn(key, work) {
   return turn;
 }
 
+export const drop = (object) => Object.fromEntries(Object.entries(object).filter(([, v]) => v !== undefined && v !== null));
+
+/* Money, tokens and calls are whole numbers: nothing is rounded on the way. */
+export function amounts(o) {
+  const all = drop({ usd_micro: o.usdMicro, tokens_in: o.tokensIn, tokens_out: o.tokensOut, calls: o.calls });
+  for (const [name, value] of Object.entries(all))
+    if (!Number.isSafeInteger(value) || value < 0) throw new TypeError(`${name}: a whole number from 0 to 2^53-1, not ${value}`);
+  return all;
+}
+
 function draftOf(self, claim, o) {
   const { replyTo } = o,
     confidence = typeof o.confidence === "number" ? { raw: o.confidence, normalized: o.confidence } : o.confidence;
   const to = o.to ?? replyTo?.sender;
   const { scope, evidence, hazards, data } = o;
-  const drop = (object) => Object.fromEntries(Object.entries(object).filter(([, v]) => v !== undefined && v !== null));
   return drop({
     v: "2.1",
     id: "msg-" + uuid7(),
@@ -231,6 +240,40 @@ export function makeFabric({ transport, loadKey, makeKey, fromContext }) {
         }
       }
       throw new OutcomeUnknown(id, bytes, lost);
+    }
+
+    /**
+     * Reports what was spent elsewhere: once, however often the connection is lost. Resolves to {cost, entry, budgets, over}; where over is not
+     * empty a budget has been passed, and the cost is recorded all the same.
+     */
+    async cost({ model, provider, capability, operation, trace, signal, ...spent } = {}) {
+      const talent = this.wire.isUnix && this.talent ? this.talent.split("/")[0] : undefined; /* the socket is an operator: it says whose */
+      const request = drop({ cost: drop({ ...amounts(spent), model }), provider, capability, operation, talent });
+      const body = new TextEncoder().encode(JSON.stringify(request)),
+        key = "cost-" + uuid7(),
+        headers = { "idempotency-key": key };
+      if (trace) headers.traceparent = `00-${trace.replaceAll("-", "")}-${uuid7().replaceAll("-", "").slice(16)}-01`;
+      let lost, retryMs;
+      for (let attempt = 0; attempt <= this.retries; attempt++) {
+        try {
+          if (attempt > 0) await pause(retryMs ?? Math.random() * this.delays[Math.min(attempt, this.delays.length) - 1], signal);
+          const { status, value } = await this.wire.call("POST", "/v1/costs", { body, headers, timeout: this.timeout, signal });
+          if (value.entry) return value;
+          if (!value.error) throw new Lost(`HTTP ${status} with neither an entry nor an error`);
+          const refused = new Refused(value.error, status);
+          if (!refused.retryable || attempt === this.retries) {
+            if (lost === undefined) throw refused;
+            throw new OutcomeUnknown(key, body, refused);
+          }
+          retryMs = refused.retryAfterMs;
+        } catch (e) {
+          if (e instanceof Unreachable && lost === undefined) throw e;
+          if (!(e instanceof Lost || e instanceof Unreachable)) throw e;
+          if (signal?.aborted) break;
+          [lost, retryMs] = [e, undefined];
+        }
+      }
+      throw new OutcomeUnknown(key, body, lost);
     }
 
     async receipt(id, { sender = this.talent, proof = true } = {}) {

@@ -1,12 +1,12 @@
 /* Tasks: made, claimed one after the other, held by a lease that renews itself. */
 import { uuid7 } from "./bytes.js";
 import { Lost, OutcomeUnknown, Refused, TaskLost, Unreachable } from "./errors.js";
+import { amounts, drop } from "./fabric.js";
 
 const CLAIM_WAIT = 25; /* s: of one request; the daemon takes at most 30 */
 const LEASE = 30; /* s: what the daemon gives unless told otherwise */
 const RENEW_PAUSE = 250; /* ms between tries when a renewal was lost */
 
-const drop = (object) => Object.fromEntries(Object.entries(object).filter(([, v]) => v !== undefined && v !== null));
 const bytesOf = (object) => new TextEncoder().encode(JSON.stringify(object));
 const timeOf = (value) => (value instanceof Date ? value.toISOString() : value);
 const isLost = (e) => e instanceof Lost || e instanceof Unreachable;
@@ -19,13 +19,7 @@ function describe(error) {
     .join("") || "no message";
 }
 
-/* Amounts are whole numbers: nothing is rounded on the way. */
-function costOf({ usdMicro, tokensIn, tokensOut, calls, model } = {}) {
-  const amounts = drop({ usd_micro: usdMicro, tokens_in: tokensIn, tokens_out: tokensOut, calls });
-  for (const [name, value] of Object.entries(amounts))
-    if (!Number.isSafeInteger(value) || value < 0) throw new TypeError(`${name}: a whole number from 0 to 2^53-1, not ${value}`);
-  return drop({ ...amounts, model });
-}
+const costOf = (cost) => drop({ ...amounts(cost), model: cost.model });
 
 function pause(ms, signal) {
   return new Promise((resolve) => {
@@ -238,8 +232,9 @@ export function withTasks(Base) {
     async createTask({ budget, deadline, notBefore, signal, ...o }) {
       const known = Object.fromEntries(Object.entries(RECORD).map(([ours, theirs]) => [theirs, o[ours]]));
       for (const name of Object.keys(o)) if (!(name in RECORD)) throw new TypeError(`createTask: no ${name}`);
-      const amounts = budget && drop({ ...costOf({ usdMicro: budget.usdMicro, calls: budget.calls }), tokens: budget.tokens });
-      return change(this, "/v1/tasks", drop({ ...known, budget: amounts, deadline: timeOf(deadline), not_before: timeOf(notBefore) }), signal);
+      const { tokens_in: tokens, ...rest } = amounts({ usdMicro: budget?.usdMicro, calls: budget?.calls, tokensIn: budget?.tokens }),
+        held = budget && drop({ ...rest, tokens });
+      return change(this, "/v1/tasks", drop({ ...known, budget: held, deadline: timeOf(deadline), not_before: timeOf(notBefore) }), signal);
     }
 
     /**

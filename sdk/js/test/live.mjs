@@ -253,6 +253,10 @@ async function main() {
   check((await codeOf(f.send("from the future", { confidence: 0.9, scope }))) === "107", "a message from the future is 107");
   globalThis.Date = RealDate;
 
+  const spent = await f.cost({ usdMicro: 5, operation: "live-js", trace: receipt.trace });
+  check(spent.cost.usd_micro === 5 && spent.entry.index > 0 && spent.over.length === 0, "a cost is recorded");
+  check((await codeOf(f.cost({ tokensIn: 5, model: "no-such-model" }))) === "208", "and refused where no price holds");
+
   await encryptedKey(`${name}/live-js`);
   if (f.wire.isUnix) {
     await tasks(f);

@@ -57,6 +57,29 @@ test("a lost connection: the same bytes again", async (t) => {
   assert.equal(new Set(server.posts.map(String)).size, 1);
 });
 
+test("a cost is reported once, with whole numbers, and a passed budget is no error", async (t) => {
+  const told = { cost: { usd_micro: 5 }, entry: { index: 7 }, budgets: [], over: [] };
+  const { server, fabric } = await start(t, ["drop", [503, error(304, { retryable: true, retry_after_ms: 1 })], [201, told]]);
+  const trace = "01930000-0000-7000-8000-000000000001";
+  assert.equal((await fabric.cost({ usdMicro: 5, tokensIn: 3, provider: "openai", operation: "chat", trace })).entry.index, 7);
+  assert.equal(server.posts.length, 3);
+  assert.equal(new Set(server.posts.map(String)).size, 1);
+  assert.match(server.posts[0][0], /^cost-/);
+  assert.deepEqual(JSON.parse(server.posts[0][1]), {
+    cost: { usd_micro: 5, tokens_in: 3 },
+    provider: "openai",
+    operation: "chat",
+    talent: "Demo.A",
+  });
+  server.script.push([402, { ...told, over: ["a"], ...error(301) }], [402, error(301)], "drop", "drop");
+  assert.deepEqual((await fabric.cost({ calls: 1 })).over, ["a"]);
+  await assert.rejects(fabric.cost({ calls: 1 }), Refused);
+  for (const bad of [0.5, -1, NaN, Infinity, 2 ** 53, "5", 5n]) await assert.rejects(fabric.cost({ usdMicro: bad }), TypeError);
+  assert.equal(server.posts.length, 5);
+  fabric.retries = 1;
+  await assert.rejects(fabric.cost({ calls: 1 }), OutcomeUnknown);
+});
+
 test("an answer that is no answer is a lost one", async (t) => {
   const { server, fabric } = await start(
     t,

@@ -224,6 +224,8 @@ test("createTask says what the fabric understands, once", async (t) => {
     payload: { a: [1] },
   });
   await assert.rejects(fabric.createTask({ type: "job", why: "w", need: ["sql"] }), /no need/);
-  for (const usdMicro of [0.5, -1, NaN, "5"]) await assert.rejects(fabric.createTask({ type: "job", why: "w", budget: { usdMicro } }), TypeError);
+  for (const bad of [0.5, -1, NaN, "5"])
+    for (const name of ["usdMicro", "tokens", "calls"])
+      await assert.rejects(fabric.createTask({ type: "job", why: "w", budget: { [name]: bad } }), TypeError);
   assert.equal(asked.length, 2);
 });

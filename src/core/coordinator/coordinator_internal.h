@@ -21,6 +21,7 @@ struct task_item {
     uint32_t lane;              /* while queued */
     uint32_t waiters;           /* first edge of those that wait for it */
     uint32_t ordered;           /* its place among all, by number */
+    uint32_t blocked_next, blocked_previous; /* in the list of blocked ones */
 };
 struct edge { /* one that waits for another */
     uint32_t waiter, next; /* slot of a task; of an edge */
@@ -66,6 +67,7 @@ struct ifab_coordinator {
     uint32_t *ordered; /* slots by number; 0: one that has gone */
     size_t ordered_count, ordered_room, ordered_gaps;
     uint32_t counts[IFAB_TASK_STATE_COUNT];
+    uint32_t blocked; /* list of those */
     struct ifab_u64map creators; /* talent -> open tasks of it */
     /* queues */
     struct ifab_u64map account_by_key;

@@ -78,6 +78,7 @@ static void let_go(struct ifab_task *next)
     next->worker = (struct ifab_task_principal){0, 0};
     next->lease = next->lease_until = 0;
     next->percent = 0;
+    next->told = false;
     next->reservation = 0; /* settled or released by whoever asked */
 }
 
@@ -128,6 +129,8 @@ enum ifab_code ifab_task_act(const struct ifab_task *task, const struct ifab_tas
     enum ifab_code code = ifab_task_by_holder(event) ? check_holder(task, act, ret_refusal) : IFAB_CODE_NONE;
     if (code != IFAB_CODE_NONE)
         return code;
+    if (event == IFAB_TASK_GIVE_BACK && task->told)
+        return impossible(task, ret_refusal); /* its holder knows of it by now */
     bool last = task->attempt >= task->max_attempts;
     if ((event == IFAB_TASK_FAIL || event == IFAB_TASK_EXPIRE) && last)
         event = IFAB_TASK_EXHAUST;

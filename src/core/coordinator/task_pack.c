@@ -1,6 +1,6 @@
 /*
  * The stored form of a task and of a closed one, little-endian. docs/formats/store.md.
- * A task: version 1, state 1, priority 1, flags 1 (1 minted, 2 early), percent 1, then texts as u16 size and bytes (id, type, needs, note), then
+ * A task: version 1, state 1, priority 1, flags 1 (1 minted, 2 early, 4 told), percent 1, then texts as u16 size and bytes (id, type, needs, note), then
  * numbers in the order below. What unpack takes, pack gives back byte for byte.
  */
 #include "coordinator/coordinator.h"
@@ -9,7 +9,7 @@
 #include "crypto/crypto.h"
 
 #define VERSION 1
-enum { FLAG_MINTED = 1, FLAG_EARLY = 2, FLAG_ALL = 3 };
+enum { FLAG_MINTED = 1, FLAG_EARLY = 2, FLAG_TOLD = 4, FLAG_ALL = 7 };
 
 static void put_text(uint8_t **at, const void *text, size_t size)
 {
@@ -26,7 +26,7 @@ size_t ifab_task_pack(const struct ifab_task *task, uint8_t ret_bytes[IFAB_TASK_
     ifab_put_u8(&at, VERSION);
     ifab_put_u8(&at, (uint8_t)task->state);
     ifab_put_u8(&at, task->priority);
-    ifab_put_u8(&at, (uint8_t)((task->minted ? FLAG_MINTED : 0) | (task->early ? FLAG_EARLY : 0)));
+    ifab_put_u8(&at, (uint8_t)((task->minted ? FLAG_MINTED : 0) | (task->early ? FLAG_EARLY : 0) | (task->told ? FLAG_TOLD : 0)));
     ifab_put_u8(&at, task->percent);
     put_text(&at, task->id, strlen(task->id));
     put_text(&at, task->type, strlen(task->type));
@@ -138,7 +138,7 @@ bool ifab_task_consistent(const struct ifab_task *t)
         return false; /* an owner has a fence and a lease, and nothing is claimed that waits for another */
     if (!owned && (t->owner.n != 0 || t->worker.talent != 0 || t->worker.uid != 0 || t->lease_until != 0 || t->lease != 0))
         return false;
-    if (waiting && t->state != IFAB_TASK_QUEUED)
+    if ((waiting && t->state != IFAB_TASK_QUEUED) || (t->told && !owned))
         return false;
     if (t->depth > IFAB_TASK_DEPTH_MAX || (t->depth > 0) != (t->parent != 0) || (t->state != IFAB_TASK_BLOCKED && (t->helpers[0] != 0 || t->helpers[1] != 0)))
         return false; /* help lasts as long as the block */
@@ -160,6 +160,7 @@ bool ifab_task_unpack(struct ifab_view bytes, uint64_t number, struct ifab_task 
     unsigned flags = ifab_get_u8(&r);
     t.minted = (flags & FLAG_MINTED) != 0;
     t.early = (flags & FLAG_EARLY) != 0;
+    t.told = (flags & FLAG_TOLD) != 0;
     t.percent = ifab_get_u8(&r);
     if (flags > FLAG_ALL || !get_texts(&r, &t))
         return false;

@@ -38,6 +38,7 @@ static const struct {
     [IFAB_TASK_SHED] = {false, {[Q] = D}},
     [IFAB_TASK_BLOCK] = {true, {[C] = B, [R] = B}},
     [IFAB_TASK_UNBLOCK] = {true, {[B] = R}},
+    [IFAB_TASK_YIELD] = {false, {[B] = Q}},
     [IFAB_TASK_CANCEL] = {false, {[Q] = X, [C] = X, [R] = X, [B] = X, [D] = X}},
     [IFAB_TASK_REPLAY] = {false, {[D] = Q}},
 };

@@ -210,12 +210,34 @@ static void count_creator(struct ifab_coordinator *self, uint32_t talent, bool m
     (void)ifab_u64map_put(&self->creators, talent, more ? count + 1 : count - 1); /* talents are bounded */
 }
 
+static void leave_blocked(struct ifab_coordinator *self, uint32_t slot)
+{
+    struct task_item *item = task_item_at(self, slot);
+    if (item->blocked_previous != 0)
+        task_item_at(self, item->blocked_previous)->blocked_next = item->blocked_next;
+    else
+        self->blocked = item->blocked_next;
+    if (item->blocked_next != 0)
+        task_item_at(self, item->blocked_next)->blocked_previous = item->blocked_previous;
+    item->blocked_next = item->blocked_previous = 0;
+}
+
+static void enter_blocked(struct ifab_coordinator *self, uint32_t slot)
+{
+    task_item_at(self, slot)->blocked_next = self->blocked;
+    if (self->blocked != 0)
+        task_item_at(self, self->blocked)->blocked_previous = slot;
+    self->blocked = slot;
+}
+
 static void take_off(struct ifab_coordinator *self, uint32_t slot)
 {
     const struct ifab_task *task = &task_item_at(self, slot)->task;
     struct swarm_node *owner = ifab_coordinator__swarm(self, task->owner.n);
     if (task->state == IFAB_TASK_QUEUED)
         ifab_queue__leave(self, slot);
+    if (task->state == IFAB_TASK_BLOCKED)
+        leave_blocked(self, slot);
     unlink_edges(self, slot);
     self->counts[task->state]--;
     if (owner != NULL)
@@ -228,6 +250,8 @@ static void hang_on(struct ifab_coordinator *self, uint32_t slot)
     struct swarm_node *owner = ifab_coordinator__swarm(self, task->owner.n);
     if (task->state == IFAB_TASK_QUEUED)
         ifab_queue__enter(self, slot);
+    if (task->state == IFAB_TASK_BLOCKED)
+        enter_blocked(self, slot);
     link_edges(self, slot);
     self->counts[task->state]++;
     if (owner != NULL)

@@ -442,6 +442,14 @@ bool ifab_money_reservation_next(const struct ifab_money *self, uint64_t number,
     return place < self->reservation_count && unpack(self->reservations[place], ret);
 }
 
+bool ifab_money_reservation_of(const struct ifab_money *self, uint32_t owner, uint64_t number, struct ifab_reservation *ret)
+{
+    size_t place = number == UINT64_MAX ? self->reservation_count : reservation_place(self, number + 1);
+    while (place < self->reservation_count && self->reservations[place]->owner != owner)
+        place++;
+    return place < self->reservation_count && unpack(self->reservations[place], ret);
+}
+
 size_t ifab_money_reservation_count(const struct ifab_money *self) { return self->reservation_count; }
 
 size_t ifab_money_reservations_of(const struct ifab_money *self, uint32_t owner)

@@ -36,6 +36,8 @@ static ifab_status wrong_name(struct compiler *c, const struct ifab_json *where,
     ifab_buf_format(&b, "unknown %s \"" IFAB_FMT "\"", what, (int)(name.size > 64 ? 64 : name.size), (const char *)name.data);
     if (meant != NULL)
         ifab_buf_format(&b, "; did you mean \"%s\"?", meant);
+    else if (strcmp(what, "field") == 0 && name.size <= 32 && memchr(name.data, '.', name.size) == NULL)
+        ifab_buf_format(&b, "; what a message carries itself is scope." IFAB_FMT " or data." IFAB_FMT, IFAB_ARG(name), IFAB_ARG(name));
     size_t size = b.size < sizeof text - 1 ? b.size : sizeof text - 1;
     if (size > 0)
         memcpy(text, b.data, size);

@@ -10,6 +10,7 @@ static const char *const kind_names[] = {"counter", "gauge", "histogram"};
 static const char *const decision_texts[] = {IFAB_METRIC_DECISION_MAP(TEXT)};
 static const char *const queue_texts[] = {IFAB_METRIC_QUEUE_MAP(TEXT)};
 static const char *const state_texts[] = {IFAB_METRIC_STATE_MAP(TEXT)};
+static const char *const level_texts[] = {IFAB_METRIC_LEVEL_MAP(TEXT)};
 #undef TEXT
 _Static_assert(IFAB_COUNT(decision_texts) == IFAB_METRIC_DECISION_COUNT, "one label a decision");
 
@@ -30,6 +31,9 @@ static void put_label(struct ifab_buf *buf, const struct ifab_metrics *self, enu
         return;
     case IFAB_METRICS__LABEL_STATE:
         ifab_buf_format(buf, "{state=\"%s\"}", state_texts[at]);
+        return;
+    case IFAB_METRICS__LABEL_LEVEL:
+        ifab_buf_format(buf, "{level=\"%s\"}", level_texts[at]);
         return;
     case IFAB_METRICS__LABEL_VERSION:
         ifab_buf_format(buf, "{version=\"%s\"}", self->version);

@@ -32,6 +32,7 @@ enum cli_flags {
     CMD_FREE = 8,     /* takes --anything VALUE as a parameter */
     CMD_ADMIN = 16,   /* always an admin act */
     CMD_REST = 32,    /* words after -- are not counted */
+    CMD_BARE = 64,    /* without a word it only reads, and asks for no why */
 };
 struct cli;
 typedef int cli_run_fn(struct cli *cli);
@@ -63,7 +64,7 @@ bool cli_word_next(const char **list, struct ifab_view *ret_word);
 
 enum cli_format { CLI_TABLE, CLI_JSON, CLI_NDJSON, CLI_YAML, CLI_CSV };
 #define CLI_GIVEN_MAX 256
-#define CLI_WORDS_MAX 64
+#define CLI_WORDS_MAX 256
 struct cli {
     const struct cli_command *command;
     const char *words[CLI_WORDS_MAX];
@@ -97,6 +98,7 @@ int cli_parse(struct cli *cli, int argc, char *const *argv);
 const char *cli_get(const struct cli *cli, const char *name);                 /* last value given; NULL */
 const char *cli_get_nth(const struct cli *cli, const char *name, size_t nth); /* 0 = first; NULL */
 bool cli_duration(const char *text, int64_t *ret_usec);                       /* "30s", "250ms", "5min"; a bare number is seconds */
+int cli_time_option(struct cli *cli, const char *name, const char *value, char ret_text[25]); /* --name: a time, or how long from now */
 /* settle.c: flags, environment, context and defaults become values. */
 int cli_settle(struct cli *cli);
 int cli_ask_why(struct cli *cli);
@@ -185,6 +187,12 @@ void cli_put_segment(struct ifab_buf *target, const char *value);
 
 /* follow.c: prints each event of a stream behind the id `after`, over restarts of the daemon; comes back when it cannot go on */
 int cli_follow(struct cli *cli, const char *target, const char *after, const char *columns);
+/* The same for those events that pick takes; CLI_PICK_LAST: printed, and *ret_code is how it ends. */
+enum cli_pick { CLI_PICK_SKIP, CLI_PICK_SHOW, CLI_PICK_LAST };
+typedef enum cli_pick cli_pick_fn(void *user, const struct ifab_json *event, int *ret_code);
+int cli_follow_some(struct cli *cli, const char *target, const char *after, const char *columns, cli_pick_fn *pick, void *user);
+/* pages.c: the list at target with --limit and --cursor; all: every page of it */
+int cli_get_pages(struct cli *cli, const struct ifab_buf *target, bool all, const char *columns);
 /* Is it still the log of cli->origin? 0, or an exit code after saying (silent: without) that it is not. *ret_there: somebody answers. */
 int cli_check_log(struct cli *cli, bool silent, bool *ret_there);
 
@@ -219,9 +227,14 @@ int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, bool p
 void cli_claim_named(const struct ifab_json *content, bool *ret_claim_id, bool *ret_scope);
 void cli_say_held(const struct cli *cli, const char *id, bool has_claim_id, bool has_scope); /* what releases it, as commands */
 int cli_decision_target(struct cli *cli, const char *id, const char *tail, struct ifab_buf *target); /* inits it; ends in 0 */
+/* Reason and rule of the entry that made it wait; left as they are, when the caller may not read the log. */
+void cli_why_it_waits(struct cli *cli, int64_t index, struct ifab_view digest, struct ifab_arena *arena, struct ifab_view *ret_reason,
+                      struct ifab_view *ret_rule);
 void cli_say_waiting(const struct cli *cli, const char *id, const struct ifab_json *tree);       /* still open: what would decide it */
 int cli_decision_exit(struct ifab_view decision); /* SHARE 0, HOLD and ESCALATE 30, DENY and anything else 31 */
 
+/* cmd_witness.c: a time, a date (its midnight, UTC), or how long ago: 1h. What was given becomes the time. */
+int cli_past_time_option(struct cli *cli, const char *name, char ret_text[25]);
 /* cmd_vote.c */
 struct cli_shown { /* what of an envelope a voter is shown: all of it that says something */
     const char *label, *path;
@@ -281,5 +294,10 @@ cli_run_fn cmd_init, cmd_doctor, cmd_version, cmd_explain, cmd_help, cmd_complet
     cmd_decision_scope_ok, cmd_decision_watch, cmd_witness_query, cmd_witness_show, cmd_witness_trace, cmd_witness_verify, cmd_witness_checkpoint,
     cmd_witness_vkey, cmd_witness_prove, cmd_witness_export, cmd_witness_tail, cmd_witness_erase, cmd_anchor_create, cmd_anchor_list,
     cmd_anchor_verify, cmd_receipt_save, cmd_backup, cmd_restore, cmd_guard_check, cmd_guard_explain, cmd_config_check, cmd_config_show,
-    cmd_config_schema, cmd_clock_accept, cmd_mcp;
+    cmd_config_schema, cmd_clock_accept, cmd_mcp, cmd_task_create, cmd_task_show, cmd_task_list, cmd_task_claim, cmd_task_next, cmd_task_renew,
+    cmd_task_progress, cmd_task_complete, cmd_task_fail, cmd_task_cancel, cmd_task_block, cmd_task_unblock, cmd_task_replay, cmd_task_watch,
+    cmd_worker_run, cmd_top, cmd_swarm_register, cmd_swarm_list, cmd_swarm_show,
+    cmd_budget_set, cmd_budget_list, cmd_budget_remove, cmd_budget_reserve, cmd_budget_settle,
+    cmd_budget_release, cmd_budget_reservations, cmd_cost_track, cmd_cost_rates, cmd_cost_report, cmd_cost_estimate, cmd_governor_breakers,
+    cmd_governor_reset;
 #endif

@@ -149,6 +149,35 @@ void cli_say_waiting(const struct cli *cli, const char *id, const struct ifab_js
     }
 }
 
+void cli_why_it_waits(struct cli *cli, int64_t index, struct ifab_view digest, struct ifab_arena *arena, struct ifab_view *ret_reason,
+                      struct ifab_view *ret_rule)
+{
+    char target[64];
+    const struct ifab_json *tree;
+    struct ifab_view of;
+    cli_path(target, sizeof target, "/v1/witness/entries/%lld", (long long)index);
+    if (cli_get_quietly(cli, target, arena, &tree) != 0)
+        return;
+    const struct ifab_json *payload = ifab_json_get(tree, "payload");
+    if (!ifab_json_string(ifab_json_get(payload, "message_digest"), &of) || !ifab_view_equal(of, digest))
+        return;
+    (void)ifab_json_string(ifab_json_get(payload, "reason"), ret_reason);
+    (void)ifab_json_string(ifab_json_get(payload, "rule"), ret_rule);
+}
+
+static void say_why(struct cli *cli, const struct ifab_json *tree, struct ifab_arena *arena)
+{
+    struct ifab_view state, digest, reason = {NULL, 0}, rule = {NULL, 0};
+    int64_t index;
+    if (cli->quiet || !ifab_json_string(ifab_json_get(tree, "state"), &state) || ifab_view_is(state, "decided") ||
+        !ifab_json_string(ifab_json_get(tree, "message_digest"), &digest) ||
+        !ifab_json_integer(ifab_json_get(ifab_json_get(tree, "entry"), "index"), &index))
+        return;
+    cli_why_it_waits(cli, index, digest, arena, &reason, &rule);
+    if (reason.size > 0)
+        cli_say(cli, "it waits for: " IFAB_FMT " (rule " IFAB_FMT ")", IFAB_ARG(reason), IFAB_ARG(rule));
+}
+
 int cmd_decision_show(struct cli *cli)
 {
     IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
@@ -160,6 +189,7 @@ int cmd_decision_show(struct cli *cli)
         code = cli_get_json(cli, (const char *)target.data, &arena, &tree);
     if (code == 0) {
         cli_print_tree(cli, tree, DECISION_COLUMNS "|CLAIM ID:envelope.content.claim_id|SCOPE:envelope.content.scope");
+        say_why(cli, tree, &arena);
         cli_say_waiting(cli, cli->words[0], tree);
     }
     ifab_buf_fini(&target);

@@ -125,14 +125,20 @@ static void check_ready(struct doctor *d, struct ifab_client *client)
     doctor_say(d, DOCTOR_BAD, "ready", "%s: %s", body, mend);
 }
 
+static const char *named(const char *file) { return file[0] == '\0' ? NULL : file; }
+
 static void check_daemon(struct doctor *d)
 {
     IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
     struct ifab_response response;
     const struct ifab_json *tree;
     struct ifab_client *client = NULL;
-    const struct ifab_client_options options = {
-        .version = IFAB_CLIENT_VERSION, .endpoint = d->cli->endpoint, .timeout_usec = 5 * IFAB_SECOND};
+    const struct ifab_client_options options = {.version = IFAB_CLIENT_VERSION,
+                                                .endpoint = d->cli->endpoint,
+                                                .timeout_usec = 5 * IFAB_SECOND,
+                                                .ca_file = named(d->cli->ca_file),
+                                                .certificate_file = named(d->cli->cert_file),
+                                                .key_file = named(d->cli->cert_key_file)};
     const struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = "GET", .target = "/v1/fabric"};
     struct ifab_error err = {0};
     ifab_arena_init(&arena, 8 << 20);
@@ -152,6 +158,15 @@ static void check_daemon(struct doctor *d)
     ifab_client_close(client);
 }
 
+/* An endpoint that --endpoint, IFAB_ENDPOINT or a context names may be of a fabric elsewhere: then nothing here is to be checked. */
+static bool fabric_is_here(const struct cli *cli)
+{
+    char path[1200];
+    if (cli->of_directory || cli_get(cli, "dir") != NULL)
+        return true;
+    return cli_get(cli, "endpoint") == NULL && cli_path(path, sizeof path, "%s/ifd.yaml", cli->directory) && access(path, F_OK) == 0;
+}
+
 int cmd_doctor(struct cli *cli)
 {
     struct doctor d = {.cli = cli, .config = ifab_calloc(1, sizeof *d.config)};
@@ -159,7 +174,7 @@ int cmd_doctor(struct cli *cli)
     if (d.config == NULL)
         return cli_fail(cli, IFAB_NOMEM);
     ifab_buf_str(&d.text, "{\"items\":[");
-    if (cli_get(cli, "endpoint") == NULL || cli_get(cli, "dir") != NULL) {
+    if (fabric_is_here(cli)) {
         if (doctor_mode(&d, "directory", cli->directory, true, 077) && doctor_config(&d)) {
             find_holder(&d);
             doctor_files(&d);

@@ -150,20 +150,6 @@ int cmd_talent_show(struct cli *cli)
     return code;
 }
 
-/* "24h" from now, or the time itself. */
-static int expires_option(struct cli *cli, const char *value, char ret_text[25])
-{
-    int64_t usec, wall;
-    if (cli_duration(value, &usec)) {
-        ifab_time_format(ifab_wall_usec() + usec, ret_text);
-        return 0;
-    }
-    if (ifab_time_parse(ifab_view_str(value), &wall) != IFAB_OK)
-        return cli_usage(cli, "--expires is YYYY-MM-DDThh:mm:ssZ or how long, e.g. 24h; not \"%s\"", value);
-    ifab_time_format(wall, ret_text);
-    return 0;
-}
-
 /* The request and the first admin's signature over it, for the second one to look at and sign. */
 static int write_act(struct cli *cli, const struct cli_call *call, const char *path)
 {
@@ -264,7 +250,7 @@ int cmd_talent_grant(struct cli *cli)
     if (code == 0 && in != NULL && (expires != NULL || cli_get(cli, "act-out") != NULL))
         code = cli_usage(cli, "--act-in stands alone: the file says until when, and both acts are sent");
     if (code == 0 && expires != NULL)
-        code = expires_option(cli, expires, until);
+        code = cli_time_option(cli, "expires", expires, until);
     if (code == 0)
         code = talent_target(cli, name, "/grants", &target);
     if (code == 0 && in != NULL)
@@ -367,7 +353,7 @@ int cmd_talent_add_cert(struct cli *cli)
     if (code == 0)
         code = overlap_option(cli, seconds);
     if (code == 0 && expires != NULL)
-        code = expires_option(cli, expires, until);
+        code = cli_time_option(cli, "expires", expires, until);
     if (code == 0)
         code = spki_option(cli, spki, digest);
     if (code == 0)

@@ -17,10 +17,8 @@ static bool is_index(const char *text)
     return size > 0 && size < 17 && strspn(text, "0123456789") == size;
 }
 
-#define CURSOR_MAX 600
-#define WHOLE_MAX ((size_t)64 << 20) /* of a document that is only printed when it is whole */
-
-static int get_page(struct cli *cli, const char *limit, const char *cursor, struct ifab_arena *arena, const struct ifab_json **ret_tree)
+/* The list of entries with the filters that were given. */
+static int print_entries(struct cli *cli, bool all)
 {
     IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf target = IFAB_BUF_INIT(8192);
     static const char *const filters[] = {"component", "type", "from", "to"};
@@ -28,60 +26,11 @@ static int get_page(struct cli *cli, const char *limit, const char *cursor, stru
     cli_put_query(&target, "trace", cli->trace[0] == '\0' ? NULL : cli->trace);
     for (size_t i = 0; i < IFAB_COUNT(filters); i++)
         cli_put_query(&target, filters[i], cli_get(cli, filters[i]));
-    cli_put_query(&target, "limit", limit);
-    cli_put_query(&target, "cursor", cursor);
-    ifab_buf_char(&target, '\0');
-    return ifab_buf_status(&target) == IFAB_OK ? cli_get_json(cli, (const char *)target.data, arena, ret_tree)
-                                               : cli_usage(cli, "the filters are too long");
-}
-
-static void gather(const struct ifab_json *tree, struct ifab_buf *whole)
-{
-    const struct ifab_json *items = ifab_json_get(tree, "items");
-    for (size_t i = 0; items != NULL && items->type == IFAB_JSON_ARRAY && i < items->u.array.count; i++) {
-        ifab_buf_str(whole, whole->size == 0 ? "{\"items\":[" : ",");
-        ifab_json_write(whole, &items->u.array.items[i]);
-    }
-}
-
-/* Every page as one list. Rows are printed page by page; a document (json, yaml) when all of it is there. */
-static int print_all(struct cli *cli, const char *limit, const char *first)
-{
-    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf whole = IFAB_BUF_INIT(WHOLE_MAX);
-    bool document = cli->format == CLI_JSON || cli->format == CLI_YAML;
-    char cursor[CURSOR_MAX] = "";
-    if (first != NULL && !cli_path(cursor, sizeof cursor, "%s", first))
-        return cli_usage(cli, "--cursor is too long");
-    cli->all = true;
-    for (bool more = true; more;) {
-        IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
-        const struct ifab_json *tree;
-        struct ifab_view next = {NULL, 0};
-        ifab_arena_init(&arena, (size_t)256 << 20);
-        int code = get_page(cli, limit, cursor[0] == '\0' ? NULL : cursor, &arena, &tree);
-        if (code != 0)
-            return code;
-        more = ifab_json_string(ifab_json_get(tree, "next"), &next) && !ifab_view_is(next, cursor) && !ferror(stdout);
-        if (more && !cli_path(cursor, sizeof cursor, IFAB_FMT, IFAB_ARG(next)))
-            return cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "a cursor of %zu bytes", next.size);
-        if (document)
-            gather(tree, &whole);
-        else
-            cli_print_tree(cli, tree, ENTRY_COLUMNS);
-        if (ifab_buf_status(&whole) != IFAB_OK)
-            return cli_stop(cli, EXIT_USAGE, "Use -o ndjson: it is printed as it comes.", "more than %zu MiB for one document",
-                            WHOLE_MAX >> 20);
-        cli->goes_on = true; /* one heading */
-    }
-    if (!document)
-        return 0;
-    cli->goes_on = false;
-    ifab_buf_str(&whole, whole.size == 0 ? "{\"items\":[],\"next\":null}" : "],\"next\":null}");
-    return ifab_buf_status(&whole) == IFAB_OK ? cli_print(cli, ifab_buf_as_view(&whole), ENTRY_COLUMNS) : cli_fail(cli, IFAB_NOMEM);
+    return cli_get_pages(cli, &target, all, ENTRY_COLUMNS);
 }
 
 /* A time, a date (its midnight, UTC), or how long ago: 1h. What was given becomes the time. */
-static int settle_time(struct cli *cli, const char *name, char ret_text[25])
+int cli_past_time_option(struct cli *cli, const char *name, char ret_text[25])
 {
     const char *text = cli_get(cli, name);
     char whole[40];
@@ -102,23 +51,14 @@ static int settle_time(struct cli *cli, const char *name, char ret_text[25])
 
 int cmd_witness_query(struct cli *cli)
 {
-    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
-    const struct ifab_json *tree;
-    const char *limit = cli_get(cli, "limit"), *cursor = cli_get(cli, "cursor");
     static const char *const times[] = {"from", "to"};
     char settled[2][25];
     for (size_t i = 0; i < IFAB_COUNT(times); i++) {
-        int code = settle_time(cli, times[i], settled[i]);
+        int code = cli_past_time_option(cli, times[i], settled[i]);
         if (code != 0)
             return code;
     }
-    if (cli_get(cli, "all") != NULL)
-        return print_all(cli, limit == NULL ? "1000" : limit, cursor);
-    ifab_arena_init(&arena, (size_t)256 << 20);
-    int code = get_page(cli, limit, cursor, &arena, &tree);
-    if (code == 0)
-        cli_print_tree(cli, tree, ENTRY_COLUMNS);
-    return code;
+    return print_entries(cli, cli_get(cli, "all") != NULL);
 }
 
 int cmd_witness_trace(struct cli *cli)
@@ -132,7 +72,7 @@ int cmd_witness_trace(struct cli *cli)
     }
     if (cli->trace[0] == '\0')
         return cli_usage(cli, "say which: a token, or --trace-token");
-    return print_all(cli, "1000", NULL);
+    return print_entries(cli, true);
 }
 
 int cmd_witness_show(struct cli *cli)

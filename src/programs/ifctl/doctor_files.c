@@ -18,7 +18,11 @@ bool doctor_mode(struct doctor *d, const char *check, const char *path, bool dir
     struct stat st;
     const char *kind = directory ? "directory" : "regular file";
     if (lstat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
-        doctor_say(d, DOCTOR_BAD, check, directory ? "%s is not there: if it was moved, put it back" : "%s is not there: put it back from a backup of it", path);
+        doctor_say(d, DOCTOR_BAD, check,
+                   directory                        ? "%s is not there: if it was moved, put it back"
+                   : strcmp(check, "main.db") == 0 ? "%s is not there: if it was moved, put it back, else restore a backup: ifctl restore"
+                                                    : "%s is not there: put it back from a backup of it",
+                   path);
         return false;
     }
     if (lstat(path, &st) != 0) {
@@ -167,10 +171,10 @@ static void read_store(struct doctor *d)
     if (status == IFAB_OK)
         status = ifab_store_read(store, 0, 1, false, &arena, &entry, &count, &err);
     if (status != IFAB_OK)
-        doctor_say(d, DOCTOR_BAD, "store", "%s: keep the directory as it is and restore a backup: ifctl restore", err.text);
+        doctor_say(d, DOCTOR_BAD, "store", "%s: keep the directory as it is and restore a backup: ifctl restore; without one: ifctl salvage", err.text);
     else if (count != 1 || ifab_json_read(entry.entry, NULL, &arena, &tree, &err) != IFAB_OK ||
              !ifab_json_string(ifab_json_get(ifab_json_get(tree, "payload"), "origin"), &origin))
-        doctor_say(d, DOCTOR_BAD, "store", "the log has no readable entry 0: keep the directory as it is and restore a backup: ifctl restore");
+        doctor_say(d, DOCTOR_BAD, "store", "the log has no readable entry 0: keep the directory as it is and restore a backup: ifctl restore; without one: ifctl salvage");
     else if (d->origin[0] != '\0' && !ifab_view_is(origin, d->origin))
         doctor_say(d, DOCTOR_BAD, "log.key", "it is the key of %s, the log is %.*s: put back the log's own", d->origin, (int)origin.size,
                    (const char *)origin.data);

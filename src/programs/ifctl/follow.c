@@ -13,6 +13,8 @@
 struct follower {
     struct cli *cli;
     const char *columns;
+    cli_pick_fn *pick; /* NULL: all */
+    void *user;
     char seen[64], coming[64]; /* id of the last event printed; of the one being read */
     struct ifab_buf data;
     bool skip;  /* an event about the stream itself: no item */
@@ -39,6 +41,22 @@ static ifab_status give_up(struct follower *f, int code)
     return IFAB_CONFLICT; /* any status but OK ends the stream */
 }
 
+static int print_item(struct follower *f, enum cli_pick *ret_picked, int *ret_last)
+{
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    const struct ifab_json_limits limits = {.max_size = IFAB_CLIENT_LINE_MAX};
+    const struct ifab_json *tree;
+    ifab_arena_init(&arena, (size_t)64 << 20);
+    if (ifab_json_read(ifab_buf_as_view(&f->data), &limits, &arena, &tree, NULL) != IFAB_OK)
+        return cli_refuse(f->cli, IFAB_CODE_SYSTEM_ERROR, "an event that is not JSON");
+    *ret_picked = f->pick == NULL ? CLI_PICK_SHOW : f->pick(f->user, tree, ret_last);
+    if (*ret_picked == CLI_PICK_SKIP)
+        return 0;
+    cli_print_tree(f->cli, tree, f->columns);
+    f->cli->goes_on = true; /* one heading for all */
+    return 0;
+}
+
 /* The empty line behind an event. */
 static ifab_status take_event(struct follower *f)
 {
@@ -46,12 +64,14 @@ static ifab_status take_event(struct follower *f)
     if (ifab_buf_status(&f->data) != IFAB_OK)
         return give_up(f, cli_fail(f->cli, IFAB_TOO_LARGE));
     if (item) {
-        int code = cli_print(f->cli, ifab_buf_as_view(&f->data), f->columns);
-        f->cli->goes_on = true; /* one heading for all */
+        enum cli_pick picked = CLI_PICK_SHOW;
+        int last = 0, code = print_item(f, &picked, &last);
         if (code != 0)
             return give_up(f, code);
         if (fflush(stdout) != 0)
             return give_up(f, 0); /* the reader has gone; main says so when it is not that */
+        if (picked == CLI_PICK_LAST)
+            return give_up(f, last);
         memcpy(f->seen, f->coming, sizeof f->seen);
         f->count++;
     }
@@ -148,7 +168,12 @@ static int follow(struct follower *f, const char *target)
 
 int cli_follow(struct cli *cli, const char *target, const char *after, const char *columns)
 {
-    struct follower f = {.cli = cli, .columns = columns};
+    return cli_follow_some(cli, target, after, columns, NULL, NULL);
+}
+
+int cli_follow_some(struct cli *cli, const char *target, const char *after, const char *columns, cli_pick_fn *pick, void *user)
+{
+    struct follower f = {.cli = cli, .columns = columns, .pick = pick, .user = user};
     if (!cli_path(f.seen, sizeof f.seen, "%s", after))
         return cli_usage(cli, "\"%s\" is no place in a stream", after);
     ifab_buf_init(&f.data, IFAB_CLIENT_LINE_MAX);

@@ -26,8 +26,10 @@ static void put_options(const char *title, const struct cli_option *table, size_
 
 void cli_usage_line(const struct cli_command *command, FILE *to)
 {
-    fprintf(to, "Usage: ifctl %s%s%s%s%s\n", command->name, command->words[0] == '\0' ? "" : " ", command->words,
-            command->options[0] == '\0' ? "" : " [OPTION...]", (command->flags & CMD_WHY) != 0 ? " --why TEXT" : "");
+    const char *options = command->options[0] == '\0' ? "" : " [OPTION...]";
+    bool last = (command->flags & CMD_REST) != 0; /* what stands behind -- is the words' alone */
+    fprintf(to, "Usage: ifctl %s%s%s%s%s%s\n", command->name, last ? options : "", command->words[0] == '\0' ? "" : " ", command->words,
+            last ? "" : options, (command->flags & CMD_WHY) != 0 ? " --why TEXT" : "");
 }
 
 void cli_help_command(const struct cli_command *command, FILE *to)

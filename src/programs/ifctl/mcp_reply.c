@@ -134,6 +134,14 @@ void mcp_put_result(struct ifab_buf *buf, const struct mcp_action *action, const
 
 /* --- refusals --- */
 
+/* With a full stop when it has no end of its own. */
+static void put_sentence(struct ifab_buf *t, struct ifab_view text)
+{
+    ifab_buf_view(t, text);
+    if (text.size > 0 && strchr(".!?", text.data[text.size - 1]) == NULL)
+        ifab_buf_char(t, '.');
+}
+
 static void say_refusal(struct mcp_result *result, struct ifab_view code, struct ifab_view name, struct ifab_view message,
                         struct ifab_view field, struct ifab_view hint, bool retryable, int64_t retry_after_ms)
 {
@@ -145,7 +153,7 @@ static void say_refusal(struct mcp_result *result, struct ifab_view code, struct
         ifab_buf_view(t, name);
     }
     ifab_buf_str(t, ": ");
-    ifab_buf_view(t, message);
+    put_sentence(t, message);
     if (field.size > 0) {
         ifab_buf_str(t, " Field: ");
         ifab_buf_view(t, field);
@@ -153,8 +161,7 @@ static void say_refusal(struct mcp_result *result, struct ifab_view code, struct
     }
     if (hint.size > 0) {
         ifab_buf_str(t, " Hint: ");
-        ifab_buf_view(t, hint);
-        ifab_buf_char(t, '.');
+        put_sentence(t, hint);
     }
     if (!retryable)
         ifab_buf_str(t, " The same call again does not help.");
@@ -325,6 +332,37 @@ bool mcp_result_decision(struct mcp_result *result, const struct ifab_json *deci
     if (!put_decision(result, decision, decision))
         return false;
     ifab_buf_char(&result->structured, '}');
+    return true;
+}
+
+/* --- costs --- */
+
+bool mcp_result_cost(struct mcp_result *result, const struct ifab_json *answer)
+{
+    static const char *const members[] = {"cost", "entry", "budgets", "over"};
+    struct ifab_buf *s = &result->structured, *t = &result->text;
+    const struct ifab_json *over = ifab_json_get(answer, "over");
+    int64_t index, usd;
+    if (!ifab_json_integer(ifab_json_get(ifab_json_get(answer, "entry"), "index"), &index) ||
+        !ifab_json_integer(ifab_json_get(ifab_json_get(answer, "cost"), "usd_micro"), &usd) || over == NULL || over->type != IFAB_JSON_ARRAY)
+        return false;
+    ifab_buf_str(s, "{\"recorded\":true");
+    for (size_t i = 0; i < IFAB_COUNT(members); i++) {
+        const struct ifab_json *value = ifab_json_get(answer, members[i]);
+        if (value == NULL)
+            return false;
+        ifab_buf_format(s, ",\"%s\":", members[i]);
+        ifab_json_write(s, value);
+    }
+    ifab_buf_char(s, '}');
+    ifab_buf_format(t, "Recorded: %lld micro-dollars, log entry %lld.", (long long)usd, (long long)index);
+    for (size_t i = 0; i < over->u.array.count; i++) {
+        struct ifab_view id = {NULL, 0};
+        (void)ifab_json_string(&over->u.array.items[i], &id);
+        say(t, i == 0 ? " Budgets passed: " : ", ", id, "");
+    }
+    if (over->u.array.count > 0)
+        ifab_buf_str(t, ". Do not report it again. Spend nothing more: tell the person you work for.");
     return true;
 }
 

@@ -162,7 +162,7 @@ static const char *did_you_mean(const char *const *words, size_t count, char *re
     for (size_t i = 0; i < cli_command_count; i++) {
         char noun[64];
         const char *verb = strchr(cli_commands[i].name, ' ');
-        if (least > 0 && verb != NULL && strcmp(verb + 1, words[0]) == 0) { /* "send" without its noun */
+        if (least > 0 && verb != NULL && (cli_commands[i].flags & CMD_LATER) == 0 && strcmp(verb + 1, words[0]) == 0) { /* "send" without its noun */
             least = 0;
             best = cli_commands[i].name;
             best_size = strlen(best);
@@ -275,4 +275,17 @@ bool cli_duration(const char *text, int64_t *ret_usec)
         }
     }
     return false;
+}
+
+int cli_time_option(struct cli *cli, const char *name, const char *value, char ret_text[25])
+{
+    int64_t usec, wall;
+    if (cli_duration(value, &usec)) {
+        ifab_time_format(ifab_wall_usec() + usec, ret_text);
+        return 0;
+    }
+    if (ifab_time_parse(ifab_view_str(value), &wall) != IFAB_OK)
+        return cli_usage(cli, "--%s is YYYY-MM-DDThh:mm:ssZ or how long, e.g. 24h; not \"%s\"", name, value);
+    ifab_time_format(wall, ret_text);
+    return 0;
 }

@@ -75,8 +75,18 @@ int cli_need_fabric(const struct cli *cli)
     if (!no_fabric(cli))
         return 0;
     bool there = access(cli->directory, F_OK) == 0;
-    cli_path(hint, sizeof hint, "Make one with ifctl init %s, or name another with --dir or IFAB_DIR.", cli->directory);
+    cli_path(hint, sizeof hint, "Make one with ifctl init %s, name another with --dir or IFAB_DIR, or one elsewhere with --endpoint.", cli->directory);
     return cli_stop(cli, EXIT_NO_ANSWER, hint, "no fabric at %s%s", cli->directory, there ? ": it holds no ifd.yaml" : ": it does not exist");
+}
+
+/* An authority that is not known here, or a server that speaks TLS to one who does not. */
+static void hint_of_tls(const struct cli *cli)
+{
+    const char *text = cli->err.text, *end = strstr(text, "closed the connection");
+    if (strstr(text, "tls: self-signed certificate") == text || strstr(text, "tls: unable to get local issuer certificate") == text)
+        fputs("  hint: If it is the right server, give the certificate of its authority, got from its operator: --ca FILE or IFAB_CA.\n", stderr);
+    else if (end != NULL && strncmp(cli->endpoint, "http://", 7) == 0)
+        fputs("  hint: If it serves TLS, begin the endpoint with https://.\n", stderr);
 }
 
 int cli_no_answer(struct cli *cli, ifab_status status)
@@ -95,6 +105,7 @@ int cli_no_answer(struct cli *cli, ifab_status status)
     if (status == IFAB_AGAIN || status == IFAB_IO || status == IFAB_DENIED || status == IFAB_CORRUPT) {
         cli_put_text(stderr, ifab_view_str(cli->err.text));
         fputc('\n', stderr);
+        hint_of_tls(cli);
         return status == IFAB_DENIED ? 10 : EXIT_NO_ANSWER;
     }
     return cli_fail(cli, status);

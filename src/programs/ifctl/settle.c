@@ -231,18 +231,19 @@ int cli_settle(struct cli *cli)
 int cli_ask_why(struct cli *cli)
 {
     const char *why = cli_get(cli, "why");
+    bool bare = (cli->command->flags & CMD_BARE) != 0 && cli->word_count == 0, asks = (cli->command->flags & CMD_WHY) != 0 && !bare;
     if (why == NULL)
         why = getenv("IFAB_WHY");
     if (why != NULL) {
         if (!cli_path(cli->why, sizeof cli->why, "%s", why) || strlen(why) > 1024)
             return cli_usage(cli, "--why has at most 1024 bytes");
-    } else if ((cli->command->flags & CMD_WHY) != 0 && !cli_prompt("Why? (goes into the log) ", false, cli->why, sizeof cli->why)) {
+    } else if (asks && !cli_prompt("Why? (goes into the log) ", false, cli->why, sizeof cli->why)) {
         return cli_usage(cli, "%s changes something: say --why TEXT, or set IFAB_WHY", cli->command->name);
     }
     size_t i = 0;
     while (isspace((unsigned char)cli->why[i]))
         i++;
-    if ((cli->command->flags & CMD_WHY) != 0 && cli->why[i] == '\0')
+    if (asks && cli->why[i] == '\0')
         return cli_usage(cli, "an empty why is none");
     if (!ifab_utf8_valid(ifab_view_str(cli->why)))
         return cli_usage(cli, "--why is not UTF-8");

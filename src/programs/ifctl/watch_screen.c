@@ -33,7 +33,7 @@ struct screen {
     struct watch_events events;
     struct ifab_arena arena;         /* of detail */
     const struct ifab_json *detail;  /* of the chosen one; NULL: none to be had */
-    struct ifab_view reason;         /* of the entry that made it wait */
+    struct ifab_view reason, rule;   /* of the entry that made it wait */
     int64_t detail_index;
     uint64_t detail_print;
     int64_t chosen;                  /* index of the item the cursor is on; -1: none */
@@ -116,20 +116,6 @@ static const struct watch_item *chosen(const struct screen *s)
     return s->chosen < 0 ? NULL : s->order[s->at];
 }
 
-/* Why it waits; nothing, when the caller may not read the log. */
-static void load_reason(struct screen *s, int64_t index)
-{
-    char target[64];
-    const struct ifab_json *tree;
-    struct ifab_view digest;
-    cli_path(target, sizeof target, "/v1/witness/entries/%lld", (long long)index);
-    if (cli_get_quietly(s->cli, target, &s->arena, &tree) != 0)
-        return;
-    const struct ifab_json *payload = ifab_json_get(tree, "payload");
-    if (ifab_json_string(ifab_json_get(payload, "message_digest"), &digest) && ifab_view_is(digest, chosen(s)->digest))
-        (void)ifab_json_string(ifab_json_get(payload, "reason"), &s->reason);
-}
-
 static void load_detail(struct screen *s)
 {
     const struct watch_item *item = chosen(s);
@@ -137,7 +123,7 @@ static void load_detail(struct screen *s)
     if (item == NULL || (s->detail != NULL && s->detail_index == item->index && s->detail_print == item->print))
         return;
     ifab_arena_reset(&s->arena);
-    s->reason = IFAB_VIEW(""); /* both lay in it */
+    s->reason = s->rule = IFAB_VIEW(""); /* they lay in it */
     s->detail = NULL;
     s->verified = false;
     if (watch_get(s->cli, item, &s->arena, &s->detail, &s->same) != 0)
@@ -146,7 +132,7 @@ static void load_detail(struct screen *s)
     s->detail_print = item->print;
     if (s->detail != NULL && s->same) {
         s->verified = cli_message_check(s->cli, s->detail, true, &s->arena, digest32) == 0;
-        load_reason(s, item->index);
+        cli_why_it_waits(s->cli, item->index, ifab_view_str(item->digest), &s->arena, &s->reason, &s->rule);
     }
 }
 
@@ -262,7 +248,10 @@ static void put_detail(struct screen *s, FILE *f, size_t row)
                           : s->verified     ? "verified: a key enrolled for this sender, digest computed here"
                                             : "NOT VERIFIED: do not approve";
     ifab_arena_init(&arena, 8 << 20);
-    struct ifab_view text = s->detail == NULL ? IFAB_VIEW("") : s->reason;
+    char why[512] = "";
+    if (s->detail != NULL && s->reason.size > 0)
+        cli_path(why, sizeof why, IFAB_FMT " (rule " IFAB_FMT ")", IFAB_ARG(s->reason), IFAB_ARG(s->rule));
+    struct ifab_view text = ifab_view_str(why);
     bool whole = put_field(s, f, &row, "message", ifab_view_str(item->id)) && put_field(s, f, &row, "signature", ifab_view_str(checked)) &&
                  (text.size == 0 || put_field(s, f, &row, "waits for", text));
     for (size_t i = 0; whole && envelope != NULL && i < cli_shown_count; i++)

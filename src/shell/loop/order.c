@@ -72,7 +72,7 @@ bool order_room_single(const struct order *self, uint32_t slot, uint64_t connect
 
 static void to_its_ring(struct order *self, struct lane *lane)
 {
-    struct lane_ring *ring = &self->turns[lane->late];
+    struct lane_ring *ring = &self->turns[atomic_load_explicit(&lane->late, memory_order_relaxed)];
     lane->next = NULL;
     if (ring->first == NULL)
         ring->first = lane;
@@ -86,7 +86,7 @@ struct lane *order_add(struct order *self, struct ticket *t, uint32_t slot, uint
     struct lane *lane = lane_of(self, slot, connection);
     bool late = slot < self->slots && self->late_of[slot].connection == connection && run < self->late_of[slot].until;
     if (lane != NULL)
-        lane->late = late; /* from its next turn on */
+        atomic_store_explicit(&lane->late, late, memory_order_relaxed); /* from its next turn on */
     if (lane == NULL) {
         lane = self->spare;
         assert(lane != NULL); /* order_ready() came before */

@@ -113,7 +113,7 @@ void ticket_queue(struct node *node, struct ticket *t)
     }
     t->wall = clock_now(&node->clock, NULL).wall;
     t->keyring = ifab_keyring_ref(node->keyring);
-    t->alone = alone && !lane->late; /* no hand-over when nobody waits */
+    t->alone = alone && !atomic_load_explicit(&lane->late, memory_order_relaxed); /* no hand-over when nobody waits */
     if (!t->alone)
         pool_push(&node->pool, lane, t);
 }

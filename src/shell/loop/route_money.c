@@ -286,10 +286,9 @@ static void step_budgets(struct node *node, struct ticket *t)
     struct ifab_view own = own_name(node, t->request);
     bool agent = t->request->principal.role == IFAB_ROLE_AGENT;
     ifab_usec wall = clock_now(&node->clock, NULL).wall;
-    for (const struct ifab_budget *b = ifab_money_budget_next(money, page->after); b != NULL; b = ifab_money_budget_next(money, b->number)) {
-        if (agent && (b->subject != IFAB_SUBJECT_TALENT || !ifab_view_equal(b->name, own)))
-            continue;
-        if (!page_next(page))
+    for (uint64_t n = page->after;; n = page->last) {
+        const struct ifab_budget *b = agent ? ifab_money_of(money, IFAB_SUBJECT_TALENT, own, n) : ifab_money_budget_next(money, n);
+        if (b == NULL || !page_next(page))
             break;
         ifab_fabric_budget_json(node->fabric, b, &b->state, wall, &page->buf);
         page->last = b->number;
@@ -304,10 +303,10 @@ static void step_reservations(struct node *node, struct ticket *t)
     const struct ifab_principal *principal = &t->request->principal;
     struct ifab_reservation *v = ifab_arena_alloc(&t->arena, sizeof *v);
     ifab_usec run = clock_now(&node->clock, NULL).run;
-    for (uint64_t n = page->after; v != NULL && ifab_money_reservation_next(money, n, v); n = v->number) {
-        if (principal->role == IFAB_ROLE_AGENT && v->owner != principal->talent)
-            continue;
-        if (!page_next(page))
+    bool agent = principal->role == IFAB_ROLE_AGENT;
+    for (uint64_t n = page->after; v != NULL; n = v->number) {
+        bool there = agent ? ifab_money_reservation_of(money, principal->talent, n, v) : ifab_money_reservation_next(money, n, v);
+        if (!there || !page_next(page))
             break;
         ifab_fabric_reservation_json(node->fabric, v, run, &page->buf);
         page->last = v->number;

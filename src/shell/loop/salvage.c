@@ -190,6 +190,9 @@ static ifab_status go_on(struct salvage *s, struct node *new, struct ifab_view n
     command.u.restore.old_wall = s->has_head && s->meta.wall > s->time ? s->meta.wall : s->time;
     command.u.restore.version = s->options->version;
     command.u.restore.talents = ifab_fabric_talents(s->old->fabric);
+    command.u.restore.money = s->money;
+    command.u.restore.breakers = s->breakers;
+    command.u.restore.prices = s->prices;
     ifab_status status = ifab_buf_status(&words) == IFAB_OK ? node_first_commit(new, &command, err) : IFAB_NOMEM;
     ifab_buf_fini(&words);
     return status;
@@ -240,6 +243,9 @@ static void salvage_fini(struct salvage *s)
         ifab_buf_fini(&s->changes[i]);
     for (size_t i = 0; i < IFAB_COUNT(s->hashes); i++)
         ifab_free(s->hashes[i]);
+    ifab_money_free(s->money);
+    ifab_breakers_free(s->breakers);
+    ifab_prices_free(s->prices);
     ifab_u64map_fini(&s->messages);
     ifab_u64map_fini(&s->erased);
     ifab_arena_fini(&s->arena);

@@ -45,7 +45,14 @@ struct salvage {
     uint64_t tile_numbers[8];
     struct ifab_buf out; /* entry bundle being filled */
     char export[1200];
+    struct ifab_money *money; /* as the entries leave it: salvage_money.c */
+    struct ifab_breakers *breakers;
+    struct ifab_prices *prices;
+    uint64_t money_number;
 };
+
+/* salvage_money.c: what this entry says of money, if anything */
+ifab_status salvage_money(struct salvage *s, const struct ifab_json *tree, struct ifab_error *err);
 
 /* salvage_read.c: entry i, and that it is the one behind i - 1. false: it cannot be read, or is another's. */
 bool salvage_next(struct salvage *s, uint64_t index, struct ifab_stored_entry *ret_entry, const struct ifab_json **ret_tree);

@@ -195,7 +195,7 @@ static ifab_status keep(struct salvage *s, const struct ifab_stored_entry *entry
         return keep_rules(s, entry, payload, err);
     if (has(tree, "component", "IF.connect") && has(tree, "type", "message"))
         return keep_message(s, entry, payload, err);
-    return IFAB_OK;
+    return salvage_money(s, tree, err);
 }
 
 /* Ascending, of messages that were erased. */
@@ -220,9 +220,13 @@ ifab_status salvage_keep(struct salvage *s, uint64_t size, struct ifab_error *er
 {
     struct ifab_stored_entry entry;
     const struct ifab_json *tree;
+    uint64_t seed;
     memset(&s->tree, 0, sizeof s->tree);
     memset(s->prev32, 0, 32);
     s->from_tiles = 0;
+    ifab_random(&seed, sizeof seed);
+    if (ifab_money_new(seed, &s->money) != IFAB_OK || ifab_breakers_new(seed, &s->breakers) != IFAB_OK || ifab_prices_new(&s->prices) != IFAB_OK)
+        return ifab_fail(err, IFAB_NOMEM, "out of memory");
     for (uint64_t i = 0; i < size; i++) {
         if (!salvage_next(s, i, &entry, &tree))
             return ifab_fail(err, IFAB_IO, "entry %" PRIu64 " could be read before, and cannot now", i);

@@ -79,7 +79,7 @@ void ticket_verify(struct ticket *t)
 
 static void to_its_ring(struct pool *self, struct lane *lane)
 {
-    struct lane_ring *ring = &self->turns[lane->late];
+    struct lane_ring *ring = &self->turns[atomic_load_explicit(&lane->late, memory_order_relaxed)];
     lane->job_next = NULL;
     if (ring->first == NULL)
         ring->first = lane;

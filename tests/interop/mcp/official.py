@@ -9,7 +9,7 @@ from rig import Fabric, Tap
 
 tap = Tap()
 check = tap.check
-CHANGING = ("fabric_send", "task_complete", "task_fail", "task_next", "task_progress")
+CHANGING = ("cost_track", "fabric_send", "task_complete", "task_fail", "task_next", "task_progress")
 SURE = {"confidence": .9, "to": "Demo.B", "scope": {"a": 1}}
 
 
@@ -24,8 +24,8 @@ async def scenario(fabric, mode, revision):
         check(a.protocol_version == revision, f"mode {mode} speaks {revision}", a.protocol_version)
         check(a.server_info.name == "ifctl" and "untrusted" in a.instructions, "the server says who it is", a.server_info)
         tools = {t.name: t for t in (await a.list_tools()).tools}
-        check(sorted(tools) == ["fabric_decision", "fabric_inbox", "fabric_send", "task_complete", "task_fail", "task_next", "task_progress",
-                                 "witness_trace"], "it lists its tools", tools)
+        check(sorted(tools) == ["cost_track", "fabric_decision", "fabric_inbox", "fabric_send", "task_complete", "task_fail", "task_next",
+                                 "task_progress", "witness_trace"], "it lists its tools", tools)
         notes = tools["fabric_send"].annotations
         check((notes.read_only_hint, notes.idempotent_hint, notes.open_world_hint) == (False, False, True)
               and all(tools[n].annotations.read_only_hint for n in tools if n not in CHANGING), "and what they may do", notes)

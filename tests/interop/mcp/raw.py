@@ -33,7 +33,7 @@ def handshakes(fabric):
     check(s.ask("ping", modern=False)["result"] == {}, "ping is served")
     s.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
     old = s.ask("tools/list", modern=False)["result"]
-    check("resultType" not in old and len(old["tools"]) == 8, "an old client gets an old result", old)
+    check("resultType" not in old and len(old["tools"]) == 9, "an old client gets an old result", old)
     new = s.ask("tools/list")["result"]
     check(new["resultType"] == "complete" and new["ttlMs"] >= 0 and new["cacheScope"] == "public" and new["tools"] == old["tools"],
           "a new request on the same stream gets a new one", new)
@@ -384,10 +384,36 @@ def lost_answers(fabric):
         daemon.close()
 
 
+def costs(fabric):
+    fabric.operator("budget", "set", "mcp", "--subject", "talent:Demo.A", "--usd", "0.0001", "--period", "total")
+    s = Server(fabric)
+    trace = "01930000-0000-7000-8000-0000000000cc"
+    said = s.call("cost_track", usd_micro=60, provider="openai", operation="chat", trace=trace)
+    good = said["structuredContent"]
+    check(not said["isError"] and good["recorded"] and good["over"] == [] and good["budgets"][0]["left"] == 40, "a cost is recorded", said)
+    entry = s.call("witness_trace", trace=trace)["structuredContent"]["items"][0]
+    check(entry["cost"]["usd_micro"] == 60 and entry["payload"]["talent"] == "Demo.A", "and stands in the log under its trace", entry)
+    over = s.call("cost_track", usd_micro=60)
+    check(not over["isError"] and over["structuredContent"]["over"] == ["mcp"] and "Do not report it again" in over["content"][0]["text"],
+          "one that passes a budget is recorded too, and told as that", over)
+    check(problem(s.call("cost_track", usd_micro=1, model="m", provider="a b")) == "IF_ERR_208", "what the daemon refuses is told")
+    check(problem(s.call("cost_track", usd_micro=.5)) == "IF_ERR_208", "money is a whole number")
+    s.close()
+    told = {"cost": {"usd_micro": 1}, "entry": {"index": 1}, "budgets": [], "over": []}
+    for answers, expected in (([None, (201, told)], None), ([None, None], "NO_ANSWER")):
+        daemon = FalseDaemon(fabric, answers)
+        s = Server(fabric, "--endpoint", f"unix:{daemon.path}")
+        said = s.call("cost_track", usd_micro=1)
+        check(problem(said) == expected and len(set(daemon.posts)) == 1 and len(daemon.posts) == 2,
+              f"a lost answer is asked for again with its key: {expected}", (said, daemon.posts))
+        s.close()
+        daemon.close()
+
+
 def main():
     fabric = Fabric(sys.argv[1])
     try:
-        for test in (handshakes, malformed_lines, floods, orders, hostile_text, waits, ends, secrets, starts, lost_answers):
+        for test in (handshakes, malformed_lines, floods, orders, hostile_text, waits, ends, secrets, starts, lost_answers, costs):
             try:
                 test(fabric)
             except Exception as e:  # the rest still runs

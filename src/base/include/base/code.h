@@ -8,7 +8,7 @@
 #define IFAB_CODE_MAP(X)                                                                                                                  \
     X(INVALID_SIGNATURE, 1, AUTH, 0, 401, 10, "bad signature",                                                                            \
       "Sign the canonical form with the key that is registered for this sender.")                                                         \
-    X(INVALID_TOKEN, 2, AUTH, 0, 401, 10, "token missing, wrong or expired", "Ask an operator for a token, or use the Unix socket.")      \
+    X(INVALID_TOKEN, 2, AUTH, 0, 401, 10, "token missing, wrong or expired", "Make one with the agent's key (ifctl token create NAME --as NAME), ask an operator for one, or use the Unix socket.") \
     X(PERMISSION_DENIED, 3, AUTH, 0, 403, 10, "not permitted", "Ask an operator or admin for the role or grant that the message names.")  \
     X(KEY_REVOKED, 4, AUTH, 0, 401, 10, "key revoked or outside its validity",                                                            \
       "Give the talent a new key: ifctl talent rotate-key NAME --pubkey @FILE.")                                                          \

@@ -4,6 +4,6 @@
 #include "base/view.h"
 
 #define IFAB_EDIT_DISTANCE_MAX 128
-/* Levenshtein distance in bytes; SIZE_MAX when one has more than IFAB_EDIT_DISTANCE_MAX. */
+/* Levenshtein distance in bytes, where two neighbours changed about count once; SIZE_MAX when one has more than IFAB_EDIT_DISTANCE_MAX. */
 size_t ifab_edit_distance(struct ifab_view a, struct ifab_view b);
 #endif

@@ -320,6 +320,7 @@ struct ifab_outcome {
     bool set_rules;
     struct ifab_guard_rules rules;
     ifab_usec issued_after;    /* restore: nothing issued up to here is taken; INT64_MIN: unchanged */
+    bool no_circles;           /* a TICK: among the blocked tasks there is none, or none any more */
     bool ticked;               /* a TICK: the next one is counted from now */
     bool flush_refusals;       /* the counted refusals stand in an entry now */
     const struct ifab_command *command; /* being decided */
@@ -355,6 +356,8 @@ struct ifab_fabric_head {
     size_t edge_size;
 };
 IFAB_MUST_CHECK ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fabric_head *head, struct ifab_error *err);
+/* After the last load, before the first step: leases go on from now (DESIGN section 4, Time). */
+void ifab_fabric_resume(struct ifab_fabric *self, struct ifab_now now);
 void ifab_fabric_head(const struct ifab_fabric *self, struct ifab_fabric_head *ret_head);
 
 /*

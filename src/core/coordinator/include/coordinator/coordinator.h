@@ -54,6 +54,7 @@ enum ifab_task_event {
     IFAB_TASK_SHED,     /* its queue was full, and this was the least of it */
     IFAB_TASK_BLOCK,
     IFAB_TASK_UNBLOCK,
+    IFAB_TASK_YIELD,    /* blocked in a circle: it gives way, the same attempt */
     IFAB_TASK_CANCEL,
     IFAB_TASK_REPLAY,   /* a person gives a dead one another life */
     IFAB_TASK_EVENT_COUNT
@@ -91,6 +92,7 @@ struct ifab_task {
     enum ifab_task_state state;
     uint8_t priority; /* 0 (P0) .. 3 */
     bool minted;      /* the id is one of ours: nobody else makes it again */
+    bool told;        /* claimed: its holder has asked again and been answered, so it is not given back */
     char needs[IFAB_TASK_NEEDS_SIZE]; /* packed */
     uint16_t needs_size;
     struct ifab_swarm_number queue; /* whose it is; 0: open to all */
@@ -268,4 +270,11 @@ size_t ifab_tasks_expired(const struct ifab_coordinator *self, ifab_usec run, ui
 size_t ifab_tasks_timed(const struct ifab_coordinator *self, ifab_usec wall, uint64_t *ret_numbers, size_t max);
 ifab_usec ifab_tasks_due_run(const struct ifab_coordinator *self);
 ifab_usec ifab_tasks_due_wall(const struct ifab_coordinator *self);
+
+/*
+ * Blocked tasks that wait for themselves through others: one of each circle, which has to give way (waits.c says which). Numbers of up to max; the arena
+ * is for the search. With more than so many blocked at once nothing is looked for: their leases end it.
+ */
+#define IFAB_TASKS_CIRCLES_MAX 1024
+size_t ifab_tasks_in_circles(const struct ifab_coordinator *self, struct ifab_arena *arena, struct ifab_task_number *ret_victims, size_t max);
 #endif

@@ -140,6 +140,7 @@ bool ifab_money_reservation(const struct ifab_money *self, const uint8_t id16[16
 bool ifab_money_reservation_at(const struct ifab_money *self, uint64_t number, struct ifab_reservation *ret_reservation);
 bool ifab_money_reservation_next(const struct ifab_money *self, uint64_t number, struct ifab_reservation *ret_reservation); /* above this number */
 size_t ifab_money_reservations_of(const struct ifab_money *self, uint32_t owner);
+bool ifab_money_reservation_of(const struct ifab_money *self, uint32_t owner, uint64_t number, struct ifab_reservation *ret_reservation); /* the same, of one owner */
 size_t ifab_money_reservation_count(const struct ifab_money *self);
 /* run: the earliest deadline; IFAB_NEVER */
 ifab_usec ifab_money_due(const struct ifab_money *self);

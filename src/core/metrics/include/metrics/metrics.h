@@ -13,12 +13,16 @@
 #define IFAB_METRIC_DECISION_MAP(X) X(DENY, "DENY") X(ESCALATE, "ESCALATE") X(HOLD, "HOLD") X(SHARE, "SHARE")
 #define IFAB_METRIC_QUEUE_MAP(X) X(VERIFY, "verify") X(STEP, "step") X(COMMIT, "commit") X(READ, "read")
 #define IFAB_METRIC_STATE_MAP(X) X(HELD, "held") X(ESCALATED, "escalated")
+#define IFAB_METRIC_LEVEL_MAP(X) X(OPEN, "open") X(NOTICE, "notice") X(WARN, "warn") X(PAUSE, "pause") X(STOP, "stop")
 
 #define IFAB_METRIC_E_(name, text) IFAB_METRIC_QUEUE_##name,
 enum ifab_metric_queue { IFAB_METRIC_QUEUE_MAP(IFAB_METRIC_E_) IFAB_METRIC_QUEUE_COUNT };
 #undef IFAB_METRIC_E_
 #define IFAB_METRIC_E_(name, text) IFAB_METRIC_STATE_##name,
 enum ifab_metric_state { IFAB_METRIC_STATE_MAP(IFAB_METRIC_E_) IFAB_METRIC_STATE_COUNT };
+#undef IFAB_METRIC_E_
+#define IFAB_METRIC_E_(name, text) IFAB_METRIC_LEVEL_##name,
+enum ifab_metric_level { IFAB_METRIC_LEVEL_MAP(IFAB_METRIC_E_) IFAB_METRIC_LEVEL_COUNT };
 #undef IFAB_METRIC_E_
 #define IFAB_METRIC_DECISION_COUNT 4
 #define IFAB_METRIC_E_(name, number, class_, retry, http, exit_, text, hint) +1
@@ -28,7 +32,7 @@ enum { IFAB_METRIC_NONE_COUNT = 1, IFAB_METRIC_VERSION_COUNT = 1 };
 
 /*
  * X(NAME, "name", kind, label, unit, "help")
- * kind: COUNTER GAUGE HISTOGRAM. label: NONE, DECISION, CODE (index: ifab_metrics_code), QUEUE, STATE, VERSION; a histogram has none.
+ * kind: COUNTER GAUGE HISTOGRAM. label: NONE, DECISION, CODE (index: ifab_metrics_code), QUEUE, STATE, LEVEL, VERSION; a histogram has none.
  * unit: ONE (plain numbers) or USEC (microseconds in, seconds out). Order here is the order of the text.
  */
 #define IFAB_METRIC_MAP(X)                                                                                                                \
@@ -42,6 +46,9 @@ enum { IFAB_METRIC_NONE_COUNT = 1, IFAB_METRIC_VERSION_COUNT = 1 };
     X(WAITER_READS, "ifab_waiter_reads_total", COUNTER, NONE, ONE, "Looks into the log for those who wait.")                              \
     X(QUEUE_DEPTH, "ifab_queue_depth", GAUGE, QUEUE, ONE, "Items waiting in a queue.")                                                    \
     X(OPEN_DECISIONS, "ifab_open_decisions", GAUGE, STATE, ONE, "Decisions waiting for a second source or for votes.")                    \
+    X(BUDGETS, "ifab_budgets", GAUGE, LEVEL, ONE, "Budgets, by the highest level reached in the period under way.")                       \
+    X(RESERVATIONS, "ifab_reservations", GAUGE, NONE, ONE, "Reservations that are neither settled nor released.")                        \
+    X(BREAKERS_OPEN, "ifab_breakers_open", GAUGE, NONE, ONE, "Circuit breakers that are not closed.")                                    \
     X(REPLAY_TAGS, "ifab_replay_tags", GAUGE, NONE, ONE, "Messages in the replay memory.")                                                \
     X(WAL_BYTES, "ifab_wal_bytes", GAUGE, NONE, ONE, "Size of the store's write-ahead log.")                                              \
     X(WAL_WAIT, "ifab_wal_wait_seconds_total", COUNTER, NONE, USEC, "Time the writer waited for a checkpoint of the write-ahead log.")      \

@@ -61,6 +61,7 @@
     X(TASK_BLOCK, "task", "IF.coordinator", "block", "WARN")                  \
     X(TASK_UNBLOCK, "task", "IF.coordinator", "unblock", "INFO")              \
     X(TASK_REPLAY, "task", "IF.coordinator", "replay", "WARN")                \
+    X(TASK_YIELD, "task", "IF.coordinator", "yield", "WARN")                  \
     X(TASK_HELP, "task", "IF.governor", "help_assigned", "INFO")              \
     X(TASK_HELP_WANTED, "task", "IF.governor", "help_wanted", "HIGH")         \
     X(TASK_REFUSED, "refusal", "IF.coordinator", "task_refused", "WARN")         \

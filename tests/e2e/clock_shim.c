@@ -1,0 +1,23 @@
+/* Preloaded into a daemon: the wall clock is off by as many microseconds as IFAB_CLOCK_FILE says now; no other clock is. For tests_tasks_proofs.py. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+    char text[32] = {0};
+    const char *path = getenv("IFAB_CLOCK_FILE");
+    int result = (int)syscall(SYS_clock_gettime, id, ts), fd;
+    if (result != 0 || id != CLOCK_REALTIME || path == NULL || (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+        return result;
+    if (read(fd, text, sizeof text - 1) > 0) {
+        long long off = strtoll(text, NULL, 10), nsec = ts->tv_nsec + off % 1000000 * 1000;
+        ts->tv_sec += off / 1000000 + (nsec >= 1000000000 ? 1 : nsec < 0 ? -1 : 0);
+        ts->tv_nsec = (nsec + 1000000000) % 1000000000;
+    }
+    close(fd);
+    return 0;
+}

@@ -1,0 +1,533 @@
+"""Tasks, swarms and the worker by ifctl, as a person or a script uses them. INV-11: a late report is refused; the worker's contract, whole."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+from cli import Cli, Follow, Screen
+from fabric import PROGRAM, wait_for
+from tests_tokens_cli import at
+
+WHY = ("--why", "test")
+
+
+def swarm(cli, id="data", skills="sql", *more):
+    return cli.json("swarm", "register", id, "--skills", skills, *WHY, *more)
+
+
+def create(cli, id, *more):
+    return cli.json("task", "create", id, "--type", "job", *WHY, *more)
+
+
+def state(f, id):
+    return f.get(f"/v1/tasks/{id}").json
+
+
+class Worker:
+    """ifctl worker run, in the background; its words in err."""
+
+    def __init__(self, cli, *args, swarm="data", command=("sh", "-c", "exit 0"), env=None, pass_fds=()):
+        args = [PROGRAM["ifctl"], "worker", "run", "--swarm", swarm, *args, "--", *command]
+        env = {**cli.env, **(env or {})}
+        self.p = subprocess.Popen(args, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=pass_fds)
+
+    def end(self, timeout=20):
+        try:
+            out, err = self.p.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.p.kill()
+            raise AssertionError(f"it does not end: {self.p.communicate()[1].decode()}") from None
+        assert "Sanitizer" not in err.decode() and out == b"", (out, err)
+        return self.p.returncode, err.decode()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.p.poll() is None:
+            self.p.kill()
+        self.p.communicate()
+
+
+def work(cli, *args, code=0, **more):
+    """Until nothing is left."""
+    with Worker(cli, "--wait", "0s", *args, **more) as w:
+        got, err = w.end()
+        assert got == code, (got, err)
+        return err
+
+
+def alive(pid):
+    try:
+        return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def pids(path, count=1):
+    """Those that a command wrote, one a line, once they are all there."""
+    got = wait_for(lambda: os.path.exists(path) and open(path).read().count("\n") == count and open(path).read().split(), 10, path)
+    return [int(p) for p in got]
+
+
+def test_a_task_by_hand_from_creation_to_result(f):
+    cli = Cli(f)
+    swarm(cli, "data", "sql,pdf", "--concurrency", "3", "--cost-per-hour", "0.12", "--queue-limit", "9", "--queue-policy", "block")
+    made = cli.json("swarm", "show", "data")
+    assert made["concurrency"] == 3 and made["skills"] == ["pdf", "sql"] and made["cost"] == {"usd_micro_per_hour": 120000} and made["queue"]["policy"] == "block", made
+    assert [s["id"] for s in cli.json("swarm", "list")["items"]] == ["data"]
+    assert "IF_ERR_404" in cli.wants(12, "swarm", "show", "none").err
+    payload = os.path.join(f.root, "payload.json")
+    open(payload, "w").write('{"quarter": 3}')
+    made = create(cli, "q3", "--needs", "sql,pdf", "--priority", "P0", "--payload", "@" + payload, "--budget", "usd=0.50,calls=3")
+    assert made["state"] == "queued" and made["priority"] == "P0" and made["budget"] == {"usd_micro": 500000, "calls": 3}, made
+    later = create(cli, "q4", "--depends-on", "q3", "--deadline", "+1h", "--not-before", "2h", "--max-attempts", "2", "--swarm", "data")
+    assert later["depends_on"] == ["q3"] and later["queue"] == "data" and later["max_attempts"] == 2, later
+    assert made["created_at"] < later["deadline"] < later["not_before"], later
+    assert [t["id"] for t in cli.json("task", "list")["items"]] == ["q3", "q4"]
+    assert [t["id"] for t in cli.json("task", "list", "--swarm", "data", "--all")["items"]] == ["q4"]
+    assert cli.wants(0, "task", "list", "-o", "csv").out.splitlines()[1].startswith('"q3","queued","P0","job","1",')
+    claim = cli.json("task", "next", "--swarm", "data", "--skills", "sql,pdf", "--lease", "1min")
+    fence = str(claim["fence"])
+    assert claim["task"]["id"] == "q3" and claim["task"]["payload"] == {"quarter": 3}, claim
+    assert cli.json("task", "claim", "q3", "--swarm", "data")["fence"] == claim["fence"]
+    assert cli.json("task", "progress", "q3", "--fence", fence, "--percent", "40", "--note", "half")["percent"] == 40
+    # inside a worker's command neither has to be named
+    inside = {"IFAB_TASK": "q3", "IFAB_FENCE": fence}
+    assert cli.json("task", "renew", "--lease", "2min", env=inside)["state"] == "running"
+    assert cli.json("task", "show", env=inside)["note"] == "half"
+    assert "IF_ERR_603" in cli.wants(14, "task", "complete", "q3", "--fence", str(int(fence) - 1)).err
+    assert cli.json("task", "complete", "--result", '{"rows":7}', env=inside)["state"] == "done"
+    assert cli.json("task", "show", "q3")["result"] == {"rows": 7}
+    assert "IF_ERR_605" in cli.wants(14, "task", "complete", "q3", "--fence", fence).err
+    again = cli.wants(12, "task", "create", "q3", "--type", "job", *WHY)
+    assert "IF_ERR_409" in again.err and again.out == ""
+    nothing = cli.wants(14, "task", "next", "--swarm", "data", "-o", "json")
+    assert nothing.out == "" and "IF_ERR" not in nothing.err, nothing
+    assert cli.wants(14, "task", "next", "--swarm", "data", "--wait", "200ms", "--quiet").err == ""
+    cli.wants(12, "task", "next", "--swarm", "none")
+    cli.wants(14, "task", "show", "none")
+    f.verify()
+
+
+def test_failed_blocked_cancelled_replayed(f):
+    cli = Cli(f)
+    swarm(cli)
+
+    def claim(id):
+        return str(cli.json("task", "claim", id, "--swarm", "data")["fence"])
+
+    create(cli, "t", "--retry", "1")
+    fence = claim("t")
+    assert cli.json("task", "block", "t", "--fence", fence, "--needs", "oracle", "--note", "elsewhere")["state"] == "blocked"
+    assert cli.json("task", "unblock", "t", "--fence", fence)["state"] == "running"
+    failed = cli.json("task", "fail", "t", "--fence", fence, "--kind", "transient", "--error", "away")
+    assert failed["state"] == "queued" and failed["note"] == "away" and failed["attempt"] == 2, failed
+    cli.wants(14, "task", "fail", "t", "--fence", fence, "--kind", "transient")
+    wait_for(lambda: cli("task", "claim", "t", "--swarm", "data").code == 0, 10)
+    fence = claim("t")
+    assert cli.json("task", "fail", "t", "--fence", fence, "--kind", "poison")["state"] == "dead"
+    assert [t["id"] for t in cli.json("task", "list", "--state", "dead")["items"]] == ["t"]
+    cli.wants(2, "task", "replay", "t")
+    assert cli.json("task", "replay", "t", *WHY)["state"] == "queued"
+    cli.wants(2, "task", "cancel", "t")
+    assert cli.json("task", "cancel", "t", "--why", "asked twice")["state"] == "cancelled"
+    assert f.entry(f.size() - 1)["why"] == "asked twice"
+    cli.wants(14, "task", "cancel", "t", *WHY)
+    cli.wants(14, "task", "watch", "t")
+
+
+def test_options_that_make_no_sense_reach_nobody(f):
+    cli = Cli(f)
+    size = f.size()
+    base = ("task", "create", "t", "--type", "job", *WHY)
+    for more in (
+        ("--budget", "usd=-1"),
+        ("--budget", "usd=0.1234567"),
+        ("--budget", "usd=1e3"),
+        ("--budget", "usd=1,usd=2"),
+        ("--budget", "euro=1"),
+        ("--budget", "tokens=9007199254740992"),
+        ("--budget", ""),
+        ("--needs", "a,,b"),
+        ("--needs", ""),
+        ("--payload", "{"),
+        ("--payload", '{"a":1,"a":2}'),
+        ("--payload", "@" + os.path.join(f.root, "none")),
+        ("--deadline", "tomorrow"),
+        ("--max-attempts", "0"),
+        ("--max-attempts", "many"),
+        ("--id", "other"),
+    ):
+        cli.wants(2, *base, *more)
+    for args in (
+        ("task", "create", "t", *WHY),
+        ("task", "create", "t", "--type", "job"),
+        ("task", "next"),
+        ("task", "next", "--swarm", "s", "--lease", "99ms"),
+        ("task", "next", "--swarm", "s", "--wait", "soon"),
+        ("task", "claim", "t"),
+        ("task", "complete", "t"),
+        ("task", "complete", "t", "--fence", "-1"),
+        ("task", "complete", "--fence", "1"),
+        ("task", "progress", "t", "--fence", "1", "--percent", "101"),
+        ("task", "fail", "t", "--fence", "1"),
+        ("task", "block", "t", "--fence", "1"),
+        ("swarm", "register", "s", *WHY),
+        ("swarm", "register", "s", "--skills", "a", "--cost-per-hour", "much", *WHY),
+        ("swarm", "register", "s", "--skills", "a", "--weight", "17", *WHY),
+        ("worker", "run", "--swarm", "s"),
+        ("worker", "run", "--", "true"),
+        ("worker", "run", "--swarm", "s", "--max", "0", "--", "true"),
+        ("worker", "run", "--swarm", "s", "--once", "--max", "2", "--", "true"),
+        ("worker", "run", "--swarm", "s", "--", "no-such-program"),
+        ("worker", "run", "--swarm", "s", "--", "/tmp"),
+    ):
+        cli.wants(2, *args)
+    # of another task's fence nothing is taken
+    cli.wants(2, "task", "complete", "t", env={"IFAB_TASK": "other", "IFAB_FENCE": "7"})
+    assert f.size() == size
+
+
+def test_an_agent_works_over_tcp_with_its_token(f):
+    cli = Cli(f)
+    for name in ("In", "Out"):
+        cli.wants(0, "talent", "add", name, "--new-key", *WHY)
+        cli.wants(0, "token", "create", name, "--out", os.path.join(f.root, name), *WHY)
+    swarm(cli, "data", "sql", "--members", "In")
+    create(cli, "t", "--needs", "sql")
+    inside, outside = (("--endpoint", at(f), "--token-file", os.path.join(f.root, name)) for name in ("In", "Out"))
+    assert "IF_ERR_003" in cli.wants(10, "task", "next", "--swarm", "data", *outside).err
+    with Worker(cli, "--once", *outside) as w:
+        code, err = w.end()
+        assert code == 10 and "IF_ERR_003" in err, err
+    with Worker(cli, "--once", command=("true",)) as w:
+        pass
+    script = "import os, subprocess, sys; sys.exit(subprocess.call([sys.argv[1], 'task', 'progress', '--percent', '7', '--token-file', sys.argv[2]], stdout=2))"
+    command = (sys.executable, "-c", script, PROGRAM["ifctl"], os.path.join(f.root, "In"))
+    with Worker(cli, "--once", *inside, command=command) as w:
+        code, err = w.end()
+        assert code == 0, err
+    entries = [e for e in f.entries() if e["component"] == "IF.coordinator" and e["actor"] == "if://agent/In"]
+    assert [e["operation"] for e in entries] == ["claim", "progress", "complete"], entries
+
+
+def test_a_worker_gives_its_command_what_the_contract_says_and_nothing_else(f):
+    cli = Cli(f)
+    swarm(cli)
+    made = create(cli, "t", "--payload", '{"a":[1,2]}')
+    report = os.path.join(f.root, "report")
+    script = (
+        "import json, os, signal, sys; json.dump({'env': dict(os.environ), 'stdin': sys.stdin.read(), 'group': os.getpgrp() == os.getpid(),"
+        "'fds': {n: os.readlink('/proc/self/fd/' + n) for n in os.listdir('/proc/self/fd') if os.path.exists('/proc/self/fd/' + n)},"
+        "'blocked': len(signal.pthread_sigmask(signal.SIG_BLOCK, [])), 'argv': sys.argv[1:],"
+        "'ignored': open('/proc/self/status').read().split('SigIgn:')[1].split()[0]}, open(sys.argv[1], 'w')); print('{\"rows\": 7}')"
+    )
+    keep = os.open("/etc/hostname", os.O_RDONLY)
+    os.set_inheritable(keep, True)
+    canary = {"CANARY": "sings", "IFAB_TOKEN_FILE": "", "IFAB_WHY": "x", "LD_CANARY": "1", "TMPDIR": f.root}
+    with Worker(cli, "--once", command=(sys.executable, "-c", script, report, "a b", "$HOME", ""), env=canary, pass_fds=(keep,)) as w:
+        code, err = w.end()
+    os.close(keep)
+    assert code == 0 and "task t: done" in err, err
+    got = json.load(open(report))
+    entry = next(e for e in f.entries() if e["operation"] == "claim")
+    want = {"PATH": cli.env["PATH"], "HOME": cli.env["HOME"], "LANG": "C.UTF-8", "TMPDIR": f.root, "IFAB_TASK": "t"}
+    want |= {"IFAB_FENCE": str(entry["payload"]["fence"]), "IFAB_TRACE": made["trace"], "IFAB_ENDPOINT": "unix:" + f.unix}
+    got["env"].pop("LC_CTYPE", None)  # Python's own
+    assert got["env"] == want, got["env"]
+    task = json.loads(got["stdin"])
+    assert got["stdin"].count("\n") == 1 and task["payload"] == {"a": [1, 2]} and task["id"] == "t" and task["attempt"] == 1, task
+    own = {n for n, to in got["fds"].items() if to == report or "/proc/" in to}  # of its own making
+    assert set(got["fds"]) - own == {"0", "1", "2"}, got["fds"]
+    assert got["group"] and got["blocked"] == 0 and got["argv"] == [report, "a b", "$HOME", ""], got
+    assert int(got["ignored"], 16) & ~(1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1)) == 0, got["ignored"]  # those are Python's
+    assert cli.json("task", "show", "t")["result"] == {"rows": 7}
+
+
+def test_how_a_command_ends_says_what_becomes_of_the_task(f):
+    cli = Cli(f)
+    cases = {
+        "json": ("echo '[1, {\"b\": 2.50}]'", "done", [1, {"b": 2.5}]),
+        "text": ("echo 'två rader'; echo slut", "done", "två rader\nslut"),
+        "twice": ("echo '{\"a\":1,\"a\":2}'", "done", '{"a":1,"a":2}'),
+        "empty": ("true", "done", None),
+        "deaf": ("exec 0<&-; echo 5", "done", 5),
+        "cap": ("printf '\"'; head -c 65534 /dev/zero | tr '\\0' x; printf '\"'", "done", "x" * 65534),
+        "poison": ("exit 65", "dead", "exit status 65"),
+        "temporary": ("exit 75", "queued", "exit status 75"),
+        "other": ("exit 3", "queued", "exit status 3"),
+        "signal": ("kill -SEGV $$", "queued", "ended by signal 11"),
+        "over": ("head -c 65537 /dev/zero | tr '\\0' x; sleep 60", "queued", "stdout had more than 65536 bytes"),
+        "flood": ("yes", "queued", "stdout had more than 65536 bytes"),
+        "binary": ("printf '\\377\\376'", "queued", "stdout is not UTF-8"),
+        "secret": ("printf 'pass%s=hunter2hunter2' word", "queued", "the result was refused: "),
+        "escaped": ("head -c 65536 /dev/zero | tr '\\0' '\\001'", "queued", "the result was refused: "),
+    }
+    runner = "import json, os, sys; os.execv('/bin/sh', ['sh', '-c', json.loads(sys.stdin.readline())['payload']])"
+    for name, (script, becomes, what) in cases.items():
+        swarm(cli, name)  # one each: three failures in a row stop a swarm
+        create(cli, name, "--swarm", name, "--payload", json.dumps(script))
+        with Worker(cli, "--once", swarm=name, command=(sys.executable, "-c", runner)) as w:
+            code, err = w.end()
+        shown = cli.json("task", "show", name)
+        if becomes == "done":
+            assert code == 0 and shown["state"] == "done" and shown.get("result") == what, (name, err)
+        else:
+            assert code == 14 and shown["state"] == becomes and shown["attempt"] == (1 if becomes == "dead" else 2), (name, shown)
+            assert shown["note"].startswith(what) and f"task {name}: failed" in err, (name, shown, err)
+
+
+def test_a_swarm_that_is_stopped_is_waited_for(f):
+    cli = Cli(f)
+    swarm(cli)
+    for id in ("a", "b", "c", "d"):
+        create(cli, id)
+    with Worker(cli, command=("false",)) as w:
+        line = ""
+        while "waiting for it" not in line:
+            line = w.p.stderr.readline().decode()
+            assert line, "it has ended"
+        assert "data" in line and w.p.poll() is None, line
+        w.p.terminate()
+        assert w.end()[0] == 0
+    assert state(f, "d")["state"] == "queued" and state(f, "d")["attempt"] == 1
+
+
+def test_a_timeout_ends_the_whole_group(f):
+    cli = Cli(f)
+    swarm(cli)
+    create(cli, "t")
+    there = os.path.join(f.root, "pids")
+    # its child survives TERM; the command itself ends on it
+    script = f"sh -c 'trap \"\" TERM; echo $$ >>{there}; sleep 60 & echo $! >>{there}; wait; wait; sleep 60' & echo $$ >>{there}; wait"
+    err = work(cli, "--max", "1", "--timeout", "700ms", command=("sh", "-c", script))
+    got = pids(there, 3)
+    wait_for(lambda: not any(alive(p) for p in got), 5, "the end of the group")
+    shown = state(f, "t")
+    assert shown["state"] == "queued" and shown["note"] == "ran longer than 700 ms" and shown["attempt"] == 2, (shown, err)
+    # what a command leaves behind in its group ends with it
+    create(cli, "u", "--priority", "P0")
+    os.unlink(there)
+    work(cli, "--max", "1", command=("sh", "-c", f"sleep 60 & echo $! >{there}"))
+    (left,) = pids(there)
+    wait_for(lambda: not alive(left), 5, "the end of what was left")
+    assert cli.json("task", "show", "u")["state"] == "done"
+
+
+def test_a_claim_is_renewed_while_its_command_runs(f):
+    cli = Cli(f)
+    swarm(cli)
+    create(cli, "t", "--max-attempts", "1")
+    with Worker(cli, "--once", "--lease", "300ms", command=("sleep", "1.2")) as w:
+        code, err = w.end()
+        assert code == 0, err
+    operations = [e["operation"] for e in f.entries() if e["component"] == "IF.coordinator"]
+    assert operations.count("renew") >= 3 and operations.count("claim") == 1 and operations[-1] == "complete", operations
+
+
+def test_a_worker_that_is_killed_loses_its_task_to_another(f):
+    cli = Cli(f)
+    swarm(cli)
+    create(cli, "t")
+    there = os.path.join(f.root, "pids")
+    with Worker(cli, "--lease", "500ms", command=("sh", "-c", f"echo $$ >{there}; exec sleep 60")) as w:
+        (pid,) = pids(there)
+        old = str(state(f, "t")["fence"])
+        w.p.kill()
+        wait_for(lambda: not alive(pid), 5, "the end of the command")
+    with Worker(cli, "--once", command=("echo", "second")) as w:
+        code, err = w.end()
+        assert code == 0, err
+    assert cli.json("task", "show", "t")["result"] == "second"
+    late = cli.wants(14, "task", "complete", "t", "--fence", old, "--result", '"first"')
+    assert "IF_ERR_603" in late.err and cli.json("task", "show", "t")["result"] == "second", late
+    f.verify()
+
+
+def test_a_worker_that_slept_too_long_reports_nothing(f):
+    # INV-11: stopped in mid-task, its lease runs out and another finishes; with its command ended or still running
+    cli = Cli(f)
+    swarm(cli, "data", "sql", "--concurrency", "9")
+    there = os.path.join(f.root, "pids")
+    for script, words in (("true", "done, but not taken"), ("exec sleep 60", "the claim is lost")):
+        id = "t" + str(len(script))
+        create(cli, id)
+        if os.path.exists(there):
+            os.unlink(there)
+        with Worker(cli, "--once", "--lease", "600ms", command=("sh", "-c", f"echo $$ >{there}; sleep 0.2; {script}")) as w:
+            (pid,) = pids(there)
+            w.p.send_signal(signal.SIGSTOP)
+            wait_for(lambda: state(f, id)["state"] == "queued", 10)
+            work(cli, "--max", "1", "--wait", "9s", command=("echo", "second"))
+            w.p.send_signal(signal.SIGCONT)
+            code, err = w.end()
+            assert code == 14 and words in err, err
+        assert not alive(pid) and cli.json("task", "show", id)["result"] == "second"
+
+
+def test_a_cancelled_task_ends_its_command(f):
+    cli = Cli(f)
+    swarm(cli)
+    create(cli, "t")
+    there = os.path.join(f.root, "pids")
+    with Worker(cli, "--once", "--lease", "600ms", command=("sh", "-c", f"trap '' TERM; echo $$ >{there}; sleep 60")) as w:
+        (pid,) = pids(there)
+        cli.wants(0, "task", "cancel", "t", *WHY)
+        code, err = w.end()
+        assert code == 14 and "the claim is lost" in err and not alive(pid), err
+    assert state(f, "t")["state"] == "cancelled"
+
+
+def test_a_worker_told_to_end_gives_its_task_back(f):
+    cli = Cli(f)
+    swarm(cli)
+    there = os.path.join(f.root, "pids")
+    for n, sent in enumerate((signal.SIGTERM, signal.SIGINT)):
+        id = f"t{n}"
+        create(cli, id)
+        with Worker(cli, command=("sh", "-c", f"echo $$ >{there}; exec sleep 60")) as w:
+            (pid,) = pids(there)
+            w.p.send_signal(sent)
+            code, err = w.end()
+            assert code == 0 and "failed, shutdown" in err and not alive(pid), err
+        shown = state(f, id)
+        assert shown["state"] == "queued" and shown["attempt"] == 1, shown
+        cli.wants(0, "task", "cancel", id, *WHY)
+        os.unlink(there)
+    # one that will not listen: a second signal ends it at once
+    create(cli, "deaf")
+    with Worker(cli, command=("sh", "-c", f"trap '' TERM; echo $$ >{there}; while :; do sleep 60; done")) as w:
+        (pid,) = pids(there)
+        w.p.terminate()
+        w.p.terminate()
+        wait_for(lambda: w.p.poll() is not None or w.p.terminate(), 4, "the end of the worker")
+        assert w.end()[0] == 0 and not alive(pid)
+    cli.wants(0, "task", "cancel", "deaf", *WHY)
+    # one that waits for work ends at once, and took nothing
+    with Worker(cli, command=("true",)) as w:
+        wait_for(lambda: "\nifab_waiters 1\n" in f.get("/metrics").body.decode(), 10)
+        w.p.terminate()
+        assert w.end(5)[0] == 0
+    create(cli, "after")
+    assert state(f, "after")["state"] == "queued"
+
+
+def test_a_worker_outlives_the_daemon(f):
+    cli = Cli(f)
+    swarm(cli)
+    create(cli, "t")
+    there, go = os.path.join(f.root, "pids"), os.path.join(f.root, "go")
+    script = f"echo $$ >>{there}; while [ ! -e {go} ]; do sleep 0.05; done; echo \"$IFAB_TASK\""
+    with Worker(cli, "--max", "2", "--lease", "30s", command=("sh", "-c", script)) as w:
+        pids(there)
+        f.kill()
+        open(go, "w").close()  # it is done while nobody can be told
+        f.start()
+        wait_for(lambda: state(f, "t")["state"] == "done", 20)
+        f.kill()  # while it waits
+        f.start()
+        create(cli, "u")
+        code, err = w.end(30)
+        assert code == 0 and "waiting for it" in err, err
+    assert cli.json("task", "show", "t")["result"] == "t" and cli.json("task", "show", "u")["result"] == "u"
+    f.verify()
+    f.stop()
+    with Worker(cli) as w:
+        assert w.end()[0] == 21
+
+
+def test_a_lease_that_cannot_be_renewed_ends_the_command(f):
+    # nobody answers until the lease is over: others may have the task by then
+    cli = Cli(f)
+    swarm(cli)
+    create(cli, "t")
+    there = os.path.join(f.root, "pids")
+    with Worker(cli, "--once", "--lease", "700ms", command=("sh", "-c", f"trap '' TERM; echo $$ >{there}; sleep 60")) as w:
+        (pid,) = pids(there)
+        f.kill()
+        code, err = w.end()
+        assert code == 14 and "the claim is lost" in err and not alive(pid), err
+    f.start()
+    assert not any(e["operation"] in ("fail", "complete") for e in f.entries())
+
+
+def test_a_worker_takes_up_a_fresh_token(f):
+    cli = Cli(f)
+    cli.wants(0, "talent", "add", "In", "--new-key", *WHY)
+    file = os.path.join(f.root, "token")
+    first = cli.json("token", "create", "In", "--out", file, *WHY)["id"]
+    swarm(cli, "data", "sql", "--members", "In")
+    with Worker(cli, "--once", "--endpoint", at(f), "--token-file", file, command=("echo", "1")) as w:
+        wait_for(lambda: "\nifab_waiters 1\n" in f.get("/metrics").body.decode(), 10)
+        cli.wants(0, "token", "create", "In", "--out", file + ".new", *WHY)
+        os.rename(file + ".new", file)
+        cli.wants(0, "token", "revoke", first, *WHY)
+        create(cli, "t")
+        code, err = w.end()
+        assert code == 0, err
+    assert cli.json("task", "show", "t")["result"] == 1
+
+
+def test_a_command_that_is_gone_is_not_the_tasks_fault(f):
+    cli = Cli(f)
+    swarm(cli)
+    program = os.path.join(f.root, "program")
+    open(program, "w").write("#!/nowhere/at/all\n")
+    os.chmod(program, 0o755)
+    create(cli, "t")
+    with Worker(cli, command=(program,)) as w:
+        code, err = w.end()
+        assert code == 20 and "No such file" in err, err
+    shown = state(f, "t")
+    assert shown["state"] == "queued" and shown["attempt"] == 1, shown
+    # a text without #! is not handed to a shell
+    open(program, "w").write("exit 0\n")
+    create(cli, "u", "--priority", "P0")
+    with Worker(cli, command=(program,)) as w:
+        code, err = w.end()
+        assert code == 20 and "Exec format" in err, err
+
+
+def test_what_becomes_of_tasks_can_be_watched(f):
+    cli = Cli(f)
+    swarm(cli)
+    create(cli, "before")
+    with Follow(cli, "task", "watch") as all_, Follow(cli, "task", "watch", "before") as one:
+        wait_for(lambda: len(one.items) == 1, 10)
+        wait_for(lambda: all_.items or cli("task", "create", "--type", "early", "--needs", "none", *WHY).code, 10)
+        create(cli, "t")
+        work(cli, "--max", "2", "--lease", "300ms", command=("sleep", "0.4"))
+        wait_for(lambda: [e["operation"] for e in one.items] == ["create", "claim", "complete"], 10)
+        one.p.wait(10)
+        assert one.p.returncode == 0
+        wait_for(lambda: sum(e["operation"] == "complete" for e in all_.items) == 2, 10)
+        assert {"before", "t"} <= {e["subject"] for e in all_.items} and not any(e["operation"] == "renew" for e in all_.items)
+    shown = cli.wants(0, "task", "watch", "t")
+    assert "complete" in shown.out and shown.out.startswith("INDEX"), shown
+
+
+def test_top_shows_all_once_or_live(f):
+    cli = Cli(f)
+    swarm(cli, "data", "sql", "--concurrency", "3")
+    create(cli, "t")
+    create(cli, "u")
+    fence = str(cli.json("task", "next", "--swarm", "data")["fence"])
+    cli.wants(0, "task", "progress", "t", "--fence", fence, "--percent", "40", "--note", "evil\u202etxt")
+    top = cli.json("top")
+    assert top["tasks"] == {"queued": 1, "claimed": 0, "running": 1, "blocked": 0, "dead": 0} and not top["more_tasks"], top
+    assert top["swarms"][0]["in_flight"] == 1 and top["decisions"] == {"held": 0, "escalated": 0}, top
+    shown = cli.wants(0, "top").out
+    assert "running 1" in shown and "evil\\u{202e}txt" in shown and "\x1b" not in shown, shown
+    screen = Screen(cli, "top").until("running 1")
+    assert "\x1b[?1049h" in screen.text
+    create(cli, "v")
+    screen.until("queued 2")
+    f.kill()
+    screen.until("THE DAEMON DOES NOT ANSWER")
+    f.start()
+    screen.text = ""
+    screen.until("running 1").type("\x03")
+    assert screen.end() == 0 and screen.text.endswith("\x1b[?1049l") and "\u202e" not in screen.text, screen.text
