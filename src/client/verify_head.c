@@ -90,7 +90,7 @@ static ifab_status read_old(const struct ifab_verify_options *options, struct ve
         return ifab_fail(err, IFAB_INVALID, "the older checkpoint is none");
     if (key32 == NULL)
         return ifab_fail(err, IFAB_INVALID, "an older checkpoint is checked by the log's key: give it");
-    if (options->follow_rotation) { /* whose signature it has is known once the log is read */
+    if (head->reads_keys) { /* whose signature it has is known once the log is read: its key may have been changed since */
         head->has_old = head->old_unsigned = true;
         return IFAB_OK;
     }
@@ -104,6 +104,24 @@ static ifab_status read_old(const struct ifab_verify_options *options, struct ve
     }
     head->has_old = true;
     return IFAB_OK;
+}
+
+void ifab_verify__rewritten(const struct verify_head *head, struct ifab_verify_report *report)
+{
+    ifab_verify__broken(report, "the first %llu entries are not those of the older checkpoint: the log was rewritten",
+                        (unsigned long long)head->old.size);
+}
+
+/* Its signature is good: what it says counts. */
+static void judge_old(const struct verify_head *head, struct ifab_verify_report *report)
+{
+    if (!ifab_view_equal(head->old.origin, head->body.origin))
+        ifab_verify__broken(report, "the older checkpoint is of another log");
+    else if (head->old.size > head->body.size)
+        ifab_verify__broken(report, "the log has %llu entries, the checkpoint seen before had %llu: it was cut, or this export is older",
+                            (unsigned long long)head->body.size, (unsigned long long)head->old.size);
+    else if (head->old_differs)
+        ifab_verify__rewritten(head, report);
 }
 
 ifab_status ifab_verify__head_trust(const struct ifab_verify_options *options, struct verify_head *head, struct ifab_view fallback_name,
@@ -122,11 +140,8 @@ ifab_status ifab_verify__head_trust(const struct ifab_verify_options *options, s
         ifab_verify__broken(report, "it does not go on from the older checkpoint, which is not this log's");
         return IFAB_OK;
     }
-    if (!ifab_view_equal(head->old.origin, head->body.origin))
-        ifab_verify__broken(report, "the older checkpoint is of another log");
-    else if (head->old.size > head->body.size)
-        ifab_verify__broken(report, "the log has %llu entries, the checkpoint seen before had %llu: it was cut, or this export is older",
-                            (unsigned long long)head->body.size, (unsigned long long)head->old.size);
+    if (!head->old_unsigned)
+        judge_old(head, report);
     return IFAB_OK;
 }
 
@@ -134,8 +149,12 @@ void ifab_verify__old_end(const struct ifab_verify_options *options, const struc
 {
     struct ifab_view text;
     struct ifab_error why = {0};
-    if (!report->intact || !head->old_unsigned || ifab_note_verify(options->checkpoint, head->body.origin, key32, &text, &why) == IFAB_OK)
+    if (!report->intact || !head->old_unsigned)
         return;
+    if (ifab_note_verify(options->checkpoint, head->body.origin, key32, &text, &why) == IFAB_OK) {
+        judge_old(head, report);
+        return;
+    }
     report->trusted = false;
     report->trust[0] = '\0';
     ifab_verify__distrust(report, "the older checkpoint is not signed by the key that this log had then: %s", why.text);

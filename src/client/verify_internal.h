@@ -33,8 +33,8 @@ struct verify_head {
     bool has_key;
     struct ifab_view key_name; /* borrowed from the options */
     uint8_t key32[32];
-    /* an older head of the same log, once its signature was good; when rotations are followed, that is judged once the log is read */
-    bool has_old, old_unsigned;
+    /* an older head of the same log, once its signature was good; where entries are read (reads_keys) that is judged at the end, when each key is known */
+    bool reads_keys, has_old, old_unsigned, old_differs;
     struct ifab_checkpoint old;
 };
 /* Reads options.vkey. IFAB_INVALID. */
@@ -48,6 +48,8 @@ ifab_status ifab_verify__head_trust(const struct ifab_verify_options *options, s
                                     const uint8_t *fallback_key32, struct ifab_verify_report *report, struct ifab_error *err);
 /* The older checkpoint whose signature was left for the end: by the key that answers for its size. */
 void ifab_verify__old_end(const struct ifab_verify_options *options, const struct verify_head *head, const uint8_t key32[32], struct ifab_verify_report *report);
+/* The log holds other entries than the older checkpoint says. */
+void ifab_verify__rewritten(const struct verify_head *head, struct ifab_verify_report *report);
 /* Everything was checked: verdict and the words for what went well. */
 void ifab_verify__conclude(const struct verify_head *head, struct ifab_verify_report *report);
 

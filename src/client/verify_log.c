@@ -73,16 +73,16 @@ static ifab_status check_head(struct run *run, struct ifab_error *err)
 }
 
 /* The prefix of the older checkpoint has just been read. */
-static void check_old_root(const struct run *run, uint64_t size)
+static void check_old_root(struct run *run, uint64_t size)
 {
     uint8_t root32[32];
 
     if (!run->head.has_old || run->head.old.size != size)
         return;
     ifab_verify__tree_root(run->tree, root32);
-    if (memcmp(root32, run->head.old.root32, 32) != 0)
-        ifab_verify__broken(run->report, "the first %llu entries are not those of the older checkpoint: the log was rewritten",
-                            (unsigned long long)size);
+    run->head.old_differs = memcmp(root32, run->head.old.root32, 32) != 0;
+    if (run->head.old_differs && !run->head.old_unsigned) /* else it accuses nobody until it is known whose it is */
+        ifab_verify__rewritten(&run->head, run->report);
 }
 
 static ifab_status check_entry(struct run *run, uint64_t index, struct ifab_view entry, struct ifab_error *err)
@@ -189,6 +189,7 @@ ifab_status ifab_verify_log(const char *dir, const struct ifab_verify_options *o
 
     *ret_report = (struct ifab_verify_report){0};
     IFAB_TRY(ifab_verify__key(options, &run.head, err));
+    run.head.reads_keys = !options->hash_only;
     run.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (run.dir_fd < 0)
         return ifab_fail(err, errno == ENOENT || errno == ENOTDIR ? IFAB_NOT_FOUND : IFAB_IO, "cannot open the export: %s",

@@ -59,6 +59,29 @@ static size_t keys_valid_but(const struct ifab_talent *talent, const uint8_t *pu
     return count;
 }
 
+/*
+ * A revocation reaches what waits: in its own step every open decision is denied that a key which it takes may have signed. Which key signed is not
+ * kept, so each counts that was good when the message was admitted. At most 256 of a talent are open.
+ */
+static void deny_what_waits(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_talent *talent,
+                            uint64_t cause)
+{
+    const struct ifab_talent_request *request = &command->u.talent.request;
+    enum ifab_talent_act act = command->u.talent.act;
+    bool rotated = act == IFAB_ACT_ROTATE && request->overlap == 0, removed = act == IFAB_ACT_REMOVE;
+    bool revoked = act == IFAB_ACT_REVOKE && request->spki32 == NULL && request->scope.size == 0;
+    if (talent == NULL || (!rotated && !removed && !revoked))
+        return;
+    for (const struct ifab_open_decision *d = ifab_decisions_after(self->decisions, 0); d != NULL; d = ifab_decisions_after(self->decisions, d->number)) {
+        bool taken = removed;
+        for (size_t i = 0; i < talent->key_count && !taken; i++)
+            taken = valid_now(&talent->keys[i], d->admitted_at) &&
+                    (!revoked || request->pubkey32 == NULL || memcmp(talent->keys[i].pubkey32, request->pubkey32, 32) == 0);
+        if (d->talent == talent->number && taken)
+            ifab_fabric__close_denied(self, o, d, "the key of its sender was revoked while it waited", IFAB_VIEW(""), IFAB_VIEW(""), cause);
+    }
+}
+
 /* Without an admin nobody could ever add one again: the last valid key of the last admin stays (rotate it instead). */
 static bool last_admin(const struct ifab_fabric *self, const struct ifab_command *command, const struct ifab_talent *talent, ifab_usec wall)
 {
@@ -134,6 +157,7 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
     struct ifab_outcome_entry *entry;
     if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
         return IFAB_CODE_SYSTEM_ERROR;
+    uint64_t cause = entry->index;
     ifab_fabric__change(o, IFAB_KIND_TALENT, number, kept.data, kept.size);
     if (talent != NULL && (talent->role == IFAB_ROLE_OPERATOR || talent->role == IFAB_ROLE_ADMIN))
         o->routing = IFAB_ROUTING_MORE; /* it may have been a voter: the next TICK looks who can still be reached */
@@ -147,6 +171,7 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
     ifab_buf_view(b, kept);
     ifab_buf_char(b, '}');
     ifab_fabric__reply_json(o, b, command->u.talent.act == IFAB_ACT_ADD ? 201 : 200);
+    deny_what_waits(self, command, o, talent, cause);
     return IFAB_CODE_NONE;
 }
 

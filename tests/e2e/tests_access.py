@@ -113,7 +113,6 @@ def test_agent_may_not_list_audit_or_operate(f):
         "/v1/talents",
         "/v1/talents/Demo.B",
         "/v1/decisions",
-        "/v1/witness/entries",
         "/v1/anchors",
         "/v1/events",
         "/metrics",
@@ -148,6 +147,25 @@ def test_agent_sees_its_own_entries_and_nobody_elses(f):
     for index in (other, enrolled[b.uri], 0, 10**6):
         got = refused_with(as_uid(f, "GET", f"/v1/witness/entries/{index}"), 404, 404)
         assert got == refused_with(as_uid(f, "GET", f"/v1/witness/messages/{index}"), 404, 404), "what is there is not told"
+
+
+def test_agent_lists_its_own_entries_and_nobody_elses(f):
+    # INV-01
+    a, b = setup(f, "agent")
+    trace = uuid7()
+    mine = [f.send(a.message(receiver=b.uri, trace=trace)).json["entry"]["index"] for _ in range(3)]
+    other = f.send(b.message(receiver=a.uri, trace=trace)).json["entry"]["index"]
+    listed = lambda query: [e["index"] for e in as_uid(f, "GET", "/v1/witness/entries?" + query).json["items"]]  # noqa: E731
+    assert [e["index"] for e in f.get(f"/v1/witness/entries?trace={trace}").json["items"]] == [*mine, other]
+    assert listed(f"trace={trace}") == mine
+    for query in ("", "component=IF.connect", "type=message", "from=2020-01-01T00:00:00Z", "limit=1000"):
+        for index in listed(query):
+            e = f.entry(index)
+            assert e["actor"] == a.uri or e["subject"] == a.uri, e
+    assert set(mine) <= set(listed("limit=1000")) and other not in listed("limit=1000")
+    page = as_uid(f, "GET", f"/v1/witness/entries?trace={trace}&limit=2").json
+    assert [e["index"] for e in page["items"]] == mine[:2]
+    assert listed(f"trace={trace}&cursor={page['next']}") == mine[2:]
 
 
 def test_uid_of_an_admin_talent_is_only_an_operator(f):

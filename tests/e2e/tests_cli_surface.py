@@ -98,9 +98,7 @@ def test_global_flags_do_what_they_say(f):
         "capability apply vmix.switcher --scene Intro --why w --trace --mode=falsify",
         "falsify --task t --mode=pre-commit",
         "bus dlq list",
-        "budget report",
-        "cost report",
-        "governor breakers",
+        "governor waste",
         "secret list",
         "publisher list",
     ):

@@ -556,3 +556,17 @@ def test_a_name_that_looks_like_a_secret_never_stands_in_the_log(f):
     assert f.stop() == 0
     assert f.grep(secret.encode()) == []
     f.start()
+
+
+def test_revocation_reaches_what_waits(f):
+    # INV-02
+    a, b = f.enrol("Demo.A", owner="alice"), f.enrol("Demo.B", owner="bob")
+    asked = [f.send(x.message(content={"hazards": ["legal"]})).json for x in (a, b)]
+    held = f.send(a.message(content={"confidence": {"raw": 0.25, "normalized": 0.25}})).json
+    assert [r["decision"] for r in (*asked, held)] == ["ESCALATE", "ESCALATE", "HOLD"]
+    assert f.post("/v1/talents/Demo.A/revoke", {"key_id": key_id(bytes(a.key.verify_key)), "why": "laptop lost"}).status == 200
+    for r in (asked[0], held):
+        got = wait_for(lambda r=r: (d := f.get(f"/v1/decisions/{r['id']}").json)["state"] == "decided" and d, what="denial")
+        assert got["decision"] == "DENY" and "revoked" in got["reason"], got
+    assert f.vote(asked[0]).code == 404
+    assert f.get(f"/v1/decisions/{asked[1]['id']}").json["state"] == "escalated"

@@ -201,10 +201,9 @@ def test_unknown_route_is_404_and_wrong_method_405(f):
 
 def test_parts_that_come_later_are_509(f):
     for method, path in (
-        ("GET", "/v1/tasks"),
-        ("POST", "/v1/tasks"),
+        ("GET", "/v1/capabilities"),
         ("GET", "/v1/secrets"),
-        ("POST", "/v1/tasks/claim"),
+        ("POST", "/v1/capabilities/x"),
         ("POST", "/mcp"),
     ):
         refused(f.http(method, path, b"{}" if method == "POST" else None), 501, 509)
@@ -230,6 +229,7 @@ def test_unknown_repeated_and_broken_query_parameters_are_208(f):
         "/v1/talents?cursor=abc",
         "/v1/talents?limit=1%00",
         "/v1/talents?%6cimit=1",
+        "/v1/messages/msg-00000000-0000-7000-8000-000000000000?proof=2",
         "/v1/witness/entries?limit=0",
         "/v1/witness/entries?component=" + "a" * 64,
         "/v1/witness/entries?component=" + "a" * 600,
@@ -676,3 +676,13 @@ def test_idempotency_key_works_on_changing_routes(f):
 
 
 test_idempotency_key_works_on_changing_routes.started = False
+
+
+def test_lines_have_no_proofs(f):
+    a = f.enrol("Demo.A")
+    lines = bytes(a.message()) + b"\n"
+    size = f.size()
+    r = f.post("/v1/messages?proof=1", lines, {"Content-Type": "application/x-ndjson"})
+    assert r.status == 400 and r.code == 208 and r.error["field"] == "proof" and f.size() == size, r
+    assert "receipt" in f.post("/v1/messages?proof=0", lines, {"Content-Type": "application/x-ndjson"}).json
+    assert f.post("/v1/messages?proof=yes", bytes(a.message())).code == 208 and f.size() == size + 1

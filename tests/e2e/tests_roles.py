@@ -37,7 +37,7 @@ TABLE = {
     "GET /v1/tokens": ALL,
     "POST /v1/tokens": OPERATE,  # or by a signature: tests_tokens
     "POST /v1/tokens/{}/revoke": OPERATE,
-    "GET /v1/witness/entries": AUDIT,
+    "GET /v1/witness/entries": OWN,
     "GET /v1/witness/entries/{}": OWN,
     "GET /v1/witness/messages/{}": OWN,
     "GET /v1/witness/proof": ALL,

@@ -85,9 +85,9 @@ COMMANDS = {
     "guard explain": (AUDIT, (*CLAIM, *SIGNED)),
     "clock accept": (OPERATE, (*WHY, *SIGNED)),
     "backup": (OPERATE, ("{dir}", *WHY)),
-    "witness query": (AUDIT, ()),
+    "witness query": (OWN, ()),
     "witness show": (OWN, ("1000000",)),
-    "witness trace": (AUDIT, (UUID,)),
+    "witness trace": (OWN, (UUID,)),
     "witness prove": (OWN, ("0",)),
     "witness export": (AUDIT, ("--out", "{out}")),
     "witness tail": (AUDIT, None),  # has no end: see below
@@ -115,7 +115,7 @@ COMMANDS = {
     "swarm register": (OPERATE, ("x", "--skills", "a", "--members", NOBODY, *WHY)),
     "swarm list": (LIST, ()),
     "swarm show": (LIST, (NOBODY,)),
-    "receipt save": (AUDIT, None),  # of a message that is there: see below
+    "receipt save": (OWN, None),  # of a message that is there: see below
 }
 # what comes later answers 509 by itself; its column is its route's
 LATER = {
@@ -344,6 +344,12 @@ def test_roles_of_votes_and_receipts(f):
         d = ways.run(way, names(role), "receipt save", (shared["id"], "--sender", sender.uri, "--out", out), "none")
         assert d.returncode == (0 if role in AUDIT.split() else 12 if role == "agent" else 10), (role, d)
         assert os.path.exists(out) == (role in AUDIT.split())
+        if role == "agent":
+            own = os.path.join(f.root, "own.ifproof")
+            d = ways.run(way, names(role), "receipt save", (f.send(a.message()).json["id"], "--out", own), "none")
+            assert d.returncode == 0, d
+            with open(own) as saved:
+                assert json.loads(json.load(saved)["enrolment"]["entry"])["subject"] == a.uri
         out = os.path.join(f.root, role + ".export")
         d = ways.run(way, names(role), "witness export", ("--out", out), "none")
         assert d.returncode == (0 if role in AUDIT.split() else 10), (role, d)

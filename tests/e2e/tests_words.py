@@ -56,7 +56,7 @@ def test_slips_are_named(f):
     said(cli.wants(2, "mesage", "send", "--to", "Demo.B"), 'did you mean "message send"', "--help")
     said(cli.wants(2, "send", "--to", "Demo.B"), 'did you mean "message send"', "--help")
     said(cli.wants(2, "message", "sned"), 'did you mean "message send"')
-    said(cli.wants(2, "complete"), 'did you mean "completion"')
+    said(cli.wants(2, "complete"), 'did you mean "task complete"')
     said(cli.wants(2, "message", "send", "--clame", "x"), "did you mean --claim?", "--help")
     said(cli.wants(0, "talent", "grant", "Demo.B", "--scope", "guard:scop", "--why", "w"), "did you mean guard:scope?", "talent revoke")
     assert "warning" not in cli.wants(0, "talent", "grant", "Demo.B", "--scope", "guard:scope", "--why", "w").err

@@ -119,6 +119,9 @@ change("life-two-votes", "src/fabric/open.c", "facts->sensitive && rules->votes_
        "fabric_life")
 change("life-deadline-before-routing", "src/fabric/life.c", " || ifab_fabric__stale(self, o, d) ||", " ||", "fabric_life")
 change("life-lost-voters", "src/fabric/open.c", "some = d->voters[i].voted == 0 && lost(self, d->voters[i].talent);", "some = false;", "fabric_life")
+without("life-revoked-sender", "src/fabric/talent_act.c", "if (d->talent == talent->number && taken)", "fabric_flow")
+change("life-revoked-by-rotation", "src/fabric/talent_act.c", "bool rotated = act", "bool rotated = false && act", "fabric_flow")
+change("life-revoked-other-key", "src/fabric/talent_act.c", "taken = valid_now(&talent->keys[i], d->admitted_at) &&", "taken =", "fabric_flow")
 change("life-clock-without-doubt", "src/fabric/life.c", " && !self->clock_doubt)", " && false)", "fabric_life")
 change("life-clock-by-operator", "src/fabric/life.c", "IFAB_EVENT_CLOCK_ACCEPT, true}", "IFAB_EVENT_CLOCK_ACCEPT, false}", "fabric_life")
 change("life-references", "src/fabric/outcome.c", "fields->ref_count = o->command->ref_count;", "fields->ref_count = 0;", "fabric_life")
@@ -218,7 +221,9 @@ without("log-leaf-in-tile", TREE, "if (memcmp(self->file.data + 32 * at, leaf32,
 without("log-upper-tile", TREE, "if (here && memcmp(self->file.data, level->hashes, width * 32) != 0)", "verify")
 without("log-root-of-checkpoint", "src/client/verify_log.c",
         "if (run->report->intact && memcmp(root32, run->head.body.root32, 32) != 0)", "verify")
-without("log-root-of-older-checkpoint", "src/client/verify_log.c", "if (memcmp(root32, run->head.old.root32, 32) != 0)", "verify")
+change("log-root-of-older-checkpoint", "src/client/verify_log.c", "run->head.old_differs = memcmp(root32, run->head.old.root32, 32) != 0;",
+       "run->head.old_differs = false;", "verify")
+change("log-key-older-lie", "src/client/verify_log.c", "if (run->head.old_differs && !run->head.old_unsigned)", "if (run->head.old_differs)", "verify_rotation")
 change("log-key-enrolled", "src/client/verify_message.c", "else if (!key_enrolled(self, &envelope, &why))",
        "else if (!key_enrolled(self, &envelope, &why) && false)", "verify")
 without("log-message-signature", "src/client/verify_message.c",
@@ -262,7 +267,7 @@ change("log-key-admin-revoked", FOLLOW, "return !key->revoked && self->time", "r
 without("log-key-signs-now", FOLLOW, "if (memcmp(r->keys[r->count], own32, 32) != 0)", "verify_rotation")
 change("log-key-followed-unasked", FOLLOW, "report->trusted = follow;", "report->trusted = true;", "verify_rotation")
 without("log-key-older-checkpoint", "src/client/verify_head.c",
-        "if (options->follow_rotation) { /* whose signature it has is known once the log is read */", "verify_rotation")
+        "if (head->reads_keys) { /* whose signature", "verify_rotation")
 without("log-key-step-act-words", STEP, "if (command->act->text.size == 0)", "fabric_log_key")
 without("log-key-step-used", STEP, "if (used_before(self, to32) || memcmp(from32, to32, 32) == 0)", "fabric_log_key")
 without("log-key-step-in-force", STEP,

@@ -32,7 +32,7 @@ static unsigned pick(unsigned n) { return (unsigned)(draw() % n); }
 static const char *const strings[] = {"\"a\"", "\"b\"", "\"prod\"", "\"\"", "\"abc\""};
 static const char *const anything[] = {"\"a\"", "\"prod\"", "1", "2", "true", "false", "null", "\"1\""};
 static const char *const numbers[] = {"0", "1", "2", "1.5", "1e3"};
-static const char *const string_fields[] = {"sender", "performative", "receiver", "hazards", "claim"};
+static const char *const string_fields[] = {"claim_id", "sender.instance", "receiver", "hazards", "claim"};
 static const char *const any_fields[] = {"scope.x", "scope.y.z", "data.x", "data.list"};
 static const char *const number_fields[] = {"confidence", "receiver.count", "evidence.count"};
 static const char *const hazard_names[] = {"legal", "safety", "privacy"};
@@ -187,8 +187,8 @@ static void draw_message(struct message *m)
     struct ifab_rule_subject *s = &m->subject;
     ifab_arena_reset(&m->arena);
     memset(s, 0, sizeof *s);
-    s->sender = draw_view();
-    s->performative = draw_view();
+    s->claim_id = draw_view();
+    s->instance = draw_view();
     if (pick(2))
         s->claim = draw_view();
     s->receiver_count = pick(4);
@@ -265,10 +265,10 @@ static void see(const struct naive *n, const char *field, struct seen *seen)
 {
     const struct ifab_rule_subject *s = n->s;
     memset(seen, 0, sizeof *seen);
-    if (strcmp(field, "sender") == 0)
-        see_string(seen, s->sender);
-    else if (strcmp(field, "performative") == 0)
-        see_string(seen, s->performative);
+    if (strcmp(field, "claim_id") == 0)
+        see_string(seen, s->claim_id);
+    else if (strcmp(field, "sender.instance") == 0)
+        see_string(seen, s->instance);
     else if (strcmp(field, "claim") == 0 && s->claim.data != NULL)
         see_string(seen, s->claim);
     else if (strcmp(field, "receiver") == 0)

@@ -231,6 +231,8 @@ static void nothing_that_moves_a_cursor_is_printed(void **state)
         {put_text, "a\nb\tc\rd", "a\\u{a}b\\u{9}c\\u{d}d"},
         {put_text, "\x7f\xc2\x9b" "31m", "\\u{7f}\\u{9b}31m"},
         {put_text, "user\xe2\x80\xae" "gpj.exe", "user\\u{202e}gpj.exe"},
+        {put_text, "a\xcd\x8f" "b\xe1\x9e\xb4" "c\xe1\xa0\x8b" "d\xef\xbf\xb0" "e\xf0\x9b\xb2\xa0" "f", "a\\u{34f}b\\u{17b4}c\\u{180b}d\\u{fff0}e\\u{1bca0}f"},
+        {put_text, "\xe2\xa0\x80\xf0\x93\x90\xb0.", "\\u{2800}\\u{13430}."},
         {put_text, "a\xe2\x80\x8b" "b\xef\xbb\xbf", "a\\u{200b}b\\u{feff}"},
         {put_text, "\xe2\x81\xa6x\xf3\xa0\x80\x81", "\\u{2066}x\\u{e0001}"},
         {put_text, "\xff\xc3", "\\x{ff}\\x{c3}"},

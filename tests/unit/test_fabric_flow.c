@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "guard/ruleset.h"
 #include "rig.h"
 
 #define A "if://agent/A"
@@ -357,6 +358,67 @@ static void escalation_without_enough_voters_is_denied_at_once(void **state)
     send(A, RIG_ESCALATED, IFAB_DECISION_DENY);
 }
 
+/* ---- the sender's key is revoked ---- */
+
+static void take(enum ifab_talent_act act, const char *name, const uint8_t *pubkey32, ifab_usec overlap)
+{
+    struct ifab_command command = rig_talent_command(&rig, act, name);
+    command.u.talent.request.pubkey32 = pubkey32;
+    command.u.talent.request.overlap = overlap;
+    command.act = rig_act(&rig, 1);
+    assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_NONE);
+}
+
+/* INV-02: what a stolen key said is denied in the step that revokes it; other talents wait on. */
+static void revocation_reaches_what_waits(void **state)
+{
+    uint8_t key32[32], new32[32];
+    struct ifab_signer *signer = make_signer(10), *new = make_signer(40);
+    ifab_signer_public(signer, key32);
+    ifab_signer_public(new, new32);
+    for (int how = 0; how < 5; how++) { /* 3: a rotation without overlap revokes */
+        uint64_t asked = send(A, RIG_ESCALATED, IFAB_DECISION_ESCALATE), waiting = send(A, FIRST, IFAB_DECISION_HOLD);
+        uint64_t other = send(B, RIG_ESCALATED, IFAB_DECISION_ESCALATE);
+        if (how == 4)
+            rig_restart(&rig);
+        take(how == 1 ? IFAB_ACT_REMOVE : how == 3 ? IFAB_ACT_ROTATE : IFAB_ACT_REVOKE, "A", how == 2 ? key32 : how == 3 ? new32 : NULL, 0);
+        assert_int_equal(rig.outcome.entry_count, 3);
+        assert_true(last_says("\"operation\":\"denied\"") && last_says("the key of its sender was revoked"));
+        assert_null(rig_open(&rig, asked));
+        assert_null(rig_open(&rig, waiting));
+        assert_non_null(rig_open(&rig, other));
+        send(B, SECOND, IFAB_DECISION_SHARE);
+        rig_restart(&rig);
+        assert_int_equal(held() + escalated(), 1);
+        teardown(state);
+        setup(state);
+    }
+    ifab_signer_free(signer);
+    ifab_signer_free(new);
+}
+
+/* A key that was replaced before the message came, or revoked before, did not sign it. */
+static void revocation_of_a_key_that_signed_nothing_denies_nothing(void **state)
+{
+    uint8_t old32[32], new32[32];
+    struct ifab_signer *old = make_signer(10), *new = make_signer(40);
+    (void)state;
+    ifab_signer_public(old, old32);
+    ifab_signer_public(new, new32);
+    take(IFAB_ACT_ROTATE, "A", new32, IFAB_SECOND);
+    ifab_signer_free(rig_talent_of(&rig, A)->signer);
+    rig_talent_of(&rig, A)->signer = new;
+    rig_pass(&rig, IFAB_MINUTE);
+    uint64_t id = send(A, RIG_ESCALATED, IFAB_DECISION_ESCALATE);
+    take(IFAB_ACT_REVOKE, "A", old32, 0);
+    take(IFAB_ACT_REVOKE, "A2", NULL, 0);
+    rig_pass(&rig, 1);
+    assert_non_null(rig_open(&rig, id));
+    assert_int_equal(rig_vote_cast(&rig, id, "if://agent/V1", "approve"), IFAB_CODE_NONE);
+    assert_true(last_says("\"operation\":\"released\""));
+    ifab_signer_free(old);
+}
+
 /* ---- the rules change ---- */
 
 static void changed_rules_reopen_with_their_digest_and_void_votes(void **state)
@@ -448,9 +510,30 @@ static void open_decision_reads_as_json(void **state)
     ifab_buf_fini(&text);
 }
 
+/* The guard's list of performatives and roles is not the fabric's own: a word that is there must be one a rule can ask for. */
+static void rules_may_name_every_performative_and_role(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < IFAB_PERFORMATIVE_COUNT + IFAB_ROLE_ADMIN; i++) {
+        bool performative = i < IFAB_PERFORMATIVE_COUNT;
+        const char *word = performative ? ifab_performative_name((enum ifab_performative)i) : ifab_role_name((enum ifab_role)(i - IFAB_PERFORMATIVE_COUNT + 1));
+        char text[160];
+        struct ifab_rule_source source = {0};
+        struct ifab_ruleset *set = NULL;
+        const struct ifab_json *where;
+        snprintf(text, sizeof text, "{\"v\":1,\"rules\":[{\"id\":\"r\",\"effect\":\"deny\",\"when\":{\"%s\":\"%s\"}}]}",
+                 performative ? "parent.performative" : "sender.role", word);
+        assert_int_equal(ifab_json_read(ifab_view_str(text), NULL, &rig.arena, &source.root, NULL), IFAB_OK);
+        if (ifab_ruleset_compile(&source, &set, &where, NULL) != IFAB_OK)
+            fail_msg("no rule may ask for %s", word);
+        ifab_ruleset_free(set);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(rules_may_name_every_performative_and_role, setup, teardown),
         cmocka_unit_test_setup_teardown(independent_second_source_releases, setup, teardown),
         cmocka_unit_test_setup_teardown(dependent_second_source_does_not_release, setup, teardown),
         cmocka_unit_test_setup_teardown(agree_in_the_conversation_is_a_second_source, setup, teardown),
@@ -465,6 +548,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(refused_votes_are_witnessed_and_use_up_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(vote_finds_its_message_among_equal_ids, setup, teardown),
         cmocka_unit_test_setup_teardown(escalation_without_enough_voters_is_denied_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(revocation_reaches_what_waits, setup, teardown),
+        cmocka_unit_test_setup_teardown(revocation_of_a_key_that_signed_nothing_denies_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(changed_rules_reopen_with_their_digest_and_void_votes, setup, teardown),
         cmocka_unit_test_setup_teardown(lost_rules_deny_what_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(answers_to_votes_say_what_became_of_the_message, setup, teardown),

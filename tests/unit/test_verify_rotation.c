@@ -266,11 +266,19 @@ static void the_old_key_signs_no_tree_that_holds_its_handover(void **state)
     end(&r);
 }
 
-/* A checkpoint kept from before is checked by the key of then. */
-static void a_kept_checkpoint_of_the_old_key_is_good_when_followed(void **state)
+/* A checkpoint of another tree of that size, by the key that is set. */
+static void lying_note(struct rotated *r, uint64_t size, struct ifab_buf *note)
+{
+    r->log.leaves[0][0] ^= 1;
+    export_note(&r->log, size, note);
+    r->log.leaves[0][0] ^= 1;
+}
+
+/* A checkpoint kept from before is checked by the key of then, which the log names: no lie of a stranger accuses the log. */
+static void a_kept_checkpoint_is_checked_by_the_key_of_then(void **state)
 {
     struct rotated r;
-    struct ifab_buf kept = IFAB_BUF_INIT(4096), stolen = IFAB_BUF_INIT(4096);
+    struct ifab_buf kept = IFAB_BUF_INIT(4096), stolen = IFAB_BUF_INIT(4096), forged = IFAB_BUF_INIT(4096), lie = IFAB_BUF_INIT(4096);
     struct ifab_error err = {0};
     (void)state;
     begin(&r);
@@ -280,28 +288,44 @@ static void a_kept_checkpoint_of_the_old_key_is_good_when_followed(void **state)
     more(&r, 2);
     r.log.log_key = r.keys[0]; /* who stole the old key signs a tree from after the handover */
     export_note(&r.log, r.log.count, &stolen);
+    r.log.log_key = r.keys[2]; /* a stranger's lie: another tree of that size */
+    lying_note(&r, 4, &forged);
+    r.log.log_key = r.keys[0]; /* and one that the key of then did sign */
+    lying_note(&r, 4, &lie);
     r.log.log_key = r.keys[1];
     export_write(&r.log, r.log.count);
+    static const char not_ours[] = "which is not this log's", rewritten[] = "the log was rewritten";
     const struct {
         struct ifab_view note;
         size_t trusted;
         bool follow;
         enum ifab_verify_verdict verdict;
+        const char *says;
     } rows[] = {
-        {ifab_buf_as_view(&kept), 0, true, IFAB_VERIFY_VERIFIED},      {ifab_buf_as_view(&kept), 1, true, IFAB_VERIFY_VERIFIED},
-        {ifab_buf_as_view(&kept), 1, false, IFAB_VERIFY_NOT_VERIFIED}, {ifab_buf_as_view(&stolen), 0, true, IFAB_VERIFY_NOT_VERIFIED},
-        {ifab_buf_as_view(&stolen), 1, true, IFAB_VERIFY_NOT_VERIFIED},
+        {ifab_buf_as_view(&kept), 0, true, IFAB_VERIFY_VERIFIED, "agrees"},
+        {ifab_buf_as_view(&kept), 1, true, IFAB_VERIFY_VERIFIED, "agrees"},
+        {ifab_buf_as_view(&kept), 1, false, IFAB_VERIFY_VERIFIED, "agrees"},
+        {ifab_buf_as_view(&kept), 0, false, IFAB_VERIFY_NOT_VERIFIED, ""},
+        {ifab_buf_as_view(&stolen), 0, true, IFAB_VERIFY_NOT_VERIFIED, not_ours},
+        {ifab_buf_as_view(&stolen), 1, true, IFAB_VERIFY_NOT_VERIFIED, not_ours},
+        {ifab_buf_as_view(&stolen), 1, false, IFAB_VERIFY_NOT_VERIFIED, not_ours},
+        {ifab_buf_as_view(&forged), 0, true, IFAB_VERIFY_NOT_VERIFIED, not_ours},
+        {ifab_buf_as_view(&forged), 1, false, IFAB_VERIFY_NOT_VERIFIED, not_ours},
+        {ifab_buf_as_view(&lie), 0, true, IFAB_VERIFY_NOT_VERIFIED, rewritten},
+        {ifab_buf_as_view(&lie), 1, false, IFAB_VERIFY_NOT_VERIFIED, rewritten},
     };
     for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
         const struct ifab_verify_options options = {
             .vkey = ifab_view_str(r.vkeys[rows[i].trusted]), .follow_rotation = rows[i].follow, .checkpoint = rows[i].note};
         struct ifab_verify_report report;
         assert_int_equal(ifab_verify_log(r.log.dir, &options, &report, &err), IFAB_OK);
-        if (report.verdict != rows[i].verdict)
+        if (report.verdict != rows[i].verdict || strstr(report.integrity, rows[i].says) == NULL)
             fail_msg("row %zu: %s; %s", i, report.integrity, report.trust);
     }
     ifab_buf_fini(&kept);
     ifab_buf_fini(&stolen);
+    ifab_buf_fini(&forged);
+    ifab_buf_fini(&lie);
     end(&r);
 }
 
@@ -331,7 +355,7 @@ int main(void)
         cmocka_unit_test(every_forged_handover_breaks_the_log),
         cmocka_unit_test(an_admin_whose_key_was_revoked_before_asks_for_nothing),
         cmocka_unit_test(the_old_key_signs_no_tree_that_holds_its_handover),
-        cmocka_unit_test(a_kept_checkpoint_of_the_old_key_is_good_when_followed),
+        cmocka_unit_test(a_kept_checkpoint_is_checked_by_the_key_of_then),
         cmocka_unit_test(following_needs_the_entries),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)

@@ -29,14 +29,15 @@ static ifab_status wrong(struct compiler *c, const struct ifab_json *where, ifab
 
 static ifab_status no_memory(struct compiler *c) { return wrong(c, c->source->root, IFAB_NOMEM, "out of memory for the rules"); }
 
-static ifab_status wrong_name(struct compiler *c, const struct ifab_json *where, const char *what, struct ifab_view name, const char *meant)
+static ifab_status wrong_word(struct compiler *c, const struct ifab_json *where, const char *before, struct ifab_view name, const char *after,
+                              const char *meant)
 {
     char text[256];
     struct ifab_buf b = IFAB_BUF_INIT(sizeof text);
-    ifab_buf_format(&b, "unknown %s \"" IFAB_FMT "\"", what, (int)(name.size > 64 ? 64 : name.size), (const char *)name.data);
+    ifab_buf_format(&b, "%s\"" IFAB_FMT "\"%s", before, (int)(name.size > 64 ? 64 : name.size), (const char *)name.data, after);
     if (meant != NULL)
         ifab_buf_format(&b, "; did you mean \"%s\"?", meant);
-    else if (strcmp(what, "field") == 0 && name.size <= 32 && memchr(name.data, '.', name.size) == NULL)
+    else if (strcmp(before, "unknown field ") == 0 && name.size <= 32 && memchr(name.data, '.', name.size) == NULL)
         ifab_buf_format(&b, "; what a message carries itself is scope." IFAB_FMT " or data." IFAB_FMT, IFAB_ARG(name), IFAB_ARG(name));
     size_t size = b.size < sizeof text - 1 ? b.size : sizeof text - 1;
     if (size > 0)
@@ -143,6 +144,17 @@ static ifab_status take_literal(struct compiler *c, const struct ifab_json *node
     return IFAB_OK;
 }
 
+/* What the field never is would never match: a slip there must not switch a rule off unnoticed. */
+static ifab_status check_words(struct compiler *c, const struct ifab_json *node, const struct rule_test *test)
+{
+    for (size_t i = 0; i < test->literal_count; i++) {
+        const char *meant, *what; /* " is no …" */
+        if (test->literals[i].type == VALUE_STRING && (what = ifab_rule__unfit(test->field, test->literals[i].string, &meant)) != NULL)
+            return wrong_word(c, node->type == IFAB_JSON_ARRAY ? &node->u.array.items[i] : node, "", test->literals[i].string, what, meant);
+    }
+    return IFAB_OK;
+}
+
 static ifab_status take_literals(struct compiler *c, const struct ifab_json *node, enum field_type type, struct rule_test *test)
 {
     bool list = node->type == IFAB_JSON_ARRAY;
@@ -167,7 +179,7 @@ static ifab_status take_operand(struct compiler *c, const struct ifab_json *node
     enum field_type type = test->field->type;
     struct rule_value flag;
     switch (row->operand) {
-    case OPERAND_LITERALS: return take_literals(c, node, type, test);
+    case OPERAND_LITERALS: IFAB_TRY(take_literals(c, node, type, test)); return check_words(c, node, test);
     case OPERAND_NUMBER:
         if (type != FIELD_NUMBER && type != FIELD_ANY)
             return wrong(c, node, IFAB_INVALID, "this field is no number: above, at_least, below and at_most do not apply");
@@ -209,7 +221,7 @@ static ifab_status take_test(struct compiler *c, const struct rule_field *field,
     condition->test.field = field;
     condition->test.op = row == NULL ? OPERATOR_IS : row->op;
     IFAB_TRY(copy_string(c, path, &condition->test.path));
-    IFAB_TRY(row == NULL ? take_literals(c, node, field->type, &condition->test) : take_operand(c, node, row, &condition->test));
+    IFAB_TRY(take_operand(c, node, row != NULL ? row : ifab_rule__operator(IFAB_VIEW("is")), &condition->test));
     *ret = condition;
     return IFAB_OK;
 }
@@ -252,7 +264,7 @@ static ifab_status take_field(struct compiler *c, const struct ifab_json_member 
     struct ifab_view path;
     const struct rule_field *field = ifab_rule__field(m->name, &path);
     if (field == NULL)
-        return wrong_name(c, &m->value, "field", m->name, ifab_rule__nearest_field(m->name));
+        return wrong_word(c, &m->value, "unknown field ", m->name, "", ifab_rule__nearest_field(m->name));
     if (path.size > IFAB_RULE_LITERAL_MAX || (path.size > 0 && (path.data[0] == '.' || path.data[path.size - 1] == '.')))
         return wrong(c, &m->value, IFAB_INVALID, "a path is names joined by single dots, at most 256 bytes");
     for (size_t i = 1; i < path.size; i++)
@@ -270,7 +282,7 @@ static ifab_status take_field(struct compiler *c, const struct ifab_json_member 
         const struct ifab_json_member *one = &m->value.u.object.members[i];
         const struct rule_operator_row *row = ifab_rule__operator(one->name);
         if (row == NULL)
-            return wrong_name(c, &one->value, "operator", one->name, ifab_rule__nearest_operator(one->name));
+            return wrong_word(c, &one->value, "unknown operator ", one->name, "", ifab_rule__nearest_operator(one->name));
         IFAB_TRY(take_test(c, field, path, &one->value, row, &all->parts[all->part_count]));
         all->part_count++;
     }
@@ -349,7 +361,7 @@ static ifab_status check_members(struct compiler *c, const struct ifab_json *nod
             least = far < least ? far : least;
         }
         if (n == count)
-            return wrong_name(c, &m->value, what, m->name, meant);
+            return wrong_word(c, &m->value, what, m->name, "", meant);
     }
     return IFAB_OK;
 }
@@ -393,7 +405,7 @@ static ifab_status take_effect(struct compiler *c, const struct ifab_json *node,
 static ifab_status take_rule(struct compiler *c, const struct ifab_json *node, struct rule *rule)
 {
     static const char *const names[] = {"id", "effect", "votes", "reason", "when"};
-    IFAB_TRY(check_members(c, node, "name in a rule", names, IFAB_COUNT(names)));
+    IFAB_TRY(check_members(c, node, "unknown name in a rule ", names, IFAB_COUNT(names)));
     IFAB_TRY(take_id(c, node, &rule->id));
     IFAB_TRY(take_effect(c, node, rule));
     return take_when(c, node, rule);
@@ -402,7 +414,7 @@ static ifab_status take_rule(struct compiler *c, const struct ifab_json *node, s
 static ifab_status take_hazard(struct compiler *c, const struct ifab_json *node, struct rule *rule)
 {
     static const char *const names[] = {"id", "hazard", "reason", "when"};
-    IFAB_TRY(check_members(c, node, "name in a derived hazard", names, IFAB_COUNT(names)));
+    IFAB_TRY(check_members(c, node, "unknown name in a derived hazard ", names, IFAB_COUNT(names)));
     IFAB_TRY(take_id(c, node, &rule->id));
     const struct ifab_json *hazard = ifab_json_get(node, "hazard");
     struct rule_test list = {0};
@@ -489,7 +501,7 @@ static ifab_status take_root(struct compiler *c)
     const struct ifab_json *root = c->source->root, *version = ifab_json_get(root, "v"), *why = ifab_json_get(root, "why");
     struct rule_value v;
     const char *text;
-    IFAB_TRY(check_members(c, root, "name", names, IFAB_COUNT(names)));
+    IFAB_TRY(check_members(c, root, "unknown name ", names, IFAB_COUNT(names)));
     if (version == NULL || ifab_json_get(root, "rules") == NULL)
         return wrong(c, root, IFAB_INVALID, "expected `v: 1` and `rules: []`");
     IFAB_TRY(read_value(c, version, &v));

@@ -33,13 +33,17 @@ enum field_id {
     FIELD_SCOPE,
     FIELD_DATA,
 };
+enum field_words { WORDS_ANY, WORDS_PERFORMATIVE, WORDS_ROLE, WORDS_NAME, WORDS_RECEIVER, WORDS_DIGEST, WORDS_DOMAIN };
 struct rule_field {
     const char *name;
     enum field_id id;
     enum field_type type;
+    enum field_words words; /* what its value can be at all */
 };
 const struct rule_field *ifab_rule__field(struct ifab_view name, struct ifab_view *ret_path); /* NULL: none; path: what follows scope. or data. */
 const char *ifab_rule__nearest_field(struct ifab_view name);                                    /* NULL: none is near */
+/* What a value of this field never is; NULL: it can be this text. meant: a word nearby, or NULL. */
+const char *ifab_rule__unfit(const struct rule_field *field, struct ifab_view text, const char **ret_meant);
 
 enum rule_operator {
     OPERATOR_IS,

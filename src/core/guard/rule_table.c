@@ -1,35 +1,36 @@
 /* Fields and operators of the rule language: a new one is a row here and a line in docs/formats/rules.md. */
 #include "rule_internal.h"
 
+#include "base/id.h"
 #include "base/map.h"
 #include "base/nearest.h"
 
 static const struct rule_field fields[] = {
-    {"performative", FIELD_PERFORMATIVE, FIELD_STRING},
-    {"sender", FIELD_SENDER, FIELD_STRING},
-    {"sender.instance", FIELD_INSTANCE, FIELD_STRING},
-    {"sender.role", FIELD_ROLE, FIELD_STRING},
-    {"sender.owner", FIELD_OWNER, FIELD_STRING},
-    {"receiver", FIELD_RECEIVER, FIELD_STRING},
-    {"receiver.count", FIELD_RECEIVER_COUNT, FIELD_NUMBER},
-    {"topic_hash", FIELD_TOPIC, FIELD_STRING},
-    {"claim", FIELD_CLAIM, FIELD_STRING},
-    {"claim_id", FIELD_CLAIM_ID, FIELD_STRING},
-    {"is_claim", FIELD_IS_CLAIM, FIELD_FLAG},
-    {"confidence", FIELD_CONFIDENCE, FIELD_NUMBER},
-    {"confidence.raw", FIELD_CONFIDENCE_RAW, FIELD_NUMBER},
-    {"hazards", FIELD_HAZARDS, FIELD_STRING},
-    {"evidence.count", FIELD_EVIDENCE_COUNT, FIELD_NUMBER},
-    {"evidence.type", FIELD_EVIDENCE_TYPE, FIELD_STRING},
-    {"evidence.url", FIELD_EVIDENCE_URL, FIELD_STRING},
-    {"evidence.domain", FIELD_EVIDENCE_DOMAIN, FIELD_STRING},
-    {"source_diversity.domain_unique", FIELD_DOMAIN_UNIQUE, FIELD_NUMBER},
-    {"ttl_s", FIELD_TTL, FIELD_NUMBER},
-    {"size", FIELD_SIZE, FIELD_NUMBER},
-    {"parent.performative", FIELD_PARENT_PERFORMATIVE, FIELD_STRING},
-    {"parent.hazards", FIELD_PARENT_HAZARDS, FIELD_STRING},
-    {"scope.", FIELD_SCOPE, FIELD_ANY},
-    {"data.", FIELD_DATA, FIELD_ANY},
+    {"performative", FIELD_PERFORMATIVE, FIELD_STRING, WORDS_PERFORMATIVE},
+    {"sender", FIELD_SENDER, FIELD_STRING, WORDS_NAME},
+    {"sender.instance", FIELD_INSTANCE, FIELD_STRING, WORDS_ANY},
+    {"sender.role", FIELD_ROLE, FIELD_STRING, WORDS_ROLE},
+    {"sender.owner", FIELD_OWNER, FIELD_STRING, WORDS_NAME},
+    {"receiver", FIELD_RECEIVER, FIELD_STRING, WORDS_RECEIVER},
+    {"receiver.count", FIELD_RECEIVER_COUNT, FIELD_NUMBER, WORDS_ANY},
+    {"topic_hash", FIELD_TOPIC, FIELD_STRING, WORDS_DIGEST},
+    {"claim", FIELD_CLAIM, FIELD_STRING, WORDS_ANY},
+    {"claim_id", FIELD_CLAIM_ID, FIELD_STRING, WORDS_ANY},
+    {"is_claim", FIELD_IS_CLAIM, FIELD_FLAG, WORDS_ANY},
+    {"confidence", FIELD_CONFIDENCE, FIELD_NUMBER, WORDS_ANY},
+    {"confidence.raw", FIELD_CONFIDENCE_RAW, FIELD_NUMBER, WORDS_ANY},
+    {"hazards", FIELD_HAZARDS, FIELD_STRING, WORDS_ANY},
+    {"evidence.count", FIELD_EVIDENCE_COUNT, FIELD_NUMBER, WORDS_ANY},
+    {"evidence.type", FIELD_EVIDENCE_TYPE, FIELD_STRING, WORDS_ANY},
+    {"evidence.url", FIELD_EVIDENCE_URL, FIELD_STRING, WORDS_ANY},
+    {"evidence.domain", FIELD_EVIDENCE_DOMAIN, FIELD_STRING, WORDS_DOMAIN},
+    {"source_diversity.domain_unique", FIELD_DOMAIN_UNIQUE, FIELD_NUMBER, WORDS_ANY},
+    {"ttl_s", FIELD_TTL, FIELD_NUMBER, WORDS_ANY},
+    {"size", FIELD_SIZE, FIELD_NUMBER, WORDS_ANY},
+    {"parent.performative", FIELD_PARENT_PERFORMATIVE, FIELD_STRING, WORDS_PERFORMATIVE},
+    {"parent.hazards", FIELD_PARENT_HAZARDS, FIELD_STRING, WORDS_ANY},
+    {"scope.", FIELD_SCOPE, FIELD_ANY, WORDS_ANY},
+    {"data.", FIELD_DATA, FIELD_ANY, WORDS_ANY},
 };
 static const struct rule_operator_row operators[] = {
     {"is", OPERATOR_IS, OPERAND_LITERALS},
@@ -103,6 +104,55 @@ const char *ifab_rule__nearest_operator(struct ifab_view name)
         if (nearer(name, operators[i].name, &least))
             best = operators[i].name;
     return best;
+}
+
+/* ---- values that a field can have ---- */
+
+static const char *one_of(struct ifab_view text, const char *const *words, size_t count, const char *otherwise, const char **ret_meant)
+{
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < count; i++) {
+        if (ifab_view_is(text, words[i]))
+            return NULL;
+        if (nearer(text, words[i], &least))
+            *ret_meant = words[i];
+    }
+    return otherwise;
+}
+
+static bool is_digest(struct ifab_view text)
+{
+    bool good = text.size == 71 && ifab_view_starts(text, IFAB_VIEW("sha256:"));
+    for (size_t i = 7; good && i < text.size; i++)
+        good = (text.data[i] >= '0' && text.data[i] <= '9') || (text.data[i] >= 'a' && text.data[i] <= 'f');
+    return good;
+}
+
+/* Upper case, a scheme, a path, a port, blanks: no registrable domain has them. */
+static bool is_domain(struct ifab_view text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] <= ' ' || (text.data[i] >= 'A' && text.data[i] <= 'Z') || text.data[i] == '/' || text.data[i] == ':' || text.data[i] == '*')
+            return false;
+    return text.size > 0 && text.data[0] != '.';
+}
+
+const char *ifab_rule__unfit(const struct rule_field *field, struct ifab_view text, const char **ret_meant)
+{
+    static const char *const performatives[] = {"inform", "request", "agree", "refuse", "query-if", "query-ref", "propose",
+                                                "accept-proposal", "reject-proposal", "contradict", "escalate", "share", "hold"};
+    static const char *const roles[] = {"agent", "readonly", "auditor", "operator", "admin"};
+    *ret_meant = NULL;
+    switch (field->words) {
+    case WORDS_ANY: return NULL;
+    case WORDS_PERFORMATIVE: return one_of(text, performatives, IFAB_COUNT(performatives), " is no performative", ret_meant);
+    case WORDS_ROLE: return one_of(text, roles, IFAB_COUNT(roles), " is no role: agent, readonly, auditor, operator, admin", ret_meant);
+    case WORDS_NAME: return ifab_name_valid(text) ? NULL : " is no name of a talent or an owner; it stands without if://agent/";
+    case WORDS_RECEIVER: return ifab_view_starts(text, IFAB_VIEW("if://agent/")) ? " is no receiver: an agent is written as its name alone" : NULL;
+    case WORDS_DIGEST: return is_digest(text) ? NULL : " is no digest: sha256: and 64 lower-case hex digits";
+    case WORDS_DOMAIN: return is_domain(text) ? NULL : " is no registrable domain: lower case, as example.com, without scheme, port or path";
+    }
+    return NULL;
 }
 
 const char *ifab_rule_effect_name(enum ifab_rule_effect effect)

@@ -40,15 +40,18 @@ static bool within(uint32_t c, const struct range *ranges, size_t count)
     return false;
 }
 
+/* Among them every Default_Ignorable_Code_Point of Unicode 16: what a screen may show nothing of. */
 static bool harmful(uint32_t c)
 {
     static const struct range ranges[] = {
         {0x00, 0x1f},      {0x7f, 0x9f},                          /* C0, DEL, C1 */
-        {0xad, 0xad},      {0x61c, 0x61c},     {0x180e, 0x180e},  /* soft hyphen, Arabic letter mark, Mongolian separator */
+        {0xad, 0xad},      {0x34f, 0x34f},     {0x61c, 0x61c},    /* soft hyphen, grapheme joiner, Arabic letter mark */
+        {0x17b4, 0x17b5},  {0x180b, 0x180f},                      /* Khmer vowels that show nothing, Mongolian selectors and separator */
         {0x200b, 0x200f},  {0x2028, 0x202e},   {0x2060, 0x206f},  /* zero-width, separators, embeddings, isolates */
         {0x115f, 0x1160},  {0x3164, 0x3164},   {0xffa0, 0xffa0},  /* fillers that show nothing */
-        {0xfe00, 0xfe0f},  {0xfeff, 0xfeff},   {0xfff9, 0xfffb},  /* variation selectors, BOM, annotations */
-        {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},                   /* musical controls, tags */
+        {0x2800, 0x2800},                                         /* Braille without a dot: a blank that is none */
+        {0xfe00, 0xfe0f},  {0xfeff, 0xfeff},   {0xfff0, 0xfffb},  /* variation selectors, BOM, unassigned, annotations */
+        {0x13430, 0x1343f}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff}, /* controls of hieroglyphs, shorthand, music; tags */
     };
     return within(c, ranges, IFAB_COUNT(ranges));
 }

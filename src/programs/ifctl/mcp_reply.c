@@ -5,6 +5,7 @@
 #include "mcp.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define SERVER_TITLE "InfraFabric"
 #define TOOLS_TTL_MS "3600000" /* the list is fixed; an hour bounds how long an older one lives on in a client */
@@ -242,8 +243,8 @@ static void put_next_step(struct ifab_buf *buf, struct ifab_view decision, struc
         return;
     }
     if (ifab_view_is(decision, "HOLD")) {
-        ifab_buf_str(buf, "Not delivered yet; do not send it again. It waits for a second source (the same topic, claim_id and scope from "
-                          "a talent of another owner) or for a scope check by an operator (ifctl decision scope-ok ");
+        ifab_buf_str(buf, "Not delivered yet; do not send it again. It waits for a second source (the same claim_id and scope from a talent of "
+                          "another owner, with other evidence) or for a scope check by an operator (ifctl decision scope-ok ");
     } else if (ifab_view_is(decision, "ESCALATE")) {
         ifab_buf_str(buf, "Not delivered yet; do not send it again. It waits for a person to approve or refuse it (ifctl decision "
                           "approve|refuse ");

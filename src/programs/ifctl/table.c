@@ -144,9 +144,9 @@ const struct cli_command cli_commands[] = {
     {"restore", "operate", 1, 1, cmd_restore, CHANGE, HERE, "BACKUP", "keys", "make a new fabric from a backup"},
     {"salvage", "operate", 1, 1, cmd_salvage, CHANGE, HERE, "DIR", "keys checkpoint unproven", "make a new fabric from what a damaged one still holds"},
     /* audit */
-    {"witness query", "audit", 0, 0, cmd_witness_query, 0, AUDIT, "", "component type from to limit cursor all", "search the log"},
+    {"witness query", "audit", 0, 0, cmd_witness_query, 0, OWN, "", "component type from to limit cursor all", "search the log"},
     {"witness show", "audit", 1, 1, cmd_witness_show, 0, OWN, "INDEX", "", "show one entry"},
-    {"witness trace", "audit", 0, 1, cmd_witness_trace, 0, AUDIT, "[TOKEN]", "", "every entry of one trace"},
+    {"witness trace", "audit", 0, 1, cmd_witness_trace, 0, OWN, "[TOKEN]", "", "every entry of one trace"},
     {"witness verify", "audit", 1, 1, cmd_witness_verify, 0, HERE, "DIR", "vkey checkpoint min-size follow-rotation", "verify an export offline"},
     {"witness checkpoint", "audit", 0, 0, cmd_witness_checkpoint, 0, OPEN, "", "", "print the signed tree head"},
     {"witness vkey", "audit", 0, 0, cmd_witness_vkey, 0, OPEN, "", "", "print the key that verifies checkpoints"},
@@ -158,7 +158,7 @@ const struct cli_command cli_commands[] = {
     {"anchor create", "audit", 0, 0, cmd_anchor_create, CHANGE, OPERATE, "", "", "keep a checkpoint elsewhere now"},
     {"anchor list", "audit", 0, 0, cmd_anchor_list, 0, AUDIT, "", "", "list anchors"},
     {"anchor verify", "audit", 0, 0, cmd_anchor_verify, 0, AUDIT, "", "", "check every anchor against the log"},
-    {"receipt save", "audit", 1, 1, cmd_receipt_save, 0, AUDIT, "ID", "sender out receipt", "save a message, its decision and their proof"},
+    {"receipt save", "audit", 1, 1, cmd_receipt_save, 0, OWN, "ID", "sender out receipt", "save a message, its decision and their proof"},
 };
 const size_t cli_command_count = IFAB_COUNT(cli_commands);
 

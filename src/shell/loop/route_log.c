@@ -36,19 +36,21 @@ static void fail(struct job *job, enum ifab_code code, const char *message) { jo
 /* ---- one entry, its message ---- */
 
 /* An agent sees what it did, and what was done to it. */
-static bool own_entry(struct job *job, struct ifab_view bytes)
+static bool own_tree(const struct job *job, const struct ifab_json *tree)
 {
     const struct ifab_principal *principal = &job->request->principal;
     struct ifab_view actor = {NULL, 0}, subject = {NULL, 0};
-    struct ifab_json_limits limits = {0};
-    const struct ifab_json *tree;
-    if (principal->role != IFAB_ROLE_AGENT)
-        return true;
-    if (ifab_json_read(bytes, &limits, &job->arena, &tree, NULL) != IFAB_OK)
-        return false;
     (void)ifab_json_string(ifab_json_get(tree, "actor"), &actor);
     (void)ifab_json_string(ifab_json_get(tree, "subject"), &subject);
-    return of_sender(actor, ifab_view_str(principal->actor)) || ifab_view_is(subject, principal->actor);
+    return who_reads_log(principal) || of_sender(actor, ifab_view_str(principal->actor)) || ifab_view_is(subject, principal->actor);
+}
+
+static bool own_entry(struct job *job, struct ifab_view bytes)
+{
+    struct ifab_json_limits limits = {0};
+    const struct ifab_json *tree;
+    return who_reads_log(&job->request->principal) ||
+           (ifab_json_read(bytes, &limits, &job->arena, &tree, NULL) == IFAB_OK && own_tree(job, tree));
 }
 
 static void run_entry(struct node *node, struct ifab_store *store, struct job *job)
@@ -182,7 +184,7 @@ static void run_entries(struct node *node, struct ifab_store *store, struct job 
             return;
         }
         next = indexes[i] + 1;
-        if (!time_of(&entry, &job->arena, &tree, &time) || !fits(q, tree))
+        if (!time_of(&entry, &job->arena, &tree, &time) || !fits(q, tree) || !own_tree(job, tree))
             continue;
         if (shown++ > 0)
             ifab_buf_char(&job->out, ',');

@@ -64,13 +64,18 @@ static void handle_lines(struct node *node, struct request *r)
 
 void handle_message(struct node *node, struct request *r)
 {
-    struct ifab_buf text = IFAB_BUF_INIT(16);
+    uint64_t proof;
+    if (!request_query_u64(node, r, "proof", 0, 1, 0, &proof))
+        return;
+    if (ndjson(r) && proof != 0) {
+        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "proof", "lines are answered without proofs: ask for each with GET /v1/messages/{id}?proof=1");
+        return;
+    }
     if (ndjson(r)) {
         handle_lines(node, r);
         return;
     }
-    r->proof = request_query(r, "proof", &text) && ifab_view_is(ifab_buf_as_view(&text), "1");
-    ifab_buf_fini(&text);
+    r->proof = proof != 0;
     struct ticket *t = ticket_new(node, r);
     if (t == NULL) {
         out_of_memory(node, r);
@@ -387,12 +392,15 @@ static void run_message_get(struct node *node, struct ifab_store *store, struct 
 void handle_message_get(struct node *node, struct request *r)
 {
     struct ifab_buf text = IFAB_BUF_INIT(512);
+    uint64_t proof;
+    if (!request_query_u64(node, r, "proof", 0, 1, 0, &proof))
+        return;
     struct job *job = job_new(r);
     if (job == NULL) {
         out_of_memory(node, r);
         return;
     }
-    r->proof = request_query(r, "proof", &text) && ifab_view_is(ifab_buf_as_view(&text), "1");
+    r->proof = proof != 0;
     job->text = own_sender(r, &job->arena);
     if (job->text.size == 0 && request_query(r, "sender", &text))
         (void)ifab_arena_copy(&job->arena, ifab_buf_as_view(&text), &job->text);

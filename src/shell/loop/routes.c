@@ -43,7 +43,7 @@ static const struct route routes[] = {
     {P, "/v1/reservations/{}/release", ROLES_ACT, ROUTE_CHANGES, 16 * KIB, handle_release, NULL},
     {G, "/v1/breakers", ROLES_LIST, 0, 0, handle_breakers, "limit cursor"},
     {P, "/v1/breakers/reset", ROLES_OPERATE, ROUTE_CHANGES, 16 * KIB, handle_breaker_reset, NULL},
-    {G, "/v1/witness/entries", ROLES_AUDIT, 0, 0, handle_entries, "trace component type from to limit cursor"},
+    {G, "/v1/witness/entries", ROLES_OWN, 0, 0, handle_entries, "trace component type from to limit cursor"},
     {G, "/v1/witness/entries/{}", ROLES_OWN, 0, 0, handle_entry, NULL},
     {G, "/v1/witness/messages/{}", ROLES_OWN, 0, 0, handle_entry_message, NULL},
     {G, "/v1/witness/proof", ROLES_ALL, 0, 0, handle_proof, "index size"},
