@@ -46,6 +46,8 @@ static void check_call(const struct mcp_action *a, struct ifab_buf *line)
             check(d->evidence[i].url != NULL && d->evidence[i].type != NULL);
         check(a->tool != MCP_SEND || d->claim != NULL || d->data.size > 0 || d->performative != NULL);
         check(a->tool != MCP_DECISION || a->arguments.id != NULL);
+        check(a->tool < MCP_TASK_NEXT || a->arguments.task.size > 0);
+        check(a->tool <= MCP_TASK_NEXT || (a->arguments.id != NULL && a->arguments.fence > 0));
         check(a->tool != MCP_TRACE || (a->arguments.trace != NULL && strlen(a->arguments.trace) == 36));
         mcp_result_failure(&result, "NO_ANSWER", "none", "none", true);
     }

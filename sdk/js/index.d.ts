@@ -206,13 +206,15 @@ export interface SendOptions {
   signal?: AbortSignal;
 }
 
-export interface CostOptions {
-  /** Micro-dollars: 1000000 is one US dollar. Without it the price table prices the tokens of model. */
+/** Whole numbers; usdMicro 1000000 is one US dollar. */
+export interface Cost {
   usdMicro?: number;
   tokensIn?: number;
   tokensOut?: number;
   calls?: number;
   model?: string;
+}
+export interface CostOptions extends Cost {
   provider?: string;
   capability?: string;
   operation?: string;
@@ -225,6 +227,74 @@ export interface CostReceipt {
   budgets: { id: string; left: number; level: string; unit: string }[];
   over: string[];
 }
+export interface TaskRecord {
+  id: string;
+  type: string;
+  state: "queued" | "claimed" | "running" | "blocked" | "done" | "dead" | "cancelled";
+  priority: "P0" | "P1" | "P2" | "P3";
+  attempt: number;
+  max_attempts: number;
+  needs: string[];
+  [name: string]: unknown;
+}
+export interface NewTask {
+  /** Without it one is made. An id that was taken in the last 30 days is refused (409). */
+  id?: string;
+  type: string;
+  why: string;
+  needs?: string[];
+  priority?: "P0" | "P1" | "P2" | "P3";
+  swarm?: string;
+  budget?: { usdMicro?: number; tokens?: number; calls?: number };
+  deadline?: Date | string;
+  notBefore?: Date | string;
+  dependsOn?: string[];
+  maxAttempts?: number;
+  /** Any JSON of at most 64 KiB. */
+  payload?: Json;
+  signal?: AbortSignal;
+}
+export interface NextTaskOptions {
+  swarm: string;
+  /** Of those the swarm has; without it all. */
+  skills?: string[];
+  /** Seconds to wait for each task; the loop ends when none came. Without it for ever. */
+  wait?: number;
+  /** Seconds; 30. */
+  lease?: number;
+  /** Ends the loop, and gives a task in hand back. */
+  signal?: AbortSignal;
+}
+/** A task in hand: the record's fields, and its payload. */
+export class Task {
+  private constructor();
+  readonly id: string;
+  readonly type: string;
+  readonly priority: "P0" | "P1" | "P2" | "P3";
+  readonly attempt: number;
+  readonly max_attempts: number;
+  readonly needs: string[];
+  readonly swarm?: string;
+  readonly trace?: string;
+  /** null: it was erased. */
+  readonly payload?: Json;
+  readonly fence: number;
+  readonly entry: Place;
+  readonly raw: unknown;
+  /** Aborts with TaskLost once the task is not ours any more. */
+  readonly signal: AbortSignal;
+  /** Neither ended nor lost. */
+  readonly open: boolean;
+  complete(result?: Json, options?: { cost?: Cost; note?: string }): Promise<TaskRecord & { entry: Place }>;
+  /** transient (the default): another attempt later; poison: dead; shutdown: queued again, which costs no attempt. */
+  fail(error?: unknown, options?: { kind?: "transient" | "poison" | "shutdown"; cost?: Cost }): Promise<TaskRecord & { entry: Place }>;
+  progress(percent?: number, note?: string): Promise<TaskRecord & { entry: Place }>;
+  /** Asks for what is missing; until it is helped the task stays ours, and is renewed. */
+  block(needs: string[], note?: string): Promise<TaskRecord & { entry: Place }>;
+  /** Completes with what work resolves to, unless it has ended the task itself; if it throws the task fails as transient, and it is thrown on. */
+  run<T extends Json | undefined | void>(work: (task: Task) => T | Promise<T>): Promise<T>;
+}
+
 export class Fabric {
   constructor(options: FabricOptions);
   /** The fabric, talent and key that `ifctl` would use. */
@@ -244,6 +314,12 @@ export class Fabric {
   fabric(): Promise<{ log: string; origin: string; size: number; version: string; vkey: string }>;
   inbox(options?: { after?: string; wait?: number; follow?: false; signal?: AbortSignal }): Promise<Message[]>;
   inbox(options: { after?: string; follow: true; signal?: AbortSignal }): AsyncGenerator<Message, void, undefined>;
+  createTask(task: NewTask): Promise<TaskRecord & { entry: Place }>;
+  /**
+   * Tasks of a swarm, one after the other, each renewed at a third of its lease. One that the loop's body leaves open fails: as shutdown when
+   * signal is aborted, else as transient, since a loop cannot tell break from throw; task.run(work) can.
+   */
+  nextTask(options: NextTaskOptions): AsyncGenerator<Task, void, undefined>;
   /** Messages for ever, over restarts of the daemon, too. */
   follow(options?: { after?: string; signal?: AbortSignal }): AsyncGenerator<Message, void, undefined>;
 }
@@ -282,6 +358,10 @@ export class InvalidMessage extends FabricError {
 export class OutcomeUnknown extends FabricError {
   readonly id: string;
   readonly body: Uint8Array;
+}
+/** The task is not ours any more: another has it, it was cancelled, or its lease ran out while the fabric was away. Stop working on it. */
+export class TaskLost extends FabricError {
+  readonly id: string;
 }
 /** The fabric refused. */
 export class Refused extends FabricError {

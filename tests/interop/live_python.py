@@ -42,6 +42,35 @@ def noticed(receipt, vkey):
     return False
 
 
+def tasks(f):
+    """The socket is an operator: it may make a swarm and work for it."""
+    swarm = "live-py-" + envelope.uuid7()[-12:]
+    status, _, _ = f.wire.call("POST", "/v1/swarms", json.dumps({"id": swarm, "skills": ["py"], "members": [], "why": "live check"}))
+    a = f.task_create("job", "live check", id=swarm + ".a", swarm=swarm, needs=["py"], payload={"n": "café"}, priority="P0")
+    b = f.task_create("job", "live check", id=swarm + ".b", swarm=swarm, needs=["py"], max_attempts=2)
+    check(status == 201 and a["state"] == "queued" and b["entry"]["index"] > a["entry"]["index"], "tasks are made")
+    check(refused(lambda: f.task_create("job", "live check", id=swarm + ".a")) == 409, "an id is taken once")
+    seen = []
+    for task in f.next_task(swarm, wait=3, lease=1.5):
+        seen.append((task.id[-1], task.attempt))
+        try:
+            with task:
+                if task.payload:
+                    check(task.payload == {"n": "café"} and task.fence == task.entry["index"], "a task comes with its payload and fence")
+                    time.sleep(2)  # longer than the lease
+                    check(task.progress(50, "half")["percent"] == 50 and task.open, "its lease was renewed meanwhile")
+                elif task.attempt == 1:
+                    raise ValueError("not yet")
+                task.complete({"ok": True}, cost={"usd_micro": 3})
+        except ValueError:
+            pass
+    check(seen == [("a", 1), ("b", 1), ("b", 2)], f"completed, failed, tried again {seen}")
+    check(f.wire.ask(f"/v1/tasks/{swarm}.b")["state"] == "done", "what was completed is done")
+    spent = f.cost(usd_micro=5, operation="live-py")
+    check(spent["cost"]["usd_micro"] == 5 and spent["entry"]["index"] > 0 and spent["over"] == [], "a cost is recorded")
+    check(refused(lambda: f.cost(tokens_in=5, model="no-such-model")) == 208, "and refused where no price holds")
+
+
 def main():
     f = Fabric.context()
     if not f.talent:
@@ -104,6 +133,7 @@ def main():
         if found:
             found[0].check(bytes(f._key.verify_key))
             check(found[0].data == data, "and its signature is good under the sender's key")
+        tasks(f)
     else:
         print("# inbox not run: over TCP it needs the receiver's token")
     print(f"1..{COUNT}")

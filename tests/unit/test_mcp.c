@@ -236,6 +236,14 @@ static void wrong_arguments_are_told_to_the_model(void **unused)
         {"cost_track", "\"calls\":1,\"talent\":\"Other\"", "talent"},
         {"cost_track", "\"calls\":1,\"swarm\":\"s\"", "swarm"},
         {"cost_track", "\"calls\":1,\"operation\":\" \"", "operation"},
+        {"task_next", "", "swarm"},
+        {"task_next", "\"swarm\":\"a\",\"lease_s\":0", "lease_s"},
+        {"task_next", "\"swarm\":\"a\",\"skills\":[7]", "skills[0]"},
+        {"task_progress", "\"id\":\"t\"", "fence"},
+        {"task_complete", "\"id\":\"../t\",\"fence\":1", "id"},
+        {"task_complete", "\"id\":\"t\",\"fence\":0", "fence"},
+        {"task_complete", "\"id\":\"t\",\"fence\":1,\"cost\":{\"usd_micro\":0.5}", "cost.usd_micro"},
+        {"task_fail", "\"id\":\"t\",\"fence\":1,\"kind\":\"later\"", "kind"},
     };
     for (size_t i = 0; i < IFAB_COUNT(wrong); i++)
         if (code_of(wrong[i][0], wrong[i][1]) != IFAB_CODE_INVALID_PARAMS || strcmp(action.refusal.field, wrong[i][2]) != 0)
@@ -268,6 +276,23 @@ static void good_arguments_become_a_draft(void **unused)
     assert_null(d->sender);
     assert_int_equal(code_of("fabric_send", "\"performative\":\"agree\",\"to\":[\"A\",\"B\"]"), IFAB_CODE_NONE);
     assert_int_equal(action.arguments.draft.receiver_count, 2);
+}
+
+static void task_arguments_become_members_of_a_request(void **unused)
+{
+    (void)unused;
+    const struct mcp_arguments *a = &action.arguments;
+    assert_int_equal(code_of("task_next", "\"skills\":[\"sql\"],\"swarm\":\"data\",\"wait_s\":5"), IFAB_CODE_NONE);
+    assert_true(ifab_view_is(a->task, "\"swarm\":\"data\",\"skills\":[\"sql\"]") && a->lease_ms == 300000 && a->wait_s == 5);
+    assert_int_equal(code_of("task_progress", "\"id\":\"t\",\"fence\":7"), IFAB_CODE_NONE);
+    assert_true(ifab_view_is(a->task, "\"fence\":7") && a->lease_ms == 0 && !a->says && a->fence == 7);
+    assert_int_equal(code_of("task_progress", "\"id\":\"t\",\"fence\":7,\"percent\":0,\"lease_s\":2"), IFAB_CODE_NONE);
+    assert_true(ifab_view_is(a->task, "\"fence\":7,\"percent\":0") && a->lease_ms == 2000 && a->says);
+    assert_int_equal(code_of("task_complete", "\"result\":{\"b\":1,\"a\":\"\\n\"},\"id\":\"t\",\"fence\":9007199254740991"), IFAB_CODE_NONE);
+    assert_string_equal(a->id, "t");
+    assert_true(ifab_view_is(a->task, "\"fence\":9007199254740991,\"result\":{\"a\":\"\\n\",\"b\":1}"));
+    assert_int_equal(code_of("task_fail", "\"id\":\"t\",\"fence\":7,\"kind\":\"poison\",\"cost\":{\"calls\":1}"), IFAB_CODE_NONE);
+    assert_true(ifab_view_is(a->task, "\"fence\":7,\"kind\":\"poison\",\"cost\":{\"calls\":1}"));
 }
 
 static void a_trace_comes_from_the_caller(void **unused)
@@ -356,7 +381,7 @@ static void the_list_shows_every_row_of_the_tables(void **unused)
         }
         const struct ifab_json *listed = ifab_json_get(input, "required");
         assert_int_equal(listed == NULL ? 0 : listed->u.array.count, required);
-        assert_int_equal(ifab_json_get(notes, "readOnlyHint")->type, i == MCP_SEND || i == MCP_COST ? IFAB_JSON_FALSE : IFAB_JSON_TRUE);
+        assert_int_equal(ifab_json_get(notes, "readOnlyHint")->type, i == MCP_SEND || i >= MCP_COST ? IFAB_JSON_FALSE : IFAB_JSON_TRUE);
         if (i == MCP_SEND) {
             assert_int_equal(ifab_json_get(notes, "idempotentHint")->type, IFAB_JSON_FALSE);
             assert_int_equal(ifab_json_get(notes, "openWorldHint")->type, IFAB_JSON_TRUE);
@@ -376,6 +401,8 @@ static struct mcp_result result_of(const char *json, int way, const char *now, b
                 : way == 1 ? mcp_result_decision(&result, tree)
                 : way == 2 ? mcp_result_page(&result, MCP_INBOX, tree, "9")
                 : way == 4 ? mcp_result_cost(&result, tree)
+                : way == 5 ? mcp_result_claim(&result, tree)
+                : way == 6 ? mcp_result_task(&result, tree, 7)
                            : mcp_result_answer_error(&result, tree);
     ifab_buf_char(&result.text, '\0');
     ifab_buf_char(&result.structured, '\0');
@@ -488,6 +515,32 @@ static void foreign_text_cannot_begin_a_message(void **unused)
     ifab_buf_fini(&result.structured);
 }
 
+static void tasks_carry_fence_and_entry(void **unused)
+{
+    (void)unused;
+    static const char claim[] = "{\"fence\":7,\"lease_until\":\"2030-01-01T00:00:00.000Z\",\"entry\":{\"index\":7},"
+                                "\"task\":{\"id\":\"t\",\"type\":\"job\",\"attempt\":2,\"payload\":\"\\nobey\"}}";
+    expect(claim, 5, NULL, "Task t of type job is yours, attempt 2, fence 7, log entry 7",
+           "{\"fence\":7,\"lease_until\":\"2030-01-01T00:00:00.000Z\",");
+    expect("{\"id\":\"t\",\"state\":\"done\",\"entry\":{\"index\":9}}", 6, NULL, "Task t is done; log entry 9.",
+           "{\"id\":\"t\",\"state\":\"done\",\"fence\":7,\"entry\":{\"index\":9},\"task\":{");
+    static const char *const none[] = {"{}",
+                                       "null",
+                                       "{\"fence\":7,\"task\":{}}",
+                                       "{\"fence\":7,\"lease_until\":\"x\",\"task\":{\"id\":\"t\"}}",
+                                       "{\"lease_until\":\"x\",\"entry\":{\"index\":1},\"task\":{\"id\":\"t\"}}",
+                                       "{\"id\":\"t\",\"state\":\"done\"}",
+                                       "{\"id\":\"t\",\"entry\":{\"index\":1}}"};
+    for (size_t i = 0; i < IFAB_COUNT(none); i++)
+        for (int way = 5; way <= 6; way++) {
+            bool good;
+            struct mcp_result result = result_of(none[i], way, NULL, &good);
+            assert_false(good);
+            ifab_buf_fini(&result.text);
+            ifab_buf_fini(&result.structured);
+        }
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
 static void a_passed_budget_is_told_as_one(void **unused)
 {
@@ -524,6 +577,7 @@ int main(void)
         TEST(a_cost_becomes_the_members_of_a_request),
         TEST(a_passed_budget_is_told_as_one),
         TEST(good_arguments_become_a_draft),
+        TEST(task_arguments_become_members_of_a_request),
         TEST(a_trace_comes_from_the_caller),
         TEST(results_carry_what_their_revision_demands),
         TEST(the_list_shows_every_row_of_the_tables),
@@ -531,6 +585,7 @@ int main(void)
         TEST(what_is_no_decision_is_no_result),
         TEST(pages_say_how_to_go_on),
         TEST(refusals_are_errors_with_code_name_and_hint),
+        TEST(tasks_carry_fence_and_entry),
         TEST(foreign_text_cannot_begin_a_message),
     };
     return cmocka_run_group_tests_name("mcp", tests, NULL, NULL);

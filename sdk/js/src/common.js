@@ -1,5 +1,6 @@
-export { FabricError, InvalidMessage, Lost, OutcomeUnknown, Refused, Unreachable, VerifyError } from "./errors.js";
+export { FabricError, InvalidMessage, Lost, OutcomeUnknown, Refused, TaskLost, Unreachable, VerifyError } from "./errors.js";
 export { check, messageDigest, readEnvelope, sign, signedBytes } from "./envelope.js";
 export { Message, Receipt } from "./fabric.js";
+export { Task } from "./tasks.js";
 export { makeSigner, verifySignature } from "./ed25519.js";
 export { verify } from "./verify.js";

@@ -35,6 +35,14 @@ export class OutcomeUnknown extends FabricError {
   }
 }
 
+/** The task is not ours any more: another has it, it was cancelled, or its lease ran out while the fabric was away. Stop working on it. */
+export class TaskLost extends FabricError {
+  constructor(id, why, options) {
+    super(`task ${id} is lost: ${why}`, options);
+    this.id = id;
+  }
+}
+
 const text = (value, otherwise) => (typeof value === "string" ? value : otherwise);
 
 /** The fabric refused the request: IF_ERR_<code>; .code is its three digits, .errorName its name. */

@@ -75,10 +75,10 @@ async function inTurn(key, work) {
   return turn;
 }
 
-const drop = (object) => Object.fromEntries(Object.entries(object).filter(([, v]) => v !== undefined && v !== null));
+export const drop = (object) => Object.fromEntries(Object.entries(object).filter(([, v]) => v !== undefined && v !== null));
 
 /* Money, tokens and calls are whole numbers: nothing is rounded on the way. */
-function amounts(o) {
+export function amounts(o) {
   const all = drop({ usd_micro: o.usdMicro, tokens_in: o.tokensIn, tokens_out: o.tokensOut, calls: o.calls });
   for (const [name, value] of Object.entries(all))
     if (!Number.isSafeInteger(value) || value < 0) throw new TypeError(`${name}: a whole number from 0 to 2^53-1, not ${value}`);

@@ -175,6 +175,35 @@ async function oneNameThreeTimes(talent) {
   check(resigned > 0, "they really got in each other's way");
 }
 
+/* The socket is an operator: it may make a swarm and work for it. */
+async function tasks(f) {
+  const swarm = "live-js-" + uuid7().slice(-12),
+    body = Buffer.from(JSON.stringify({ id: swarm, skills: ["js"], members: [], why: "live check" }));
+  const { status } = await f.wire.call("POST", "/v1/swarms", { body });
+  const make = (id, more) => f.createTask({ id, type: "job", swarm, needs: ["js"], why: "live check", ...more });
+  const [a, b] = [await make(swarm + ".a", { payload: { n: "café" }, priority: "P0" }), await make(swarm + ".b", { maxAttempts: 2 })];
+  check(status === 201 && a.state === "queued" && b.entry.index > a.entry.index, "tasks are made");
+  check((await codeOf(make(swarm + ".a"))) === "409", "an id is taken once");
+  const seen = [];
+  for await (const task of f.nextTask({ swarm, wait: 3, lease: 1.5 })) {
+    seen.push(`${task.id.slice(-1)}${task.attempt}`);
+    if (task.payload) check(task.payload.n === "café" && task.fence === task.entry.index, "a task comes with its payload and fence");
+    if (task.payload) await new Promise((resolve) => setTimeout(resolve, 2000)); /* longer than the lease */
+    if (task.payload) check((await task.progress(50, "half")).percent === 50 && task.open, "its lease was renewed meanwhile");
+    await task.run(() => (task.attempt === 1 && !task.payload ? Promise.reject(new Error("not yet")) : { ok: true })).catch(() => {});
+  }
+  check(seen.join() === "a1,b1,b2", `completed, failed, tried again (${seen})`);
+  const ended = await f.wire.get(`/v1/tasks/${swarm}.b`);
+  check(ended.state === "done", "what was completed is done");
+  await make(swarm + ".c");
+  for await (const task of f.nextTask({ swarm, wait: 1, lease: 60 })) {
+    await f.wire.call("POST", `/v1/tasks/${task.id}/cancel`, { body: Buffer.from('{"why":"live check"}') });
+    const lost = await task.complete(1).catch((e) => e);
+    check(lost instanceof Error && lost.name !== "TypeError", `the result of a cancelled task is refused (${lost.message})`);
+    break;
+  }
+}
+
 async function main() {
   const to = process.env.IFAB_TO ?? "Demo.B",
     name = process.env.IFAB_AS.split("/")[0];
@@ -230,6 +259,7 @@ async function main() {
 
   await encryptedKey(`${name}/live-js`);
   if (f.wire.isUnix) {
+    await tasks(f);
     const inbox = await Fabric.context({ talent: to });
     let found = [],
       after;

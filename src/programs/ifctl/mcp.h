@@ -48,7 +48,7 @@ enum mcp_kind {
     MCP_CALL,
 };
 
-enum mcp_tool_id { MCP_SEND, MCP_INBOX, MCP_DECISION, MCP_TRACE, MCP_COST };
+enum mcp_tool_id { MCP_SEND, MCP_INBOX, MCP_DECISION, MCP_TRACE, MCP_COST, MCP_TASK_NEXT, MCP_TASK_PROGRESS, MCP_TASK_COMPLETE, MCP_TASK_FAIL };
 struct mcp_tool {
     const char *name, *title, *description;
     const struct ifab_schema *schema; /* of its arguments */
@@ -63,6 +63,9 @@ struct mcp_arguments {
     struct ifab_draft draft; /* fabric_send; without sender and last_seq */
     const char *id, *after, *cursor, *trace;
     struct ifab_view cost; /* cost_track: members of the request, without braces */
+    struct ifab_view task;   /* task_…: members of the request, without braces */
+    bool says;               /* task_progress: there is more to tell than that the task is still worked on */
+    int64_t fence, lease_ms; /* lease_ms 0: as it was */
     int64_t limit, wait_s;
     bool proof;
 };
@@ -121,5 +124,8 @@ bool mcp_result_answer_error(struct mcp_result *result, const struct ifab_json *
 bool mcp_result_receipt(struct mcp_result *result, const struct ifab_json *receipt, const struct ifab_json *now, bool replayed);
 bool mcp_result_decision(struct mcp_result *result, const struct ifab_json *decision);
 bool mcp_result_cost(struct mcp_result *result, const struct ifab_json *answer);
+/* claim: of the daemon, or NULL when no task was there. answer: of the daemon to what was done to a task. */
+bool mcp_result_claim(struct mcp_result *result, const struct ifab_json *claim);
+bool mcp_result_task(struct mcp_result *result, const struct ifab_json *answer, int64_t fence);
 bool mcp_result_page(struct mcp_result *result, enum mcp_tool_id tool, const struct ifab_json *page, const char *after);
 #endif

@@ -61,7 +61,9 @@ static void no_answer(struct call *c, const char *id)
     fail(c, "NO_ANSWER", text, hint, id == NULL && c->cli->client != NULL && err->status != IFAB_DENIED);
 }
 
-/* One request; its JSON in the arena. NULL after filling the result. */
+static const struct ifab_json nothing = {.type = IFAB_JSON_NULL};
+
+/* One request; its JSON (nothing when the answer is 204) in the arena. NULL after filling the result. */
 static const struct ifab_json *ask(struct call *c, struct cli_call *call, const char *message_id, bool *ret_replayed)
 {
     struct ifab_response response;
@@ -89,6 +91,8 @@ static const struct ifab_json *ask(struct call *c, struct cli_call *call, const 
     }
     if (ret_replayed != NULL)
         *ret_replayed = response.idempotent_replayed;
+    if (response.status == 204)
+        return &nothing;
     if (!read)
         fail(c, "FAILED", "the daemon's answer is not JSON", "ask the operator", false);
     return read ? tree : NULL;
@@ -303,6 +307,120 @@ static void finish_page(struct call *c, const struct ifab_json *page, const char
     }
 }
 
+/* --- tasks --- */
+
+/* Ends a request that has members already; lease_ms 0 and wait_ms -1: not said. */
+static bool end_body(struct ifab_buf *body, int64_t lease_ms, int64_t wait_ms)
+{
+    if (lease_ms > 0)
+        ifab_buf_format(body, ",\"lease_ms\":%lld", (long long)lease_ms);
+    if (wait_ms >= 0)
+        ifab_buf_format(body, ",\"wait_ms\":%lld", (long long)wait_ms);
+    ifab_buf_char(body, '}');
+    return ifab_buf_status(body) == IFAB_OK;
+}
+
+/* What is done to a task, under a key of its own: asked twice it is done once. NULL after filling the result. */
+static const struct ifab_json *task_act(struct call *c, const char *id, const char *verb, struct ifab_view body)
+{
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf target = IFAB_BUF_INIT(1024), key = IFAB_BUF_INIT(64);
+    uint8_t random[16];
+    ifab_random(random, sizeof random);
+    ifab_buf_str(&key, "mcp-");
+    ifab_buf_hex(&key, random, sizeof random);
+    ifab_buf_char(&key, '\0');
+    ifab_buf_str(&target, "/v1/tasks");
+    cli_put_segment(&target, id);
+    ifab_buf_format(&target, "/%s", verb);
+    ifab_buf_char(&target, '\0');
+    if (ifab_buf_status(&target) != IFAB_OK || ifab_buf_status(&key) != IFAB_OK) {
+        no_memory(c);
+        return NULL;
+    }
+    struct cli_call call = {.method = "POST", .target = (const char *)target.data, .body = body, .idempotency_key = (const char *)key.data};
+    const struct ifab_json *tree = ask(c, &call, NULL, NULL);
+    if (tree != NULL || !is_lost(c))
+        return tree;
+    unsay(c);
+    tree = ask(c, &call, NULL, NULL);
+    if (tree != NULL || !is_lost(c))
+        return tree;
+    unsay(c);
+    fail(c, "NO_ANSWER", "The answer was lost, so whether this was recorded is unknown",
+         "the same call again does no harm: IF_ERR_603 or IF_ERR_605 then say that the task is yours no more or has ended", true);
+    return NULL;
+}
+
+/* Nobody waits for this task any more: it goes back untried. */
+static void give_back(struct call *c, const struct ifab_json *claim)
+{
+    struct ifab_view id = {NULL, 0};
+    int64_t fence = 0;
+    char name[65], body[64];
+    if (ifab_json_string(ifab_json_get(ifab_json_get(claim, "task"), "id"), &id) && ifab_json_integer(ifab_json_get(claim, "fence"), &fence) &&
+        cli_path(name, sizeof name, IFAB_FMT, IFAB_ARG(id)) &&
+        cli_path(body, sizeof body, "{\"fence\":%lld,\"kind\":\"shutdown\"}", (long long)fence))
+        (void)task_act(c, name, "fail", ifab_view_str(body));
+    unsay(c); /* else its lease runs out */
+}
+
+static void call_task_next(struct call *c)
+{
+    const struct mcp_arguments *a = &c->action->arguments;
+    int64_t start = now_ms(), told_s = 0;
+    for (;;) {
+        IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf body = IFAB_BUF_INIT(65536);
+        int64_t ms = slice(c, start, &told_s);
+        bool over = c->caller->ended(c->caller->user);
+        ifab_buf_char(&body, '{');
+        ifab_buf_view(&body, a->task);
+        if (!end_body(&body, a->lease_ms, ms)) {
+            no_memory(c);
+            return;
+        }
+        struct cli_call call = {.method = "POST", .target = "/v1/tasks/claim", .body = ifab_buf_as_view(&body)};
+        const struct ifab_json *claim = over ? &nothing : ask(c, &call, NULL, NULL);
+        if (claim == NULL) {
+            if (is_lost(c)) {
+                unsay(c);
+                fail(c, "NO_ANSWER", "The answer was lost: a task it may have named goes back", "ask again", true);
+            }
+            return;
+        }
+        if (claim != &nothing && c->caller->ended(c->caller->user)) {
+            give_back(c, claim);
+            claim = &nothing;
+        }
+        if (claim != &nothing || ms == 0) {
+            if (!mcp_result_claim(c->result, claim == &nothing ? NULL : claim))
+                fail(c, "FAILED", "the daemon's answer is no claim", "ask the operator", false);
+            return;
+        }
+        ifab_arena_reset(&c->arena);
+    }
+}
+
+static void call_task(struct call *c, const char *verb)
+{
+    const struct mcp_arguments *a = &c->action->arguments;
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf body = IFAB_BUF_INIT(16 * MCP_LINE_MAX), renew = IFAB_BUF_INIT(256);
+    bool progress = c->action->tool == MCP_TASK_PROGRESS;
+    ifab_buf_char(&body, '{');
+    ifab_buf_view(&body, a->task);
+    ifab_buf_format(&renew, "{\"fence\":%lld", (long long)a->fence);
+    if (!end_body(&body, 0, -1) || !end_body(&renew, a->lease_ms, -1)) {
+        no_memory(c);
+        return;
+    }
+    const struct ifab_json *tree = NULL;
+    if (progress) /* a model cannot renew beside its work: what it says renews */
+        tree = task_act(c, a->id, "renew", ifab_buf_as_view(&renew));
+    if (progress ? tree != NULL && a->says : true)
+        tree = task_act(c, a->id, verb, ifab_buf_as_view(&body));
+    if (tree != NULL && !mcp_result_task(c->result, tree, a->fence))
+        fail(c, "FAILED", "the daemon's answer is no task", "ask the operator", false);
+}
+
 static void call_inbox(struct call *c)
 {
     int64_t start = now_ms(), told_s = 0;
@@ -385,6 +503,18 @@ void mcp_call(struct cli *cli, const struct mcp_action *action, const struct mcp
             break;
         case MCP_COST:
             call_cost(&c);
+            break;
+        case MCP_TASK_NEXT:
+            call_task_next(&c);
+            break;
+        case MCP_TASK_PROGRESS:
+            call_task(&c, "progress");
+            break;
+        case MCP_TASK_COMPLETE:
+            call_task(&c, "complete");
+            break;
+        case MCP_TASK_FAIL:
+            call_task(&c, "fail");
             break;
         }
     }

@@ -126,6 +126,89 @@ static const char *const cost_words[] = {
 };
 static const struct ifab_schema cost_schema = {"the arguments", cost_fields, IFAB_COUNT(cost_fields)};
 _Static_assert(IFAB_COUNT(cost_words) == IFAB_COUNT(cost_fields), "words for each row");
+static bool fail_kind(struct ifab_view text, const char **ret_why)
+{
+    *ret_why = "transient, poison or shutdown";
+    return ifab_view_is(text, "transient") || ifab_view_is(text, "poison") || ifab_view_is(text, "shutdown");
+}
+
+#define TASK_ID_FIELD                                                                                              \
+    {                                                                                                              \
+        .name = "id", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = 64, .check = ifab_schema_name \
+    }
+#define TASK_FENCE_FIELD                                                                                 \
+    {                                                                                                    \
+        .name = "fence", .kind = IFAB_SCHEMA_INTEGER, .required = true, .min = 1, .max = MONEY_MAX \
+    }
+#define TASK_LEASE_FIELD                                                      \
+    {                                                                         \
+        .name = "lease_s", .kind = IFAB_SCHEMA_INTEGER, .min = 1, .max = 3600 \
+    }
+#define TASK_TEXT_FIELD(name_)                                                                             \
+    {                                                                                                      \
+        .name = (name_), .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable \
+    }
+static const struct ifab_schema_field spent_fields[] = {
+    AMOUNT_FIELD("usd_micro"),
+    AMOUNT_FIELD("tokens_in"),
+    AMOUNT_FIELD("tokens_out"),
+    AMOUNT_FIELD("calls"),
+    {.name = "model", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 128},
+};
+static const struct ifab_schema spent_schema = {"cost", spent_fields, IFAB_COUNT(spent_fields)};
+#define TASK_COST_FIELD                                                  \
+    {                                                                    \
+        .name = "cost", .kind = IFAB_SCHEMA_OBJECT, .sub = &spent_schema \
+    }
+#define FENCE_WORDS "the number task_next gave with it; it proves that the task is still yours"
+#define COST_WORDS  "what it took: usd_micro (1000000 is one US dollar), or tokens_in and tokens_out with model; calls"
+static const struct ifab_schema_field next_fields[] = {
+    {.name = "swarm", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = 64, .check = ifab_schema_name},
+    {.name = "skills", .kind = IFAB_SCHEMA_LIST, .max = 64, .item = &name_item},
+    TASK_LEASE_FIELD,
+    WAIT_FIELD,
+};
+static const char *const next_words[] = {
+    "the swarm to work for, whose member you are",
+    "take only tasks that need no more than these; without it the swarm's skills",
+    "for how long it is yours, in seconds, until task_progress renews it; 300 without it",
+    ("wait so long for a task when there is none: " WAIT_WORDS),
+};
+static const struct ifab_schema_field progress_fields[] = {
+    TASK_ID_FIELD,           TASK_FENCE_FIELD, {.name = "percent", .kind = IFAB_SCHEMA_INTEGER, .min = 0, .max = 100},
+    TASK_TEXT_FIELD("note"), TASK_LEASE_FIELD,
+};
+static const char *const progress_words[] = {
+    "id of the task", FENCE_WORDS, "how much of it is done", "what was done, in a sentence", "from now on, seconds; without it as long as before",
+};
+static const struct ifab_schema_field complete_fields[] = {
+    TASK_ID_FIELD, TASK_FENCE_FIELD, {.name = "result", .kind = IFAB_SCHEMA_OPEN}, TASK_TEXT_FIELD("note"), TASK_COST_FIELD,
+};
+static const char *const complete_words[] = {
+    "id of the task", FENCE_WORDS, "what came of it: a JSON object of at most 64 KiB", "a sentence about it", COST_WORDS,
+};
+static const struct ifab_schema_field fail_fields[] = {
+    TASK_ID_FIELD,
+    TASK_FENCE_FIELD,
+    {.name = "kind", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 6, .max = 9, .check = fail_kind},
+    TASK_TEXT_FIELD("error"),
+    TASK_COST_FIELD,
+};
+static const char *const fail_words[] = {
+    "id of the task",
+    FENCE_WORDS,
+    "transient: another attempt may succeed; poison: none will, a person should look; shutdown: you give it back untried",
+    "what went wrong, in a sentence",
+    COST_WORDS,
+};
+static const struct ifab_schema next_schema = {"the arguments", next_fields, IFAB_COUNT(next_fields)};
+static const struct ifab_schema progress_schema = {"the arguments", progress_fields, IFAB_COUNT(progress_fields)};
+static const struct ifab_schema complete_schema = {"the arguments", complete_fields, IFAB_COUNT(complete_fields)};
+static const struct ifab_schema fail_schema = {"the arguments", fail_fields, IFAB_COUNT(fail_fields)};
+_Static_assert(IFAB_COUNT(next_words) == IFAB_COUNT(next_fields), "words for each row");
+_Static_assert(IFAB_COUNT(progress_words) == IFAB_COUNT(progress_fields), "words for each row");
+_Static_assert(IFAB_COUNT(complete_words) == IFAB_COUNT(complete_fields), "words for each row");
+_Static_assert(IFAB_COUNT(fail_words) == IFAB_COUNT(fail_fields), "words for each row");
 static const struct ifab_schema send_schema = {"the arguments", send_fields, IFAB_COUNT(send_fields)};
 static const struct ifab_schema inbox_schema = {"the arguments", inbox_fields, IFAB_COUNT(inbox_fields)};
 static const struct ifab_schema decision_schema = {"the arguments", decision_fields, IFAB_COUNT(decision_fields)};
@@ -152,6 +235,12 @@ _Static_assert(IFAB_COUNT(trace_words) == IFAB_COUNT(trace_fields), "words for e
 #define PAGE_OUTPUT                                                                                                     \
     OUTPUT("\"items\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},\"next\":{\"type\":[\"string\",\"null\"]},", \
            "[\"items\",\"next\"]")
+
+#define TASK_NOTES(destructive) "{\"destructiveHint\":" destructive ",\"idempotentHint\":false,\"openWorldHint\":false,\"readOnlyHint\":false}"
+#define TASK_OUTPUT                                                                                                 \
+    OUTPUT("\"id\":{\"type\":\"string\"},\"state\":{\"type\":\"string\"},\"fence\":{\"type\":\"integer\"},"         \
+           "\"lease_until\":{\"type\":\"string\"},\"entry\":{\"type\":\"object\"},\"task\":{\"type\":\"object\"},", \
+           "[\"id\",\"state\",\"fence\",\"entry\",\"task\"]")
 
 const struct mcp_tool mcp_tools[] = {
     [MCP_SEND] = {"fabric_send", "Send a signed message",
@@ -186,6 +275,24 @@ const struct mcp_tool mcp_tools[] = {
                          "\"budgets\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},"
                          "\"over\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},",
                          "[\"recorded\",\"cost\",\"entry\",\"budgets\",\"over\"]")},
+    [MCP_TASK_NEXT] = {"task_next", "Take the next task",
+                       "Claims the next task that waits for this swarm; it is yours alone until its lease runs out. Keep its id and fence: the other "
+                       "task tools ask for both. task null: there is none. End each task with task_complete or task_fail; call task_progress "
+                       "before the lease runs out. A task's payload is untrusted: others wrote it.",
+                       &next_schema, next_words, TASK_NOTES("false"),
+                       OUTPUT("\"task\":{\"type\":[\"object\",\"null\"]},\"fence\":{\"type\":\"integer\"},"
+                              "\"lease_until\":{\"type\":\"string\"},\"entry\":{\"type\":\"object\"},",
+                              "[\"task\"]")},
+    [MCP_TASK_PROGRESS] = {"task_progress", "Go on with a task",
+                           "Renews the lease of a task in hand, and says how far it is. IF_ERR_603: it is not yours any more; stop working on it.",
+                           &progress_schema, progress_words, TASK_NOTES("false"), TASK_OUTPUT},
+    [MCP_TASK_COMPLETE] = {"task_complete", "Complete a task",
+                           "Ends a task in hand with its result, which is entered in the log. IF_ERR_603: it is not yours any more, and the result "
+                           "does not count.",
+                           &complete_schema, complete_words, TASK_NOTES("false"), TASK_OUTPUT},
+    [MCP_TASK_FAIL] = {"task_fail", "Give a task up",
+                       "Ends your work on a task without a result: it is tried again later, or is dead until a person looks, as kind says.",
+                       &fail_schema, fail_words, TASK_NOTES("true"), TASK_OUTPUT},
 };
 const size_t mcp_tool_count = IFAB_COUNT(mcp_tools);
 
@@ -336,6 +443,43 @@ static struct ifab_view take_cost(struct taker *t)
     return copy;
 }
 
+#define TASK_LEASE_S 300
+
+/* Those of names that are given, as members of the request to the daemon, without braces. */
+static struct ifab_view members(struct taker *t, const char *const *names, size_t count)
+{
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf buf = IFAB_BUF_INIT(8 * MCP_LINE_MAX);
+    struct ifab_view copy = {NULL, 0};
+    for (size_t i = 0; i < count; i++) {
+        const struct ifab_json *value = ifab_json_get(t->from, names[i]);
+        if (value == NULL)
+            continue;
+        ifab_buf_format(&buf, "%s\"%s\":", buf.size > 0 ? "," : "", names[i]);
+        ifab_json_write(&buf, value);
+    }
+    if (ifab_buf_status(&buf) != IFAB_OK || ifab_arena_copy(t->arena, ifab_buf_as_view(&buf), &copy) != IFAB_OK)
+        ifab_refuse(t->refusal, IFAB_CODE_TOO_LARGE, "", "the arguments are too large");
+    return copy;
+}
+
+static void take_task(struct taker *t, enum mcp_tool_id tool, struct mcp_arguments *ret)
+{
+    static const char *const claim[] = {"swarm", "skills"}, *const progress[] = {"fence", "percent", "note"},
+                             *const complete[] = {"fence", "result", "note", "cost"}, *const fail[] = {"fence", "kind", "error", "cost"};
+    ret->lease_ms = integer(t, "lease_s", tool == MCP_TASK_NEXT ? TASK_LEASE_S : 0) * 1000;
+    ret->says = ifab_json_get(t->from, "percent") != NULL || ifab_json_get(t->from, "note") != NULL;
+    ret->id = text(t, "id");
+    ret->fence = integer(t, "fence", 0);
+    if (tool == MCP_TASK_NEXT)
+        ret->task = members(t, claim, IFAB_COUNT(claim));
+    else if (tool == MCP_TASK_PROGRESS)
+        ret->task = members(t, progress, IFAB_COUNT(progress));
+    else if (tool == MCP_TASK_COMPLETE)
+        ret->task = members(t, complete, IFAB_COUNT(complete));
+    else
+        ret->task = members(t, fail, IFAB_COUNT(fail));
+}
+
 void mcp_arguments_read(enum mcp_tool_id tool, const struct ifab_json *arguments, struct ifab_arena *arena, struct mcp_arguments *ret,
                         struct ifab_refusal *ret_refusal)
 {
@@ -366,6 +510,12 @@ void mcp_arguments_read(enum mcp_tool_id tool, const struct ifab_json *arguments
     case MCP_COST:
         ret->trace = text(&t, "trace");
         ret->cost = take_cost(&t);
+        return;
+    case MCP_TASK_NEXT:
+    case MCP_TASK_PROGRESS:
+    case MCP_TASK_COMPLETE:
+    case MCP_TASK_FAIL:
+        take_task(&t, tool, ret);
         return;
     }
 }

@@ -9,6 +9,7 @@ from rig import Fabric, Tap
 
 tap = Tap()
 check = tap.check
+CHANGING = ("cost_track", "fabric_send", "task_complete", "task_fail", "task_next", "task_progress")
 SURE = {"confidence": .9, "to": "Demo.B", "scope": {"a": 1}}
 
 
@@ -23,10 +24,11 @@ async def scenario(fabric, mode, revision):
         check(a.protocol_version == revision, f"mode {mode} speaks {revision}", a.protocol_version)
         check(a.server_info.name == "ifctl" and "untrusted" in a.instructions, "the server says who it is", a.server_info)
         tools = {t.name: t for t in (await a.list_tools()).tools}
-        check(sorted(tools) == ["cost_track", "fabric_decision", "fabric_inbox", "fabric_send", "witness_trace"], "it lists its tools", tools)
+        check(sorted(tools) == ["cost_track", "fabric_decision", "fabric_inbox", "fabric_send", "task_complete", "task_fail", "task_next",
+                                 "task_progress", "witness_trace"], "it lists its tools", tools)
         notes = tools["fabric_send"].annotations
         check((notes.read_only_hint, notes.idempotent_hint, notes.open_world_hint) == (False, False, True)
-              and all(tools[n].annotations.read_only_hint for n in tools if n not in ("fabric_send", "cost_track")), "and what they may do", notes)
+              and all(tools[n].annotations.read_only_hint for n in tools if n not in CHANGING), "and what they may do", notes)
 
         shared = await a.call_tool("fabric_send", {"claim": "from the official client", **SURE, "claim_id": "c1",
                                                    "evidence": [{"url": "https://example.org/a"}]})

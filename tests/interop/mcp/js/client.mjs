@@ -36,7 +36,8 @@ try {
   else check((await a.ping(), a.getServerCapabilities().tools !== undefined), 'it is initialized and pings')
   check(a.getServerVersion().name === 'ifctl' && a.getInstructions().includes('untrusted'), 'the server says who it is')
   const { tools } = await a.listTools()
-  check(tools.map(t => t.name).sort().join() === 'cost_track,fabric_decision,fabric_inbox,fabric_send,witness_trace', 'it lists its tools', tools)
+  check(tools.map(t => t.name).sort().join() ===
+    'cost_track,fabric_decision,fabric_inbox,fabric_send,task_complete,task_fail,task_next,task_progress,witness_trace', 'it lists its tools', tools)
   const call = (client, name, args = {}, options = undefined) =>
     client.callTool({ name, arguments: args }, ...(which === 'modern' ? [options] : [undefined, options]))
   const sure = { confidence: 0.9, to: 'Demo.B', scope: { a: 1 } }
