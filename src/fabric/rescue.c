@@ -187,3 +187,18 @@ void ifab_fabric__helped(const struct ifab_fabric *self, struct ifab_outcome *o,
     if (ifab_fabric__task_entry(self, o, IFAB_EVENT_TASK_UNBLOCK, &next, ifab_view_str(self->settings.fabric_actor), IFAB_VIEW(""), IFAB_VIEW(""), NULL))
         ifab_fabric__put_task(o, &next);
 }
+
+enum ifab_code ifab_fabric_match(const struct ifab_fabric *self, const struct ifab_view *needs, size_t count, struct ifab_view not_this,
+                                 struct ifab_now now, struct ifab_arena *arena, struct ifab_buf *buf, struct ifab_refusal *ret_refusal)
+{
+    struct ifab_outcome nothing = {.arena = arena, .now = now, .last_time = self->last_time}; /* what no step has changed */
+    char room[IFAB_TASK_NEEDS_SIZE];
+    struct ifab_names names;
+    struct asked asked = {.count = 0};
+    if (count == 0 || !ifab_names_pack(needs, count, room, sizeof room, &names) || names.count > IFAB_TASK_NEEDS_MAX)
+        return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "needs", "1 to %d skills of letters, digits and . _ : -", IFAB_TASK_NEEDS_MAX);
+    if (!look_around(self, &nothing, &names, &asked))
+        return ifab_refuse(ret_refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
+    struct ifab_match_question question = {.needs = asked.needs, .need_count = asked.need_count, .not_this = not_this};
+    return ifab_match_explain(&question, asked.candidates, asked.count, buf, ret_refusal);
+}

@@ -89,6 +89,7 @@ TABLE = {
     "POST /v1/capabilities/{*}": ACT,
     "POST /v1/bus/{*}": ACT,
     "GET /v1/bus/dlq": OPERATE,
+    "GET /v1/governor/match": LIST,
     "GET /v1/breakers": LIST,
     "POST /v1/breakers/reset": OPERATE,
     "GET /v1/secrets": OPERATE,

@@ -73,6 +73,7 @@ COMMANDS = {
     "cost budget": (ALL, ()),
     "cost report": (AUDIT, ()),
     "cost estimate": (ALL, ("--model", "x")),
+    "governor match": (LIST, ("--needs", "x")),
     "governor breakers": (LIST, ()),
     "governor reset": (OPERATE, ("swarm:x", *WHY)),
     "decision list": (LIST, ()),
@@ -120,7 +121,7 @@ COMMANDS = {
 # what comes later answers 509 by itself; its column is its route's
 LATER = {
     HERE: "falsify capability-new capability-sign capability-verify capability-inspect",
-    LIST: "governor-match governor-waste publisher-list",
+    LIST: "governor-waste publisher-list",
     ALL: "capability-list capability-show capability-health capability-logs",
     ACT: "bus-sub bus-pub "
     "capability-plan capability-apply",
@@ -193,6 +194,7 @@ ROUTE = {
     "cost track": "POST /v1/costs",
     "cost rates": "GET /v1/rates",
     "cost report": "GET /v1/witness/entries",
+    "governor match": "GET /v1/governor/match",
     "governor breakers": "GET /v1/breakers",
     "governor reset": "POST /v1/breakers/reset",
     "capability list": "GET /v1/capabilities",

@@ -293,3 +293,17 @@ def test_restore_loses_no_task_and_gives_no_fence_twice(f):
         g.start()
         assert {t["id"] for t in g.get("/v1/tasks").json["items"]} == {"queued", "waits", "early"}
         g.verify()
+
+
+def test_who_could_help_and_why(f):
+    swarm(f, "cheap", ["go", "sql"], cost={"usd_micro_per_hour": 1000000})
+    swarm(f, "dear", ["go", "sql", "c"], cost={"usd_micro_per_hour": 9000000})
+    swarm(f, "half", ["go"])
+    swarm(f, "other", ["rust"])
+    r = f.get("/v1/governor/match?needs=go,sql").json
+    assert [(c["candidate"], c["fits"]) for c in r["items"]] == [("cheap", True), ("dear", True), ("half", False)], r
+    assert r["items"][2]["missing"] == ["sql"] and r["items"][2]["coverage"] == {"covered": 1, "of": 2}, r
+    r = f.get("/v1/governor/match?needs=go,sql&for=cheap").json
+    assert [(c["candidate"], c["fits"]) for c in r["items"]][0] == ("dear", True), r
+    for query in ("", "?needs=", "?needs=a%20b", "?needs=" + ",".join("abcdefghijklmnopq")):
+        refused(f.get("/v1/governor/match" + query), 400, 208)

@@ -331,7 +331,7 @@ static void an_answer_says_why(void **state)
     assert_int_equal(ifab_match_explain(&q, all, 2, &buf, NULL), IFAB_CODE_NONE);
     ifab_buf_char(&buf, '\0');
     assert_string_equal((const char *)buf.data,
-                        "{\"candidates\":[{\"candidate\":\"x\",\"cost_usd_micro\":2000000,\"coverage\":{\"covered\":2,\"of\":2},\"fits\":true,\"missing\":[],"
+                        "{\"items\":[{\"candidate\":\"x\",\"cost_usd_micro\":2000000,\"coverage\":{\"covered\":2,\"of\":2},\"fits\":true,\"missing\":[],"
                         "\"reputation\":\"0.900000\",\"score\":\"0.450000\",\"why\":\"fits\"},{\"candidate\":\"y\",\"cost_usd_micro\":1000000,\"coverage\":"
                         "{\"covered\":1,\"of\":2},\"fits\":false,\"missing\":[\"b\"],\"reputation\":\"0.700000\",\"score\":\"0.350000\",\"why\":\"covers less "
                         "than 70 % of what is needed\"}],\"needs\":[\"a\",\"b\"],\"strategy\":\"score\"}");

@@ -279,7 +279,7 @@ enum ifab_code ifab_match_explain(const struct ifab_match_question *question, co
     if (code == IFAB_CODE_NONE)
         code = ifab_match_all(question, candidates, count, all, &fit, r);
     if (code == IFAB_CODE_NONE) {
-        ifab_buf_str(buf, "{\"candidates\":[");
+        ifab_buf_str(buf, "{\"items\":[");
         for (size_t i = 0; i < count; i++) {
             ifab_buf_str(buf, i > 0 ? "," : "");
             explain_one(buf, &asked, &candidates[all[i].candidate], &all[i]);

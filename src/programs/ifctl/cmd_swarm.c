@@ -101,3 +101,16 @@ int cmd_swarm_show(struct cli *cli)
         code = look(cli, cli->words[0], next, &found);
     return code != 0 || found ? code : cli_refuse(cli, IFAB_CODE_NOT_FOUND, "no swarm %s", cli->words[0]);
 }
+
+int cmd_governor_match(struct cli *cli)
+{
+    struct ifab_buf target = IFAB_BUF_INIT(4096);
+    if (cli_get(cli, "needs") == NULL)
+        return cli_usage(cli, "say what is needed: --needs a,b");
+    ifab_buf_str(&target, "/v1/governor/match");
+    cli_put_query(&target, "needs", cli_get(cli, "needs"));
+    cli_put_query(&target, "for", cli_get(cli, "swarm"));
+    return cli_get_target(cli, &target, cli_get(cli, "explain") != NULL
+                                            ? "SWARM:candidate|FITS:fits|WHY:why|COVERED:coverage.covered|OF:coverage.of|REPUTATION:reputation|COST:cost_usd_micro|SCORE:score|MISSING:missing"
+                                            : "SWARM:candidate|FITS:fits|SCORE:score|WHY:why");
+}

@@ -110,7 +110,7 @@ const struct cli_command cli_commands[] = {
     {"cost budget", "operate", 0, 0, cmd_budget_list, 0, ALL, "", "limit cursor", "the same as budget report"},
     {"cost report", "operate", 0, 0, cmd_cost_report, 0, AUDIT, "", "by from to", "what was spent, in groups that sum to the total"},
     {"cost estimate", "operate", 0, 0, cmd_cost_estimate, 0, ALL, "", "model tokens-in tokens-out calls operations", "what something would cost"},
-    LATER("governor match", "operate", LIST, "", "needs explain", "who could help"),
+    {"governor match", "operate", 0, 0, cmd_governor_match, 0, LIST, "", "needs swarm explain", "who could help, and why"},
     LATER("governor waste", "operate", LIST, "", "", "cost of help that came to nothing"),
     {"governor breakers", "operate", 0, 0, cmd_governor_breakers, 0, LIST, "", "limit cursor", "list circuit breakers"},
     {"governor reset", "operate", 1, 1, cmd_governor_reset, CHANGE, OPERATE, "swarm:NAME|capability:NAME", "", "reset a breaker"},

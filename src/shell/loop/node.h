@@ -581,6 +581,7 @@ void handle_tasks(struct node *node, struct request *request);
 void handle_task(struct node *node, struct request *request);
 void handle_swarm_register(struct node *node, struct request *request);
 void handle_swarms(struct node *node, struct request *request);
+void handle_match(struct node *node, struct request *request);
 void handle_fabric(struct node *node, struct request *request);
 void handle_slo(struct node *node, struct request *request);
 void handle_metrics(struct node *node, struct request *request);

@@ -232,3 +232,43 @@ void handle_task(struct node *node, struct request *r)
     t->done = task_done;
     ticket_queue(node, t);
 }
+
+/* ---- who could help ---- */
+
+static void step_match(struct node *node, struct ticket *t)
+{
+    struct ifab_view needs[IFAB_TASK_NEEDS_MAX + 1], *asked = t->user, rest = asked[0];
+    struct ifab_buf b = IFAB_BUF_INIT((size_t)4 << 20);
+    size_t count = 0;
+    while (rest.size > 0 && count <= IFAB_TASK_NEEDS_MAX) {
+        const uint8_t *comma = memchr(rest.data, ',', rest.size);
+        size_t size = comma == NULL ? rest.size : (size_t)(comma - rest.data);
+        needs[count++] = ifab_view_of(rest.data, size);
+        rest = ifab_view_of(rest.data + size + (comma != NULL), rest.size - size - (comma != NULL));
+    }
+    t->reply.code = ifab_fabric_match(node->fabric, needs, count, asked[1], clock_now(&node->clock, NULL), &t->arena, &b, &t->reply.refusal);
+    if (t->reply.code == IFAB_CODE_NONE && (ifab_buf_status(&b) != IFAB_OK || ifab_arena_copy(&t->arena, ifab_buf_as_view(&b), &t->reply.body) != IFAB_OK))
+        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
+    ifab_buf_fini(&b);
+}
+
+void handle_match(struct node *node, struct request *r)
+{
+    struct ifab_buf needs = IFAB_BUF_INIT(2048), blocked = IFAB_BUF_INIT(256);
+    (void)request_query(r, "needs", &needs);
+    (void)request_query(r, "for", &blocked);
+    struct ticket *t = ticket_new(node, r);
+    struct ifab_view *asked = t == NULL ? NULL : ifab_arena_calloc(&t->arena, 2, sizeof *asked);
+    if (asked == NULL || ifab_arena_copy(&t->arena, ifab_buf_as_view(&needs), &asked[0]) != IFAB_OK ||
+        ifab_arena_copy(&t->arena, ifab_buf_as_view(&blocked), &asked[1]) != IFAB_OK) {
+        if (t != NULL)
+            ticket_free(node, t);
+        out_of_memory(node, r);
+    } else {
+        t->user = asked;
+        t->step = step_match;
+        ticket_queue(node, t);
+    }
+    ifab_buf_fini(&needs);
+    ifab_buf_fini(&blocked);
+}

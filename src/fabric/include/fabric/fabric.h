@@ -421,6 +421,12 @@ const struct ifab_decisions *ifab_fabric_decisions(const struct ifab_fabric *sel
 const struct ifab_coordinator *ifab_fabric_coordinator(const struct ifab_fabric *self);
 /* JSON of one open task; of a swarm: its record with what it does now. */
 void ifab_fabric_task_json(const struct ifab_fabric *self, const struct ifab_task *task, struct ifab_now now, struct ifab_buf *buf);
+/*
+ * Which swarms could do what is needed, best first, and why: {items, needs, strategy}. not_this: whom not to ask; may be empty. Swarms without any of
+ * the skills are not named. NONE; 208.
+ */
+enum ifab_code ifab_fabric_match(const struct ifab_fabric *self, const struct ifab_view *needs, size_t count, struct ifab_view not_this,
+                                 struct ifab_now now, struct ifab_arena *arena, struct ifab_buf *buf, struct ifab_refusal *ret_refusal);
 void ifab_fabric_swarm_json(const struct ifab_fabric *self, const struct ifab_swarm *swarm, struct ifab_buf *buf);
 const struct ifab_sequences *ifab_fabric_sequences(const struct ifab_fabric *self);
 const struct ifab_replay *ifab_fabric_replay(const struct ifab_fabric *self);

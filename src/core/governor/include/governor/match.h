@@ -84,7 +84,7 @@ struct ifab_helper {
  */
 enum ifab_code ifab_match_helpers(const struct ifab_match_question *question, const struct ifab_candidate *candidates, size_t count,
                                   struct ifab_helper ret_helpers[IFAB_HELPERS_MAX], size_t *ret_count, struct ifab_refusal *ret_refusal);
-/* Appends {"candidates":[{"candidate","coverage":{"of","covered"},"fits","missing","reputation","score","why"}…],"needs","strategy"}. */
+/* Appends {"items":[{"candidate","coverage":{"of","covered"},"fits","missing","reputation","score","why"}…],"needs","strategy"}. */
 enum ifab_code ifab_match_explain(const struct ifab_match_question *question, const struct ifab_candidate *candidates, size_t count,
                                   struct ifab_buf *buf, struct ifab_refusal *ret_refusal);
 #endif
