@@ -71,7 +71,7 @@ COMMANDS = {
     "cost track": (ACT, ("--usd", "1", "--talent", NOBODY)),
     "cost rates": (ALL, ()),  # to set them is an operator's route, and an admin's act
     "cost budget": (ALL, ()),
-    "cost report": (AUDIT, ()),
+    "cost report": (OWN, ()),
     "cost estimate": (ALL, ("--model", "x")),
     "governor match": (LIST, ("--needs", "x")),
     "governor breakers": (LIST, ()),

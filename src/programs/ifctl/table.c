@@ -108,7 +108,7 @@ const struct cli_command cli_commands[] = {
      "report what was spent elsewhere"},
     {"cost rates", "operate", 0, 1, cmd_cost_rates, CHANGE | CMD_BARE, ALL, "[@FILE]", "", "show the price table, or set another"},
     {"cost budget", "operate", 0, 0, cmd_budget_list, 0, ALL, "", "limit cursor", "the same as budget report"},
-    {"cost report", "operate", 0, 0, cmd_cost_report, 0, AUDIT, "", "by from to", "what was spent, in groups that sum to the total"},
+    {"cost report", "operate", 0, 0, cmd_cost_report, 0, OWN, "", "by from to", "what was spent, in groups that sum to the total"},
     {"cost estimate", "operate", 0, 0, cmd_cost_estimate, 0, ALL, "", "model tokens-in tokens-out calls operations", "what something would cost"},
     {"governor match", "operate", 0, 0, cmd_governor_match, 0, LIST, "", "needs swarm explain", "who could help, and why"},
     LATER("governor waste", "operate", LIST, "", "", "cost of help that came to nothing"),
