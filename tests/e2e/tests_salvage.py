@@ -305,3 +305,23 @@ def test_erased_bytes_stay_gone(f):
     assert json.load(open(os.path.join(out, "erased.json"))) == [index]
     assert not os.path.exists(os.path.join(out, "messages", f"{index}.json"))
     assert if_verify(out, "--vkey", vkey)[0] == 0
+
+
+def test_tasks_and_swarms_are_given_up_and_the_rest_goes_on(f):
+    a, _ = filled(f, 100)
+    assert f.post("/v1/swarms", {"id": "data", "skills": ["sql"], "why": "x"}).status == 201
+    assert f.post("/v1/tasks", {"id": "t", "type": "job", "needs": ["sql"], "payload": [1], "why": "x"}).status == 201
+    fence = f.post("/v1/tasks/t/claim", {"swarm": "data"}).json["fence"]
+    assert f.stop() == 0
+    whole_database(f)
+    with open(os.path.join(f.data, "main.db"), "r+b") as out:
+        out.truncate(os.path.getsize(os.path.join(f.data, "main.db")) - 4096)
+    refused_start(f)
+    to, done = salvage(f, "new", "--unproven")
+    assert done.returncode == 0, done
+    with going_on(f, to) as g:
+        assert g.get("/v1/tasks").json["items"] == [] and g.get("/v1/swarms").json["items"] == []
+        assert g.post("/v1/swarms", {"id": "data", "skills": ["sql"], "why": "x"}).status == 201
+        assert g.post("/v1/tasks", {"id": "t", "type": "job", "needs": ["sql"], "why": "x"}).status == 201
+        assert g.post("/v1/tasks/t/claim", {"swarm": "data"}).json["fence"] > fence + (1 << 31)
+        g.verify()
