@@ -1,10 +1,13 @@
 """Tasks and swarms over HTTP: one owner, fences, waiting claims, claims that nobody heard of, kill -9, who sees what. INV-11, INV-13, INV-15."""
 
+import hashlib
 import json
+import os
+import subprocess
 import threading
 import time
 
-from fabric import wait_for
+from fabric import PROGRAM, wait_for
 from tests_backups import backup, restored
 from tests_tokens import bearer, refused, token
 
@@ -307,3 +310,18 @@ def test_who_could_help_and_why(f):
     assert [(c["candidate"], c["fits"]) for c in r["items"]][0] == ("dear", True), r
     for query in ("", "?needs=", "?needs=a%20b", "?needs=" + ",".join("abcdefghijklmnopq")):
         refused(f.get("/v1/governor/match" + query), 400, 208)
+
+
+def test_digests_of_payload_and_result_are_exported_and_verified(f):
+    swarm(f)
+    create(f, "t", payload={"n": 1})
+    fence = claim(f, id="t").json["fence"]
+    assert act(f, "t", "complete", fence=fence, result=[1, 2]).status == 200
+    out = os.path.join(f.root, "export")
+    ctl = [PROGRAM["ifctl"], "witness", "export", "--out", out, "--endpoint", f"unix:{f.unix}"]
+    assert subprocess.run(ctl, capture_output=True).returncode == 0
+    check = [PROGRAM["if-verify"], out, "--vkey", f.about()["vkey"]]
+    done = subprocess.run(check, capture_output=True)
+    assert done.returncode == 0, done
+    entry = f.entry(f.get("/v1/tasks/t").json["entry"]["index"])
+    assert entry["payload"]["result"]["digest"] == "sha256:" + hashlib.sha256(b"[1,2]").hexdigest(), entry

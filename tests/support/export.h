@@ -36,6 +36,7 @@ enum flaw {
     FLAW_SIGNATURE,      /* message bytes with a bad signature */
     FLAW_BYTES,          /* no envelope at all */
     FLAW_BLANK,          /* a line end behind what was accepted */
+    FLAW_UNSAID,         /* bytes in another form than the canonical one, whose digest the entry does not say */
 };
 
 struct export_log {
@@ -241,9 +242,13 @@ static inline void export_message(struct export_log *log, enum flaw flaw)
     ifab_sha256(ifab_buf_as_view(&bytes), bytes32);
     if (flaw == FLAW_BLANK)
         ifab_buf_char(&bytes, '\n');
-    ifab_buf_str(&payload, "{\"bytes_digest\":\"sha256:");
-    ifab_buf_hex(&payload, bytes32, 32);
-    ifab_buf_format(&payload, "\",\"decision\":\"SHARE\",\"id\":\"%s\",\"message_digest\":\"sha256:", id);
+    ifab_buf_char(&payload, '{');
+    if (flaw != FLAW_UNSAID) {
+        ifab_buf_str(&payload, "\"bytes_digest\":\"sha256:");
+        ifab_buf_hex(&payload, bytes32, 32);
+        ifab_buf_str(&payload, "\",");
+    }
+    ifab_buf_format(&payload, "\"decision\":\"SHARE\",\"id\":\"%s\",\"message_digest\":\"sha256:", id);
     ifab_buf_hex(&payload, digest32, 32);
     ifab_buf_str(&payload, "\",\"policy_digest\":\"sha256:00\",\"reason\":\"fine\",\"rule\":\"default\"}");
     export_add(log, IFAB_EVENT_MESSAGE_SHARE, sender, id, ifab_buf_as_view(&payload), ifab_buf_as_view(&bytes), FLAW_NONE);

@@ -376,7 +376,7 @@ static void refuses_what_even_the_log_may_not_say(void **state) /* INV-02 */
     } rows[] = {
         {FLAW_SPACE, false},         {FLAW_INDEX, false},    {FLAW_PREV_HASH, false}, {FLAW_TIME, false},       {FLAW_LOG, false},
         {FLAW_NOT_JSON, false},      {FLAW_WHY_FROM, false}, {FLAW_OTHER_KEY, true},  {FLAW_REVOKED_KEY, true}, {FLAW_DIGEST, true},
-        {FLAW_UNKNOWN_SENDER, true}, {FLAW_BYTES, true},     {FLAW_SIGNATURE, true}, {FLAW_BLANK, true},
+        {FLAW_UNKNOWN_SENDER, true}, {FLAW_BYTES, true},     {FLAW_SIGNATURE, true}, {FLAW_BLANK, true}, {FLAW_UNSAID, true},
     };
     (void)state;
     for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
@@ -788,6 +788,7 @@ static void parts_of_a_bundle_must_belong_together(void **state) /* INV-02 */
         {FLAW_SIGNATURE, 6, 1, 6, "bad signature"},
         {FLAW_BYTES, 6, 1, 6, "envelope: malformed"},
         {FLAW_BLANK, 6, 1, 6, "not its bytes"},
+        {FLAW_UNSAID, 6, 1, 6, "not its bytes"},
     };
 
     (void)state;
