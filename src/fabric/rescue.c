@@ -75,7 +75,7 @@ static struct ifab_task help_task(const struct ifab_command *command, const stru
     return t;
 }
 
-/* One helper: what it may cost is held, its task stands in its swarm's queue. False: it cannot; another may. */
+/* One helper: what it may cost is held, its task stands in its swarm's queue, where there is room without shedding another's. False: it cannot. */
 static bool ask(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_task *blocked,
                 const struct asked *asked, const struct ifab_helper *helper, size_t which, size_t of, uint64_t *ret_number)
 {
@@ -83,7 +83,7 @@ static bool ask(const struct ifab_fabric *self, const struct ifab_command *comma
     struct ifab_task t = help_task(command, o, blocked, asked, helper, which, of);
     struct ifab_view actor = ifab_view_str(self->settings.fabric_actor);
     struct ifab_task_number shed;
-    if (ifab_task_find(self->coordinator, ifab_view_str(t.id)) != NULL || ifab_task_admit(self->coordinator, &t, &shed, NULL) != IFAB_CODE_NONE ||
+    if (ifab_task_find(self->coordinator, ifab_view_str(t.id)) != NULL || ifab_task_admit(self->coordinator, &t, &shed, NULL) != IFAB_CODE_NONE || shed.n != 0 ||
         ifab_fabric__task_hold(self, o, &t, swarm, (struct ifab_task_principal){0, 0}, actor, &t.reservation) != IFAB_CODE_NONE)
         return false;
     if (t.reservation != 0)

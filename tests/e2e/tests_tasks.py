@@ -100,6 +100,7 @@ def test_refusals_of_bad_requests(f):
     refused(act(f, "t", "complete"), 400, 208)
     refused(f.post("/v1/swarms", {"id": "x", "skills": ["a"], "capabilities": ["b"], "why": "w"}), 400, 208)
     assert f.post("/v1/swarms", {"id": "alias", "capabilities": ["b"], "why": "w"}).status == 201
+    refused(f.post("/v1/swarms", {"id": "x", "skills": ["a"], "queue": {"policy": "block"}, "why": "w"}), 501, 509)
     assert f.post("/v1/tasks/t/explode", {}).status == 404
 
 

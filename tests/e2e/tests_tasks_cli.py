@@ -74,9 +74,9 @@ def pids(path, count=1):
 
 def test_a_task_by_hand_from_creation_to_result(f):
     cli = Cli(f)
-    swarm(cli, "data", "sql,pdf", "--concurrency", "3", "--cost-per-hour", "0.12", "--queue-limit", "9", "--queue-policy", "block")
+    swarm(cli, "data", "sql,pdf", "--concurrency", "3", "--cost-per-hour", "0.12", "--queue-limit", "9", "--queue-policy", "shed-lowest")
     made = cli.json("swarm", "show", "data")
-    assert made["concurrency"] == 3 and made["skills"] == ["pdf", "sql"] and made["cost"] == {"usd_micro_per_hour": 120000} and made["queue"]["policy"] == "block", made
+    assert made["concurrency"] == 3 and made["skills"] == ["pdf", "sql"] and made["cost"] == {"usd_micro_per_hour": 120000} and made["queue"]["policy"] == "shed-lowest", made
     assert [s["id"] for s in cli.json("swarm", "list")["items"]] == ["data"]
     assert "IF_ERR_404" in cli.wants(12, "swarm", "show", "none").err
     payload = os.path.join(f.root, "payload.json")

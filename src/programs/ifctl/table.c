@@ -258,7 +258,7 @@ const struct cli_option cli_options[] = {
     {"pubkey", 0, "KEY|@FILE", "base64url, SPKI PEM or an ssh-ed25519 line"},
     {"result", 0, "JSON|@FILE", "what came of it, at most 64 KiB"},
     {"queue-limit", 0, "N", "most tasks that wait for it"},
-    {"queue-policy", 0, "reject|block|shed-lowest", "what a full queue does"},
+    {"queue-policy", 0, "reject|shed-lowest", "what a full queue does"},
     {"receipt", 0, NULL, "the receipt alone, without the message and its sender's enrolment"},
     {"role", 0, "NAME", "role (default agent)"},
     {"scope", 0, "SCOPE", "talent: a scope such as veritas:secrets; message: a JSON object"},

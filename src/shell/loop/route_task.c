@@ -2,6 +2,7 @@
  * Tasks and swarms: SURFACE section 8. A claim that finds nothing waits for wait_ms; one whose answer reaches nobody is given back by a command.
  * Payloads lie beside the entry that made the task and join an answer after the commit, read by a reader.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "json/schema.h"
@@ -445,8 +446,9 @@ void handle_task_act(struct node *node, struct request *r)
     const uint8_t *slash = memrchr(r->path.data, '/', r->path.size);
     struct ifab_view verb = ifab_view_of(slash + 1, r->path.size - (size_t)(slash + 1 - r->path.data)), result, note;
     size_t row = 0;
-    while (!ifab_view_is(verb, verbs[row].verb)) /* the table of routes has these and no others */
+    while (row < IFAB_COUNT(verbs) && !ifab_view_is(verb, verbs[row].verb))
         row++;
+    assert(row < IFAB_COUNT(verbs)); /* the table of routes has these and no others */
     const struct ifab_json *body = act_body(node, r, &verbs[row].schema);
     if (body == NULL || !kept_bytes(node, r, body, "result", &result))
         return;
@@ -496,15 +498,18 @@ void handle_swarm_register(struct node *node, struct request *r)
         reply_code(node, r, IFAB_CODE_INVALID_PARAMS, wrong, "say skills, or capabilities, which means the same");
         return;
     }
+    if (ifab_view_is(policy, "block")) { /* a maker that waits: not built, and not taken for what it is not */
+        ticket_free(node, t);
+        reply_code(node, r, IFAB_CODE_NOT_SUPPORTED, "queue.policy", "block comes in a later version; take reject or shed-lowest");
+        return;
+    }
     request->id = text_of(body, "id");
     request->model = text_of(body, "model");
     request->cost_per_hour = integer_of(ifab_json_get(body, "cost"), "usd_micro_per_hour", 0);
     request->concurrency = (uint32_t)integer_of(body, "concurrency", 0);
     request->weight = (uint32_t)integer_of(body, "weight", 0);
     request->queue_limit = (uint32_t)integer_of(queue, "limit", 0);
-    request->queue_policy = ifab_view_is(policy, "block")         ? IFAB_QUEUE_BLOCK
-                            : ifab_view_is(policy, "shed-lowest") ? IFAB_QUEUE_SHED_LOWEST
-                                                                  : IFAB_QUEUE_REJECT;
+    request->queue_policy = ifab_view_is(policy, "shed-lowest") ? IFAB_QUEUE_SHED_LOWEST : IFAB_QUEUE_REJECT;
     if (!strings_of(r, skills != NULL ? skills : alias, &request->skills, &request->skill_count) ||
         !strings_of(r, ifab_json_get(body, "members"), &request->members, &request->member_count)) {
         ticket_free(node, t);
