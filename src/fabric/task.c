@@ -255,6 +255,8 @@ static void shed(const struct ifab_fabric *self, struct ifab_outcome *o, struct 
     ifab_buf_char(&o->payload, '}');
     if (ifab_fabric__task_entry(self, o, IFAB_EVENT_TASK_DEAD, &next, ifab_view_str(self->settings.fabric_actor), IFAB_VIEW(""), IFAB_VIEW(""), NULL))
         ifab_fabric__put_task(o, &next);
+    if (least->reservation != 0) /* a helper's: it was held when it was asked */
+        ifab_fabric__task_over(self, o, least, act.event, ifab_view_str(self->settings.fabric_actor), NULL);
 }
 
 static void create_payload(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_command *command, const struct ifab_task *t)

@@ -617,6 +617,38 @@ static void a_circle_of_waits_is_broken(void **state)
     assert_int_equal(act(EVE, "b", IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
 }
 
+/* INV-10: what was held for a helper is free again when its task is shed from a full queue. */
+static void a_helper_that_is_shed_holds_nothing(void **state)
+{
+    static const struct ifab_view go[] = {{(const uint8_t *)"go", 2}}, eve[] = {{(const uint8_t *)"Eve", 3}};
+    (void)state;
+    struct ifab_command set = {.type = IFAB_COMMAND_BUDGET, .principal = &rig.principal, .why = IFAB_VIEW("a purse"), .act = rig_act(&rig, ADM)};
+    set.u.budget.request = (struct ifab_budget_request){.id = IFAB_VIEW("purse"), .name = IFAB_VIEW("gophers"), .subject = IFAB_SUBJECT_SWARM,
+                                                        .unit = IFAB_UNIT_USD_MICRO, .period = IFAB_PERIOD_TOTAL, .limit = 1000};
+    struct ifab_command gophers = {.type = IFAB_COMMAND_SWARM, .principal = &rig.principal, .why = IFAB_VIEW("a swarm")};
+    gophers.u.swarm.request = (struct ifab_swarm_request){.id = IFAB_VIEW("gophers"), .skills = go, .skill_count = 1, .members = eve, .member_count = 1,
+                                                          .queue_limit = 1, .queue_policy = IFAB_QUEUE_SHED_LOWEST};
+    assert_int_equal(rig_do(&rig, &gophers)->code, IFAB_CODE_NONE);
+    assert_int_equal(rig_do(&rig, &set)->code, IFAB_CODE_NONE);
+    struct ifab_command t = new_task("t", "sql");
+    t.u.task.budget[0] = 400;
+    assert_int_equal(rig_do(&rig, &t)->code, IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_BLOCK, fence), IFAB_CODE_NONE);
+    assert_int_equal(taken(), 400);
+    const struct ifab_task *helper = helper_of("t", 0);
+    struct ifab_command first = new_task("urgent", "go");
+    first.u.task.swarm = IFAB_VIEW("gophers");
+    first.u.task.priority = 0;
+    char id[65];
+    memcpy(id, helper->id, sizeof id);
+    assert_int_equal(rig_do(&rig, &first)->code, IFAB_CODE_NONE);
+    assert_int_equal(state_of(id), IFAB_TASK_DEAD);
+    assert_int_equal(taken(), 0);
+    rig_restart(&rig);
+    assert_int_equal(taken(), 0);
+}
+
 /* 100 tasks, ten claimers each, in any order: one winner each. */
 static void of_many_claimers_one_wins(void **state)
 {
@@ -666,6 +698,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nobody_can_help_so_a_person_is_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(help_ends_with_the_block, setup, teardown),
         cmocka_unit_test_setup_teardown(a_circle_of_waits_is_broken, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_helper_that_is_shed_holds_nothing, setup, teardown),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)
         return 1;
