@@ -83,6 +83,7 @@ static bool ask(const struct ifab_fabric *self, const struct ifab_command *comma
     struct ifab_task t = help_task(command, o, blocked, asked, helper, which, of);
     struct ifab_view actor = ifab_view_str(self->settings.fabric_actor);
     struct ifab_task_number shed;
+    t.created_index = blocked->created_index; /* what is held for it has the blocked one's why */
     if (ifab_task_find(self->coordinator, ifab_view_str(t.id)) != NULL || ifab_task_admit(self->coordinator, &t, &shed, NULL) != IFAB_CODE_NONE || shed.n != 0 ||
         ifab_fabric__task_hold(self, o, &t, swarm, (struct ifab_task_principal){0, 0}, actor, &t.reservation) != IFAB_CODE_NONE)
         return false;
