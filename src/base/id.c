@@ -20,6 +20,16 @@ bool ifab_name_valid(struct ifab_view name)
     return true;
 }
 
+bool ifab_scope_valid(struct ifab_view scope)
+{
+    if (scope.size < 1 || scope.size > 128)
+        return false;
+    for (size_t i = 0; i < scope.size; i++)
+        if (scope.data[i] < 0x21 || scope.data[i] > 0x7e || scope.data[i] == '"' || scope.data[i] == '\\')
+            return false;
+    return true;
+}
+
 static int hex_value(uint8_t c)
 {
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;

@@ -163,7 +163,7 @@ enum ifab_code ifab_talent_grant(const struct ifab_talents *self, const struct i
     enum ifab_code code = begin(self, request, &draft, ret_refusal);
     if (code != IFAB_CODE_NONE)
         return code;
-    if (!ifab_talent__scope_valid(request->scope))
+    if (!ifab_scope_valid(request->scope))
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "scope", "1 to 128 visible ASCII characters without quote and backslash");
     ifab_usec expires_at = request->expires_at == IFAB_NEVER ? IFAB_NEVER : whole_ms(request->expires_at);
     if (expires_at != IFAB_NEVER && (expires_at <= request->wall || expires_at > IFAB_TALENT__WALL_MAX))

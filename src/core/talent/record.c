@@ -21,7 +21,7 @@
 static bool check_scope(struct ifab_view text, const char **ret_why)
 {
     *ret_why = "1 to 128 visible ASCII characters without quote and backslash";
-    return ifab_talent__scope_valid(text);
+    return ifab_scope_valid(text);
 }
 
 static const struct ifab_schema_field grant_fields[] = {
@@ -68,16 +68,6 @@ static const struct ifab_schema_field talent_fields[] = {
 static const struct ifab_schema talent_schema = {"talent record", talent_fields, IFAB_COUNT(talent_fields)};
 
 static const char *const mode_names[] = {"strict", "window"}; /* enum ifab_order_mode of connect */
-
-bool ifab_talent__scope_valid(struct ifab_view scope)
-{
-    if (scope.size < 1 || scope.size > 128)
-        return false;
-    for (size_t i = 0; i < scope.size; i++)
-        if (scope.data[i] < 0x21 || scope.data[i] > 0x7e || scope.data[i] == '"' || scope.data[i] == '\\')
-            return false;
-    return true;
-}
 
 bool ifab_talent__role_fits(struct ifab_view role_name, enum ifab_role role)
 {

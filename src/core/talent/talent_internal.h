@@ -42,7 +42,6 @@ ifab_status ifab_access__read(enum ifab_access_kind kind, struct ifab_view recor
                               struct ifab_error *err);
 
 /* record.c */
-bool ifab_talent__scope_valid(struct ifab_view scope);
 /* A built-in role's name means that role and nothing else; another name may mean any. */
 bool ifab_talent__role_fits(struct ifab_view role_name, enum ifab_role role);
 void ifab_talent__write(struct ifab_buf *buf, const struct ifab_talent *talent);

@@ -1,4 +1,5 @@
 /* The one table: a new command or option is a row here and a page in docs/commands/. */
+#include "base/global_flags.h"
 #include "cli.h"
 
 #define LATER(name, group, roles, words, options, summary) {name, group, 0, 16, NULL, CMD_LATER | CMD_FREE, roles, words, options, summary}
@@ -162,28 +163,8 @@ const struct cli_command cli_commands[] = {
 };
 const size_t cli_command_count = IFAB_COUNT(cli_commands);
 
-const struct cli_option cli_globals[] = {
-    {"why", 0, "TEXT", "reason that goes into the log (IFAB_WHY)"},
-    {"trace", 0, "[=TOKEN]", "begin a trace and print its token, or join one"},
-    {"trace-token", 0, "TOKEN", "the same as --trace=TOKEN"},
-    {"trace-id", 0, "TOKEN", "the same as --trace=TOKEN"},
-    {"ref", 0, "REF", "a reference for the log: repo:/PATH[@COMMIT] or if://…; may be repeated"},
-    {"mode", 0, "normal|dry-run|falsify", "decide only, or try to disprove, instead of acting"},
-    {"as", 0, "NAME[/INSTANCE]", "talent to act as (IFAB_AS; default operator)"},
-    {"key", 0, "FILE", "its private key (IFAB_KEY; default DIR/keys/NAME.pem)"},
-    {"passphrase-fd", 0, "N", "read the passphrase of the key, also of a new one, from this descriptor"},
-    {"endpoint", 0, "unix:PATH|http(s)://HOST:PORT", "where the fabric answers (IFAB_ENDPOINT)"},
-    {"dir", 0, "DIR", "directory of the fabric (IFAB_DIR)"},
-    {"ca", 0, "FILE", "https: certificates to trust instead of the system's, PEM (IFAB_CA)"},
-    {"cert", 0, "FILE", "https: certificate to show, PEM (IFAB_CERT)"},
-    {"cert-key", 0, "FILE", "https: its private key, PEM, 0600 (IFAB_CERT_KEY); none: it stands in the certificate's file"},
-    {"token-file", 0, "FILE", "file with a bearer token (IFAB_TOKEN_FILE)"},
-    {"output", 'o', "table|json|ndjson|yaml|csv", "form of what is printed"},
-    {"retry", 0, "N", "try again after retryable answers, with growing waits"},
-    {"timeout", 0, "TIME", "longest wait for one answer (default 30s); worker run: for its command (default 5min)"},
-    {"quiet", 'q', NULL, "no talk on stderr but errors"},
-    {"help", 'h', NULL, "show help"},
-};
+#define GLOBAL_ROW(name, letter, value, help) {name, letter, value, help},
+const struct cli_option cli_globals[] = {IFAB_GLOBAL_FLAG_MAP(GLOBAL_ROW)};
 const size_t cli_global_count = IFAB_COUNT(cli_globals);
 
 const struct cli_option cli_options[] = {

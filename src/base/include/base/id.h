@@ -8,6 +8,8 @@
 #define IFAB_NAME_MAX 64
 /* [A-Za-z0-9][A-Za-z0-9._-]{0,63}, no ".." */
 bool ifab_name_valid(struct ifab_view name);
+/* Of a grant or a capability: 1..128 of 0x21..0x7e but '"' and '\\' */
+bool ifab_scope_valid(struct ifab_view scope);
 /* xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx lower-case hex, any version. IFAB_INVALID. */
 ifab_status ifab_uuid_parse(struct ifab_view text, uint8_t ret_uuid16[16]);
 /* prefix + UUIDv7 (RFC 9562: version nibble 7, variant 10), e.g. prefix "msg-". IFAB_INVALID. */
