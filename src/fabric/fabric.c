@@ -70,6 +70,8 @@ ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct 
     if (status == IFAB_OK)
         status = ifab_prices_new(&self->prices);
     if (status == IFAB_OK)
+        status = ifab_registry_new(settings->seed ^ 10, &self->registry);
+    if (status == IFAB_OK)
         status = ifab_token_table_new(settings->seed ^ 8, &self->tokens);
     if (status != IFAB_OK) {
         ifab_fabric_free(self);
@@ -95,6 +97,7 @@ void ifab_fabric_free(struct ifab_fabric *self)
     ifab_money_free(self->money);
     ifab_breakers_free(self->breakers);
     ifab_prices_free(self->prices);
+    ifab_registry_free(self->registry);
     ifab_token_table_free(self->tokens);
     ifab_fabric__kept_free(self);
     ifab_free(self->log_keys);
@@ -238,6 +241,9 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     case IFAB_KIND_INVITE:
     case IFAB_KIND_LOG_KEY:
     case IFAB_KIND_SWARM:
+    case IFAB_KIND_PUBLISHER:
+    case IFAB_KIND_ALLOWED:
+    case IFAB_KIND_REVOCATION:
         good = false;
         break;
     }
@@ -251,6 +257,11 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
 static bool is_money(uint8_t kind)
 {
     return (kind >= IFAB_KIND_BUDGET && kind <= IFAB_KIND_BREAKER) || kind == IFAB_KIND_PRICES;
+}
+
+static bool is_registry(uint8_t kind)
+{
+    return kind >= IFAB_KIND_PUBLISHER && kind <= IFAB_KIND_REVOCATION;
 }
 
 ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes, struct ifab_error *err)
@@ -267,6 +278,8 @@ ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint
         return load_swarm(self, number, bytes, err);
     if (is_money(kind))
         return ifab_fabric__load_money(self, kind, number, bytes, err);
+    if (is_registry(kind))
+        return ifab_fabric__load_registry(self, kind, number, bytes, err);
     if (kind != IFAB_KIND_SEQUENCE && kind != IFAB_KIND_CONVERSATION && kind != IFAB_KIND_DECISION && kind != IFAB_KIND_BUCKET &&
         kind != IFAB_KIND_IDEMPOTENCY && kind != IFAB_KIND_TASK && kind != IFAB_KIND_TASK_CLOSED)
         return ifab_fail(err, IFAB_CORRUPT, "record of unknown kind %u", kind);
@@ -307,10 +320,11 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
     if (memcmp(root, head->root32, 32) != 0)
         return ifab_fail(err, IFAB_CORRUPT, "the stored edge of the tree does not give the stored root");
     ifab_swarms_trust_root(self->coordinator, self->swarms_root32);
+    ifab_registry_trust_root(self->registry, self->registry_root32);
     ifab_fabric__trust_root(self, IFAB_TRUST_ALL, trust);
     if (memcmp(trust, head->trust_root32, 32) != 0) /* INV-16 */
         return ifab_fail(err, IFAB_CORRUPT,
-                         "a stored trust record (talent, key, grant, role, token, invite, swarm, budget, prices, rules or key of the log) is not the one that the "
+                         "a stored trust record (talent, key, grant, role, token, invite, swarm, budget, prices, publisher, capability, rules or key of the log) is not the one that the "
                          "log covers");
     if (ifab_replay_loaded(self->replay) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "replay tags: out of memory");
@@ -349,11 +363,13 @@ static void first_root(struct ifab_fabric *self, bool talents, uint8_t ret_root3
         join("log keys", self->log_keys_root32, ret_root32);
     if (ifab_swarm_count(self->coordinator) > 0)
         join("swarms", self->swarms_root32, ret_root32);
+    if (!ifab_fabric__registry_empty(self))
+        join("capabilities", self->registry_root32, ret_root32);
 }
 
 /*
- * What INV-16 covers: every talent's record, the rule set in force, every token and invite, every key of the log, swarm and
- * budget, and the price table. Without any of one kind it
+ * What INV-16 covers: every talent's record, the rule set in force, every token and invite, every key of the log, swarm,
+ * publisher, allowed capability, revocation and budget, and the price table. Without any of one kind it
  * is what it was before there were any.
  */
 void ifab_fabric__trust_root(struct ifab_fabric *self, unsigned anew, uint8_t ret_root32[32])
@@ -506,6 +522,13 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     case IFAB_COMMAND_BREAKER_RESET:
         ifab_fabric__decide_breaker_reset(self, command, o);
         break;
+    case IFAB_COMMAND_PUBLISHER:
+    case IFAB_COMMAND_CAPABILITY:
+        ifab_fabric__decide_capability(self, command, o);
+        break;
+    case IFAB_COMMAND_CAPABILITY_LOAD:
+        ifab_fabric__decide_load(self, command, o);
+        break;
     }
     if (o->failed) { /* INV-15: nothing half decided is applied */
         o->entry_count = o->change_count = o->tag_count = 0;
@@ -523,7 +546,7 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
 
 void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
 {
-    bool trust = false, swarms = false;
+    bool trust = false, swarms = false, registry = false;
     unsigned anew = 0;
     for (size_t i = 0; i < o->entry_count; i++)
         ifab_tree_append(&self->tree, o->entries[i].leaf32);
@@ -547,6 +570,9 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
         } else if (c->kind == IFAB_KIND_SWARM) {
             status = load_swarm(self, c->number, c->bytes, NULL);
             trust = swarms = true;
+        } else if (is_registry(c->kind)) {
+            status = ifab_fabric__load_registry(self, c->kind, c->number, c->bytes, NULL);
+            trust = registry = true;
         } else if (is_money(c->kind)) {
             status = ifab_fabric__load_money(self, c->kind, c->number, c->bytes, NULL);
             if (c->kind == IFAB_KIND_BUDGET || c->kind == IFAB_KIND_PRICES) {
@@ -566,6 +592,8 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
     }
     if (swarms)
         ifab_swarms_trust_root(self->coordinator, self->swarms_root32);
+    if (registry)
+        ifab_registry_trust_root(self->registry, self->registry_root32);
     if (trust || o->set_rules)
         ifab_fabric__trust_root(self, anew, self->trust_root32);
     for (size_t i = 0; i < o->tag_count; i++)

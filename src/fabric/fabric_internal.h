@@ -52,6 +52,7 @@ struct ifab_fabric {
     struct ifab_money *money;
     struct ifab_breakers *breakers;
     struct ifab_prices *prices;
+    struct ifab_registry *registry;
     struct ifab_token_table *tokens; /* volatile: cost reports and reservations a (talent, capability) */
     /* approvers: talents of role operator or admin, ascending; kept so that ESCALATE does not walk all talents */
     uint32_t *approvers;
@@ -69,6 +70,8 @@ struct ifab_fabric {
     uint8_t swarms_root32[32];  /* part of it once there is a swarm */
     uint8_t talents_root32[32]; /* part of trust_root32; kept, since there may be many more talents than tokens */
     uint8_t money_root32[32];   /* the same of budgets and prices */
+    uint8_t registry_root32[32]; /* of publishers, allow-list and revocations, once there is one */
+    uint64_t registry_version;
     ifab_usec last_time;
     uint64_t next_number, trust_version, access_version, fence_offset;
     ifab_usec issued_after;
@@ -210,6 +213,13 @@ bool ifab_fabric__restore_money(const struct ifab_fabric *self, const struct ifa
 ifab_status ifab_fabric__load_money(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes, struct ifab_error *err);
 void ifab_fabric__load_tokens(struct ifab_fabric *self, struct ifab_view bytes);
 void ifab_fabric__money_root(const struct ifab_fabric *self, bool anew, uint8_t keep32[32], uint8_t root32[32]);
+
+/* capability.c */
+void ifab_fabric__decide_capability(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o); /* and publishers */
+void ifab_fabric__decide_load(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+ifab_status ifab_fabric__load_registry(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes, struct ifab_error *err);
+bool ifab_fabric__registry_empty(const struct ifab_fabric *self);
+void ifab_fabric__restate_registry(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_registered *record);
 
 /* meter.c */
 enum ifab_code ifab_fabric__rate(const struct ifab_fabric *self, struct ifab_meter *meter, ifab_usec run, struct ifab_refusal *refusal);

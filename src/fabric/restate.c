@@ -69,6 +69,8 @@ void ifab_fabric__decide_restate(const struct ifab_fabric *self, const struct if
     o->reply.code = IFAB_CODE_NONE;
     if (command->u.restate.swarm != NULL)
         restate_swarm(self, o, command->u.restate.swarm);
+    if (command->u.restate.registered != NULL)
+        ifab_fabric__restate_registry(self, o, command->u.restate.registered);
     if (command->u.restate.task != NULL)
         restate_task(self, o, command->u.restate.task, command->u.restate.payload);
     if (command->u.restate.closed != NULL) {

@@ -100,6 +100,14 @@ static bool last_admin(const struct ifab_fabric *self, const struct ifab_command
     return true;
 }
 
+/* A new key of a talent that signs manifests already. */
+static bool publisher_key(const struct ifab_fabric *self, const struct ifab_command *command)
+{
+    const struct ifab_talent_request *request = &command->u.talent.request;
+    bool new = command->u.talent.act == IFAB_ACT_ADD || command->u.talent.act == IFAB_ACT_ROTATE;
+    return new && request->pubkey32 != NULL && ifab_registry_publisher_by_key(self->registry, request->pubkey32) != NULL;
+}
+
 /* Who else said so, and why (INV-13). */
 static void put_second(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_buf *p)
 {
@@ -129,6 +137,8 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
     }
     if (last_admin(self, command, talent, o->now.wall))
         return ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, "name", "the last admin with a valid key stays: add another admin first, or rotate the key");
+    if (publisher_key(self, command))
+        return ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, "pubkey", "this key is or was a publisher's; a key has one use");
     request.wall = o->now.wall;
     struct ifab_buf *record = &o->scratch, *p = &o->payload;
     ifab_buf_clear(record);

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/code.h"
 #include "base/time.h"
+#include "capability/registry.h"
 #include "connect/envelope.h"
 #include "connect/order.h"
 #include "connect/replay.h"
@@ -46,6 +47,9 @@ enum ifab_kind {
     IFAB_KIND_BREAKER = 19,
     IFAB_KIND_TASK_CLOSED = 20,  /* number = the task's */
     IFAB_KIND_PRICES = 22,       /* number 1, trust: the dated price table */
+    IFAB_KIND_PUBLISHER = 23,    /* trust, as the next two: capability/registry.h */
+    IFAB_KIND_ALLOWED = 24,
+    IFAB_KIND_REVOCATION = 25,
     IFAB_KIND_METER = 128,  /* number = talent */
     IFAB_KIND_TOKENS = 129, /* bucket of a (talent, capability) */
     IFAB_KIND_COURSE = 130, /* number 0: whose turn it is among the queues */
@@ -124,6 +128,9 @@ enum ifab_command_type {
     IFAB_COMMAND_RESERVE,      /* u.cost */
     IFAB_COMMAND_SETTLE,       /* u.cost: a reservation ends with what it did cost, or is released */
     IFAB_COMMAND_BREAKER_RESET, /* u.breaker */
+    IFAB_COMMAND_PUBLISHER,    /* u.publisher: added, or revoked; an admin act */
+    IFAB_COMMAND_CAPABILITY,   /* u.capability: allowed, or revoked; an admin act */
+    IFAB_COMMAND_CAPABILITY_LOAD, /* u.load: an attempt to load, with what was found on disk; always an entry */
 };
 enum ifab_talent_act { IFAB_ACT_ADD, IFAB_ACT_GRANT, IFAB_ACT_REVOKE, IFAB_ACT_ROTATE, IFAB_ACT_TLS_KEY, IFAB_ACT_REMOVE };
 
@@ -146,6 +153,11 @@ struct ifab_cost_request {
 #define IFAB_COST_REPORT_USD_MAX    ((uint64_t)1000000000) /* $1,000 */
 #define IFAB_COST_REPORT_TOKENS_MAX ((uint64_t)1000000000)
 #define IFAB_COST_REPORT_CALLS_MAX  ((uint64_t)1000000)
+
+struct ifab_registered { /* one record of the registry, as another fabric had it */
+    uint8_t kind;
+    struct ifab_view subject, bytes;
+};
 
 struct ifab_command { /* everything borrowed until apply returns; signatures were checked before */
     enum ifab_command_type type;
@@ -204,6 +216,19 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             struct ifab_view name;
         } breaker;
         struct {
+            struct ifab_publisher_request request; /* wall is set by the step */
+            bool revoke;                           /* request.name alone says which */
+        } publisher;
+        struct {
+            const struct ifab_manifest *manifest; /* allow; NULL: revoke */
+            struct ifab_revoke_request revoke;    /* wall is set by the step */
+        } capability;
+        struct {
+            struct ifab_view id, version;     /* version size 0: the largest that is allowed */
+            const struct ifab_module *module; /* of its bytes as opened; NULL: they could not be, and problem says why */
+            struct ifab_view problem;
+        } load;
+        struct {
             uint8_t code_hash32[32], pubkey32[32];
             struct ifab_view source; /* who is at the other end: wrong codes are counted for it */
         } enroll;
@@ -259,6 +284,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             const struct ifab_task *task;
             struct ifab_view payload; /* the task's bytes; gone: empty */
             const struct ifab_closed_task *closed;
+            const struct ifab_registered *registered;
         } restate;
         struct {
             struct ifab_view old_checkpoint; /* signed note */
@@ -433,6 +459,11 @@ const struct ifab_replay *ifab_fabric_replay(const struct ifab_fabric *self);
 const struct ifab_money *ifab_fabric_money(const struct ifab_fabric *self); /* budgets and reservations */
 const struct ifab_breakers *ifab_fabric_breakers(const struct ifab_fabric *self);
 const struct ifab_prices *ifab_fabric_prices(const struct ifab_fabric *self);
+const struct ifab_registry *ifab_fabric_registry(const struct ifab_fabric *self); /* publishers, allow-list, revocations */
+uint64_t ifab_fabric_registry_version(const struct ifab_fabric *self); /* grows with every change of it: what is loaded may have to go (INV-07) */
+/* JSON of one allowed capability: {allowed_at, digest, id, manifest?, operations, publisher, revoked, state, summary, version}. */
+void ifab_fabric_capability_json(const struct ifab_fabric *self, const struct ifab_allowed *allowed, ifab_usec wall, bool with_manifest,
+                                 struct ifab_buf *buf);
 /* JSON of one of each, as lists and answers show it. wall: which period it is. */
 void ifab_fabric_budget_json(const struct ifab_fabric *self, const struct ifab_budget *budget, const struct ifab_budget_state *state, ifab_usec wall,
                              struct ifab_buf *buf);

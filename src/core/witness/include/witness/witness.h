@@ -81,7 +81,13 @@
     X(RESERVATION_DANGLING, "reservation", "IF.governor", "dangling", "WARN") \
     X(BREAKER_TRIPPED, "breaker", "CircuitBreaker", "tripped", "HIGH")        \
     X(BREAKER_CLOSED, "breaker", "CircuitBreaker", "closed", "INFO")          \
-    X(BREAKER_RESET, "breaker", "CircuitBreaker", "reset", "HIGH")
+    X(BREAKER_RESET, "breaker", "CircuitBreaker", "reset", "HIGH")            \
+    X(PUBLISHER_ADD, "publisher", "CapabilityRegistry", "publisher_add", "HIGH")       \
+    X(PUBLISHER_REVOKE, "publisher", "CapabilityRegistry", "publisher_revoke", "HIGH") \
+    X(CAPABILITY_ALLOW, "capability", "CapabilityRegistry", "allow", "HIGH")           \
+    X(CAPABILITY_REVOKE, "capability", "CapabilityRegistry", "revoke", "HIGH")         \
+    X(CAPABILITY_LOAD, "capability", "CapabilityRegistry", "load", "INFO")             \
+    X(CAPABILITY_LOAD_REFUSED, "refusal", "CapabilityRegistry", "load_refused", "WARN")
 enum ifab_event {
 #define IFAB_E_(name, type, component, operation, severity) IFAB_EVENT_##name,
     IFAB_EVENT_MAP(IFAB_E_)
