@@ -73,6 +73,10 @@ ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct 
         status = ifab_registry_new(settings->seed ^ 10, &self->registry);
     if (status == IFAB_OK)
         status = ifab_token_table_new(settings->seed ^ 8, &self->tokens);
+    if (status == IFAB_OK)
+        status = ifab_token_table_new(settings->seed ^ 12, &self->calls);
+    if (status == IFAB_OK)
+        status = ifab_plans_new(settings->seed ^ 11, &self->plans);
     if (status != IFAB_OK) {
         ifab_fabric_free(self);
         return ifab_fail(err, status, "fabric: out of memory");
@@ -99,6 +103,8 @@ void ifab_fabric_free(struct ifab_fabric *self)
     ifab_prices_free(self->prices);
     ifab_registry_free(self->registry);
     ifab_token_table_free(self->tokens);
+    ifab_token_table_free(self->calls);
+    ifab_plans_free(self->plans);
     ifab_fabric__kept_free(self);
     ifab_free(self->log_keys);
     ifab_free(self->approvers);
@@ -230,6 +236,10 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     case IFAB_KIND_TOKENS:
         ifab_fabric__load_tokens(self, bytes);
         break;
+    case IFAB_KIND_CALLS:
+        ifab_fabric__load_calls(self, bytes);
+        break;
+    case IFAB_KIND_PLAN:
     case IFAB_KIND_BUDGET:
     case IFAB_KIND_BUDGET_STATE:
     case IFAB_KIND_RESERVATION:
@@ -250,6 +260,14 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     if (!good)
         return ifab_fail(err, IFAB_CORRUPT, "record of kind %u, number %llu does not parse", kind, (unsigned long long)number);
     if (kind < IFAB_KIND_METER && kind != IFAB_KIND_BUCKET && number >= self->next_number)
+        self->next_number = number + 1;
+    return IFAB_OK;
+}
+
+static ifab_status load_plan(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes, struct ifab_error *err)
+{
+    IFAB_TRY(ifab_plans_load(self->plans, number, bytes, err));
+    if (number >= self->next_number)
         self->next_number = number + 1;
     return IFAB_OK;
 }
@@ -276,6 +294,8 @@ ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint
         return ifab_fabric__load_log_key(self, number, bytes, err);
     if (kind == IFAB_KIND_SWARM)
         return load_swarm(self, number, bytes, err);
+    if (kind == IFAB_KIND_PLAN)
+        return load_plan(self, number, bytes, err);
     if (is_money(kind))
         return ifab_fabric__load_money(self, kind, number, bytes, err);
     if (is_registry(kind))
@@ -332,6 +352,7 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
     memcpy(self->last_hash32, head->last_hash32, 32);
     memcpy(self->trust_root32, trust, 32);
     self->last_time = head->time;
+    self->loaded_size = head->size;
     const struct ifab_open_decision *d = ifab_decisions_after(self->decisions, 0);
     for (; d != NULL && !self->routing; d = ifab_decisions_after(self->decisions, d->number))
         self->routing = memcmp(d->policy_digest32, self->rules32, 32) != 0 || ifab_fabric__unreachable(self, d); /* half done when it ended */
@@ -529,6 +550,18 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     case IFAB_COMMAND_CAPABILITY_LOAD:
         ifab_fabric__decide_load(self, command, o);
         break;
+    case IFAB_COMMAND_PLAN:
+        ifab_fabric__decide_plan(self, command, o);
+        break;
+    case IFAB_COMMAND_APPLY:
+        ifab_fabric__decide_apply(self, command, o);
+        break;
+    case IFAB_COMMAND_OUTCOME:
+        ifab_fabric__decide_outcome(self, command, o);
+        break;
+    case IFAB_COMMAND_PLAN_CLOSE:
+        ifab_fabric__decide_plan_close(self, command, o);
+        break;
     }
     if (o->failed) { /* INV-15: nothing half decided is applied */
         o->entry_count = o->change_count = o->tag_count = 0;
@@ -573,6 +606,8 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
         } else if (is_registry(c->kind)) {
             status = ifab_fabric__load_registry(self, c->kind, c->number, c->bytes, NULL);
             trust = registry = true;
+        } else if (c->kind == IFAB_KIND_PLAN) {
+            status = load_plan(self, c->number, c->bytes, NULL);
         } else if (is_money(c->kind)) {
             status = ifab_fabric__load_money(self, c->kind, c->number, c->bytes, NULL);
             if (c->kind == IFAB_KIND_BUDGET || c->kind == IFAB_KIND_PRICES) {
@@ -623,6 +658,7 @@ const struct ifab_sequences *ifab_fabric_sequences(const struct ifab_fabric *sel
 const struct ifab_money *ifab_fabric_money(const struct ifab_fabric *self) { return self->money; }
 const struct ifab_breakers *ifab_fabric_breakers(const struct ifab_fabric *self) { return self->breakers; }
 const struct ifab_prices *ifab_fabric_prices(const struct ifab_fabric *self) { return self->prices; }
+const struct ifab_plans *ifab_fabric_plans(const struct ifab_fabric *self) { return self->plans; }
 const struct ifab_replay *ifab_fabric_replay(const struct ifab_fabric *self) { return self->replay; }
 uint64_t ifab_fabric_size(const struct ifab_fabric *self) { return self->tree.size; }
 uint64_t ifab_fabric_trust_version(const struct ifab_fabric *self) { return self->trust_version; }

@@ -53,6 +53,9 @@ struct ifab_fabric {
     struct ifab_breakers *breakers;
     struct ifab_prices *prices;
     struct ifab_registry *registry;
+    struct ifab_plans *plans;
+    struct ifab_token_table *calls;  /* volatile: calls a (talent, capability) */
+    uint64_t loaded_size; /* of the log at the start: no outcome comes of an intent before it */
     struct ifab_token_table *tokens; /* volatile: cost reports and reservations a (talent, capability) */
     /* approvers: talents of role operator or admin, ascending; kept so that ESCALATE does not walk all talents */
     uint32_t *approvers;
@@ -303,4 +306,24 @@ void ifab_fabric__task_over(const struct ifab_fabric *self, struct ifab_outcome 
 void ifab_fabric__rescue(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, struct ifab_task *blocked);
 void ifab_fabric__end_help(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task);
 void ifab_fabric__helped(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *helper);
+
+/* call.c, plan_act.c, plan_due.c */
+void ifab_fabric__decide_plan(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_apply(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_outcome(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_plan_close(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+/*
+ * A message that asks for the approval of a plan, content.data.apply = {"plan_hash"}: what it asks for stands in its facts, so that it is escalated, or
+ * denied where it names no plan of its sender that waits for one. Others are left as they are. *ret_number: of the plan; 0.
+ */
+void ifab_fabric__plan_facts(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_envelope *envelope, const struct ifab_talent *sender,
+                             struct ifab_guard_facts *facts, uint64_t *ret_number);
+bool ifab_fabric__asks_for_plan(const struct ifab_envelope *envelope);
+/* The message was decided at once, or waits; later: what it waited for came, or did not. */
+void ifab_fabric__plan_asked(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_envelope *envelope,
+                              enum ifab_decision decision);
+void ifab_fabric__plan_voted(const struct ifab_fabric *self, struct ifab_outcome *o, const uint8_t message32[32], bool approved);
+void ifab_fabric__end_plans(const struct ifab_fabric *self, struct ifab_outcome *o, size_t most);
+ifab_usec ifab_fabric__plans_due(const struct ifab_fabric *self, struct ifab_now now);
+void ifab_fabric__load_calls(struct ifab_fabric *self, struct ifab_view bytes);
 #endif

@@ -310,6 +310,7 @@ void ifab_fabric__decide_tick(const struct ifab_fabric *self, const struct ifab_
     ifab_fabric__end_accesses(self, o, ENDED_IN_TICK);
     ifab_fabric__end_tasks(self, o);
     ifab_fabric__end_money(self, o, ENDED_IN_TICK);
+    ifab_fabric__end_plans(self, o, ENDED_IN_TICK);
     size_t count = ifab_fabric__kept_dead(self, o->now.wall, ended, ENDED_IN_TICK);
     for (size_t i = 0; i < count; i++)
         ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, ended[i], NULL, 0);
@@ -349,6 +350,8 @@ ifab_usec ifab_fabric_deadline(const struct ifab_fabric *self, struct ifab_now n
     due = due < tasks ? due : tasks;
     ifab_usec money = ifab_fabric__money_due(self, now);
     due = due < money ? due : money;
+    ifab_usec plans = ifab_fabric__plans_due(self, now);
+    due = due < plans ? due : plans;
     if (ifab_replay_count(self->replay) > 0) /* ended tags leave in a step: an idle fabric takes one a minute, or they would count against the next message */
         due = due < minute ? due : minute;
     return due;

@@ -26,6 +26,7 @@ struct step {
     size_t receiver_count;
     uint64_t sequence_number, conversation_number;
     const struct ifab_guard_facts *facts; /* the command's, or a copy with what the operator's rules say */
+    uint64_t plan;                        /* of a capability, whose approval it asks for; 0 */
 };
 
 /* An entry about a refused message of an authenticated sender, within its allowance; past that it is counted. */
@@ -308,7 +309,8 @@ static bool apply_rules(struct step *s)
 {
     s->facts = s->command->u.message.facts;
     s->conversation.hazards |= (uint8_t)(s->facts->hazards & HAZARDS_KEPT);
-    if (!ifab_fabric__has_rules(&s->self->settings.rules))
+    bool rules = ifab_fabric__has_rules(&s->self->settings.rules), asks = ifab_fabric__asks_for_plan(s->envelope);
+    if (!rules && !asks)
         return true;
     struct ifab_guard_facts *facts = ifab_fabric__alloc(s->o, sizeof *facts);
     if (facts == NULL)
@@ -316,7 +318,10 @@ static bool apply_rules(struct step *s)
     *facts = *s->command->u.message.facts;
     facts->parent_performative = s->conversation.parent_said;
     facts->parent_hazards = s->conversation.parent_hazards;
-    ifab_fabric__rule(&s->self->settings.rules, s->envelope, s->talent, facts);
+    if (rules)
+        ifab_fabric__rule(&s->self->settings.rules, s->envelope, s->talent, facts);
+    if (asks)
+        ifab_fabric__plan_facts(s->self, s->o, s->envelope, s->talent, facts, &s->plan);
     s->facts = facts;
     return true;
 }
@@ -359,6 +364,7 @@ static void decide_policy(struct step *s)
     ifab_fabric__put_meter(o, &s->meter);
     s->tag.decision = (uint8_t)verdict.decision;
     o->tags[o->tag_count++] = s->tag;
+    ifab_fabric__plan_asked(s->self, o, s->plan, s->envelope, verdict.decision);
     put_receipt(s, &verdict, entry, expires);
     if (verdict.decision == IFAB_DECISION_SHARE && facts->second_source_kind && facts->has_claim_id && facts->has_scope)
         ifab_fabric__second_sources(s->self, o, facts, s->talent->number, index);

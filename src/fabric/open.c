@@ -141,6 +141,7 @@ static bool put_entry(const struct ifab_fabric *self, struct ifab_outcome *o, co
 bool ifab_fabric__release(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *d, const char *reason,
                           struct ifab_view actor, struct ifab_view why, uint64_t cause)
 {
+    ifab_fabric__plan_voted(self, o, d->message_digest32, true);
     return put_entry(self, o, d, IFAB_EVENT_DECISION_RELEASED, IFAB_DECISION_SHARE, reason, actor, why, cause) &&
            ifab_fabric__change(o, IFAB_KIND_DECISION, d->number, NULL, 0);
 }
@@ -148,6 +149,7 @@ bool ifab_fabric__release(const struct ifab_fabric *self, struct ifab_outcome *o
 bool ifab_fabric__close_denied(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *d, const char *reason,
                                struct ifab_view actor, struct ifab_view why, uint64_t cause)
 {
+    ifab_fabric__plan_voted(self, o, d->message_digest32, false);
     return put_entry(self, o, d, IFAB_EVENT_DECISION_DENIED, IFAB_DECISION_DENY, reason, actor, why, cause) &&
            ifab_fabric__change(o, IFAB_KIND_DECISION, d->number, NULL, 0);
 }

@@ -127,7 +127,9 @@ void ifab_fabric__route(const struct ifab_fabric *self, struct ifab_outcome *o, 
 {
     struct ifab_guard_verdict verdict;
     ifab_guard_evaluate(ifab_fabric__rules(self, o), &d->facts, d->step2_met, &verdict);
-    if (verdict.decision == IFAB_DECISION_DENY)
+    if (ifab_plan_by_message(self->plans, d->message_digest32) != NULL) /* it was planned under the rules of then */
+        ifab_fabric__close_denied(self, o, d, "the rules changed: the plan that it asks for is void", IFAB_VIEW(""), IFAB_VIEW(""), cause);
+    else if (verdict.decision == IFAB_DECISION_DENY)
         ifab_fabric__close_denied(self, o, d, verdict.reason, IFAB_VIEW(""), IFAB_VIEW(""), cause);
     else if (d->state == IFAB_DECISION_ESCALATE || verdict.decision == IFAB_DECISION_ESCALATE)
         ifab_fabric__to_escalated(self, o, d, IFAB_EVENT_DECISION_REOPENED, verdict.reason, cause);

@@ -39,6 +39,8 @@ static struct ifab_ruleset *good(const char *text)
 
 #define RULE(effect, when) "{\"v\":1,\"rules\":[{\"id\":\"r\",\"effect\":\"" effect "\",\"when\":" when "}]}"
 
+#define CAPABILITY(effect, when) "{\"v\":1,\"capabilities\":[{\"id\":\"r\",\"effect\":\"" effect "\",\"when\":" when "}],\"rules\":[]}"
+
 static void refuses_with_place_and_suggestion(void **state)
 {
     static const struct {
@@ -85,6 +87,18 @@ static void refuses_with_place_and_suggestion(void **state)
         {RULE("deny", "{\"topic_hash\":\"sha256:AB\"}"), "\"sha256:AB\"", "is no digest"},
         {RULE("deny", "{\"evidence.domain\":\"https://evil.example\"}"), "\"https:", "is no registrable domain"},
         {RULE("deny", "{\"evidence.domain\":\"Evil.example\"}"), "\"Evil.example\"", "lower case"},
+        {CAPABILITY("pass", "{}"), "\"pass\"", "deny, escalate or share"},
+        {CAPABILITY("hold", "{}"), "\"hold\"", "deny, escalate or share"},
+        {CAPABILITY("share", "{\"scope.a\":1}"), "1", "asked of messages"},
+        {CAPABILITY("share", "{\"performative\":\"inform\"}"), "\"inform\"", "asked of messages"},
+        {CAPABILITY("share", "{\"capabilty\":\"a\"}"), "\"a\"", "did you mean \"capability\""},
+        {CAPABILITY("share", "{\"input\":\"a\"}"), "\"a\"", "a parameter is param.input"},
+        {CAPABILITY("share", "{\"capability\":\"if://capability/a\"}"), "\"if:", "without if://capability/"},
+        {CAPABILITY("share", "{\"capability\":\"a..b\"}"), "\"a..b\"", "is no capability"},
+        {CAPABILITY("share", "{\"effect\":\"wirte\"}"), "\"wirte\"", "did you mean \"write\""},
+        {RULE("deny", "{\"effect\":\"read\"}"), "\"read\"", "asked under `capabilities`"},
+        {"{\"v\":1,\"capabilities\":[{\"id\":\"r\",\"effect\":\"deny\",\"when\":{}}],\"rules\":[{\"id\":\"r\",\"effect\":\"deny\",\"when\":{}}]}", "\"r\",\"effect\":\"deny\",\"when\":{}}]}",
+         "stands twice"},
         {RULE("deny", "{\"any\":[]}"), "[]", "a list of conditions"},
         {RULE("deny", "{\"any\":{}}"), "{}", "a list of conditions"},
         {RULE("deny", "{\"not\":[]}"), "[]", "expected conditions"},
@@ -230,6 +244,52 @@ static void derived_hazards_stand_before_the_rules(void **state)
 }
 
 /* A message made to be expensive is escalated, not waited for. */
+static enum ifab_rule_effect capability(const struct ifab_ruleset *set, const char *name, const char *effect, const char *params, struct ifab_rule_answer *a)
+{
+    struct ifab_arena arena;
+    const struct ifab_json *tree = NULL;
+    ifab_arena_init(&arena, 1 << 20);
+    assert_int_equal(ifab_json_read(ifab_view_str(params), NULL, &arena, &tree, NULL), IFAB_OK);
+    struct ifab_rule_subject s = {.sender = IFAB_VIEW("Studio.Agent"), .role = IFAB_VIEW("agent"), .owner = IFAB_VIEW("Studio"),
+                                  .capability = ifab_view_str(name), .version = IFAB_VIEW("1.0.0"), .operation = IFAB_VIEW("cut"),
+                                  .effect = ifab_view_str(effect), .params = tree, .cost_usd_micro = 1500, .cost_calls = 1};
+    ifab_ruleset_capability(set, &s, a);
+    ifab_arena_fini(&arena);
+    return a->effect;
+}
+
+static void what_a_capability_does_is_denied_without_a_rule(void **state) /* INV-06 */
+{
+    (void)state;
+    struct ifab_rule_answer a;
+    struct ifab_ruleset *none = good("{\"v\":1,\"rules\":[{\"id\":\"r\",\"effect\":\"pass\",\"when\":{}}]}");
+    assert_int_equal(capability(none, "vmix.switcher", "read", "{}", &a), IFAB_RULE_NONE);
+    assert_int_equal(capability(NULL, "vmix.switcher", "read", "{}", &a), IFAB_RULE_NONE);
+    ifab_ruleset_free(none);
+    struct ifab_ruleset *set = good("{\"v\":1,\"capabilities\":["
+                                    "{\"id\":\"30\",\"effect\":\"share\",\"when\":{\"capability\":\"vmix.switcher\",\"effect\":[\"read\",\"write\"]}},"
+                                    "{\"id\":\"10\",\"effect\":\"deny\",\"reason\":\"not that one\",\"when\":{\"param.input\":{\"above\":8}}},"
+                                    "{\"id\":\"20\",\"effect\":\"escalate\",\"votes\":2,\"when\":{\"capability\":\"door.lock\",\"cost.usd_micro\":{\"at_least\":1000}}}],"
+                                    "\"rules\":[]}");
+    assert_int_equal(capability(set, "vmix.switcher", "write", "{\"input\":3}", &a), IFAB_RULE_PASS);
+    assert_string_equal(a.id, "30");
+    assert_int_equal(capability(set, "vmix.switcher", "write", "{\"input\":9}", &a), IFAB_RULE_DENY);
+    assert_string_equal(a.reason, "not that one");
+    assert_int_equal(capability(set, "vmix.switcher", "write", "{\"input\":\"9\"}", &a), IFAB_RULE_DENY); /* cannot be compared: the strict reading */
+    assert_int_equal(capability(set, "vmix.switcher", "payment", "{}", &a), IFAB_RULE_NONE);
+    assert_int_equal(capability(set, "door.lock", "physical", "{}", &a), IFAB_RULE_ESCALATE);
+    assert_int_equal(a.votes, 2);
+    struct ifab_view canonical = ifab_ruleset_canonical(set);
+    char text[2048];
+    assert_true(canonical.size < sizeof text);
+    memcpy(text, canonical.data, canonical.size);
+    text[canonical.size] = '\0';
+    struct ifab_ruleset *again = good(text);
+    assert_true(ifab_view_equal(ifab_ruleset_canonical(again), canonical));
+    ifab_ruleset_free(again);
+    ifab_ruleset_free(set);
+}
+
 static void too_much_work_escalates(void **state) /* INV-06 */
 {
     struct ifab_buf text = IFAB_BUF_INIT(8 << 20);
@@ -324,6 +384,7 @@ int main(void)
         cmocka_unit_test(reads_more_values_than_it_looks_at_strictly),
         cmocka_unit_test(first_match_by_id_answers),
         cmocka_unit_test(derived_hazards_stand_before_the_rules),
+        cmocka_unit_test(what_a_capability_does_is_denied_without_a_rule),
         cmocka_unit_test(too_much_work_escalates),
         cmocka_unit_test(bounds_hold_at_their_edge),
         cmocka_unit_test(memory_may_end_at_any_allocation),

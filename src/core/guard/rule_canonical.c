@@ -79,10 +79,10 @@ static void put_hazard(struct ifab_buf *b, const struct rule *rule)
     put_tail(b, rule);
 }
 
-static void put_rule(struct ifab_buf *b, const struct rule *rule)
+static void put_rule(struct ifab_buf *b, const struct rule *rule, const char *effect)
 {
     ifab_buf_str(b, "{\"effect\":");
-    ifab_json_put_cstr(b, ifab_rule_effect_name(rule->effect));
+    ifab_json_put_cstr(b, effect);
     ifab_buf_str(b, ",\"id\":");
     ifab_json_put_cstr(b, rule->id);
     put_tail(b, rule);
@@ -91,15 +91,22 @@ static void put_rule(struct ifab_buf *b, const struct rule *rule)
 bool ifab_rule__canonical(struct ifab_ruleset *set, size_t max)
 {
     struct ifab_buf b = IFAB_BUF_INIT(max);
+    ifab_buf_char(&b, '{');
+    for (size_t i = 0; i < set->capability_count; i++) {
+        const struct rule *rule = &set->capabilities[i];
+        ifab_buf_str(&b, i == 0 ? "\"capabilities\":[" : ",");
+        put_rule(&b, rule, rule->effect == IFAB_RULE_PASS ? "share" : ifab_rule_effect_name(rule->effect));
+    }
+    ifab_buf_str(&b, set->capability_count > 0 ? "]," : "");
     for (size_t i = 0; i < set->hazard_count; i++) {
-        ifab_buf_str(&b, i == 0 ? "{\"hazards\":[" : ",");
+        ifab_buf_str(&b, i == 0 ? "\"hazards\":[" : ",");
         put_hazard(&b, &set->hazards[i]);
     }
-    ifab_buf_str(&b, set->hazard_count > 0 ? "],\"rules\":[" : "{\"rules\":[");
+    ifab_buf_str(&b, set->hazard_count > 0 ? "],\"rules\":[" : "\"rules\":[");
     for (size_t i = 0; i < set->rule_count; i++) {
         if (i > 0)
             ifab_buf_char(&b, ',');
-        put_rule(&b, &set->rules[i]);
+        put_rule(&b, &set->rules[i], ifab_rule_effect_name(set->rules[i].effect));
     }
     ifab_buf_str(&b, "],\"v\":1");
     if (set->why.size > 0) {

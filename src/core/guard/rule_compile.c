@@ -17,7 +17,8 @@ struct compiler {
     struct ifab_ruleset *set;
     const struct ifab_json *where;
     struct ifab_error *err;
-    size_t tests; /* of the rule being read */
+    size_t tests;   /* of the rule being read */
+    unsigned about; /* and what it is about */
 };
 
 static ifab_status wrong(struct compiler *c, const struct ifab_json *where, ifab_status status, const char *text)
@@ -38,7 +39,8 @@ static ifab_status wrong_word(struct compiler *c, const struct ifab_json *where,
     if (meant != NULL)
         ifab_buf_format(&b, "; did you mean \"%s\"?", meant);
     else if (strcmp(before, "unknown field ") == 0 && name.size <= 32 && memchr(name.data, '.', name.size) == NULL)
-        ifab_buf_format(&b, "; what a message carries itself is scope." IFAB_FMT " or data." IFAB_FMT, IFAB_ARG(name), IFAB_ARG(name));
+        ifab_buf_format(&b, c->about == ABOUT_CAPABILITIES ? "; a parameter is param." IFAB_FMT : "; what a message carries itself is scope." IFAB_FMT " or data." IFAB_FMT,
+                        IFAB_ARG(name), IFAB_ARG(name));
     size_t size = b.size < sizeof text - 1 ? b.size : sizeof text - 1;
     if (size > 0)
         memcpy(text, b.data, size);
@@ -264,7 +266,10 @@ static ifab_status take_field(struct compiler *c, const struct ifab_json_member 
     struct ifab_view path;
     const struct rule_field *field = ifab_rule__field(m->name, &path);
     if (field == NULL)
-        return wrong_word(c, &m->value, "unknown field ", m->name, "", ifab_rule__nearest_field(m->name));
+        return wrong_word(c, &m->value, "unknown field ", m->name, "", ifab_rule__nearest_field(m->name, c->about));
+    if ((field->about & c->about) == 0)
+        return wrong_word(c, &m->value, "", m->name, c->about == ABOUT_MESSAGES ? " is asked under `capabilities`, not of messages" : " is asked of messages, not of capabilities",
+                          NULL);
     if (path.size > IFAB_RULE_LITERAL_MAX || (path.size > 0 && (path.data[0] == '.' || path.data[path.size - 1] == '.')))
         return wrong(c, &m->value, IFAB_INVALID, "a path is names joined by single dots, at most 256 bytes");
     for (size_t i = 1; i < path.size; i++)
@@ -383,14 +388,18 @@ static ifab_status take_effect(struct compiler *c, const struct ifab_json *node,
     const struct ifab_json *effect = ifab_json_get(node, "effect"), *votes = ifab_json_get(node, "votes");
     struct ifab_view text = {NULL, 0};
     struct rule_value number;
+    bool capability = c->about == ABOUT_CAPABILITIES;
     if (effect == NULL)
-        return wrong(c, node, IFAB_INVALID, "a rule needs an effect: deny, escalate, hold or pass");
+        return wrong(c, node, IFAB_INVALID, capability ? "a rule needs an effect: deny, escalate or share" : "a rule needs an effect: deny, escalate, hold or pass");
     (void)ifab_json_string(effect, &text);
     for (enum ifab_rule_effect e = IFAB_RULE_PASS; e <= IFAB_RULE_DENY; e++)
-        if (ifab_view_is(text, ifab_rule_effect_name(e)))
+        if (!(capability && (e == IFAB_RULE_PASS || e == IFAB_RULE_HOLD)) && ifab_view_is(text, ifab_rule_effect_name(e)))
             rule->effect = e;
+    if (capability && ifab_view_is(text, "share"))
+        rule->effect = IFAB_RULE_PASS;
     if (rule->effect == IFAB_RULE_NONE)
-        return wrong(c, effect, IFAB_INVALID, "an effect is deny, escalate, hold or pass; rules cannot loosen");
+        return wrong(c, effect, IFAB_INVALID,
+                     capability ? "what a capability does is deny, escalate or share" : "an effect is deny, escalate, hold or pass; rules cannot loosen");
     if (votes == NULL)
         return IFAB_OK;
     IFAB_TRY(take_literal(c, votes, FIELD_NUMBER, &number));
@@ -445,7 +454,7 @@ static ifab_status take_list(struct compiler *c, const char *name, size_t max, i
     if (list->type != IFAB_JSON_ARRAY)
         return wrong(c, list, IFAB_INVALID, "expected a list");
     if (list->u.array.count > max)
-        return wrong(c, list, IFAB_TOO_LARGE, "too many rules: at most 10,000, and 1,000 derived hazards");
+        return wrong(c, list, IFAB_TOO_LARGE, "too many rules: at most 10,000, 1,000 about capabilities, and 1,000 derived hazards");
     struct rule *rules = ifab_arena_calloc(&c->set->arena, list->u.array.count + 1, sizeof *rules);
     if (rules == NULL)
         return no_memory(c);
@@ -475,29 +484,37 @@ static const struct ifab_json *second_with_id(const struct ifab_json *list, cons
 
 static ifab_status check_ids(struct compiler *c)
 {
+    static const char *const lists[] = {"rules", "capabilities", "hazards"};
     struct ifab_ruleset *set = c->set;
-    struct rule *all = ifab_arena_calloc(&set->arena, set->rule_count + set->hazard_count + 1, sizeof *all);
+    size_t count = set->rule_count + set->hazard_count + set->capability_count;
+    struct rule *all = ifab_arena_calloc(&set->arena, count + 1, sizeof *all);
+    const struct ifab_json *where = NULL;
     if (all == NULL)
         return no_memory(c);
     if (set->rule_count > 0) {
         qsort(set->rules, set->rule_count, sizeof *set->rules, by_id);
         memcpy(all, set->rules, set->rule_count * sizeof *all);
     }
+    if (set->capability_count > 0) {
+        qsort(set->capabilities, set->capability_count, sizeof *set->capabilities, by_id);
+        memcpy(all + set->rule_count, set->capabilities, set->capability_count * sizeof *all);
+    }
     if (set->hazard_count > 0)
-        memcpy(all + set->rule_count, set->hazards, set->hazard_count * sizeof *all);
-    qsort(all, set->rule_count + set->hazard_count, sizeof *all, by_id);
-    for (size_t i = 1; i < set->rule_count + set->hazard_count; i++)
-        if (strcmp(all[i - 1].id, all[i].id) == 0) {
-            const struct ifab_json *where = second_with_id(ifab_json_get(c->source->root, "rules"), all[i].id);
-            return wrong(c, where != NULL ? where : second_with_id(ifab_json_get(c->source->root, "hazards"), all[i].id), IFAB_INVALID,
-                         "this id stands twice: an id names one rule or hazard");
-        }
+        memcpy(all + set->rule_count + set->capability_count, set->hazards, set->hazard_count * sizeof *all);
+    qsort(all, count, sizeof *all, by_id);
+    for (size_t i = 1; i < count; i++) {
+        if (strcmp(all[i - 1].id, all[i].id) != 0)
+            continue;
+        for (size_t n = 0; n < IFAB_COUNT(lists) && where == NULL; n++)
+            where = second_with_id(ifab_json_get(c->source->root, lists[n]), all[i].id);
+        return wrong(c, where, IFAB_INVALID, "this id stands twice: an id names one rule or hazard");
+    }
     return IFAB_OK;
 }
 
 static ifab_status take_root(struct compiler *c)
 {
-    static const char *const names[] = {"v", "why", "hazards", "rules"};
+    static const char *const names[] = {"v", "why", "hazards", "rules", "capabilities"};
     const struct ifab_json *root = c->source->root, *version = ifab_json_get(root, "v"), *why = ifab_json_get(root, "why");
     struct rule_value v;
     const char *text;
@@ -511,6 +528,9 @@ static ifab_status take_root(struct compiler *c)
         IFAB_TRY(take_text(c, why, "why", 1024, &text));
         c->set->why = ifab_view_str(text);
     }
+    c->about = ABOUT_CAPABILITIES;
+    IFAB_TRY(take_list(c, "capabilities", IFAB_RULE_CAPABILITIES_MAX, take_rule, &c->set->capabilities, &c->set->capability_count));
+    c->about = ABOUT_MESSAGES;
     IFAB_TRY(take_list(c, "hazards", IFAB_RULE_HAZARDS_MAX, take_hazard, &c->set->hazards, &c->set->hazard_count));
     IFAB_TRY(take_list(c, "rules", IFAB_RULES_MAX, take_rule, &c->set->rules, &c->set->rule_count));
     for (size_t i = 0; i < c->set->rule_count; i++)

@@ -180,6 +180,25 @@ void ifab_ruleset_evaluate(const struct ifab_ruleset *self, const struct ifab_ru
         answer_with(ret_answer, self->rules[best].effect, self->rules[best].votes, self->rules[best].id, self->rules[best].reason);
 }
 
+void ifab_ruleset_capability(const struct ifab_ruleset *self, const struct ifab_rule_subject *subject, struct ifab_rule_answer *ret_answer)
+{
+    struct rule_context context IFAB_RULE__RAW;
+    context_init(&context, subject);
+    *ret_answer = (struct ifab_rule_answer){.effect = IFAB_RULE_NONE};
+    for (size_t i = 0; self != NULL && i < self->capability_count; i++) {
+        const struct rule *rule = &self->capabilities[i];
+        bool holds = applies(&context, rule);
+        if (context.work > IFAB_RULE_WORK_MAX) { /* what could not be asked to its end allows nothing */
+            answer_with(ret_answer, IFAB_RULE_DENY, 0, "builtin.rules-work", "the rules need too much work for this call");
+            return;
+        }
+        if (holds) {
+            answer_with(ret_answer, rule->effect, rule->votes, rule->id, rule->reason);
+            return;
+        }
+    }
+}
+
 bool ifab_ruleset_at(const struct ifab_ruleset *self, size_t i, struct ifab_rule_info *ret_info)
 {
     if (i >= self->hazard_count + self->rule_count)

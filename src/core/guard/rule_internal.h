@@ -32,16 +32,26 @@ enum field_id {
     FIELD_PARENT_HAZARDS,
     FIELD_SCOPE,
     FIELD_DATA,
+    FIELD_CAPABILITY,
+    FIELD_VERSION,
+    FIELD_OPERATION,
+    FIELD_EFFECT,
+    FIELD_COST_USD,
+    FIELD_COST_TOKENS,
+    FIELD_COST_CALLS,
+    FIELD_PARAM,
 };
-enum field_words { WORDS_ANY, WORDS_PERFORMATIVE, WORDS_ROLE, WORDS_NAME, WORDS_RECEIVER, WORDS_DIGEST, WORDS_DOMAIN };
+enum field_words { WORDS_ANY, WORDS_PERFORMATIVE, WORDS_ROLE, WORDS_NAME, WORDS_RECEIVER, WORDS_DIGEST, WORDS_DOMAIN, WORDS_CAPABILITY, WORDS_EFFECT };
+enum { ABOUT_MESSAGES = 1, ABOUT_CAPABILITIES = 2 }; /* bits: which lists of rules may ask for a field */
 struct rule_field {
     const char *name;
     enum field_id id;
     enum field_type type;
     enum field_words words; /* what its value can be at all */
+    unsigned about;
 };
 const struct rule_field *ifab_rule__field(struct ifab_view name, struct ifab_view *ret_path); /* NULL: none; path: what follows scope. or data. */
-const char *ifab_rule__nearest_field(struct ifab_view name);                                    /* NULL: none is near */
+const char *ifab_rule__nearest_field(struct ifab_view name, unsigned about);                    /* NULL: none is near */
 /* What a value of this field never is; NULL: it can be this text. meant: a word nearby, or NULL. */
 const char *ifab_rule__unfit(const struct rule_field *field, struct ifab_view text, const char **ret_meant);
 
@@ -124,8 +134,8 @@ struct rule_index {
 
 struct ifab_ruleset {
     struct ifab_arena arena; /* everything lives here */
-    struct rule *hazards, *rules; /* hazards in their order, rules by id */
-    size_t hazard_count, rule_count;
+    struct rule *hazards, *rules, *capabilities; /* hazards in their order, the others by id */
+    size_t hazard_count, rule_count, capability_count;
     bool denies; /* some rule does */
     struct rule_index index;
     struct ifab_view canonical, why;

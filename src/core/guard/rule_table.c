@@ -6,31 +6,39 @@
 #include "base/nearest.h"
 
 static const struct rule_field fields[] = {
-    {"performative", FIELD_PERFORMATIVE, FIELD_STRING, WORDS_PERFORMATIVE},
-    {"sender", FIELD_SENDER, FIELD_STRING, WORDS_NAME},
-    {"sender.instance", FIELD_INSTANCE, FIELD_STRING, WORDS_ANY},
-    {"sender.role", FIELD_ROLE, FIELD_STRING, WORDS_ROLE},
-    {"sender.owner", FIELD_OWNER, FIELD_STRING, WORDS_NAME},
-    {"receiver", FIELD_RECEIVER, FIELD_STRING, WORDS_RECEIVER},
-    {"receiver.count", FIELD_RECEIVER_COUNT, FIELD_NUMBER, WORDS_ANY},
-    {"topic_hash", FIELD_TOPIC, FIELD_STRING, WORDS_DIGEST},
-    {"claim", FIELD_CLAIM, FIELD_STRING, WORDS_ANY},
-    {"claim_id", FIELD_CLAIM_ID, FIELD_STRING, WORDS_ANY},
-    {"is_claim", FIELD_IS_CLAIM, FIELD_FLAG, WORDS_ANY},
-    {"confidence", FIELD_CONFIDENCE, FIELD_NUMBER, WORDS_ANY},
-    {"confidence.raw", FIELD_CONFIDENCE_RAW, FIELD_NUMBER, WORDS_ANY},
-    {"hazards", FIELD_HAZARDS, FIELD_STRING, WORDS_ANY},
-    {"evidence.count", FIELD_EVIDENCE_COUNT, FIELD_NUMBER, WORDS_ANY},
-    {"evidence.type", FIELD_EVIDENCE_TYPE, FIELD_STRING, WORDS_ANY},
-    {"evidence.url", FIELD_EVIDENCE_URL, FIELD_STRING, WORDS_ANY},
-    {"evidence.domain", FIELD_EVIDENCE_DOMAIN, FIELD_STRING, WORDS_DOMAIN},
-    {"source_diversity.domain_unique", FIELD_DOMAIN_UNIQUE, FIELD_NUMBER, WORDS_ANY},
-    {"ttl_s", FIELD_TTL, FIELD_NUMBER, WORDS_ANY},
-    {"size", FIELD_SIZE, FIELD_NUMBER, WORDS_ANY},
-    {"parent.performative", FIELD_PARENT_PERFORMATIVE, FIELD_STRING, WORDS_PERFORMATIVE},
-    {"parent.hazards", FIELD_PARENT_HAZARDS, FIELD_STRING, WORDS_ANY},
-    {"scope.", FIELD_SCOPE, FIELD_ANY, WORDS_ANY},
-    {"data.", FIELD_DATA, FIELD_ANY, WORDS_ANY},
+    {"performative", FIELD_PERFORMATIVE, FIELD_STRING, WORDS_PERFORMATIVE, ABOUT_MESSAGES},
+    {"sender", FIELD_SENDER, FIELD_STRING, WORDS_NAME, ABOUT_MESSAGES | ABOUT_CAPABILITIES},
+    {"sender.instance", FIELD_INSTANCE, FIELD_STRING, WORDS_ANY, ABOUT_MESSAGES},
+    {"sender.role", FIELD_ROLE, FIELD_STRING, WORDS_ROLE, ABOUT_MESSAGES | ABOUT_CAPABILITIES},
+    {"sender.owner", FIELD_OWNER, FIELD_STRING, WORDS_NAME, ABOUT_MESSAGES | ABOUT_CAPABILITIES},
+    {"receiver", FIELD_RECEIVER, FIELD_STRING, WORDS_RECEIVER, ABOUT_MESSAGES},
+    {"receiver.count", FIELD_RECEIVER_COUNT, FIELD_NUMBER, WORDS_ANY, ABOUT_MESSAGES},
+    {"topic_hash", FIELD_TOPIC, FIELD_STRING, WORDS_DIGEST, ABOUT_MESSAGES},
+    {"claim", FIELD_CLAIM, FIELD_STRING, WORDS_ANY, ABOUT_MESSAGES},
+    {"claim_id", FIELD_CLAIM_ID, FIELD_STRING, WORDS_ANY, ABOUT_MESSAGES},
+    {"is_claim", FIELD_IS_CLAIM, FIELD_FLAG, WORDS_ANY, ABOUT_MESSAGES},
+    {"confidence", FIELD_CONFIDENCE, FIELD_NUMBER, WORDS_ANY, ABOUT_MESSAGES},
+    {"confidence.raw", FIELD_CONFIDENCE_RAW, FIELD_NUMBER, WORDS_ANY, ABOUT_MESSAGES},
+    {"hazards", FIELD_HAZARDS, FIELD_STRING, WORDS_ANY, ABOUT_MESSAGES},
+    {"evidence.count", FIELD_EVIDENCE_COUNT, FIELD_NUMBER, WORDS_ANY, ABOUT_MESSAGES},
+    {"evidence.type", FIELD_EVIDENCE_TYPE, FIELD_STRING, WORDS_ANY, ABOUT_MESSAGES},
+    {"evidence.url", FIELD_EVIDENCE_URL, FIELD_STRING, WORDS_ANY, ABOUT_MESSAGES},
+    {"evidence.domain", FIELD_EVIDENCE_DOMAIN, FIELD_STRING, WORDS_DOMAIN, ABOUT_MESSAGES},
+    {"source_diversity.domain_unique", FIELD_DOMAIN_UNIQUE, FIELD_NUMBER, WORDS_ANY, ABOUT_MESSAGES},
+    {"ttl_s", FIELD_TTL, FIELD_NUMBER, WORDS_ANY, ABOUT_MESSAGES},
+    {"size", FIELD_SIZE, FIELD_NUMBER, WORDS_ANY, ABOUT_MESSAGES},
+    {"parent.performative", FIELD_PARENT_PERFORMATIVE, FIELD_STRING, WORDS_PERFORMATIVE, ABOUT_MESSAGES},
+    {"parent.hazards", FIELD_PARENT_HAZARDS, FIELD_STRING, WORDS_ANY, ABOUT_MESSAGES},
+    {"scope.", FIELD_SCOPE, FIELD_ANY, WORDS_ANY, ABOUT_MESSAGES},
+    {"data.", FIELD_DATA, FIELD_ANY, WORDS_ANY, ABOUT_MESSAGES},
+    {"capability", FIELD_CAPABILITY, FIELD_STRING, WORDS_CAPABILITY, ABOUT_CAPABILITIES},
+    {"version", FIELD_VERSION, FIELD_STRING, WORDS_ANY, ABOUT_CAPABILITIES},
+    {"operation", FIELD_OPERATION, FIELD_STRING, WORDS_NAME, ABOUT_CAPABILITIES},
+    {"effect", FIELD_EFFECT, FIELD_STRING, WORDS_EFFECT, ABOUT_CAPABILITIES},
+    {"cost.usd_micro", FIELD_COST_USD, FIELD_NUMBER, WORDS_ANY, ABOUT_CAPABILITIES},
+    {"cost.tokens", FIELD_COST_TOKENS, FIELD_NUMBER, WORDS_ANY, ABOUT_CAPABILITIES},
+    {"cost.calls", FIELD_COST_CALLS, FIELD_NUMBER, WORDS_ANY, ABOUT_CAPABILITIES},
+    {"param.", FIELD_PARAM, FIELD_ANY, WORDS_ANY, ABOUT_CAPABILITIES},
 };
 static const struct rule_operator_row operators[] = {
     {"is", OPERATOR_IS, OPERAND_LITERALS},
@@ -86,12 +94,12 @@ static bool nearer(struct ifab_view name, const char *candidate, size_t *least)
     return true;
 }
 
-const char *ifab_rule__nearest_field(struct ifab_view name)
+const char *ifab_rule__nearest_field(struct ifab_view name, unsigned about)
 {
     const char *best = NULL;
     size_t least = SIZE_MAX;
     for (size_t i = 0; i < IFAB_COUNT(fields); i++)
-        if (nearer(name, fields[i].name, &least))
+        if ((fields[i].about & about) != 0 && nearer(name, fields[i].name, &least))
             best = fields[i].name;
     return best;
 }
@@ -137,10 +145,24 @@ static bool is_domain(struct ifab_view text)
     return text.size > 0 && text.data[0] != '.';
 }
 
+/* [a-z0-9]+([.-][a-z0-9]+)* */
+static bool is_capability(struct ifab_view text)
+{
+    bool mark = true; /* as if one stood before it */
+    for (size_t i = 0; i < text.size; i++) {
+        bool now = text.data[i] == '.' || text.data[i] == '-';
+        if ((now && mark) || (!now && !((text.data[i] >= 'a' && text.data[i] <= 'z') || (text.data[i] >= '0' && text.data[i] <= '9'))))
+            return false;
+        mark = now;
+    }
+    return !mark;
+}
+
 const char *ifab_rule__unfit(const struct rule_field *field, struct ifab_view text, const char **ret_meant)
 {
     static const char *const performatives[] = {"inform", "request", "agree", "refuse", "query-if", "query-ref", "propose",
                                                 "accept-proposal", "reject-proposal", "contradict", "escalate", "share", "hold"};
+    static const char *const effects[] = {"read", "write", "physical", "payment"};
     static const char *const roles[] = {"agent", "readonly", "auditor", "operator", "admin"};
     *ret_meant = NULL;
     switch (field->words) {
@@ -151,6 +173,8 @@ const char *ifab_rule__unfit(const struct rule_field *field, struct ifab_view te
     case WORDS_RECEIVER: return ifab_view_starts(text, IFAB_VIEW("if://agent/")) ? " is no receiver: an agent is written as its name alone" : NULL;
     case WORDS_DIGEST: return is_digest(text) ? NULL : " is no digest: sha256: and 64 lower-case hex digits";
     case WORDS_DOMAIN: return is_domain(text) ? NULL : " is no registrable domain: lower case, as example.com, without scheme, port or path";
+    case WORDS_CAPABILITY: return is_capability(text) ? NULL : " is no capability: it stands as vmix.switcher, without if://capability/ and without its version";
+    case WORDS_EFFECT: return one_of(text, effects, IFAB_COUNT(effects), " is no effect: read, write, physical, payment", ret_meant);
     }
     return NULL;
 }

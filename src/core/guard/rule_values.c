@@ -148,5 +148,13 @@ void ifab_rule__values(const struct rule_context *context, const struct rule_fie
     case FIELD_PARENT_HAZARDS: add_bits(v, s->parent_hazards); return;
     case FIELD_SCOPE: add_path(v, s->scope, path); return;
     case FIELD_DATA: add_path(v, s->data, path); return;
+    case FIELD_CAPABILITY: add_optional(v, s->capability); return;
+    case FIELD_VERSION: add_optional(v, s->version); return;
+    case FIELD_OPERATION: add_optional(v, s->operation); return;
+    case FIELD_EFFECT: add_optional(v, s->effect); return;
+    case FIELD_COST_USD: add_number(v, true, s->cost_usd_micro); return;
+    case FIELD_COST_TOKENS: add_number(v, true, s->cost_tokens); return;
+    case FIELD_COST_CALLS: add_number(v, true, s->cost_calls); return;
+    case FIELD_PARAM: add_path(v, s->params, path); return;
     }
 }

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/code.h"
 #include "base/time.h"
+#include "capability/plan.h"
 #include "capability/registry.h"
 #include "connect/envelope.h"
 #include "connect/order.h"
@@ -50,8 +51,10 @@ enum ifab_kind {
     IFAB_KIND_PUBLISHER = 23,    /* trust, as the next two: capability/registry.h */
     IFAB_KIND_ALLOWED = 24,
     IFAB_KIND_REVOCATION = 25,
+    IFAB_KIND_PLAN = 28,         /* what a capability is to do, or is doing */
     IFAB_KIND_METER = 128,  /* number = talent */
     IFAB_KIND_TOKENS = 129, /* bucket of a (talent, capability) */
+    IFAB_KIND_CALLS = 131,  /* bucket of a (talent, capability): its calls */
     IFAB_KIND_COURSE = 130, /* number 0: whose turn it is among the queues */
 };
 
@@ -131,6 +134,10 @@ enum ifab_command_type {
     IFAB_COMMAND_PUBLISHER,    /* u.publisher: added, or revoked; an admin act */
     IFAB_COMMAND_CAPABILITY,   /* u.capability: allowed, or revoked; an admin act */
     IFAB_COMMAND_CAPABILITY_LOAD, /* u.load: an attempt to load, with what was found on disk; always an entry */
+    IFAB_COMMAND_PLAN,         /* u.plan: what a capability is to do is fixed */
+    IFAB_COMMAND_APPLY,        /* u.apply: the intent; when it is durable the shell does it and says so with: */
+    IFAB_COMMAND_OUTCOME,      /* u.called: what became of an intent; the fabric's own */
+    IFAB_COMMAND_PLAN_CLOSE,   /* u.close: an operator says what became of a dangling intent */
 };
 enum ifab_talent_act { IFAB_ACT_ADD, IFAB_ACT_GRANT, IFAB_ACT_REVOKE, IFAB_ACT_ROTATE, IFAB_ACT_TLS_KEY, IFAB_ACT_REMOVE };
 
@@ -158,6 +165,20 @@ struct ifab_registered { /* one record of the registry, as another fabric had it
     uint8_t kind;
     struct ifab_view subject, bytes;
 };
+/* How a call of a guest ended; X(NAME, refusal, text). The breaker counts all but OK, CALLER, REVOKED and NOT_DONE as failures. */
+#define IFAB_CALL_END_MAP(X)                                                                        \
+    X(OK, NONE, "done")                                                                             \
+    X(CALLER, INVALID_PARAMS, "the capability refused what it was asked")                           \
+    X(PROVIDER, PROVIDER_UNAVAILABLE, "the provider failed or did not answer")                      \
+    X(DEADLINE, DEADLINE_EXCEEDED, "the call did not end in its time")                              \
+    X(TRAP, SANDBOX_VIOLATION, "the guest trapped")                                                 \
+    X(VIOLATION, SANDBOX_VIOLATION, "the guest was stopped at a wall of its sandbox")               \
+    X(REVOKED, CAPABILITY_NOT_ALLOWED, "the capability was revoked while it ran")                   \
+    X(NOT_DONE, QUEUE_FULL, "no sandbox was free; nothing was done")
+#define IFAB_F_(name, code, text) IFAB_CALL_##name,
+enum ifab_call_end { IFAB_CALL_END_MAP(IFAB_F_) IFAB_CALL_END_COUNT };
+#undef IFAB_F_
+#define IFAB_CALL_OUTPUT_MAX ((size_t)512 << 10) /* bytes of a result: it is kept beside its entry, and told */
 
 struct ifab_command { /* everything borrowed until apply returns; signatures were checked before */
     enum ifab_command_type type;
@@ -279,6 +300,36 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             bool has_cost;              /* COMPLETE, FAIL, POISON, SHUTDOWN */
             struct ifab_cost cost;
         } task_act;
+        struct {
+            struct ifab_view id, version;  /* "if://capability/NAME"; version empty: the newest that is allowed */
+            struct ifab_view operation;    /* empty: the default one */
+            const struct ifab_json *params; /* NULL: none */
+            const struct ifab_module *module; /* its bytes as they are on disk now; NULL: they could not be read */
+            bool has_cost;                 /* the guest's own estimate, else the manifest's */
+            uint64_t usd_micro, tokens, calls;
+            struct ifab_view summary;      /* the guest's own words, at most 256 bytes; may be empty */
+        } plan;
+        struct {
+            struct ifab_view id; /* of the capability, without version; must be the plan's */
+            uint8_t hash32[32];
+            const struct ifab_module *module; /* as above */
+            bool dry_run;
+        } apply;
+        struct {
+            uint64_t number, intent; /* of the plan, and of the entry that this is the outcome of */
+            enum ifab_call_end end;
+            uint64_t fuel;
+            ifab_usec took;
+            uint32_t host_calls;    /* that reached outside */
+            struct ifab_view text;  /* what went wrong, at most 256 bytes, redacted; may be empty */
+            struct ifab_view output; /* canonical JSON, redacted, <= IFAB_CALL_OUTPUT_MAX; may be empty */
+            bool has_cost;          /* what the guest says it did cost */
+            struct ifab_cost cost;
+        } called;
+        struct {
+            uint8_t plan16[16];
+            bool done; /* else: it came to nothing */
+        } close;
         struct { /* one of them; the others NULL */
             const struct ifab_swarm *swarm;
             const struct ifab_task *task;
@@ -318,6 +369,7 @@ struct ifab_reply {
     uint64_t payload_index;
     struct ifab_fence fence;        /* a claim that was made: given back when nobody could be told */
     struct ifab_task_number task;
+    uint64_t plan, intent;          /* APPLY: what is to be done now that it is durable; 0: nothing */
     int http;                       /* 0: the code's, or 200 */
     struct ifab_view body;          /* JSON; in the arena. Refusals: empty, made from refusal */
     struct ifab_refusal refusal;
@@ -464,6 +516,15 @@ uint64_t ifab_fabric_registry_version(const struct ifab_fabric *self); /* grows 
 /* JSON of one allowed capability: {allowed_at, digest, id, manifest?, operations, publisher, revoked, state, summary, version}. */
 void ifab_fabric_capability_json(const struct ifab_fabric *self, const struct ifab_allowed *allowed, ifab_usec wall, bool with_manifest,
                                  struct ifab_buf *buf);
+const struct ifab_plans *ifab_fabric_plans(const struct ifab_fabric *self);
+void ifab_fabric_plan_json(const struct ifab_fabric *self, const struct ifab_plan *plan, struct ifab_buf *buf);
+/*
+ * Would this plan be made now? Reads only, for the shell to ask before it lets a guest look at params: NONE with the manifest that holds, its operation
+ * and the params with defaults (in arena); the same refusals as IFAB_COMMAND_PLAN, 003 where a rule denies it.
+ */
+enum ifab_code ifab_fabric_plan_check(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_now now, struct ifab_arena *arena,
+                                      const struct ifab_manifest **ret_manifest, const struct ifab_operation **ret_operation,
+                                      const struct ifab_json **ret_params, struct ifab_refusal *ret_refusal);
 /* JSON of one of each, as lists and answers show it. wall: which period it is. */
 void ifab_fabric_budget_json(const struct ifab_fabric *self, const struct ifab_budget *budget, const struct ifab_budget_state *state, ifab_usec wall,
                              struct ifab_buf *buf);

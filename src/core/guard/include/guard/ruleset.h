@@ -18,6 +18,7 @@
 
 #define IFAB_RULES_MAX 10000
 #define IFAB_RULE_HAZARDS_MAX 1000   /* derived hazards of a set */
+#define IFAB_RULE_CAPABILITIES_MAX 1000 /* rules of a set about what capabilities do */
 #define IFAB_RULE_TESTS_MAX 64       /* of one rule */
 #define IFAB_RULE_DEPTH_MAX 8        /* of all, any, not */
 #define IFAB_RULE_LITERALS_MAX 256   /* of one test */
@@ -50,6 +51,10 @@ struct ifab_rule_subject {
     struct ifab_view parent_performative;             /* of the conversation's last message; data NULL: this one opens it */
     unsigned parent_hazards;                          /* bits, of all earlier messages of the conversation */
     const struct ifab_json *scope, *data;             /* objects, or NULL */
+    /* what a capability is to do, for ifab_ruleset_capability() alone */
+    struct ifab_view capability, version, operation, effect; /* "vmix.switcher", "1.1.0", "cut", "write" */
+    const struct ifab_json *params;
+    double cost_usd_micro, cost_tokens, cost_calls;
 };
 
 struct ifab_rule_answer {
@@ -82,6 +87,12 @@ struct ifab_view ifab_ruleset_why(const struct ifab_ruleset *self); /* what the 
 
 /* Never fails. self NULL: no rules, answer NONE. */
 void ifab_ruleset_evaluate(const struct ifab_ruleset *self, const struct ifab_rule_subject *subject, struct ifab_rule_answer *ret_answer);
+
+/*
+ * What the operator lets a capability do: the first of the set's `capabilities`, by id, that matches. NONE: no rule speaks of it, and nothing is
+ * allowed then (INV-06); PASS is written `share` there. Asked of the subject: sender, role, owner and what stands at its end. Never fails.
+ */
+void ifab_ruleset_capability(const struct ifab_ruleset *self, const struct ifab_rule_subject *subject, struct ifab_rule_answer *ret_answer);
 
 /* For explain: rule i in order of id, on its own. */
 enum ifab_rule_match { IFAB_RULE_NO, IFAB_RULE_YES, IFAB_RULE_UNKNOWN };

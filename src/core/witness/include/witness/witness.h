@@ -87,7 +87,16 @@
     X(CAPABILITY_ALLOW, "capability", "CapabilityRegistry", "allow", "HIGH")           \
     X(CAPABILITY_REVOKE, "capability", "CapabilityRegistry", "revoke", "HIGH")         \
     X(CAPABILITY_LOAD, "capability", "CapabilityRegistry", "load", "INFO")             \
-    X(CAPABILITY_LOAD_REFUSED, "refusal", "CapabilityRegistry", "load_refused", "WARN")
+    X(CAPABILITY_LOAD_REFUSED, "refusal", "CapabilityRegistry", "load_refused", "WARN") \
+    X(CAPABILITY_PLANNED, "capability", "IF.chassis", "planned", "INFO")      \
+    X(CAPABILITY_DENIED, "capability", "IF.chassis", "denied", "WARN")        \
+    X(CAPABILITY_REFUSED, "refusal", "IF.chassis", "capability_refused", "WARN") \
+    X(CAPABILITY_INTENT, "capability", "IF.chassis", "intent", "INFO")        \
+    X(CAPABILITY_OUTCOME, "capability", "IF.chassis", "outcome", "INFO")      \
+    X(CAPABILITY_FAILED, "capability", "IF.chassis", "failed", "WARN")        \
+    X(SANDBOX_VIOLATION, "capability", "IF.chassis", "sandbox_violation", "HIGH") \
+    X(CAPABILITY_DANGLING, "capability", "IF.chassis", "dangling", "HIGH")    \
+    X(CAPABILITY_CLOSED, "capability", "IF.chassis", "closed", "WARN")
 enum ifab_event {
 #define IFAB_E_(name, type, component, operation, severity) IFAB_EVENT_##name,
     IFAB_EVENT_MAP(IFAB_E_)
