@@ -11,6 +11,7 @@
 #include "base/encode.h"
 #include "json/json.h"
 #include "capability_support.h"
+#include "falsify/falsify.h"
 #include "guard/ruleset.h"
 
 static struct rig rig;
@@ -434,6 +435,78 @@ static void a_sandbox_that_was_attacked_is_high(void **state)
     assert_true(entries_with("\"severity\":\"HIGH\"") > 0);
 }
 
+/* ---- falsify: preflight over decide (DESIGN section 5) ---- */
+
+static enum ifab_falsified falsify(const struct ifab_principal *who, const char *name, bool secret, struct ifab_buf *b)
+{
+    char id[128];
+    snprintf(id, sizeof id, "if://capability/%s", name);
+    struct ifab_command command = {.type = IFAB_COMMAND_APPLY, .principal = who};
+    good_module = capability_module();
+    command.u.apply.id = ifab_view_str(id);
+    memcpy(command.u.apply.hash32, hash32, 32);
+    command.u.apply.module = &good_module;
+    struct ifab_fabric_head before, after;
+    ifab_fabric_head(rig.fabric, &before);
+    ifab_arena_reset(&rig.arena);
+    ifab_buf_clear(b);
+    enum ifab_falsified verdict = ifab_falsify_apply(rig.fabric, &command, rig.now, secret, &rig.arena, b);
+    ifab_fabric_head(rig.fabric, &after);
+    assert_memory_equal(&before, &after, sizeof before); /* it never applies anything */
+    ifab_buf_char(b, '\0');
+    assert_int_equal(ifab_buf_status(b), IFAB_OK);
+    return verdict;
+}
+
+static bool found(const struct ifab_buf *b, const char *challenge, const char *verdict)
+{
+    char start[80], end[80];
+    snprintf(start, sizeof start, "\"challenge\":\"%s\"", challenge);
+    snprintf(end, sizeof end, "\"verdict\":\"%s\"}", verdict);
+    const char *at = strstr((const char *)b->data, start), *next = at == NULL ? NULL : strstr(at, "\"verdict\":");
+    return next != NULL && strncmp(next, end, strlen(end)) == 0;
+}
+
+static void a_good_act_survives_its_challenges(void **state)
+{
+    (void)state;
+    static const char *const all[] = {"authority", "stale-plan", "secret-in-params", "manifest-drift", "tampered-module", "grant",
+                                      "physical-without-approval", "rate", "breaker", "budget"};
+    struct ifab_buf b = IFAB_BUF_INIT(16384);
+    assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
+    assert_int_equal(falsify(&agent_a, "vmix.switcher", false, &b), IFAB_SURVIVED);
+    for (size_t i = 0; i < IFAB_COUNT(all); i++)
+        if (!found(&b, all[i], "survived"))
+            fail_msg("%s: %s", all[i], (const char *)b.data);
+    assert_int_equal(falsify(&agent_a, "vmix.switcher", true, &b), IFAB_FALSIFIED);
+    assert_true(found(&b, "secret-in-params", "falsified"));
+    assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NONE); /* the plan was not used up */
+    ifab_buf_fini(&b);
+}
+
+static void what_would_stop_it_is_named(void **state)
+{
+    (void)state;
+    struct ifab_buf b = IFAB_BUF_INIT(16384);
+    assert_int_equal(plan(&agent_a, "vmix.switcher", "strobe", "{}"), IFAB_CODE_NONE);
+    assert_int_equal(falsify(&agent_a, "vmix.switcher", false, &b), IFAB_FALSIFIED);
+    assert_true(found(&b, "physical-without-approval", "falsified"));
+    assert_true(found(&b, "grant", "survived"));
+    assert_true(found(&b, "budget", "inconclusive")); /* it does not come so far */
+    rig_pass(&rig, IFAB_PLAN_LIFE + IFAB_SECOND);
+    assert_int_equal(falsify(&agent_a, "vmix.switcher", false, &b), IFAB_FALSIFIED);
+    assert_true(found(&b, "stale-plan", "falsified"));
+    assert_true(found(&b, "tampered-module", "inconclusive"));
+    assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
+    capability_revoke(&rig, ADM, "vmix.switcher");
+    assert_int_equal(falsify(&agent_a, "vmix.switcher", false, &b), IFAB_FALSIFIED);
+    assert_true(found(&b, "manifest-drift", "falsified"));
+    assert_int_equal(plan(&agent_a, "asked.first", "", "{}"), IFAB_CODE_NONE);
+    assert_int_equal(falsify(&agent_b, "asked.first", false, &b), IFAB_FALSIFIED);
+    assert_true(found(&b, "stale-plan", "falsified")); /* another's plan is none */
+    ifab_buf_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -449,6 +522,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_intent_without_outcome_is_reported, setup, teardown),
         cmocka_unit_test_setup_teardown(an_idempotent_one_may_be_repeated, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sandbox_that_was_attacked_is_high, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_good_act_survives_its_challenges, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_would_stop_it_is_named, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
