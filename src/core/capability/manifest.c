@@ -496,22 +496,26 @@ static void read_plain(struct ifab_manifest *manifest)
         manifest->not_after = 0;
 }
 
-static bool deeper_than(const struct ifab_json *value, int left)
+/* Signed documents: every number is one that all readers agree on (SURFACE section 1). Who read the tree may not have asked for it. */
+static const char *wrong_shape(const struct ifab_json *value, int left)
 {
-    bool deeper = left < 0;
-    for (size_t i = 0; !deeper && value->type == IFAB_JSON_ARRAY && i < value->u.array.count; i++)
-        deeper = deeper_than(&value->u.array.items[i], left - 1);
-    for (size_t i = 0; !deeper && value->type == IFAB_JSON_OBJECT && i < value->u.object.count; i++)
-        deeper = deeper_than(&value->u.object.members[i].value, left - 1);
-    return deeper;
+    const char *wrong = left < 0 ? "is nested too deep" : NULL;
+    if (value->type == IFAB_JSON_NUMBER && (value->u.number.value > 9007199254740991.0 || value->u.number.value < -9007199254740991.0))
+        wrong = "holds a number beyond 2^53-1";
+    for (size_t i = 0; wrong == NULL && value->type == IFAB_JSON_ARRAY && i < value->u.array.count; i++)
+        wrong = wrong_shape(&value->u.array.items[i], left - 1);
+    for (size_t i = 0; wrong == NULL && value->type == IFAB_JSON_OBJECT && i < value->u.object.count; i++)
+        wrong = wrong_shape(&value->u.object.members[i].value, left - 1);
+    return wrong;
 }
 
 /* Before the table: what its messages would not explain. */
 static enum ifab_code check_shape(const struct ifab_json *tree, struct ifab_refusal *ret_refusal)
 {
     const struct ifab_json *entrypoint = ifab_json_get(tree, "entrypoint");
-    if (deeper_than(tree, IFAB_MANIFEST_DEPTH_MAX))
-        return invalid(ret_refusal, tree, "", "manifest is nested deeper than %d", IFAB_MANIFEST_DEPTH_MAX);
+    const char *wrong = wrong_shape(tree, IFAB_MANIFEST_DEPTH_MAX);
+    if (wrong != NULL)
+        return invalid(ret_refusal, tree, "", "manifest %s", wrong);
     if (entrypoint == NULL || entrypoint->type != IFAB_JSON_STRING)
         return IFAB_CODE_NONE;
     invalid(ret_refusal, entrypoint, "entrypoint", "entrypoint must be an object");

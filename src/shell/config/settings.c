@@ -124,6 +124,7 @@ const struct ifab_setting ifab_setting__rows[] = {
     PATH("run.dir", run_dir, "run", "Unix socket ifd.sock; its path may have 107 bytes"),
     PATH("keys.dir", keys_dir, "keys", "log key and the operator's key"),
     PATH("guard.rules", rules_file, "rules.yaml", "rule set; missing or broken: every message is DENY"),
+    PATH("capabilities.dir", capabilities_dir, "capabilities", "modules of capabilities, as their manifests name them; ifd only reads there"),
     TEXT("store.backend", store_backend, "sqlite", "sqlite", check_store, "restart", "where the log is stored"),
     PATH("http.certificate", http_certificate, "", "certificate chain in PEM, leaf first: TCP speaks TLS 1.3 only; the files are read again at SIGHUP"),
     PATH("http.key", http_key, "", "private key of it in PEM, mode 0600"),

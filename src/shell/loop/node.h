@@ -355,6 +355,8 @@ ifab_status node_made(struct making *making, ifab_status status, struct ifab_err
 ifab_status restore_open_new(const struct ifab_restore_options *options, uint64_t fence_offset, struct node *node, struct ifab_error *err);
 ifab_status restore_take_settings(const struct ifab_restore_options *options, struct ifab_error *err);
 ifab_status restore_copy_operator_key(const struct ifab_restore_options *options, struct ifab_error *err);
+/* Publishers, allow-list and revocations go on as they were, each in an entry of the new log. */
+ifab_status restore_take_registry(const struct ifab_registry *registry, struct node *node, struct ifab_error *err);
 void restore_close(struct node *node); /* accepts NULL */
 ifab_status backup_rules_digest(const char *directory, uint8_t ret_digest32[32], struct ifab_error *err); /* restore.c: as the copy's database names it */
 ifab_status node_step_into(struct node *node, struct batch *batch, struct ifab_command *command, struct ifab_error *err);
@@ -582,6 +584,15 @@ void handle_task(struct node *node, struct request *request);
 void handle_swarm_register(struct node *node, struct request *request);
 void handle_swarms(struct node *node, struct request *request);
 void handle_match(struct node *node, struct request *request);
+void handle_publishers(struct node *node, struct request *request);
+void handle_publisher_add(struct node *node, struct request *request);
+void handle_publisher_revoke(struct node *node, struct request *request);
+void handle_capabilities(struct node *node, struct request *request);
+void handle_capability(struct node *node, struct request *request);
+void handle_capability_allow(struct node *node, struct request *request);
+void handle_capability_load(struct node *node, struct request *request);
+void handle_revocations(struct node *node, struct request *request);
+void handle_revocation(struct node *node, struct request *request);
 void handle_fabric(struct node *node, struct request *request);
 void handle_slo(struct node *node, struct request *request);
 void handle_metrics(struct node *node, struct request *request);

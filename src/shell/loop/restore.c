@@ -93,6 +93,41 @@ static ifab_status restate_all(struct node *old, struct node *new, struct batch 
     return batch->record_count == 0 ? IFAB_OK : node_commit_batch(new, batch, err);
 }
 
+static ifab_status restate_one(struct node *new, struct batch *batch, enum ifab_kind kind, struct ifab_view subject, struct ifab_view bytes,
+                               struct ifab_error *err)
+{
+    const struct ifab_registered registered = {.kind = (uint8_t)kind, .subject = subject, .bytes = bytes};
+    struct ifab_command command = {.type = IFAB_COMMAND_RESTATE};
+    command.u.restate.registered = &registered;
+    return restate(new, batch, &command, err);
+}
+
+static ifab_status restate_registry(const struct ifab_registry *registry, struct node *new, struct batch *batch, struct ifab_error *err)
+{
+    const struct ifab_publisher *p = ifab_registry_publisher_next(registry, 0);
+    const struct ifab_allowed *a = ifab_registry_allowed_next(registry, 0);
+    const struct ifab_revocation *v = ifab_registry_revocation_next(registry, 0);
+    for (; p != NULL; p = ifab_registry_publisher_next(registry, p->number))
+        IFAB_TRY(restate_one(new, batch, IFAB_KIND_PUBLISHER, p->name, p->record, err));
+    for (; v != NULL; v = ifab_registry_revocation_next(registry, v->number))
+        IFAB_TRY(restate_one(new, batch, IFAB_KIND_REVOCATION, v->id.size > 0 ? v->id : v->digest32 != NULL ? IFAB_VIEW("digest") : IFAB_VIEW("key"), v->record, err));
+    for (; a != NULL; a = ifab_registry_allowed_next(registry, a->number))
+        IFAB_TRY(restate_one(new, batch, IFAB_KIND_ALLOWED, a->manifest->id, a->record, err));
+    return batch->record_count == 0 ? IFAB_OK : node_commit_batch(new, batch, err);
+}
+
+ifab_status restore_take_registry(const struct ifab_registry *registry, struct node *new, struct ifab_error *err)
+{
+    struct batch *batch = batch_new();
+    if (batch == NULL)
+        return ifab_fail(err, IFAB_NOMEM, "out of memory");
+    ifab_outcome_init(&new->outcome, &batch->arena);
+    ifab_status status = restate_registry(registry, new, batch, err);
+    ifab_outcome_fini(&new->outcome);
+    batch_free(batch);
+    return status;
+}
+
 /* Swarms and tasks go on; who held one, holds it no more. */
 static ifab_status take_tasks(struct node *old, struct node *new, struct ifab_error *err)
 {
@@ -256,6 +291,8 @@ ifab_status ifab_node_restore(const struct ifab_restore_options *options, struct
     }
     if (status == IFAB_OK)
         status = go_on(options, old, new, err);
+    if (status == IFAB_OK)
+        status = restore_take_registry(ifab_fabric_registry(old->fabric), new, err);
     if (status == IFAB_OK)
         status = take_tasks(old, new, err);
     restore_close(old);

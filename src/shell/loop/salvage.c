@@ -229,6 +229,8 @@ static ifab_status make(struct salvage *s, struct node *new, struct making *maki
         status = restore_open_new(&like, s->fence_offset, new, err);
     if (status == IFAB_OK)
         status = go_on(s, new, ifab_buf_as_view(&note), err);
+    if (status == IFAB_OK)
+        status = restore_take_registry(s->registry, new, err);
     ifab_buf_fini(&note);
     return status;
 }
@@ -246,6 +248,7 @@ static void salvage_fini(struct salvage *s)
     ifab_money_free(s->money);
     ifab_breakers_free(s->breakers);
     ifab_prices_free(s->prices);
+    ifab_registry_free(s->registry);
     ifab_u64map_fini(&s->messages);
     ifab_u64map_fini(&s->erased);
     ifab_arena_fini(&s->arena);

@@ -49,6 +49,8 @@ struct salvage {
     struct ifab_breakers *breakers;
     struct ifab_prices *prices;
     uint64_t money_number;
+    struct ifab_registry *registry; /* as the entries leave it */
+    uint64_t registry_number;
 };
 
 /* salvage_money.c: what this entry says of money, if anything */

@@ -179,6 +179,20 @@ static void note_fence(struct salvage *s, const struct ifab_json *tree)
     }
 }
 
+/* Of publishers, allow-list and revocations every entry of an act holds the record; a publisher's second one is its revocation. */
+static ifab_status keep_registry(struct salvage *s, const struct ifab_json *tree, const struct ifab_json *record, struct ifab_error *err)
+{
+    enum ifab_registry_kind kind = has(tree, "type", "publisher") ? IFAB_REGISTRY_PUBLISHER
+                                   : has(tree, "operation", "allow") ? IFAB_REGISTRY_ALLOWED
+                                                                     : IFAB_REGISTRY_REVOCATION;
+    const struct ifab_publisher *known = kind == IFAB_REGISTRY_PUBLISHER ? ifab_registry_publisher(s->registry, text_of(record, "name")) : NULL;
+    ifab_buf_clear(&s->canonical);
+    ifab_json_write(&s->canonical, record);
+    if (ifab_buf_status(&s->canonical) != IFAB_OK)
+        return ifab_fail(err, IFAB_NOMEM, "out of memory");
+    return ifab_registry_load(s->registry, kind, known != NULL ? known->number : ++s->registry_number, ifab_buf_as_view(&s->canonical), err);
+}
+
 static ifab_status keep(struct salvage *s, const struct ifab_stored_entry *entry, const struct ifab_json *tree, struct ifab_error *err)
 {
     const struct ifab_json *payload = ifab_json_get(tree, "payload"), *record = ifab_json_get(payload, "record");
@@ -187,6 +201,8 @@ static ifab_status keep(struct salvage *s, const struct ifab_stored_entry *entry
     IFAB_TRY(add_entry(s, entry, err));
     if (record != NULL && (has(tree, "type", "talent") || has(tree, "type", "fabric")))
         return keep_record(s, entry->index, record, err);
+    if (record != NULL && has(tree, "component", "CapabilityRegistry"))
+        return keep_registry(s, tree, record, err);
     if (has(tree, "component", "IF.witness") && has(tree, "operation", "rotate_key"))
         return keep_change(s, entry->index, payload, err);
     if (has(tree, "component", "IF.witness") && has(tree, "operation", "erase"))
@@ -225,7 +241,8 @@ ifab_status salvage_keep(struct salvage *s, uint64_t size, struct ifab_error *er
     memset(s->prev32, 0, 32);
     s->from_tiles = 0;
     ifab_random(&seed, sizeof seed);
-    if (ifab_money_new(seed, &s->money) != IFAB_OK || ifab_breakers_new(seed, &s->breakers) != IFAB_OK || ifab_prices_new(&s->prices) != IFAB_OK)
+    if (ifab_money_new(seed, &s->money) != IFAB_OK || ifab_breakers_new(seed, &s->breakers) != IFAB_OK || ifab_prices_new(&s->prices) != IFAB_OK ||
+        ifab_registry_new(seed, &s->registry) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "out of memory");
     for (uint64_t i = 0; i < size; i++) {
         if (!salvage_next(s, i, &entry, &tree))

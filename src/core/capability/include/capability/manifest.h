@@ -17,7 +17,7 @@
 
 #define IFAB_MANIFEST_MAX            32768 /* bytes of the canonical form: it stands whole in an entry */
 #define IFAB_MANIFEST_DEPTH_MAX      20
-#define IFAB_MANIFEST_ARENA_MAX      ((size_t)2 << 20) /* enough for any manifest, and for its params */
+#define IFAB_MANIFEST_ARENA_MAX      ((size_t)16 << 20) /* enough for any manifest, and for its params */
 #define IFAB_CAPABILITY_ID_MAX       128
 #define IFAB_CAPABILITY_VERSION_MAX  32
 #define IFAB_MANIFEST_OPERATIONS_MAX 32

@@ -20,6 +20,7 @@ struct ifab_config {
     char name[256];            /* "name": origin's configured part, e.g. "infrafabric.local/main"; RFC 1123-like plus '/' */
     char log_name[65];         /* "log": main */
     char data_dir[1024], run_dir[1024], keys_dir[1024], rules_file[1024]; /* data.dir run.dir keys.dir guard.rules */
+    char capabilities_dir[1024]; /* capabilities.dir */
     char store_backend[16];    /* store.backend: sqlite */
     char http_listen[128];     /* http.listen: "127.0.0.1:8474"; "" = no TCP */
     char http_certificate[1024], http_key[1024]; /* http.certificate http.key: both or none; TLS */

@@ -6,6 +6,7 @@
  * scalars stay IFAB_JSON_STRING; ifab_yaml_position() gives line and column of a node for messages.
  */
 #include "json/json.h"
+#include "json/schema.h"
 
 struct ifab_yaml_mark {
     uint32_t line, column; /* 1-based */
@@ -20,4 +21,10 @@ struct ifab_yaml {
 IFAB_MUST_CHECK ifab_status ifab_yaml_read(struct ifab_view bytes, struct ifab_arena *arena, struct ifab_yaml *ret_yaml,
                                            struct ifab_error *err);
 struct ifab_yaml_mark ifab_yaml_position(const struct ifab_yaml *yaml, const struct ifab_json *node);
+/*
+ * The tree with its scalars typed by a schema. Where that leaves a value open, a plain scalar spelled as a number, true, false or null of JSON is
+ * that, everything else text. Whether the document fits is ifab_schema_check()'s to say; offsets stay ordinals. IFAB_NOMEM.
+ */
+IFAB_MUST_CHECK ifab_status ifab_yaml_typed(const struct ifab_yaml *yaml, const struct ifab_schema *schema, struct ifab_arena *arena,
+                                            const struct ifab_json **ret_tree, struct ifab_error *err);
 #endif
