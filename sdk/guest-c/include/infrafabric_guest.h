@@ -124,7 +124,7 @@ void ifg_fail_view(struct ifg_answer *self, enum ifg_kind kind, struct ifg_view 
 void ifg_summary(struct ifg_answer *self, struct ifg_view text); /* borrowed until the call ends */
 void ifg_effect(struct ifg_answer *self, const char *type, struct ifg_view target); /* {"type","target"}, e.g. "http.post", a URL without secrets */
 
-/* Yours. In guest_plan only ifg_log() may be called: any other import ends the call (501). */
+/* Yours. In guest_plan only ifg_log() may be called: any other import ends the call. */
 void guest_plan(const struct ifg_call *call, struct ifg_answer *answer);
 void guest_apply(const struct ifg_call *call, struct ifg_answer *answer);
 void guest_health(const struct ifg_call *call, struct ifg_answer *answer);
@@ -134,9 +134,13 @@ void guest_health(const struct ifg_call *call, struct ifg_answer *answer);
 enum ifg_level { IFG_DEBUG, IFG_INFO, IFG_WARN, IFG_ERROR };
 void ifg_log(enum ifg_level level, struct ifg_view message); /* at most 1,024 bytes are kept; the operator reads them redacted */
 
-/* Why a host call was refused or failed: of the error that came back. Texts are of the call's memory. */
+/*
+ * Why a host call was refused or failed. A number below zero is the host's own (ifg_refusal); http may say more, as an error in its answer.
+ */
+enum ifg_refusal { IFG_REFUSED = -1, IFG_NOT_FOUND = -2, IFG_TOO_LARGE = -3, IFG_LIMITED = -4, IFG_UNAVAILABLE = -5, IFG_UNREADABLE = -100 };
 struct ifg_host_error {
-    struct ifg_view code; /* "IF_ERR_205" … */
+    enum ifg_refusal refusal; /* UNREADABLE: the host's answer, or a text of the request, cannot be read */
+    struct ifg_view code;     /* "IF_ERR_205" …, of the call's memory */
     struct ifg_view message;
 };
 struct ifg_header {
@@ -158,12 +162,12 @@ struct ifg_http_response {
 bool ifg_http(const struct ifg_http_request *request, struct ifg_http_response *ret_response, struct ifg_host_error *ret_error);
 /* A handle for a secret that the manifest requires: a name for the request's `secret`, never the secret. */
 bool ifg_secret_ref(struct ifg_view name, struct ifg_view *ret_handle, struct ifg_host_error *ret_error);
-/* What this capability keeps for this talent. ret_value is absent (data NULL) where nothing is kept. */
+/* What this capability keeps for this talent: bytes. ret_value is absent (data NULL) where nothing is kept. */
 bool ifg_kv_get(struct ifg_view key, struct ifg_view *ret_value, struct ifg_host_error *ret_error);
-bool ifg_kv_put(struct ifg_view key, struct ifg_view value, struct ifg_host_error *ret_error); /* both texts */
-bool ifg_now_ms(int64_t *ret_wall_ms, struct ifg_host_error *ret_error); /* since 1970-01-01T00:00:00Z */
+bool ifg_kv_put(struct ifg_view key, struct ifg_view value, struct ifg_host_error *ret_error);
+bool ifg_now_usec(int64_t *ret_wall_usec, struct ifg_host_error *ret_error); /* since 1970-01-01T00:00:00Z */
 bool ifg_random(void *ret_bytes, size_t size, struct ifg_host_error *ret_error); /* 1..1024 bytes */
-/* The answer of a failed host call: kind by its code (302 303 304 305 500 502 503 504: transient, else provider). */
+/* Fails with the kind that fits the code: 302 303 304 305 500 502 503 504 are transient, others provider. */
 void ifg_fail_host(struct ifg_answer *self, const struct ifg_host_error *error);
 
 #ifdef __cplusplus
