@@ -7,8 +7,7 @@
 /* {config.url}/state */
 static struct ifg_view state_url(const struct ifg_call *call)
 {
-    static struct ifg_buf url;
-    url.size = 0;
+    struct ifg_buf url = {.limit = 0}; /* its bytes stay until the call ends */
     ifg_buf_put(&url, ifg_json_text_of(ifg_json_member(call->context, "config"), "url", IFG_VIEW("http://lamp.invalid")));
     ifg_buf_str(&url, "/state");
     return ifg_buf_view(&url);
