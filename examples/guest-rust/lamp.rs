@@ -10,7 +10,7 @@ mod host {
         pub fn log(level: u32, text: *const u8, length: u32);
         pub fn http(request: *const u8, length: u32) -> i64;
         pub fn secret_ref(name: *const u8, length: u32) -> i64;
-        pub fn kv_put(key: *const u8, key_length: u32, value: *const u8, value_length: u32) -> i64;
+        pub fn kv_put(key: *const u8, key_length: u32, value: *const u8, value_length: u32) -> i32;
     }
 }
 
@@ -127,7 +127,7 @@ fn apply(input: &str) -> Result<String, String> {
     let state = if on { "on" } else { "off" };
     let kept = if post { unsafe { host::kv_put("last".as_ptr(), 4, state.as_ptr(), state.len() as u32) } } else { 0 };
     if kept < 0 {
-        return Err(refused(kept));
+        return Err(refused(kept.into()));
     }
     let message = "the lamp answered";
     unsafe { host::log(1, message.as_ptr(), message.len() as u32) };

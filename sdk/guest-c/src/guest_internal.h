@@ -26,9 +26,9 @@ IFG_IMPORT(log) void ifg_host_log(uint32_t level, const char *text, uint32_t len
 IFG_IMPORT(http) int64_t ifg_host_http(const char *request, uint32_t length);
 IFG_IMPORT(secret_ref) int64_t ifg_host_secret_ref(const char *name, uint32_t length);
 IFG_IMPORT(kv_get) int64_t ifg_host_kv_get(const char *key, uint32_t length);
-IFG_IMPORT(kv_put) int64_t ifg_host_kv_put(const char *key, uint32_t key_length, const char *value, uint32_t value_length);
+IFG_IMPORT(kv_put) int32_t ifg_host_kv_put(const char *key, uint32_t key_length, const char *value, uint32_t value_length);
 IFG_IMPORT(now) int64_t ifg_host_now(void);
-IFG_IMPORT(random) int64_t ifg_host_random(uint32_t length);
+IFG_IMPORT(random) int32_t ifg_host_random(void *to, uint32_t length);
 struct ifg_view ifg_platform_unpack(int64_t packed);
 
 void *ifg__heap_take(size_t size); /* NULL: no room */

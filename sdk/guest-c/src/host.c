@@ -148,7 +148,7 @@ bool ifg_kv_get(struct ifg_view key, struct ifg_view *ret_value, struct ifg_host
 
 bool ifg_kv_put(struct ifg_view key, struct ifg_view value, struct ifg_host_error *ret_error)
 {
-    int64_t answer = ifg_host_kv_put(key.data, (uint32_t)key.size, value.data, (uint32_t)value.size);
+    int32_t answer = ifg_host_kv_put(key.data, (uint32_t)key.size, value.data, (uint32_t)value.size);
     return answer >= 0 || refused(answer, ret_error);
 }
 
@@ -163,14 +163,8 @@ bool ifg_now_usec(int64_t *ret_wall_usec, struct ifg_host_error *ret_error)
 
 bool ifg_random(void *ret_bytes, size_t size, struct ifg_host_error *ret_error)
 {
-    int64_t packed = ifg_host_random((uint32_t)size);
-    if (packed < 0)
-        return refused(packed, ret_error);
-    struct ifg_view bytes = ifg_platform_unpack(packed);
-    if (bytes.size != size)
-        return unreadable(ret_error);
-    memcpy(ret_bytes, bytes.data, size);
-    return true;
+    int32_t answer = ifg_host_random(ret_bytes, (uint32_t)size);
+    return answer >= 0 || refused(answer, ret_error);
 }
 
 void ifg_fail_host(struct ifg_answer *self, const struct ifg_host_error *error)

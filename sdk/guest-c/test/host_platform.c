@@ -83,9 +83,17 @@ void ifg_host_log(uint32_t level, const char *text, uint32_t length) { (void)ask
 int64_t ifg_host_http(const char *request, uint32_t length) { return ask((struct ifg_test_ask){.import = "http", .a = {request, length}}); }
 int64_t ifg_host_secret_ref(const char *name, uint32_t length) { return ask((struct ifg_test_ask){.import = "secret_ref", .a = {name, length}}); }
 int64_t ifg_host_kv_get(const char *key, uint32_t length) { return ask((struct ifg_test_ask){.import = "kv_get", .a = {key, length}}); }
-int64_t ifg_host_kv_put(const char *key, uint32_t key_length, const char *value, uint32_t value_length)
+int32_t ifg_host_kv_put(const char *key, uint32_t key_length, const char *value, uint32_t value_length)
 {
-    return ask((struct ifg_test_ask){.import = "kv_put", .a = {key, key_length}, .b = {value, value_length}});
+    int64_t answer = ask((struct ifg_test_ask){.import = "kv_put", .a = {key, key_length}, .b = {value, value_length}});
+    return answer < 0 ? (int32_t)answer : 0;
 }
-int64_t ifg_host_now(void) { return ask((struct ifg_test_ask){.import = "now"}); }
-int64_t ifg_host_random(uint32_t length) { return ask((struct ifg_test_ask){.import = "random", .number = length}); }
+int64_t ifg_host_now(void) { return ask((struct ifg_test_ask){.import = "now"}); } /* a test answers with a number above 0 */
+int32_t ifg_host_random(void *to, uint32_t length)
+{
+    int64_t answer = ask((struct ifg_test_ask){.import = "random", .number = length});
+    if (answer < 0)
+        return (int32_t)answer;
+    memset(to, 7, length);
+    return 0;
+}

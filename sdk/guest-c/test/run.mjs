@@ -25,9 +25,9 @@ function call(mod, name, input, host = {}) {
     http: (ptr, len) => answer(host.http(JSON.parse(read(ptr, len)))),
     secret_ref: (ptr, len) => answer(host.secret_ref(read(ptr, len))),
     kv_get: (ptr, len) => answer(host.kv_get(read(ptr, len))),
-    kv_put: (k, kl, v, vl) => answer(host.kv_put(read(k, kl), read(v, vl))),
+    kv_put: (k, kl, v, vl) => host.kv_put(read(k, kl), read(v, vl)),
     now: () => answer(host.now()),
-    random: (len) => answer(host.random(len)),
+    random: (ptr, len) => host.random(memory().subarray(ptr, ptr + len)),
   };
   instance = new WebAssembly.Instance(mod, { if: imports });
   const packed = give(JSON.stringify(input));
@@ -43,7 +43,7 @@ function lamp(name) {
     log: (level, message) => (seen.log = [level, message]),
     secret_ref: (secret) => `handle of ${secret}`,
     http: (request) => ((seen.request = request), JSON.stringify({ status: 200, headers: {}, body: '{"on":true}' })),
-    kv_put: (key, value) => ((seen.kv = [key, value]), 0n),
+    kv_put: (key, value) => ((seen.kv = [key, value]), 0),
   };
   const mod = module(name);
   assert.deepEqual(call(mod, "if_plan", input("switch", { on: true })), {

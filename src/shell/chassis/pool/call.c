@@ -161,7 +161,7 @@ bool ifab_chassis_cancel(struct ifab_chassis *self, uint64_t id, enum ifab_code 
 }
 
 /* Calls and workers of a manifest (or, without one, of a talent). */
-static size_t revoke(struct ifab_chassis *self, const uint8_t *manifest32, uint64_t talent, const char *text)
+static size_t end_all(struct ifab_chassis *self, const uint8_t *manifest32, uint64_t talent, const char *text)
 {
     struct chassis_list *const lists[] = {&self->waiting, &self->bound};
     size_t count = 0;
@@ -184,8 +184,8 @@ static size_t revoke(struct ifab_chassis *self, const uint8_t *manifest32, uint6
     return count;
 }
 
-size_t ifab_chassis_revoke(struct ifab_chassis *self, const uint8_t manifest32[32]) { return revoke(self, manifest32, 0, "the capability was revoked"); }
-size_t ifab_chassis_revoke_talent(struct ifab_chassis *self, uint64_t talent) { return revoke(self, NULL, talent, "the talent was revoked"); }
+size_t ifab_chassis_revoke(struct ifab_chassis *self, const uint8_t manifest32[32]) { return end_all(self, manifest32, 0, "the capability was revoked"); }
+size_t ifab_chassis_revoke_talent(struct ifab_chassis *self, uint64_t talent) { return end_all(self, NULL, talent, "the talent was revoked"); }
 
 /* ---- given to workers ---- */
 
@@ -289,7 +289,7 @@ void ifab_chassis__settle(struct ifab_chassis *self)
         call->result.text = call->text;
         if (call->gone_host != 0)
             self->handlers.on_host_gone(self->handlers.user, call->gone_host);
-        call->done(call->user, &call->result);
+        call->done(call->user, call->id, &call->result);
         call_free(call);
     }
     ifab_chassis__close_step(self);
