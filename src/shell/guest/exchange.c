@@ -1,0 +1,271 @@
+/*
+ * The import `http`: a request as JSON, judged by egress, with a secret only where the log says that it may go there; its answer as JSON. A secret
+ * that was rotated meanwhile is picked up once, on 401.
+ */
+#include "guest_internal.h"
+
+#include "base/encode.h"
+#include "crypto/crypto.h"
+#include "json/json.h"
+#include "json/schema.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define ANSWER_MAX   ((size_t)1 << 20) /* of a frame */
+#define REQUEST_MAX  ((size_t)256 << 10)
+#define ATTEMPTS     3
+#define LEAST_TIME   (10 * 1000) /* µs: less is not worth a connection */
+
+static const struct ifab_schema_field request_fields[] = {
+    {.name = "body", .kind = IFAB_SCHEMA_STRING, .min = 0, .max = REQUEST_MAX},
+    {.name = "body_b64", .kind = IFAB_SCHEMA_STRING, .min = 0, .max = REQUEST_MAX},
+    {.name = "headers", .kind = IFAB_SCHEMA_OPEN},
+    {.name = "method", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = 16},
+    {.name = "secret", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 64},
+    {.name = "url", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = IFAB_URL_MAX},
+};
+static const struct ifab_schema request_schema = {"request", request_fields, IFAB_COUNT(request_fields)};
+
+struct question *ifab_guest__question(struct ifab_guests *self, uint64_t host_call)
+{
+    for (size_t i = 0; i < QUESTIONS_MAX; i++)
+        if (self->questions[i].host_call == host_call)
+            return &self->questions[i];
+    return NULL;
+}
+
+void ifab_guest__question_end(struct question *q)
+{
+    if (q->host_call == 0)
+        return;
+    ifab_arena_fini(&q->arena);
+    memset(q, 0, sizeof *q);
+}
+
+void ifab_guest__http_error(struct ifab_guests *self, uint64_t host_call, enum ifab_code code, const char *text)
+{
+    struct ifab_buf b = IFAB_BUF_INIT(4096);
+    ifab_buf_format(&b, "{\"error\":{\"code\":\"IF_ERR_%03d\",\"message\":", (int)code);
+    ifab_json_put_cstr(&b, text);
+    ifab_buf_str(&b, "}}");
+    (void)ifab_chassis_host_result(self->chassis, host_call, ifab_buf_status(&b) == IFAB_OK ? IFAB_HOST_OK : IFAB_HOST_UNAVAILABLE,
+                                   ifab_buf_status(&b) == IFAB_OK ? ifab_buf_as_view(&b) : IFAB_VIEW(""));
+    ifab_buf_fini(&b);
+}
+
+static void refuse(struct ifab_guests *self, struct question *q, enum ifab_code code, const char *text)
+{
+    ifab_guest__http_error(self, q->host_call, code, text);
+    ifab_guest__question_end(q);
+}
+
+static bool take_headers(struct question *q, const struct ifab_json *headers)
+{
+    if (headers == NULL)
+        return true;
+    if (headers->type != IFAB_JSON_OBJECT || headers->u.object.count > IFAB_EGRESS_HEADERS_MAX)
+        return false;
+    q->headers = ifab_arena_calloc(&q->arena, headers->u.object.count + 1, sizeof *q->headers);
+    for (size_t i = 0; q->headers != NULL && i < headers->u.object.count; i++) {
+        struct ifab_egress_header *h = &q->headers[q->header_count++];
+        h->name = headers->u.object.members[i].name;
+        if (!ifab_json_string(&headers->u.object.members[i].value, &h->value))
+            return false;
+    }
+    return q->headers != NULL;
+}
+
+static bool take_body(struct question *q, const struct ifab_json *tree)
+{
+    struct ifab_view text = {NULL, 0};
+    if (ifab_json_get(tree, "body") != NULL && ifab_json_get(tree, "body_b64") != NULL)
+        return false;
+    if (ifab_json_string(ifab_json_get(tree, "body"), &q->body))
+        return true;
+    if (!ifab_json_string(ifab_json_get(tree, "body_b64"), &text))
+        return true;
+    uint8_t *bytes = ifab_arena_alloc(&q->arena, text.size + 1);
+    size_t size = 0;
+    if (bytes == NULL || ifab_base64_decode(text, bytes, text.size, &size) != IFAB_OK)
+        return false;
+    q->body = ifab_view_of(bytes, size);
+    return true;
+}
+
+/* Everything is copied: the frame goes when the handler returns. */
+static bool take_request(struct question *q, struct ifab_view json)
+{
+    struct ifab_view bytes;
+    const struct ifab_json *tree;
+    struct ifab_refusal refusal = {.offset = -1};
+    if (json.size > REQUEST_MAX || ifab_arena_copy(&q->arena, json, &bytes) != IFAB_OK || ifab_json_read(bytes, NULL, &q->arena, &tree, NULL) != IFAB_OK ||
+        ifab_schema_check(tree, &request_schema, IFAB_CODE_INVALID_PARAMS, &refusal) != IFAB_CODE_NONE)
+        return false;
+    (void)ifab_json_string(ifab_json_get(tree, "method"), &q->method);
+    (void)ifab_json_string(ifab_json_get(tree, "url"), &q->url);
+    (void)ifab_json_string(ifab_json_get(tree, "secret"), &q->secret);
+    return take_headers(q, ifab_json_get(tree, "headers")) && take_body(q, tree);
+}
+
+static const struct ifab_secret_use *use_of(const struct running *r, struct ifab_view name)
+{
+    for (size_t i = 0; i < r->manifest.secret_count; i++)
+        if (ifab_view_equal(r->manifest.secrets[i].name, name))
+            return &r->manifest.secrets[i];
+    return NULL;
+}
+
+void ifab_guest__http(struct ifab_guests *self, struct running *r, const struct ifab_chassis_host_call *host_call)
+{
+    struct question *q = ifab_guest__question(self, 0);
+    if (q == NULL) {
+        ifab_guest__http_error(self, host_call->id, IFAB_CODE_QUEUE_FULL, "too many exchanges are under way");
+        return;
+    }
+    *q = (struct question){.host_call = host_call->id, .running = r, .serial = ++self->serial,
+                           .until = (ifab_usec)(uv_hrtime() / 1000) + host_call->left};
+    ifab_arena_init(&q->arena, 4 * REQUEST_MAX);
+    if (!take_request(q, host_call->args->a)) {
+        refuse(self, q, IFAB_CODE_INVALID_PARAMS, "not a request: {\"method\",\"url\",\"headers\"?,\"body\"? or \"body_b64\"?,\"secret\"?}");
+        return;
+    }
+    if (q->secret.size == 0) {
+        ifab_guest__send(self, q);
+        return;
+    }
+    q->use = use_of(r, q->secret);
+    if (q->use == NULL || self->options.ask == NULL)
+        refuse(self, q, IFAB_CODE_SECRET_NOT_FOUND, "the manifest names no such secret");
+    else
+        self->options.ask(self->options.user, q->serial, r->talent_number, r->capability, q->secret, q->use->origin_text);
+}
+
+void ifab_guest_secret(struct ifab_guests *self, uint64_t serial, bool granted)
+{
+    for (size_t i = 0; i < QUESTIONS_MAX; i++) {
+        struct question *q = &self->questions[i];
+        if (q->host_call == 0 || q->serial != serial || self->closing)
+            continue;
+        if (granted)
+            ifab_guest__send(self, q);
+        else
+            refuse(self, q, IFAB_CODE_PERMISSION_DENIED, "this secret is not lent here");
+        return;
+    }
+}
+
+struct lending {
+    struct ifab_guests *self;
+    struct ifab_view name;
+};
+
+static ifab_status lend(void *user, struct ifab_view origin, ifab_egress_use_fn *use, void *use_user)
+{
+    struct lending *l = user;
+    return l->self->options.lend == NULL ? IFAB_NOT_FOUND : l->self->options.lend(l->self->options.user, l->name, origin, use, use_user);
+}
+
+static void fill(struct ifab_guests *self, struct question *q, struct ifab_egress_request *request)
+{
+    const struct running *r = q->running;
+    const struct ifab_capability_limits *limits = &r->manifest.limits;
+    ifab_usec left = q->until - (ifab_usec)(uv_hrtime() / 1000);
+    *request = (struct ifab_egress_request){
+        .version = IFAB_EGRESS_ABI, .call = r->call, .tag = q, .tenant = r->tenant, .capability = r->manifest.id, .method = q->method, .url = q->url,
+        .headers = q->headers, .header_count = q->header_count, .body = q->body, .rows = r->rows, .row_count = r->row_count,
+        .dry_run = r->task != IFAB_GUEST_APPLY, .timeout = left > LEAST_TIME ? left : LEAST_TIME,
+        .response_max = (size_t)limits->response_kib * 1024, .idempotent = r->idempotent, .attempts = r->idempotent ? ATTEMPTS : 1,
+        .wall = self->options.wall(self->options.user), .exceptions = self->exceptions, .exception_count = self->options.exception_count,
+        .listeners = self->listeners, .listener_count = self->options.listener_count};
+    if (r->idempotent)
+        request->idempotency_key = r->plan_id;
+    for (size_t i = 0; i < limits->backoff_count && i < IFAB_EGRESS_BACKOFF_MAX; i++)
+        request->backoff[request->backoff_count++] = limits->backoff[i];
+    if (getrandom(request->random, sizeof request->random, 0) != (ssize_t)sizeof request->random)
+        request->attempts = 1; /* without jitter nothing is repeated */
+}
+
+void ifab_guest__send(struct ifab_guests *self, struct question *q)
+{
+    struct ifab_egress_request request;
+    struct ifab_egress_credential credential;
+    struct ifab_egress_problem problem = {.failure = IFAB_EGRESS_SYSTEM};
+    struct lending lending = {self, q->secret};
+    char id[96];
+    fill(self, q, &request);
+    if (q->use != NULL) {
+        q->version = self->options.secret(self->options.user, q->secret);
+        snprintf(id, sizeof id, IFAB_FMT "/%u", IFAB_ARG(q->secret), q->version);
+        credential = (struct ifab_egress_credential){.field = q->use->field, .origin = q->use->origin_text, .id = ifab_view_str(id), .lend = lend, .user = &lending};
+        (void)ifab_credential_as_parse(ifab_view_str(ifab_secret_as_name(q->use->as)), &credential.as);
+        request.credential = &credential;
+    }
+    ifab_status status = ifab_egress_submit(self->egress, &request, &q->egress, &problem);
+    if (status == IFAB_OK) {
+        q->running->reached++;
+        return;
+    }
+    if (status == IFAB_AGAIN)
+        refuse(self, q, IFAB_CODE_RATE_LIMIT_EXCEEDED, "too many exchanges are under way");
+    else
+        refuse(self, q, problem.code != IFAB_CODE_NONE ? problem.code : IFAB_CODE_SYSTEM_ERROR,
+               problem.text[0] != '\0' ? problem.text : ifab_egress_failure_text(problem.failure));
+}
+
+/* {"body" or "body_b64","headers","status"} */
+static void put_answer(const struct ifab_egress_event *e, struct ifab_buf *b)
+{
+    bool text = ifab_utf8_valid(e->body) && (e->body.size == 0 || memchr(e->body.data, '\0', e->body.size) == NULL);
+    ifab_buf_str(b, text ? "{\"body\":" : "{\"body_b64\":\"");
+    if (text) {
+        ifab_json_put_string(b, e->body);
+    } else {
+        ifab_buf_base64(b, e->body.data, e->body.size);
+        ifab_buf_char(b, '"');
+    }
+    ifab_buf_str(b, ",\"headers\":{");
+    for (size_t i = 0; i < e->header_count; i++) {
+        ifab_buf_str(b, i > 0 ? "," : "");
+        ifab_json_put_string(b, e->headers[i].name);
+        ifab_buf_char(b, ':');
+        ifab_json_put_string(b, ifab_utf8_valid(e->headers[i].value) ? e->headers[i].value : IFAB_VIEW(""));
+    }
+    ifab_buf_format(b, "},\"status\":%d}", e->status);
+}
+
+static void answered(struct ifab_guests *self, struct question *q, const struct ifab_egress_event *e)
+{
+    bool newer = e->status == 401 && q->use != NULL && !q->again && self->options.secret(self->options.user, q->secret) > q->version;
+    if (newer) { /* rotated meanwhile: once more, with what the log says now */
+        q->again = true;
+        q->egress = 0;
+        self->options.ask(self->options.user, q->serial, q->running->talent_number, q->running->capability, q->secret, q->use->origin_text);
+        return;
+    }
+    struct ifab_buf b = IFAB_BUF_INIT(ANSWER_MAX);
+    put_answer(e, &b);
+    if (ifab_buf_status(&b) == IFAB_OK)
+        (void)ifab_chassis_host_result(self->chassis, q->host_call, IFAB_HOST_OK, ifab_buf_as_view(&b));
+    else
+        ifab_guest__http_error(self, q->host_call, IFAB_CODE_TOO_LARGE, "the answer is larger than a guest may be given");
+    ifab_wipe(b.data, b.size);
+    ifab_buf_fini(&b);
+    ifab_guest__question_end(q);
+}
+
+void ifab_guest__egress_events(struct ifab_guests *self)
+{
+    struct ifab_egress_event *e;
+    while (self->egress != NULL && (e = ifab_egress_take(self->egress)) != NULL) {
+        struct question *q = e->tag;
+        bool ours = q != NULL && q->host_call != 0 && q->egress == e->id; /* who asked may have gone, and its place be another's */
+        if (ours && e->kind == IFAB_EGRESS_ANSWER)
+            answered(self, q, e);
+        else if (ours && e->kind == IFAB_EGRESS_FAILED)
+            refuse(self, q, e->problem.code != IFAB_CODE_NONE ? e->problem.code : IFAB_CODE_PROVIDER_UNAVAILABLE,
+                   e->problem.text[0] != '\0' ? e->problem.text : ifab_egress_failure_text(e->problem.failure));
+        ifab_egress_event_free(e);
+    }
+}

@@ -1,0 +1,106 @@
+/* What a guest asks the daemon for, import by import. Each was granted by the manifest and is allowed in this export: the pool has looked. */
+#include "guest_internal.h"
+
+#include "base/encode.h"
+#include "redact/redact.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+#define LINE_MAX_KEPT 1024
+
+static void answer(struct ifab_guests *self, uint64_t host_call, enum ifab_host_status status, struct ifab_view bytes)
+{
+    if (ifab_chassis_host_result(self->chassis, host_call, status, bytes) == IFAB_INVALID)
+        (void)ifab_chassis_host_result(self->chassis, host_call, IFAB_HOST_UNAVAILABLE, IFAB_VIEW(""));
+}
+
+static void take_line(struct ifab_guests *self, const struct running *r, const struct ifab_frame_host_call *args)
+{
+    struct ifab_buf clean = IFAB_BUF_INIT((size_t)1 << 20);
+    struct ifab_view text = args->a;
+    if (text.size > LINE_MAX_KEPT)
+        text.size = LINE_MAX_KEPT;
+    while (text.size > 0 && !ifab_utf8_valid(text) && args->a.size > LINE_MAX_KEPT && args->a.size - text.size < 4 + (args->a.size - LINE_MAX_KEPT))
+        text.size--; /* cut between characters */
+    ifab_redact_text(&clean, ifab_utf8_valid(text) ? text : IFAB_VIEW("(not text)"));
+    if (ifab_buf_status(&clean) == IFAB_OK && self->options.line != NULL)
+        self->options.line(self->options.user, r->capability, r->talent_number, args->number, ifab_buf_as_view(&clean));
+    ifab_buf_fini(&clean);
+}
+
+static void give_random(struct ifab_guests *self, uint64_t host_call, uint32_t count)
+{
+    uint8_t bytes[IFAB_FRAME_RANDOM_MAX];
+    bool good = count >= 1 && count <= sizeof bytes && getrandom(bytes, count, 0) == (ssize_t)count;
+    answer(self, host_call, good ? IFAB_HOST_OK : IFAB_HOST_UNAVAILABLE, ifab_view_of(bytes, good ? count : 0));
+}
+
+static void give_now(struct ifab_guests *self, uint64_t host_call)
+{
+    uint8_t bytes[8], *at = bytes;
+    ifab_put_u64(&at, (uint64_t)self->options.wall(self->options.user));
+    answer(self, host_call, IFAB_HOST_OK, ifab_view_of(bytes, sizeof bytes));
+}
+
+/* A name of the manifest's requires_secrets, of a secret that is there. The handle is that name: what may be done with it is looked at when it is used. */
+static void give_secret_ref(struct ifab_guests *self, const struct running *r, uint64_t host_call, struct ifab_view name)
+{
+    bool named = false;
+    for (size_t i = 0; i < r->manifest.secret_count; i++)
+        named |= ifab_view_equal(r->manifest.secrets[i].name, name);
+    if (!named)
+        answer(self, host_call, IFAB_HOST_REFUSED, IFAB_VIEW(""));
+    else if (self->options.secret == NULL || self->options.secret(self->options.user, name) == 0)
+        answer(self, host_call, IFAB_HOST_NOT_FOUND, IFAB_VIEW(""));
+    else
+        answer(self, host_call, IFAB_HOST_OK, name);
+}
+
+void ifab_guest__host_call(void *user, const struct ifab_chassis_host_call *host_call)
+{
+    struct ifab_guests *self = user;
+    struct running *r = host_call->user;
+    const struct ifab_frame_host_call *args = host_call->args;
+    struct ifab_view value = IFAB_VIEW("");
+    enum ifab_host_status status = IFAB_HOST_REFUSED;
+    switch (args->import) {
+    case IFAB_IMPORT_log:
+        take_line(self, r, args);
+        answer(self, host_call->id, IFAB_HOST_OK, IFAB_VIEW(""));
+        return;
+    case IFAB_IMPORT_http:
+        ifab_guest__http(self, r, host_call);
+        return;
+    case IFAB_IMPORT_secret_ref:
+        give_secret_ref(self, r, host_call->id, args->a);
+        return;
+    case IFAB_IMPORT_kv_get:
+        status = ifab_guest__kv_get(self, r->tenant, args->a, &value);
+        break;
+    case IFAB_IMPORT_kv_put:
+        if (r->task == IFAB_GUEST_APPLY) /* a dry run keeps nothing */
+            status = ifab_guest__kv_put(self, r->tenant, args->a, args->b);
+        break;
+    case IFAB_IMPORT_now:
+        give_now(self, host_call->id);
+        return;
+    case IFAB_IMPORT_random:
+        give_random(self, host_call->id, args->number);
+        return;
+    case IFAB_IMPORT_COUNT:
+        break;
+    }
+    answer(self, host_call->id, status, status == IFAB_HOST_OK ? value : IFAB_VIEW(""));
+}
+
+void ifab_guest__host_gone(void *user, uint64_t host_call)
+{
+    struct ifab_guests *self = user;
+    struct question *q = ifab_guest__question(self, host_call);
+    if (host_call == 0 || q == NULL)
+        return;
+    if (q->egress != 0 && self->egress != NULL)
+        ifab_egress_cancel(self->egress, q->egress);
+    ifab_guest__question_end(q);
+}

@@ -1,0 +1,96 @@
+#ifndef GUEST_GUEST_H
+#define GUEST_GUEST_H
+/*
+ * One call of a capability's guest, from its input to its answer: the sandbox pool, and what the guest asks of the daemon meanwhile (HTTP through
+ * egress, names of secrets, keys and values, time, random bytes, lines for the operator). docs/formats/guest-abi.md; INV-07, INV-08, INV-09.
+ * It decides nothing: whoever calls has looked at grant, limits and budget, and has the intent on stable storage (INV-04).
+ *
+ * Threads: the loop's alone. Each accepted call ends in exactly one `done`, later.
+ */
+#include "base/code.h"
+#include "base/status.h"
+#include "base/time.h"
+#include "base/view.h"
+#include "capability/manifest.h"
+#include "fabric/fabric.h"
+
+#include <uv.h>
+
+struct ifab_guests;
+struct ifab_chassis_module; /* a module's bytes: counted references */
+
+enum ifab_guest_task { IFAB_GUEST_PLAN, IFAB_GUEST_APPLY, IFAB_GUEST_DRY_RUN, IFAB_GUEST_HEALTH };
+struct ifab_guest_call { /* all borrowed until ifab_guest_begin() returns */
+    enum ifab_guest_task task;
+    const struct ifab_manifest *manifest;
+    const struct ifab_operation *operation; /* NULL: health */
+    struct ifab_view params;                /* canonical JSON object */
+    struct ifab_view talent;                /* name */
+    uint32_t talent_number;
+    struct ifab_view plan_id;               /* "plan-…": key of what is idempotent; may be empty */
+    uint8_t trace16[16];
+    struct ifab_chassis_module *module;
+};
+struct ifab_guest_answer { /* views borrowed until done returns */
+    enum ifab_call_end end;
+    enum ifab_code code;      /* the pool's own, where end is not OK; else NONE */
+    uint64_t fuel;
+    ifab_usec took;
+    uint32_t host_calls;      /* that reached outside */
+    struct ifab_view text;    /* end not OK: what went wrong, redacted, at most 256 bytes */
+    struct ifab_view output;  /* APPLY, DRY_RUN, HEALTH: the guest's result, canonical JSON, redacted; PLAN: {"effects","summary"} */
+    struct ifab_view summary; /* PLAN: redacted; may be empty */
+    bool has_cost;            /* what the guest says it will cost, or did */
+    struct ifab_cost cost;
+};
+typedef void ifab_guest_done_fn(void *user, const struct ifab_guest_answer *answer);
+
+struct ifab_guest_exception { /* the operator's: this capability may reach this net on this port. Texts: "if://capability/…", "10.0.0.0/8" */
+    const char *capability, *net;
+    uint16_t port;
+};
+struct ifab_guest_options { /* copied, texts too; handlers are called on the loop */
+    uv_loop_t *loop;
+    const char *execute_path, *prepare_path; /* absolute; NULL: if-sandbox, if-sandbox-prepare beside this program */
+    const char *cache_path;                  /* of compiled modules */
+    uint8_t mac_key32[32];
+    uint32_t workers;                        /* 0: the default */
+    const char *ca_file;                     /* NULL: the system's authorities */
+    const struct ifab_guest_exception *exceptions;
+    size_t exception_count;
+    const char *const *listeners;            /* "ADDRESS:PORT" of this daemon; never reached */
+    size_t listener_count;
+    void *user;
+    ifab_usec (*wall)(void *user);
+    /* A live secret of this name: its version; 0: none. */
+    uint32_t (*secret)(void *user, struct ifab_view name);
+    /* May its value go there? Answered later by ifab_guest_secret(), when that stands in the log. */
+    void (*ask)(void *user, uint64_t question, uint32_t talent, struct ifab_view capability, struct ifab_view name, struct ifab_view origin);
+    /* Lends the value for the length of use(); returns what use returns. IFAB_DENIED, IFAB_NOT_FOUND: use is not called. */
+    ifab_status (*lend)(void *user, struct ifab_view name, struct ifab_view origin, ifab_status (*use)(void *use_user, struct ifab_view value),
+                        void *use_user);
+    void (*line)(void *user, struct ifab_view capability, uint32_t talent, unsigned level, struct ifab_view text); /* redacted */
+};
+/* IFAB_UNSUPPORTED: built or installed without the sandbox (509); IFAB_INVALID: an exception or a listener; IFAB_IO, IFAB_NOMEM. */
+ifab_status ifab_guests_new(const struct ifab_guest_options *options, struct ifab_guests **ret_guests, struct ifab_error *err);
+/* Ends all calls (their done comes), then frees. closed is called once nothing runs any more. */
+void ifab_guests_close(struct ifab_guests *self, void (*closed)(void *user), void *user);
+
+/* The bytes must have this digest: IFAB_DENIED. */
+ifab_status ifab_guests_module(struct ifab_view wasm, const uint8_t sha256[32], struct ifab_chassis_module **ret_module, struct ifab_error *err);
+void ifab_guests_module_drop(struct ifab_chassis_module *module);
+
+/* IFAB_FULL: no room; IFAB_INVALID, IFAB_AGAIN (closing), IFAB_NOMEM: done will not come, nothing was begun. */
+IFAB_MUST_CHECK ifab_status ifab_guest_begin(struct ifab_guests *self, const struct ifab_guest_call *call, ifab_guest_done_fn *done, void *user);
+void ifab_guest_secret(struct ifab_guests *self, uint64_t question, bool granted);
+/* INV-07: everything of this manifest, or talent, ends now. */
+void ifab_guests_revoke(struct ifab_guests *self, const uint8_t manifest32[32]);
+void ifab_guests_revoke_talent(struct ifab_guests *self, uint32_t talent);
+/* Values that no answer from outside may hold, one after the other; called anew whenever a secret has changed. */
+typedef void ifab_guest_live_fn(void *user, bool (*take)(void *take_user, struct ifab_view value), void *take_user);
+ifab_status ifab_guests_set_live(struct ifab_guests *self, ifab_guest_live_fn *each, void *user);
+
+/* answer.c, pure: what a guest's output says. false: it is not an answer of the guest ABI. Views in arena. */
+struct ifab_arena;
+bool ifab_guest_read(enum ifab_guest_task task, struct ifab_view output, struct ifab_arena *arena, struct ifab_guest_answer *ret_answer);
+#endif
