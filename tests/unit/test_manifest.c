@@ -74,7 +74,7 @@ static void a_manifest_is_read_whole(void **state)
     assert_int_equal(m->operations[1].cost.calls, 1);
     assert_true(m->operations[1].idempotent);
     assert_false(m->operations[0].idempotent);
-    assert_int_equal(m->imports, 1U << IFAB_IMPORT_LOG | 1U << IFAB_IMPORT_HTTP);
+    assert_int_equal(m->imports, 1U << IFAB_MANIFEST_IMPORT_LOG | 1U << IFAB_MANIFEST_IMPORT_HTTP);
     assert_int_equal(m->http_count, 2);
     assert_int_equal(m->http[1].effect, IFAB_EFFECT_WRITE);
     assert_int_equal(m->secrets[0].as, IFAB_SECRET_AS_HEADER);

@@ -74,7 +74,7 @@ static bool word_in(struct ifab_view text, const char *const *words, size_t coun
 
 #define TEXT_(name, text) text,
 static const char *const effect_names[] = {"none", IFAB_EFFECT_MAP(TEXT_)};
-static const char *const import_names[] = {IFAB_IMPORT_MAP(TEXT_)};
+static const char *const import_names[] = {IFAB_MANIFEST_IMPORT_MAP(TEXT_)};
 static const char *const method_names[] = {IFAB_METHOD_MAP(TEXT_)};
 static const char *const as_names[] = {IFAB_SECRET_AS_MAP(TEXT_)};
 #undef TEXT_
@@ -199,7 +199,7 @@ static const struct ifab_schema_field manifest_fields[] = {
     OBJECT("entrypoint", true, &entrypoint_schema),
     {.name = "operations", .kind = IFAB_SCHEMA_OPEN, .required = true},
     STRING("default_operation", false, IFAB_NAME_MAX, ifab_schema_name),
-    LIST("imports", false, 0, IFAB_IMPORT_COUNT, &import_item),
+    LIST("imports", false, 0, IFAB_MANIFEST_IMPORT_COUNT, &import_item),
     LIST("http", false, 0, IFAB_MANIFEST_HTTP_MAX, &http_item),
     LIST("requires_secrets", false, 0, IFAB_MANIFEST_SECRETS_MAX, &secret_item),
     LIST("requires_config", false, 0, IFAB_MANIFEST_CONFIG_MAX, &name_item),
@@ -220,9 +220,9 @@ const char *ifab_effect_name(enum ifab_effect effect)
     return effect_names[(size_t)effect < IFAB_COUNT(effect_names) ? effect : 0];
 }
 
-const char *ifab_import_name(enum ifab_import import)
+const char *ifab_manifest_import_name(enum ifab_manifest_import import)
 {
-    return import < IFAB_IMPORT_COUNT ? import_names[import] : "";
+    return import < IFAB_MANIFEST_IMPORT_COUNT ? import_names[import] : "";
 }
 
 const char *ifab_method_name(enum ifab_method method)
@@ -467,7 +467,7 @@ static enum ifab_code read_lists(struct ifab_arena *arena, struct ifab_manifest 
     size_t import_count = 0;
     enum ifab_code code = read_names(manifest->tree, "imports", arena, &imports, &import_count, ret_refusal);
     for (size_t i = 0; code == IFAB_CODE_NONE && i < import_count; i++)
-        manifest->imports |= 1U << place_of(imports[i], import_names, IFAB_IMPORT_COUNT);
+        manifest->imports |= 1U << place_of(imports[i], import_names, IFAB_MANIFEST_IMPORT_COUNT);
     if (code == IFAB_CODE_NONE)
         code = read_http(arena, manifest, ret_refusal);
     if (code == IFAB_CODE_NONE)

@@ -39,12 +39,12 @@ enum ifab_effect { IFAB_EFFECT_NONE = 0, IFAB_EFFECT_MAP(IFAB_G_) };
 const char *ifab_effect_name(enum ifab_effect effect); /* "none" for 0 */
 
 /* X(NAME, "text"): what a guest may import of module "if". */
-#define IFAB_IMPORT_MAP(X) \
+#define IFAB_MANIFEST_IMPORT_MAP(X) \
     X(LOG, "log") X(HTTP, "http") X(SECRET_REF, "secret_ref") X(KV_GET, "kv_get") X(KV_PUT, "kv_put") X(NOW, "now") X(RANDOM, "random")
-#define IFAB_G_(name, text) IFAB_IMPORT_##name,
-enum ifab_import { IFAB_IMPORT_MAP(IFAB_G_) IFAB_IMPORT_COUNT };
+#define IFAB_G_(name, text) IFAB_MANIFEST_IMPORT_##name,
+enum ifab_manifest_import { IFAB_MANIFEST_IMPORT_MAP(IFAB_G_) IFAB_MANIFEST_IMPORT_COUNT };
 #undef IFAB_G_
-const char *ifab_import_name(enum ifab_import import);
+const char *ifab_manifest_import_name(enum ifab_manifest_import import);
 
 /* X(NAME, "text") */
 #define IFAB_METHOD_MAP(X) \
@@ -125,7 +125,7 @@ struct ifab_manifest { /* everything in the arena or borrowed from the tree */
     const struct ifab_operation *operations; /* in order of name */
     size_t operation_count;
     size_t default_operation; /* its place in operations */
-    uint32_t imports;         /* 1U << enum ifab_import */
+    uint32_t imports;         /* 1U << enum ifab_manifest_import */
     const struct ifab_http_row *http;
     size_t http_count;
     const struct ifab_secret_use *secrets;
