@@ -2,6 +2,7 @@
 #include "guest/guest.h"
 
 #include "base/arena.h"
+#include "base/mem.h"
 #include "json/json.h"
 #include "json/schema.h"
 #include "redact/redact.h"
@@ -45,7 +46,7 @@ static const struct ifab_schema result_schema = {"answer", result_fields, IFAB_C
 static bool fits(const struct ifab_json *tree, const struct ifab_schema *schema)
 {
     struct ifab_refusal refusal = {.offset = -1};
-    return ifab_schema_check(tree, schema, IFAB_CODE_INVALID_PARAMS, &refusal) == IFAB_CODE_NONE;
+    return ifab_schema_check(schema, tree, IFAB_CODE_INVALID_PARAMS, &refusal) == IFAB_CODE_NONE;
 }
 
 static uint64_t amount(const struct ifab_json *object, const char *name)

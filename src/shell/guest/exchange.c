@@ -101,7 +101,7 @@ static bool take_request(struct question *q, struct ifab_view json)
     const struct ifab_json *tree;
     struct ifab_refusal refusal = {.offset = -1};
     if (json.size > REQUEST_MAX || ifab_arena_copy(&q->arena, json, &bytes) != IFAB_OK || ifab_json_read(bytes, NULL, &q->arena, &tree, NULL) != IFAB_OK ||
-        ifab_schema_check(tree, &request_schema, IFAB_CODE_INVALID_PARAMS, &refusal) != IFAB_CODE_NONE)
+        ifab_schema_check(&request_schema, tree, IFAB_CODE_INVALID_PARAMS, &refusal) != IFAB_CODE_NONE)
         return false;
     (void)ifab_json_string(ifab_json_get(tree, "method"), &q->method);
     (void)ifab_json_string(ifab_json_get(tree, "url"), &q->url);
