@@ -195,6 +195,13 @@ static void deny(const struct ifab_fabric *self, const struct ifab_command *comm
 
 /* ---- plan ---- */
 
+#define IFAB_F_(name, code, text) {IFAB_CODE_##code, text},
+static const struct {
+    enum ifab_code code;
+    const char *text;
+} ends[IFAB_CALL_END_COUNT] = {IFAB_CALL_END_MAP(IFAB_F_)};
+#undef IFAB_F_
+
 /* Everything that a plan is judged by. NONE: call is filled, its decision too; DENY is the caller's to answer. */
 static enum ifab_code judge(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, struct ifab_call *call)
 {
@@ -268,6 +275,14 @@ static enum ifab_code new_plan(const struct ifab_fabric *self, const struct ifab
     return IFAB_CODE_NONE;
 }
 
+/* The guest looked at it and would not, or could not. */
+static enum ifab_code guest_refused(const struct ifab_command *command, struct ifab_refusal *r)
+{
+    enum ifab_call_end end = command->u.plan.end < IFAB_CALL_END_COUNT ? command->u.plan.end : IFAB_CALL_TRAP;
+    struct ifab_view text = ifab_fabric__readable(command->u.plan.problem, SUMMARY_MAX);
+    return ifab_refuse(r, ends[end].code, end == IFAB_CALL_CALLER ? "params" : NULL, IFAB_FMT, IFAB_ARG(text.size > 0 ? text : ifab_view_str(ends[end].text)));
+}
+
 static enum ifab_code plan(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool *ret_repeated)
 {
     struct ifab_call call = {.talent = NULL};
@@ -286,6 +301,8 @@ static enum ifab_code plan(const struct ifab_fabric *self, const struct ifab_com
         deny(self, command, o, &call);
         return IFAB_CODE_NONE;
     }
+    if (command->u.plan.end != IFAB_CALL_OK)
+        return guest_refused(command, &o->reply.refusal);
     code = new_plan(self, command, o, &call, &p);
     if (code != IFAB_CODE_NONE)
         return code;
@@ -473,13 +490,6 @@ void ifab_fabric__decide_apply(const struct ifab_fabric *self, const struct ifab
 }
 
 /* ---- outcome ---- */
-
-#define IFAB_F_(name, code, text) {IFAB_CODE_##code, text},
-static const struct {
-    enum ifab_code code;
-    const char *text;
-} ends[IFAB_CALL_END_COUNT] = {IFAB_CALL_END_MAP(IFAB_F_)};
-#undef IFAB_F_
 
 static enum ifab_verdict verdict_of(enum ifab_call_end end)
 {

@@ -85,6 +85,7 @@ static void on_turn(uv_timer_t *timer)
     if (node->pool.threads != NULL) /* not while it ends: its lock is gone */
         pool_let_in(&node->pool);
     wait_tick(node, now.run);
+    calls_turn(node);
     if (node->watchdog > 0 && now.run >= node->watchdog_next) {
         node->watchdog_next = now.run + node->watchdog;
         supervise_tell("WATCHDOG=1");
@@ -103,7 +104,9 @@ static void on_turn(uv_timer_t *timer)
     }
     if (node->stopping && !node->http_closed && now.run >= node->stop_deadline && pipeline_idle(node))
         ifab_http_server_kill(node->http);
-    if (node->stopping && node->http_closed && pipeline_idle(node) && !last_words(node))
+    if (node->stopping && (node->http_closed || now.run >= node->stop_deadline))
+        calls_stop(node); /* each ends in an outcome, which is still recorded */
+    if (node->stopping && node->http_closed && calls_stopped(node) && calls_idle(node) && pipeline_idle(node) && !last_words(node))
         uv_stop(&node->loop);
 }
 
@@ -286,6 +289,7 @@ static void stop(struct node *node)
     ifab_tls_context_free(node->tls);
     uv_loop_close(&node->loop);
     wait_free(node);
+    calls_free(node);
     pipeline_free(node);
     charges_fini(&node->charges);
     follower_free(node);

@@ -299,6 +299,7 @@ struct node {
     uv_timer_t timer;             /* ticks, deadlines of waiters */
     uv_signal_t sigterm, sigint, sighup;
     struct charges charges;
+    struct calls *calls; /* calls.c; NULL: none yet */
     ifab_usec anchor_next;        /* run */
     ifab_usec watchdog, watchdog_next; /* interval (0: nobody watches), run */
     ifab_usec stop_deadline;      /* run; once stopping */
@@ -512,6 +513,14 @@ bool context_trace(struct ifab_view traceparent, uint8_t ret_trace16[16]); /* W3
 struct ifab_view context_redacted(struct ifab_arena *arena, struct ifab_view text); /* as it may stand in the log */
 bool context_take(struct request *request, const char **ret_field, const char **ret_why); /* while raw stands, principal set; false: 208 */
 
+/* calls.c */
+void calls_turn(struct node *node);
+void calls_changed(struct node *node);
+bool calls_idle(const struct node *node);
+void calls_stop(struct node *node);
+bool calls_stopped(const struct node *node);
+void calls_free(struct node *node);
+
 /* route_talent.c: acts in general */
 struct ifab_schema;
 const struct ifab_json *act_body(struct node *node, struct request *request, const struct ifab_schema *schema);
@@ -591,6 +600,13 @@ void handle_capabilities(struct node *node, struct request *request);
 void handle_capability(struct node *node, struct request *request);
 void handle_capability_allow(struct node *node, struct request *request);
 void handle_capability_load(struct node *node, struct request *request);
+void handle_capability_plan(struct node *node, struct request *request);
+void handle_capability_apply(struct node *node, struct request *request);
+void handle_capability_health(struct node *node, struct request *request);
+void handle_capability_logs(struct node *node, struct request *request);
+void handle_plans(struct node *node, struct request *request);
+void handle_plan(struct node *node, struct request *request);
+void handle_plan_close(struct node *node, struct request *request);
 void handle_revocations(struct node *node, struct request *request);
 void handle_revocation(struct node *node, struct request *request);
 void handle_fabric(struct node *node, struct request *request);

@@ -177,7 +177,7 @@ static void note_in_stream(struct ticket *t)
 /* Below disk.reserve nothing new is begun; what is under way can still be ended, and what is spent is still recorded. */
 static bool makes_more(enum ifab_command_type type)
 {
-    return type == IFAB_COMMAND_MESSAGE || type == IFAB_COMMAND_TASK_CREATE || type == IFAB_COMMAND_RESERVE;
+    return type == IFAB_COMMAND_MESSAGE || type == IFAB_COMMAND_TASK_CREATE || type == IFAB_COMMAND_RESERVE || type == IFAB_COMMAND_PLAN || type == IFAB_COMMAND_APPLY;
 }
 
 static bool changes_tasks(const struct ifab_outcome *o)
@@ -508,6 +508,7 @@ void pipeline_written(struct node *node)
         return;
     uint64_t size = batch->head.size;
     bool entries = batch->entry_count > 0, decided = batch->delivers_others, tasks = batch->tasks;
+    calls_changed(node); /* who revokes is told when it has ended */
     wait_delivered(node, batch);
     reply_batch(node, batch);
     if (tasks)

@@ -307,7 +307,8 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             const struct ifab_module *module; /* its bytes as they are on disk now; NULL: they could not be read */
             bool has_cost;                 /* the guest's own estimate, else the manifest's */
             uint64_t usd_micro, tokens, calls;
-            struct ifab_view summary;      /* the guest's own words, at most 256 bytes; may be empty */
+            enum ifab_call_end end;        /* of the guest's own look at it; OK also where it was not asked. Else problem says why */
+            struct ifab_view summary, problem; /* the guest's own words, at most 256 bytes, redacted; may be empty */
         } plan;
         struct {
             struct ifab_view id; /* of the capability, without version; must be the plan's */

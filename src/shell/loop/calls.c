@@ -1,0 +1,474 @@
+/* Calls of capabilities: see calls.h. Everything here is the loop's; a module's file is read on a reader's thread. */
+#include "calls.h"
+
+#include <string.h>
+
+#include "base/encode.h"
+#include "base/id.h"
+#include "module/module.h"
+#include "node.h"
+#include "redact/redact.h"
+
+#define MODULES_MAX 64
+#define LINES_MAX   512
+#define LINE_SIZE   1024
+
+struct call { /* an intent until its outcome stands in the log */
+    struct calls *calls;
+    struct call *next, *prev;
+    struct request *request; /* NULL: nobody waits */
+    struct ifab_arena arena;
+    uint64_t plan, intent;
+    uint32_t talent;
+    struct ifab_view capability; /* id, without version */
+    bool over, queued;       /* it has ended; its outcome is on its way into the log */
+    struct ifab_command outcome;
+};
+struct line {
+    ifab_usec wall;
+    uint32_t talent;
+    unsigned level;
+    char capability[IFAB_CAPABILITY_ID_MAX + IFAB_CAPABILITY_VERSION_MAX + 2];
+    uint16_t size;
+    char text[LINE_SIZE];
+};
+struct calls {
+    struct node *node;
+    struct ifab_guests *guests; /* NULL: not made yet, or closed */
+    bool refused, stopping, closed;
+    char why[320]; /* refused: why there are none */
+    struct call_module modules[MODULES_MAX];
+    uint64_t used, registry_version, access_version;
+    struct call *first;
+    struct line *lines; /* LINES_MAX, made with the first one */
+    uint64_t line_count;
+};
+
+static struct calls *calls_of(struct node *node)
+{
+    if (node->calls == NULL) {
+        node->calls = ifab_calloc(1, sizeof *node->calls);
+        if (node->calls != NULL)
+            node->calls->node = node;
+    }
+    return node->calls;
+}
+
+/* ---- modules ---- */
+
+static struct call_module *module_of(struct calls *self, const uint8_t manifest32[32])
+{
+    for (size_t i = 0; i < MODULES_MAX; i++)
+        if (self->modules[i].bytes != NULL && memcmp(self->modules[i].manifest32, manifest32, 32) == 0)
+            return &self->modules[i];
+    return NULL;
+}
+
+static void module_drop(struct call_module *m)
+{
+    ifab_guests_module_drop(m->bytes);
+    memset(m, 0, sizeof *m);
+}
+
+static struct call_module *module_place(struct calls *self)
+{
+    struct call_module *oldest = &self->modules[0];
+    for (size_t i = 0; i < MODULES_MAX; i++) {
+        if (self->modules[i].bytes == NULL)
+            return &self->modules[i];
+        if (self->modules[i].used < oldest->used)
+            oldest = &self->modules[i];
+    }
+    module_drop(oldest);
+    return oldest;
+}
+
+struct module_job {
+    calls_module_fn *then;
+    void *user;
+    struct request *request;
+    uint8_t manifest32[32], wanted32[32];
+    struct ifab_view id, version, path;
+    struct ifab_module about;
+    struct ifab_chassis_module *bytes;
+    bool read;
+    char problem[320];
+};
+
+static void run_module(struct node *node, struct ifab_store *store, struct job *job)
+{
+    struct module_job *m = job->user;
+    struct ifab_module_file file = {.bytes = IFAB_BUF_INIT(0)};
+    struct ifab_error err = {0};
+    (void)store;
+    m->read = ifab_module_read(node->config.capabilities_dir, m->path, IFAB_MODULE_SIZE_MAX, &file, &err) == IFAB_OK;
+    if (m->read) {
+        memcpy(m->about.sha256, file.sha256, 32);
+        m->about.size = file.bytes.size;
+        if (memcmp(file.sha256, m->wanted32, 32) == 0)
+            (void)ifab_guests_module(ifab_buf_as_view(&file.bytes), m->wanted32, &m->bytes, &err);
+        ifab_module_fini(&file);
+    }
+    snprintf(m->problem, sizeof m->problem, "%s", err.text);
+}
+
+/* The entry about the attempt stands in the log: go on. The reply says whether it may be loaded (INV-07). */
+static void module_loaded(struct node *node, struct ticket *t)
+{
+    struct module_job *m = t->user;
+    struct calls *self = node->calls;
+    struct call_module *place = NULL;
+    const char *why = t->reply.code != IFAB_CODE_NONE ? t->reply.refusal.message : m->problem;
+    if (t->reply.code == IFAB_CODE_NONE && m->bytes != NULL) {
+        place = module_of(self, m->manifest32); /* two may have asked at once */
+        if (place == NULL) {
+            place = module_place(self);
+            *place = (struct call_module){.about = m->about, .bytes = m->bytes};
+            memcpy(place->manifest32, m->manifest32, 32);
+            m->bytes = NULL;
+        }
+        place->used = ++self->used;
+    }
+    ifab_guests_module_drop(m->bytes);
+    m->bytes = NULL;
+    m->then(node, m->request, m->user, place, why);
+}
+
+static void finish_module(struct node *node, struct job *job)
+{
+    struct module_job *m = job->user;
+    struct ticket *t = job->code == IFAB_CODE_NONE ? ticket_new(node, NULL) : NULL;
+    struct module_job *kept = t == NULL ? NULL : ifab_arena_alloc(&t->arena, sizeof *kept);
+    job->request = NULL; /* the callback's */
+    if (kept == NULL || ifab_arena_copy(&t->arena, m->id, &t->command.u.load.id) != IFAB_OK ||
+        ifab_arena_copy(&t->arena, m->version, &t->command.u.load.version) != IFAB_OK) {
+        if (t != NULL)
+            ticket_free(node, t);
+        ifab_guests_module_drop(m->bytes);
+        m->then(node, m->request, m->user, NULL, job->code != IFAB_CODE_NONE ? job->refusal.message : "out of memory");
+        job_free(job);
+        return;
+    }
+    *kept = *m;
+    t->command.type = IFAB_COMMAND_CAPABILITY_LOAD;
+    t->command.principal = &node->self;
+    t->command.why = IFAB_VIEW("needed by a call");
+    t->command.u.load.module = m->read ? &kept->about : NULL;
+    t->command.u.load.problem = ifab_view_str(kept->problem);
+    t->user = kept;
+    t->done = module_loaded;
+    job_free(job);
+    ticket_queue(node, t);
+}
+
+void calls_module(struct node *node, struct request *r, const struct ifab_manifest *manifest, calls_module_fn *then, void *user)
+{
+    struct calls *self = calls_of(node);
+    struct call_module *there = self == NULL ? NULL : module_of(self, manifest->digest32);
+    if (there != NULL) {
+        there->used = ++self->used;
+        then(node, r, user, there, "");
+        return;
+    }
+    struct job *job = self == NULL ? NULL : job_new(r);
+    struct module_job *m = job == NULL ? NULL : ifab_arena_calloc(&job->arena, 1, sizeof *m);
+    if (m == NULL || ifab_arena_copy(&job->arena, manifest->id, &m->id) != IFAB_OK || ifab_arena_copy(&job->arena, manifest->version, &m->version) != IFAB_OK ||
+        ifab_arena_copy(&job->arena, manifest->entrypoint.module, &m->path) != IFAB_OK) {
+        if (job != NULL)
+            job->request = NULL;
+        job_free(job);
+        then(node, r, user, NULL, "out of memory");
+        return;
+    }
+    m->then = then;
+    m->user = user;
+    m->request = r;
+    memcpy(m->manifest32, manifest->digest32, 32);
+    memcpy(m->wanted32, manifest->entrypoint.sha256, 32);
+    job->user = m;
+    job->run = run_module;
+    job->finish = finish_module;
+    job->always = true; /* one a changing request: those are bounded */
+    job_push(node, job);
+}
+
+/* ---- the sandboxes ---- */
+
+static ifab_usec wall_of(void *user) { return clock_now(&((struct calls *)user)->node->clock, NULL).wall; }
+
+static void take_line(void *user, struct ifab_view capability, uint32_t talent, unsigned level, struct ifab_view text)
+{
+    struct calls *self = user;
+    if (self->lines == NULL)
+        self->lines = ifab_calloc(LINES_MAX, sizeof *self->lines);
+    if (self->lines == NULL)
+        return;
+    struct line *l = &self->lines[self->line_count++ % LINES_MAX];
+    *l = (struct line){.wall = wall_of(user), .talent = talent, .level = level};
+    size_t name = capability.size < sizeof l->capability - 1 ? capability.size : sizeof l->capability - 1;
+    memcpy(l->capability, capability.data, name);
+    l->size = (uint16_t)(text.size < LINE_SIZE ? text.size : LINE_SIZE);
+    if (l->size > 0)
+        memcpy(l->text, text.data, l->size);
+}
+
+void calls_lines(const struct node *node, struct ifab_view capability, size_t most, struct ifab_buf *b)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    const struct calls *self = node->calls;
+    uint64_t count = self == NULL || self->lines == NULL ? 0 : self->line_count, shown = 0;
+    uint64_t from = count > LINES_MAX ? count - LINES_MAX : 0, fits = 0;
+    for (uint64_t i = from; i < count; i++)
+        fits += ifab_view_starts(ifab_view_str(self->lines[i % LINES_MAX].capability), capability);
+    for (uint64_t i = from; i < count; i++) {
+        const struct line *l = &self->lines[i % LINES_MAX];
+        const struct ifab_talent *talent = ifab_talents_at(ifab_fabric_talents(node->fabric), l->talent);
+        if (!ifab_view_starts(ifab_view_str(l->capability), capability) || fits-- > most)
+            continue;
+        ifab_buf_str(b, shown++ > 0 ? ",{\"at\":\"" : "{\"at\":\"");
+        ifab_buf_time(b, l->wall);
+        ifab_buf_str(b, "\",\"capability\":");
+        ifab_json_put_cstr(b, l->capability);
+        ifab_buf_format(b, ",\"level\":\"%s\",\"talent\":", levels[l->level < 4 ? l->level : 3]);
+        ifab_json_put_string(b, talent != NULL ? talent->name : IFAB_VIEW(""));
+        ifab_buf_str(b, ",\"text\":");
+        ifab_json_put_string(b, ifab_view_of((const uint8_t *)l->text, l->size));
+        ifab_buf_char(b, '}');
+    }
+}
+
+struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err)
+{
+    struct calls *self = calls_of(node);
+    char cache[1200], port[160];
+    const char *listeners[1] = {port};
+    if (self == NULL || self->stopping) {
+        ifab_fail(err, IFAB_AGAIN, self == NULL ? "out of memory" : "the daemon is ending");
+        return NULL;
+    }
+    if (self->guests != NULL || self->refused) {
+        if (self->guests == NULL)
+            ifab_fail(err, IFAB_UNSUPPORTED, "%s", self->why);
+        return self->guests;
+    }
+    snprintf(cache, sizeof cache, "%s/artifacts", node->config.data_dir);
+    struct ifab_guest_options options = {.loop = &node->loop, .cache_path = cache, .user = self, .wall = wall_of, .line = take_line,
+                                         .listeners = listeners};
+    const char *colon = node->config.http_listen[0] != '\0' ? strrchr(node->config.http_listen, ':') : NULL;
+    if (colon != NULL) {
+        snprintf(port, sizeof port, "%.*s:%u", (int)(colon - node->config.http_listen), node->config.http_listen, node->http_port);
+        options.listener_count = 1;
+    }
+    ifab_signer_derive(node->log_key, "artifact cache", options.mac_key32);
+    ifab_status status = ifab_guests_new(&options, &self->guests, err);
+    ifab_wipe(options.mac_key32, sizeof options.mac_key32);
+    if (status == IFAB_UNSUPPORTED || status == IFAB_INVALID) { /* it will not be otherwise before a restart */
+        self->refused = true;
+        snprintf(self->why, sizeof self->why, "%s", err->text);
+    }
+    if (status != IFAB_OK)
+        self->guests = NULL;
+    self->registry_version = ifab_fabric_registry_version(node->fabric);
+    self->access_version = ifab_fabric_access_version(node->fabric);
+    return self->guests;
+}
+
+/* ---- from the intent to its outcome ---- */
+
+static void call_free(struct call *c)
+{
+    *(c->prev != NULL ? &c->prev->next : &c->calls->first) = c->next;
+    if (c->next != NULL)
+        c->next->prev = c->prev;
+    ifab_arena_fini(&c->arena);
+    ifab_free(c);
+}
+
+static void queue_outcome(struct node *node, struct call *c);
+
+static void outcome_done(struct node *node, struct ticket *t)
+{
+    struct call *c = t->user;
+    c->queued = false;
+    if (t->reply.code == IFAB_CODE_STORE_UNAVAILABLE) /* it did happen: it is put in again when there is room */
+        return;
+    t->request = c->request;
+    c->request = NULL;
+    reply_ticket(node, t);
+    call_free(c);
+}
+
+static void queue_outcome(struct node *node, struct call *c)
+{
+    struct ticket *t = ticket_new(node, NULL); /* in nobody's turn: what has happened waits for no request */
+    if (t == NULL)
+        return; /* at the next turn */
+    t->command = c->outcome;
+    t->command.principal = &node->self;
+    t->user = c;
+    t->done = outcome_done;
+    c->queued = true;
+    ticket_queue(node, t);
+}
+
+/* Copies: what the answer shows goes when this returns. */
+static void call_done(void *user, const struct ifab_guest_answer *answer)
+{
+    struct call *c = user;
+    c->outcome = (struct ifab_command){.type = IFAB_COMMAND_OUTCOME};
+    c->outcome.u.called.number = c->plan;
+    c->outcome.u.called.intent = c->intent;
+    c->outcome.u.called.end = answer->end;
+    c->outcome.u.called.fuel = answer->fuel;
+    c->outcome.u.called.took = answer->took;
+    c->outcome.u.called.host_calls = answer->host_calls;
+    c->outcome.u.called.has_cost = answer->has_cost;
+    c->outcome.u.called.cost = answer->cost;
+    if (ifab_arena_copy(&c->arena, answer->text, &c->outcome.u.called.text) != IFAB_OK)
+        c->outcome.u.called.text = IFAB_VIEW("");
+    if (ifab_arena_copy(&c->arena, answer->output, &c->outcome.u.called.output) != IFAB_OK) { /* it was done; what it said is lost */
+        c->outcome.u.called.output = IFAB_VIEW("");
+        c->outcome.u.called.text = IFAB_VIEW("out of memory for the result");
+    }
+    c->over = true;
+    queue_outcome(c->calls->node, c);
+}
+
+static void not_done(struct call *c, const char *why)
+{
+    const struct ifab_guest_answer answer = {.end = IFAB_CALL_NOT_DONE, .code = IFAB_CODE_QUEUE_FULL, .text = ifab_view_str(why)};
+    call_done(c, &answer);
+}
+
+/* As it stands in the log: plan, manifest and module were looked at in the step that made the intent. */
+static void run(struct node *node, struct call *c, const struct ifab_plan *plan)
+{
+    struct calls *self = c->calls;
+    struct ifab_error err = {0};
+    const struct ifab_allowed *allowed = NULL;
+    struct ifab_refusal refusal;
+    const struct ifab_talent *talent = ifab_talents_at(ifab_fabric_talents(node->fabric), plan->talent);
+    const struct call_module *module = module_of(self, plan->manifest32);
+    struct ifab_guests *guests = calls_guests(node, &err);
+    const uint8_t *at = memchr(plan->capability.data, '@', plan->capability.size);
+    char plan_id[42] = "plan-";
+    size_t id = at == NULL ? 0 : (size_t)(at - plan->capability.data);
+    if (at == NULL || talent == NULL || ifab_arena_copy(&c->arena, ifab_view_of(plan->capability.data, id), &c->capability) != IFAB_OK ||
+        ifab_registry_find(ifab_fabric_registry(node->fabric), c->capability, ifab_view_of(at + 1, plan->capability.size - id - 1), wall_of(self), &allowed,
+                           &refusal) != IFAB_CODE_NONE) {
+        not_done(c, "the capability is not there any more");
+        return;
+    }
+    if (guests == NULL || module == NULL) {
+        not_done(c, guests == NULL ? err.text : "its module is not loaded any more; try again");
+        return;
+    }
+    c->talent = plan->talent;
+    ifab_uuid_format(plan->id16, plan_id + 5);
+    struct ifab_guest_call call = {.task = plan->state == IFAB_PLAN_TRYING ? IFAB_GUEST_DRY_RUN : IFAB_GUEST_APPLY, .manifest = allowed->manifest,
+                                   .operation = ifab_manifest_operation(allowed->manifest, plan->operation), .params = plan->params, .talent = talent->name,
+                                   .talent_number = plan->talent, .plan_id = ifab_view_str(plan_id), .module = module->bytes};
+    memcpy(call.trace16, plan->trace16, 16);
+    ifab_status status = ifab_guest_begin(guests, &call, call_done, c);
+    if (status != IFAB_OK)
+        not_done(c, status == IFAB_FULL ? "too many calls wait for a sandbox" : "the call could not be begun");
+}
+
+void calls_begin(struct node *node, struct request *r, uint64_t number, uint64_t intent)
+{
+    struct calls *self = calls_of(node);
+    const struct ifab_plan *plan = ifab_plan_at(ifab_fabric_plans(node->fabric), number);
+    struct call *c = self == NULL || plan == NULL ? NULL : ifab_calloc(1, sizeof *c);
+    if (c == NULL) { /* the intent stands, and dangles after a restart: nobody may be told that nothing was done */
+        reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory; the intent is in the log and was not begun");
+        return;
+    }
+    *c = (struct call){.calls = self, .request = r, .plan = number, .intent = intent, .next = self->first};
+    ifab_arena_init(&c->arena, 2 * IFAB_CALL_OUTPUT_MAX);
+    if (self->first != NULL)
+        self->first->prev = c;
+    self->first = c;
+    run(node, c, plan);
+}
+
+void calls_turn(struct node *node)
+{
+    struct calls *self = node->calls;
+    for (struct call *c = self == NULL || node->closed_full ? NULL : self->first; c != NULL; c = c->next)
+        if (c->over && !c->queued)
+            queue_outcome(node, c);
+}
+
+/* INV-07: what may not be loaded any more ends, and so does every call of a talent that has no grant for it any more. */
+void calls_changed(struct node *node)
+{
+    struct calls *self = node->calls;
+    struct ifab_refusal refusal;
+    if (self == NULL || self->guests == NULL || self->stopping)
+        return;
+    if (self->registry_version != ifab_fabric_registry_version(node->fabric)) {
+        self->registry_version = ifab_fabric_registry_version(node->fabric);
+        for (size_t i = 0; i < MODULES_MAX; i++) {
+            struct call_module *m = &self->modules[i];
+            bool good = m->bytes == NULL;
+            const struct ifab_allowed *a = ifab_registry_allowed_next(ifab_fabric_registry(node->fabric), 0);
+            for (; !good && a != NULL; a = ifab_registry_allowed_next(ifab_fabric_registry(node->fabric), a->number))
+                good = memcmp(a->manifest->digest32, m->manifest32, 32) == 0 &&
+                       ifab_capability_load_check(ifab_fabric_registry(node->fabric), a->manifest, &m->about, wall_of(self), &refusal) == IFAB_CODE_NONE;
+            if (good)
+                continue;
+            ifab_guests_revoke(self->guests, m->manifest32);
+            module_drop(m);
+        }
+    }
+    if (self->access_version == ifab_fabric_access_version(node->fabric))
+        return;
+    self->access_version = ifab_fabric_access_version(node->fabric);
+    for (struct call *c = self->first; c != NULL; c = c->next) {
+        const struct ifab_talent *talent = ifab_talents_at(ifab_fabric_talents(node->fabric), c->talent);
+        if (!c->over && (talent == NULL || talent->removed_at != IFAB_NEVER || !ifab_talent_has_grant(talent, c->capability, wall_of(self))))
+            ifab_guests_revoke_talent(self->guests, c->talent);
+    }
+}
+
+/* ---- the end ---- */
+
+bool calls_idle(const struct node *node) { return node->calls == NULL || node->calls->first == NULL; }
+
+static void on_closed(void *user)
+{
+    struct calls *self = user;
+    self->closed = true;
+    self->guests = NULL;
+}
+
+void calls_stop(struct node *node)
+{
+    struct calls *self = node->calls;
+    if (self == NULL || self->stopping)
+        return;
+    self->stopping = true;
+    if (self->guests == NULL)
+        self->closed = true;
+    else
+        ifab_guests_close(self->guests, on_closed, self);
+}
+
+bool calls_stopped(const struct node *node) { return node->calls == NULL || node->calls->closed; }
+
+void calls_free(struct node *node)
+{
+    struct calls *self = node->calls;
+    if (self == NULL)
+        return;
+    while (self->first != NULL) {
+        request_free(self->first->request);
+        call_free(self->first);
+    }
+    for (size_t i = 0; i < MODULES_MAX; i++)
+        if (self->modules[i].bytes != NULL)
+            module_drop(&self->modules[i]);
+    ifab_free(self->lines);
+    ifab_free(self);
+    node->calls = NULL;
+}

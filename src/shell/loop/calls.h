@@ -1,0 +1,37 @@
+#ifndef LOOP_CALLS_H
+#define LOOP_CALLS_H
+/*
+ * Calls of capabilities: their modules, the guests that run them, and the outcome of each intent, which is put into the log however long that takes.
+ *
+ *   plan    module -> would it be planned? -> the guest's own words -> IFAB_COMMAND_PLAN -> answer
+ *   apply   module -> IFAB_COMMAND_APPLY (the intent) -> commit -> the guest -> IFAB_COMMAND_OUTCOME -> commit -> answer
+ */
+#include "capability/registry.h"
+#include "guest/guest.h"
+
+struct node;
+struct request;
+struct calls;
+
+/* A module's bytes as they were read, once; found by the digest of its manifest. */
+struct call_module {
+    uint8_t manifest32[32];
+    struct ifab_module about;
+    struct ifab_chassis_module *bytes; /* a reference of the cache's; NULL: a free place */
+    uint64_t used;                     /* for who has to make room */
+};
+/* NULL: it could not be read or loaded; why says so, borrowed until it returns. Runs at once when the module is there. */
+typedef void calls_module_fn(struct node *node, struct request *request, void *user, const struct call_module *module, const char *why);
+/* Reads it on a reader's thread where it must; each attempt to load leaves an entry (INV-07). The request is the callback's to answer. */
+void calls_module(struct node *node, struct request *request, const struct ifab_manifest *manifest, calls_module_fn *then, void *user);
+/* The sandboxes, made when first needed. NULL: IF_ERR_509, err says why. */
+struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err);
+/* An APPLY has been committed with reply.plan: it is done now. The request is answered with the outcome. */
+void calls_begin(struct node *node, struct request *request, uint64_t plan, uint64_t intent);
+/*
+ * In node.h, for the daemon's life: calls_turn() puts outcomes that found no room in again; calls_changed(), behind a commit, ends what was revoked;
+ * calls_idle(): no intent without its outcome; calls_stop() ends every call.
+ */
+/* The newest lines that guests wrote, oldest first. */
+void calls_lines(const struct node *node, struct ifab_view capability, size_t most, struct ifab_buf *buf);
+#endif
