@@ -68,6 +68,9 @@ struct ifab_draft {
 };
 #define IFAB_DRAFT_VERSION 1U
 
+/* Raw Ed25519 over bytes that begin with the domain line of their format ("IF-MANIFEST-v1\n…"): for formats that have no call of their own here. */
+IFAB_API void ifab_identity_sign(const struct ifab_identity *identity, struct ifab_view bytes, uint8_t ret_sig64[64]);
+
 /* A signed message, ready to be posted. Zeroed = none. */
 struct ifab_message {
     struct ifab_text bytes;

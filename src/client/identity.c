@@ -74,6 +74,11 @@ void ifab_identity_free(struct ifab_identity *self)
     ifab_free(self);
 }
 
+void ifab_identity_sign(const struct ifab_identity *self, struct ifab_view bytes, uint8_t ret_sig64[64])
+{
+    ifab_signer_sign(self->signer, bytes, ret_sig64);
+}
+
 void ifab_identity_public(const struct ifab_identity *self, uint8_t ret_pubkey32[32])
 {
     ifab_signer_public(self->signer, ret_pubkey32);

@@ -178,7 +178,9 @@ void ifab_fabric__decide_enroll(const struct ifab_fabric *self, const struct ifa
         .wall = o->now.wall,
     };
     ifab_buf_clear(&o->scratch);
-    enum ifab_code code = ifab_talent_add(self->talents, &request, &o->scratch, &number, &o->reply.refusal);
+    enum ifab_code code = ifab_registry_publisher_by_key(self->registry, request.pubkey32) != NULL
+                              ? ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, "pubkey", "this key is or was a publisher's; a key has one use")
+                              : ifab_talent_add(self->talents, &request, &o->scratch, &number, &o->reply.refusal);
     if (code != IFAB_CODE_NONE) {
         ifab_fabric__refuse_act(self, command, o, code, 0, invite->talent);
         return;

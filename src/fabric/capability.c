@@ -220,6 +220,8 @@ void ifab_fabric__decide_load(const struct ifab_fabric *self, const struct ifab_
     struct ifab_outcome_entry *entry;
     struct ifab_buf *p = &o->payload;
     enum ifab_code code = judge_load(self, command, o, &allowed);
+    if (ifab_fabric__idempotent(self, command, code == IFAB_CODE_PERMISSION_DENIED ? code : IFAB_CODE_NONE, o))
+        return;
     struct ifab_view id = allowed != NULL ? allowed->manifest->id : command->u.load.id;
     struct ifab_view version = allowed != NULL ? allowed->manifest->version : command->u.load.version;
     struct ifab_view subject = subject_of(o, id, version);
@@ -244,8 +246,10 @@ void ifab_fabric__decide_load(const struct ifab_fabric *self, const struct ifab_
         .payload = more,
     };
     memcpy(fields.trace16, o->reply.trace16, 16);
-    if (ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
-        ifab_fabric__reply_entry(self, o, entry, more);
+    if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
+        return;
+    ifab_fabric__reply_entry(self, o, entry, more);
+    ifab_fabric__keep_reply(self, command, o);
 }
 
 /* ---- a start, a restore, the root ---- */

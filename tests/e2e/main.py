@@ -17,6 +17,7 @@ MODULES = [
     "tokens_cli",
     "roles",
     "money",
+    "capabilities",
     "roles_cli",
     "decisions",
     "tasks",

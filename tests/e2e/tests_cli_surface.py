@@ -94,13 +94,11 @@ def test_global_flags_do_what_they_say(f):
     assert "talent list" in cli.wants(2, "talent", "lst").err
     # a command of a later part parses, helps and answers 509
     for line in (
-        "capability list",
         "capability apply vmix.switcher --scene Intro --why w --trace --mode=falsify",
         "falsify --task t --mode=pre-commit",
         "bus dlq list",
         "governor waste",
         "secret list",
-        "publisher list",
     ):
         assert "IF_ERR_509" in cli.wants(20, *line.split()).err, line
         assert cli.wants(0, *line.split(" -")[0].split()[:2], "--help").out.startswith("Usage: ifctl "), line

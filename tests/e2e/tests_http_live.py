@@ -201,7 +201,6 @@ def test_unknown_route_is_404_and_wrong_method_405(f):
 
 def test_parts_that_come_later_are_509(f):
     for method, path in (
-        ("GET", "/v1/capabilities"),
         ("GET", "/v1/secrets"),
         ("POST", "/v1/capabilities/x"),
         ("POST", "/mcp"),

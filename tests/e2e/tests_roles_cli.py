@@ -5,7 +5,10 @@ import json
 import os
 import subprocess
 
-from fabric import PROGRAM
+import nacl.signing
+
+from fabric import PROGRAM, b64u, sign
+from tests_capabilities import manifest
 from tests_certs import certified
 from tests_roles import ACT, ALL, AUDIT, LIST, OPEN, OPERATE, OWN, ROLES, TABLE, names
 from tests_tls import secure
@@ -116,16 +119,28 @@ COMMANDS = {
     "swarm register": (OPERATE, ("x", "--skills", "a", "--members", NOBODY, *WHY)),
     "swarm list": (LIST, ()),
     "swarm show": (LIST, (NOBODY,)),
+    "publisher add": (OPERATE, ("x", "--pubkey", "{pub}", "--namespace", "..", *WHY, *SIGNED)),
+    "publisher list": (LIST, ()),
+    "publisher revoke": (OPERATE, ("x", *WHY, *SIGNED)),
+    "capability new": (HERE, ("x", "--module", "{draft}")),
+    "capability sign": (HERE, None),  # with a publisher's key: tests_capabilities
+    "capability verify": (HERE, ("{manifest}", "--pubkey", "{publisher}")),
+    "capability inspect": (HERE, ("{manifest}",)),
+    "capability allow": (OPERATE, ("{manifest}", *WHY, *SIGNED)),
+    "capability revoke": (OPERATE, ("x", *WHY, *SIGNED)),
+    "capability list": (ALL, ()),
+    "capability show": (ALL, ("x",)),
+    "capability check": (OPERATE, ("x",)),
     "receipt save": (OWN, None),  # of a message that is there: see below
 }
 # what comes later answers 509 by itself; its column is its route's
 LATER = {
-    HERE: "falsify capability-new capability-sign capability-verify capability-inspect",
-    LIST: "governor-waste publisher-list",
-    ALL: "capability-list capability-show capability-health capability-logs",
+    HERE: "falsify",
+    LIST: "governor-waste",
+    ALL: "capability-health capability-logs",
     ACT: "bus-sub bus-pub "
     "capability-plan capability-apply",
-    OPERATE: "bus-consumers bus-dlq publisher-add publisher-remove capability-allow capability-revoke "
+    OPERATE: "bus-consumers bus-dlq "
     "secret-set secret-rotate secret-revoke secret-list secret-age secret-check",
 }
 # what a command asks; its column is what all of them have in common
@@ -197,7 +212,14 @@ ROUTE = {
     "governor match": "GET /v1/governor/match",
     "governor breakers": "GET /v1/breakers",
     "governor reset": "POST /v1/breakers/reset",
+    "publisher add": "POST /v1/publishers",
+    "publisher list": "GET /v1/publishers",
+    "publisher revoke": "POST /v1/publishers/{}/revoke",
+    "capability allow": "POST /v1/capabilities",
+    "capability revoke": "POST /v1/revocations",
     "capability list": "GET /v1/capabilities",
+    "capability show": "GET /v1/capabilities/{}",
+    "capability check": "POST /v1/capabilities/{}/load",
     "capability plan": "POST /v1/capabilities/{*}",
     "bus pub": "POST /v1/bus/{*}",
     "bus dlq": "GET /v1/bus/dlq",
@@ -246,6 +268,9 @@ class Ways:
             json.dump(draft, out)
         with open(os.path.join(f.root, "signed.json"), "wb") as out:
             out.write(bytes(f.enrol("R.signer").message()))
+        self.publisher = nacl.signing.SigningKey.generate()
+        with open(os.path.join(f.root, "manifest.json"), "wb") as out:
+            out.write(sign(manifest(), b"IF-MANIFEST-v1\n", self.publisher)[0])
         self.pub = enrolment(f, invite(f, "R.key"), new_key())["pubkey"]
 
     def token_file(self, role):
@@ -257,6 +282,7 @@ class Ways:
 
     def run(self, way, talent, name, words, number):
         names_of = {"dir": self.f.dir, "draft": os.path.join(self.f.root, "draft.json"), "signed": os.path.join(self.f.root, "signed.json")}
+        names_of.update(manifest=os.path.join(self.f.root, "manifest.json"), publisher=b64u(bytes(self.publisher.verify_key)))
         names_of.update(talent=talent, pub=self.pub, out=os.path.join(self.f.root, f"out{number}"))
         words = [w.format_map(names_of) if "{" in w and w != "{}" else w for w in words]
         env = {"PATH": os.environ["PATH"], "HOME": self.home, "IFAB_DIR": self.home}

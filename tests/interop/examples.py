@@ -178,6 +178,19 @@ def example_token_invite():
             f"{dump(covered)}\n{rfc8785.dumps(body).decode()}")
 
 
+def example_capability():
+    manifest = {
+        "id": "if://capability/vmix.switcher", "version": "1.1.0", "summary": "Switches scenes",
+        "entrypoint": {"module": "vmix/switcher.wasm", "sha256": sha(b"\0asm\1\0\0\0"), "size": 8, "abi": 1},
+        "operations": {"take": {"effect": "write", "cost_estimate": {"usd_micro": 1500}, "idempotent": True,
+                                "params": {"type": "object", "properties": {"scene": {"type": "string", "maxLength": 40}}, "required": ["scene"]}}},
+        "imports": ["log", "http"], "scopes": ["studio:control"], "limits": {"rps": 3, "burst": 6},
+        "http": [{"scheme": "https", "host": "vmix.example", "port": 8088, "path": "/api/*", "methods": ["GET", "POST"]}],
+    }
+    covered, text = signed(b"IF-MANIFEST-v1\n", manifest, AGENT, True)
+    return f"{dump(text, 96)}\n\nsigned bytes: {len(covered)}, digest {sha(covered)}"
+
+
 def example_money():
     """Records of the governor, packed by hand, and the cost of an entry priced by the table."""
     budget = {"created_at": WHEN, "id": "a-day", "limit": 1000, "name": "Demo.A", "period": "day", "subject": "talent", "unit": "usd_micro", "v": 1,
@@ -199,7 +212,7 @@ def example_money():
 
 
 EXAMPLES = {"money": example_money, "token-invite": example_token_invite, "json": example_json, "envelope": example_envelope, "decision-receipt-vote": example_vote, "admin-act": example_admin,
-            "witness-entry": example_entry, "checkpoint-tiles": example_checkpoint, "store": example_store, "export": example_export, "log-key": example_log_key,
+            "witness-entry": example_entry, "checkpoint-tiles": example_checkpoint, "store": example_store, "export": example_export, "capability": example_capability, "log-key": example_log_key,
             "keys": example_keys}
 
 

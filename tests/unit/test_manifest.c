@@ -224,13 +224,20 @@ static struct ifab_signer *signer_of(uint8_t byte)
     return signer;
 }
 
+static void sign_with(void *user, struct ifab_view bytes, uint8_t ret_sig64[64])
+{
+    ifab_signer_sign(user, bytes, ret_sig64);
+}
+
 static char *signed_text(const char *text, uint8_t byte)
 {
     struct fixture f;
     struct ifab_buf buf = IFAB_BUF_INIT(IFAB_MANIFEST_MAX);
     struct ifab_signer *signer = signer_of(byte);
     assert_int_equal(read_text(&f, text), IFAB_CODE_NONE);
-    assert_int_equal(ifab_manifest_sign(&f.manifest, signer, &buf, NULL), IFAB_OK);
+    uint8_t pubkey32[32];
+    ifab_signer_public(signer, pubkey32);
+    assert_int_equal(ifab_manifest_sign(&f.manifest, pubkey32, sign_with, signer, &buf, NULL), IFAB_OK);
     ifab_buf_char(&buf, '\0');
     char *copy = strdup((const char *)buf.data);
     assert_non_null(copy);

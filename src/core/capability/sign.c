@@ -140,17 +140,16 @@ static void put_signed(struct ifab_buf *buf, const struct ifab_manifest *manifes
     ifab_buf_char(buf, '}');
 }
 
-ifab_status ifab_manifest_sign(const struct ifab_manifest *manifest, const struct ifab_signer *signer, struct ifab_buf *ret_json,
-                               struct ifab_error *err)
+ifab_status ifab_manifest_sign(const struct ifab_manifest *manifest, const uint8_t pubkey32[32], ifab_manifest_sign_fn *sign, void *user,
+                               struct ifab_buf *ret_json, struct ifab_error *err)
 {
     struct ifab_buf bytes = IFAB_BUF_INIT(IFAB_MANIFEST_MAX + sizeof IFAB_MANIFEST_DOMAIN), whole = IFAB_BUF_INIT(IFAB_MANIFEST_MAX);
-    uint8_t pubkey32[32], sig64[64];
-    ifab_signer_public(signer, pubkey32);
+    uint8_t sig64[64];
     ifab_buf_str(&bytes, IFAB_MANIFEST_DOMAIN);
     put_signed(&bytes, manifest, pubkey32, NULL);
     ifab_status status = ifab_buf_status(&bytes);
     if (status == IFAB_OK) {
-        ifab_signer_sign(signer, ifab_buf_as_view(&bytes), sig64);
+        sign(user, ifab_buf_as_view(&bytes), sig64);
         put_signed(&whole, manifest, pubkey32, sig64);
         status = ifab_buf_status(&whole);
     }

@@ -299,5 +299,6 @@ cli_run_fn cmd_init, cmd_doctor, cmd_version, cmd_explain, cmd_help, cmd_complet
     cmd_worker_run, cmd_top, cmd_governor_match, cmd_swarm_register, cmd_swarm_list, cmd_swarm_show,
     cmd_budget_set, cmd_budget_list, cmd_budget_remove, cmd_budget_reserve, cmd_budget_settle,
     cmd_budget_release, cmd_budget_reservations, cmd_cost_track, cmd_cost_rates, cmd_cost_report, cmd_cost_estimate, cmd_governor_breakers,
-    cmd_governor_reset;
+    cmd_governor_reset, cmd_publisher_add, cmd_publisher_list, cmd_publisher_revoke, cmd_capability_new, cmd_capability_sign, cmd_capability_verify,
+    cmd_capability_inspect, cmd_capability_allow, cmd_capability_revoke, cmd_capability_list, cmd_capability_show, cmd_capability_check;
 #endif

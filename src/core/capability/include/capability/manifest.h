@@ -156,12 +156,12 @@ enum ifab_code ifab_manifest_read(struct ifab_view json, struct ifab_arena *aren
 /* The signature by the key that is registered, which the embedded one must equal (INV-02). 001: none, another key, or a bad one. */
 enum ifab_code ifab_manifest_verify(const struct ifab_manifest *manifest, const uint8_t registered32[32], struct ifab_refusal *ret_refusal);
 /*
- * For who holds the key: appends the canonical form of the manifest, signed with it, whatever signature it had. IFAB_TOO_LARGE: above
- * IFAB_MANIFEST_MAX; IFAB_NOMEM.
+ * For who holds the key: appends the canonical form of the manifest, signed with it, whatever signature it had. sign is given the signed bytes once.
+ * IFAB_TOO_LARGE: above IFAB_MANIFEST_MAX; IFAB_NOMEM.
  */
-struct ifab_signer;
-IFAB_MUST_CHECK ifab_status ifab_manifest_sign(const struct ifab_manifest *manifest, const struct ifab_signer *signer, struct ifab_buf *ret_json,
-                                               struct ifab_error *err);
+typedef void ifab_manifest_sign_fn(void *user, struct ifab_view bytes, uint8_t ret_sig64[64]);
+IFAB_MUST_CHECK ifab_status ifab_manifest_sign(const struct ifab_manifest *manifest, const uint8_t pubkey32[32], ifab_manifest_sign_fn *sign, void *user,
+                                               struct ifab_buf *ret_json, struct ifab_error *err);
 
 bool ifab_capability_id_valid(struct ifab_view id);           /* ^if://capability/[a-z0-9]+([.-][a-z0-9]+)*$, at most 128 bytes */
 bool ifab_capability_version_valid(struct ifab_view version); /* ^\d+\.\d+\.\d+$, at most 32 bytes, no leading zeros */
