@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EVIDENCE_MAX 256
+#define EVIDENCE_MAX 640 /* the longest words and the longest refusal */
 
 struct examination { /* what all challenges look at */
     const struct ifab_fabric *fabric;

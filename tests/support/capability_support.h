@@ -37,6 +37,8 @@ static inline void capability_publish(struct rig *rig, uint32_t admin)
     rig_must(rig_do(rig, &command)->code == IFAB_CODE_NONE, rig->outcome.reply.refusal.message);
 }
 
+static inline void capability_sign(void *user, struct ifab_view bytes, uint8_t sig64[64]) { ifab_signer_sign(user, bytes, sig64); }
+
 /* rest: members from "operations" on, without the closing brace. */
 static inline void capability_allow(struct rig *rig, uint32_t admin, const char *name, const char *version, const char *rest)
 {
@@ -49,7 +51,9 @@ static inline void capability_allow(struct rig *rig, uint32_t admin, const char 
     ifab_buf_format(&text, "{\"id\":\"if://capability/%s\",\"version\":\"%s\",\"summary\":\"A test\",\"entrypoint\":{\"module\":\"t.wasm\",\"sha256\":\"sha256:%s\"," \
                            "\"size\":1234,\"abi\":1},%s}", name, version, CAPABILITY_DIGEST, rest);
     rig_must(ifab_manifest_read(ifab_buf_as_view(&text), &arena, &manifest, &refusal) == IFAB_CODE_NONE, refusal.message);
-    rig_must(ifab_manifest_sign(&manifest, signer, &signed_, NULL) == IFAB_OK, "sign");
+    uint8_t key[32];
+    ifab_signer_public(signer, key);
+    rig_must(ifab_manifest_sign(&manifest, key, capability_sign, signer, &signed_, NULL) == IFAB_OK, "sign");
     rig_must(ifab_manifest_read(ifab_buf_as_view(&signed_), &arena, &manifest, &refusal) == IFAB_CODE_NONE, refusal.message);
     struct ifab_command command = {.type = IFAB_COMMAND_CAPABILITY, .principal = &rig->principal};
     command.u.capability.manifest = &manifest;
