@@ -376,6 +376,95 @@ static void late_ones_are_verified_at_a_pace_while_others_are_about(void **state
     uv_mutex_destroy(&pool.lock);
 }
 
+/* Any course of arrivals, refusals, turns and times: the step never waits for a signature that is not in turn before the verifiers; all are taken, in order. */
+static void step_waits_for_nobody_who_is_late(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 1; seed <= 300; seed++) {
+        struct pool pool = {.thread_count = 1};
+        size_t added[SLOTS] = {0}, seen[SLOTS] = {0}, count;
+        uint64_t random = seed;
+        ifab_usec run = 0;
+        assert_int_equal(uv_mutex_init(&pool.lock), 0);
+        order_fini(&order);
+        assert_int_equal(order_init(&order, SLOTS), IFAB_OK);
+        for (int i = 0; i < 2000; i++) {
+            random = random * 6364136223846793005U + 1442695040888963407U;
+            uint32_t slot = (uint32_t)(random >> 33) % 5;
+            struct ticket *t, *head;
+            struct lane *lane;
+            switch (random >> 60) {
+            case 0:
+            case 1:
+            case 2:
+            case 3:
+            case 4:
+                t = ifab_calloc(1, sizeof *t);
+                assert_non_null(t);
+                t->line = added[slot]++ * SLOTS + slot;
+                assert_true(order_ready(&order));
+                lane = order_add(&order, t, slot, slot + 1, run);
+                if (!atomic_load(&lane->late)) {
+                    pool_in_turn(&pool, lane);
+                    atomic_store(&pool.others_ns, now_ns);
+                }
+                pool_push(&pool, lane, t);
+                break;
+            case 5:
+                order_put_late(&order, slot, slot + 1, run);
+                break;
+            case 6:
+                lane = order_put_good(&order, slot, slot + 1);
+                if (lane != NULL)
+                    pool_in_turn(&pool, lane);
+                break;
+            case 7:
+                run += (ifab_usec)(random >> 40) % ORDER_LATE_FOR;
+                now_ns += (random >> 40) % PACE_EVERY_NS;
+                break;
+            case 8:
+                order_let_in(&order);
+                break;
+            case 9:
+            case 10:
+                for (t = pool_take(&pool, slot < 3, now_ns, &count); t != NULL; t = t->job_next)
+                    atomic_store(&t->state, TICKET_VERIFIED);
+                break;
+            default:
+                head = order_head(&order);
+                if (head == NULL)
+                    break;
+                bool in_turn = !order_nobody_in_turn(&order);
+                if (atomic_load(&head->state) == TICKET_WAITS && in_turn) { /* the loop or a worker can have it now */
+                    struct lane *of = pool.turns[0].first;
+                    while (of != NULL && of->job_first != head)
+                        of = of->job_next;
+                    assert_non_null(of);
+                }
+                if (atomic_load(&head->state) != TICKET_VERIFIED)
+                    break;
+                assert_ptr_equal(order_take(&order), head);
+                slot = (uint32_t)(head->line % SLOTS);
+                assert_int_equal(head->line / SLOTS, seen[slot]++);
+                ifab_free(head);
+            }
+        }
+        now_ns += 10 * PACE_OTHERS_NS;
+        while (order_head(&order) != NULL) { /* with nobody else about, all are taken */
+            for (struct ticket *t = pool_take(&pool, true, now_ns, &count); t != NULL; t = t->job_next)
+                atomic_store(&t->state, TICKET_VERIFIED);
+            assert_int_equal(atomic_load(&order_head(&order)->state) == TICKET_VERIFIED || pool.waiting[0] + pool.waiting[1] > 0, 1);
+            while (order_head(&order) != NULL && atomic_load(&order_head(&order)->state) == TICKET_VERIFIED) {
+                size_t line = take();
+                assert_int_equal(line / SLOTS, seen[line % SLOTS]++);
+            }
+        }
+        assert_memory_equal(added, seen, sizeof added);
+        assert_int_equal(pool.waiting[0] + pool.waiting[1], 0);
+        uv_mutex_destroy(&pool.lock);
+    }
+}
+
 static void pace_goes_with_the_number_of_workers(void **state)
 {
     struct pace pace = {0};
@@ -436,6 +525,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(few_late_ones_are_let_in_at_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(late_ones_are_verified_one_by_one_by_workers_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(late_ones_are_verified_at_a_pace_while_others_are_about, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(step_waits_for_nobody_who_is_late, set_up, tear_down),
         cmocka_unit_test_setup_teardown(pace_goes_with_the_number_of_workers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(workers_take_one_of_each_connection_in_turn, set_up, tear_down),
     };

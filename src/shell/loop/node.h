@@ -407,6 +407,8 @@ void node_refresh_keyring(struct node *node);
 /* verify.c */
 ifab_status pool_start(struct pool *self, size_t threads, uv_async_t *done, struct ifab_error *err);
 void pool_push(struct pool *self, struct lane *lane, struct ticket *ticket);
+/* Of a lane that is not late any more: what is to be verified of it is in turn as well, before the step waits for it. */
+void pool_in_turn(struct pool *self, struct lane *lane);
 /* Up to 16, one of each lane in turn, linked by job_next; or a late one, for workers alone. NULL: none now. */
 struct ticket *pool_take(struct pool *self, bool worker, uint64_t now_ns, size_t *ret_count);
 void pool_stop(struct pool *self);

@@ -81,18 +81,24 @@ static void to_its_ring(struct order *self, struct lane *lane)
     ring->last = lane;
 }
 
+static void put_late(struct lane *lane, bool late) /* from its next turn on */
+{
+    atomic_store_explicit(&lane->late, late, memory_order_relaxed);
+    lane->was_late = lane->was_late || late;
+}
+
 struct lane *order_add(struct order *self, struct ticket *t, uint32_t slot, uint64_t connection, ifab_usec run)
 {
     struct lane *lane = lane_of(self, slot, connection);
     const struct lateness *lateness = slot < self->slots ? &self->late_of[slot] : NULL;
     bool late = lateness != NULL && lateness->connection == connection && lateness->refused > 0 && run < lateness->until;
     if (lane != NULL)
-        atomic_store_explicit(&lane->late, late, memory_order_relaxed); /* from its next turn on */
+        put_late(lane, late);
     if (lane == NULL) {
         lane = self->spare;
         assert(lane != NULL); /* order_ready() came before */
         self->spare = lane->next;
-        *lane = (struct lane){.connection = connection, .slot = slot, .late = late};
+        *lane = (struct lane){.connection = connection, .slot = slot, .late = late, .was_late = late};
         if (slot < self->slots)
             self->of_slot[slot] = lane;
         to_its_ring(self, lane);
@@ -156,11 +162,15 @@ void order_put_late(struct order *self, uint32_t slot, uint64_t connection, ifab
     *it = (struct lateness){connection, run + ORDER_LATE_FOR, refused < ORDER_LATE_MOST ? refused : ORDER_LATE_MOST};
 }
 
-void order_put_good(struct order *self, uint32_t slot, uint64_t connection)
+struct lane *order_put_good(struct order *self, uint32_t slot, uint64_t connection)
 {
     struct lateness *it = slot < self->slots ? &self->late_of[slot] : NULL;
-    if (it != NULL && it->connection == connection && it->refused > 0)
-        it->refused--;
+    if (it == NULL || it->connection != connection || it->refused == 0 || --it->refused > 0)
+        return NULL;
+    struct lane *lane = lane_of(self, slot, connection);
+    if (lane != NULL)
+        put_late(lane, false);
+    return lane;
 }
 
 bool order_nobody_in_turn(const struct order *self) { return self->turns[0].first == NULL; }

@@ -29,6 +29,7 @@ struct lane { /* of a connection, while it has tickets */
     uint64_t connection;
     uint32_t slot;
     _Atomic bool late;           /* it waits for those in turn; the pool asks as well */
+    bool was_late;               /* and the pool may have jobs of it among the late ones */
     struct lane *job_next;       /* the pool's: whose signatures are to be verified, in turns as well */
     struct ticket *job_first, *job_last;
     size_t jobs;
@@ -65,13 +66,14 @@ bool order_ready(struct order *self); /* room for one order_add(); false: out of
 bool order_room(const struct order *self, uint32_t slot, uint64_t connection, size_t more);
 /* One more request of its own: also, whoever has some waiting has no more than would be answered soon. */
 bool order_room_single(const struct order *self, uint32_t slot, uint64_t connection);
+/* Its lane; one that is not late and was_late: as pool_in_turn() asks. */
 struct lane *order_add(struct order *self, struct ticket *ticket, uint32_t slot, uint64_t connection, ifab_usec run);
 struct ticket *order_head(const struct order *self); /* whose turn it is; NULL: none waits */
 struct ticket *order_take(struct order *self);
 /* A message with a good signature got 302: what this connection brings within the next second waits until nobody else does. */
 void order_put_late(struct order *self, uint32_t slot, uint64_t connection, ifab_usec run);
-/* One was taken: a connection that was told 302 for a third of its messages or fewer is not late for long. */
-void order_put_good(struct order *self, uint32_t slot, uint64_t connection);
+/* One was taken: a connection that was told 302 for a third of its messages or fewer is not late for long. The lane whose lateness ends by it, or NULL. */
+struct lane *order_put_good(struct order *self, uint32_t slot, uint64_t connection);
 void order_let_in(struct order *self); /* from time to time: some that are late and verified get one turn, whoever else waits */
 /* Nobody in turn waits: what comes in turn now is next. */
 bool order_nobody_in_turn(const struct order *self);

@@ -111,6 +111,8 @@ void ticket_queue(struct node *node, struct ticket *t)
     struct lane *lane = order_add(&node->order, t, slot, t->request != NULL ? t->request->peer.connection : 0, run);
     bool late = atomic_load_explicit(&lane->late, memory_order_relaxed);
     node->queue_count++;
+    if (!late)
+        pool_in_turn(&node->pool, lane);
     if (t->request != NULL) {
         ifab_http_slow(node->http, t->request->http, late ? ORDER_LATE_UNANSWERED : 0);
         if (!late)
@@ -264,7 +266,9 @@ static void note_lateness(struct node *node, const struct ticket *t, ifab_usec r
         order_put_late(&node->order, peer->slot, peer->connection, run);
         ifab_http_slow(node->http, t->request->http, ORDER_LATE_UNANSWERED);
     } else if (t->verify == VERIFY_MESSAGE && t->reply.code == IFAB_CODE_NONE) {
-        order_put_good(&node->order, peer->slot, peer->connection);
+        struct lane *lane = order_put_good(&node->order, peer->slot, peer->connection);
+        if (lane != NULL)
+            pool_in_turn(&node->pool, lane);
     }
 }
 

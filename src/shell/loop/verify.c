@@ -223,6 +223,28 @@ void pool_push(struct pool *self, struct lane *lane, struct ticket *t)
     uv_mutex_unlock(&self->lock);
 }
 
+void pool_in_turn(struct pool *self, struct lane *lane)
+{
+    if (!lane->was_late)
+        return;
+    uv_mutex_lock(&self->lock);
+    lane->was_late = false;
+    if (lane->jobs > 0 && lane->job_ring == 1) {
+        struct lane_ring *late = &self->turns[1];
+        struct lane *before = NULL;
+        for (struct lane *at = late->first; at != lane; at = at->job_next)
+            before = at;
+        *(before != NULL ? &before->job_next : &late->first) = lane->job_next;
+        if (late->last == lane)
+            late->last = before;
+        self->waiting[1] -= lane->jobs;
+        to_its_ring(self, lane);
+        if (self->sleeping > 0)
+            uv_cond_signal(&self->wake);
+    }
+    uv_mutex_unlock(&self->lock);
+}
+
 void pool_stop(struct pool *self)
 {
     if (self->threads == NULL)
