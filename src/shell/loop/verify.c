@@ -113,6 +113,9 @@ static struct ticket *take(struct pool *self, bool worker, uint64_t now_ns, size
     struct ticket *first = NULL, *last = NULL;
     size_t count = 0;
     bool late = worker && self->turns[1].first != NULL;
+    *ret_count = 0;
+    if (self->turns[0].first == NULL && !late) /* also while the threads are still being counted */
+        return NULL;
     if (late)
         pace_on(&self->pace, now_ns, self->thread_count > 0 ? self->thread_count : 1);
     if (late && pace_overdue(&self->pace)) {
