@@ -376,92 +376,106 @@ static void late_ones_are_verified_at_a_pace_while_others_are_about(void **state
     uv_mutex_destroy(&pool.lock);
 }
 
+/* ---- order and workers together ---- */
+
+struct course {
+    struct pool pool;
+    size_t added[SLOTS], seen[SLOTS];
+    ifab_usec run;
+};
+
+static void arrives(struct course *c, uint32_t slot)
+{
+    struct ticket *t = ifab_calloc(1, sizeof *t);
+    assert_non_null(t);
+    t->line = c->added[slot]++ * SLOTS + slot;
+    assert_true(order_ready(&order));
+    struct lane *lane = order_add(&order, t, slot, slot + 1, c->run);
+    if (!atomic_load(&lane->late)) {
+        pool_in_turn(&c->pool, lane);
+        atomic_store(&c->pool.others_ns, now_ns);
+    }
+    pool_push(&c->pool, lane, t);
+}
+
+static void is_good(struct course *c, uint32_t slot)
+{
+    struct lane *lane = order_put_good(&order, slot, slot + 1);
+    if (lane != NULL)
+        pool_in_turn(&c->pool, lane);
+}
+
+static void verifies(struct course *c, bool worker)
+{
+    size_t count;
+    for (struct ticket *t = pool_take(&c->pool, worker, now_ns, &count); t != NULL; t = t->job_next)
+        atomic_store(&t->state, TICKET_VERIFIED);
+}
+
+/* false: the next one is not verified. One that is in turn can be had of the verifiers now. */
+static bool steps(struct course *c)
+{
+    struct ticket *head = order_head(&order);
+    if (head == NULL)
+        return false;
+    if (atomic_load(&head->state) != TICKET_VERIFIED) {
+        struct lane *of = c->pool.turns[order_nobody_in_turn(&order)].first;
+        while (of != NULL && of->job_first != head)
+            of = of->job_next;
+        assert_true(of != NULL || order_nobody_in_turn(&order));
+        return false;
+    }
+    size_t line = take();
+    assert_int_equal(line / SLOTS, c->seen[line % SLOTS]++); /* a connection keeps its order */
+    return true;
+}
+
+static void one_act(struct course *c, uint64_t random)
+{
+    uint32_t slot = (uint32_t)(random >> 33) % 5, what = (uint32_t)(random >> 60);
+    if (what < 5) {
+        arrives(c, slot);
+    } else if (what == 5) {
+        order_put_late(&order, slot, slot + 1, c->run);
+    } else if (what == 6) {
+        is_good(c, slot);
+    } else if (what == 7) {
+        c->run += (ifab_usec)(random >> 40) % ORDER_LATE_FOR;
+        now_ns += (random >> 40) % PACE_EVERY_NS;
+    } else if (what == 8) {
+        order_let_in(&order);
+    } else if (what < 11) {
+        verifies(c, slot < 3);
+    } else {
+        (void)steps(c);
+    }
+}
+
 /* Any course of arrivals, refusals, turns and times: the step never waits for a signature that is not in turn before the verifiers; all are taken, in order. */
 static void step_waits_for_nobody_who_is_late(void **state)
 {
     (void)state;
     for (uint32_t seed = 1; seed <= 300; seed++) {
-        struct pool pool = {.thread_count = 1};
-        size_t added[SLOTS] = {0}, seen[SLOTS] = {0}, count;
+        struct course c = {.pool.thread_count = 1};
         uint64_t random = seed;
-        ifab_usec run = 0;
-        assert_int_equal(uv_mutex_init(&pool.lock), 0);
+        assert_int_equal(uv_mutex_init(&c.pool.lock), 0);
         order_fini(&order);
         assert_int_equal(order_init(&order, SLOTS), IFAB_OK);
         for (int i = 0; i < 2000; i++) {
             random = random * 6364136223846793005U + 1442695040888963407U;
-            uint32_t slot = (uint32_t)(random >> 33) % 5;
-            struct ticket *t, *head;
-            struct lane *lane;
-            switch (random >> 60) {
-            case 0:
-            case 1:
-            case 2:
-            case 3:
-            case 4:
-                t = ifab_calloc(1, sizeof *t);
-                assert_non_null(t);
-                t->line = added[slot]++ * SLOTS + slot;
-                assert_true(order_ready(&order));
-                lane = order_add(&order, t, slot, slot + 1, run);
-                if (!atomic_load(&lane->late)) {
-                    pool_in_turn(&pool, lane);
-                    atomic_store(&pool.others_ns, now_ns);
-                }
-                pool_push(&pool, lane, t);
-                break;
-            case 5:
-                order_put_late(&order, slot, slot + 1, run);
-                break;
-            case 6:
-                lane = order_put_good(&order, slot, slot + 1);
-                if (lane != NULL)
-                    pool_in_turn(&pool, lane);
-                break;
-            case 7:
-                run += (ifab_usec)(random >> 40) % ORDER_LATE_FOR;
-                now_ns += (random >> 40) % PACE_EVERY_NS;
-                break;
-            case 8:
-                order_let_in(&order);
-                break;
-            case 9:
-            case 10:
-                for (t = pool_take(&pool, slot < 3, now_ns, &count); t != NULL; t = t->job_next)
-                    atomic_store(&t->state, TICKET_VERIFIED);
-                break;
-            default:
-                head = order_head(&order);
-                if (head == NULL)
-                    break;
-                bool in_turn = !order_nobody_in_turn(&order);
-                if (atomic_load(&head->state) == TICKET_WAITS && in_turn) { /* the loop or a worker can have it now */
-                    struct lane *of = pool.turns[0].first;
-                    while (of != NULL && of->job_first != head)
-                        of = of->job_next;
-                    assert_non_null(of);
-                }
-                if (atomic_load(&head->state) != TICKET_VERIFIED)
-                    break;
-                assert_ptr_equal(order_take(&order), head);
-                slot = (uint32_t)(head->line % SLOTS);
-                assert_int_equal(head->line / SLOTS, seen[slot]++);
-                ifab_free(head);
-            }
+            one_act(&c, random);
         }
         now_ns += 10 * PACE_OTHERS_NS;
         while (order_head(&order) != NULL) { /* with nobody else about, all are taken */
-            for (struct ticket *t = pool_take(&pool, true, now_ns, &count); t != NULL; t = t->job_next)
-                atomic_store(&t->state, TICKET_VERIFIED);
-            assert_int_equal(atomic_load(&order_head(&order)->state) == TICKET_VERIFIED || pool.waiting[0] + pool.waiting[1] > 0, 1);
-            while (order_head(&order) != NULL && atomic_load(&order_head(&order)->state) == TICKET_VERIFIED) {
-                size_t line = take();
-                assert_int_equal(line / SLOTS, seen[line % SLOTS]++);
-            }
+            size_t before = c.pool.waiting[0] + c.pool.waiting[1];
+            verifies(&c, true);
+            while (steps(&c))
+                ;
+            assert_true(order_head(&order) == NULL || c.pool.waiting[0] + c.pool.waiting[1] < before);
         }
-        assert_memory_equal(added, seen, sizeof added);
-        assert_int_equal(pool.waiting[0] + pool.waiting[1], 0);
-        uv_mutex_destroy(&pool.lock);
+        assert_memory_equal(c.added, c.seen, sizeof c.added);
+        assert_int_equal(c.pool.waiting[0] + c.pool.waiting[1], 0);
+        uv_mutex_destroy(&c.pool.lock);
     }
 }
 
