@@ -22,7 +22,9 @@ static bool put_input(const struct running *r, const struct ifab_guest_call *cal
     ifab_uuid_format(call->trace16, trace);
     ifab_buf_str(b, "{\"context\":{\"capability\":");
     ifab_json_put_string(b, r->capability);
-    ifab_buf_format(b, ",\"config\":{},\"mode\":\"%s\",\"talent\":", tasks[call->task]);
+    ifab_buf_str(b, ",\"config\":");
+    ifab_buf_view(b, call->config.size > 0 ? call->config : IFAB_VIEW("{}"));
+    ifab_buf_format(b, ",\"mode\":\"%s\",\"talent\":", tasks[call->task]);
     ifab_json_put_string(b, r->talent);
     ifab_buf_format(b, ",\"trace\":\"%s\"},\"operation\":", trace);
     ifab_json_put_string(b, call->operation != NULL ? call->operation->name : IFAB_VIEW("health"));
