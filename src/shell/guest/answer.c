@@ -35,20 +35,18 @@ static const struct ifab_schema_field plan_fields[] = {
     {.name = "effects", .kind = IFAB_SCHEMA_LIST, .required = true, .min = 0, .max = EFFECTS_MAX, .item = &effect_item},
     {.name = "summary", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 0, .max = MESSAGE_MAX},
 };
+static const struct ifab_schema_field result_fields[] = {
+    {.name = "cost", .kind = IFAB_SCHEMA_OBJECT, .sub = &cost_schema},
+    {.name = "result", .kind = IFAB_SCHEMA_ANY, .required = true},
+};
 static const struct ifab_schema failed_schema = {"answer", failed_fields, IFAB_COUNT(failed_fields)};
 static const struct ifab_schema plan_schema = {"answer", plan_fields, IFAB_COUNT(plan_fields)};
+static const struct ifab_schema result_schema = {"answer", result_fields, IFAB_COUNT(result_fields)};
 
 static bool fits(const struct ifab_json *tree, const struct ifab_schema *schema)
 {
     struct ifab_refusal refusal = {.offset = -1};
     return ifab_schema_check(schema, tree, IFAB_CODE_INVALID_PARAMS, &refusal) == IFAB_CODE_NONE;
-}
-
-/* {"result": any value, "cost"?}: no row of a schema says "any". */
-static bool fits_result(const struct ifab_json *tree)
-{
-    const struct ifab_json *cost = ifab_json_get(tree, "cost");
-    return ifab_json_get(tree, "result") != NULL && tree->u.object.count == (cost != NULL ? 2 : 1) && (cost == NULL || fits(cost, &cost_schema));
 }
 
 static uint64_t amount(const struct ifab_json *object, const char *name)
@@ -120,7 +118,7 @@ bool ifab_guest_read(enum ifab_guest_task task, struct ifab_view output, struct 
         return false;
     if (ifab_json_get(tree, "error") != NULL)
         return take_error(tree, arena, ret);
-    if (!(task == IFAB_GUEST_PLAN ? fits(tree, &plan_schema) : fits_result(tree)))
+    if (!fits(tree, task == IFAB_GUEST_PLAN ? &plan_schema : &result_schema))
         return false;
     ret->end = IFAB_CALL_OK;
     take_cost(tree, ret);
