@@ -242,6 +242,16 @@ IFAB_MUST_CHECK ifab_status ifab_frame_loaded_read(const struct ifab_frame *fram
 IFAB_MUST_CHECK ifab_status ifab_frame_load_failed_read(const struct ifab_frame *frame, struct ifab_frame_load_failed *ret);
 IFAB_MUST_CHECK ifab_status ifab_frame_result_read(const struct ifab_frame *frame, struct ifab_frame_result *ret);
 
+/* Are all values in their ranges? What reader and writer ask. */
+bool ifab_frame_load_valid(const struct ifab_frame_load *load);
+bool ifab_frame_call_valid(const struct ifab_frame_call *call);
+bool ifab_frame_host_call_valid(const struct ifab_frame_host_call *call);
+bool ifab_frame_host_result_valid(const struct ifab_frame_host_result *result);
+bool ifab_frame_ready_valid(const struct ifab_frame_ready *ready);
+bool ifab_frame_loaded_valid(const struct ifab_frame_loaded *loaded);
+bool ifab_frame_load_failed_valid(const struct ifab_frame_load_failed *failed);
+bool ifab_frame_result_valid(const struct ifab_frame_result *result);
+
 /*
  * Writers: append one whole frame. IFAB_OK; IFAB_INVALID: a value out of its range (ours to prevent; nothing appended); IFAB_TOO_LARGE or
  * IFAB_NOMEM: the buffer's own failure, or a payload above its bound. What a writer writes the reader reads back equal.
