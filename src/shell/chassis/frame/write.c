@@ -1,12 +1,17 @@
 /* Frames, written. A frame goes into the buffer whole or not at all. */
 #include "frame/frame.h"
 
-static ifab_status put(struct ifab_buf *to, enum ifab_frame_type type, uint32_t call, struct ifab_view fixed, struct ifab_view rest)
+#define PARTS 4
+/* One frame of so many parts, in order. */
+static ifab_status put_parts(struct ifab_buf *to, enum ifab_frame_type type, uint32_t call, const struct ifab_view parts[PARTS])
 {
     bool large = type == IFAB_FRAME_LOAD || type == IFAB_FRAME_COMPILE || type == IFAB_FRAME_ARTIFACT;
-    size_t size = fixed.size + rest.size;
-    if (size > (large ? IFAB_FRAME_LARGE_MAX : IFAB_FRAME_SMALL_MAX))
-        return IFAB_TOO_LARGE;
+    size_t size = 0, most = large ? IFAB_FRAME_LARGE_MAX : IFAB_FRAME_SMALL_MAX;
+    for (unsigned i = 0; i < PARTS; i++) {
+        if (parts[i].size > most - size)
+            return IFAB_TOO_LARGE;
+        size += parts[i].size;
+    }
     uint8_t head[IFAB_FRAME_HEAD] = {0}, *at = head;
     ifab_put_u32(&at, (uint32_t)size);
     ifab_put_u8(&at, (uint8_t)type);
@@ -14,9 +19,15 @@ static ifab_status put(struct ifab_buf *to, enum ifab_frame_type type, uint32_t 
     ifab_put_u32(&at, call);
     IFAB_TRY(ifab_buf_reserve(to, sizeof head + size));
     ifab_buf_put(to, head, sizeof head);
-    ifab_buf_view(to, fixed);
-    ifab_buf_view(to, rest);
+    for (unsigned i = 0; i < PARTS; i++)
+        ifab_buf_view(to, parts[i]);
     return ifab_buf_status(to);
+}
+
+static ifab_status put(struct ifab_buf *to, enum ifab_frame_type type, uint32_t call, struct ifab_view fixed, struct ifab_view rest)
+{
+    const struct ifab_view parts[PARTS] = {fixed, rest};
+    return put_parts(to, type, call, parts);
 }
 
 /* A first byte and three zeros. */
@@ -63,22 +74,13 @@ ifab_status ifab_frame_host_call_write(struct ifab_buf *to, uint32_t call, const
 {
     if (call == 0 || !ifab_frame_host_call_valid(body))
         return IFAB_INVALID;
-    if (body->a.size > IFAB_FRAME_SMALL_MAX || body->b.size > IFAB_FRAME_SMALL_MAX || 16 + body->a.size + body->b.size > IFAB_FRAME_SMALL_MAX)
-        return IFAB_TOO_LARGE;
     uint8_t fixed[12], *at = fixed, size_b[4], *at_b = size_b;
     put_kind(&at, body->import);
     ifab_put_u32(&at, body->number);
-    ifab_put_u32(&at, (uint32_t)body->a.size);
+    ifab_put_u32(&at, (uint32_t)body->a.size); /* cut only where the whole is refused below */
     ifab_put_u32(&at_b, (uint32_t)body->b.size);
-    struct ifab_buf tail = IFAB_BUF_INIT(IFAB_FRAME_SMALL_MAX);
-    ifab_buf_view(&tail, body->a);
-    ifab_buf_put(&tail, size_b, sizeof size_b);
-    ifab_buf_view(&tail, body->b);
-    ifab_status status = ifab_buf_status(&tail);
-    if (status == IFAB_OK)
-        status = put(to, IFAB_FRAME_HOST_CALL, call, until(fixed, at), ifab_buf_as_view(&tail));
-    ifab_buf_fini(&tail);
-    return status;
+    const struct ifab_view parts[PARTS] = {until(fixed, at), body->a, until(size_b, at_b), body->b};
+    return put_parts(to, IFAB_FRAME_HOST_CALL, call, parts);
 }
 
 ifab_status ifab_frame_host_result_write(struct ifab_buf *to, uint32_t call, const struct ifab_frame_host_result *body)
