@@ -121,6 +121,13 @@ static ifab_status null_warm(struct ifab_engine *base, struct ifab_error *err)
     return IFAB_OK;
 }
 
+static ifab_status null_probe(struct ifab_engine *base, struct ifab_engine_failure *ret_failure)
+{
+    (void)base;
+    (void)ret_failure;
+    return IFAB_OK;
+}
+
 static void interrupt(struct ifab_engine *base) { (void)base; } /* it asks ifab_engine_due() at every turn */
 
 static void trap(struct run *run, enum ifab_trap kind) { ifab_engine_trap(run->ret, kind, run->output, ifab_trap_name(kind)); }
@@ -271,6 +278,7 @@ const struct ifab_engine_ops ifab_engine_null = {
     .compile = null_compile,
     .load = null_load,
     .warm = null_warm,
+    .probe = null_probe,
     .call = null_call,
     .interrupt = interrupt,
     .close = null_close,

@@ -176,10 +176,9 @@ static void serve_call(struct worker *self, const struct ifab_frame *frame)
     send_all(self, ifab_frame_result_write(&self->out, self->call, &result));
 }
 
-static void load(struct worker *self, struct ifab_frame_load *ret)
+static void load(struct worker *self, struct ifab_frame_load *ret, struct ifab_frame_loaded *ret_loaded)
 {
-    struct ifab_engine_failure failure = {IFAB_LOAD_ERROR_INTERNAL, "no memory"};
-    struct ifab_frame_loaded loaded;
+    struct ifab_engine_failure failure = {IFAB_LOAD_ERROR_INTERNAL, "the engine does not open"};
     uint8_t *mapping = NULL;
     size_t size = 0;
     struct ifab_frame frame = receive(self, true, &mapping, &size);
@@ -188,20 +187,24 @@ static void load(struct worker *self, struct ifab_frame_load *ret)
     if (frame.type != IFAB_FRAME_LOAD || ifab_frame_load_read(&frame, ret) != IFAB_OK)
         end(IFAB_WORKER_PROTOCOL);
     if (self->program->engine->open(ret->slots, &self->engine, NULL) != IFAB_OK ||
-        self->engine->ops->load(self->engine, ret, &loaded, &failure) != IFAB_OK || self->engine->ops->warm(self->engine, NULL) != IFAB_OK)
+        self->engine->ops->load(self->engine, ret, ret_loaded, &failure) != IFAB_OK || self->engine->ops->warm(self->engine, NULL) != IFAB_OK)
         refuse(self, &failure);
     munmap(mapping, size);
     ret->bytes = (struct ifab_view){NULL, 0};
-    send_all(self, ifab_frame_loaded_write(&self->out, &loaded));
 }
 
 static _Noreturn void execute(struct worker *self, const struct ifab_buf *config)
 {
+    struct ifab_engine_failure failure;
     struct ifab_frame_load limits;
-    load(self, &limits);
+    struct ifab_frame_loaded loaded;
+    load(self, &limits, &loaded);
     arm(self);
     leave_room();
     raise_walls(self, limits.cpu_seconds, limits.slots);
+    if (self->engine->ops->probe(self->engine, &failure) != IFAB_OK)
+        refuse(self, &failure);
+    send_all(self, ifab_frame_loaded_write(&self->out, &loaded));
     say_ready(self, config);
     for (;;) {
         struct ifab_frame frame = receive(self, false, NULL, NULL);

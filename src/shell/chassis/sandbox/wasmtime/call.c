@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #define PAGE (INT64_C(64) * 1024)
+#define PROBE_FUEL 1000000 /* filling a memory costs one per data segment or so */
 
 struct running {
     struct wasmtime_engine *engine;
@@ -326,9 +327,9 @@ static bool warm_call(struct running *self)
     wasmtime_func_new_unchecked(self->context, type, only_traps, NULL, NULL, &function);
     wasm_functype_delete(type);
     wasmtime_error_t *error = wasmtime_func_call_unchecked(self->context, &function, &value, 1, &trap);
+    bool trapped = trap != NULL || error != NULL; /* what a function of ours ends with comes back as an error */
     if (error != NULL)
         wasmtime_error_delete(error);
-    bool trapped = trap != NULL;
     if (trap != NULL)
         wasm_trap_delete(trap);
     return trapped;
@@ -336,14 +337,24 @@ static bool warm_call(struct running *self)
 
 ifab_status ifab_wasmtime__warm(struct ifab_engine *base, struct ifab_error *err)
 {
+    struct running self = {0};
+    bool good = open_store((struct wasmtime_engine *)base, &self, 1) && warm_call(&self);
+    if (self.store != NULL)
+        wasmtime_store_delete(self.store);
+    return good ? IFAB_OK : ifab_fail(err, IFAB_INTERNAL, "the engine does not warm up");
+}
+
+/* --- behind the walls --- */
+ifab_status ifab_wasmtime__probe(struct ifab_engine *base, struct ifab_engine_failure *ret_failure)
+{
     struct wasmtime_engine *engine = (struct wasmtime_engine *)base;
     struct running all[IFAB_FRAME_SLOTS_MAX] = {0};
     bool good = true;
     for (uint32_t i = 0; i < engine->slots; i++) /* all at once: each takes a slot of its own */
-        good = open_store(engine, &all[i], 0) && instantiate(&all[i]) && good;
-    good = good && warm_call(&all[0]);
+        good = open_store(engine, &all[i], PROBE_FUEL) && instantiate(&all[i]) && good;
     for (uint32_t i = 0; i < engine->slots; i++)
         if (all[i].store != NULL)
             wasmtime_store_delete(all[i].store);
-    return good ? IFAB_OK : ifab_fail(err, IFAB_INTERNAL, "an instance needs more than was granted");
+    static const char text[] = "an instance needs more than was granted, or does not fit into itself";
+    return good ? IFAB_OK : ifab_engine_fail(ret_failure, IFAB_LOAD_ERROR_LIMIT, text, sizeof text - 1);
 }

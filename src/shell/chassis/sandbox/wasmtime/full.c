@@ -49,6 +49,7 @@ const struct ifab_engine_ops ifab_engine_wasmtime_full = {
     .compile = compile,
     .load = ifab_wasmtime__load,
     .warm = ifab_wasmtime__warm,
+    .probe = ifab_wasmtime__probe,
     .call = ifab_wasmtime__call,
     .interrupt = ifab_wasmtime__interrupt,
     .close = ifab_wasmtime__close,

@@ -53,5 +53,6 @@ ifab_status ifab_wasmtime__refuse(struct ifab_engine_failure *to, enum ifab_load
 /* call.c */
 wasm_trap_t *ifab_wasmtime__import(void *hook, wasmtime_caller_t *caller, wasmtime_val_raw_t *values, size_t count);
 ifab_status ifab_wasmtime__warm(struct ifab_engine *base, struct ifab_error *err);
+ifab_status ifab_wasmtime__probe(struct ifab_engine *base, struct ifab_engine_failure *ret_failure);
 void ifab_wasmtime__call(struct ifab_engine *base, const struct ifab_engine_call *call, uint8_t *output, struct ifab_frame_result *ret);
 #endif

@@ -6,7 +6,8 @@
  * interprets a few fixed programs, so that worker and pool are tested without Rust.
  *
  * Guest ABI 1 (docs/formats/sandbox.md): exports memory if_alloc if_free if_plan if_apply if_health, imports of module `if` alone.
- * 1. Nothing of a guest runs but its calls: modules with a start function are refused, warming runs host code alone.
+ * 1. Nothing that comes out of a module runs before the walls stand, and of the guest itself nothing but its calls: a start function is refused,
+ *    warming runs host code alone, what the compiler made to fill a fresh memory runs behind the walls first.
  * 2. Every call gets a fresh instance: nothing survives in guest memory.
  * 3. Every guest pointer is checked against the memory's size at the moment of use, and again after the guest's allocator has run.
  */
@@ -64,8 +65,10 @@ struct ifab_engine_ops {
     /* Take in what a LOAD brought, once. Import names and types, exports and limits are judged here. IFAB_INVALID: ret_failure says why. */
     ifab_status (*load)(struct ifab_engine *self, const struct ifab_frame_load *load, struct ifab_frame_loaded *ret,
                         struct ifab_engine_failure *ret_failure);
-    /* Touch everything a call needs, so that afterwards none needs a system call beyond the walls' list. Runs no guest code. */
+    /* Before the walls: touch what a call needs of the process, so that afterwards nothing asks the kernel for more. Runs no code of the module. */
     ifab_status (*warm)(struct ifab_engine *self, struct ifab_error *err);
+    /* Behind the walls: an instance in every slot at once. IFAB_INVALID: it asks for more than was granted; ret_failure says so. */
+    ifab_status (*probe)(struct ifab_engine *self, struct ifab_engine_failure *ret_failure);
     /*
      * One call in a fresh instance, gone when it returns. Cannot fail: what goes wrong is a trap in *ret. ret->output is borrowed from output, which
      * holds call->frame.output_max bytes and at least IFAB_FRAME_TEXT_MAX.
