@@ -128,6 +128,16 @@ static inline int sandbox_kill(struct sandbox *self)
     return sandbox_end(self);
 }
 
+/* A guest that the build made: IFAB_GUESTS names the folder. */
+static inline struct ifab_buf sandbox_guest(const char *name)
+{
+    char path[512];
+    if (getenv("IFAB_GUESTS") == NULL)
+        sandbox_abort("IFAB_GUESTS is not set");
+    snprintf(path, sizeof path, "%s/%s", getenv("IFAB_GUESTS"), name);
+    return test_read_file(path);
+}
+
 static const struct ifab_frame_load sandbox_limits = {
     .kind = IFAB_MODULE_ARTIFACT, .memory_pages = 32, .table_elements = 1000, .slots = 1, .imports = IFAB_IMPORT_ALL, .cpu_seconds = 60};
 
