@@ -347,7 +347,7 @@ static void mutated_modules_harm_nobody(void **state)
         struct ifab_buf made = IFAB_BUF_INIT(IFAB_FRAME_LARGE_MAX);
         uint8_t *copy = ifab_malloc(wasm.size);
         memcpy(copy, wasm.data, wasm.size);
-        for (uint64_t flips = 1 + test_random_below(&random, 6); flips > 0; flips--)
+        for (uint64_t flips = 1 + test_random_below(&random, 3); flips > 0; flips--)
             copy[test_random_below(&random, wasm.size)] ^= (uint8_t)(1U << test_random_below(&random, 8));
         size_t size = test_random_below(&random, 8) == 0 ? test_random_below(&random, wasm.size) + 1 : wasm.size;
         if (!sandbox_prepare("if-sandbox-prepare", ifab_view_of(copy, size), &made, &failed, text)) {
