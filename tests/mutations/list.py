@@ -4,6 +4,7 @@ without(): the condition of an `if` becomes false, so that what it guards never 
 exactly once in its file, so this list cannot fall behind the code unnoticed.
 """
 import collections
+import shutil
 
 Mutation = collections.namedtuple("Mutation", "id file old new tests")
 MUTATIONS = []
@@ -466,3 +467,38 @@ change("task-running-expires", STATES, "[IFAB_TASK_EXPIRE] = {false, {[C] = Q, [
 change("task-given-back-late", STATES, "[IFAB_TASK_GIVE_BACK] = {true, {[C] = Q}}", "[IFAB_TASK_GIVE_BACK] = {true, {[C] = Q, [R] = Q}}", "task_domain")
 change("task-same-claim", TASK_ACT, "ifab_task_owned(task->state) && task->owner.n == swarm.n && task->worker.talent == who.talent",
        "ifab_task_owned(task->state) && task->owner.n == swarm.n", "task_domain")
+
+# ---- behind the walls: frames, limits, guest ABI, walls ----
+FRAME, ENGINE, CALL, MODULE, WALLS, WORKER = ("src/shell/chassis/" + name for name in (
+    "frame/read.c", "sandbox/engine.c", "sandbox/wasmtime/call.c", "sandbox/wasmtime/module.c", "sandbox/walls.c", "sandbox/worker.c"))
+change("frame-of-the-other-side", FRAME, " || form.from != from)", ")", "frame")
+change("frame-zero-bytes", FRAME, "    if (!zeros(&r, 3) || !form_of(", "    zeros(&r, 3);\n    if (!form_of(", "frame")
+without("frame-call-id", FRAME, "if ((call != 0) != form.call)", "frame")
+without("frame-bound", FRAME, "if (size > (form.large ? IFAB_FRAME_LARGE_MAX : IFAB_FRAME_SMALL_MAX))", "frame")
+change("frame-rest", FRAME, "return !r->bad && r->at == r->end;", "return !r->bad;", "frame")
+change("guest-import-in-plan", ENGINE, "!allowed(call->frame.export_, ask->import) || ", "", "engine")
+change("guest-host-calls", ENGINE, " || *count > call->frame.host_calls_max)", ")", "engine")
+change("guest-answer-length", ENGINE, " || (ret->status == IFAB_HOST_OK && !length_fits(ask, ret->bytes.size)))", ")", "engine")
+without("guest-start-function", ENGINE, "if (id == SECTION_START)", "engine")
+change("guest-fuel-after-deadline", ENGINE, " || ret->trap == IFAB_TRAP_DEADLINE)", ")", "worker")
+change("worker-answer-to-another", WORKER, " || frame.call != self->call ||", " ||", "worker")
+change("worker-frame-too-large", WORKER, "(!large && size > IFAB_FRAME_HEAD + IFAB_FRAME_SMALL_MAX)", "false", "worker")
+change("walls-descriptors", WALLS, "syscall(SYS_close_range, 2U, ~0U, 0U) == 0", "true", "worker")
+change("walls-rlimit-cpu", WALLS, "return limit(RLIMIT_CPU, self->cpu_seconds, (uint64_t)self->cpu_seconds + 1) && done;", "return done;", "worker")
+change("walls-nofile", WALLS, "    done = limit(RLIMIT_NOFILE, 0, 0) && done;\n", "", "worker")
+if shutil.which("cargo") and shutil.which("clang"):  # the real engine and its guests
+    change("guest-pointer", CALL, "if (at > all || size > all - at)", "if (false)", "guests")
+    change("guest-pointer-wrap", CALL, "if (at > all || size > all - at)", "if (at + size > all)", "guests")
+    change("guest-output-max", CALL, "    if (bytes.size > frame->output_max)\n        return stop(self", "    if (false)\n        return stop(self", "guests")
+    change("guest-import-while-allocating", CALL, "    if (self->allocating)\n", "    if (false)\n", "guests")
+    change("guest-memory-limit", CALL, "engine->memory_pages * PAGE, engine", "-1, engine", "guests")
+    change("guest-fuel", CALL, "wasmtime_context_set_fuel(self->context, fuel)", "wasmtime_context_set_fuel(self->context, UINT64_MAX / 4)", "guests")
+    change("guest-epoch", CALL, "    if (ifab_engine_due(&self->engine->base)) {\n", "    if (false) {\n", "guests")
+    change("guest-import-granted", MODULE, "name_is(name, imports[i].name) && (granted >> i & 1) != 0 &&", "name_is(name, imports[i].name) &&", "guests")
+    change("guest-import-type", MODULE, " && type_is(wasm_importtype_type(import), &imports[i]))", ")", "guests")
+    change("walls-mprotect", WALLS, "WHEN(mprotect, 2, PROT_READ | PROT_WRITE),\n    WHEN(madvise", "ANY(mprotect),\n    WHEN(madvise", "escape")
+    change("walls-read-any", WALLS, "execute_rules[] = {\n    WHEN(read, 0, 0),", "execute_rules[] = {\n    ANY(read),", "escape")
+    change("walls-write-any", WALLS, "WHEN(read, 0, 0),\n    WHEN(write, 0, 1),\n    WHEN(mprotect, 2, PROT_NONE),\n    WHEN(mprotect, 2, PROT_READ | PROT_WRITE),\n    WHEN(madvise",
+           "WHEN(read, 0, 0),\n    ANY(write),\n    WHEN(mprotect, 2, PROT_NONE),\n    WHEN(mprotect, 2, PROT_READ | PROT_WRITE),\n    WHEN(madvise", "escape")
+    change("walls-other-doors", WALLS, "seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS)",
+           "seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW)", "escape")
