@@ -42,7 +42,11 @@ EXPORT(if_alloc) void *if_alloc(u32 size)
     heap = end;
     return (void *)at;
 }
+#ifdef WITH_WRONG_EXPORT
+EXPORT(if_free) int if_free(void *at, u32 size) { return (int)(sink = (u32)at + size); }
+#else
 EXPORT(if_free) void if_free(void *at, u32 size) { sink = (u32)at + size; }
+#endif
 
 struct text {
     const u8 *at;

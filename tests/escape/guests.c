@@ -277,14 +277,17 @@ static void wrong_modules_are_refused_by_name(void **state)
     (void)state;
     static const struct {
         const char *guest;
-        const char *import;
-    } cases[] = {{"guest-unknown-import.wasm", "env.system"}, {"guest-wrong-type.wasm", "if.now"}};
+        enum ifab_load_error error;
+        const char *name;
+    } cases[] = {{"guest-unknown-import.wasm", IFAB_LOAD_ERROR_IMPORT, "env.system"},
+                 {"guest-wrong-type.wasm", IFAB_LOAD_ERROR_IMPORT, "if.now"},
+                 {"guest-wrong-export.wasm", IFAB_LOAD_ERROR_EXPORT, "if_free"}};
     struct ifab_buf none = IFAB_BUF_INIT(IFAB_FRAME_LARGE_MAX);
     for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
         struct ifab_buf guest = sandbox_guest(cases[i].guest);
         assert_false(sandbox_prepare("if-sandbox-prepare", ifab_buf_as_view(&guest), &none, &failed, text));
-        assert_int_equal(failed.error, IFAB_LOAD_ERROR_IMPORT);
-        assert_string_equal(text, cases[i].import);
+        assert_int_equal(failed.error, cases[i].error);
+        assert_string_equal(text, cases[i].name);
         ifab_buf_fini(&guest);
     }
     static const struct {

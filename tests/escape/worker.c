@@ -249,7 +249,7 @@ static void frames_out_of_turn_end_the_worker(void **state)
         {"HOST_RESULT", IFAB_FRAME_HOST_RESULT, 1, 4}, {"READY", IFAB_FRAME_READY, 0, 4},
         {"CALL of nothing", IFAB_FRAME_CALL, 1, 0},    {"CALL without id", IFAB_FRAME_CALL, 0, 24},
         {"no type", 200, 0, 0},                        {"CALL too large", IFAB_FRAME_CALL, 1, IFAB_FRAME_SMALL_MAX + 1},
-        {"LOAD too large", IFAB_FRAME_LOAD, 0, IFAB_FRAME_LARGE_MAX + 1}, {"BYE with a payload", IFAB_FRAME_BYE, 0, IFAB_FRAME_SMALL_MAX + 1},
+        {"LOAD larger than what is kept for frames", IFAB_FRAME_LOAD, 0, 2 * IFAB_FRAME_SMALL_MAX}, {"LOAD too large", IFAB_FRAME_LOAD, 0, IFAB_FRAME_LARGE_MAX + 1}, {"BYE with a payload", IFAB_FRAME_BYE, 0, IFAB_FRAME_SMALL_MAX + 1},
     };
     for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
         struct sandbox s;

@@ -494,11 +494,12 @@ if shutil.which("cargo") and shutil.which("clang"):  # the real engine and its g
     change("guest-memory-limit", CALL, "engine->memory_pages * PAGE, engine", "-1, engine", "guests")
     change("guest-fuel", CALL, "wasmtime_context_set_fuel(self->context, fuel)", "wasmtime_context_set_fuel(self->context, UINT64_MAX / 4)", "guests")
     change("guest-epoch", CALL, "    if (ifab_engine_due(&self->engine->base)) {\n", "    if (false) {\n", "guests")
-    change("guest-import-granted", MODULE, "name_is(name, imports[i].name) && (granted >> i & 1) != 0 &&", "name_is(name, imports[i].name) &&", "guests")
-    change("guest-import-type", MODULE, " && type_is(wasm_importtype_type(import), &imports[i]))", ")", "guests")
-    change("walls-mprotect", WALLS, "WHEN(mprotect, 2, PROT_READ | PROT_WRITE),\n    WHEN(madvise", "ANY(mprotect),\n    WHEN(madvise", "escape")
-    change("walls-read-any", WALLS, "execute_rules[] = {\n    WHEN(read, 0, 0),", "execute_rules[] = {\n    ANY(read),", "escape")
-    change("walls-write-any", WALLS, "WHEN(read, 0, 0),\n    WHEN(write, 0, 1),\n    WHEN(mprotect, 2, PROT_NONE),\n    WHEN(mprotect, 2, PROT_READ | PROT_WRITE),\n    WHEN(madvise",
-           "WHEN(read, 0, 0),\n    ANY(write),\n    WHEN(mprotect, 2, PROT_NONE),\n    WHEN(mprotect, 2, PROT_READ | PROT_WRITE),\n    WHEN(madvise", "escape")
+    change("guest-import-granted", MODULE, "(granted >> i & 1) != 0 &&", "true &&", "guests")
+    change("guest-import-type", MODULE, "type_is(wasm_importtype_type(import), &imports[i])) {", "true) {", "guests")
+    change("guest-export-type", MODULE, " && type_is(type, &exports[k]))", ")", "guests")
+    execute = "    WHEN(read, 0, 0),  WHEN(write, 0, 1), WHEN(mprotect, 2, PROT_NONE), WHEN(mprotect, 2, PROT_READ | PROT_WRITE), WHEN(madvise"
+    change("walls-mprotect", WALLS, execute, execute.replace("WHEN(mprotect, 2, PROT_NONE)", "ANY(mprotect)"), "escape")
+    change("walls-read-any", WALLS, execute, execute.replace("WHEN(read, 0, 0)", "ANY(read)"), "escape")
+    change("walls-write-any", WALLS, execute, execute.replace("WHEN(write, 0, 1)", "ANY(write)"), "escape")
     change("walls-other-doors", WALLS, "seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS)",
            "seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW)", "escape")
