@@ -50,12 +50,12 @@ static inline void fake_flush(struct ifab_buf *out)
     fake_send(out->data, out->size);
     ifab_buf_fini(out);
 }
-#define FAKE_SEND(write_call)                                    \
-    do {                                                         \
-        struct ifab_buf out = IFAB_BUF_INIT((size_t)128 << 20);  \
-        if ((write_call) != IFAB_OK)                             \
-            fake_exit(5);                                        \
-        fake_flush(&out);                                        \
+#define FAKE_SEND(write_call)                                   \
+    do {                                                        \
+        struct ifab_buf out = IFAB_BUF_INIT((size_t)128 << 20); \
+        if ((write_call) != IFAB_OK)                            \
+            fake_exit(5);                                       \
+        fake_flush(&out);                                       \
     } while (0)
 
 /* The next frame; the one before is dropped. End of file ends the process. */

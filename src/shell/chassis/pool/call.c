@@ -184,7 +184,10 @@ static size_t end_all(struct ifab_chassis *self, const uint8_t *manifest32, uint
     return count;
 }
 
-size_t ifab_chassis_revoke(struct ifab_chassis *self, const uint8_t manifest32[32]) { return end_all(self, manifest32, 0, "the capability was revoked"); }
+size_t ifab_chassis_revoke(struct ifab_chassis *self, const uint8_t manifest32[32])
+{
+    return end_all(self, manifest32, 0, "the capability was revoked");
+}
 size_t ifab_chassis_revoke_talent(struct ifab_chassis *self, uint64_t talent) { return end_all(self, NULL, talent, "the talent was revoked"); }
 
 /* ---- given to workers ---- */

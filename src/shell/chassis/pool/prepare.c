@@ -182,7 +182,8 @@ static bool queue_job(struct ifab_chassis *pool, struct ifab_chassis_module *mod
     job->pool = pool;
     job->module = ifab_chassis_module_ref(module);
     job->writes = writes;
-    ifab_artifact_key(module->wasm_sha256, ifab_view_str(engine->name), ifab_view_str(engine->version), ifab_buf_as_view(&engine->config), job->key32);
+    ifab_artifact_key(module->wasm_sha256, ifab_view_str(engine->name), ifab_view_str(engine->version), ifab_buf_as_view(&engine->config),
+                      job->key32);
     ifab_buf_init(&job->bytes, pool->options.artifact_bytes);
     if (writes)
         ifab_buf_view(&job->bytes, ifab_buf_as_view(&module->artifact));
