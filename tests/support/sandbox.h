@@ -17,7 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SANDBOX_PATIENCE_MS 60000 /* a bound for hangs; nothing is measured by it */
+/* A bound for hangs, in ms; nothing is measured by it. */
+#define SANDBOX_PATIENCE_MS ((int)test_env_u64("IFAB_PATIENCE_MS", 60000))
 
 struct sandbox {
     pid_t pid; /* 0: ended and waited for */
@@ -126,6 +127,16 @@ static inline int sandbox_kill(struct sandbox *self)
 {
     kill(self->pid, SIGKILL);
     return sandbox_end(self);
+}
+
+/* A guest that the build made: IFAB_GUESTS names the folder. */
+static inline struct ifab_buf sandbox_guest(const char *name)
+{
+    char path[512];
+    if (getenv("IFAB_GUESTS") == NULL)
+        sandbox_abort("IFAB_GUESTS is not set");
+    snprintf(path, sizeof path, "%s/%s", getenv("IFAB_GUESTS"), name);
+    return test_read_file(path);
 }
 
 static const struct ifab_frame_load sandbox_limits = {
