@@ -31,6 +31,10 @@ __asm__(".pushsection .rodata\n"
         "  sub $0x3000, %rsp\n"
         "  mov %rsp, %r14\n"
         "  and $-4096, %r14\n"
+        "  mov %r14, %rdi\n" /* a page of zeros: what a call reads from the stack is the same every time */
+        "  mov $4096, %ecx\n"
+        "  xor %eax, %eax\n"
+        "  rep stosb\n"
         "  lea planted_params(%rip), %r13\n"
         "  lea planted_start(%rip), %r15\n"
         "  and $-4096, %r15\n"
@@ -287,7 +291,7 @@ static struct outcome run(const char *program, const struct attack *attack, uint
     call.export_ = IFAB_EXPORT_HEALTH; /* until now not a byte of it has run */
     sandbox_send(&s, ifab_frame_call_write(&s.out, 1, &call));
     size_t got = 0;
-    for (ssize_t n; got < sizeof report && (n = read(s.fd, (uint8_t *)report + got, sizeof report - got)) > 0;)
+    for (ssize_t n; got < sizeof report && sandbox_wait(&s) && (n = read(s.fd, (uint8_t *)report + got, sizeof report - got)) > 0;)
         got += (size_t)n;
     outcome.reported = got == sizeof report && report[0] == REPORT;
     outcome.result = outcome.reported ? (int64_t)report[1] : 0;

@@ -83,6 +83,14 @@ static inline void sandbox_send(struct sandbox *self, ifab_status written)
     ifab_buf_clear(&self->out);
 }
 
+/* Until something can be read, or the other side is closed. */
+static inline bool sandbox_wait(struct sandbox *self)
+{
+    if (poll(&(struct pollfd){self->fd, POLLIN, 0}, 1, SANDBOX_PATIENCE_MS) <= 0)
+        sandbox_abort("a process that does not answer");
+    return true;
+}
+
 /* The next frame; false: the process closed its end, or what it wrote is none. */
 static inline bool sandbox_receive(struct sandbox *self, struct ifab_frame *ret)
 {
@@ -98,9 +106,7 @@ static inline bool sandbox_receive(struct sandbox *self, struct ifab_frame *ret)
             return false;
         }
         self->taken = 0;
-        struct pollfd wait = {self->fd, POLLIN, 0};
-        if (poll(&wait, 1, SANDBOX_PATIENCE_MS) <= 0)
-            sandbox_abort("a process that does not answer");
+        sandbox_wait(self);
         static uint8_t chunk[65536];
         ssize_t n = read(self->fd, chunk, sizeof chunk);
         if (n <= 0)
