@@ -22,6 +22,7 @@ struct ifab_sha256 {
 void ifab_sha256_begin(struct ifab_sha256 *self);
 void ifab_sha256_add(struct ifab_sha256 *self, struct ifab_view bytes);
 void ifab_sha256_end(struct ifab_sha256 *self, uint8_t ret_digest32[32]);
+void ifab_sha1_websocket(struct ifab_view bytes, uint8_t ret_digest20[20]); /* RFC 6455 4.2.2, nothing else */
 void ifab_hmac_sha256(struct ifab_view key, struct ifab_view bytes, uint8_t ret_mac32[32]);
 /* 16-byte keyed tag (SipHash-2-4-128): replay memory. Not a MAC for outsiders. */
 void ifab_tag16(const uint8_t key16[16], struct ifab_view bytes, uint8_t ret_tag16[16]);

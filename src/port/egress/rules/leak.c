@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "crypto/crypto.h"
 
-#define NODES_MAX (1U << 20)
+#define NODES_MAX (1U << 22)
 
 struct node {
     uint32_t child, sibling, fail; /* 0: none; the root is nobody's child */
@@ -199,14 +199,20 @@ ifab_status ifab_leak_set_seal(struct ifab_leak_set *self)
 enum { PLAIN, ONCE, TWICE, JSON, JSON_ONCE, NO_BREAKS };
 enum { TO_ONCE, TO_TWICE, TO_JSON, TO_JSON_ONCE };
 
+/* Readings of plain text stand in the same place: what one has just found out is true for the next. */
 static void look(struct ifab_leak_scanner *self, unsigned stream, uint8_t byte)
 {
     const struct ifab_leak_set *set = self->set;
-    uint8_t lower = byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte;
-    self->state[stream] = step(&set->exact, self->state[stream], byte);
-    self->folded[stream] = step(&set->folded, self->folded[stream], lower);
-    if (set->exact.nodes[self->state[stream]].ends || set->folded.nodes[self->folded[stream]].ends)
-        self->found = true;
+    struct ifab_leak_step *last = &self->last;
+    if (!last->known || last->byte != byte || last->state != self->state[stream] || last->folded != self->folded[stream]) {
+        uint8_t lower = byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte;
+        *last = (struct ifab_leak_step){self->state[stream], self->folded[stream], 0, 0, byte, true};
+        last->next_state = step(&set->exact, last->state, byte);
+        last->next_folded = step(&set->folded, last->folded, lower);
+        self->found = self->found || set->exact.nodes[last->next_state].ends || set->folded.nodes[last->next_folded].ends;
+    }
+    self->state[stream] = last->next_state;
+    self->folded[stream] = last->next_folded;
 }
 static int hex_value(uint8_t c)
 {

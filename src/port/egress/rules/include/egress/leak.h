@@ -14,7 +14,7 @@
 #define IFAB_LEAK_BASE64_MIN 6     /* bytes: shorter ones are not looked for in base64 */
 #define IFAB_LEAK_WINDOW     256   /* bytes: of a longer value the first and the last so many are looked for */
 #define IFAB_LEAK_VALUE_MAX  65536 /* bytes */
-#define IFAB_LEAK_VALUES_MAX 64
+#define IFAB_LEAK_VALUES_MAX 2048
 
 struct ifab_leak_set;
 IFAB_MUST_CHECK ifab_status ifab_leak_set_new(struct ifab_leak_set **ret_set); /* IFAB_NOMEM */
@@ -32,6 +32,11 @@ struct ifab_leak_scanner { /* caller's storage; zero it with ifab_leak_begin() *
         uint8_t have[12]; /* bytes of an escape that is not whole yet */
         uint8_t count;
     } decoder[4];
+    struct ifab_leak_step {
+        uint32_t state, folded, next_state, next_folded;
+        uint8_t byte;
+        bool known;
+    } last;
     bool found;
 };
 void ifab_leak_begin(struct ifab_leak_scanner *self, const struct ifab_leak_set *set); /* set: sealed, borrowed; NULL finds nothing */
