@@ -552,8 +552,8 @@ static void submit_without_memory_leaves_nothing(struct egress_backend *b)
 
 static struct egress_backend egress_backends[] = {
     {.name = "memory"}, {.name = "curl", .curl = true}, {.name = "fault over memory", .fault = true}, {.name = "fault over curl", .curl = true, .fault = true}};
-#define ON_ALL(fn)                                                 \
-    static void all_##fn(void **state)                             \
+#define ON_ALL(fn)                                               \
+    __attribute__((unused)) static void all_##fn(void **state)                             \
     {                                                              \
         (void)state;                                               \
         for (size_t i = 0; i < IFAB_COUNT(egress_backends); i++)   \

@@ -52,8 +52,9 @@ static void puts_secrets_where_the_table_says(void **state)
     assert_string_equal(header("Authorization"), "Bearer tok.en");
     assert_int_equal(simple(IFAB_CREDENTIAL_BASIC, "", "Aladdin:open sesame"), IFAB_OK); /* RFC 7617 section 2 */
     assert_string_equal(header("Authorization"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
-    assert_int_equal(made.value_count, 2);
-    assert_string_equal(test_text(made.values[1]), "open sesame");
+    assert_int_equal(made.value_count, 3);
+    assert_string_equal(test_text(made.values[0]), "QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+    assert_string_equal(test_text(made.values[2]), "open sesame");
     assert_int_equal(simple(IFAB_CREDENTIAL_QUERY, "api_key", "a&b=c/ ~"), IFAB_OK);
     assert_int_equal(made.header_count, 0);
     assert_string_equal(test_text(made.query), "api_key=a%26b%3Dc%2F%20~");

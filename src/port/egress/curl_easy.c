@@ -81,12 +81,14 @@ static int on_request(void *user, char *to, char *from, int to_port, int from_po
     (void)from_port;
     bool good = t->verdict == IFAB_EGRESS_NONE && to != NULL && to_port > 0 && to_port <= 65535 && ifab_address_parse(ifab_view_str(to), &a) &&
                 permitted(t, &a, (uint16_t)to_port);
-    if (good && t->requests > 0 && !t->job->repeatable)
-        good = false; /* libcurl tries again by itself when a used connection dies: not with this one */
+    /* libcurl asks again by itself when a connection that was used before dies without a byte: once, and only what may be repeated */
+    if (good && t->requests > 0)
+        good = t->requests == 1 && t->job->repeatable;
     if (!good)
         return CURL_PREREQFUNC_ABORT;
     ifab_address_write(&a, t->address);
-    t->requests++;
+    if (t->requests++ > 0 && t->attempt < t->job->retry.attempts)
+        t->attempt++;
     t->sent = true;
     return CURL_PREREQFUNC_OK;
 }

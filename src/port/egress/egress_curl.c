@@ -70,8 +70,8 @@ static enum ifab_egress_failure failure_of(const struct transfer *t, CURLcode re
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_BAD_CONTENT_ENCODING:
         return IFAB_EGRESS_RESPONSE;
-    case CURLE_OUT_OF_MEMORY:
-        return IFAB_EGRESS_SYSTEM;
+    case CURLE_OUT_OF_MEMORY: /* libcurl says this too of a header line above its own bound */
+        return t->requests > 0 && !t->reader.final_head ? IFAB_EGRESS_RESPONSE : IFAB_EGRESS_SYSTEM;
     default:
         return IFAB_EGRESS_TRANSPORT;
     }

@@ -87,7 +87,7 @@ static bool attempt(struct memory *self, struct ifab_egress_job *job, uint32_t n
     note(self, job);
     ifab_egress__reader_begin(&reader, job);
     if (answer->status == 0)
-        reader.failure = answer->failure == IFAB_EGRESS_NONE ? IFAB_EGRESS_TRANSPORT : answer->failure;
+        reader.failure = answer->failure <= IFAB_EGRESS_NONE ? IFAB_EGRESS_TRANSPORT : answer->failure;
     else
         read_answer(&reader, answer);
     bool transport = reader.failure == IFAB_EGRESS_TRANSPORT;
