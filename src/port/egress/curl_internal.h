@@ -44,7 +44,7 @@ struct transfer {
     char address[IFAB_ADDRESS_TEXT_MAX];
     struct ifab_egress__ws *ws;
     int fd; /* of the WebSocket; -1 */
-    bool wants_out;
+    bool wants_out, opened;
     struct transfer *next;
 };
 enum order_kind { ORDER_SUBMIT, ORDER_SEND, ORDER_SHUT, ORDER_CANCEL };
