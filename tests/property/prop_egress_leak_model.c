@@ -2,11 +2,11 @@
  * The search for secrets against a naive one: whole text in memory, each reading made in full, each form looked for with memmem. Texts are made of
  * pieces of encoded secrets and of bytes that mean something to a decoder, so hits and near misses are both common. INV-09
  */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "egress/leak.h"
 #include "support.h"
@@ -200,7 +200,8 @@ static void agrees_with_a_naive_search(void **state)
         }
         bool found = ifab_leak_end(&scanner), want = naive(&t, secret, size);
         if (found != want)
-            fail_msg("run %llu: %d, not %d: secret %.*s text %.*s", (unsigned long long)run, found, want, (int)size, (const char *)secret, (int)t.size, (const char *)t.bytes);
+            fail_msg("run %llu: %d, not %d: secret %.*s text %.*s", (unsigned long long)run, found, want, (int)size, (const char *)secret,
+                     (int)t.size, (const char *)t.bytes);
         hits += found;
         ifab_leak_set_free(set);
     }

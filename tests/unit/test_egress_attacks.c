@@ -2,11 +2,11 @@
  * The curl back-end under attack, against peers on loopback: who it connects to, what it sends, what it takes. A refusal here is worth something
  * only because the peer says that nothing came. INV-08, INV-09
  */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <assert.h>
 
@@ -69,14 +69,29 @@ static void names_do_not_lead_inside(void **state)
         const char *addresses;
         enum ifab_egress_failure failure;
     } rows[] = {
-        {"127.0.0.1", IFAB_EGRESS_ADDRESS},        {"[::1]", IFAB_EGRESS_ADDRESS},           {"[::ffff:127.0.0.1]", IFAB_EGRESS_ADDRESS},
-        {"10.0.0.1", IFAB_EGRESS_ADDRESS},         {"192.168.1.1", IFAB_EGRESS_ADDRESS},     {"100.64.0.1", IFAB_EGRESS_ADDRESS},
-        {"[fe80::1]", IFAB_EGRESS_ADDRESS},        {"[fd00::1]", IFAB_EGRESS_ADDRESS},       {"[64:ff9b::7f00:1]", IFAB_EGRESS_ADDRESS},
-        {"[64:ff9b:1::7f00:1]", IFAB_EGRESS_ADDRESS}, {"[2002:7f00:1::]", IFAB_EGRESS_ADDRESS}, {"[::7f00:1]", IFAB_EGRESS_ADDRESS},
-        {"[2001:0:7f00:1::f5ff:fffe]", IFAB_EGRESS_ADDRESS}, {"127.0.0.1,10.0.0.1", IFAB_EGRESS_ADDRESS},
-        {"169.254.169.254", IFAB_EGRESS_FORBIDDEN_ADDRESS}, {"[::ffff:169.254.169.254]", IFAB_EGRESS_FORBIDDEN_ADDRESS}, {"[fd00:ec2::254]", IFAB_EGRESS_FORBIDDEN_ADDRESS},
-        {"[64:ff9b::a9fe:a9fe]", IFAB_EGRESS_FORBIDDEN_ADDRESS}, {"0.0.0.0", IFAB_EGRESS_FORBIDDEN_ADDRESS}, {"[::]", IFAB_EGRESS_FORBIDDEN_ADDRESS},
-        {"255.255.255.255", IFAB_EGRESS_FORBIDDEN_ADDRESS}, {"224.0.0.1", IFAB_EGRESS_FORBIDDEN_ADDRESS}, {"100.100.100.200", IFAB_EGRESS_FORBIDDEN_ADDRESS},
+        {"127.0.0.1", IFAB_EGRESS_ADDRESS},
+        {"[::1]", IFAB_EGRESS_ADDRESS},
+        {"[::ffff:127.0.0.1]", IFAB_EGRESS_ADDRESS},
+        {"10.0.0.1", IFAB_EGRESS_ADDRESS},
+        {"192.168.1.1", IFAB_EGRESS_ADDRESS},
+        {"100.64.0.1", IFAB_EGRESS_ADDRESS},
+        {"[fe80::1]", IFAB_EGRESS_ADDRESS},
+        {"[fd00::1]", IFAB_EGRESS_ADDRESS},
+        {"[64:ff9b::7f00:1]", IFAB_EGRESS_ADDRESS},
+        {"[64:ff9b:1::7f00:1]", IFAB_EGRESS_ADDRESS},
+        {"[2002:7f00:1::]", IFAB_EGRESS_ADDRESS},
+        {"[::7f00:1]", IFAB_EGRESS_ADDRESS},
+        {"[2001:0:7f00:1::f5ff:fffe]", IFAB_EGRESS_ADDRESS},
+        {"127.0.0.1,10.0.0.1", IFAB_EGRESS_ADDRESS},
+        {"169.254.169.254", IFAB_EGRESS_FORBIDDEN_ADDRESS},
+        {"[::ffff:169.254.169.254]", IFAB_EGRESS_FORBIDDEN_ADDRESS},
+        {"[fd00:ec2::254]", IFAB_EGRESS_FORBIDDEN_ADDRESS},
+        {"[64:ff9b::a9fe:a9fe]", IFAB_EGRESS_FORBIDDEN_ADDRESS},
+        {"0.0.0.0", IFAB_EGRESS_FORBIDDEN_ADDRESS},
+        {"[::]", IFAB_EGRESS_FORBIDDEN_ADDRESS},
+        {"255.255.255.255", IFAB_EGRESS_FORBIDDEN_ADDRESS},
+        {"224.0.0.1", IFAB_EGRESS_FORBIDDEN_ADDRESS},
+        {"100.100.100.200", IFAB_EGRESS_FORBIDDEN_ADDRESS},
     };
     (void)state;
     begin_peer();
@@ -170,10 +185,10 @@ static void connections_are_shared_within_one_tenant_origin_and_credential(void 
     struct lender l = {CANARY, record, 0, 0};
     struct ifab_egress_credential c = credential_of(&l, IFAB_CREDENTIAL_BEARER, "", record);
     r.idempotent = true;
-#define CONNECTIONS(n)                                                 \
-    do {                                                               \
-        answered(b, &r, 200, "hello");                                 \
-        assert_int_equal(atomic_load(&b->peer.connections), (n));      \
+#define CONNECTIONS(n)                                            \
+    do {                                                          \
+        answered(b, &r, 200, "hello");                            \
+        assert_int_equal(atomic_load(&b->peer.connections), (n)); \
     } while (0)
     CONNECTIONS(1);
     CONNECTIONS(1);
@@ -231,7 +246,8 @@ static void no_proxy_no_netrc_no_cookies(void **state)
 
 static bool redirecting(struct peer *peer, int fd, struct ifab_view request, void *user)
 {
-    static const char *const targets[] = {"/v1/secret", "//evil.example/", "http://169.254.169.254/latest/meta-data/", "file:///etc/passwd", "gopher://127.0.0.1:25/", "https://u:p@evil.example/"};
+    static const char *const targets[] = {"/v1/secret",         "//evil.example/",        "http://169.254.169.254/latest/meta-data/",
+                                          "file:///etc/passwd", "gopher://127.0.0.1:25/", "https://u:p@evil.example/"};
     static const int statuses[] = {301, 302, 303, 307, 308, 300};
     char head[200];
     (void)peer;
@@ -344,10 +360,11 @@ static void hostile_answers_are_errors(void **state)
     static const struct {
         char what;
         enum ifab_egress_failure failure;
-    } rows[] = {{'a', IFAB_EGRESS_RESPONSE_TOO_LARGE}, {'b', IFAB_EGRESS_DEADLINE}, {'c', IFAB_EGRESS_RESPONSE}, {'d', IFAB_EGRESS_RESPONSE}, {'e', IFAB_EGRESS_RESPONSE},
-                {'f', IFAB_EGRESS_RESPONSE_TOO_LARGE}, {'g', IFAB_EGRESS_RESPONSE}, {'h', IFAB_EGRESS_RESPONSE}, {'i', IFAB_EGRESS_RESPONSE}, {'j', IFAB_EGRESS_RESPONSE},
-                {'k', IFAB_EGRESS_RESPONSE}, {'l', IFAB_EGRESS_TRANSPORT}, {'m', IFAB_EGRESS_RESPONSE}, {'n', IFAB_EGRESS_RESPONSE}, {'o', IFAB_EGRESS_DEADLINE},
-                {'p', IFAB_EGRESS_RESPONSE}};
+    } rows[] = {
+        {'a', IFAB_EGRESS_RESPONSE_TOO_LARGE}, {'b', IFAB_EGRESS_DEADLINE},           {'c', IFAB_EGRESS_RESPONSE}, {'d', IFAB_EGRESS_RESPONSE},
+        {'e', IFAB_EGRESS_RESPONSE},           {'f', IFAB_EGRESS_RESPONSE_TOO_LARGE}, {'g', IFAB_EGRESS_RESPONSE}, {'h', IFAB_EGRESS_RESPONSE},
+        {'i', IFAB_EGRESS_RESPONSE},           {'j', IFAB_EGRESS_RESPONSE},           {'k', IFAB_EGRESS_RESPONSE}, {'l', IFAB_EGRESS_TRANSPORT},
+        {'m', IFAB_EGRESS_RESPONSE},           {'n', IFAB_EGRESS_RESPONSE},           {'o', IFAB_EGRESS_DEADLINE}, {'p', IFAB_EGRESS_RESPONSE}};
     (void)state;
     open_both(hostile);
     for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
@@ -429,14 +446,19 @@ static void no_form_of_the_canary_comes_back(void **state)
     open_both(echo);
     for (uint64_t run = 0; run < runs; run++) {
         for (size_t i = 0; i < sizeof forms - 1; i++) {
-            static const enum ifab_credential_as ways[] = {IFAB_CREDENTIAL_BEARER, IFAB_CREDENTIAL_HEADER, IFAB_CREDENTIAL_QUERY, IFAB_CREDENTIAL_BASIC};
+            static const enum ifab_credential_as ways[] = {IFAB_CREDENTIAL_BEARER, IFAB_CREDENTIAL_HEADER, IFAB_CREDENTIAL_QUERY,
+                                                           IFAB_CREDENTIAL_BASIC};
             size_t way = (run + i) % IFAB_COUNT(ways);
             char path[20], record[100];
             (void)snprintf(path, sizeof path, "/v1/%c", forms[i]);
             struct ifab_egress_request r = usual(b, "GET", path);
             (void)snprintf(record, sizeof record, "%s", origin_text);
             struct lender l = {ways[way] == IFAB_CREDENTIAL_BASIC ? "user:" CANARY : CANARY, record, 0, 0};
-            struct ifab_egress_credential c = credential_of(&l, ways[way], ways[way] == IFAB_CREDENTIAL_HEADER ? "X-Key" : ways[way] == IFAB_CREDENTIAL_QUERY ? "key" : "", record);
+            struct ifab_egress_credential c = credential_of(&l, ways[way],
+                                                            ways[way] == IFAB_CREDENTIAL_HEADER  ? "X-Key"
+                                                            : ways[way] == IFAB_CREDENTIAL_QUERY ? "key"
+                                                                                                 : "",
+                                                            record);
             if (ways[way] == IFAB_CREDENTIAL_BASIC && (forms[i] == 'f' || forms[i] == 's'))
                 continue; /* there the canary does not stand raw in the request */
             r.credential = &c;
@@ -571,11 +593,20 @@ static void every_method_arrives_as_it_is(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(names_do_not_lead_inside), cmocka_unit_test(the_operators_exception_lets_a_name_in), cmocka_unit_test(a_mixed_answer_is_refused),
-    cmocka_unit_test(used_connections_are_judged_again), cmocka_unit_test(connections_are_shared_within_one_tenant_origin_and_credential),
-    cmocka_unit_test(no_proxy_no_netrc_no_cookies), cmocka_unit_test(redirects_are_answers), cmocka_unit_test(hostile_answers_are_errors),
-    cmocka_unit_test(no_form_of_the_canary_comes_back), cmocka_unit_test(what_may_not_be_repeated_is_sent_once), cmocka_unit_test(what_was_never_sent_says_so),
-    cmocka_unit_test(cancelling_ends_a_slow_one), cmocka_unit_test(one_tenant_does_not_take_all_places), cmocka_unit_test(keys_of_connections_are_not_written_down),
+    cmocka_unit_test(names_do_not_lead_inside),
+    cmocka_unit_test(the_operators_exception_lets_a_name_in),
+    cmocka_unit_test(a_mixed_answer_is_refused),
+    cmocka_unit_test(used_connections_are_judged_again),
+    cmocka_unit_test(connections_are_shared_within_one_tenant_origin_and_credential),
+    cmocka_unit_test(no_proxy_no_netrc_no_cookies),
+    cmocka_unit_test(redirects_are_answers),
+    cmocka_unit_test(hostile_answers_are_errors),
+    cmocka_unit_test(no_form_of_the_canary_comes_back),
+    cmocka_unit_test(what_may_not_be_repeated_is_sent_once),
+    cmocka_unit_test(what_was_never_sent_says_so),
+    cmocka_unit_test(cancelling_ends_a_slow_one),
+    cmocka_unit_test(one_tenant_does_not_take_all_places),
+    cmocka_unit_test(keys_of_connections_are_not_written_down),
     cmocka_unit_test(every_method_arrives_as_it_is),
 };
 TEST_MAIN(tests)

@@ -1,9 +1,9 @@
 /* Live secrets in answers: every form that is looked for, across every border of chunks. INV-09 */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "egress/leak.h"
 #include "support.h"
@@ -157,7 +157,10 @@ static void survives_failing_allocations(void **state)
     TEST_SWEEP_ALLOCATIONS(build_one());
 }
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(finds_every_form),         cmocka_unit_test(finds_base64_in_its_three_alignments), cmocka_unit_test(long_values_are_found_by_their_ends),
-    cmocka_unit_test(bounds_what_it_looks_for), cmocka_unit_test(survives_failing_allocations),
+    cmocka_unit_test(finds_every_form),
+    cmocka_unit_test(finds_base64_in_its_three_alignments),
+    cmocka_unit_test(long_values_are_found_by_their_ends),
+    cmocka_unit_test(bounds_what_it_looks_for),
+    cmocka_unit_test(survives_failing_allocations),
 };
 TEST_MAIN(tests)

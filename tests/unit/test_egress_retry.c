@@ -1,15 +1,16 @@
 /* Retries. requirements FL-LIM-2, FL-LIM-4 */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "egress/retry.h"
 #include "support.h"
 
 static const struct ifab_retry_policy three = {.attempts = 3, .repeatable = true};
-static bool again(const struct ifab_retry_policy *p, uint32_t attempt, int status, ifab_usec after, ifab_usec remaining, uint64_t random, ifab_usec *wait)
+static bool again(const struct ifab_retry_policy *p, uint32_t attempt, int status, ifab_usec after, ifab_usec remaining, uint64_t random,
+                  ifab_usec *wait)
 {
     return ifab_retry_again(p, &(struct ifab_retry_event){attempt, status, after, remaining, random}, wait);
 }

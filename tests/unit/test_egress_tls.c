@@ -1,9 +1,9 @@
 /* Whom egress believes: certificates of an authority that the operator named, for the name that was asked, over TLS 1.2 or newer. INV-09 */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <assert.h>
 
@@ -47,8 +47,9 @@ static void make_certificate(void)
     assert_non_null(mkdtemp(directory));
     (void)snprintf(ca, sizeof ca, "%s/cert.pem", directory);
     (void)snprintf(key, sizeof key, "%s/key.pem", directory);
-    const char *const argv[] = {"openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", ca, "-days", "2", "-subj", "/CN=api.example",
-                          "-addext", "subjectAltName=DNS:api.example", NULL};
+    const char *const argv[] = {"openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes",          "-keyout", key,
+                                "-out",    ca,    "-days", "2",       "-subj",    "/CN=api.example", "-addext", "subjectAltName=DNS:api.example",
+                                NULL};
     run(argv);
     memcpy(certificate, ca, sizeof ca);
 }
@@ -58,7 +59,8 @@ static pid_t server(const char *version, uint16_t *ret_port)
     int ends[2];
     char text[4000] = "";
     size_t used = 0;
-    const char *const argv[] = {"openssl", "s_server", "-accept", "127.0.0.1:0", "-www", "-cert", certificate, "-key", key, "-cipher", "DEFAULT@SECLEVEL=0", version, NULL};
+    const char *const argv[] = {"openssl", "s_server", "-accept", "127.0.0.1:0",        "-www",  "-cert", certificate,
+                                "-key",    key,        "-cipher", "DEFAULT@SECLEVEL=0", version, NULL};
     assert_int_equal(pipe(ends), 0);
     pid_t child = spawn(argv, ends[1]);
     (void)close(ends[1]);
@@ -128,10 +130,10 @@ static void believes_only_what_is_proven(void **state)
         char at[40];
         (void)snprintf(at, sizeof at, "127.0.0.1:%u", port);
         const char *const control[] = {"openssl", "s_client", "-connect", at, versions[i], "-cipher", "DEFAULT@SECLEVEL=0", NULL};
-        run(control); /* who wants the old one gets it */
+        run(control);                                                                 /* who wants the old one gets it */
         is(ask(port, "api.example", ca), i < 2 ? IFAB_EGRESS_NONE : IFAB_EGRESS_TLS); /* nothing older than 1.2 */
-        is(ask(port, "api.example", NULL), IFAB_EGRESS_TLS);                         /* an authority nobody named */
-        is(ask(port, "other.example", ca), IFAB_EGRESS_TLS);                         /* another name */
+        is(ask(port, "api.example", NULL), IFAB_EGRESS_TLS);                          /* an authority nobody named */
+        is(ask(port, "other.example", ca), IFAB_EGRESS_TLS);                          /* another name */
         end(child);
     }
 }

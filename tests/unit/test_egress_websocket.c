@@ -1,9 +1,9 @@
 /* WebSocket for guests: the same rules, and a peer that breaks RFC 6455 in every way that matters. INV-08, INV-09, INV-15 */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <assert.h>
 
@@ -69,11 +69,19 @@ static void handshake(int fd, char what, const char *accept)
 {
     char text[700];
     const char *status = what == 'A' ? "200 OK" : what == 'B' ? "1010 x" : "101 Switching Protocols";
-    const char *upgrade = what == 'C' ? "" : what == 'D' ? "Upgrade: h2c\r\n" : what == 'E' ? "Upgrade: websocket\r\nUpgrade: websocket\r\n" : "Upgrade: WebSocket\r\n";
+    const char *upgrade = what == 'C'   ? ""
+                          : what == 'D' ? "Upgrade: h2c\r\n"
+                          : what == 'E' ? "Upgrade: websocket\r\nUpgrade: websocket\r\n"
+                                        : "Upgrade: WebSocket\r\n";
     const char *connection = what == 'F' ? "" : what == 'G' ? "Connection: close\r\n" : "Connection: upgrade\r\n";
-    const char *more = what == 'H' ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : what == 'I' ? "Sec-WebSocket-Protocol: x\r\n" : what == 'J' ? "X-A: " CANARY "\r\n"
-                       : what == 'K' ? "X-A\r\n" : what == 'L' ? "X-A: b\n" : "";
-    (void)snprintf(text, sizeof text, "HTTP/1.1 %s\r\n%s%sSec-WebSocket-Accept: %s\r\n%s\r\n", status, upgrade, connection, what == 'M' ? "AAAAAAAAAAAAAAAAAAAAAAAAAAA=" : accept, more);
+    const char *more = what == 'H'   ? "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+                       : what == 'I' ? "Sec-WebSocket-Protocol: x\r\n"
+                       : what == 'J' ? "X-A: " CANARY "\r\n"
+                       : what == 'K' ? "X-A\r\n"
+                       : what == 'L' ? "X-A: b\n"
+                                     : "";
+    (void)snprintf(text, sizeof text, "HTTP/1.1 %s\r\n%s%sSec-WebSocket-Accept: %s\r\n%s\r\n", status, upgrade, connection,
+                   what == 'M' ? "AAAAAAAAAAAAAAAAAAAAAAAAAAA=" : accept, more);
     if (what == 'N') {
         peer_text(fd, "HTTP/1.1 101 x\r\n");
         for (int i = 0; i < 4000; i++)
@@ -244,8 +252,10 @@ static void what_breaks_the_rules_ends_the_socket(void **state)
     static const struct {
         char what;
         enum ifab_egress_failure failure;
-    } rows[] = {{'l', IFAB_EGRESS_RESPONSE_TOO_LARGE}, {'f', IFAB_EGRESS_RESPONSE_TOO_LARGE}, {'s', IFAB_EGRESS_RESPONSE_TOO_LARGE}, {'c', IFAB_EGRESS_LEAK},
-                {'r', IFAB_EGRESS_RESPONSE}, {'o', IFAB_EGRESS_RESPONSE}, {'u', IFAB_EGRESS_RESPONSE}, {'q', IFAB_EGRESS_TRANSPORT}};
+    } rows[] = {{'l', IFAB_EGRESS_RESPONSE_TOO_LARGE}, {'f', IFAB_EGRESS_RESPONSE_TOO_LARGE},
+                {'s', IFAB_EGRESS_RESPONSE_TOO_LARGE}, {'c', IFAB_EGRESS_LEAK},
+                {'r', IFAB_EGRESS_RESPONSE},           {'o', IFAB_EGRESS_RESPONSE},
+                {'u', IFAB_EGRESS_RESPONSE},           {'q', IFAB_EGRESS_TRANSPORT}};
     (void)state;
     open_peer();
     for (size_t i = 0; i < IFAB_COUNT(rows); i++) {

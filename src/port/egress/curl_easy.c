@@ -166,14 +166,14 @@ static bool set_headers(struct transfer *t)
 static bool set_body(struct transfer *t)
 {
     const struct ifab_egress_job *job = t->job;
-    const char *method = ifab_http_method_name(job->method);
+    const char *method = ifab_egress_method_name(job->method);
     if (job->socket)
         return SET(CURLOPT_CONNECT_ONLY, 1L);
-    if (job->method == IFAB_HTTP_GET)
+    if (job->method == IFAB_EGRESS_METHOD_GET)
         return SET(CURLOPT_HTTPGET, 1L);
-    if (job->method == IFAB_HTTP_HEAD)
+    if (job->method == IFAB_EGRESS_METHOD_HEAD)
         return SET(CURLOPT_NOBODY, 1L);
-    if (job->method == IFAB_HTTP_OPTIONS || (job->method == IFAB_HTTP_DELETE && job->body.size == 0))
+    if (job->method == IFAB_EGRESS_METHOD_OPTIONS || (job->method == IFAB_EGRESS_METHOD_DELETE && job->body.size == 0))
         return SET(CURLOPT_HTTPGET, 1L) && SET(CURLOPT_CUSTOMREQUEST, method);
     return SET(CURLOPT_POST, 1L) && SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)job->body.size) &&
            SET(CURLOPT_POSTFIELDS, job->body.size == 0 ? "" : (const char *)job->body.data) && SET(CURLOPT_CUSTOMREQUEST, method);

@@ -114,7 +114,7 @@ static void inject_hmac(struct ifab_view field, struct ifab_view secret, const s
     uint8_t mac32[32], digest32[32];
     struct ifab_buf text = IFAB_BUF_INIT(IFAB_URL_MAX + 1024);
     ifab_sha256(request->body, digest32);
-    ifab_buf_str(&text, ifab_http_method_name(request->method));
+    ifab_buf_str(&text, ifab_egress_method_name(request->method));
     ifab_buf_char(&text, '\n');
     ifab_origin_write_host(&request->url->origin, &text);
     ifab_buf_char(&text, '\n');
