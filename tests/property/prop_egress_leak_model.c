@@ -2,11 +2,11 @@
  * The search for secrets against a naive one: whole text in memory, each reading made in full, each form looked for with memmem. Texts are made of
  * pieces of encoded secrets and of bytes that mean something to a decoder, so hits and near misses are both common. INV-09
  */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include "egress/leak.h"
 #include "support.h"

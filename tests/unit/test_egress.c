@@ -1,9 +1,9 @@
 /* Egress back-ends against their suite, and what the fault wrapper promises. */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include <assert.h>
 

@@ -1,9 +1,9 @@
 /* Which addresses may be connected to: the registries of IANA, what is wrapped, what an operator opens. INV-08 */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include "egress/address.h"
 #include "support.h"

@@ -2,11 +2,11 @@
  * The curl back-end under attack, against peers on loopback: who it connects to, what it sends, what it takes. A refusal here is worth something
  * only because the peer says that nothing came. INV-08, INV-09
  */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include <assert.h>
 

@@ -1,9 +1,9 @@
 /* Credentials: the forms of the table, and SigV4 against published vectors (Amazon S3 API reference; AWS SigV4 test suite). INV-09 */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include "crypto/crypto.h"
 #include "egress/credential.h"

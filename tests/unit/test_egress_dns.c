@@ -2,11 +2,11 @@
  * Answers of a resolver that change, in a network of this test's own: a name server that says a public address first and an inner one the next time,
  * and a peer that listens on both. What is checked is what is connected to, so the change gains nothing. Needs the right to make namespaces. INV-08
  */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include <assert.h>
 

@@ -1,9 +1,9 @@
 /* Header fields: bytes, whose they are, how many. INV-08, INV-09 */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include "egress/header.h"
 #include "support.h"

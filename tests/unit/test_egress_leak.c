@@ -1,9 +1,9 @@
 /* Live secrets in answers: every form that is looked for, across every border of chunks. INV-09 */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include "egress/leak.h"
 #include "support.h"

@@ -1,9 +1,9 @@
 /* Retries. requirements FL-LIM-2, FL-LIM-4 */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include "egress/retry.h"
 #include "support.h"

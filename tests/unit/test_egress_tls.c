@@ -1,9 +1,9 @@
 /* Whom egress believes: certificates of an authority that the operator named, for the name that was asked, over TLS 1.2 or newer. INV-09 */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include <assert.h>
 

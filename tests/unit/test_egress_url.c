@@ -1,9 +1,9 @@
 /* URLs of guests, and rows of manifests. Every refused text here is one that some other parser reads as something else. INV-08 */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include "egress/url.h"
 #include "support.h"

@@ -1,9 +1,9 @@
 /* WebSocket for guests: the same rules, and a peer that breaks RFC 6455 in every way that matters. INV-08, INV-09, INV-15 */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include <assert.h>
 
