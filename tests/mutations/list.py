@@ -476,3 +476,64 @@ change("task-running-expires", STATES, "[IFAB_TASK_EXPIRE] = {false, {[C] = Q, [
 change("task-given-back-late", STATES, "[IFAB_TASK_GIVE_BACK] = {true, {[C] = Q}}", "[IFAB_TASK_GIVE_BACK] = {true, {[C] = Q, [R] = Q}}", "task_domain")
 change("task-same-claim", TASK_ACT, "ifab_task_owned(task->state) && task->owner.n == swarm.n && task->worker.talent == who.talent",
        "ifab_task_owned(task->state) && task->owner.n == swarm.n", "task_domain")
+
+# ---- egress: who is connected to, what is sent, what comes back ----
+EG, RULES = "src/port/egress/", "src/port/egress/rules/"
+without("egress-user-in-url", RULES + "url.c", "if (text.size > 0 && memchr(text.data, '@', text.size) != NULL)", "egress_url")
+change("egress-fragment", RULES + "url.c", "text.data[i] == '#' || text.data[i] == '\\\\'", "text.data[i] == '\\\\'", "egress_url")
+change("egress-number-host", RULES + "url.c", "return !is_digit(label.data[0]);", "return true;", "egress_url")
+without("egress-literal-spelling", RULES + "url.c", "if (!ifab_view_is(url->origin.host, again))", "egress_url")
+change("egress-escapes-needed", RULES + "url.c", " && byte != '%' && !is_unreserved(byte)", "", "egress_url")
+change("egress-encoded-slash", RULES + "url.c", " && byte != '/' && byte != '\\\\'", "", "egress_url")
+without("egress-dot-segments", RULES + "url.c", "if ((plain == 1 && text[0] == '.') || (plain == 2 && text[0] == '.' && text[1] == '.'))", "egress_url")
+change("egress-path-utf8", RULES + "url.c", "return ifab_utf8_valid(ifab_view_of(text, size));", "return true;", "egress_url")
+change("egress-star-empty", RULES + "row.c", "ifab_view_is(want, \"*\") ? have.size == 0 :", "ifab_view_is(want, \"*\") ? false :", "egress_url")
+without("egress-never", RULES + "address.c", "if (ifab_address_class_never(class_))", "egress_address")
+without("egress-own-listener", RULES + "address.c",
+        "if (is_ours(address, port, is_local, listeners, listener_count) || is_ours(&inner, port, is_local, listeners, listener_count))", "egress_address")
+change("egress-exception-capability", RULES + "address.c", "ifab_view_equal(e->capability, capability) &&", "true &&", "egress_address")
+change("egress-exception-port", RULES + "address.c", "e->port == port && port != 0 &&", "", "egress_address")
+without("egress-mapped", RULES + "address.c", "if (v6_begins(a, \"\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\xff\\xff\", 96))", "egress_address")
+without("egress-6to4", RULES + "address.c", "if (v6_begins(a, \"\\x20\\x02\", 16))", "egress_address")
+without("egress-header-ours", RULES + "header.c", "if (ifab_egress_header_is_ours(name))", "egress_header")
+without("egress-header-bytes", RULES + "header.c", "if (!ifab_egress_header_value_valid(value))", "egress_header")
+change("egress-header-underscore", RULES + "header.c", "name.data[i] == '_' || name.data[i] == '.' ?", "false ?", "egress_header")
+without("egress-retry-repeatable", RULES + "retry.c",
+        "if (!policy->repeatable || !worth || event->attempt == 0 || event->attempt >= policy->attempts || count > IFAB_EGRESS_BACKOFF_MAX)",
+        "egress_retry")
+change("egress-retry-after", RULES + "retry.c", "if (event->retry_after > wait)", "if (false)", "egress_retry")
+change("egress-leak-end", RULES + "leak.c", "    give_up(self, TO_ONCE); /* in this order", "    /* in this order", "egress_leak_model egress_leak")
+change("egress-leak-reversed", RULES + "leak.c", "add(&self->exact, turned, size) && ", "", "egress_leak")
+change("egress-leak-basic-as-sent", RULES + "credential.c", "to->values[to->value_count++] = ifab_view_of(sent.data + 6,",
+       "(void)ifab_view_of(sent.data + 6,", "egress_attacks")
+change("egress-rows", EG + "check.c", "        status = check_rows(r, job, problem);", "        status = IFAB_OK;", "egress")
+change("egress-dry-run", EG + "check.c", "if (!r->dry_run || r->rows[i].read)", "if (true)", "egress")
+change("egress-headers-checked", EG + "check.c", "        status = check_headers(r, problem);", "        status = IFAB_OK;", "egress")
+without("egress-manifest-origin", EG + "check.c",
+        "if (ifab_origin_read(c->origin, &named, NULL) != IFAB_OK || !ifab_origin_same(&named, &job->url.origin))", "egress")
+without("egress-record-origin", EG + "check.c", "if (status == IFAB_DENIED)\n        return refuse(problem, IFAB_DENIED, IFAB_EGRESS_CREDENTIAL_ORIGIN", "egress")
+without("egress-after-redirect", EG + "check.c", "if (redirected)", "egress")
+change("egress-pool-tenant", EG + "check.c", "    add_part(&hash, r->tenant);\n", "", "egress_attacks")
+change("egress-pool-credential", EG + "check.c", "        add_part(&hash, r->credential->id);\n", "", "egress_attacks")
+without("egress-open-judged", EG + "curl_easy.c", "if (!permitted(t, &a, port))\n        return CURL_SOCKET_BAD;", "egress_attacks egress_dns")
+change("egress-used-judged", EG + "curl_easy.c", "ifab_address_parse(ifab_view_str(to), &a) && permitted(t, &a, (uint16_t)to_port);",
+       "ifab_address_parse(ifab_view_str(to), &a);", "egress_attacks")
+change("egress-local", EG + "curl_easy.c", "ask && is_local(a)", "false", "egress_attacks")
+change("egress-proxy", EG + "curl_easy.c", "SET(CURLOPT_PROXY, \"\") && SET(CURLOPT_NOPROXY, \"*\") && ", "", "egress_attacks")
+change("egress-verify-peer", EG + "curl_easy.c", "SET(CURLOPT_SSL_VERIFYPEER, 1L)", "SET(CURLOPT_SSL_VERIFYPEER, 0L)", "egress_tls")
+change("egress-verify-host", EG + "curl_easy.c", "SET(CURLOPT_SSL_VERIFYHOST, 2L)", "SET(CURLOPT_SSL_VERIFYHOST, 0L)", "egress_tls")
+change("egress-follow", EG + "curl_easy.c", "SET(CURLOPT_FOLLOWLOCATION, 0L) && SET(CURLOPT_MAXREDIRS, 0L)",
+       "SET(CURLOPT_FOLLOWLOCATION, 1L) && SET(CURLOPT_MAXREDIRS, 5L)", "egress_attacks")
+change("egress-fresh", EG + "curl_easy.c", "t->job->repeatable && !t->job->socket ? 0L : 1L", "0L", "egress_attacks")
+without("egress-body-bound", EG + "reader.c", "if (bytes.size > self->job->response_max - self->body.size)", "egress_attacks")
+without("egress-head-bound", EG + "reader.c", "if (self->head_bytes > IFAB_EGRESS_HEAD_MAX || ++self->head_fields > IFAB_EGRESS_HEAD_FIELDS_MAX)", "egress_attacks")
+without("egress-line-leaks", EG + "reader.c", "if (line_leaks(self, line))", "egress")
+without("egress-body-leaks", EG + "reader.c", "if (ifab_leak_feed(&self->own, bytes) || ifab_leak_feed(&self->live, bytes))", "egress")
+change("egress-compressed", EG + "reader.c", "!ifab_view_equal_nocase(value, IFAB_VIEW(\"identity\"))", "false", "egress")
+without("egress-shown", EG + "reader.c", "if (!ifab_egress_header_is_shown(name))", "egress")
+change("egress-tenant-share", EG + "egress.c", " && of_tenant < self->tenant_max", "", "egress_attacks")
+change("egress-socket-accept", EG + "websocket.c", "ifab_view_is(value, self->accept) ? 1U : 2U", "1U", "egress_websocket")
+change("egress-socket-leaks", EG + "websocket.c", "else if (ifab_leak_feed(&self->own, bytes) || ifab_leak_feed(&self->live, bytes))", "else if (false)",
+       "egress_websocket")
+change("egress-socket-waiting", EG + "egress_curl.c", "ifab_egress__waiting(&t->owner->base, t->job->id) + bytes.size > IFAB_EGRESS_SOCKET_QUEUE ||", "",
+       "egress_websocket")
