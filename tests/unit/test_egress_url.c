@@ -263,6 +263,18 @@ static void says_nothing_of_path_and_query_in_errors(void **state)
     assert_null(strstr(err.text, "canary"));
 }
 
+static void says_what_is_wrong(void **state)
+{
+    static const char *const rows[][2] = {{"https://u@a/", "user"}, {"https://u:p@a/", "user"}, {"https://a/#x", "fragment"}, {"https://a\\b/", "backslash"}, {"https://A/", "lower case"},
+                                          {"https://a:0/", "port"}, {"https://a/../b", "path"}, {"https://a/?<", "query"}, {"ftp://a/", "http://"}};
+    (void)state;
+    for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
+        struct ifab_url url;
+        struct ifab_error err = {.status = IFAB_OK};
+        assert_int_equal(ifab_url_parse(ifab_view_str(rows[i][0]), &url, &err), IFAB_INVALID);
+        assert_non_null(strstr(err.text, rows[i][1]));
+    }
+}
 static void writes_again_what_it_read(void **state)
 {
     static const char *const urls[] = {"https://a/b?c=d", "http://a:81/", "https://[2606:4700::1111]:444/a", "wss://a/?", "https://1.1.1.1/x"};
@@ -380,7 +392,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(refuses_what_another_parser_reads_otherwise),
     cmocka_unit_test(bounds_every_part),
     cmocka_unit_test(says_nothing_of_path_and_query_in_errors),
-    cmocka_unit_test(writes_again_what_it_read),
+    cmocka_unit_test(says_what_is_wrong), cmocka_unit_test(writes_again_what_it_read),
     cmocka_unit_test(origins_end_behind_host_and_port),
     cmocka_unit_test(rows_match_by_whole_segments),
     cmocka_unit_test(rows_match_their_origin_and_methods_only),
