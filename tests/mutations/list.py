@@ -516,14 +516,12 @@ without("egress-after-redirect", EG + "check.c", "if (redirected)", "egress")
 change("egress-pool-tenant", EG + "check.c", "    add_part(&hash, r->tenant);\n", "", "egress_attacks")
 change("egress-pool-credential", EG + "check.c", "        add_part(&hash, r->credential->id);\n", "", "egress_attacks")
 without("egress-open-judged", EG + "curl_easy.c", "if (!permitted(t, &a, port))\n        return CURL_SOCKET_BAD;", "egress_attacks egress_dns")
-change("egress-used-judged", EG + "curl_easy.c", "ifab_address_parse(ifab_view_str(to), &a) && permitted(t, &a, (uint16_t)to_port);",
-       "ifab_address_parse(ifab_view_str(to), &a);", "egress_attacks")
+change("egress-used-judged", EG + "curl_easy.c", "permitted(t, &a, (uint16_t)to_port);", "true;", "egress_attacks")
 change("egress-local", EG + "curl_easy.c", "ask && is_local(a)", "false", "egress_attacks")
 change("egress-proxy", EG + "curl_easy.c", "SET(CURLOPT_PROXY, \"\") && SET(CURLOPT_NOPROXY, \"*\") && ", "", "egress_attacks")
 change("egress-verify-peer", EG + "curl_easy.c", "SET(CURLOPT_SSL_VERIFYPEER, 1L)", "SET(CURLOPT_SSL_VERIFYPEER, 0L)", "egress_tls")
 change("egress-verify-host", EG + "curl_easy.c", "SET(CURLOPT_SSL_VERIFYHOST, 2L)", "SET(CURLOPT_SSL_VERIFYHOST, 0L)", "egress_tls")
-change("egress-follow", EG + "curl_easy.c", "SET(CURLOPT_FOLLOWLOCATION, 0L) && SET(CURLOPT_MAXREDIRS, 0L)",
-       "SET(CURLOPT_FOLLOWLOCATION, 1L) && SET(CURLOPT_MAXREDIRS, 5L)", "egress_attacks")
+change("egress-follow", EG + "curl_easy.c", "SET(CURLOPT_FOLLOWLOCATION, 0L)", "SET(CURLOPT_FOLLOWLOCATION, 1L)", "egress_attacks")
 change("egress-fresh", EG + "curl_easy.c", "t->job->repeatable && !t->job->socket ? 0L : 1L", "0L", "egress_attacks")
 without("egress-body-bound", EG + "reader.c", "if (bytes.size > self->job->response_max - self->body.size)", "egress_attacks")
 without("egress-head-bound", EG + "reader.c", "if (self->head_bytes > IFAB_EGRESS_HEAD_MAX || ++self->head_fields > IFAB_EGRESS_HEAD_FIELDS_MAX)", "egress_attacks")
@@ -537,3 +535,5 @@ change("egress-socket-leaks", EG + "websocket.c", "else if (ifab_leak_feed(&self
        "egress_websocket")
 change("egress-socket-waiting", EG + "egress_curl.c", "ifab_egress__waiting(&t->owner->base, t->job->id) + bytes.size > IFAB_EGRESS_SOCKET_QUEUE ||", "",
        "egress_websocket")
+without("egress-names-given-up", EG + "curl_easy.c", "if (t->resolving)", "egress_dns")
+change("egress-too-many-names", EG + "curl_easy.c", "all == ABANDONED_MAX || of_tenant >= ABANDONED_TENANT", "false", "egress_dns")

@@ -81,6 +81,8 @@ static void *name_server(void *user)
         size_t end = 12;
         while (end < (size_t)n && packet[end] != 0)
             end += packet[end] + 1U;
+        if (memmem(packet, (size_t)n, "silent", 6) != NULL)
+            continue;
         bool is_a = packet[end + 1] == 0 && packet[end + 2] == 1;
         end += 5;
         packet[2] = 0x81;
@@ -123,6 +125,32 @@ static struct ifab_egress_request request_of(void)
     assert_int_equal(ifab_origin_read(ifab_view_str(origin_text), &row.origin, NULL), IFAB_OK);
     r.exception_count = 0;
     return r;
+}
+/* A name server that says nothing: each name that is given up leaves a thread for a while, so there is a bound; others are not in it. */
+static void gives_up_only_so_many_names(void)
+{
+    struct ifab_egress_request r = request_of();
+    int given_up = 0, turned_away = 0;
+    (void)snprintf(origin_text, sizeof origin_text, "http://silent.example:%u", b->port);
+    (void)snprintf(url_text, sizeof url_text, "%s/v1/x", origin_text);
+    r.url = ifab_view_str(url_text);
+    assert_int_equal(ifab_origin_read(ifab_view_str(origin_text), &row.origin, NULL), IFAB_OK);
+    r.timeout = 5000;
+    for (int i = 0; i < 40; i++) {
+        struct ifab_egress_event *event = asked(b, &r);
+        assert_int_equal(event->kind, IFAB_EGRESS_FAILED);
+        given_up += event->problem.failure == IFAB_EGRESS_DEADLINE;
+        turned_away += strstr(event->problem.text, "too many names") != NULL;
+        ifab_egress_event_free(event);
+    }
+    assert_int_equal(given_up, 16);
+    assert_int_equal(turned_away, 24);
+    answers(PUBLIC, PUBLIC);
+    r = request_of();
+    r.tenant = IFAB_VIEW("another");
+    struct ifab_egress_event *event = asked(b, &r);
+    assert_int_equal(event->kind, IFAB_EGRESS_ANSWER);
+    ifab_egress_event_free(event);
 }
 static void changing_answers_gain_nothing(void **state)
 {
@@ -175,6 +203,7 @@ static void changing_answers_gain_nothing(void **state)
         assert_true(event->kind == IFAB_EGRESS_ANSWER || event->problem.failure == IFAB_EGRESS_ADDRESS);
         ifab_egress_event_free(event);
     }
+    gives_up_only_so_many_names();
     assert_int_equal(atomic_load(&b->peer.connections), 0);
     assert_true(atomic_load(&outside.requests) > 10);
     ifab_egress_close(b->egress);

@@ -56,11 +56,40 @@ static bool permitted(struct transfer *t, const struct ifab_address *a, uint16_t
         t->verdict = verdict;
     return verdict == IFAB_EGRESS_NONE;
 }
+/* Before a name is resolved. */
+static int on_resolve(void *state, void *reserved, void *user)
+{
+    struct transfer *t = user;
+    const struct egress_curl *owner = t->owner;
+    ifab_usec now = ifab_egress__curl_now();
+    size_t all = 0, of_tenant = 0;
+    (void)state;
+    (void)reserved;
+    for (size_t i = 0; i < ABANDONED_MAX; i++) {
+        const struct abandoned *a = &owner->abandoned[i];
+        bool counts = a->at != 0 && now - a->at < ABANDONED_TIME;
+        all += counts;
+        of_tenant += counts && memcmp(a->tenant32, t->job->tenant32, 32) == 0;
+    }
+    t->too_many = all == ABANDONED_MAX || of_tenant >= ABANDONED_TENANT;
+    t->resolving = !t->too_many;
+    return t->too_many;
+}
+/* The resolver has said nothing by the end: its thread is still there. */
+static void note_abandoned(struct transfer *t)
+{
+    struct egress_curl *owner = t->owner;
+    struct abandoned *a = &owner->abandoned[owner->abandoned_next];
+    memcpy(a->tenant32, t->job->tenant32, 32);
+    a->at = ifab_egress__curl_now();
+    owner->abandoned_next = (owner->abandoned_next + 1) % ABANDONED_MAX;
+}
 static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct transfer *t = user;
     struct ifab_address a;
     uint16_t port;
+    t->resolving = false;
     if (purpose != CURLSOCKTYPE_IPCXN || t->verdict != IFAB_EGRESS_NONE)
         return CURL_SOCKET_BAD;
     if (!read_sockaddr(&address->addr, &a, &port)) {
@@ -192,9 +221,10 @@ static bool set_walls(struct transfer *t)
 }
 static bool set_calls(struct transfer *t)
 {
-    return SET(CURLOPT_PRIVATE, t) && SET(CURLOPT_OPENSOCKETFUNCTION, on_open) && SET(CURLOPT_OPENSOCKETDATA, t) &&
-           SET(CURLOPT_PREREQFUNCTION, on_request) && SET(CURLOPT_PREREQDATA, t) && SET(CURLOPT_HEADERFUNCTION, on_line) &&
-           SET(CURLOPT_HEADERDATA, t) && SET(CURLOPT_WRITEFUNCTION, on_body) && SET(CURLOPT_WRITEDATA, t) && SET(CURLOPT_VERBOSE, 0L);
+    return SET(CURLOPT_PRIVATE, t) && SET(CURLOPT_RESOLVER_START_FUNCTION, on_resolve) && SET(CURLOPT_RESOLVER_START_DATA, t) &&
+           SET(CURLOPT_OPENSOCKETFUNCTION, on_open) && SET(CURLOPT_OPENSOCKETDATA, t) && SET(CURLOPT_PREREQFUNCTION, on_request) &&
+           SET(CURLOPT_PREREQDATA, t) && SET(CURLOPT_HEADERFUNCTION, on_line) && SET(CURLOPT_HEADERDATA, t) && SET(CURLOPT_WRITEFUNCTION, on_body) &&
+           SET(CURLOPT_WRITEDATA, t) && SET(CURLOPT_VERBOSE, 0L);
 }
 static bool set_times(struct transfer *t, ifab_usec now)
 {
@@ -212,6 +242,7 @@ ifab_status ifab_egress__easy_begin(struct transfer *t, ifab_usec now)
 {
     t->attempt++;
     t->requests = 0;
+    t->resolving = t->too_many = false;
     t->verdict = IFAB_EGRESS_NONE;
     t->state = TRANSFER_RUNNING;
     ifab_egress__reader_begin(&t->reader, t->job);
@@ -226,6 +257,9 @@ ifab_status ifab_egress__easy_begin(struct transfer *t, ifab_usec now)
 }
 void ifab_egress__easy_end(struct transfer *t)
 {
+    if (t->resolving)
+        note_abandoned(t);
+    t->resolving = false;
     if (t->pool != NULL && t->easy != NULL)
         (void)curl_multi_remove_handle(t->pool->multi, t->easy);
     curl_easy_cleanup(t->easy);
@@ -244,5 +278,7 @@ void ifab_egress__easy_end(struct transfer *t)
 /* Never libcurl's own message: it may hold a piece of the URL. */
 const char *ifab_egress__easy_detail(const struct transfer *t, CURLcode result)
 {
+    if (t->too_many)
+        return "too many names were given up lately";
     return t->verdict != IFAB_EGRESS_NONE ? ifab_address_class_text(t->class_) : curl_easy_strerror(result);
 }

@@ -223,6 +223,8 @@ static void socket_begin(struct egress_curl *self, struct transfer *t)
 static void done(struct egress_curl *self, struct transfer *t, CURLcode result)
 {
     enum ifab_egress_failure failure = failure_of(t, result);
+    if (result == CURLE_COULDNT_RESOLVE_HOST)
+        t->resolving = false; /* it did say something */
     if (failure == IFAB_EGRESS_NONE && t->job->socket) {
         socket_begin(self, t);
         return;
