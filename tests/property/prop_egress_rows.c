@@ -36,7 +36,7 @@ static void both_matchers_agree(void **state)
     struct test_random random = {test_env_u64("IFAB_SEED", 606)};
     uint64_t runs = test_env_u64("IFAB_RUNS", 300000), matched = 0, stricter = 0;
     (void)state;
-    print_message("seed %llu\n", (unsigned long long)random.state);
+    print_message("# seed %llu\n", (unsigned long long)random.state);
     for (uint64_t run = 0; run < runs; run++) {
         char row_paths[3][200], path[200], url_text[300];
         struct ifab_http_row rows[3];
@@ -72,7 +72,7 @@ static void both_matchers_agree(void **state)
         stricter += theirs && !parsed;
     }
     assert_true(matched > runs / 200);
-    print_message("%llu matched, %llu that the registry alone would take\n", (unsigned long long)matched, (unsigned long long)stricter);
+    print_message("# %llu matched, %llu that the registry alone would take\n", (unsigned long long)matched, (unsigned long long)stricter);
 }
 static void credentials_are_spelled_alike(void **state)
 {
