@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -23,6 +24,7 @@ static pid_t spawn(const char *const argv[], int out)
     pid_t child = fork();
     if (child == 0) {
         int null = open("/dev/null", O_RDWR);
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves no server */
         (void)dup2(null, 0);
         (void)dup2(out < 0 ? null : out, 1);
         (void)dup2(out < 0 ? null : out, 2);
