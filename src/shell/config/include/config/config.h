@@ -21,6 +21,7 @@ struct ifab_config {
     char log_name[65];         /* "log": main */
     char data_dir[1024], run_dir[1024], keys_dir[1024], rules_file[1024]; /* data.dir run.dir keys.dir guard.rules */
     char store_backend[16];    /* store.backend: sqlite */
+    char vault_backend[24], vault_key_file[1024]; /* vault.backend: file; vault.key_file: "" = keys.dir/vault.key */
     char http_listen[128];     /* http.listen: "127.0.0.1:8474"; "" = no TCP */
     char http_certificate[1024], http_key[1024]; /* http.certificate http.key: both or none; TLS */
     char http_hosts[16][256];  /* http.hosts: default loopback names */
