@@ -34,6 +34,7 @@ MODULES = [
     "readers",
     "erasure",
     "log_key",
+    "vault",
     "export",
     "backups",
     "salvage",

@@ -99,7 +99,6 @@ def test_global_flags_do_what_they_say(f):
         "falsify --task t --mode=pre-commit",
         "bus dlq list",
         "governor waste",
-        "secret list",
         "publisher list",
     ):
         assert "IF_ERR_509" in cli.wants(20, *line.split()).err, line

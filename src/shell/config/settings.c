@@ -83,7 +83,7 @@ ifab_status ifab_config__together(const struct ifab_config *config, struct ifab_
     bool certificate = config->http_certificate[0] != '\0', key = config->http_key[0] != '\0';
     bool loopback = strncmp(config->http_listen, "127.", 4) == 0 || strncmp(config->http_listen, "[::1]:", 6) == 0 || config->http_listen[0] == '\0';
     if (strcmp(config->vault_backend, "file") != 0)
-        return ifab_fail(err, IFAB_UNSUPPORTED, "IF_ERR_%03d: vault.backend: %s comes in a later version; this one has file", (int)IFAB_CODE_NOT_SUPPORTED,
+        return ifab_fail(err, IFAB_INVALID, "IF_ERR_%03d: vault.backend: %s comes in a later version; this one has file", (int)IFAB_CODE_NOT_SUPPORTED,
                          config->vault_backend);
     if (certificate != key)
         return ifab_fail(err, IFAB_INVALID, "%s is set without %s", certificate ? "http.certificate" : "http.key", certificate ? "http.key" : "http.certificate");

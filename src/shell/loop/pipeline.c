@@ -244,7 +244,7 @@ static void step_command(struct node *node, struct ticket *t, struct batch *batc
     }
     ifab_fabric_apply(node->fabric, o);
     if (t->command.type == IFAB_COMMAND_SECRET)
-        vault_stepped(node, batch);
+        vault_stepped(node, batch, o->reply.code == IFAB_CODE_NONE && !o->reply.replayed);
     batch->tasks = batch->tasks || changes_tasks(o);
     batch->delivers_others |= o->entry_count > (t->command.type == IFAB_COMMAND_MESSAGE ? 1 : 0);
     t->reply = o->reply;

@@ -177,11 +177,10 @@ void vault_lend(struct node *node, struct ticket *t)
     t->command.u.secret.code = code;
 }
 
-void vault_stepped(struct node *node, struct batch *batch)
+void vault_stepped(struct node *node, struct batch *batch, bool changed)
 {
-    uint64_t counter = ifab_secrets_mark(ifab_fabric_secrets(node->fabric))->counter;
-    if (node->vault_staged == counter && counter > batch->vault_counter)
-        batch->vault_counter = counter;
+    if (changed)
+        batch->vault_counter = node->vault_staged;
     else
         vault_unstep(node); /* refused, or answered before */
 }

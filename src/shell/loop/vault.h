@@ -15,7 +15,7 @@ struct vault_ask { /* of a request that brings a value; in the request's arena *
 ifab_status vault_open(struct node *node, struct ifab_view passphrase, struct ifab_error *err);
 void vault_close(struct node *node);
 void vault_lend(struct node *node, struct ticket *ticket);   /* IFAB_COMMAND_SECRET, before its step */
-void vault_stepped(struct node *node, struct batch *batch);  /* behind it: applied, or not */
+void vault_stepped(struct node *node, struct batch *batch, bool changed); /* behind it, applied; changed: by this very step */
 void vault_unstep(struct node *node);                        /* what is staged and not in the fabric never was */
 ifab_status vault_publish(struct node *node, const struct batch *batch, struct ifab_error *err);
 void vault_settle(struct node *node, const struct batch *batch);
