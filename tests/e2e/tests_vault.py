@@ -350,6 +350,49 @@ def test_killed_while_secrets_change_it_holds_what_the_log_says(f):
     return f"{acked} versions over 12 kills"
 
 
+def test_secrets_that_change_beside_one_another_and_beside_messages(f):
+    # INV-04 INV-05: several in one commit, one more stepped ahead
+    a = f.enrol("Demo.A")
+    stop, faults, done = threading.Event(), [], []
+
+    def talk():
+        while not stop.is_set():
+            r = f.send(a.message())
+            if r.status != 200:
+                faults.append(r)
+
+    def change(name):
+        versions = 0
+        for n in range(12):
+            body = {"name": name, "origins": [API], **seal(f, f"{name}-value-{n}")}
+            r = f.admin("/v1/secrets", body) if versions == 0 else rotate(f, name, f"{name}-value-{n}")
+            if r.code == 304:  # sixteen at a time wait to be recorded
+                continue
+            versions += 1
+            if r.status not in (200, 201) or r.json["secret"]["version"] != versions:
+                faults.append(r)
+        done.append((name, versions))
+
+    threads = [threading.Thread(target=change, args=(f"name-{n}",)) for n in range(8)]
+    talker = threading.Thread(target=talk)
+    talker.start()
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    stop.set()
+    talker.join()
+    assert not faults, faults[:3]
+    assert sorted((s["name"], s["version"]) for s in f.get("/v1/secrets").json["items"]) == sorted(done)
+    counters = [e["payload"]["vault"]["counter"] for e in f.entries() if e["operation"] in ("set", "rotate") and e["component"] == "SecretVault"]
+    assert counters == list(range(1, len(counters) + 1)) and len(counters) == sum(n for _, n in done)
+    f.kill()
+    f.start()
+    for name, _ in done:
+        assert check(f, name).status == 200
+    f.verify()
+
+
 def test_leftovers_of_a_crash_before_the_commit_are_taken_away(f):
     # INV-04: published, and the log does not say so
     assert put(f, "one", "some-secret-value").status == 201
