@@ -494,7 +494,7 @@ change("vault-name-sync", VAULT_FILE, "    return vault_sync_directory(self->dir
 change("vault-bound-record", VAULT_FORM, "return ifab_view_of(to, SEAL_SIZE + bound.size);", "return ifab_view_of(to, SEAL_SIZE);", "vault_altered")
 change("vault-file-tag", VAULT_FORM, "return ifab_fail(err, IFAB_DENIED, \"it is not under this key, or altered\");", ";", "vault_altered")
 without("vault-memory-locked", "src/crypto/locked.c", "if (sodium_mlock(bytes, size) != 0)", "aead")
-change("vault-exact-redaction", "src/text/redact/exact.c", "if (exact == NULL || ", "if (true || ", "redact")
+change("vault-exact-redaction", "src/text/redact/exact.c", "if (find == NULL || ", "if (true || ", "redact")
 change("secret-origin", SECRETS, "if (ifab_view_equal(secret->origins[i], origin)) {", "if (true) {", "secret fabric_secret")
 change("secret-revoked", SECRETS, "if (secret == NULL || secret->revoked_at != IFAB_NEVER)\n", "if (secret == NULL)\n", "secret fabric_secret")
 without("secret-default-port", "src/core/secret/origin.c", "if (port == schemes[row].port)", "secret")

@@ -132,7 +132,7 @@ static void say_salvaged(const struct ifab_salvage_options *salvage, const struc
     if (r->readable > r->kept)
         ifab_buf_format(&text, "           %llu more can be read, but nothing signed covers them (--unproven takes them, --checkpoint FILE may prove them)\n",
                         (unsigned long long)(r->readable - r->kept));
-    ifab_buf_format(&text, "void       what was held or escalated, votes, tokens, invites, older messages and admin acts\nexport     %s/salvaged\n", salvage->directory);
+    ifab_buf_format(&text, "void       what was held or escalated, votes, tokens, invites, older messages, admin acts and secrets\nexport     %s/salvaged\n", salvage->directory);
     ifab_log_plain(1, ifab_buf_as_view(&text));
     ifab_buf_fini(&text);
 }

@@ -170,6 +170,9 @@ void vault_lend(struct node *node, struct ticket *t)
     struct ifab_secret next;
     *refusal = (struct ifab_refusal){.offset = -1, .retry_after_ms = -1};
     t->command.u.secret.mark = (struct ifab_secret_mark){0};
+    t->command.u.secret.code = IFAB_CODE_NONE;
+    if (t->command.act == NULL || !t->command.act->present) /* refused in any case: no work for it */
+        return;
     enum ifab_code code = ifab_secret_next(secrets, &request, &next, refusal);
     if (code == IFAB_CODE_NONE)
         code = request.act == IFAB_SECRET_REVOKE ? stage(node, &next, IFAB_VIEW(""), &t->command.u.secret.mark, refusal)
