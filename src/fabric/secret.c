@@ -1,7 +1,7 @@
 /*
- * Secrets as the log has them: who set, rotated or revoked which, why, for which origins, and which vault holds the values from then on; who asked for
- * one, and was given it or not. Values never come here (INV-09). The shell stages the vault before the step and writes it before the commit; the entry
- * makes it valid (INV-04, docs/decisions/vault.md).
+ * Secrets as the log has them: who set, rotated or revoked which, why, for which origins, and which vault holds the values from then on; who asked
+ * for one, and was given it or not. Values never come here (INV-09). The shell stages the vault before the step and writes it before the commit; the
+ * entry makes it valid (INV-04, docs/decisions/vault.md).
  */
 #include "fabric_internal.h"
 
@@ -45,7 +45,8 @@ static void put_records(struct ifab_outcome *o, struct ifab_view record, struct 
     ifab_buf_char(&o->payload, '}');
 }
 
-static enum ifab_code change(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const char *actor, struct ifab_view why)
+static enum ifab_code change(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const char *actor,
+                             struct ifab_view why)
 {
     struct ifab_secret_request request = command->u.secret.request;
     struct ifab_secret next;
@@ -95,8 +96,8 @@ void ifab_fabric__decide_secret(const struct ifab_fabric *self, const struct ifa
         ifab_fabric__refuse_act(self, command, o, code, signer_of(command), command->u.secret.request.name);
 }
 
-static bool put_access(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_fabric__secret_ask *ask, const struct ifab_secret *secret,
-                       enum ifab_code code, struct ifab_outcome_entry **ret_entry)
+static bool put_access(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_fabric__secret_ask *ask,
+                       const struct ifab_secret *secret, enum ifab_code code, struct ifab_outcome_entry **ret_entry)
 {
     ifab_buf_clear(&o->payload);
     ifab_buf_char(&o->payload, '{');

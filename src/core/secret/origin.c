@@ -101,7 +101,8 @@ static bool domain(struct ifab_view host)
     if (digit(last.data[0])) {
         bool numeric = true;
         for (size_t i = 0; i < last.size; i++)
-            numeric = numeric && (digit(last.data[i]) || (i == 1 && last.data[i] == 'x') || (i > 1 && last.data[1] == 'x' && hex_digit(last.data[i])));
+            numeric =
+                numeric && (digit(last.data[i]) || (i == 1 && last.data[i] == 'x') || (i > 1 && last.data[1] == 'x' && hex_digit(last.data[i])));
         return numeric ? ipv4(host) : true;
     }
     return true;
@@ -116,7 +117,8 @@ bool ifab_origin_valid(struct ifab_view text, const char **ret_why)
         ret_why = &why;
     while (row < IFAB_COUNT(schemes) && !ifab_view_starts(text, ifab_view_str(schemes[row].scheme)))
         row++;
-    *ret_why = "an origin is scheme://host[:port] and nothing behind it, in lower case, e.g. https://api.example.com; schemes are https, http, wss, ws";
+    *ret_why =
+        "an origin is scheme://host[:port] and nothing behind it, in lower case, e.g. https://api.example.com; schemes are https, http, wss, ws";
     if (row == IFAB_COUNT(schemes) || text.size > IFAB_ORIGIN_MAX)
         return false;
     skip = strlen(schemes[row].scheme);

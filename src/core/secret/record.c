@@ -7,16 +7,16 @@
 
 static bool check_origin(struct ifab_view text, const char **ret_why) { return ifab_origin_valid(text, ret_why); }
 
-#define COUNTER_FIELD                                                                                                \
-    {                                                                                                                \
+#define COUNTER_FIELD                                                                                             \
+    {                                                                                                             \
         .name = "counter", .kind = IFAB_SCHEMA_INTEGER, .required = true, .min = 1, .max = (INT64_C(1) << 53) - 1 \
     }
 #define TIME_FIELD(name_, required_)                                                                                          \
     {                                                                                                                         \
         .name = (name_), .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 24, .max = 24, .check = ifab_schema_time \
     }
-#define FORM_FIELD                                                                  \
-    {                                                                               \
+#define FORM_FIELD                                                                     \
+    {                                                                                  \
         .name = "v", .kind = IFAB_SCHEMA_INTEGER, .required = true, .min = 1, .max = 1 \
     }
 static const struct ifab_schema_field origin_item = {.kind = IFAB_SCHEMA_STRING, .min = 1, .max = IFAB_ORIGIN_MAX, .check = check_origin};

@@ -56,10 +56,7 @@ const struct ifab_secret *ifab_secrets_next(const struct ifab_secrets *self, uin
     return NULL;
 }
 
-static struct ifab_view moved(struct ifab_view v, const uint8_t *from, const uint8_t *to)
-{
-    return (struct ifab_view){to + (v.data - from), v.size};
-}
+static struct ifab_view moved(struct ifab_view v, const uint8_t *from, const uint8_t *to) { return (struct ifab_view){to + (v.data - from), v.size}; }
 
 /* Views of strings without escapes lie in the record itself; the arena's copies, if the reader made any, are found again by their bytes. */
 static struct ifab_secret *copy_of(const struct ifab_secret *s, uint64_t number)
@@ -213,7 +210,8 @@ static enum ifab_code find_for(const struct ifab_secrets *self, const struct ifa
         n = other->number;
     }
     if (old == NULL && self->count >= IFAB_SECRET_MAX)
-        return ifab_refuse(r, IFAB_CODE_QUOTA_EXCEEDED, "name", "%d names of secrets are kept, revoked ones too: set one of those anew", IFAB_SECRET_MAX);
+        return ifab_refuse(r, IFAB_CODE_QUOTA_EXCEEDED, "name", "%d names of secrets are kept, revoked ones too: set one of those anew",
+                           IFAB_SECRET_MAX);
     return IFAB_CODE_NONE;
 }
 

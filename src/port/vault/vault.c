@@ -1,6 +1,7 @@
 /*
- * What all back-ends share: checks, values in memory, who may have them. A reader-writer lock: use, live and search read, what changes writes.
- * publish takes it only to look: a slow disk keeps nobody from using what is in force.
+ * What all back-ends share: checks, values in memory, who may have them. A reader-writer lock: use, live and search read, what changes writes, and goes
+ * first: those who search every message for values would else keep a commit waiting for good. A thread that reads already (a log line of a caller's, which
+ * is searched) does not lock again. publish does not lock at all: a slow disk keeps nobody from using what is in force.
  */
 #include "vault_internal.h"
 
@@ -14,7 +15,40 @@ struct ifab_vault {
     bool has_lock;
 };
 
-static bool usable(const struct ifab_vault_backend *backend) { return backend != NULL && backend->ops != NULL && backend->ops->abi == IFAB_VAULT_ABI; }
+static _Thread_local const struct ifab_vault *reading; /* by this thread */
+
+/* What read_end() puts back. */
+static const struct ifab_vault *read_begin(struct ifab_vault *self)
+{
+    const struct ifab_vault *before = reading;
+    if (before != self)
+        pthread_rwlock_rdlock(&self->lock);
+    reading = self;
+    return before;
+}
+
+static void read_end(struct ifab_vault *self, const struct ifab_vault *before)
+{
+    reading = before;
+    if (before != self)
+        pthread_rwlock_unlock(&self->lock);
+}
+
+static bool lock_init(pthread_rwlock_t *lock)
+{
+    pthread_rwlockattr_t attributes;
+    if (pthread_rwlockattr_init(&attributes) != 0)
+        return false;
+    bool good = pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) == 0 &&
+                pthread_rwlock_init(lock, &attributes) == 0;
+    pthread_rwlockattr_destroy(&attributes);
+    return good;
+}
+
+static bool usable(const struct ifab_vault_backend *backend)
+{
+    return backend != NULL && backend->ops != NULL && backend->ops->abi == IFAB_VAULT_ABI;
+}
 
 ifab_status ifab_vault__check(const struct ifab_vault_about *about, bool removal, struct ifab_error *err)
 {
@@ -54,7 +88,8 @@ static ifab_status take(void *user, const struct ifab_vault_about *about, struct
     return vault_values_add(values, VAULT_CURRENT, about, value, err);
 }
 
-ifab_status ifab_vault_open(struct ifab_vault_backend *backend, const struct ifab_vault_mark *mark, struct ifab_vault **ret_vault, struct ifab_error *err)
+ifab_status ifab_vault_open(struct ifab_vault_backend *backend, const struct ifab_vault_mark *mark, struct ifab_vault **ret_vault,
+                            struct ifab_error *err)
 {
     assert(usable(backend));
     struct ifab_vault *self = ifab_calloc(1, sizeof *self);
@@ -63,7 +98,7 @@ ifab_status ifab_vault_open(struct ifab_vault_backend *backend, const struct ifa
         return ifab_fail(err, IFAB_NOMEM, "vault: out of memory");
     }
     self->backend = backend;
-    self->has_lock = pthread_rwlock_init(&self->lock, NULL) == 0;
+    self->has_lock = lock_init(&self->lock);
     struct loading loading = {.vault = self, .counter = mark->counter};
     ifab_status status = self->has_lock ? vault_values_init(&self->values, err) : ifab_fail(err, IFAB_INTERNAL, "vault: no lock");
     if (status == IFAB_OK)
@@ -125,7 +160,8 @@ static ifab_status stage(struct ifab_vault *self, const struct ifab_vault_change
     return IFAB_OK;
 }
 
-ifab_status ifab_vault_stage(struct ifab_vault *self, const struct ifab_vault_change *change, struct ifab_vault_mark *ret_mark, struct ifab_error *err)
+ifab_status ifab_vault_stage(struct ifab_vault *self, const struct ifab_vault_change *change, struct ifab_vault_mark *ret_mark,
+                             struct ifab_error *err)
 {
     IFAB_TRY(ifab_vault__check(&change->about, change->value.size == 0, err));
     if (change->value.size > 0 && (change->value.size < IFAB_VAULT_VALUE_MIN || change->value.size > IFAB_VAULT_VALUE_MAX))
@@ -163,22 +199,22 @@ void ifab_vault_back(struct ifab_vault *self, uint64_t counter)
 bool ifab_vault_at(struct ifab_vault *self, size_t place, struct ifab_vault_about *ret_about)
 {
     bool found = false;
-    pthread_rwlock_rdlock(&self->lock);
+    const struct ifab_vault *before = read_begin(self);
     for (size_t i = 0; i < self->values.count && !found; i++)
         if (self->values.items[i]->state == VAULT_CURRENT && place-- == 0) {
             *ret_about = self->values.items[i]->about;
             found = true;
         }
-    pthread_rwlock_unlock(&self->lock);
+    read_end(self, before);
     return found;
 }
 
 ifab_status ifab_vault_find(struct ifab_vault *self, struct ifab_view name, struct ifab_vault_handle *ret_handle)
 {
-    pthread_rwlock_rdlock(&self->lock);
+    const struct ifab_vault *before = read_begin(self);
     const struct vault_value *value = vault_values_current(&self->values, name);
     uint64_t id = value == NULL ? 0 : value->id;
-    pthread_rwlock_unlock(&self->lock);
+    read_end(self, before);
     if (id == 0)
         return IFAB_NOT_FOUND;
     ret_handle->id = id;
@@ -203,25 +239,25 @@ static ifab_status use(struct ifab_vault *self, struct ifab_vault_handle handle,
 ifab_status ifab_vault_use(struct ifab_vault *self, struct ifab_vault_handle handle, struct ifab_view origin, ifab_vault_use_fn *fn, void *user,
                            struct ifab_error *err)
 {
-    pthread_rwlock_rdlock(&self->lock);
+    const struct ifab_vault *before = read_begin(self);
     ifab_status status = use(self, handle, origin, fn, user, err);
-    pthread_rwlock_unlock(&self->lock);
+    read_end(self, before);
     return status;
 }
 
 void ifab_vault_live(struct ifab_vault *self, ifab_vault_live_fn *fn, void *user)
 {
-    pthread_rwlock_rdlock(&self->lock);
+    const struct ifab_vault *before = read_begin(self);
     for (size_t i = 0; i < self->values.count; i++)
         if (fn(user, ifab_view_of(self->values.items[i]->bytes, self->values.items[i]->size)))
             break;
-    pthread_rwlock_unlock(&self->lock);
+    read_end(self, before);
 }
 
 bool ifab_vault_search(struct ifab_vault *self, struct ifab_view text, size_t from, size_t *ret_at, size_t *ret_size)
 {
     size_t found = 0;
-    pthread_rwlock_rdlock(&self->lock);
+    const struct ifab_vault *before = read_begin(self);
     for (size_t i = from; self->values.count > 0 && i + IFAB_VAULT_VALUE_MIN <= text.size && found == 0; i++) {
         found = vault_values_longest(&self->values, text.data + i, text.size - i);
         if (found > 0) {
@@ -229,6 +265,6 @@ bool ifab_vault_search(struct ifab_vault *self, struct ifab_view text, size_t fr
             *ret_size = found;
         }
     }
-    pthread_rwlock_unlock(&self->lock);
+    read_end(self, before);
     return found > 0;
 }

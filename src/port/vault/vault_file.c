@@ -11,9 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SUFFIX      ".vault"
-#define NAME_SIZE   (20 + sizeof SUFFIX - 1)
-#define PATH_SIZE   1400
+#define SUFFIX    ".vault"
+#define NAME_SIZE (20 + sizeof SUFFIX - 1)
+#define PATH_SIZE 1400
 /* What may be published before the first commit, and left by a crash: more tells of a log that was put back. */
 #define LEFTOVER_MAX IFAB_VAULT_STAGED_MAX
 
@@ -30,7 +30,7 @@ struct file_vault {
     struct vault_keys *keys; /* locked */
     struct vault_seal seal;
     bool has_seal, has_key, key_is_new; /* key_is_new: not in its file yet */
-    pthread_mutex_t lock; /* what follows: stage and back run beside publish and settle. Never held over input and output */
+    pthread_mutex_t lock;               /* what follows: stage and back run beside publish and settle. Never held over input and output */
     bool has_lock;
     uint64_t base_counter;
     struct generation current, staged[IFAB_VAULT_STAGED_MAX]; /* staged: oldest first */
@@ -92,7 +92,7 @@ static ifab_status make_seal(struct file_vault *self, struct ifab_error *err)
 
 /* ---- the directory ---- */
 
-struct found { /* generations that are there */
+struct found {                /* generations that are there */
     uint64_t lowest, highest; /* 0: none */
 };
 
@@ -147,7 +147,8 @@ static ifab_status check_modes(const char *path, bool directory, const struct st
     if (st->st_uid != geteuid())
         return ifab_fail(err, IFAB_DENIED, "%s belongs to uid %u, ifd runs as uid %u", path, st->st_uid, geteuid());
     if ((st->st_mode & 077) != 0)
-        return ifab_fail(err, IFAB_DENIED, "%s is open to others (mode %03o): chmod %s it", path, (unsigned)st->st_mode & 0777U, directory ? "700" : "600");
+        return ifab_fail(err, IFAB_DENIED, "%s is open to others (mode %03o): chmod %s it", path, (unsigned)st->st_mode & 0777U,
+                         directory ? "700" : "600");
     return IFAB_OK;
 }
 
@@ -191,9 +192,10 @@ static ifab_status missing(const struct file_vault *self, uint64_t counter, stru
         return ifab_fail(err, IFAB_NOT_FOUND, "%s: the vault is missing; the log knows of %llu changes of it: put it back", self->directory,
                          (unsigned long long)counter);
     if (found.highest < counter)
-        return ifab_fail(err, IFAB_CORRUPT, "%s holds the vault as of change %llu, but the log knows of %llu: an older vault was put back", self->directory,
-                         (unsigned long long)found.highest, (unsigned long long)counter);
-    return ifab_fail(err, IFAB_CORRUPT, "%s holds the vault as of change %llu, but the log knows of %llu only: the log is an older copy, or the vault is another's",
+        return ifab_fail(err, IFAB_CORRUPT, "%s holds the vault as of change %llu, but the log knows of %llu: an older vault was put back",
+                         self->directory, (unsigned long long)found.highest, (unsigned long long)counter);
+    return ifab_fail(err, IFAB_CORRUPT,
+                     "%s holds the vault as of change %llu, but the log knows of %llu only: the log is an older copy, or the vault is another's",
                      self->directory, (unsigned long long)found.lowest, (unsigned long long)counter);
 }
 
@@ -245,7 +247,8 @@ static ifab_status file_load(struct ifab_vault_backend *base, const struct ifab_
     IFAB_TRY(find_key(self, err));
     status = vault_format_read(ifab_buf_as_view(file), self->keys, visit, user, &why);
     if (status == IFAB_DENIED) /* the log covers it: so it is the key */
-        return ifab_fail(err, IFAB_DENIED, "%s", self->passphrase != NULL ? "the passphrase of the vault is another" : "the vault is not under the key in keys/vault.key");
+        return ifab_fail(err, IFAB_DENIED, "%s",
+                         self->passphrase != NULL ? "the passphrase of the vault is another" : "the vault is not under the key in keys/vault.key");
     if (status != IFAB_OK)
         return ifab_fail(err, status, "%s: %s", path, why.text);
     self->has_seal = true;

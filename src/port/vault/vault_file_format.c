@@ -11,13 +11,13 @@
  */
 #include "vault_internal.h"
 
-#define MAGIC       "IFVAULT1"
-#define SEAL_SIZE   (8 + 3 * 4 + 16 + 16)
-#define HEAD_SIZE   (SEAL_SIZE + 8 + 4)
-#define END_SIZE    (IFAB_AEAD_NONCE + IFAB_AEAD_TAG)
-#define PAD         64
-#define PLAIN_MAX   (4 + IFAB_VAULT_VALUE_MAX + PAD)
-#define ABOUT_MAX   (1 + IFAB_VAULT_NAME_MAX + 4 + 8 + 1 + IFAB_VAULT_ORIGINS * (2 + IFAB_VAULT_ORIGIN_MAX))
+#define MAGIC     "IFVAULT1"
+#define SEAL_SIZE (8 + 3 * 4 + 16 + 16)
+#define HEAD_SIZE (SEAL_SIZE + 8 + 4)
+#define END_SIZE  (IFAB_AEAD_NONCE + IFAB_AEAD_TAG)
+#define PAD       64
+#define PLAIN_MAX (4 + IFAB_VAULT_VALUE_MAX + PAD)
+#define ABOUT_MAX (1 + IFAB_VAULT_NAME_MAX + 4 + 8 + 1 + IFAB_VAULT_ORIGINS * (2 + IFAB_VAULT_ORIGIN_MAX))
 
 void vault_keys_derive(const uint8_t master32[32], const struct vault_seal *seal, struct vault_keys *ret_keys)
 {
@@ -113,8 +113,8 @@ static bool unpad(struct ifab_view plain, struct ifab_view *ret_value)
     return rest == 0;
 }
 
-static ifab_status open_record(const uint8_t *seal_bytes, const struct vault_keys *keys, const struct raw *raw, uint8_t *plain, ifab_vault_visit_fn *visit,
-                               void *user, struct ifab_error *err)
+static ifab_status open_record(const uint8_t *seal_bytes, const struct vault_keys *keys, const struct raw *raw, uint8_t *plain,
+                               ifab_vault_visit_fn *visit, void *user, struct ifab_error *err)
 {
     uint8_t associated[SEAL_SIZE + ABOUT_MAX];
     struct ifab_view value;
@@ -131,8 +131,8 @@ ifab_status vault_format_read(struct ifab_view file, const struct vault_keys *ke
     uint8_t *plain = NULL;
     IFAB_TRY(vault_format_head(file, &seal, &counter, err));
     struct ifab_view covered = ifab_view_of(file.data, file.size - END_SIZE);
-    if (ifab_aead_open(keys->file32, covered.data + covered.size, covered, ifab_view_of(covered.data + covered.size + IFAB_AEAD_NONCE, IFAB_AEAD_TAG), NULL) !=
-        IFAB_OK)
+    if (ifab_aead_open(keys->file32, covered.data + covered.size, covered, ifab_view_of(covered.data + covered.size + IFAB_AEAD_NONCE, IFAB_AEAD_TAG),
+                       NULL) != IFAB_OK)
         return ifab_fail(err, IFAB_DENIED, "it is not under this key, or altered");
     struct ifab_reader r = {covered.data + SEAL_SIZE + 8, covered.data + covered.size, false};
     uint32_t count = ifab_get_u32(&r);
@@ -201,8 +201,8 @@ static bool copy_others(struct ifab_view before, struct ifab_view name, struct i
     return true;
 }
 
-ifab_status vault_format_write(struct ifab_view before, const struct vault_seal *seal, const struct vault_keys *keys, const struct ifab_vault_change *change,
-                               struct ifab_buf *file, struct ifab_error *err)
+ifab_status vault_format_write(struct ifab_view before, const struct vault_seal *seal, const struct vault_keys *keys,
+                               const struct ifab_vault_change *change, struct ifab_buf *file, struct ifab_error *err)
 {
     uint8_t head[HEAD_SIZE], *at = head, end[END_SIZE];
     struct ifab_vault_about about = change->about;

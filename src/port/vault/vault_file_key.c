@@ -88,7 +88,8 @@ ifab_status vault_key_write(const char *path, const uint8_t *key32, struct ifab_
     ifab_buf_str(&text, KEY_HEAD);
     ifab_buf_base64url(&text, key32, 32);
     ifab_buf_char(&text, '\n');
-    ifab_status status = ifab_buf_status(&text) == IFAB_OK ? write_new(fresh, ifab_buf_as_view(&text), err) : ifab_fail(err, IFAB_NOMEM, "vault: out of memory");
+    ifab_status status =
+        ifab_buf_status(&text) == IFAB_OK ? write_new(fresh, ifab_buf_as_view(&text), err) : ifab_fail(err, IFAB_NOMEM, "vault: out of memory");
     if (text.data != NULL)
         ifab_wipe(text.data, text.capacity);
     ifab_buf_fini(&text);

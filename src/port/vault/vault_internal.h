@@ -36,7 +36,8 @@ ifab_status vault_values_add(struct vault_values *self, enum vault_state state, 
 struct vault_value *vault_values_current(const struct vault_values *self, struct ifab_view name);
 void vault_values_settle(struct vault_values *self, uint64_t counter); /* what was staged up to there is current, what it replaced past */
 void vault_values_back(struct vault_values *self, uint64_t counter);
-size_t vault_values_longest(const struct vault_values *self, const uint8_t *at, size_t left); /* size of the longest value that stands at `at`; 0: none */
+size_t vault_values_longest(const struct vault_values *self, const uint8_t *at,
+                            size_t left); /* size of the longest value that stands at `at`; 0: none */
 /* The name as the newest staged change leaves it: NULL: not there. */
 struct vault_value *vault_values_newest(const struct vault_values *self, struct ifab_view name);
 
@@ -44,7 +45,7 @@ struct vault_value *vault_values_newest(const struct vault_values *self, struct 
 #define VAULT_FILE_MAX   ((size_t)16 << 20)
 #define VAULT_KDF_FILE   1
 #define VAULT_KDF_ARGON2 2
-struct vault_seal { /* how a vault is sealed: fixed when it is made */
+struct vault_seal {                   /* how a vault is sealed: fixed when it is made */
     uint32_t kdf, passes, memory_kib; /* VAULT_KDF_FILE: both 0, and salt16 zero */
     uint8_t salt16[16], id16[16];
 };
@@ -57,8 +58,8 @@ ifab_status vault_format_head(struct ifab_view file, struct vault_seal *ret_seal
 /* Every byte of it is what a holder of the key wrote; visit may be NULL. IFAB_DENIED: another key; IFAB_CORRUPT. */
 ifab_status vault_format_read(struct ifab_view file, const struct vault_keys *keys, ifab_vault_visit_fn *visit, void *user, struct ifab_error *err);
 /* before (size 0: none) with one change, its counter one higher. before was read, or written here. */
-ifab_status vault_format_write(struct ifab_view before, const struct vault_seal *seal, const struct vault_keys *keys, const struct ifab_vault_change *change,
-                               struct ifab_buf *file, struct ifab_error *err);
+ifab_status vault_format_write(struct ifab_view before, const struct vault_seal *seal, const struct vault_keys *keys,
+                               const struct ifab_vault_change *change, struct ifab_buf *file, struct ifab_error *err);
 
 /* ---- vault_file_key.c ---- */
 #define VAULT_KEY_TEXT 59 /* bytes of a key file */

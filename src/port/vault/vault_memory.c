@@ -1,4 +1,5 @@
-/* One thread. The readable reference: a "disk" of generations that outlives who opens it. For tests: it seals nothing, but its values are locked and wiped. */
+/* One thread. The readable reference: a "disk" of generations that outlives who opens it. For tests: it seals nothing, but its values are locked and
+ * wiped. */
 #include "vault_internal.h"
 
 struct record {

@@ -27,7 +27,10 @@ void vault_values_fini(struct vault_values *self)
     *self = (struct vault_values){0};
 }
 
-static void note_start(struct vault_values *self, const uint8_t *bytes) { self->starts[bytes[0] * 32 + bytes[1] / 8] |= (uint8_t)(1U << (bytes[1] % 8)); }
+static void note_start(struct vault_values *self, const uint8_t *bytes)
+{
+    self->starts[bytes[0] * 32 + bytes[1] / 8] |= (uint8_t)(1U << (bytes[1] % 8));
+}
 
 static int by_start(const void *a, const void *b)
 {

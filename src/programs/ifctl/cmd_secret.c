@@ -1,6 +1,6 @@
 /*
- * secret set|rotate|revoke|list|age|check. A value comes from a prompt without echo, a file, a descriptor or stdin, never from argv or the environment;
- * it lies in locked memory here, and leaves sealed to the vault's key alone.
+ * secret set|rotate|revoke|list|age|check. A value comes from a prompt without echo, a file, a descriptor or stdin, never from argv or the
+ * environment; it lies in locked memory here, and leaves sealed to the vault's key alone.
  */
 #include "cli.h"
 
@@ -17,7 +17,8 @@
 #define VALUE_MAX      4096
 #define PAD            64
 #define SECRET_COLUMNS "NAME:name|VERSION:version|ORIGINS:origins|CREATED:created_at|ROTATED:rotated_at|REVOKED:revoked_at"
-#define CHANGE_COLUMNS "NAME:secret.name|VERSION:secret.version|ORIGINS:secret.origins|REVOKED:secret.revoked_at|VAULT:vault.counter|ENTRY:entry.index"
+#define CHANGE_COLUMNS \
+    "NAME:secret.name|VERSION:secret.version|ORIGINS:secret.origins|REVOKED:secret.revoked_at|VAULT:vault.counter|ENTRY:entry.index"
 
 struct value {
     uint8_t *bytes; /* locked; room for padding behind it */
@@ -81,13 +82,15 @@ static int get_value(struct cli *cli, struct value *value)
     const char *file = cli_get(cli, "value-file"), *fd = cli_get(cli, "value-fd");
     if (file != NULL && fd != NULL)
         return cli_usage(cli, "--value-file or --value-fd, not both");
-    int code = file != NULL ? value_of_file(cli, file, value)
-               : fd != NULL ? value_of_fd(cli, fd, value)
+    int code = file != NULL     ? value_of_file(cli, file, value)
+               : fd != NULL     ? value_of_fd(cli, fd, value)
                : cli_terminal() ? value_of_prompt(cli, value)
                                 : read_value(cli, STDIN_FILENO, "stdin", value);
     if (code == 0 && (value->size < VALUE_MIN || value->size > VALUE_MAX))
         return cli_stop(cli, EXIT_USAGE, "Newlines at its end do not count.", "a secret has %d to %d bytes, this one has %s", VALUE_MIN, VALUE_MAX,
-                        value->size == 0 ? "none" : value->size < VALUE_MIN ? "fewer: it could be guessed" : "more");
+                        value->size == 0          ? "none"
+                        : value->size < VALUE_MIN ? "fewer: it could be guessed"
+                                                  : "more");
     return code;
 }
 
@@ -103,7 +106,8 @@ static int vault_key(struct cli *cli, uint8_t ret_key32[32], char ret_text[44])
     int code = cli_get_json(cli, "/v1/vault", &arena, &tree);
     if (code != 0)
         return code;
-    if (!ifab_json_string(ifab_json_get(tree, "seal_key"), &key) || key.size != 43 || ifab_base64url_decode(key, ret_key32, 32, &size) != IFAB_OK || size != 32)
+    if (!ifab_json_string(ifab_json_get(tree, "seal_key"), &key) || key.size != 43 || ifab_base64url_decode(key, ret_key32, 32, &size) != IFAB_OK ||
+        size != 32)
         return cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "the vault names no key to seal to");
     memcpy(ret_text, key.data, 43);
     ret_text[43] = '\0';
@@ -169,7 +173,9 @@ static int send_value(struct cli *cli, const char *target, const char *name)
     cli_body_begin(&body);
     cli_body_text(&body, "name", name);
     put_origins(cli, &body);
-    int code = ifab_crypto_init(cli_clean_err(cli)) == IFAB_OK && ifab_locked_new(VALUE_ROOM, &value.bytes, cli_clean_err(cli)) == IFAB_OK ? 0 : cli_fail(cli, cli->err.status);
+    int code = ifab_crypto_init(cli_clean_err(cli)) == IFAB_OK && ifab_locked_new(VALUE_ROOM, &value.bytes, cli_clean_err(cli)) == IFAB_OK
+                   ? 0
+                   : cli_fail(cli, cli->err.status);
     if (code == 0)
         code = get_value(cli, &value);
     if (code == 0)
@@ -270,7 +276,8 @@ static int gather(struct cli *cli, struct ages *ages)
         const struct ifab_json *items = ifab_json_get(tree, "items");
         for (size_t i = 0; items != NULL && items->type == IFAB_JSON_ARRAY && i < items->u.array.count; i++)
             put_age(ages, &items->u.array.items[i]);
-        if (!ifab_json_string(ifab_json_get(tree, "next"), &next) || !cli_path(target, sizeof target, "/v1/secrets?limit=1000&cursor=" IFAB_FMT, IFAB_ARG(next)))
+        if (!ifab_json_string(ifab_json_get(tree, "next"), &next) ||
+            !cli_path(target, sizeof target, "/v1/secrets?limit=1000&cursor=" IFAB_FMT, IFAB_ARG(next)))
             break;
     }
     return 0;

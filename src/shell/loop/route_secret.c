@@ -1,25 +1,34 @@
 /*
- * Secrets over HTTP: names and times go out, values come in sealed and never go out. POST /v1/secrets/{}/check walks the whole way of an access, entry
- * first, up to the bytes, and tells nothing of them.
+ * Secrets over HTTP: names and times go out, values come in sealed and never go out. POST /v1/secrets/{}/check walks the whole way of an access,
+ * entry first, up to the bytes, and tells nothing of them.
  */
 #include <string.h>
 
 #include "base/encode.h"
-#include "json/schema.h"
 #include "node.h"
 #include "redact/redact.h"
 #include "vault.h"
+#include "json/schema.h"
 
 #define LIST_BYTES ((size_t)2 << 20)
 
 static bool check_origin(struct ifab_view text, const char **ret_why) { return ifab_origin_valid(text, ret_why); }
 
-#define FIELD_WHY {.name = "why", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable}
-#define FIELD_SEALED {.name = "sealed", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = (VAULT_SEALED_MAX * 4 + 2) / 3}
-#define FIELD_TO {.name = "to", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 43, .max = 43, .check = ifab_schema_key32}
-#define FIELD_ORIGINS(required_)                                                                                                                    \
-    {                                                                                                                                               \
-        .name = "origins", .kind = IFAB_SCHEMA_LIST, .required = (required_), .min = 1, .max = IFAB_SECRET_ORIGINS, .item = &origin_item             \
+#define FIELD_WHY                                                                                        \
+    {                                                                                                    \
+        .name = "why", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable \
+    }
+#define FIELD_SEALED                                                                                                    \
+    {                                                                                                                   \
+        .name = "sealed", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = (VAULT_SEALED_MAX * 4 + 2) / 3 \
+    }
+#define FIELD_TO                                                                                                     \
+    {                                                                                                                \
+        .name = "to", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 43, .max = 43, .check = ifab_schema_key32 \
+    }
+#define FIELD_ORIGINS(required_)                                                                                                         \
+    {                                                                                                                                    \
+        .name = "origins", .kind = IFAB_SCHEMA_LIST, .required = (required_), .min = 1, .max = IFAB_SECRET_ORIGINS, .item = &origin_item \
     }
 static const struct ifab_schema_field origin_item = {.kind = IFAB_SCHEMA_STRING, .min = 1, .max = IFAB_ORIGIN_MAX, .check = check_origin};
 static const struct ifab_schema_field set_fields[] = {
@@ -150,8 +159,8 @@ static void checked(struct node *node, struct ticket *t)
         if (status == IFAB_OK)
             status = ifab_vault_use(node->vault, handle, t->command.u.secret_get.origin, is_there, NULL, &err);
         if (status != IFAB_OK) /* rotated or revoked since the step: as an access would find it */
-            t->reply.code = ifab_refuse(&t->reply.refusal, status == IFAB_DENIED ? IFAB_CODE_PERMISSION_DENIED : IFAB_CODE_SECRET_NOT_FOUND, "name", "%s",
-                                        err.text[0] != '\0' ? err.text : "this secret was revoked just now");
+            t->reply.code = ifab_refuse(&t->reply.refusal, status == IFAB_DENIED ? IFAB_CODE_PERMISSION_DENIED : IFAB_CODE_SECRET_NOT_FOUND, "name",
+                                        "%s", err.text[0] != '\0' ? err.text : "this secret was revoked just now");
     }
     reply_ticket(node, t);
 }

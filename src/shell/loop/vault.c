@@ -1,6 +1,6 @@
 /*
- * The vault beside the log: opened at a start and compared with what the log knows; a change staged for the step, written by who commits, in force once
- * the log says so.
+ * The vault beside the log: opened at a start and compared with what the log knows; a change staged for the step, written by who commits, in force
+ * once the log says so.
  *
  *   lend      before the step: the value is opened into locked memory, the next generation staged, its counter and digest go into the command
  *   stepped   behind it: the batch carries it; or the step refused, and it never was
@@ -43,7 +43,8 @@ static ifab_status compare(struct node *node, struct ifab_error *err)
         const struct ifab_secret *secret = ifab_secrets_find(secrets, about.name);
         if (secret == NULL || secret->revoked_at != IFAB_NEVER || secret->version != about.version || secret->counter != about.counter ||
             !same_origins(secret, &about))
-            return ifab_fail(err, IFAB_CORRUPT, "the vault holds a secret " IFAB_FMT " that the log does not know of in this form", IFAB_ARG(about.name));
+            return ifab_fail(err, IFAB_CORRUPT, "the vault holds a secret " IFAB_FMT " that the log does not know of in this form",
+                             IFAB_ARG(about.name));
     }
     if (count != ifab_secrets_live(secrets))
         return ifab_fail(err, IFAB_CORRUPT, "the vault holds %zu secrets, the log knows of %zu", count, ifab_secrets_live(secrets));
@@ -105,10 +106,14 @@ static bool is_mark(struct ifab_view value)
 static enum ifab_code stage_code(ifab_status status)
 {
     switch (status) {
-    case IFAB_INVALID: return IFAB_CODE_INVALID_PARAMS;
-    case IFAB_AGAIN: return IFAB_CODE_QUEUE_FULL;
-    case IFAB_FULL: return IFAB_CODE_STORE_UNAVAILABLE;
-    case IFAB_NOT_FOUND: return IFAB_CODE_SECRET_NOT_FOUND;
+    case IFAB_INVALID:
+        return IFAB_CODE_INVALID_PARAMS;
+    case IFAB_AGAIN:
+        return IFAB_CODE_QUEUE_FULL;
+    case IFAB_FULL:
+        return IFAB_CODE_STORE_UNAVAILABLE;
+    case IFAB_NOT_FOUND:
+        return IFAB_CODE_SECRET_NOT_FOUND;
     case IFAB_OK:
     case IFAB_TOO_LARGE:
     case IFAB_CONFLICT:
@@ -117,7 +122,8 @@ static enum ifab_code stage_code(ifab_status status)
     case IFAB_IO:
     case IFAB_CORRUPT:
     case IFAB_INTERNAL:
-    case IFAB_NOMEM: break;
+    case IFAB_NOMEM:
+        break;
     }
     return IFAB_CODE_SYSTEM_ERROR;
 }
@@ -138,14 +144,15 @@ static enum ifab_code stage(struct node *node, const struct ifab_secret *next, s
     return IFAB_CODE_NONE;
 }
 
-static enum ifab_code open_and_stage(struct node *node, const struct vault_ask *ask, const struct ifab_secret *next, struct ifab_secret_mark *ret_mark,
-                                     struct ifab_refusal *refusal)
+static enum ifab_code open_and_stage(struct node *node, const struct vault_ask *ask, const struct ifab_secret *next,
+                                     struct ifab_secret_mark *ret_mark, struct ifab_refusal *refusal)
 {
     struct ifab_view value;
     struct ifab_error err = {0};
     uint8_t *plain = NULL;
     if (memcmp(ask->to32, node->seal_public32, 32) != 0)
-        return ifab_refuse(refusal, IFAB_CODE_CONFLICT, "to", "the value is sealed to a key of before the last start: seal it to the one of GET /v1/vault");
+        return ifab_refuse(refusal, IFAB_CODE_CONFLICT, "to",
+                           "the value is sealed to a key of before the last start: seal it to the one of GET /v1/vault");
     if (ifab_locked_new(ask->sealed.size - IFAB_BOX_OVERHEAD, &plain, &err) != IFAB_OK)
         return ifab_refuse(refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "%s", err.text);
     enum ifab_code code = IFAB_CODE_NONE;
@@ -205,5 +212,6 @@ void vault_settle(struct node *node, const struct batch *batch)
 {
     struct ifab_error err = {0};
     if (batch->vault_counter != 0 && ifab_vault_settle(node->vault, batch->vault_counter, &err) != IFAB_OK)
-        IFAB_LOG(IFAB_LOG_ERROR, "vault: the file before the last change is still there; it goes with the next change or start", IFAB_F_TEXT("error", err.text));
+        IFAB_LOG(IFAB_LOG_ERROR, "vault: the file before the last change is still there; it goes with the next change or start",
+                 IFAB_F_TEXT("error", err.text));
 }

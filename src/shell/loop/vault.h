@@ -1,8 +1,8 @@
 #ifndef LOOP_VAULT_H
 #define LOOP_VAULT_H
 /* The vault beside the log; vault.c, route_secret.c. publish and settle run on the thread that commits, all else on the loop. */
-#include "node.h"
 #include "crypto/secret.h"
+#include "node.h"
 #include "vault/vault.h"
 
 struct vault_ask { /* of a request that brings a value; in the request's arena */
@@ -14,9 +14,9 @@ struct vault_ask { /* of a request that brings a value; in the request's arena *
 /* Behind node_load() and the anchors. passphrase size 0: the key file. IFAB_CORRUPT: the vault is not the one that the log knows of. */
 ifab_status vault_open(struct node *node, struct ifab_view passphrase, struct ifab_error *err);
 void vault_close(struct node *node);
-void vault_lend(struct node *node, struct ticket *ticket);   /* IFAB_COMMAND_SECRET, before its step */
+void vault_lend(struct node *node, struct ticket *ticket);                /* IFAB_COMMAND_SECRET, before its step */
 void vault_stepped(struct node *node, struct batch *batch, bool changed); /* behind it, applied; changed: by this very step */
-void vault_unstep(struct node *node);                        /* what is staged and not in the fabric never was */
+void vault_unstep(struct node *node);                                     /* what is staged and not in the fabric never was */
 ifab_status vault_publish(struct node *node, const struct batch *batch, struct ifab_error *err);
 void vault_settle(struct node *node, const struct batch *batch);
 #endif

@@ -15,7 +15,7 @@
 
 #define IFAB_SECRET_MAX         1024 /* names, revoked ones too */
 #define IFAB_SECRET_ORIGINS     8
-#define IFAB_ORIGIN_MAX         268  /* bytes: "https://" + 253 of a host + ":65535", or an address in brackets */
+#define IFAB_ORIGIN_MAX         268 /* bytes: "https://" + 253 of a host + ":65535", or an address in brackets */
 #define IFAB_SECRET_RECORD_MAX  4096
 #define IFAB_SECRET_VERSION_MAX 1000000
 
@@ -49,7 +49,7 @@ IFAB_MUST_CHECK ifab_status ifab_secrets_load(struct ifab_secrets *self, uint64_
 IFAB_MUST_CHECK ifab_status ifab_secrets_load_mark(struct ifab_secrets *self, struct ifab_view record, struct ifab_error *err);
 const struct ifab_secret *ifab_secrets_find(const struct ifab_secrets *self, struct ifab_view name);
 const struct ifab_secret *ifab_secrets_next(const struct ifab_secrets *self, uint64_t number); /* number above this; NULL: no more */
-size_t ifab_secrets_count(const struct ifab_secrets *self);                                      /* revoked ones too */
+size_t ifab_secrets_count(const struct ifab_secrets *self);                                    /* revoked ones too */
 size_t ifab_secrets_live(const struct ifab_secrets *self);
 const struct ifab_secret_mark *ifab_secrets_mark(const struct ifab_secrets *self);
 /* SHA-256 over (u64le number, SHA-256 of the record) in order of number, then the mark's record. docs/formats/store.md. */

@@ -24,18 +24,18 @@
 #define IFAB_VAULT_ORIGINS     8
 #define IFAB_VAULT_ORIGIN_MAX  268
 #define IFAB_VAULT_RECORDS_MAX 1024
-#define IFAB_VAULT_VALUE_MIN   8    /* bytes: shorter ones can be guessed, and cannot be looked for in what others send */
+#define IFAB_VAULT_VALUE_MIN   8 /* bytes: shorter ones can be guessed, and cannot be looked for in what others send */
 #define IFAB_VAULT_VALUE_MAX   4096
-#define IFAB_VAULT_STAGED_MAX  16   /* generations staged and not settled: more is IFAB_AGAIN */
+#define IFAB_VAULT_STAGED_MAX  16 /* generations staged and not settled: more is IFAB_AGAIN */
 
-struct ifab_vault_mark { /* names a generation; the log holds it */
+struct ifab_vault_mark {  /* names a generation; the log holds it */
     uint64_t counter;     /* changes so far; 0: the empty vault, which is nowhere */
     uint8_t digest32[32]; /* SHA-256 of the generation as it is kept */
 };
-struct ifab_vault_about { /* what a value is bound to: none of it can be altered without being noticed */
-    struct ifab_view name; /* 1..IFAB_VAULT_NAME_MAX bytes */
-    uint32_t version;      /* 1 and up */
-    uint64_t counter;      /* of the generation that brought this value */
+struct ifab_vault_about {                         /* what a value is bound to: none of it can be altered without being noticed */
+    struct ifab_view name;                        /* 1..IFAB_VAULT_NAME_MAX bytes */
+    uint32_t version;                             /* 1 and up */
+    uint64_t counter;                             /* of the generation that brought this value */
     struct ifab_view origins[IFAB_VAULT_ORIGINS]; /* each 1..IFAB_VAULT_ORIGIN_MAX bytes */
     size_t origin_count;                          /* at least 1 */
 };
@@ -55,9 +55,11 @@ struct ifab_vault_ops {
      * commit cannot have left. IFAB_NOT_FOUND: no vault, or no key for it; IFAB_CORRUPT: it is not what the mark says, an older or a later one, or
      * altered; IFAB_DENIED: modes, owner, another key. err says which, and what to do.
      */
-    ifab_status (*load)(struct ifab_vault_backend *self, const struct ifab_vault_mark *mark, ifab_vault_visit_fn *visit, void *user, struct ifab_error *err);
+    ifab_status (*load)(struct ifab_vault_backend *self, const struct ifab_vault_mark *mark, ifab_vault_visit_fn *visit, void *user,
+                        struct ifab_error *err);
     /* The newest staged generation with this change. IFAB_AGAIN: too many are staged. IFAB_FULL, IFAB_NOMEM: nothing has changed. */
-    ifab_status (*stage)(struct ifab_vault_backend *self, const struct ifab_vault_change *change, struct ifab_vault_mark *ret_mark, struct ifab_error *err);
+    ifab_status (*stage)(struct ifab_vault_backend *self, const struct ifab_vault_change *change, struct ifab_vault_mark *ret_mark,
+                         struct ifab_error *err);
     /* Durable when it returns; what was there stays. IFAB_FULL: no room; any other failure: it may be there or not. Again is fine. */
     ifab_status (*publish)(struct ifab_vault_backend *self, uint64_t counter, struct ifab_error *err);
     /* All others go. A failure leaves leftovers, which the next settle or load takes away. counter 0: all go. */
@@ -87,8 +89,9 @@ struct ifab_vault_fault {
     uint64_t calls, at; /* so many so far; the at-th fails (0: none) */
     ifab_status status;
 };
-IFAB_MUST_CHECK ifab_status ifab_vault_fault_open(struct ifab_vault_backend *inner /* moved on success */, struct ifab_vault_fault *plan /* borrowed */,
-                                                  struct ifab_vault_backend **ret_backend, struct ifab_error *err);
+IFAB_MUST_CHECK ifab_status ifab_vault_fault_open(struct ifab_vault_backend *inner /* moved on success */,
+                                                  struct ifab_vault_fault *plan /* borrowed */, struct ifab_vault_backend **ret_backend,
+                                                  struct ifab_error *err);
 void ifab_vault_backend_close(struct ifab_vault_backend *self); /* accepts NULL */
 
 struct ifab_vault;
@@ -114,7 +117,8 @@ bool ifab_vault_at(struct ifab_vault *self, size_t place, struct ifab_vault_abou
 struct ifab_vault_handle {
     uint64_t id; /* 0: none */
 };
-IFAB_MUST_CHECK ifab_status ifab_vault_find(struct ifab_vault *self, struct ifab_view name, struct ifab_vault_handle *ret_handle); /* IFAB_NOT_FOUND */
+IFAB_MUST_CHECK ifab_status ifab_vault_find(struct ifab_vault *self, struct ifab_view name,
+                                            struct ifab_vault_handle *ret_handle); /* IFAB_NOT_FOUND */
 /* Borrowed locked memory, until it returns: not to be kept, and nothing of this header but search may be called from there. It returns soon. */
 typedef ifab_status ifab_vault_use_fn(void *user, struct ifab_view value);
 /*
