@@ -35,6 +35,7 @@ MODULES = [
     "readers",
     "erasure",
     "log_key",
+    "vault",
     "export",
     "backups",
     "salvage",

@@ -100,7 +100,12 @@ TABLE = {
     "GET /v1/governor/match": LIST,
     "GET /v1/breakers": LIST,
     "POST /v1/breakers/reset": OPERATE,
+    "GET /v1/vault": OPERATE,
     "GET /v1/secrets": OPERATE,
+    "POST /v1/secrets": OPERATE,
+    "POST /v1/secrets/{}/rotate": OPERATE,
+    "POST /v1/secrets/{}/revoke": OPERATE,
+    "POST /v1/secrets/{}/check": OPERATE,
     "POST /mcp": ALL,
     "GET /": OPEN,
 }

@@ -131,6 +131,12 @@ COMMANDS = {
     "capability list": (ALL, ()),
     "capability show": (ALL, ("x",)),
     "capability check": (OPERATE, ("x",)),
+    "secret set": (OPERATE, (NOBODY, "--for", "https://a.example", "--value-file", "/proc/version", *WHY, *SIGNED)),
+    "secret rotate": (OPERATE, (NOBODY, "--value-file", "/proc/version", *WHY, *SIGNED)),
+    "secret revoke": (OPERATE, (NOBODY, *WHY, *SIGNED)),
+    "secret list": (OPERATE, ()),
+    "secret age": (OPERATE, ()),
+    "secret check": (OPERATE, ()),
     "receipt save": (OWN, None),  # of a message that is there: see below
 }
 # what comes later answers 509 by itself; its column is its route's
@@ -140,8 +146,7 @@ LATER = {
     ALL: "capability-health capability-logs",
     ACT: "bus-sub bus-pub "
     "capability-plan capability-apply",
-    OPERATE: "bus-consumers bus-dlq "
-    "secret-set secret-rotate secret-revoke secret-list secret-age secret-check",
+    OPERATE: "bus-consumers bus-dlq",
 }
 # what a command asks; its column is what all of them have in common
 ROUTE = {
@@ -223,7 +228,12 @@ ROUTE = {
     "capability plan": "POST /v1/capabilities/{*}",
     "bus pub": "POST /v1/bus/{*}",
     "bus dlq": "GET /v1/bus/dlq",
+    "secret set": "GET /v1/vault & POST /v1/secrets",
+    "secret rotate": "GET /v1/vault & POST /v1/secrets/{}/rotate",
+    "secret revoke": "POST /v1/secrets/{}/revoke",
     "secret list": "GET /v1/secrets",
+    "secret age": "GET /v1/secrets",
+    "secret check": "GET /v1/vault & POST /v1/secrets/{}/check",
 }
 
 

@@ -17,6 +17,7 @@
 #include "fabric/fabric.h"
 #include "http/server.h"
 #include "tls/tls.h"
+#include "vault/vault.h"
 #include "json/json.h"
 #include "log/log.h"
 #include "loop/node.h"
@@ -144,6 +145,7 @@ struct batch {
     struct ifab_head stored;
     uint8_t meta[IFAB_META_PACKED], tag_key[TAG_KEY_PACKED];
     const struct ifab_signer *key; /* the log's new one, from this commit on; NULL: as before */
+    uint64_t vault_counter;      /* of the vault that this commit makes valid; 0: no change of it */
     ifab_usec stepped_first;
     bool tasks;                  /* a task or a swarm has changed: who waits for work may find some */
     bool delivers_others;        /* more than the messages of its tickets: something waiting was released, escalated, denied */
@@ -308,6 +310,11 @@ struct node {
     uint64_t anchored_size;
     struct ifab_anchor *anchors[8];
     size_t anchor_count;
+    struct ifab_vault *vault;     /* vault.c */
+    uint64_t vault_staged;        /* counter of the newest staged generation */
+    bool vault_passphrase;        /* its key comes from one, not from a file */
+    uint8_t *seal_secret32;       /* locked; values of secrets come sealed to it */
+    uint8_t seal_public32[32];
     uint64_t stepped, duplicates;
 };
 
@@ -573,6 +580,12 @@ void handle_settle(struct node *node, struct request *request);
 void handle_release(struct node *node, struct request *request);
 void handle_breakers(struct node *node, struct request *request);
 void handle_breaker_reset(struct node *node, struct request *request);
+void handle_secrets(struct node *node, struct request *request);
+void handle_secret_set(struct node *node, struct request *request);
+void handle_secret_rotate(struct node *node, struct request *request);
+void handle_secret_revoke(struct node *node, struct request *request);
+void handle_secret_check(struct node *node, struct request *request);
+void handle_vault(struct node *node, struct request *request);
 void handle_sequences(struct node *node, struct request *request);
 void handle_entries(struct node *node, struct request *request);
 void handle_entry(struct node *node, struct request *request);

@@ -22,6 +22,7 @@
 #include "governor/money.h"
 #include "governor/prices.h"
 #include "guard/guard.h"
+#include "secret/secret.h"
 #include "talent/access.h"
 #include "talent/talent.h"
 #include "witness/witness.h"
@@ -52,6 +53,8 @@ enum ifab_kind {
     IFAB_KIND_ALLOWED = 24,
     IFAB_KIND_REVOCATION = 25,
     IFAB_KIND_PLAN = 28,         /* what a capability is to do, or is doing */
+    IFAB_KIND_SECRET = 26,       /* trust, as the next: secret/secret.h; never a byte of a value */
+    IFAB_KIND_VAULT = 27,        /* number 1: which vault file holds them all */
     IFAB_KIND_METER = 128,  /* number = talent */
     IFAB_KIND_TOKENS = 129, /* bucket of a (talent, capability) */
     IFAB_KIND_CALLS = 131,  /* bucket of a (talent, capability): its calls */
@@ -138,6 +141,8 @@ enum ifab_command_type {
     IFAB_COMMAND_APPLY,        /* u.apply: the intent; when it is durable the shell does it and says so with: */
     IFAB_COMMAND_OUTCOME,      /* u.called: what became of an intent; the fabric's own */
     IFAB_COMMAND_PLAN_CLOSE,   /* u.close: an operator says what became of a dangling intent */
+    IFAB_COMMAND_SECRET,       /* u.secret: set, rotated, revoked; an admin act */
+    IFAB_COMMAND_SECRET_GET,   /* u.secret_get: would its value be given to this origin? An entry either way */
 };
 enum ifab_talent_act { IFAB_ACT_ADD, IFAB_ACT_GRANT, IFAB_ACT_REVOKE, IFAB_ACT_ROTATE, IFAB_ACT_TLS_KEY, IFAB_ACT_REMOVE };
 
@@ -250,6 +255,15 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             struct ifab_view problem;
         } load;
         struct {
+            struct ifab_secret_request request; /* wall is set by the step */
+            struct ifab_secret_mark mark;       /* of the vault as it is staged with this change: lent by the shell for the step */
+            enum ifab_code code;                /* why nothing is staged, with refusal; NONE: it is */
+            struct ifab_refusal refusal;
+        } secret;
+        struct {
+            struct ifab_view name, origin;
+        } secret_get;
+        struct {
             uint8_t code_hash32[32], pubkey32[32];
             struct ifab_view source; /* who is at the other end: wrong codes are counted for it */
         } enroll;
@@ -337,6 +351,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             struct ifab_view payload; /* the task's bytes; gone: empty */
             const struct ifab_closed_task *closed;
             const struct ifab_registered *registered;
+            const struct ifab_secret *secret; /* its value stays with the old vault: void */
         } restate;
         struct {
             struct ifab_view old_checkpoint; /* signed note */
@@ -498,6 +513,7 @@ const struct ifab_talents *ifab_fabric_talents(const struct ifab_fabric *self);
 const struct ifab_accesses *ifab_fabric_accesses(const struct ifab_fabric *self); /* tokens and invites */
 const struct ifab_decisions *ifab_fabric_decisions(const struct ifab_fabric *self);
 const struct ifab_coordinator *ifab_fabric_coordinator(const struct ifab_fabric *self);
+const struct ifab_secrets *ifab_fabric_secrets(const struct ifab_fabric *self); /* what the log knows of them */
 /* JSON of one open task; of a swarm: its record with what it does now. */
 void ifab_fabric_task_json(const struct ifab_fabric *self, const struct ifab_task *task, struct ifab_now now, struct ifab_buf *buf);
 /*
