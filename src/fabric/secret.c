@@ -5,6 +5,7 @@
  */
 #include "fabric_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define VAULT_NUMBER 1
@@ -135,9 +136,36 @@ enum ifab_code ifab_fabric__secret_ask(const struct ifab_fabric *self, struct if
     return code;
 }
 
+/* A call under way is about to use it: the manifest names it, egress looks where it goes. The entry has the plan's why. */
+static void decide_for_call(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    const struct ifab_plan *plan = ifab_plan_at(self->plans, command->u.secret_get.plan);
+    const struct ifab_talent *talent = plan == NULL ? NULL : ifab_talents_at(self->talents, plan->talent);
+    const struct ifab_secret *secret;
+    char actor[96];
+    if (talent == NULL || plan->intent != command->u.secret_get.intent || (plan->state != IFAB_PLAN_APPLYING && plan->state != IFAB_PLAN_TRYING)) {
+        ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, NULL, "no such call is under way");
+        ifab_fabric__refused(o, IFAB_CODE_CONFLICT);
+        return;
+    }
+    snprintf(actor, sizeof actor, "if://agent/" IFAB_FMT, IFAB_ARG(talent->name));
+    memcpy(o->reply.trace16, plan->trace16, 16);
+    const struct ifab_fabric__secret_ask ask = {.name = command->u.secret_get.name, .origin = command->u.secret_get.origin, .actor = ifab_view_str(actor),
+                                                .why_from = plan->index, .subject = plan->capability};
+    enum ifab_code code = ifab_fabric__secret_ask(self, o, &ask, &secret);
+    if (code == IFAB_CODE_NONE)
+        o->reply.code = IFAB_CODE_NONE;
+    else
+        ifab_fabric__refused(o, code);
+}
+
 /* An operator's: whether the access would be given, on the same way that a capability takes. */
 void ifab_fabric__decide_secret_get(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
+    if (command->u.secret_get.plan != 0) {
+        decide_for_call(self, command, o);
+        return;
+    }
     struct ifab_fabric__secret_ask ask = {.name = command->u.secret_get.name, .origin = command->u.secret_get.origin};
     const struct ifab_secret *secret = NULL;
     struct ifab_outcome_entry *entry;

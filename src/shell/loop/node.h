@@ -527,6 +527,7 @@ bool context_take(struct request *request, const char **ret_field, const char **
 /* calls.c */
 void calls_turn(struct node *node);
 void calls_changed(struct node *node);
+void calls_secrets(struct node *node); /* the vault's values have changed */
 bool calls_idle(const struct node *node);
 void calls_stop(struct node *node);
 bool calls_stopped(const struct node *node);

@@ -542,6 +542,8 @@ void pipeline_written(struct node *node)
     uint64_t size = batch->head.size;
     bool entries = batch->entry_count > 0, decided = batch->delivers_others, tasks = batch->tasks;
     calls_changed(node); /* who revokes is told when it has ended */
+    if (batch->vault_counter != 0)
+        calls_secrets(node);
     wait_delivered(node, batch);
     reply_batch(node, batch);
     if (tasks)

@@ -262,6 +262,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
         } secret;
         struct {
             struct ifab_view name, origin;
+            uint64_t plan, intent; /* of the call that is about to use it; 0: an operator looks whether it would be given */
         } secret_get;
         struct {
             uint8_t code_hash32[32], pubkey32[32];
