@@ -259,6 +259,9 @@ def test_admin_acts_are_needed_whatever_the_way_in(f):
             ("/v1/witness/erase", {"id": "msg-00000000-0000-7000-8000-000000000000", "why": "t"}),
             ("/v1/clock/accept", {"why": "t"}),
             ("/v1/log-keys/rotate", b'{"to":"x"}'),
+            ("/v1/publishers", {"name": "X", "namespaces": ["x"], "pubkey": Agent("X").pub, "why": "t"}),
+            ("/v1/publishers/X/revoke", {"why": "t"}),
+            ("/v1/revocations", {"pubkey": Agent("X").pub, "why": "t"}),
         ):
             r = f.post(route, body, headers, tcp=tcp)
             assert (r.status, r.code) in ((403, 3), (404, 404)), (route, r)

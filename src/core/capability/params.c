@@ -8,8 +8,7 @@
 #include <stdio.h>
 
 /* X(NAME, "text") */
-#define TYPE_MAP(X) \
-    X(OBJECT, "object") X(STRING, "string") X(INTEGER, "integer") X(NUMBER, "number") X(BOOLEAN, "boolean") X(ARRAY, "array")
+#define TYPE_MAP(X)    X(OBJECT, "object") X(STRING, "string") X(INTEGER, "integer") X(NUMBER, "number") X(BOOLEAN, "boolean") X(ARRAY, "array")
 #define G_(name, text) TYPE_##name,
 enum param_type { TYPE_MAP(G_) TYPE_COUNT };
 #undef G_
@@ -105,10 +104,7 @@ bool ifab_param_name_reserved(struct ifab_view name)
     return false;
 }
 
-static bool is_number(const struct ifab_json *value)
-{
-    return value != NULL && value->type == IFAB_JSON_NUMBER;
-}
+static bool is_number(const struct ifab_json *value) { return value != NULL && value->type == IFAB_JSON_NUMBER; }
 
 static bool scalar_fits(enum param_type type, const struct ifab_json *value)
 {
@@ -178,8 +174,8 @@ static enum ifab_code check_bounds(const struct ifab_json *schema, const char *l
 }
 
 static enum ifab_code check_schema(const struct ifab_json *schema, const struct where *where, int depth, struct ifab_refusal *ret_refusal);
-static enum ifab_code check_value(const struct ifab_json *schema, const struct ifab_json *value, const struct where *where,
-                                  enum ifab_code code, struct ifab_refusal *ret_refusal);
+static enum ifab_code check_value(const struct ifab_json *schema, const struct ifab_json *value, const struct where *where, enum ifab_code code,
+                                  struct ifab_refusal *ret_refusal);
 
 static enum ifab_code check_required(const struct ifab_json *schema, const struct where *where, struct ifab_refusal *ret_refusal)
 {
@@ -324,8 +320,8 @@ static const char *out_of_bounds(const struct ifab_json *schema, double number, 
     return high != NULL && number > high->u.number.value ? "is above what its schema allows" : NULL;
 }
 
-static enum ifab_code check_members(const struct ifab_json *schema, const struct ifab_json *value, const struct where *where,
-                                    enum ifab_code code, struct ifab_refusal *ret_refusal)
+static enum ifab_code check_members(const struct ifab_json *schema, const struct ifab_json *value, const struct where *where, enum ifab_code code,
+                                    struct ifab_refusal *ret_refusal)
 {
     const struct ifab_json *properties = ifab_json_get(schema, "properties"), *required = ifab_json_get(schema, "required");
     const struct ifab_json *more = ifab_json_get(schema, "additionalProperties");
