@@ -143,6 +143,8 @@ static void every_violation_is_207_with_its_field(void **state)
         {"\"required\":[\"x\"]", "\"required\":[\"y\"]", "operations.take.params.at"},
         {"\"required\":[\"x\"]", "\"required\":[\"x\",\"x\"]", "operations.take.params.at"},
         {"\"required\":[\"x\"]", "\"additionalProperties\":{}", "operations.take.params.at"},
+        {"\"maxItems\":2", "\"maxItems\":4097", "operations.take.params.tags"},
+        {"\"maxItems\":2", "\"maxItems\":-1", "operations.take.params.tags"},
         {",\"items\":{\"type\":\"boolean\"}", "", "operations.take.params.tags"},
         {"{\"type\":\"boolean\"}", "{\"type\":\"null\"}", "operations.take.params.tags.items"},
         {"{\"params\":{\"type\":\"object\",", "{\"params\":{", "operations.take.params"},

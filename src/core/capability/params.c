@@ -79,6 +79,8 @@ static enum param_type type_of(const struct ifab_json *schema)
 }
 
 #define PARAM_NAME_MAX 64
+#define ITEMS_USUAL 1024 /* where nothing is said */
+#define ITEMS_MAX 4096
 static bool param_name_valid(struct ifab_view name)
 {
     for (size_t i = 0; i < name.size; i++) {
@@ -260,6 +262,8 @@ static enum ifab_code check_by_type(const struct ifab_json *schema, const struct
         return check_object_schema(schema, where, depth, ret_refusal);
     case TYPE_ARRAY:
         code = check_bounds(schema, NULL, "maxItems", true, false, where, ret_refusal);
+        if (code == IFAB_CODE_NONE && ifab_json_get(schema, "maxItems") != NULL && ifab_json_get(schema, "maxItems")->u.number.value > ITEMS_MAX)
+            code = bad(ret_refusal, where, ifab_json_get(schema, "maxItems"), "maxItems is at most 4096");
         if (code == IFAB_CODE_NONE && items == NULL)
             code = bad(ret_refusal, where, schema, "items is required of an array");
         return code != IFAB_CODE_NONE ? code : check_schema(items, &inside, depth + 1, ret_refusal);
@@ -357,7 +361,7 @@ static enum ifab_code check_items(const struct ifab_json *schema, const struct i
                                   struct ifab_refusal *ret_refusal)
 {
     const char *wrong = out_of_bounds(schema, (double)value->u.array.count, NULL, "maxItems");
-    if (wrong != NULL)
+    if (wrong != NULL || (ifab_json_get(schema, "maxItems") == NULL && value->u.array.count > ITEMS_USUAL))
         return refuse(ret_refusal, code, where, value, "has more items than its schema allows");
     for (size_t i = 0; i < value->u.array.count; i++) {
         char index[24];

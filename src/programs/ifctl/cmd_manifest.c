@@ -89,7 +89,7 @@ int cmd_capability_sign(struct cli *cli)
     struct cli_manifest m;
     struct ifab_buf signed_text = IFAB_BUF_INIT(IFAB_MANIFEST_MAX + 1);
     uint8_t pubkey32[32];
-    if (cli_get(cli, "key") == NULL && cli->key[0] == '\0') /* never by chance with an operator's: a key has one use */
+    if (cli_get(cli, "key") == NULL) /* never by chance with an operator's, or an agent's of IFAB_KEY: a key has one use */
         return cli_usage(cli, "say with which key: --key FILE, the publisher's own");
     int code = cli_manifest_read(cli, cli->words[0], &m);
     if (code == 0)
