@@ -407,7 +407,8 @@ static ifab_status fill_object(const struct ifab_json *schema, const struct ifab
     struct ifab_json_member *sorted = ifab_arena_calloc(arena, count + known + 1, sizeof *sorted);
     if (members == NULL || sorted == NULL)
         return IFAB_NOMEM;
-    memcpy(members, value->u.object.members, count * sizeof *members);
+    if (count > 0)
+        memcpy(members, value->u.object.members, count * sizeof *members);
     for (size_t p = 0; p < known; p++) {
         const struct ifab_json_member *property = &properties->u.object.members[p];
         const struct ifab_json *usual = ifab_json_get(&property->value, "default");
