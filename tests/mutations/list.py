@@ -671,7 +671,7 @@ change("path-escapes", HTTP, "if (!may_escape || !escape_valid(segment, i))", "i
 change("path-escaped-dots", HTTP, " && c != '%' && !unreserved(c);", " && c != '%';", "manifest")
 change("host-numbers", HTTP, "return !number || quad_valid(host);", "return true;", "manifest")
 change("params-unknown", PARAMS, "if (sub == NULL && (more == NULL || more->type != IFAB_JSON_TRUE))", "if (false)", "manifest")
-change("params-keyword", PARAMS, "if (k == IFAB_COUNT(keywords)) {", "if (false) {", "manifest")
+change("params-keyword", PARAMS, "if (k == IFAB_COUNT(keywords)) {", "if (k == IFAB_COUNT(keywords))\n            continue;\n        if (false) {", "manifest")
 change("params-global-flag", PARAMS, "if (depth == 1 && ifab_param_name_reserved(member->name)) {", "if (false) {", "manifest")
 change("module-links", MODULE, "RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV}", "0}", "module")
 change("module-plain-file", MODULE, "if (status == IFAB_OK && !S_ISREG(st.st_mode))", "if (false)", "module")
