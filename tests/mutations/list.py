@@ -136,9 +136,19 @@ without("route-deny", "src/fabric/rules.c", "if (verdict.decision == IFAB_DECISI
 change("release-source-before-routing", "src/fabric/open.c", "ifab_fabric__stale(self, o, held) ? !met_meanwhile(o, held) : ", "", "deny_model")
 without("turns-single-waits-long", "src/shell/loop/order.c", "if (lane != NULL && lane->singles > 0 && lane->singles * self->lanes >= ORDER_SINGLES)",
         "order")
-change("turns-late", "src/shell/loop/order.c", "bool late = slot < self->slots &&", "bool late = false &&", "order")
-change("turns-late-connection", "src/shell/loop/order.c", "self->late_of[slot].connection == connection && ", "", "order")
-change("turns-late-verified-by-the-loop", "src/shell/loop/verify.c", "if (count == 0 && wait && ", "if (count == 0 && ", "order")
+change("turns-late", "src/shell/loop/order.c", "bool late = lateness != NULL &&", "bool late = false &&", "order")
+change("turns-late-connection", "src/shell/loop/order.c", "lateness->connection == connection && ", "", "order")
+change("turns-late-refused-again-and-again", "src/shell/loop/order.c", "lateness->refused > 0 && ", "", "order")
+change("turns-late-ended-by-another", "src/shell/loop/order.c", "it == NULL || it->connection != connection || ", "it == NULL || ", "order")
+change("turns-late-no-more", "src/shell/loop/verify.c", "if (lane->jobs > 0 && lane->job_ring == 1)", "if (false)", "order")
+change("turns-late-verified-by-the-loop", "src/shell/loop/verify.c", "bool late = worker && ", "bool late = ", "order")
+change("turns-late-pace", "src/shell/loop/order.c", "else if (others)", "else if (false)", "order")
+change("turns-late-overdue", "src/shell/loop/order.c", "self->overdue = self->left;", "self->overdue = 0;", "order")
+change("turns-let-in-unverified", "src/shell/loop/order.c", " && atomic_load_explicit(&lane->first->state, memory_order_acquire) == TICKET_VERIFIED;", ";",
+       "order")
+change("turns-let-in-few", "src/shell/loop/order.c", "moved < ORDER_LET_IN && ", "", "order")
+change("turns-slow", "src/shell/http/connection.c", "conn->slow != 0 && conn->slow < most", "false", "http_server")
+change("turns-slow-within-the-limit", "src/shell/http/connection.c", "conn->slow != 0 && conn->slow < most", "conn->slow != 0", "http_server")
 without("vote-replay", "src/fabric/vote.c", "if (seen == IFAB_REPLAY_SEEN)", "fabric_flow")
 without("vote-other-log", "src/fabric/vote.c", "if (!ifab_view_is(command->u.vote.log, self->settings.origin))", "fabric_flow")
 change("vote-other-rules", "src/fabric/vote.c", "memcmp(d->policy_digest32, command->u.vote.policy_digest32, 32) != 0 || ", "",

@@ -518,6 +518,47 @@ static void stops_reading_at_the_pipelining_limit_and_goes_on_after_answers(void
     UNTIL(c->in.size > 0 && strlen(heard(c)) == 200 * strlen("200:x|"));
 }
 
+/* One that is slowed has that many read and no more; others on other connections go on; when it may again, it goes on by itself. */
+static void slowed_connection_is_read_no_further_than_it_may(void **state)
+{
+    (void)state;
+    begin(false);
+    struct client *c = join(0), *other = join(1);
+    for (int i = 0; i < 20; i++)
+        say(c, "GET /hold HTTP/1.1\r\n" H "\r\n");
+    UNTIL(w.ask_count == 20);
+    ifab_http_slow(w.server, w.asks[0], 2);
+    for (int i = 0; i < 30; i++)
+        say(c, "GET /hold HTTP/1.1\r\n" H "\r\n");
+    turns(20);
+    assert_int_equal(w.ask_count, 20);
+    for (size_t i = 0; i < 18; i++)
+        assert_true(reply(i, "x"));
+    turns(20);
+    assert_int_equal(w.ask_count, 20); /* two are not answered */
+    say(other, "GET /echo HTTP/1.1\r\n" H "\r\n");
+    UNTIL(heard_is(other, "200:|"));
+    assert_true(reply(18, "x"));
+    UNTIL(w.ask_count == 21);
+    turns(20);
+    assert_int_equal(w.ask_count, 21);
+    ifab_http_slow(w.server, w.asks[0], 0); /* answered long ago: nothing happens */
+    ifab_http_slow(w.server, 0, 0);
+    turns(20);
+    assert_int_equal(w.ask_count, 21);
+    ifab_http_slow(w.server, w.asks[20], 1000); /* never more than the limit of all */
+    for (int i = 0; i < 80; i++)
+        say(c, "GET /hold HTTP/1.1\r\n" H "\r\n");
+    UNTIL(w.ask_count == 19 + 64);
+    turns(20);
+    assert_int_equal(w.ask_count, 19 + 64);
+    for (size_t i = 19; i < 130; i++) {
+        UNTIL(w.ask_count > i);
+        assert_true(reply(i, "x"));
+    }
+    UNTIL(c->in.size > 0 && strlen(heard(c)) == 130 * strlen("200:x|"));
+}
+
 static void writes_several_answers_of_one_turn_at_once(void **state)
 {
     char bytes[4096];
@@ -1094,6 +1135,7 @@ int main(void)
         TEST(times_out_a_slow_head_and_a_slow_body),
         TEST(closes_idle_connections_silently_but_waits_for_the_user),
         TEST(stops_reading_at_the_pipelining_limit_and_goes_on_after_answers),
+        TEST(slowed_connection_is_read_no_further_than_it_may),
         TEST(writes_several_answers_of_one_turn_at_once),
         TEST(turns_connections_above_the_cap_away),
         TEST(tcp_and_unix_connections_have_caps_of_their_own),

@@ -183,6 +183,9 @@ static void late_ones_wait_for_those_in_turn_and_keep_their_order(void **state)
         assert_int_equal(take(), expected[i]);
     add_at(1, 3, 102, true, 1000);
     add_at(1, 3, 103, true, 1000);
+    order_let_in(&order); /* what is not verified yet would hold the others up */
+    assert_ptr_equal(order.turns[0].first, order.turns[0].last);
+    atomic_store(&order.turns[1].first->first->state, TICKET_VERIFIED);
     order_let_in(&order); /* one turn, whoever else waits */
     assert_int_equal(take(), 102);
     assert_int_equal(take(), 1);
@@ -204,12 +207,85 @@ static void late_ones_wait_for_those_in_turn_and_keep_their_order(void **state)
     assert_null(order_head(&order));
 }
 
+static bool is_late(uint32_t slot, uint64_t connection, ifab_usec run)
+{
+    add_at(slot, connection, 0, true, run);
+    bool late = atomic_load(&order.of_slot[slot]->late);
+    (void)take();
+    return late;
+}
+
+/* Two of three must have been refused for long: one talent of many on a connection does not make it late. Another connection is another's. */
+static void lateness_is_of_who_is_refused_again_and_again(void **state)
+{
+    (void)state;
+    assert_false(is_late(0, 1, 0));
+    for (int i = 0; i < 100; i++)
+        order_put_late(&order, 0, 1, 0);
+    assert_true(is_late(0, 1, ORDER_LATE_FOR - 1));
+    assert_false(is_late(0, 2, 0)); /* the same slot, */
+    assert_false(is_late(1, 1, 0)); /* another one: not the connection that was refused */
+    assert_false(is_late(0, 1, ORDER_LATE_FOR));
+    order_put_good(&order, 0, 2); /* of another one: ends nothing */
+    order_put_good(&order, 1, 1);
+    for (int i = 0; i < ORDER_LATE_MOST - 1; i++) {
+        order_put_good(&order, 0, 1);
+        assert_true(is_late(0, 1, 0));
+    }
+    order_put_good(&order, 0, 1);
+    assert_false(is_late(0, 1, 0));
+    order_put_good(&order, 0, 1); /* no credit for the future */
+    order_put_good(&order, 0, 1);
+    order_put_late(&order, 0, 1, 0);
+    assert_true(is_late(0, 1, 0));
+    for (int i = 0; i < 100; i++) { /* one of three */
+        order_put_good(&order, 0, 1);
+        order_put_good(&order, 0, 1);
+        assert_false(is_late(0, 1, 0));
+        order_put_late(&order, 0, 1, 0);
+    }
+    order_put_late(&order, 0, 1, 0);
+    order_put_late(&order, 0, 1, 0);
+    order_put_late(&order, 0, 1, 2 * ORDER_LATE_FOR); /* long afterwards: the first one again */
+    order_put_good(&order, 0, 1);
+    order_put_good(&order, 0, 1);
+    assert_false(is_late(0, 1, 2 * ORDER_LATE_FOR));
+    order_put_late(&order, UINT32_MAX, 0, 0); /* no connection: nobody's */
+    order_put_good(&order, UINT32_MAX, 0);
+}
+
+static void few_late_ones_are_let_in_at_a_time(void **state)
+{
+    (void)state;
+    order_fini(&order);
+    assert_int_equal(order_init(&order, 100), IFAB_OK);
+    for (uint32_t slot = 0; slot < 50; slot++) {
+        order_put_late(&order, slot, slot + 1, 0);
+        add_at(slot, slot + 1, slot, true, 0);
+        atomic_store(&order.of_slot[slot]->first->state, slot % 2 == 0 ? TICKET_VERIFIED : TICKET_TAKEN);
+    }
+    for (size_t i = 0; i < 100; i++)
+        add_at(60, 61, 1000 + i, false, 0);
+    order_let_in(&order);
+    assert_int_equal(take(), 1000);
+    for (size_t i = 0; i < ORDER_LET_IN; i++)
+        assert_int_equal(take(), 2 * i);
+    for (size_t i = 1; i < 100; i++)
+        assert_int_equal(take(), 1000 + i);
+    assert_true(order_nobody_in_turn(&order));
+    for (size_t i = 0; i < 50 - ORDER_LET_IN; i++) /* none is lost */
+        (void)take();
+    assert_null(order_head(&order));
+}
+
 /* ---- the verify workers ---- */
 
-static size_t take_jobs(struct pool *pool, bool wait, size_t lines[16])
+static uint64_t now_ns = 1000000000000;
+
+static size_t take_jobs(struct pool *pool, bool worker, size_t lines[16])
 {
     size_t count, n = 0;
-    for (struct ticket *t = pool_take(pool, wait, &count); t != NULL; t = t->job_next)
+    for (struct ticket *t = pool_take(pool, worker, now_ns, &count); t != NULL; t = t->job_next)
         lines[n++] = t->line;
     assert_int_equal(n, count);
     return n;
@@ -238,13 +314,185 @@ static void late_ones_are_verified_one_by_one_by_workers_alone(void **state)
         assert_int_equal(take_jobs(&pool, true, lines), 1);
         assert_int_equal(lines[0], i);
     }
-    pool_let_in(&pool);
-    assert_int_equal(take_jobs(&pool, false, lines), 1);
-    assert_int_equal(lines[0], 2);
-    assert_int_equal(take_jobs(&pool, false, lines), 0);
+    assert_int_equal(pool.waiting[1], 2);
     assert_int_equal(take_jobs(&pool, true, lines), 1);
-    assert_int_equal(pool.waiting, 0);
+    assert_int_equal(take_jobs(&pool, true, lines), 1);
+    assert_int_equal(pool.waiting[0] + pool.waiting[1], 0);
     uv_mutex_destroy(&pool.lock);
+}
+
+static void push(struct pool *pool, uint32_t slot, size_t line)
+{
+    struct ticket *t = ifab_calloc(1, sizeof *t);
+    assert_non_null(t);
+    t->line = line;
+    assert_true(order_ready(&order));
+    pool_push(pool, order_add(&order, t, slot, slot + 1, 0), t);
+}
+
+/* While others are about, so many in so much time; whoever else waits, they are not forgotten; with nobody else about, as many as there are. */
+static void late_ones_are_verified_at_a_pace_while_others_are_about(void **state)
+{
+    struct pool pool = {.thread_count = 0};
+    size_t lines[16], late = 0;
+    (void)state;
+    assert_int_equal(uv_mutex_init(&pool.lock), 0);
+    order_put_late(&order, 0, 1, 0);
+    for (size_t i = 0; i < 100; i++)
+        push(&pool, 0, i);
+    atomic_store(&pool.others_ns, now_ns);
+    for (; take_jobs(&pool, true, lines) == 1; late++)
+        assert_int_equal(lines[0], late);
+    assert_int_equal(late, PACE_TICKETS);
+    now_ns += PACE_EVERY_NS - 1;
+    assert_int_equal(take_jobs(&pool, true, lines), 0);
+    push(&pool, 1, 1000); /* nobody's pace but theirs */
+    assert_int_equal(take_jobs(&pool, true, lines), 1);
+    assert_int_equal(lines[0], 1000);
+    now_ns++;
+    for (; take_jobs(&pool, true, lines) == 1; late++)
+        assert_int_equal(lines[0], late);
+    assert_int_equal(late, 2 * PACE_TICKETS);
+    /* others always have something waiting: what is left over of a period comes first in the next one */
+    for (size_t period = 0; period < 10; period++) {
+        size_t of_late = 0, of_others = 0;
+        now_ns += PACE_EVERY_NS;
+        for (size_t i = 0; i < 20; i++) {
+            push(&pool, 1, 1000);
+            size_t n = take_jobs(&pool, true, lines);
+            assert_true(n > 0);
+            *(lines[0] < 1000 ? &of_late : &of_others) += n; /* never both at a time */
+        }
+        assert_int_equal(of_others, 20);
+        assert_int_equal(of_late, period == 0 ? 0 : PACE_TICKETS);
+        late += of_late;
+    }
+    assert_int_equal(pool.waiting[1], 100 - late);
+    now_ns += PACE_OTHERS_NS;
+    for (; take_jobs(&pool, true, lines) == 1; late++)
+        assert_int_equal(lines[0], late);
+    assert_int_equal(late, 100);
+    assert_int_equal(pool.waiting[0] + pool.waiting[1], 0);
+    uv_mutex_destroy(&pool.lock);
+}
+
+/* ---- order and workers together ---- */
+
+struct course {
+    struct pool pool;
+    size_t added[SLOTS], seen[SLOTS];
+    ifab_usec run;
+};
+
+static void arrives(struct course *c, uint32_t slot)
+{
+    struct ticket *t = ifab_calloc(1, sizeof *t);
+    assert_non_null(t);
+    t->line = c->added[slot]++ * SLOTS + slot;
+    assert_true(order_ready(&order));
+    struct lane *lane = order_add(&order, t, slot, slot + 1, c->run);
+    if (!atomic_load(&lane->late)) {
+        pool_in_turn(&c->pool, lane);
+        atomic_store(&c->pool.others_ns, now_ns);
+    }
+    pool_push(&c->pool, lane, t);
+}
+
+static void is_good(struct course *c, uint32_t slot)
+{
+    struct lane *lane = order_put_good(&order, slot, slot + 1);
+    if (lane != NULL)
+        pool_in_turn(&c->pool, lane);
+}
+
+static void verifies(struct course *c, bool worker)
+{
+    size_t count;
+    for (struct ticket *t = pool_take(&c->pool, worker, now_ns, &count); t != NULL; t = t->job_next)
+        atomic_store(&t->state, TICKET_VERIFIED);
+}
+
+/* false: the next one is not verified. One that is in turn can be had of the verifiers now. */
+static bool steps(struct course *c)
+{
+    struct ticket *head = order_head(&order);
+    if (head == NULL)
+        return false;
+    if (atomic_load(&head->state) != TICKET_VERIFIED) {
+        struct lane *of = c->pool.turns[order_nobody_in_turn(&order)].first;
+        while (of != NULL && of->job_first != head)
+            of = of->job_next;
+        assert_true(of != NULL || order_nobody_in_turn(&order));
+        return false;
+    }
+    size_t line = take();
+    assert_int_equal(line / SLOTS, c->seen[line % SLOTS]++); /* a connection keeps its order */
+    return true;
+}
+
+static void one_act(struct course *c, uint64_t random)
+{
+    uint32_t slot = (uint32_t)(random >> 33) % 5, what = (uint32_t)(random >> 60);
+    if (what < 5) {
+        arrives(c, slot);
+    } else if (what == 5) {
+        order_put_late(&order, slot, slot + 1, c->run);
+    } else if (what == 6) {
+        is_good(c, slot);
+    } else if (what == 7) {
+        c->run += (ifab_usec)(random >> 40) % ORDER_LATE_FOR;
+        now_ns += (random >> 40) % PACE_EVERY_NS;
+    } else if (what == 8) {
+        order_let_in(&order);
+    } else if (what < 11) {
+        verifies(c, slot < 3);
+    } else {
+        (void)steps(c);
+    }
+}
+
+/* Any course of arrivals, refusals, turns and times: the step never waits for a signature that is not in turn before the verifiers; all are taken, in order. */
+static void step_waits_for_nobody_who_is_late(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 1; seed <= 300; seed++) {
+        struct course c = {.pool.thread_count = 1};
+        uint64_t random = seed;
+        assert_int_equal(uv_mutex_init(&c.pool.lock), 0);
+        order_fini(&order);
+        assert_int_equal(order_init(&order, SLOTS), IFAB_OK);
+        for (int i = 0; i < 2000; i++) {
+            random = random * 6364136223846793005U + 1442695040888963407U;
+            one_act(&c, random);
+        }
+        now_ns += 10 * PACE_OTHERS_NS;
+        while (order_head(&order) != NULL) { /* with nobody else about, all are taken */
+            size_t before = c.pool.waiting[0] + c.pool.waiting[1];
+            verifies(&c, true);
+            while (steps(&c))
+                ;
+            assert_true(order_head(&order) == NULL || c.pool.waiting[0] + c.pool.waiting[1] < before);
+        }
+        assert_memory_equal(c.added, c.seen, sizeof c.added);
+        assert_int_equal(c.pool.waiting[0] + c.pool.waiting[1], 0);
+        uv_mutex_destroy(&c.pool.lock);
+    }
+}
+
+static void pace_goes_with_the_number_of_workers(void **state)
+{
+    struct pace pace = {0};
+    (void)state;
+    for (size_t workers = 1; workers < 9; workers++) {
+        size_t n = 0;
+        now_ns += PACE_EVERY_NS;
+        pace_on(&pace, now_ns, workers);
+        pace.overdue = 0;
+        while (pace_allows(&pace, now_ns, now_ns + 1)) /* the loop's clock may be ahead */
+            n++;
+        assert_int_equal(n, PACE_TICKETS * workers);
+        assert_false(pace_overdue(&pace));
+    }
 }
 
 static void workers_take_one_of_each_connection_in_turn(void **state)
@@ -263,7 +511,7 @@ static void workers_take_one_of_each_connection_in_turn(void **state)
     }
     static const size_t expected[] = {0, 38, 39, 1, 2, 3};
     size_t last = 0;
-    for (struct ticket *t; (t = pool_take(&pool, false, &count)) != NULL;)
+    for (struct ticket *t; (t = pool_take(&pool, false, 0, &count)) != NULL;)
         for (; t != NULL; t = t->job_next, seen++) {
             if (seen < IFAB_COUNT(expected))
                 assert_int_equal(t->line, expected[seen]);
@@ -272,7 +520,7 @@ static void workers_take_one_of_each_connection_in_turn(void **state)
             last = t->line;
         }
     assert_int_equal(seen, 40);
-    assert_int_equal(pool.waiting, 0);
+    assert_int_equal(pool.waiting[0], 0);
     uv_mutex_destroy(&pool.lock);
 }
 
@@ -287,7 +535,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(talents_share_the_places_behind_the_signature, set_up, tear_down),
         cmocka_unit_test_setup_teardown(requests_of_their_own_are_refused_when_they_would_wait_long, set_up, tear_down),
         cmocka_unit_test_setup_teardown(late_ones_wait_for_those_in_turn_and_keep_their_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lateness_is_of_who_is_refused_again_and_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(few_late_ones_are_let_in_at_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(late_ones_are_verified_one_by_one_by_workers_alone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(late_ones_are_verified_at_a_pace_while_others_are_about, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(step_waits_for_nobody_who_is_late, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pace_goes_with_the_number_of_workers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(workers_take_one_of_each_connection_in_turn, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,7 +60,9 @@ size_t ifab_http__unsent(const struct ifab_http__connection *conn)
 
 bool ifab_http__paused(const struct ifab_http__connection *conn)
 {
-    return conn->unanswered >= conn->server->limits.pipelined || ifab_http__unsent(conn) >= conn->server->limits.write_bytes;
+    size_t most = conn->server->limits.pipelined;
+    most = conn->slow != 0 && conn->slow < most ? conn->slow : most;
+    return conn->unanswered >= most || ifab_http__unsent(conn) >= conn->server->limits.write_bytes;
 }
 
 void ifab_http__stop_reading(struct ifab_http__connection *conn, enum ifab_http__reading reading)

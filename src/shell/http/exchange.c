@@ -318,3 +318,13 @@ void ifab_http_stream_end(struct ifab_http_server *self, ifab_http_id id)
     ifab_http__exchange_settle(conn);
     ifab_http__dirty(conn);
 }
+
+void ifab_http_slow(struct ifab_http_server *self, ifab_http_id id, size_t pipelined)
+{
+    size_t slot = (size_t)(id & 0xffff);
+    struct ifab_http__connection *conn = slot < ifab_http_slots(&self->limits) ? self->slots[slot] : NULL;
+    if (conn == NULL || conn->closing || conn->slow == pipelined || find(self, id, &conn) == NULL)
+        return;
+    conn->slow = pipelined;
+    ifab_http__dirty(conn); /* reads on, or stops */
+}

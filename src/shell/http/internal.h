@@ -66,6 +66,7 @@ struct ifab_http__connection {
     struct ifab_http_parser *parser;
     struct ifab_http__exchange *first, *last;
     size_t unanswered; /* exchanges with an id in the list */
+    size_t slow;       /* at most so many of them; 0: the server's limit */
     struct ifab_buf out, writing; /* gathered; handed to libuv */
     struct ifab_tls *tls;         /* NULL: plain */
     struct ifab_buf plain, wire;  /* TLS: what one read said; records that wait to be written, behind them out */

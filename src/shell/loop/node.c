@@ -82,8 +82,6 @@ static void on_turn(uv_timer_t *timer)
     log_key_turn(node);
     jobs_unpark(node);
     order_let_in(&node->order);
-    if (node->pool.threads != NULL) /* not while it ends: its lock is gone */
-        pool_let_in(&node->pool);
     wait_tick(node, now.run);
     if (node->watchdog > 0 && now.run >= node->watchdog_next) {
         node->watchdog_next = now.run + node->watchdog;

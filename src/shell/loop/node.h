@@ -159,7 +159,9 @@ struct pool { /* verify workers */
     uv_mutex_t lock;
     uv_cond_t wake;
     struct lane_ring turns[2]; /* lanes with something to verify: in turn; late */
-    size_t waiting, sleeping;
+    size_t waiting[2], sleeping;
+    struct pace pace;
+    _Atomic uint64_t others_ns;  /* when something in turn came last; the loop sets it */
     uv_thread_t *threads;
     size_t thread_count;
     bool stop;
@@ -405,8 +407,10 @@ void node_refresh_keyring(struct node *node);
 /* verify.c */
 ifab_status pool_start(struct pool *self, size_t threads, uv_async_t *done, struct ifab_error *err);
 void pool_push(struct pool *self, struct lane *lane, struct ticket *ticket);
-struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count); /* up to 16, one of each lane in turn, linked by job_next */
-void pool_let_in(struct pool *self); /* as order_let_in() */
+/* Of a lane that is not late any more: what is to be verified of it is in turn as well, before the step waits for it. */
+void pool_in_turn(struct pool *self, struct lane *lane);
+/* Up to 16, one of each lane in turn, linked by job_next; or a late one, for workers alone. NULL: none now. */
+struct ticket *pool_take(struct pool *self, bool worker, uint64_t now_ns, size_t *ret_count);
 void pool_stop(struct pool *self);
 void ticket_verify(struct ticket *ticket);
 extern size_t ticket_message_max;

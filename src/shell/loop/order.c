@@ -81,17 +81,24 @@ static void to_its_ring(struct order *self, struct lane *lane)
     ring->last = lane;
 }
 
+static void put_late(struct lane *lane, bool late) /* from its next turn on */
+{
+    atomic_store_explicit(&lane->late, late, memory_order_relaxed);
+    lane->was_late = lane->was_late || late;
+}
+
 struct lane *order_add(struct order *self, struct ticket *t, uint32_t slot, uint64_t connection, ifab_usec run)
 {
     struct lane *lane = lane_of(self, slot, connection);
-    bool late = slot < self->slots && self->late_of[slot].connection == connection && run < self->late_of[slot].until;
+    const struct lateness *lateness = slot < self->slots ? &self->late_of[slot] : NULL;
+    bool late = lateness != NULL && lateness->connection == connection && lateness->refused > 0 && run < lateness->until;
     if (lane != NULL)
-        atomic_store_explicit(&lane->late, late, memory_order_relaxed); /* from its next turn on */
+        put_late(lane, late);
     if (lane == NULL) {
         lane = self->spare;
         assert(lane != NULL); /* order_ready() came before */
         self->spare = lane->next;
-        *lane = (struct lane){.connection = connection, .slot = slot, .late = late};
+        *lane = (struct lane){.connection = connection, .slot = slot, .late = late, .was_late = late};
         if (slot < self->slots)
             self->of_slot[slot] = lane;
         to_its_ring(self, lane);
@@ -148,21 +155,72 @@ struct ticket *order_take(struct order *self)
 
 void order_put_late(struct order *self, uint32_t slot, uint64_t connection, ifab_usec run)
 {
-    if (slot < self->slots)
-        self->late_of[slot] = (struct lateness){connection, run + ORDER_LATE_FOR};
+    if (slot >= self->slots)
+        return;
+    struct lateness *it = &self->late_of[slot];
+    unsigned refused = (it->connection == connection && run < it->until ? it->refused : 0) + 2;
+    *it = (struct lateness){connection, run + ORDER_LATE_FOR, refused < ORDER_LATE_MOST ? refused : ORDER_LATE_MOST};
 }
 
+struct lane *order_put_good(struct order *self, uint32_t slot, uint64_t connection)
+{
+    struct lateness *it = slot < self->slots ? &self->late_of[slot] : NULL;
+    if (it == NULL || it->connection != connection || it->refused == 0 || --it->refused > 0)
+        return NULL;
+    struct lane *lane = lane_of(self, slot, connection);
+    if (lane != NULL)
+        put_late(lane, false);
+    return lane;
+}
+
+bool order_nobody_in_turn(const struct order *self) { return self->turns[0].first == NULL; }
+
+void pace_on(struct pace *self, uint64_t now_ns, size_t workers)
+{
+    if (now_ns - self->began_ns < PACE_EVERY_NS)
+        return;
+    self->overdue = self->left;
+    self->left = PACE_TICKETS * workers;
+    self->began_ns = now_ns;
+}
+
+bool pace_overdue(struct pace *self)
+{
+    if (self->overdue == 0)
+        return false;
+    self->overdue--;
+    return true;
+}
+
+bool pace_allows(struct pace *self, uint64_t now_ns, uint64_t others_ns)
+{
+    bool others = now_ns < others_ns || now_ns - others_ns < PACE_OTHERS_NS;
+    if (self->left > 0)
+        self->left--;
+    else if (others)
+        return false;
+    return true;
+}
+
+/* Only those whose head is verified: nobody in turn waits for a signature of theirs. */
 void order_let_in(struct order *self)
 {
     struct lane_ring *in_turn = &self->turns[0], *late = &self->turns[1];
-    if (late->first == NULL)
-        return;
-    if (in_turn->first == NULL)
-        in_turn->first = late->first;
-    else
-        in_turn->last->next = late->first;
-    in_turn->last = late->last;
-    *late = (struct lane_ring){NULL, NULL};
+    struct lane_ring stay = {NULL, NULL};
+    size_t moved = 0;
+    for (struct lane *lane = late->first, *next; lane != NULL; lane = next) {
+        next = lane->next;
+        bool goes = moved < ORDER_LET_IN && atomic_load_explicit(&lane->first->state, memory_order_acquire) == TICKET_VERIFIED;
+        struct lane_ring *ring = goes ? in_turn : &stay;
+        lane->next = NULL;
+        if (ring->first == NULL)
+            ring->first = lane;
+        else
+            ring->last->next = lane;
+        ring->last = lane;
+        moved += goes;
+    }
+    *late = stay;
 }
 
 /* ---- behind the signature: equal shares by talent ---- */

@@ -100,20 +100,31 @@ void node_refresh_keyring(struct node *node)
     node->keyring_version = version;
 }
 
+/* Late ones may wait: they are nobody's reason to hand work over. */
+static bool nobody_in_turn(const struct node *node) { return order_nobody_in_turn(&node->order) && node->verified_first == NULL; }
+
 void ticket_queue(struct node *node, struct ticket *t)
 {
-    bool alone = node->queue_count == 0 && !node->commit_running;
+    bool alone = nobody_in_turn(node) && !node->commit_running;
     uint32_t slot = t->request != NULL ? t->request->peer.slot : UINT32_MAX;
     ifab_usec run = clock_now(&node->clock, NULL).run;
     struct lane *lane = order_add(&node->order, t, slot, t->request != NULL ? t->request->peer.connection : 0, run);
+    bool late = atomic_load_explicit(&lane->late, memory_order_relaxed);
     node->queue_count++;
+    if (!late)
+        pool_in_turn(&node->pool, lane);
+    if (t->request != NULL) {
+        ifab_http_slow(node->http, t->request->http, late ? ORDER_LATE_UNANSWERED : 0);
+        if (!late)
+            atomic_store_explicit(&node->pool.others_ns, uv_now(&node->loop) * 1000000, memory_order_relaxed);
+    }
     if (t->verify == VERIFY_NONE) {
         atomic_store_explicit(&t->state, TICKET_VERIFIED, memory_order_relaxed);
         return;
     }
     t->wall = clock_now(&node->clock, NULL).wall;
     t->keyring = ifab_keyring_ref(node->keyring);
-    t->alone = alone && !atomic_load_explicit(&lane->late, memory_order_relaxed); /* no hand-over when nobody waits */
+    t->alone = alone && !late && lane->first == t; /* no hand-over when nobody waits */
     if (!t->alone)
         pool_push(&node->pool, lane, t);
 }
@@ -247,6 +258,20 @@ static void step_command(struct node *node, struct ticket *t, struct batch *batc
     node_refresh_keyring(node);
 }
 
+/* Of a good signature, or of nothing signed. */
+static void note_lateness(struct node *node, const struct ticket *t, ifab_usec run)
+{
+    const struct ifab_http_peer *peer = &t->request->peer;
+    if (t->reply.code == IFAB_CODE_RATE_LIMIT_EXCEEDED) {
+        order_put_late(&node->order, peer->slot, peer->connection, run);
+        ifab_http_slow(node->http, t->request->http, ORDER_LATE_UNANSWERED);
+    } else if (t->verify == VERIFY_MESSAGE && t->reply.code == IFAB_CODE_NONE) {
+        struct lane *lane = order_put_good(&node->order, peer->slot, peer->connection);
+        if (lane != NULL)
+            pool_in_turn(&node->pool, lane);
+    }
+}
+
 static void step(struct node *node, struct ticket *t, struct batch *batch, struct ifab_now now)
 {
     if (batch->tickets == 0)
@@ -264,8 +289,8 @@ static void step(struct node *node, struct ticket *t, struct batch *batch, struc
     note_in_stream(t);
     if (t->command.type == IFAB_COMMAND_TICK)
         node->tick_queued = false;
-    if (t->reply.code == IFAB_CODE_RATE_LIMIT_EXCEEDED && t->code == IFAB_CODE_NONE && t->request != NULL) /* of a good signature */
-        order_put_late(&node->order, t->request->peer.slot, t->request->peer.connection, now.run);
+    if (t->request != NULL && t->code == IFAB_CODE_NONE)
+        note_lateness(node, t, now.run);
     if (t->reply.code != IFAB_CODE_NONE)
         ifab_metrics_add(&node->metrics, IFAB_METRIC_REFUSALS, ifab_metrics_code(t->reply.code), 1);
     t->next = NULL;
@@ -287,7 +312,7 @@ static bool verify_some(struct node *node)
         atomic_store_explicit(&head->state, TICKET_VERIFIED, memory_order_release);
         return true;
     }
-    struct ticket *t = pool_take(&node->pool, false, &count);
+    struct ticket *t = pool_take(&node->pool, false, 0, &count);
     if (t == NULL)
         return false;
     while (t != NULL) {
@@ -368,7 +393,7 @@ static void begin_commit(struct node *node)
         return;
     }
     batch_seal(node, batch, clock_now(&node->clock, NULL));
-    if (node->queue_count == 0 && batch->tickets <= 2 && !writer_must_wait(node)) { /* nobody waits: no hand-over */
+    if (nobody_in_turn(node) && batch->tickets <= 2 && !writer_must_wait(node)) { /* nobody waits: no hand-over */
         batch_commit(node, batch);
         writer_wrote(node);
         node->commit_running = true;

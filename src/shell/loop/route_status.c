@@ -68,7 +68,7 @@ void handle_metrics(struct node *node, struct request *r)
     struct ifab_buf b = IFAB_BUF_INIT((size_t)1 << 20);
     const struct ifab_decisions *decisions = ifab_fabric_decisions(node->fabric);
     uv_mutex_lock(&node->pool.lock);
-    size_t verifying = node->pool.waiting;
+    size_t verifying = node->pool.waiting[0] + node->pool.waiting[1];
     uv_mutex_unlock(&node->pool.lock);
     ifab_metrics_set(m, IFAB_METRIC_LOG_ENTRIES, 0, node->committed_size);
     ifab_metrics_set(m, IFAB_METRIC_CONNECTIONS, 0, ifab_http_connections(node->http));

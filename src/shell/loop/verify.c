@@ -1,6 +1,7 @@
 /*
  * The verify pool: up to 16 tickets at a time, one of each connection in turn, finished in any order; the loop takes them in ticket order. Who has failed
- * too often is refused before anything more is verified for them.
+ * too often is refused before anything more is verified for them. Late ones: one at a time, by workers alone, few at a time while others are about; the
+ * loop hears of them when the worker has nothing else to do.
  */
 #include "node.h"
 
@@ -79,7 +80,10 @@ void ticket_verify(struct ticket *t)
 
 static void to_its_ring(struct pool *self, struct lane *lane)
 {
-    struct lane_ring *ring = &self->turns[atomic_load_explicit(&lane->late, memory_order_relaxed)];
+    unsigned which = atomic_load_explicit(&lane->late, memory_order_relaxed);
+    struct lane_ring *ring = &self->turns[which];
+    lane->job_ring = which;
+    self->waiting[which] += lane->jobs;
     lane->job_next = NULL;
     if (ring->first == NULL)
         ring->first = lane;
@@ -95,26 +99,31 @@ static struct ticket *take_one(struct pool *self, struct lane_ring *ring)
     struct ticket *t = lane->job_first;
     ring->first = lane->job_next;
     lane->job_first = t->job_next;
+    self->waiting[lane->job_ring] -= lane->jobs--;
     if (lane->job_first != NULL)
         to_its_ring(self, lane);
     t->job_next = NULL;
     atomic_store_explicit(&t->state, TICKET_TAKEN, memory_order_relaxed);
-    self->waiting--;
     return t;
 }
 
-struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count)
+/* Under the lock. */
+static struct ticket *take(struct pool *self, bool worker, uint64_t now_ns, size_t *ret_count)
 {
     struct ticket *first = NULL, *last = NULL;
     size_t count = 0;
-    uv_mutex_lock(&self->lock);
-    while (wait && self->waiting == 0 && !self->stop) {
-        self->sleeping++;
-        uv_cond_wait(&self->wake, &self->lock);
-        self->sleeping--;
+    bool late = worker && self->turns[1].first != NULL;
+    *ret_count = 0;
+    if (self->turns[0].first == NULL && !late) /* also while the threads are still being counted */
+        return NULL;
+    if (late)
+        pace_on(&self->pace, now_ns, self->thread_count > 0 ? self->thread_count : 1);
+    if (late && pace_overdue(&self->pace)) {
+        *ret_count = 1;
+        return take_one(self, &self->turns[1]);
     }
     /* A single reader takes few when few wait, so that several verifiers share what is there. */
-    size_t share = self->waiting / (self->thread_count + 1) + 1;
+    size_t share = self->waiting[0] / (self->thread_count + 1) + 1;
     while (self->turns[0].first != NULL && count < TAKE && count < share) {
         struct ticket *t = take_one(self, &self->turns[0]);
         if (first == NULL)
@@ -124,43 +133,66 @@ struct ticket *pool_take(struct pool *self, bool wait, size_t *ret_count)
         last = t;
         count++;
     }
-    if (count == 0 && wait && self->turns[1].first != NULL) { /* a late one, and no more: others may come meanwhile */
-        first = take_one(self, &self->turns[1]);
+    if (count == 0 && late && pace_allows(&self->pace, now_ns, atomic_load_explicit(&self->others_ns, memory_order_relaxed))) {
+        first = take_one(self, &self->turns[1]); /* and no more: others may come meanwhile */
         count = 1;
     }
-    uv_mutex_unlock(&self->lock);
     *ret_count = count;
     return first;
 }
 
-void pool_let_in(struct pool *self)
+struct ticket *pool_take(struct pool *self, bool worker, uint64_t now_ns, size_t *ret_count)
 {
     uv_mutex_lock(&self->lock);
-    struct lane_ring *in_turn = &self->turns[0], *late = &self->turns[1];
-    if (late->first != NULL) {
-        if (in_turn->first == NULL)
-            in_turn->first = late->first;
-        else
-            in_turn->last->job_next = late->first;
-        in_turn->last = late->last;
-        *late = (struct lane_ring){NULL, NULL};
+    struct ticket *t = take(self, worker, now_ns, ret_count);
+    uv_mutex_unlock(&self->lock);
+    return t;
+}
+
+/* A worker's: waits for something to do. *owes: verified tickets that the loop has not been told of; it is before anybody sleeps. NULL: the end. */
+static struct ticket *take_or_wait(struct pool *self, size_t *owes, bool *ret_late)
+{
+    struct ticket *t;
+    size_t count;
+    uv_mutex_lock(&self->lock);
+    for (;;) {
+        uint64_t now_ns = uv_hrtime();
+        *ret_late = self->turns[0].first == NULL;
+        t = take(self, true, now_ns, &count);
+        if (t != NULL || self->stop)
+            break;
+        if (*owes > 0)
+            uv_async_send(self->done);
+        *owes = 0;
+        self->sleeping++;
+        if (self->turns[1].first == NULL)
+            uv_cond_wait(&self->wake, &self->lock);
+        else /* until the next period: this one's are done */
+            (void)uv_cond_timedwait(&self->wake, &self->lock, self->pace.began_ns + PACE_EVERY_NS - now_ns);
+        self->sleeping--;
     }
     uv_mutex_unlock(&self->lock);
+    return t;
 }
 
 static void run(void *user)
 {
     struct pool *self = user;
-    size_t count;
+    size_t owes = 0;
+    bool late;
     struct ticket *t;
-    while ((t = pool_take(self, true, &count)) != NULL) {
+    while ((t = take_or_wait(self, &owes, &late)) != NULL) {
         while (t != NULL) {
             struct ticket *next = t->job_next; /* once verified it is the loop's */
             ticket_verify(t);
             atomic_store_explicit(&t->state, TICKET_VERIFIED, memory_order_release);
             t = next;
+            owes++;
         }
+        if (late && owes < TAKE) /* waking the loop for each costs as much as its step */
+            continue;
         uv_async_send(self->done);
+        owes = 0;
     }
 }
 
@@ -184,12 +216,35 @@ void pool_push(struct pool *self, struct lane *lane, struct ticket *t)
         lane->job_last->job_next = t;
     } else {
         lane->job_first = t;
-        to_its_ring(self, lane);
+        to_its_ring(self, lane); /* with no jobs yet */
     }
     lane->job_last = t;
-    self->waiting++;
+    lane->jobs++;
+    self->waiting[lane->job_ring]++;
     if (self->sleeping > 0) /* one that is awake looks for more by itself */
         uv_cond_signal(&self->wake);
+    uv_mutex_unlock(&self->lock);
+}
+
+void pool_in_turn(struct pool *self, struct lane *lane)
+{
+    if (!lane->was_late)
+        return;
+    uv_mutex_lock(&self->lock);
+    lane->was_late = false;
+    if (lane->jobs > 0 && lane->job_ring == 1) {
+        struct lane_ring *late = &self->turns[1];
+        struct lane *before = NULL;
+        for (struct lane *at = late->first; at != lane; at = at->job_next)
+            before = at;
+        *(before != NULL ? &before->job_next : &late->first) = lane->job_next;
+        if (late->last == lane)
+            late->last = before;
+        self->waiting[1] -= lane->jobs;
+        to_its_ring(self, lane);
+        if (self->sleeping > 0)
+            uv_cond_signal(&self->wake);
+    }
     uv_mutex_unlock(&self->lock);
 }
 

@@ -111,6 +111,9 @@ bool ifab_http_stream(struct ifab_http_server *self, ifab_http_id id, int status
  * write_bytes) and ends. */
 ifab_status ifab_http_stream_write(struct ifab_http_server *self, ifab_http_id id, struct ifab_view bytes, bool force);
 void ifab_http_stream_end(struct ifab_http_server *self, ifab_http_id id);
+/* The connection of this request: at most so many not yet answered, then reading stops (limits.pipelined at the most; 0: as many as that).
+ * What the peer sends meanwhile stays with the kernel, then with the peer. Nothing happens when the request is gone. */
+void ifab_http_slow(struct ifab_http_server *self, ifab_http_id id, size_t pipelined);
 size_t ifab_http_connections(const struct ifab_http_server *self);
 size_t ifab_http_slots(const struct ifab_http_limits *limits);
 /* Stop: no new connections; idle ones close; answered ones close after their answer. done runs when all are closed. */
