@@ -460,6 +460,8 @@ without("task-why", TASK, "if (code == IFAB_CODE_NONE && command->why.size == 0)
 without("task-concurrency", TASK, "if (!ifab_task_owned(task->state) && ifab_swarm_in_flight(self->coordinator, swarm->number) >= swarm->concurrency)", "fabric_task")
 change("task-concurrency-next", TASK, "ifab_swarm_in_flight(self->coordinator, swarm->number) >= swarm->concurrency\n                                       ? NULL",
        "false\n                                       ? NULL", "fabric_task")
+change("task-room-put", "src/core/coordinator/tasks.c", "const struct ifab_task *task)\n{\n    self->reserved = 0;", "const struct ifab_task *task)\n{", "coordinator")
+change("task-room-closed", "src/core/coordinator/closed.c", "    self->reserved = 0;\n", "", "coordinator")
 change("task-skills", "src/core/coordinator/tasks.c", " && ifab_names_cover(skills, &needs);", ";", "fabric_task")
 change("task-seventy-percent", "src/core/coordinator/names.c", ">= 7U * need->count", ">= 6U * need->count", "coordinator")
 change("task-ends-with-its-reservation-held", "src/fabric/task_due.c", "    if (ifab_task_owned(task->state) || task->reservation != 0)\n", "    if (false)\n", "fabric_task")

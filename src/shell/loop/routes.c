@@ -119,11 +119,11 @@ static bool path_matches(const char *pattern, struct ifab_view path, struct ifab
 {
     size_t at = 0, param = 0;
     while (*pattern != '\0') {
-        if (strncmp(pattern, "{*}", 3) == 0) {
+        if (*pattern == '{' && pattern[1] == '*') { /* {*}: all the rest */
             params[param] = ifab_view_of(path.data + at, path.size - at);
             return path.size > at;
         }
-        if (strncmp(pattern, "{}", 2) == 0) {
+        if (*pattern == '{') { /* {}: one segment */
             size_t from = at;
             while (at < path.size && path.data[at] != '/')
                 at++;
