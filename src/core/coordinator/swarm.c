@@ -98,13 +98,6 @@ static int64_t integer_of(const struct ifab_json *object, const char *name)
     return value;
 }
 
-static struct ifab_view string_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
 static bool names_of(const struct ifab_json *list, char *room, size_t size, struct ifab_names *ret_names)
 {
     struct ifab_view names[IFAB_SWARM_MEMBERS_MAX];
@@ -142,16 +135,16 @@ static ifab_status read_record(struct ifab_view record, struct ifab_arena *arena
         return ifab_fail(err, IFAB_NOMEM, "swarm record");
     const struct ifab_json *queue = ifab_json_get(tree, "queue");
     struct ifab_swarm s = {
-        .id = string_of(tree, "id"),
-        .model = string_of(tree, "model"),
+        .id = ifab_json_text(tree, "id"),
+        .model = ifab_json_text(tree, "model"),
         .cost_per_hour = integer_of(ifab_json_get(tree, "cost"), "usd_micro_per_hour"),
         .concurrency = (uint32_t)integer_of(tree, "concurrency"),
         .weight = (uint32_t)integer_of(tree, "weight"),
         .queue_limit = (uint32_t)integer_of(queue, "limit"),
-        .queue_policy = policy_of(string_of(queue, "policy")),
+        .queue_policy = policy_of(ifab_json_text(queue, "policy")),
         .record = record,
     };
-    if (ifab_time_parse(string_of(tree, "created_at"), &s.created) != IFAB_OK ||
+    if (ifab_time_parse(ifab_json_text(tree, "created_at"), &s.created) != IFAB_OK ||
         !names_of(ifab_json_get(tree, "skills"), skills, SKILLS_ROOM, &s.skills) ||
         !names_of(ifab_json_get(tree, "members"), members, MEMBERS_ROOM, &s.members))
         return ifab_fail(err, IFAB_CORRUPT, "swarm record: its fields do not fit each other");

@@ -484,6 +484,7 @@ void reply_json(struct node *node, struct request *request, int status, struct i
 void reply_text(struct node *node, struct request *request, int status, const char *type, struct ifab_view body);
 void reply_error(struct node *node, struct request *request, const struct ifab_refusal *refusal);
 void reply_code(struct node *node, struct request *request, enum ifab_code code, const char *field, const char *message);
+void reply_out_of_memory(struct node *node, struct request *request);
 int decision_status(enum ifab_decision decision); /* HTTP status of a receipt */
 bool of_sender(struct ifab_view uri, struct ifab_view sender); /* route_message.c */
 void reply_ticket(struct node *node, struct ticket *ticket); /* of one that went through the pipeline; frees nothing */
@@ -529,6 +530,22 @@ size_t task_claim_ready(const struct node *node, const void *claim, size_t max);
 /* route_money.c: the cost of an act as a request says it; the same object wherever one stands */
 extern const struct ifab_schema money_cost_schema;
 void money_cost(const struct ifab_json *object, struct ifab_cost *ret_cost); /* checked by that schema; NULL: nothing */
+
+/*
+ * route_list.c: a page of a list, made at its turn in the order of steps. queue reads limit and cursor, copies the filter, and calls step; there:
+ * begin, for each item that is shown next (false: the page is full, and a cursor says that there is more) and its JSON into buf, then last; end.
+ */
+struct list {
+    uint64_t after, limit, shown, last; /* last: number of what was looked at last, the next page begins behind it */
+    bool more;
+    struct ifab_buf buf;
+    const void *filter;
+};
+void list_queue(struct node *node, struct request *request, ticket_step_fn *step, const void *filter, size_t filter_size);
+struct list *list_begin(struct ticket *ticket, struct ifab_view ahead); /* ahead: members before the items, `"a":1,`; may be empty */
+bool list_next(struct list *list);
+void list_end(struct ticket *ticket, struct list *list);
+void reply_body(struct ticket *ticket, struct ifab_buf *buf); /* of a read: what the ticket answers; ends buf */
 
 /* handlers: route_*.c */
 void handle_message(struct node *node, struct request *request);

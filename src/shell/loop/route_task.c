@@ -126,15 +126,6 @@ static const struct {
     {"replay", {"replay", why_fields, IFAB_COUNT(why_fields)}, IFAB_TASK_REPLAY},
 };
 
-static void out_of_memory(struct node *node, struct request *r) { reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory"); }
-
-static struct ifab_view text_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
 static int64_t integer_of(const struct ifab_json *object, const char *name, int64_t fallback)
 {
     (void)ifab_json_integer(ifab_json_get(object, name), &fallback);
@@ -144,7 +135,7 @@ static int64_t integer_of(const struct ifab_json *object, const char *name, int6
 static ifab_usec time_of(const struct ifab_json *object, const char *name, ifab_usec fallback)
 {
     if (ifab_json_get(object, name) != NULL)
-        (void)ifab_time_parse(text_of(object, name), &fallback);
+        (void)ifab_time_parse(ifab_json_text(object, name), &fallback);
     return fallback;
 }
 
@@ -184,7 +175,7 @@ static bool kept_bytes(struct node *node, struct request *r, const struct ifab_j
     if (status == IFAB_TOO_LARGE)
         reply_code(node, r, IFAB_CODE_TOO_LARGE, name, "at most 64 KiB");
     else if (status != IFAB_OK)
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
     return status == IFAB_OK;
 }
 
@@ -192,24 +183,24 @@ static bool kept_bytes(struct node *node, struct request *r, const struct ifab_j
 
 static bool take_create(struct node *node, struct request *r, const struct ifab_json *body, struct ifab_command *command)
 {
-    struct ifab_view priority = text_of(body, "priority");
+    struct ifab_view priority = ifab_json_text(body, "priority");
     const struct ifab_json *budget = ifab_json_get(body, "budget");
     command->type = IFAB_COMMAND_TASK_CREATE;
-    command->u.task.id = text_of(body, "id");
-    command->u.task.type = text_of(body, "type");
-    command->u.task.swarm = text_of(body, "swarm");
+    command->u.task.id = ifab_json_text(body, "id");
+    command->u.task.type = ifab_json_text(body, "type");
+    command->u.task.swarm = ifab_json_text(body, "swarm");
     command->u.task.priority = priority.size == 2 ? (uint8_t)(priority.data[1] - '0') : 2;
     command->u.task.max_attempts = (uint32_t)integer_of(body, "max_attempts", 0);
     command->u.task.deadline = time_of(body, "deadline", IFAB_NEVER);
     command->u.task.not_before = time_of(body, "not_before", 0);
     for (size_t i = 0; i < IFAB_COUNT_OF_UNITS; i++)
         command->u.task.budget[i] = integer_of(budget, units[i], -1);
-    command->why = text_of(body, "why");
+    command->why = ifab_json_text(body, "why");
     if (!kept_bytes(node, r, body, "payload", &command->u.task.payload))
         return false;
     if (!strings_of(r, ifab_json_get(body, "needs"), &command->u.task.needs, &command->u.task.need_count) ||
         !strings_of(r, ifab_json_get(body, "depends_on"), &command->u.task.depends_on, &command->u.task.depends_count)) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return false;
     }
     return true;
@@ -227,7 +218,7 @@ void handle_task_create(struct node *node, struct request *r)
     }
     struct ticket *t = ticket_new(node, r);
     if (t == NULL) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     t->command.type = command.type;
@@ -355,7 +346,7 @@ static void claimed(struct node *node, struct ticket *t)
     struct job *job = task_payload_job(r, reply->body, reply->payload_index, 2);
     if (job == NULL) {
         give_back(node, claim);
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     job->user = claim;
@@ -407,14 +398,14 @@ static void begin_claim(struct node *node, struct request *r, const struct ifab_
     bool good = claim != NULL;
     if (good) {
         claim->command.u.claim.id = id;
-        claim->command.u.claim.swarm = text_of(body, "swarm");
+        claim->command.u.claim.swarm = ifab_json_text(body, "swarm");
         claim->command.u.claim.lease = integer_of(body, "lease_ms", 0) * 1000;
         claim->until = wait == 0 ? 0 : clock_now(&node->clock, NULL).run + wait;
         good = strings_of(r, ifab_json_get(body, "skills"), &claim->command.u.claim.skills, &claim->command.u.claim.skill_count) &&
                queue_claim(node, r, claim);
     }
     if (!good)
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
 }
 
 void handle_task_claim_next(struct node *node, struct request *r)
@@ -435,7 +426,7 @@ void handle_task_claim(struct node *node, struct request *r)
 
 static enum ifab_task_event event_of(size_t verb, const struct ifab_json *body)
 {
-    struct ifab_view kind = text_of(body, "kind");
+    struct ifab_view kind = ifab_json_text(body, "kind");
     if (ifab_view_is(kind, "poison"))
         return IFAB_TASK_POISON;
     return ifab_view_is(kind, "shutdown") ? IFAB_TASK_SHUTDOWN : verbs[verb].event;
@@ -454,16 +445,16 @@ void handle_task_act(struct node *node, struct request *r)
         return;
     struct ticket *t = ticket_new(node, r);
     if (t == NULL) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     struct ifab_command *c = &t->command;
     if (!strings_of(r, ifab_json_get(body, "needs"), &c->u.task_act.needs, &c->u.task_act.need_count)) {
         ticket_free(node, t);
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
-    note = text_of(body, "note").size > 0 ? text_of(body, "note") : text_of(body, "error");
+    note = ifab_json_text(body, "note").size > 0 ? ifab_json_text(body, "note") : ifab_json_text(body, "error");
     c->type = IFAB_COMMAND_TASK_ACT;
     c->u.task_act.id = r->params[0];
     c->u.task_act.event = event_of(row, body);
@@ -474,7 +465,7 @@ void handle_task_act(struct node *node, struct request *r)
     c->u.task_act.result = result;
     c->u.task_act.has_cost = ifab_json_get(body, "cost") != NULL;
     money_cost(ifab_json_get(body, "cost"), &c->u.task_act.cost);
-    c->why = text_of(body, "why");
+    c->why = ifab_json_text(body, "why");
     queue_act(node, r, t);
 }
 
@@ -486,12 +477,12 @@ void handle_swarm_register(struct node *node, struct request *r)
     struct ticket *t = body == NULL ? NULL : ticket_new(node, r);
     if (t == NULL) {
         if (body != NULL)
-            out_of_memory(node, r);
+            reply_out_of_memory(node, r);
         return;
     }
     struct ifab_swarm_request *request = &t->command.u.swarm.request;
     const struct ifab_json *queue = ifab_json_get(body, "queue"), *skills = ifab_json_get(body, "skills"), *alias = ifab_json_get(body, "capabilities");
-    struct ifab_view policy = text_of(queue, "policy");
+    struct ifab_view policy = ifab_json_text(queue, "policy");
     const char *wrong = skills != NULL && alias != NULL ? "capabilities" : skills == NULL && alias == NULL ? "skills" : NULL;
     if (wrong != NULL) {
         ticket_free(node, t);
@@ -503,8 +494,8 @@ void handle_swarm_register(struct node *node, struct request *r)
         reply_code(node, r, IFAB_CODE_NOT_SUPPORTED, "queue.policy", "block comes in a later version; take reject or shed-lowest");
         return;
     }
-    request->id = text_of(body, "id");
-    request->model = text_of(body, "model");
+    request->id = ifab_json_text(body, "id");
+    request->model = ifab_json_text(body, "model");
     request->cost_per_hour = integer_of(ifab_json_get(body, "cost"), "usd_micro_per_hour", 0);
     request->concurrency = (uint32_t)integer_of(body, "concurrency", 0);
     request->weight = (uint32_t)integer_of(body, "weight", 0);
@@ -513,10 +504,10 @@ void handle_swarm_register(struct node *node, struct request *r)
     if (!strings_of(r, skills != NULL ? skills : alias, &request->skills, &request->skill_count) ||
         !strings_of(r, ifab_json_get(body, "members"), &request->members, &request->member_count)) {
         ticket_free(node, t);
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     t->command.type = IFAB_COMMAND_SWARM;
-    t->command.why = text_of(body, "why");
+    t->command.why = ifab_json_text(body, "why");
     queue_act(node, r, t);
 }

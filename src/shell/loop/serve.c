@@ -276,6 +276,8 @@ void reply_code(struct node *node, struct request *r, enum ifab_code code, const
     reply_error(node, r, &refusal);
 }
 
+void reply_out_of_memory(struct node *node, struct request *r) { reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory"); }
+
 int decision_status(enum ifab_decision decision)
 {
     return decision == IFAB_DECISION_SHARE ? 200 : decision == IFAB_DECISION_DENY ? 403 : 202;
