@@ -239,6 +239,9 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     case IFAB_KIND_CALLS:
         ifab_fabric__load_calls(self, bytes);
         break;
+    case IFAB_KIND_HEARD:
+        good = ifab_fabric__load_heard(self, number, bytes);
+        break;
     case IFAB_KIND_PLAN:
     case IFAB_KIND_BUDGET:
     case IFAB_KIND_BUDGET_STATE:
@@ -518,6 +521,9 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
         break;
     case IFAB_COMMAND_TASK_CLAIM:
         ifab_fabric__decide_task_claim(self, command, o);
+        break;
+    case IFAB_COMMAND_HEARTBEAT:
+        ifab_fabric__decide_heartbeat(self, command, o);
         break;
     case IFAB_COMMAND_TASK_ACT:
         ifab_fabric__decide_task_act(self, command, o);

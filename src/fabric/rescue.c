@@ -41,6 +41,7 @@ static bool look_around(const struct ifab_fabric *self, struct ifab_outcome *o, 
                                      .reputation = ifab_fabric__reputation(self, o, swarm->id),
                                      .in_hand = ifab_swarm_in_flight(self->coordinator, swarm->number), .at_most = swarm->concurrency};
         ifab_fabric__swarm_standing(self, o, swarm->id, &c->breaker_open, &c->budget_spent);
+        c->away = ifab_swarm_state(self->coordinator, swarm->number, c->breaker_open, o->now.run) == IFAB_SWARM_OFFLINE;
         asked->swarms[asked->count++] = swarm;
     }
     return !o->failed;

@@ -249,7 +249,8 @@ static struct swarm_node *node_new(const struct ifab_swarm *swarm, uint64_t numb
     char *at = (char *)node->text;
     node->swarm = *swarm;
     node->swarm.number.n = number;
-    node->in_flight = 0;
+    node->in_flight = node->blocked = 0;
+    node->heard = 0;
     node->swarm.record = ifab_view_of(copy(&at, swarm->record.data, swarm->record.size), swarm->record.size);
     node->swarm.skills.text = copy(&at, swarm->skills.text, swarm->skills.size);
     node->swarm.members.text = copy(&at, swarm->members.text, swarm->members.size);
@@ -289,6 +290,8 @@ static ifab_status take_in(struct ifab_coordinator *self, uint64_t number, const
         return ifab_fail(err, IFAB_NOMEM, "swarm");
     if (old != NULL) {
         node->in_flight = old->in_flight;
+        node->blocked = old->blocked;
+        node->heard = old->heard;
         self->swarms[place] = node;
         (void)ifab_map_put(&self->swarm_by_id, lower(node->swarm.id, storage), (uint64_t)(uintptr_t)node); /* its key is there */
         ifab_free(old);

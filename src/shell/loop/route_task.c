@@ -111,6 +111,7 @@ SCHEMA(create, create_fields);
 SCHEMA(claim_next, claim_next_fields);
 SCHEMA(claim, claim_fields);
 SCHEMA(swarm, swarm_fields);
+static const struct ifab_schema heartbeat_schema = {"heartbeat", NULL, 0};
 static const struct {
     const char *verb;
     struct ifab_schema schema;
@@ -510,4 +511,19 @@ void handle_swarm_register(struct node *node, struct request *r)
     t->command.type = IFAB_COMMAND_SWARM;
     t->command.why = ifab_json_text(body, "why");
     queue_act(node, r, t);
+}
+
+/* Nothing of it is kept, so nothing is for an Idempotency-Key. */
+void handle_heartbeat(struct node *node, struct request *r)
+{
+    const struct ifab_json *body = act_body(node, r, &heartbeat_schema);
+    struct ticket *t = body == NULL ? NULL : ticket_new(node, r);
+    if (t == NULL) {
+        if (body != NULL)
+            reply_out_of_memory(node, r);
+        return;
+    }
+    t->command.type = IFAB_COMMAND_HEARTBEAT;
+    t->command.u.heartbeat.swarm = r->params[0];
+    ticket_queue(node, t);
 }

@@ -60,7 +60,7 @@ static void step_swarms(struct node *node, struct ticket *t)
     struct list *list = list_begin(t, IFAB_VIEW(""));
     const struct ifab_swarm *swarm = ifab_swarm_after(coordinator, (struct ifab_swarm_number){list->after});
     for (; swarm != NULL && list_next(list); swarm = ifab_swarm_after(coordinator, swarm->number)) {
-        ifab_fabric_swarm_json(node->fabric, swarm, &list->buf);
+        ifab_fabric_swarm_json(node->fabric, swarm, clock_now(&node->clock, NULL), &list->buf);
         list->last = swarm->number.n;
     }
     list_end(t, list);
@@ -105,6 +105,31 @@ void handle_tasks(struct node *node, struct request *r)
 }
 
 void handle_swarms(struct node *node, struct request *r) { list_queue(node, r, step_swarms, NULL, 0); }
+
+/* An agent sees those that name it. */
+static void step_swarm(struct node *node, struct ticket *t)
+{
+    const struct ifab_swarm *swarm = ifab_swarm_find(ifab_fabric_coordinator(node->fabric), t->request->params[0]);
+    const struct ifab_principal *p = &t->request->principal;
+    struct ifab_buf b = IFAB_BUF_INIT((size_t)1 << 20);
+    if (swarm == NULL || (p->role == IFAB_ROLE_AGENT && !member_of(node, p, swarm->number))) {
+        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_NOT_FOUND, "id", "no swarm of this name, or you may not see it");
+        return;
+    }
+    ifab_fabric_swarm_json(node->fabric, swarm, clock_now(&node->clock, NULL), &b);
+    reply_body(t, &b);
+}
+
+void handle_swarm(struct node *node, struct request *r)
+{
+    struct ticket *t = ticket_new(node, r);
+    if (t == NULL) {
+        reply_out_of_memory(node, r);
+        return;
+    }
+    t->step = step_swarm;
+    ticket_queue(node, t);
+}
 
 /* A closed one: the entry that closed it, and what came of it. */
 static void run_closed(struct node *node, struct ifab_store *store, struct job *job)

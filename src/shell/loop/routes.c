@@ -64,6 +64,8 @@ static const struct route routes[] = {
     {P, "/v1/tasks/{}/replay", ROLES_ACT, ROUTE_CHANGES, BODY, handle_task_act, NULL},
     {P, "/v1/swarms", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_swarm_register, NULL},
     {G, "/v1/swarms", ROLES_LIST, 0, 0, handle_swarms, "limit cursor"},
+    {G, "/v1/swarms/{}", ROLES_ALL, 0, 0, handle_swarm, NULL},
+    {P, "/v1/swarms/{}/heartbeat", ROLES_ACT, ROUTE_CHANGES, 4 * KIB, handle_heartbeat, NULL},
     {P, "/v1/witness/erase", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_erase, NULL},
     {G, "/v1/anchors", ROLES_AUDIT, 0, 0, handle_anchors, NULL},
     {P, "/v1/anchors", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_anchor_create, NULL},

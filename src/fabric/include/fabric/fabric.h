@@ -56,6 +56,7 @@ enum ifab_kind {
     IFAB_KIND_TOKENS = 129, /* bucket of a (talent, capability) */
     IFAB_KIND_CALLS = 131,  /* bucket of a (talent, capability): its calls */
     IFAB_KIND_COURSE = 130, /* number 0: whose turn it is among the queues */
+    IFAB_KIND_HEARD = 140,  /* number = swarm: i64 run, when it was last heard of */
 };
 
 struct ifab_fabric_settings {
@@ -122,6 +123,7 @@ enum ifab_command_type {
     IFAB_COMMAND_SWARM,        /* u.swarm: registered, or registered again */
     IFAB_COMMAND_TASK_CREATE,  /* u.task */
     IFAB_COMMAND_TASK_CLAIM,   /* u.claim */
+    IFAB_COMMAND_HEARTBEAT,    /* u.heartbeat: a swarm is there. No entry; nothing durable */
     IFAB_COMMAND_TASK_ACT,     /* u.task_act: what a holder, its maker or an operator does to it */
     IFAB_COMMAND_RESTATE,      /* u.restate: of the old fabric's, after RESTORE and before anything is served */
     IFAB_COMMAND_RESTORE,      /* u.restore: a new origin goes on from an old log */
@@ -289,6 +291,9 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             ifab_usec lease;            /* 0: default */
         } claim;
         struct {
+            struct ifab_view swarm;
+        } heartbeat;
+        struct {
             struct ifab_view id;
             enum ifab_task_event event; /* of a holder, CANCEL or REPLAY */
             struct ifab_fence fence;
@@ -434,8 +439,11 @@ struct ifab_fabric_head {
     size_t edge_size;
 };
 IFAB_MUST_CHECK ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fabric_head *head, struct ifab_error *err);
-/* After the last load, before the first step: leases go on from now (DESIGN section 4, Time). */
-void ifab_fabric_resume(struct ifab_fabric *self, struct ifab_now now);
+/*
+ * After the last load, before the first step: each swarm was heard of now, since there was nobody who could have; started: leases go on from now as well
+ * (DESIGN section 4, Time), else it is the same daemon after a full disk.
+ */
+void ifab_fabric_resume(struct ifab_fabric *self, struct ifab_now now, bool started);
 void ifab_fabric_head(const struct ifab_fabric *self, struct ifab_fabric_head *ret_head);
 
 /*
@@ -505,7 +513,8 @@ void ifab_fabric_task_json(const struct ifab_fabric *self, const struct ifab_tas
  */
 enum ifab_code ifab_fabric_match(const struct ifab_fabric *self, const struct ifab_view *needs, size_t count, struct ifab_view not_this,
                                  struct ifab_now now, struct ifab_arena *arena, struct ifab_buf *buf, struct ifab_refusal *ret_refusal);
-void ifab_fabric_swarm_json(const struct ifab_fabric *self, const struct ifab_swarm *swarm, struct ifab_buf *buf);
+void ifab_fabric_swarm_json(const struct ifab_fabric *self, const struct ifab_swarm *swarm, struct ifab_now now, struct ifab_buf *buf);
+enum ifab_swarm_state ifab_fabric_swarm_state(const struct ifab_fabric *self, const struct ifab_swarm *swarm, ifab_usec run);
 const struct ifab_sequences *ifab_fabric_sequences(const struct ifab_fabric *self);
 const struct ifab_replay *ifab_fabric_replay(const struct ifab_fabric *self);
 const struct ifab_money *ifab_fabric_money(const struct ifab_fabric *self); /* budgets and reservations */

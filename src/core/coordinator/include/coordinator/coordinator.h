@@ -227,6 +227,40 @@ bool ifab_swarm_has_member(const struct ifab_swarm *swarm, struct ifab_view tale
 uint32_t ifab_swarm_in_flight(const struct ifab_coordinator *self, struct ifab_swarm_number swarm); /* owned tasks */
 uint32_t ifab_swarm_queued(const struct ifab_coordinator *self, struct ifab_swarm_number swarm);
 
+/*
+ * ---- how a swarm is: X(NAME, "name") ----
+ * ERROR: stopped, until a person resets its breaker. WORKING: it holds tasks and works on some. BLOCKED: it holds tasks, all of them blocked. OFFLINE:
+ * it holds none and was not heard of for IFAB_SWARM_HEARD_FOR. ACTIVE: it was, and tasks wait in its queue. IDLE: it was, and none do.
+ *
+ * Derived, and kept nowhere. Bound: a swarm whose last worker died is OFFLINE when IFAB_SWARM_HEARD_FOR has passed and the leases that it held have run
+ * out, whichever is later. After a start each was heard of just now.
+ */
+#define IFAB_SWARM_STATE_MAP(X) \
+    X(ACTIVE, "ACTIVE")         \
+    X(IDLE, "IDLE")             \
+    X(WORKING, "WORKING")       \
+    X(BLOCKED, "BLOCKED")       \
+    X(ERROR, "ERROR")           \
+    X(OFFLINE, "OFFLINE")
+#define IFAB_C_(name, text) IFAB_SWARM_##name,
+enum ifab_swarm_state { IFAB_SWARM_STATE_MAP(IFAB_C_) IFAB_SWARM_STATE_COUNT };
+#undef IFAB_C_
+enum ifab_swarm_fact {
+    IFAB_SWARM_STOPPED = 1, /* its breaker is not closed */
+    IFAB_SWARM_WORKS = 2,   /* a task of it is claimed or running */
+    IFAB_SWARM_BLOCKS = 4,  /* a task of it is blocked */
+    IFAB_SWARM_SILENT = 8,  /* not heard of */
+    IFAB_SWARM_AWAITED = 16, /* tasks wait in its queue */
+};
+#define IFAB_SWARM_HEARD_FOR  IFAB_MINUTE /* so long a heartbeat holds: twice the longest wait for a task */
+#define IFAB_SWARM_HEARD_STEP IFAB_SECOND /* closer to each other they say nothing new */
+const char *ifab_swarm_state_name(enum ifab_swarm_state state);
+enum ifab_swarm_state ifab_swarm_state_of(unsigned facts); /* bits of enum ifab_swarm_fact: the one table */
+/* stopped: the governor's to say. No such swarm: OFFLINE. */
+enum ifab_swarm_state ifab_swarm_state(const struct ifab_coordinator *self, struct ifab_swarm_number swarm, bool stopped, ifab_usec run);
+ifab_usec ifab_swarm_heard(const struct ifab_coordinator *self, struct ifab_swarm_number swarm); /* run; of the volatile record HEARD */
+void ifab_swarm_hear(struct ifab_coordinator *self, struct ifab_swarm_number swarm, ifab_usec run); /* never goes back */
+
 /* Tasks. put copies; after reserve it cannot fail. */
 void ifab_task_put(struct ifab_coordinator *self, const struct ifab_task *task);
 void ifab_task_remove(struct ifab_coordinator *self, struct ifab_task_number number);

@@ -1,0 +1,195 @@
+/*
+ * Swarms as the fabric knows them: heard of or not, whom help is asked of, what help came to, queues at which a maker waits. INV-11, INV-14, INV-16.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "task_rig.h"
+
+static enum ifab_code heartbeat(uint32_t talent, const char *of)
+{
+    struct ifab_principal p = as(talent);
+    struct ifab_command c = {.type = IFAB_COMMAND_HEARTBEAT, .principal = &p};
+    c.u.heartbeat.swarm = ifab_view_str(of);
+    return rig_do(&rig, &c)->code;
+}
+
+static const char *swarm_is(const char *id)
+{
+    const struct ifab_swarm *s = ifab_swarm_find(ifab_fabric_coordinator(rig.fabric), ifab_view_str(id));
+    assert_non_null(s);
+    return ifab_swarm_state_name(ifab_fabric_swarm_state(rig.fabric, s, rig.now.run));
+}
+
+static void pass(ifab_usec by) /* time, and nothing else */
+{
+    rig.now.run += by;
+    rig.now.wall += by;
+}
+
+static void a_swarm_goes_through_its_states(void **state)
+{
+    (void)state;
+    assert_string_equal(swarm_is("data"), "IDLE"); /* since its registration, for as long as a heartbeat holds */
+    assert_int_equal(create("t", "sql"), IFAB_CODE_NONE);
+    assert_string_equal(swarm_is("data"), "IDLE"); /* open to all: nobody waits for this one */
+    struct ifab_command own = new_task("own", "sql");
+    own.u.task.swarm = IFAB_VIEW("data");
+    assert_int_equal(rig_do(&rig, &own)->code, IFAB_CODE_NONE);
+    assert_string_equal(swarm_is("data"), "ACTIVE");
+    pass(IFAB_SWARM_HEARD_FOR - 1);
+    assert_string_equal(swarm_is("data"), "ACTIVE");
+    pass(1);
+    assert_string_equal(swarm_is("data"), "OFFLINE");
+    assert_int_equal(claim(ANN, "data", "own"), IFAB_CODE_NONE);
+    assert_string_equal(swarm_is("data"), "WORKING");
+    assert_int_equal(act(ANN, "own", IFAB_TASK_BLOCK, fence), IFAB_CODE_NONE);
+    assert_string_equal(swarm_is("data"), "BLOCKED");
+    uint64_t held = fence;
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+    assert_string_equal(swarm_is("data"), "WORKING"); /* on one of the two */
+    assert_int_equal(act(ANN, "t", IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "own", IFAB_TASK_UNBLOCK, held), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "own", IFAB_TASK_COMPLETE, held), IFAB_CODE_NONE);
+    assert_string_equal(swarm_is("data"), "IDLE");
+    for (int i = 0; i < 3; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "f%d", i);
+        assert_int_equal(create(id, "sql"), IFAB_CODE_NONE);
+        assert_int_equal(claim(ANN, "data", id), IFAB_CODE_NONE);
+        assert_int_equal(act(ANN, id, IFAB_TASK_POISON, fence), IFAB_CODE_NONE);
+    }
+    assert_string_equal(swarm_is("data"), "ERROR");
+    pass(2 * IFAB_SWARM_HEARD_FOR);
+    assert_string_equal(swarm_is("data"), "ERROR"); /* until a person has looked */
+}
+
+/* A lease vouches for its holder, however long it says nothing else. */
+static void a_long_lease_is_not_silence(void **state)
+{
+    (void)state;
+    assert_int_equal(create("t", "sql"), IFAB_CODE_NONE);
+    struct ifab_principal p = as(ANN);
+    struct ifab_command c = {.type = IFAB_COMMAND_TASK_CLAIM, .principal = &p};
+    c.u.claim.swarm = IFAB_VIEW("data");
+    c.u.claim.lease = IFAB_HOUR;
+    assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+    rig_pass(&rig, IFAB_HOUR - IFAB_SECOND);
+    assert_string_equal(swarm_is("data"), "WORKING");
+    rig_pass(&rig, IFAB_SECOND);
+    assert_string_equal(swarm_is("data"), "OFFLINE"); /* it ran out */
+}
+
+/* INV-16: no entry, nothing durable; what a holder does and a look for work that finds none are heartbeats as well. */
+static void a_heartbeat_writes_nothing(void **state)
+{
+    (void)state;
+    size_t entries = rig.entry_count, records = rig.record_count;
+    for (int i = 0; i < 100; i++) {
+        pass(20 * IFAB_SECOND);
+        assert_int_equal(heartbeat(ANN, "data"), IFAB_CODE_NONE);
+        assert_string_equal(swarm_is("data"), "IDLE");
+    }
+    assert_string_equal(swarm_is("code"), "OFFLINE");
+    assert_int_equal(claim(BOB, "code", ""), IFAB_CODE_NOT_FOUND);
+    assert_string_equal(swarm_is("code"), "IDLE");
+    assert_int_equal(rig.entry_count, entries);
+    assert_int_equal(rig.record_count, records);
+    pass(IFAB_SWARM_HEARD_FOR - 2);
+    assert_int_equal(heartbeat(0, "code"), IFAB_CODE_NONE); /* an operator may for any */
+    pass(IFAB_SWARM_HEARD_FOR - 2);
+    assert_string_equal(swarm_is("code"), "IDLE");
+    pass(2);
+    assert_string_equal(swarm_is("code"), "OFFLINE");
+    /* acts of a holder */
+    assert_int_equal(create("t", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+    pass(20 * IFAB_SECOND);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+    pass(IFAB_SWARM_HEARD_FOR - IFAB_SECOND);
+    assert_string_equal(swarm_is("data"), "IDLE");
+}
+
+static void only_its_members_say_that_a_swarm_is_there(void **state)
+{
+    (void)state;
+    pass(IFAB_SWARM_HEARD_FOR);
+    assert_int_equal(heartbeat(EVE, "data"), IFAB_CODE_PERMISSION_DENIED);
+    assert_int_equal(heartbeat(OPS, "data"), IFAB_CODE_PERMISSION_DENIED); /* an operator that is a talent is no member */
+    assert_int_equal(heartbeat(ANN, "none"), IFAB_CODE_NOT_FOUND);
+    assert_int_equal(claim(EVE, "data", ""), IFAB_CODE_PERMISSION_DENIED);
+    assert_int_equal(create("t", "rust"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NO_QUALIFIED_SWARM);
+    assert_string_equal(swarm_is("data"), "OFFLINE"); /* what is refused changes nothing */
+    rig.principal.role = IFAB_ROLE_AUDITOR;
+    assert_int_equal(heartbeat(0, "data"), IFAB_CODE_PERMISSION_DENIED);
+    rig.principal.role = IFAB_ROLE_OPERATOR;
+    /* the daemon gives a claim back that nobody heard of: nobody was there */
+    assert_int_equal(create("u", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "u"), IFAB_CODE_NONE);
+    pass(IFAB_SWARM_HEARD_FOR - IFAB_SECOND);
+    assert_int_equal(act(0, "u", IFAB_TASK_GIVE_BACK, fence), IFAB_CODE_NONE);
+    pass(IFAB_SECOND);
+    assert_string_equal(swarm_is("data"), "OFFLINE");
+}
+
+/* After a start nobody can have been heard of: each has as long as a heartbeat holds. */
+static void a_start_gives_everyone_time_to_come_back(void **state)
+{
+    (void)state;
+    pass(IFAB_DAY);
+    assert_string_equal(swarm_is("data"), "OFFLINE");
+    rig_restart(&rig);
+    assert_string_equal(swarm_is("data"), "IDLE");
+    pass(IFAB_SWARM_HEARD_FOR - 1);
+    assert_string_equal(swarm_is("data"), "IDLE");
+    pass(1);
+    assert_string_equal(swarm_is("data"), "OFFLINE");
+    assert_int_equal(swarm("data", "sql", "Ann", 7), IFAB_CODE_NONE); /* registered again: that says nothing of its workers */
+    assert_string_equal(swarm_is("data"), "OFFLINE");
+}
+
+static void help_is_asked_of_those_who_are_there(void **state)
+{
+    (void)state;
+    assert_int_equal(swarm("near", "go", "Eve", 5), IFAB_CODE_NONE);
+    assert_int_equal(swarm("away", "go", "Bob", 5), IFAB_CODE_NONE);
+    pass(IFAB_SWARM_HEARD_FOR);
+    assert_int_equal(create("t", "sql"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_BLOCK, fence), IFAB_CODE_NONE);
+    assert_null(helper_of("t", 0));
+    assert_int_equal(entries_with("\"operation\":\"help_wanted\""), 1);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_UNBLOCK, fence), IFAB_CODE_NONE);
+    assert_int_equal(heartbeat(EVE, "near"), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_BLOCK, fence), IFAB_CODE_NONE);
+    assert_non_null(helper_of("t", 0));
+    assert_int_equal(helper_of("t", 0)->queue.n, ifab_swarm_find(ifab_fabric_coordinator(rig.fabric), IFAB_VIEW("near"))->number.n);
+    /* and the match says why */
+    struct ifab_view needs[] = {IFAB_VIEW("go")};
+    struct ifab_buf buf = IFAB_BUF_INIT(65536);
+    ifab_arena_reset(&rig.arena);
+    assert_int_equal(ifab_fabric_match(rig.fabric, needs, 1, IFAB_VIEW(""), rig.now, &rig.arena, &buf, NULL), IFAB_CODE_NONE);
+    ifab_buf_char(&buf, '\0');
+    assert_non_null(strstr((const char *)buf.data, "\"candidate\":\"away\""));
+    assert_non_null(strstr((const char *)buf.data, "not heard of, or in error"));
+    ifab_buf_fini(&buf);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_swarm_goes_through_its_states, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_long_lease_is_not_silence, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_heartbeat_writes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_its_members_say_that_a_swarm_is_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_start_gives_everyone_time_to_come_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(help_is_asked_of_those_who_are_there, setup, teardown),
+    };
+    if (ifab_crypto_init(NULL) != IFAB_OK)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
