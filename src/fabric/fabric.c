@@ -227,6 +227,9 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     case IFAB_KIND_TASK_CLOSED:
         good = ifab_fabric__load_task(self, kind, number, bytes) == IFAB_OK;
         break;
+    case IFAB_KIND_SWARM_HELP:
+        good = ifab_fabric__load_help(self, number, bytes);
+        break;
     case IFAB_KIND_METER:
         ifab_fabric__load_meter(self, number, bytes);
         break;
@@ -304,7 +307,7 @@ ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint
     if (is_registry(kind))
         return ifab_fabric__load_registry(self, kind, number, bytes, err);
     if (kind != IFAB_KIND_SEQUENCE && kind != IFAB_KIND_CONVERSATION && kind != IFAB_KIND_DECISION && kind != IFAB_KIND_BUCKET &&
-        kind != IFAB_KIND_IDEMPOTENCY && kind != IFAB_KIND_TASK && kind != IFAB_KIND_TASK_CLOSED)
+        kind != IFAB_KIND_IDEMPOTENCY && kind != IFAB_KIND_TASK && kind != IFAB_KIND_TASK_CLOSED && kind != IFAB_KIND_SWARM_HELP)
         return ifab_fail(err, IFAB_CORRUPT, "record of unknown kind %u", kind);
     if (ifab_fabric_prepare(self) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "records: out of memory");

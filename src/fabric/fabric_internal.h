@@ -198,6 +198,9 @@ enum ifab_code ifab_fabric__may_act_for(const struct ifab_fabric *self, const st
 void ifab_fabric__decide_swarm(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_heartbeat(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__hear(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_swarm_number swarm); /* it is there: a volatile record */
+/* What help by this swarm came to, and this more of it: a record. */
+void ifab_fabric__count_help(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_swarm_number swarm, const struct ifab_swarm_help *more);
+bool ifab_fabric__load_help(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
 bool ifab_fabric__load_heard(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
 void ifab_fabric__decide_task_create(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_task_claim(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);

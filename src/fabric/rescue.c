@@ -106,6 +106,7 @@ static bool ask(const struct ifab_fabric *self, const struct ifab_command *comma
     if (!ifab_fabric__task_entry(self, o, IFAB_EVENT_TASK_HELP, &under, actor, IFAB_VIEW(""), IFAB_VIEW(""), NULL))
         return false;
     ifab_fabric__put_task(o, &t);
+    ifab_fabric__count_help(self, o, swarm->number, &(struct ifab_swarm_help){.asked = 1});
     *ret_number = t.number.n;
     return true;
 }

@@ -22,6 +22,7 @@ MODULES = [
     "tasks",
     "tasks_cli",
     "tasks_proofs",
+    "swarms",
     "rules",
     "tls",
     "certs",

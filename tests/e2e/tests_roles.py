@@ -75,6 +75,8 @@ TABLE = {
     "POST /v1/tasks/{}/replay": ACT,
     "POST /v1/swarms": OPERATE,
     "GET /v1/swarms": LIST,
+    "GET /v1/swarms/{}": ALL,  # an agent those that name it
+    "POST /v1/swarms/{}/heartbeat": ACT,
     "POST /v1/costs": ACT,
     "GET /v1/rates": ALL,
     "POST /v1/rates": OPERATE,
@@ -90,6 +92,7 @@ TABLE = {
     "POST /v1/bus/{*}": ACT,
     "GET /v1/bus/dlq": OPERATE,
     "GET /v1/governor/match": LIST,
+    "GET /v1/governor/waste": LIST,
     "GET /v1/breakers": LIST,
     "POST /v1/breakers/reset": OPERATE,
     "GET /v1/secrets": OPERATE,

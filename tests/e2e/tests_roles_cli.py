@@ -74,6 +74,7 @@ COMMANDS = {
     "cost report": (OWN, ()),
     "cost estimate": (ALL, ("--model", "x")),
     "governor match": (LIST, ("--needs", "x")),
+    "governor waste": (LIST, ()),
     "governor breakers": (LIST, ()),
     "governor reset": (OPERATE, ("swarm:x", *WHY)),
     "decision list": (LIST, ()),
@@ -115,13 +116,14 @@ COMMANDS = {
     "top": (LIST, ()),
     "swarm register": (OPERATE, ("x", "--skills", "a", "--members", NOBODY, *WHY)),
     "swarm list": (LIST, ()),
-    "swarm show": (LIST, (NOBODY,)),
+    "swarm show": (ALL, (NOBODY,)),
+    "swarm heartbeat": (ACT, (NOBODY,)),
     "receipt save": (OWN, None),  # of a message that is there: see below
 }
 # what comes later answers 509 by itself; its column is its route's
 LATER = {
     HERE: "falsify capability-new capability-sign capability-verify capability-inspect",
-    LIST: "governor-waste publisher-list",
+    LIST: "publisher-list",
     ALL: "capability-list capability-show capability-health capability-logs",
     ACT: "bus-sub bus-pub "
     "capability-plan capability-apply",
@@ -184,6 +186,8 @@ ROUTE = {
     "top": "GET /v1/tasks & GET /v1/swarms & GET /v1/decisions",
     "swarm register": "POST /v1/swarms",
     "swarm list": "GET /v1/swarms",
+    "swarm show": "GET /v1/swarms/{}",
+    "swarm heartbeat": "POST /v1/swarms/{}/heartbeat",
     "budget set": "POST /v1/budgets",
     "budget list": "GET /v1/budgets",
     "budget remove": "POST /v1/budgets/{}/remove",
@@ -195,6 +199,7 @@ ROUTE = {
     "cost rates": "GET /v1/rates",
     "cost report": "GET /v1/witness/entries",
     "governor match": "GET /v1/governor/match",
+    "governor waste": "GET /v1/governor/waste",
     "governor breakers": "GET /v1/breakers",
     "governor reset": "POST /v1/breakers/reset",
     "capability list": "GET /v1/capabilities",

@@ -179,6 +179,102 @@ static void help_is_asked_of_those_who_are_there(void **state)
     ifab_buf_fini(&buf);
 }
 
+static enum ifab_code block(uint32_t talent, const char *id, uint64_t with)
+{
+    return act(talent, id, IFAB_TASK_BLOCK, with);
+}
+
+static struct ifab_swarm_help help_by(const char *id)
+{
+    const struct ifab_coordinator *c = ifab_fabric_coordinator(rig.fabric);
+    return *ifab_swarm_help(c, ifab_swarm_find(c, ifab_view_str(id))->number);
+}
+
+static void assert_help(const char *id, uint64_t asked, uint64_t completed, uint64_t cost, uint64_t wasted)
+{
+    struct ifab_swarm_help h = help_by(id);
+    assert_int_equal(h.asked, asked);
+    assert_int_equal(h.completed, completed);
+    assert_int_equal(h.cost, cost);
+    assert_int_equal(h.wasted, wasted);
+}
+
+/* What was told counts; who lost it in mid-work is counted with what it might have cost. It outlives a restart. */
+static void help_that_came_to_nothing_is_counted(void **state)
+{
+    char id[8], helper[65];
+    uint64_t held;
+    (void)state;
+    assert_int_equal(swarm("near", "go", "Eve", 5), IFAB_CODE_NONE);
+    for (int i = 0; i < 6; i++) {
+        snprintf(id, sizeof id, "t%d", i);
+        struct ifab_command c = new_task(id, "sql");
+        c.u.task.budget[0] = 400;
+        assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+        assert_int_equal(claim(ANN, "data", id), IFAB_CODE_NONE);
+        held = fence;
+        assert_int_equal(block(ANN, id, held), IFAB_CODE_NONE);
+        memcpy(helper, helper_of(id, 0)->id, sizeof helper);
+        if (i != 1)
+            assert_int_equal(claim(EVE, "near", helper), IFAB_CODE_NONE);
+        if (i == 0) /* completed, and said what it did cost */
+            assert_int_equal(end_with(EVE, helper, IFAB_TASK_COMPLETE, fence, 300), IFAB_CODE_NONE);
+        else if (i == 1 || i == 2) /* the block ends first: nobody had taken it; somebody was at work */
+            assert_int_equal(act(ANN, id, IFAB_TASK_UNBLOCK, held), IFAB_CODE_NONE);
+        else if (i == 3) /* failed, and said what it did cost */
+            assert_int_equal(end_with(EVE, helper, IFAB_TASK_POISON, fence, 50), IFAB_CODE_NONE);
+        else if (i == 4) /* completed, and said nothing: it had none */
+            assert_int_equal(act(EVE, helper, IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+        else /* nobody heard of the claim */
+            assert_int_equal(act(0, helper, IFAB_TASK_GIVE_BACK, fence), IFAB_CODE_NONE);
+        if (i == 0 || i == 4)
+            assert_int_equal(state_of(id), IFAB_TASK_RUNNING);
+        assert_int_equal(act(0, id, IFAB_TASK_CANCEL, 0), IFAB_CODE_NONE);
+        if (i == 2)
+            assert_help("near", 3, 1, 700, 400);
+    }
+    assert_help("near", 6, 2, 750, 450);
+    assert_help("data", 0, 0, 0, 0); /* what it was helped with is not its own help */
+    rig_restart(&rig);
+    assert_help("near", 6, 2, 750, 450);
+    struct ifab_swarm_help total = ifab_swarm_help_total(ifab_fabric_coordinator(rig.fabric));
+    assert_int_equal(ifab_swarm_help_permille(&total), 600);
+    assert_int_equal(ifab_swarm_help_permille(&(struct ifab_swarm_help){.asked = 1}), -1);
+    /* a lease that runs out in mid-work is unsaid as well; a cost of a task that is no help is none */
+    assert_int_equal(swarm("near", "go", "Eve", 6), IFAB_CODE_NONE);
+    assert_help("near", 6, 2, 750, 450);
+    struct ifab_command c = new_task("lone", "sql");
+    c.u.task.budget[0] = 1000;
+    assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "lone"), IFAB_CODE_NONE);
+    assert_int_equal(end_with(ANN, "lone", IFAB_TASK_COMPLETE, fence, 900), IFAB_CODE_NONE);
+    assert_help("near", 6, 2, 750, 450);
+    assert_help("data", 0, 0, 0, 0);
+}
+
+static void counts_of_help_are_bounded_and_have_one_spelling(void **state)
+{
+    uint8_t packed[IFAB_SWARM_HELP_PACKED], bad[IFAB_SWARM_HELP_PACKED + 1] = {0};
+    struct ifab_swarm_help h = {.asked = 3, .completed = 2, .cost = 700, .wasted = 400}, back;
+    (void)state;
+    assert_int_equal(ifab_swarm_help_pack(&h, packed), sizeof packed);
+    assert_true(ifab_swarm_help_unpack(ifab_view_of(packed, sizeof packed), &back));
+    assert_memory_equal(&h, &back, sizeof h);
+    assert_false(ifab_swarm_help_unpack(ifab_view_of(packed, sizeof packed - 1), &back));
+    memcpy(bad, packed, sizeof packed);
+    assert_false(ifab_swarm_help_unpack(ifab_view_of(bad, sizeof bad), &back));
+    bad[0] = 2;
+    assert_false(ifab_swarm_help_unpack(ifab_view_of(bad, sizeof packed), &back));
+    h.wasted = 701; /* more than all of it */
+    ifab_swarm_help_pack(&h, packed);
+    assert_false(ifab_swarm_help_unpack(ifab_view_of(packed, sizeof packed), &back));
+    h = (struct ifab_swarm_help){.asked = 1, .cost = IFAB_AMOUNT_MAX, .wasted = IFAB_AMOUNT_MAX}; /* INV-10 */
+    ifab_swarm_help_add(&h, &(struct ifab_swarm_help){.cost = IFAB_AMOUNT_MAX, .wasted = 1});
+    assert_int_equal(h.cost, IFAB_AMOUNT_MAX);
+    assert_int_equal(h.wasted, IFAB_AMOUNT_MAX);
+    assert_int_equal(ifab_swarm_help_permille(&h), 1000);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -188,6 +284,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_its_members_say_that_a_swarm_is_there, setup, teardown),
         cmocka_unit_test_setup_teardown(a_start_gives_everyone_time_to_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(help_is_asked_of_those_who_are_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(help_that_came_to_nothing_is_counted, setup, teardown),
+        cmocka_unit_test(counts_of_help_are_bounded_and_have_one_spelling),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)
         return 1;

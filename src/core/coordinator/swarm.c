@@ -251,6 +251,7 @@ static struct swarm_node *node_new(const struct ifab_swarm *swarm, uint64_t numb
     node->swarm.number.n = number;
     node->in_flight = node->blocked = 0;
     node->heard = 0;
+    node->help = (struct ifab_swarm_help){0};
     node->swarm.record = ifab_view_of(copy(&at, swarm->record.data, swarm->record.size), swarm->record.size);
     node->swarm.skills.text = copy(&at, swarm->skills.text, swarm->skills.size);
     node->swarm.members.text = copy(&at, swarm->members.text, swarm->members.size);
@@ -292,6 +293,7 @@ static ifab_status take_in(struct ifab_coordinator *self, uint64_t number, const
         node->in_flight = old->in_flight;
         node->blocked = old->blocked;
         node->heard = old->heard;
+        node->help = old->help;
         self->swarms[place] = node;
         (void)ifab_map_put(&self->swarm_by_id, lower(node->swarm.id, storage), (uint64_t)(uintptr_t)node); /* its key is there */
         ifab_free(old);

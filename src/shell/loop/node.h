@@ -604,6 +604,7 @@ void handle_swarm_register(struct node *node, struct request *request);
 void handle_swarms(struct node *node, struct request *request);
 void handle_swarm(struct node *node, struct request *request);
 void handle_heartbeat(struct node *node, struct request *request);
+void handle_waste(struct node *node, struct request *request);
 void handle_match(struct node *node, struct request *request);
 void handle_fabric(struct node *node, struct request *request);
 void handle_slo(struct node *node, struct request *request);

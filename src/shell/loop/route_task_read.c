@@ -273,3 +273,48 @@ void handle_match(struct node *node, struct request *r)
     ifab_buf_fini(&needs);
     ifab_buf_fini(&blocked);
 }
+
+/* ---- what help came to ---- */
+
+static void put_help(struct ifab_buf *b, const struct ifab_swarm_help *help)
+{
+    int permille = ifab_swarm_help_permille(help);
+    ifab_buf_format(b, "\"asked\":%llu,\"completed\":%llu,\"cost\":{\"usd_micro\":%llu},\"waste_permille\":", (unsigned long long)help->asked,
+                    (unsigned long long)help->completed, (unsigned long long)help->cost);
+    if (permille < 0)
+        ifab_buf_str(b, "null");
+    else
+        ifab_buf_i64(b, permille);
+    ifab_buf_format(b, ",\"wasted\":{\"usd_micro\":%llu}", (unsigned long long)help->wasted);
+}
+
+/* Swarms that were ever asked, and all of them together. */
+static void step_waste(struct node *node, struct ticket *t)
+{
+    const struct ifab_coordinator *coordinator = ifab_fabric_coordinator(node->fabric);
+    struct ifab_swarm_help total = ifab_swarm_help_total(coordinator);
+    struct ifab_buf ahead = IFAB_BUF_INIT(512);
+    ifab_buf_str(&ahead, "\"total\":{");
+    put_help(&ahead, &total);
+    ifab_buf_str(&ahead, "},");
+    struct list *list = list_begin(t, ifab_buf_as_view(&ahead));
+    const struct ifab_swarm *swarm = ifab_swarm_after(coordinator, (struct ifab_swarm_number){list->after});
+    for (; swarm != NULL; list->last = swarm->number.n, swarm = ifab_swarm_after(coordinator, swarm->number)) {
+        const struct ifab_swarm_help *help = ifab_swarm_help(coordinator, swarm->number);
+        if (!ifab_swarm_help_any(help))
+            continue;
+        if (!list_next(list))
+            break;
+        ifab_buf_str(&list->buf, "{\"swarm\":");
+        ifab_json_put_string(&list->buf, swarm->id);
+        ifab_buf_char(&list->buf, ',');
+        put_help(&list->buf, help);
+        ifab_buf_char(&list->buf, '}');
+    }
+    if (ifab_buf_status(&ahead) != IFAB_OK) /* cut short: not what it says */
+        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
+    ifab_buf_fini(&ahead);
+    list_end(t, list);
+}
+
+void handle_waste(struct node *node, struct request *r) { list_queue(node, r, step_waste, NULL, 0); }

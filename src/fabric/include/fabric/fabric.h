@@ -52,6 +52,7 @@ enum ifab_kind {
     IFAB_KIND_ALLOWED = 24,
     IFAB_KIND_REVOCATION = 25,
     IFAB_KIND_PLAN = 28,         /* what a capability is to do, or is doing */
+    IFAB_KIND_SWARM_HELP = 40,   /* number = the swarm's: what its help came to */
     IFAB_KIND_METER = 128,  /* number = talent */
     IFAB_KIND_TOKENS = 129, /* bucket of a (talent, capability) */
     IFAB_KIND_CALLS = 131,  /* bucket of a (talent, capability): its calls */
@@ -335,8 +336,9 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             uint8_t plan16[16];
             bool done; /* else: it came to nothing */
         } close;
-        struct { /* one of them; the others NULL */
+        struct { /* one of them, and help with its swarm; the others NULL */
             const struct ifab_swarm *swarm;
+            const struct ifab_swarm_help *help; /* of the swarm; NULL: none */
             const struct ifab_task *task;
             struct ifab_view payload; /* the task's bytes; gone: empty */
             const struct ifab_closed_task *closed;

@@ -261,6 +261,25 @@ enum ifab_swarm_state ifab_swarm_state(const struct ifab_coordinator *self, stru
 ifab_usec ifab_swarm_heard(const struct ifab_coordinator *self, struct ifab_swarm_number swarm); /* run; of the volatile record HEARD */
 void ifab_swarm_hear(struct ifab_coordinator *self, struct ifab_swarm_number swarm, ifab_usec run); /* never goes back */
 
+/*
+ * ---- what help came to: record of kind SWARM_HELP, number = the swarm that helped ----
+ * The cost of help is what its holder told when it ended; when it ended in its holder's hands without a word (cancelled, a lease that ran out, a
+ * deadline), what it might cost: its budget. All of it but what ends with complete is wasted.
+ */
+struct ifab_swarm_help { /* each at most IFAB_AMOUNT_MAX, and stays there */
+    uint64_t asked, completed; /* tasks of type help given to its queue; those that it completed, also from another's queue */
+    uint64_t cost, wasted;     /* usd_micro; wasted <= cost */
+};
+#define IFAB_SWARM_HELP_PACKED 33
+void ifab_swarm_help_add(struct ifab_swarm_help *self, const struct ifab_swarm_help *more);
+int ifab_swarm_help_permille(const struct ifab_swarm_help *self); /* wasted of cost, 0..1000, rounded down; -1: nothing was spent */
+size_t ifab_swarm_help_pack(const struct ifab_swarm_help *help, uint8_t ret_bytes[IFAB_SWARM_HELP_PACKED]);
+bool ifab_swarm_help_any(const struct ifab_swarm_help *self); /* it was asked, or has helped */
+bool ifab_swarm_help_unpack(struct ifab_view bytes, struct ifab_swarm_help *ret_help);
+const struct ifab_swarm_help *ifab_swarm_help(const struct ifab_coordinator *self, struct ifab_swarm_number swarm); /* NULL: no such swarm */
+bool ifab_swarm_put_help(struct ifab_coordinator *self, struct ifab_swarm_number swarm, const struct ifab_swarm_help *help); /* false: no such swarm */
+struct ifab_swarm_help ifab_swarm_help_total(const struct ifab_coordinator *self);
+
 /* Tasks. put copies; after reserve it cannot fail. */
 void ifab_task_put(struct ifab_coordinator *self, const struct ifab_task *task);
 void ifab_task_remove(struct ifab_coordinator *self, struct ifab_task_number number);
