@@ -264,6 +264,11 @@ static enum ifab_code create(const struct ifab_fabric *self, const struct ifab_c
         code = ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "why", "say why");
     if (code == IFAB_CODE_NONE)
         code = ifab_task_admit(self->coordinator, &t, &given_up, r);
+    if (code == IFAB_CODE_QUEUE_FULL && command->u.task.waits && ifab_swarm_at(self->coordinator, t.queue)->queue_policy == IFAB_QUEUE_BLOCK) {
+        o->reply.code = IFAB_CODE_NONE;
+        o->reply.waits = t.queue;
+        return IFAB_CODE_NONE;
+    }
     if (code != IFAB_CODE_NONE)
         return code;
     struct ifab_outcome_entry *entry;

@@ -103,3 +103,130 @@ def test_what_help_cost_and_came_to(f):
         assert stated == [{"asked": 3, "completed": 1, "cost_usd_micro": 800, "wasted_usd_micro": 500}], stated
         g.verify()
     f.verify()
+
+
+def make(f, id, wait_ms=20000, headers=None, **more):
+    body = {"id": id, "type": "job", "needs": ["sql"], "swarm": "data", "why": "test", "wait_ms": wait_ms, **more}
+    return f.post("/v1/tasks", body, headers=headers, timeout=60)
+
+
+def waiting(f, count):
+    wait_for(lambda: metric(f, "ifab_waiters") == count, 10)
+
+
+def test_a_full_queue_lets_its_makers_wait(f):
+    # INV-12
+    swarm(f, queue={"limit": 2, "policy": "block"}, concurrency=100)
+    for i in range(2):
+        assert make(f, f"t{i}").status == 201
+    got = {}
+
+    def waits(i):
+        got[i] = make(f, f"t{i}")
+
+    threads = []
+    for i in range(2, 7):
+        threads.append(threading.Thread(target=waits, args=(i,)))
+        threads[-1].start()
+        waiting(f, i - 1)  # one after the other, so that it is known who waits longest
+    size = f.size()
+    refused(make(f, "t0"), 409, 409)  # would be refused however long it waited
+    refused(make(f, "impatient", 0), 503, 304)
+    r = make(f, "patient", 200)
+    assert r.code == 304 and r.headers["retry-after"] == "1" and r.error["retryable"] is True, r
+    assert [e["subject"] for e in f.entries(size)] == ["t0", "impatient", "patient"]  # one entry each, and none of those who wait
+    assert f.get("/v1/tasks/t2").status == 404
+    for i in range(2, 7):  # each place that gets free is that of who waits longest
+        assert claim(f).json["task"]["id"] == f"t{i - 2}"
+        wait_for(lambda: i in got, 10)
+        assert got[i].status == 201 and sorted(got) == list(range(2, i + 1)), got
+    for t in threads:
+        t.join(20)
+    waiting(f, 0)
+    refused(make(f, "one more", 0), 400, 208)
+    refused(make(f, "onemore", 0), 503, 304)
+    f.verify()
+
+
+def test_who_waits_for_room_and_goes_makes_no_task(f):
+    swarm(f, queue={"limit": 1, "policy": "block"})
+    assert make(f, "first").status == 201
+    size = f.size()
+    conn = f.conn()
+    body = json.dumps({"id": "gone", "type": "job", "swarm": "data", "why": "w", "wait_ms": 20000}).encode()
+    conn.send(conn.bytes_of("POST", "/v1/tasks", body, JSON))
+    waiting(f, 1)
+    conn.close()
+    waiting(f, 0)
+    assert claim(f).status == 200
+    assert make(f, "next", 0).status == 201
+    assert f.get("/v1/tasks/gone").status == 404 and "gone" not in {e["subject"] for e in f.entries(size)}
+
+
+def test_waiting_for_room_is_bounded_and_ends_with_its_reason(f):
+    # INV-12 INV-15
+    f.enrol("Maker"), f.enrol("Other")
+    secret, made = token(f, "Maker")
+    maker, other = bearer(secret), bearer(token(f, "Other")[0])
+    swarm(f, queue={"limit": 1, "policy": "block"}, concurrency=10)
+    assert make(f, "first").status == 201
+    got = []
+
+    def waits(i, headers):
+        got.append((i, f.post("/v1/tasks", {"id": f"w{i}", "type": "job", "swarm": "data", "why": "w", "wait_ms": 30000}, headers=headers, tcp=True, timeout=60)))
+
+    def begin(count, headers, upto):
+        threads = [threading.Thread(target=waits, args=(i, headers)) for i in range(upto - count, upto)]
+        for t in threads:
+            t.start()
+        waiting(f, upto)
+        return threads
+
+    threads = begin(16, maker, 16)
+    refused(f.post("/v1/tasks", {"id": "more", "type": "job", "swarm": "data", "why": "w", "wait_ms": 30000}, headers=maker, tcp=True), 503, 304)  # 16 each
+    threads += begin(1, other, 17)
+    assert f.post(f"/v1/tokens/{made['id']}/revoke", {"why": "lost"}).status == 200  # who waits by it is let wait no more
+    wait_for(lambda: len(got) == 16, 10)
+    assert {(r.status, r.code) for _, r in got} == {(401, 2)}, got
+    waiting(f, 1)
+    swarm(f, queue={"limit": 1, "policy": "reject"}, concurrency=10)  # there is nothing to wait for any more
+    for t in threads:
+        t.join(20)
+    assert (got[-1][1].status, got[-1][1].code) == (503, 304), got[-1]
+    swarm(f, queue={"limit": 1, "policy": "block"}, concurrency=10)
+    late = threading.Thread(target=waits, args=(99, other))
+    late.start()
+    waiting(f, 1)
+    swarm(f, queue={"limit": 2, "policy": "block"}, concurrency=10)  # a larger queue has room
+    late.join(20)
+    assert got[-1][1].status == 201, got[-1]
+    again = threading.Thread(target=waits, args=(100, other))
+    again.start()
+    waiting(f, 1)
+    assert f.stop() == 0  # a stop waits for nobody who waits
+    again.join(20)
+    assert (got[-1][1].status, got[-1][1].code) == (503, 304), got[-1]
+    f.start()
+    assert f.get("/v1/tasks/w99").status == 200 and f.get("/v1/tasks/w100").status == 404
+
+
+def test_a_create_that_waits_is_made_once_whoever_repeats_it(f):
+    cli = Cli(f)
+    swarm(f, queue={"limit": 1, "policy": "block"}, concurrency=10)
+    assert make(f, "first").status == 201
+    got, key = [], {"Idempotency-Key": "once"}
+    threads = [threading.Thread(target=lambda: got.append(make(f, "t", headers=key))) for _ in range(3)]
+    for t in threads:
+        t.start()
+    waiting(f, 3)
+    for _ in range(2):
+        assert claim(f).status == 200
+        time.sleep(0.1)
+    for t in threads:
+        t.join(20)
+    assert [r.status for r in got] == [201] * 3 and len({r.body for r in got}) == 1, got
+    assert len([e for e in f.entries() if e["operation"] == "create" and e["subject"] == "t"]) == 1
+    cli.wants(0, "task", "create", "u", "--type", "job", "--swarm", "data", "--why", "w", "--wait", "1s")
+    assert "IF_ERR_304" in cli.wants(13, "task", "create", "v", "--type", "job", "--swarm", "data", "--why", "w", "--wait", "0s").err
+    cli.wants(2, "task", "create", "v", "--type", "job", "--swarm", "data", "--why", "w", "--wait", "31s")
+    f.verify()

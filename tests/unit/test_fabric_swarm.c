@@ -275,6 +275,58 @@ static void counts_of_help_are_bounded_and_have_one_spelling(void **state)
     assert_int_equal(ifab_swarm_help_permille(&h), 1000);
 }
 
+static enum ifab_code create_at(const char *of, const char *id, bool waits)
+{
+    struct ifab_command c = new_task(id, "sql");
+    c.u.task.swarm = ifab_view_str(of);
+    c.u.task.waits = waits;
+    return rig_do(&rig, &c)->code;
+}
+
+/* A maker that waits is told where, and nothing has been done; everything else about its task is judged before. INV-12 */
+static void a_full_queue_that_blocks_lets_its_maker_wait(void **state)
+{
+    static const struct ifab_view sql[] = {{(const uint8_t *)"sql", 3}}, ann[] = {{(const uint8_t *)"Ann", 3}};
+    (void)state;
+    struct ifab_command door = {.type = IFAB_COMMAND_SWARM, .principal = &rig.principal, .why = IFAB_VIEW("a swarm")};
+    door.u.swarm.request = (struct ifab_swarm_request){.id = IFAB_VIEW("door"), .skills = sql, .skill_count = 1, .members = ann, .member_count = 1,
+                                                       .queue_limit = 2, .queue_policy = IFAB_QUEUE_BLOCK};
+    assert_int_equal(rig_do(&rig, &door)->code, IFAB_CODE_NONE);
+    const struct ifab_coordinator *c = ifab_fabric_coordinator(rig.fabric);
+    struct ifab_swarm_number number = ifab_swarm_find(c, IFAB_VIEW("door"))->number;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ifab_swarm_room(c, number), 2 - i);
+        assert_int_equal(create_at("door", i == 0 ? "a" : "b", true), IFAB_CODE_NONE);
+        assert_int_equal(rig.outcome.reply.waits.n, 0);
+    }
+    assert_int_equal(ifab_swarm_room(c, number), 0);
+    assert_int_equal(ifab_swarm_room(c, ifab_swarm_find(c, IFAB_VIEW("data"))->number), UINT32_MAX); /* nothing to wait for */
+    size_t entries = rig.entry_count, records = rig.record_count;
+    assert_int_equal(create_at("door", "c", true), IFAB_CODE_NONE);
+    assert_int_equal(rig.outcome.reply.waits.n, number.n);
+    assert_int_equal(rig.outcome.reply.body.size, 0);
+    assert_int_equal(rig.entry_count, entries);
+    assert_int_equal(rig.record_count, records);
+    assert_int_equal(state_of("c"), IFAB_TASK_NONE);
+    assert_int_equal(create_at("door", "a", true), IFAB_CODE_CONFLICT); /* it would be refused however long it waited */
+    assert_int_equal(create_at("none", "c", true), IFAB_CODE_NOT_FOUND);
+    struct ifab_principal p = as(EVE);
+    p.role = IFAB_ROLE_READONLY;
+    struct ifab_command other = new_task("c", "sql");
+    other.u.task.swarm = IFAB_VIEW("door");
+    other.u.task.waits = true;
+    other.principal = &p;
+    assert_int_equal(rig_do(&rig, &other)->code, IFAB_CODE_PERMISSION_DENIED); /* authority before it waits */
+    assert_int_equal(create_at("door", "c", false), IFAB_CODE_QUEUE_FULL);
+    assert_non_null(strstr(rig_last(&rig), "\"operation\":\"task_refused\""));
+    assert_int_equal(claim(ANN, "door", "a"), IFAB_CODE_NONE);
+    assert_int_equal(ifab_swarm_room(c, number), 1);
+    assert_int_equal(create_at("door", "c", true), IFAB_CODE_NONE);
+    assert_int_equal(rig.outcome.reply.waits.n, 0);
+    assert_int_equal(state_of("c"), IFAB_TASK_QUEUED);
+    assert_int_equal(swarm("plain", "sql", "Ann", 1), IFAB_CODE_NONE);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -286,6 +338,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(help_is_asked_of_those_who_are_there, setup, teardown),
         cmocka_unit_test_setup_teardown(help_that_came_to_nothing_is_counted, setup, teardown),
         cmocka_unit_test(counts_of_help_are_bounded_and_have_one_spelling),
+        cmocka_unit_test_setup_teardown(a_full_queue_that_blocks_lets_its_maker_wait, setup, teardown),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)
         return 1;

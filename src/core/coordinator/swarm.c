@@ -229,6 +229,15 @@ uint32_t ifab_swarm_queued(const struct ifab_coordinator *self, struct ifab_swar
     return account == NULL ? 0 : account->queued;
 }
 
+uint32_t ifab_swarm_room(const struct ifab_coordinator *self, struct ifab_swarm_number swarm)
+{
+    const struct swarm_node *node = ifab_coordinator__swarm(self, swarm.n);
+    uint32_t queued = ifab_swarm_queued(self, swarm);
+    if (node == NULL || node->swarm.queue_policy != IFAB_QUEUE_BLOCK)
+        return UINT32_MAX;
+    return queued < node->swarm.queue_limit ? node->swarm.queue_limit - queued : 0;
+}
+
 bool ifab_swarm_has_member(const struct ifab_swarm *swarm, struct ifab_view talent) { return ifab_names_has(&swarm->members, talent); }
 
 static char *copy(char **at, const void *bytes, size_t size)

@@ -59,7 +59,7 @@ const struct cli_command cli_commands[] = {
      "build, sign and send a message"},
     {"message inbox", "agents", 0, 0, cmd_message_inbox, 0, ALL, "", "after wait follow limit", "read what was delivered"},
     {"task create", "agents", 0, 1, cmd_task_create, CHANGE, ACT, "[ID]",
-     "id type needs priority swarm budget deadline not-before depends-on max-attempts payload", "create a task"},
+     "id type needs priority swarm budget deadline not-before depends-on max-attempts payload wait", "create a task"},
     {"task show", "agents", 0, 1, cmd_task_show, 0, ALL, "[ID]", "", "show a task"},
     {"task list", "agents", 0, 0, cmd_task_list, 0, ALL, "", "state swarm limit cursor all", "list tasks that are not closed"},
     {"task claim", "agents", 1, 1, cmd_task_claim, CMD_CHANGES, ACT, "ID", "swarm lease", "claim one task"},
@@ -262,7 +262,7 @@ const struct cli_option cli_options[] = {
     {"unproven", 0, NULL, "also entries that nothing signed covers"},
     {"usd", 0, "AMOUNT", "US dollars"},
     {"vkey", 0, "KEY|@FILE", "key of the log that you trust"},
-    {"wait", 0, "TIME", "wait so long for more, or for the decision"},
+    {"wait", 0, "TIME", "wait so long for more, for the decision, or for room in the queue"},
     {"weight", 0, "N", "its share of what several could do, 1 to 16"},
     {"yes", 0, NULL, "do not ask before signing; needed without a terminal"},
 };

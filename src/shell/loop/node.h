@@ -24,7 +24,7 @@
 #include "store/index.h"
 #include "store/store.h"
 
-#define WAITER_KINDS 5
+#define WAITER_KINDS 6
 #define AUDIENCES 33 /* filters of event streams that are told apart, and one for all others */
 
 struct node;
@@ -464,10 +464,11 @@ void wait_committed(struct node *node, bool decided);              /* behind its
 void wait_tick(struct node *node, ifab_usec run);
 void wait_gone(struct node *node, ifab_http_id id);
 /*
- * A claim found nothing: it waits until then. *waiter NULL: for the first time. False: its time is over, the caller answers and ends the waiter, if
- * there is one.
+ * A claim found nothing, or a create no room: it waits until then. *waiter NULL: for the first time. False: its time is over, or too many wait for room
+ * already; the caller answers and ends the waiter, if there is one.
  */
-bool wait_task_again(struct node *node, struct request *request, ifab_usec until, void *claim, struct waiter **waiter);
+enum wait_for { WAIT_FOR_TASK, WAIT_FOR_ROOM };
+bool wait_task_again(struct node *node, struct request *request, enum wait_for what, ifab_usec until, void *claim, struct waiter **waiter);
 void wait_task_end(struct node *node, struct waiter *waiter);      /* its request is the caller's */
 void wait_tasks(struct node *node);                                /* tasks have changed */
 void wait_stop(struct node *node);
@@ -522,11 +523,18 @@ void queue_act(struct node *node, struct request *request, struct ticket *ticket
 enum ifab_role role_named(const struct node *node, struct ifab_view name); /* built in or configured; IFAB_ROLE_NONE */
 void set_idempotency(struct ticket *ticket, struct request *request);
 
-/* route_task.c: answers with a task's payload as the last member of their last object; braces: how many objects end there. NULL: no memory */
+/* route_swarm.c: does the swarm name this talent? */
+bool who_is_member(const struct node *node, const struct ifab_principal *principal, struct ifab_swarm_number swarm);
+/* route_task.c: strings of a list, in the request's arena; false: no memory */
+bool body_strings(struct request *request, const struct ifab_json *list, const struct ifab_view **ret_strings, size_t *ret_count);
+/* answers with a task's payload as the last member of their last object; braces: how many objects end there. NULL: no memory */
 struct job *task_payload_job(struct request *request, struct ifab_view body, uint64_t index, uint64_t braces);
 /* and for the claims that wait */
 bool task_claim_again(struct node *node, struct request *request, void *claim);      /* false: no memory */
 size_t task_claim_ready(const struct node *node, const void *claim, size_t max);     /* so many tasks are there for it, at most max */
+/* and the creates; last: it is not let wait any more */
+bool task_create_again(struct node *node, struct request *request, void *create, bool last); /* false: no memory */
+struct ifab_swarm_number task_create_queue(const void *create);
 /* route_money.c: the cost of an act as a request says it; the same object wherever one stands */
 extern const struct ifab_schema money_cost_schema;
 void money_cost(const struct ifab_json *object, struct ifab_cost *ret_cost); /* checked by that schema; NULL: nothing */

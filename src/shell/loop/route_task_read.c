@@ -3,24 +3,17 @@
 
 #include "node.h"
 
-static bool member_of(const struct node *node, const struct ifab_principal *p, struct ifab_swarm_number number)
-{
-    const struct ifab_swarm *swarm = ifab_swarm_at(ifab_fabric_coordinator(node->fabric), number);
-    const struct ifab_talent *talent = ifab_talents_at(ifab_fabric_talents(node->fabric), p->talent);
-    return swarm != NULL && talent != NULL && ifab_swarm_has_member(swarm, talent->name);
-}
-
 /* An agent sees what it made, what its swarms have or may take; the others see all. */
 static bool sees(const struct node *node, const struct ifab_principal *p, const struct ifab_task *t)
 {
-    return p->role != IFAB_ROLE_AGENT || t->creator.talent == p->talent || t->queue.n == 0 || member_of(node, p, t->queue) || member_of(node, p, t->owner);
+    return p->role != IFAB_ROLE_AGENT || t->creator.talent == p->talent || t->queue.n == 0 || who_is_member(node, p, t->queue) || who_is_member(node, p, t->owner);
 }
 
 /* Its payload: who made it, who works on it, and who answers for the whole. */
 static bool sees_payload(const struct node *node, const struct ifab_principal *p, const struct ifab_task *t)
 {
     if (p->role == IFAB_ROLE_AGENT)
-        return t->creator.talent == p->talent || member_of(node, p, t->owner);
+        return t->creator.talent == p->talent || who_is_member(node, p, t->owner);
     return p->role != IFAB_ROLE_READONLY;
 }
 
@@ -50,18 +43,6 @@ static void step_tasks(struct node *node, struct ticket *t)
         if (!list_next(list))
             break;
         ifab_fabric_task_json(node->fabric, task, now, &list->buf);
-    }
-    list_end(t, list);
-}
-
-static void step_swarms(struct node *node, struct ticket *t)
-{
-    const struct ifab_coordinator *coordinator = ifab_fabric_coordinator(node->fabric);
-    struct list *list = list_begin(t, IFAB_VIEW(""));
-    const struct ifab_swarm *swarm = ifab_swarm_after(coordinator, (struct ifab_swarm_number){list->after});
-    for (; swarm != NULL && list_next(list); swarm = ifab_swarm_after(coordinator, swarm->number)) {
-        ifab_fabric_swarm_json(node->fabric, swarm, clock_now(&node->clock, NULL), &list->buf);
-        list->last = swarm->number.n;
     }
     list_end(t, list);
 }
@@ -104,33 +85,6 @@ void handle_tasks(struct node *node, struct request *r)
         list_queue(node, r, step_tasks, &filter, sizeof filter);
 }
 
-void handle_swarms(struct node *node, struct request *r) { list_queue(node, r, step_swarms, NULL, 0); }
-
-/* An agent sees those that name it. */
-static void step_swarm(struct node *node, struct ticket *t)
-{
-    const struct ifab_swarm *swarm = ifab_swarm_find(ifab_fabric_coordinator(node->fabric), t->request->params[0]);
-    const struct ifab_principal *p = &t->request->principal;
-    struct ifab_buf b = IFAB_BUF_INIT((size_t)1 << 20);
-    if (swarm == NULL || (p->role == IFAB_ROLE_AGENT && !member_of(node, p, swarm->number))) {
-        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_NOT_FOUND, "id", "no swarm of this name, or you may not see it");
-        return;
-    }
-    ifab_fabric_swarm_json(node->fabric, swarm, clock_now(&node->clock, NULL), &b);
-    reply_body(t, &b);
-}
-
-void handle_swarm(struct node *node, struct request *r)
-{
-    struct ticket *t = ticket_new(node, r);
-    if (t == NULL) {
-        reply_out_of_memory(node, r);
-        return;
-    }
-    t->step = step_swarm;
-    ticket_queue(node, t);
-}
-
 /* A closed one: the entry that closed it, and what came of it. */
 static void run_closed(struct node *node, struct ifab_store *store, struct job *job)
 {
@@ -169,7 +123,7 @@ static void closed_done(struct node *node, struct request *r)
 {
     const struct ifab_closed_task *closed = ifab_closed_task_find(ifab_fabric_coordinator(node->fabric), r->params[0]);
     const struct ifab_principal *p = &r->principal;
-    bool mine = closed != NULL && p->role == IFAB_ROLE_AGENT && ((closed->creator != 0 && closed->creator == p->talent) || member_of(node, p, closed->owner));
+    bool mine = closed != NULL && p->role == IFAB_ROLE_AGENT && ((closed->creator != 0 && closed->creator == p->talent) || who_is_member(node, p, closed->owner));
     if (closed == NULL || (p->role == IFAB_ROLE_AGENT && !mine)) {
         no_such_task(node, r);
         return;
@@ -232,89 +186,3 @@ void handle_task(struct node *node, struct request *r)
     t->done = task_done;
     ticket_queue(node, t);
 }
-
-/* ---- who could help ---- */
-
-static void step_match(struct node *node, struct ticket *t)
-{
-    struct ifab_view needs[IFAB_TASK_NEEDS_MAX + 1], *asked = t->user, rest = asked[0];
-    struct ifab_buf b = IFAB_BUF_INIT((size_t)4 << 20);
-    size_t count = 0;
-    while (rest.size > 0 && count <= IFAB_TASK_NEEDS_MAX) {
-        const uint8_t *comma = memchr(rest.data, ',', rest.size);
-        size_t size = comma == NULL ? rest.size : (size_t)(comma - rest.data);
-        needs[count++] = ifab_view_of(rest.data, size);
-        rest = ifab_view_of(rest.data + size + (comma != NULL), rest.size - size - (comma != NULL));
-    }
-    t->reply.code = ifab_fabric_match(node->fabric, needs, count, asked[1], clock_now(&node->clock, NULL), &t->arena, &b, &t->reply.refusal);
-    if (t->reply.code == IFAB_CODE_NONE)
-        reply_body(t, &b);
-    else
-        ifab_buf_fini(&b);
-}
-
-void handle_match(struct node *node, struct request *r)
-{
-    struct ifab_buf needs = IFAB_BUF_INIT(2048), blocked = IFAB_BUF_INIT(256);
-    (void)request_query(r, "needs", &needs);
-    (void)request_query(r, "for", &blocked);
-    struct ticket *t = ticket_new(node, r);
-    struct ifab_view *asked = t == NULL ? NULL : ifab_arena_calloc(&t->arena, 2, sizeof *asked);
-    if (asked == NULL || ifab_arena_copy(&t->arena, ifab_buf_as_view(&needs), &asked[0]) != IFAB_OK ||
-        ifab_arena_copy(&t->arena, ifab_buf_as_view(&blocked), &asked[1]) != IFAB_OK) {
-        if (t != NULL)
-            ticket_free(node, t);
-        reply_out_of_memory(node, r);
-    } else {
-        t->user = asked;
-        t->step = step_match;
-        ticket_queue(node, t);
-    }
-    ifab_buf_fini(&needs);
-    ifab_buf_fini(&blocked);
-}
-
-/* ---- what help came to ---- */
-
-static void put_help(struct ifab_buf *b, const struct ifab_swarm_help *help)
-{
-    int permille = ifab_swarm_help_permille(help);
-    ifab_buf_format(b, "\"asked\":%llu,\"completed\":%llu,\"cost\":{\"usd_micro\":%llu},\"waste_permille\":", (unsigned long long)help->asked,
-                    (unsigned long long)help->completed, (unsigned long long)help->cost);
-    if (permille < 0)
-        ifab_buf_str(b, "null");
-    else
-        ifab_buf_i64(b, permille);
-    ifab_buf_format(b, ",\"wasted\":{\"usd_micro\":%llu}", (unsigned long long)help->wasted);
-}
-
-/* Swarms that were ever asked, and all of them together. */
-static void step_waste(struct node *node, struct ticket *t)
-{
-    const struct ifab_coordinator *coordinator = ifab_fabric_coordinator(node->fabric);
-    struct ifab_swarm_help total = ifab_swarm_help_total(coordinator);
-    struct ifab_buf ahead = IFAB_BUF_INIT(512);
-    ifab_buf_str(&ahead, "\"total\":{");
-    put_help(&ahead, &total);
-    ifab_buf_str(&ahead, "},");
-    struct list *list = list_begin(t, ifab_buf_as_view(&ahead));
-    const struct ifab_swarm *swarm = ifab_swarm_after(coordinator, (struct ifab_swarm_number){list->after});
-    for (; swarm != NULL; list->last = swarm->number.n, swarm = ifab_swarm_after(coordinator, swarm->number)) {
-        const struct ifab_swarm_help *help = ifab_swarm_help(coordinator, swarm->number);
-        if (!ifab_swarm_help_any(help))
-            continue;
-        if (!list_next(list))
-            break;
-        ifab_buf_str(&list->buf, "{\"swarm\":");
-        ifab_json_put_string(&list->buf, swarm->id);
-        ifab_buf_char(&list->buf, ',');
-        put_help(&list->buf, help);
-        ifab_buf_char(&list->buf, '}');
-    }
-    if (ifab_buf_status(&ahead) != IFAB_OK) /* cut short: not what it says */
-        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
-    ifab_buf_fini(&ahead);
-    list_end(t, list);
-}
-
-void handle_waste(struct node *node, struct request *r) { list_queue(node, r, step_waste, NULL, 0); }

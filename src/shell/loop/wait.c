@@ -618,6 +618,8 @@ void wait_tick(struct node *node, ifab_usec run)
                 answer_decision(node, w);
             else if (w->kind == WAIT_TASK)
                 waiter_answer_nothing(node, w);
+            else if (w->kind == WAIT_ROOM)
+                w->busy = task_create_again(node, w->request, w->claim, true);
             else if (w->kind == WAIT_INBOX)
                 wait_wake(node, w); /* past its deadline: answered even when empty */
             else
@@ -662,7 +664,7 @@ void wait_free(struct node *node)
 {
     for (int kind = 0; kind < WAITER_KINDS; kind++)
         while (node->waiters[kind] != NULL) {
-            if (kind == WAIT_TASK && node->waiters[kind]->busy)
+            if ((kind == WAIT_TASK || kind == WAIT_ROOM) && node->waiters[kind]->busy)
                 node->waiters[kind]->request = NULL; /* its ticket's */
             waiter_drop(node, node->waiters[kind]);
         }

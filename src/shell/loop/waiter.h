@@ -3,7 +3,7 @@
 /* One long poll or event stream, for wait.c, wait_task.c and audience.c. Threads: the loop; while it is busy a reader reads it. */
 #include "node.h"
 
-enum waiter_kind { WAIT_INBOX, WAIT_DECISION, STREAM_INBOX, STREAM_EVENTS, WAIT_TASK };
+enum waiter_kind { WAIT_INBOX, WAIT_DECISION, WAIT_TASK, WAIT_ROOM, STREAM_INBOX, STREAM_EVENTS }; /* streams last: they are looked at less often */
 struct waiter {
     struct waiter *next, *previous;    /* of its kind */
     struct waiter *same, *same_before; /* of its inbox; of events: with its filter */
@@ -20,7 +20,7 @@ struct waiter {
     struct audience *audience;         /* events: those with its filter */
     char name[IFAB_NAME_MAX + 1];      /* inbox: the talent */
     uint8_t id16[16];                  /* decision */
-    void *claim;                       /* task: what it asks for; in the request's arena. Busy: its ticket has it */
+    void *claim;                       /* task, room: what it asks for; in the request's arena. Busy: its ticket has it */
     char component[64], type[64];
     uint8_t trace16[16];
     bool has_trace;

@@ -284,6 +284,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             ifab_usec deadline, not_before;   /* wall; IFAB_NEVER, 0 */
             int64_t budget[IFAB_COUNT_OF_UNITS]; /* -1: not limited */
             struct ifab_view payload;         /* canonical JSON, kept beside the entry; may be empty */
+            bool waits; /* its maker does: a full queue of the policy `block` does not refuse it, but says so in reply.waits */
         } task;
         struct {
             struct ifab_view id, swarm; /* id: may be empty: whatever is next */
@@ -377,6 +378,7 @@ struct ifab_reply {
     struct ifab_fence fence;        /* a claim that was made: given back when nobody could be told */
     struct ifab_task_number task;
     uint64_t plan, intent;          /* APPLY: what is to be done now that it is durable; 0: nothing */
+    struct ifab_swarm_number waits; /* a create that came to a full queue: nothing has been done. When this swarm's has room, it is asked again */
     int http;                       /* 0: the code's, or 200 */
     struct ifab_view body;          /* JSON; in the arena. Refusals: empty, made from refusal */
     struct ifab_refusal refusal;

@@ -226,6 +226,8 @@ enum ifab_code ifab_swarm_register(const struct ifab_coordinator *self, const st
 bool ifab_swarm_has_member(const struct ifab_swarm *swarm, struct ifab_view talent);
 uint32_t ifab_swarm_in_flight(const struct ifab_coordinator *self, struct ifab_swarm_number swarm); /* owned tasks */
 uint32_t ifab_swarm_queued(const struct ifab_coordinator *self, struct ifab_swarm_number swarm);
+/* How many more tasks its queue takes. UINT32_MAX: there is none to wait for, since its policy is not `block`. */
+uint32_t ifab_swarm_room(const struct ifab_coordinator *self, struct ifab_swarm_number swarm);
 
 /*
  * ---- how a swarm is: X(NAME, "name") ----
