@@ -98,7 +98,6 @@ def test_global_flags_do_what_they_say(f):
         "capability apply vmix.switcher --scene Intro --why w --trace --mode=falsify",
         "falsify --task t --mode=pre-commit",
         "bus dlq list",
-        "governor waste",
         "secret list",
         "publisher list",
     ):

@@ -183,7 +183,7 @@ ROUTE = {
     "task replay": "POST /v1/tasks/{}/replay",
     "task watch": "GET /v1/events",
     "worker run": "POST /v1/tasks/claim & POST /v1/tasks/{}/renew & POST /v1/tasks/{}/complete & POST /v1/tasks/{}/fail",
-    "top": "GET /v1/tasks & GET /v1/swarms & GET /v1/decisions",
+    "top": "GET /v1/tasks & GET /v1/swarms & GET /v1/budgets & GET /v1/decisions",
     "swarm register": "POST /v1/swarms",
     "swarm list": "GET /v1/swarms",
     "swarm show": "GET /v1/swarms/{}",

@@ -66,6 +66,27 @@ def test_a_swarm_is_away_after_a_minute_and_back_with_a_heartbeat(f):
         unshimmed()
 
 
+def test_counts_of_tasks_come_with_every_page(f):
+    f.enrol("Ann")
+    ann = bearer(token(f, "Ann")[0])
+    swarm(f, members=["Ann"], concurrency=10)
+    for i in range(4):
+        create(f, f"t{i}")
+    for i in range(2):
+        fence = claim(f, id=f"t{i}").json["fence"]
+    assert act(f, "t1", "progress", fence=fence, percent=1).status == 200
+    counts = {"queued": 2, "claimed": 1, "running": 1, "blocked": 0, "dead": 0}
+    page = f.get("/v1/tasks?limit=1").json
+    assert page["counts"] == counts and len(page["items"]) == 1 and page["next"] is not None, page
+    worked = f.get("/v1/tasks?state=claimed,running,blocked").json
+    assert worked["counts"] == counts and [t["id"] for t in worked["items"]] == ["t0", "t1"] and worked["next"] is None, worked
+    for wrong in ("", "done", "queued,", ",queued", "queued,done", "queued running"):
+        refused(f.get("/v1/tasks?state=" + wrong.replace(" ", "%20")), 400, 208)
+    assert "counts" not in f.get("/v1/tasks", headers=ann, tcp=True).json  # how much there is of others' is not hers to know
+    for state_, n in counts.items():
+        assert metric(f, f'ifab_tasks{{state="{state_}"}}') == n
+
+
 def test_what_help_cost_and_came_to(f):
     # INV-10
     cli = Cli(f)

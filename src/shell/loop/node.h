@@ -545,12 +545,12 @@ void money_cost(const struct ifab_json *object, struct ifab_cost *ret_cost); /* 
  */
 struct list {
     uint64_t after, limit, shown, last; /* last: number of what was looked at last, the next page begins behind it */
-    bool more;
+    bool more, failed;
     struct ifab_buf buf;
     const void *filter;
 };
 void list_queue(struct node *node, struct request *request, ticket_step_fn *step, const void *filter, size_t filter_size);
-struct list *list_begin(struct ticket *ticket, struct ifab_view ahead); /* ahead: members before the items, `"a":1,`; may be empty */
+struct list *list_begin(struct ticket *ticket, struct ifab_buf *ahead); /* ahead: members before the items, `"a":1,`, ended here; NULL: none */
 bool list_next(struct list *list);
 void list_end(struct ticket *ticket, struct list *list);
 void reply_body(struct ticket *ticket, struct ifab_buf *buf); /* of a read: what the ticket answers; ends buf */

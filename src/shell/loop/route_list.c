@@ -34,12 +34,16 @@ void list_queue(struct node *node, struct request *r, ticket_step_fn *step, cons
     ticket_queue(node, t);
 }
 
-struct list *list_begin(struct ticket *t, struct ifab_view ahead)
+struct list *list_begin(struct ticket *t, struct ifab_buf *ahead)
 {
     struct list *list = t->user;
     ifab_buf_init(&list->buf, LIST_BYTES * 2);
     ifab_buf_char(&list->buf, '{');
-    ifab_buf_view(&list->buf, ahead);
+    if (ahead != NULL) {
+        list->failed = ifab_buf_status(ahead) != IFAB_OK;
+        ifab_buf_view(&list->buf, ifab_buf_as_view(ahead));
+        ifab_buf_fini(ahead);
+    }
     ifab_buf_str(&list->buf, "\"items\":[");
     list->last = list->after;
     return list;
@@ -61,4 +65,6 @@ void list_end(struct ticket *t, struct list *list)
     else
         ifab_buf_str(b, "],\"next\":null}");
     reply_body(t, b);
+    if (list->failed)
+        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
 }

@@ -237,7 +237,7 @@ static struct ifab_view own_name(const struct node *node, const struct request *
 static void step_budgets(struct node *node, struct ticket *t)
 {
     const struct ifab_money *money = ifab_fabric_money(node->fabric);
-    struct list *list = list_begin(t, IFAB_VIEW(""));
+    struct list *list = list_begin(t, NULL);
     struct ifab_view own = own_name(node, t->request);
     bool agent = t->request->principal.role == IFAB_ROLE_AGENT;
     ifab_usec wall = clock_now(&node->clock, NULL).wall;
@@ -254,7 +254,7 @@ static void step_budgets(struct node *node, struct ticket *t)
 static void step_reservations(struct node *node, struct ticket *t)
 {
     const struct ifab_money *money = ifab_fabric_money(node->fabric);
-    struct list *list = list_begin(t, IFAB_VIEW(""));
+    struct list *list = list_begin(t, NULL);
     const struct ifab_principal *principal = &t->request->principal;
     struct ifab_reservation *v = ifab_arena_alloc(&t->arena, sizeof *v);
     ifab_usec run = clock_now(&node->clock, NULL).run;
@@ -272,7 +272,7 @@ static void step_reservations(struct node *node, struct ticket *t)
 static void step_breakers(struct node *node, struct ticket *t)
 {
     const struct ifab_breakers *breakers = ifab_fabric_breakers(node->fabric);
-    struct list *list = list_begin(t, IFAB_VIEW(""));
+    struct list *list = list_begin(t, NULL);
     ifab_usec run = clock_now(&node->clock, NULL).run;
     for (const struct ifab_breaker *b = ifab_breakers_next(breakers, list->after); b != NULL; b = ifab_breakers_next(breakers, b->number)) {
         if (!list_next(list))

@@ -24,10 +24,23 @@ struct task_filter {
 
 #define LOOKED_AT_MOST 4096 /* in one step: then the cursor */
 
+/* "counts":{…}, of all tasks that are not closed, whatever the filter: for those who see all. */
+static void put_counts(const struct ifab_coordinator *coordinator, struct ifab_buf *b)
+{
+    for (int s = IFAB_TASK_NONE + 1; s < IFAB_TASK_STATE_COUNT; s++)
+        if (ifab_task_open((enum ifab_task_state)s))
+            ifab_buf_format(b, "%s\"%s\":%zu", b->size == 0 ? "\"counts\":{" : ",", ifab_task_state_name((enum ifab_task_state)s),
+                            ifab_task_count(coordinator, (enum ifab_task_state)s));
+    ifab_buf_str(b, "},");
+}
+
 static void step_tasks(struct node *node, struct ticket *t)
 {
     const struct ifab_coordinator *coordinator = ifab_fabric_coordinator(node->fabric);
-    struct list *list = list_begin(t, IFAB_VIEW(""));
+    struct ifab_buf counts = IFAB_BUF_INIT(512);
+    if (t->request->principal.role != IFAB_ROLE_AGENT)
+        put_counts(coordinator, &counts);
+    struct list *list = list_begin(t, &counts);
     const struct task_filter *filter = list->filter;
     const struct ifab_swarm *swarm = ifab_swarm_find(coordinator, ifab_view_str(filter->swarm));
     struct ifab_now now = clock_now(&node->clock, NULL);
