@@ -32,7 +32,7 @@ void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome
     uint8_t bytes[IFAB_CLOSED_TASK_PACKED];
     struct ifab_closed_task closed = {.number = task->number.n, .minted = task->minted, .state = task->state, .fence = task->fence, .creator = task->creator.talent, .index = index,
                                       .closed = o->now.wall};
-    closed.owner = owner;
+    closed.owner = owner.n != 0 ? owner : task->queue; /* nobody had it: who might have */
     ifab_task_id16(ifab_view_str(task->id), closed.id16);
     size_t count = ifab_task_dependents(self->coordinator, task->number, waiting, IFAB_TASK_DEPENDENTS_MAX);
     for (size_t i = 0; i < count; i++) {

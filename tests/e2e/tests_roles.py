@@ -49,7 +49,7 @@ TABLE = {
     "POST /v1/log-keys": OPERATE,
     "POST /v1/log-keys/rotate": OPERATE,
     "POST /v1/clock/accept": OPERATE,
-    "GET /v1/events": AUDIT,
+    "GET /v1/events": OWN,  # an agent its own, and of its own tasks
     "GET /v1/fabric": OPEN,
     "GET /v1/slo": LIST,
     "GET /metrics": LIST,

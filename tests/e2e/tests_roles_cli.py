@@ -92,7 +92,7 @@ COMMANDS = {
     "witness trace": (OWN, (UUID,)),
     "witness prove": (OWN, ("0",)),
     "witness export": (AUDIT, ("--out", "{out}")),
-    "witness tail": (AUDIT, None),  # has no end: see below
+    "witness tail": (OWN, None),  # has no end: see below
     "witness rotate-key": (OPERATE, None),  # it would: tests_log_key
     "witness erase": (OPERATE, ("msg-" + UUID, "--sender", "if://agent/operator", *WHY, *SIGNED)),
     "anchor create": (OPERATE, WHY),
@@ -111,7 +111,7 @@ COMMANDS = {
     "task block": (ACT, (NOBODY, "--fence", "7", "--needs", "x")),
     "task unblock": (ACT, (NOBODY, "--fence", "7")),
     "task replay": (ACT, (NOBODY, *WHY)),
-    "task watch": (AUDIT, None),  # has no end
+    "task watch": (OWN, None),  # has no end
     "worker run": (ACT, None),  # nor has this
     "top": (LIST, ()),
     "swarm register": (OPERATE, ("x", "--skills", "a", "--members", NOBODY, *WHY)),
@@ -290,7 +290,7 @@ class Ways:
             assert self.f.send(self.waits).status == 202
         env = {"PATH": os.environ["PATH"], "HOME": self.home, "IFAB_DIR": self.home}
         wrong = []
-        for words, column in ((("witness", "tail", "--from", "0"), AUDIT), (("decision", "watch"), LIST)):
+        for words, column in ((("witness", "tail", "--from", "0"), OWN), (("decision", "watch"), LIST)):
             with subprocess.Popen([PROGRAM["ifctl"], *words, "-o", "ndjson", *way], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE) as p:
                 first = p.stdout.readline()

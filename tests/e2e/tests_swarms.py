@@ -4,8 +4,8 @@ import json
 import threading
 import time
 
-from cli import Cli
-from fabric import wait_for
+from cli import Cli, Follow
+from fabric import Events, wait_for
 from tests_backups import backup, restored
 from tests_tasks import JSON, act, claim, create, swarm
 from tests_tasks_proofs import shimmed, unshimmed
@@ -251,3 +251,111 @@ def test_a_create_that_waits_is_made_once_whoever_repeats_it(f):
     assert "IF_ERR_304" in cli.wants(13, "task", "create", "v", "--type", "job", "--swarm", "data", "--why", "w", "--wait", "0s").err
     cli.wants(2, "task", "create", "v", "--type", "job", "--swarm", "data", "--why", "w", "--wait", "31s")
     f.verify()
+
+
+def stream(f, headers, after=0, target="/v1/events?component=IF.coordinator"):
+    c = f.conn(tcp=True)
+    c.send(c.bytes_of("GET", target, None, {**headers, "Accept": "text/event-stream", "Last-Event-ID": f"main/{after}"}))
+    status, _ = c.head()
+    assert status == 200, status
+    return Events(c)
+
+
+def until(events, subject, operation="create"):
+    """(operation, subject) of each event up to this one."""
+    seen = []
+    while not seen or seen[-1] != (operation, subject):
+        entry = json.loads(events.next()["data"])
+        seen.append((entry["operation"], entry["subject"]))
+    return seen
+
+
+def test_an_agent_follows_its_own_tasks_and_nobody_elses(f):
+    for name in ("Ann", "Bob", "Eve"):
+        f.enrol(name)
+    ann, bob, eve = (bearer(token(f, name)[0]) for name in ("Ann", "Bob", "Eve"))
+    swarm(f, members=["Bob"])
+    swarm(f, "code", members=["Eve"])
+    live = {name: stream(f, headers) for name, headers in (("ann", ann), ("bob", bob), ("eve", eve))}
+
+    def makes(headers, id, **more):
+        r = f.post("/v1/tasks", {"id": id, "type": "job", "why": "w", **more}, headers=headers, tcp=True)
+        assert r.status == 201, r
+        return r.json
+
+    makes(ann, "hers", payload={"a": 1})
+    create(f, "open")  # anybody's, and so far nobody's
+    create(f, "secret", swarm="code")
+    create(f, "dropped", swarm="data")
+    assert f.post("/v1/tasks/dropped/cancel", {"why": "not needed"}).status == 200  # nobody had it
+    got = claim(f, id="hers", headers=bob, tcp=True).json
+    refused(claim(f, of="code", id="hers", headers=eve, tcp=True), 409, 602)
+    assert act(f, "hers", "complete", headers=bob, tcp=True, fence=got["fence"], result={"rows": 7}).status == 200
+    makes(ann, "end-a"), create(f, "end-b", swarm="data"), create(f, "end-e", swarm="code")
+    expected = {
+        "ann": ("end-a", [("create", "hers"), ("claim", "hers"), ("complete", "hers"), ("create", "end-a")]),
+        "bob": ("end-b", [("create", "hers"), ("create", "dropped"), ("cancel", "dropped"), ("claim", "hers"), ("complete", "hers"), ("create", "end-b")]),
+        "eve": ("end-e", [("create", "secret"), ("task_refused", "hers"), ("create", "end-e")]),
+    }
+    for name, headers in (("ann", ann), ("bob", bob), ("eve", eve)):
+        last, wanted = expected[name]
+        told = until(live[name], last)
+        if name == "bob":  # while it was anybody's he was not told of it
+            assert told == [e for e in wanted if e != ("create", "hers")] or told == wanted, told
+        else:
+            assert told == wanted, (name, told)
+        assert until(stream(f, headers), last) == wanted, name  # and from the beginning, by what is known now
+    # one by its index: as in the stream; the bytes beside it are the task's own route's
+    index = got["entry"]["index"]
+    assert f.get(f"/v1/witness/entries/{index}", headers=ann, tcp=True).json["actor"] == "if://agent/Bob"
+    refused(f.get(f"/v1/witness/entries/{index}", headers=eve, tcp=True), 404, 404)
+    closed = f.get("/v1/tasks/hers", headers=ann, tcp=True).json
+    assert closed["result"] == {"rows": 7}
+    refused(f.get(f"/v1/witness/messages/{closed['entry']['index']}", headers=ann, tcp=True), 404, 404)
+    # who is no member any more is told no more, on the stream that is open as well
+    swarm(f, members=["Ann"])
+    create(f, "later", swarm="data")
+    makes(bob, "bobs")
+    assert until(live["bob"], "bobs") == [("create", "bobs")]
+    assert {subject for _, subject in until(live["ann"], "later")} <= {"end-b", "later"}  # nor is who has become one told less
+    f.verify()
+
+
+def test_streams_of_agents_are_bounded(f):
+    # INV-12
+    f.enrol("Ann"), f.enrol("Bob")
+    ann, bob = (bearer(token(f, name)[0]) for name in ("Ann", "Bob"))
+    held = [stream(f, ann) for _ in range(4)]
+    refused(f.get("/v1/events", headers={**ann, "Accept": "text/event-stream"}, tcp=True), 429, 305)
+    held.append(stream(f, bob))
+    held.pop(0).conn.close()
+    wait_for(lambda: metric(f, "ifab_waiters") == 4, 10)
+    held.append(stream(f, ann))
+    for events in held:
+        events.conn.close()
+
+
+def test_an_agent_watches_its_tasks_by_the_command_line(f):
+    f.enrol("Ann")
+    secret, _ = token(f, "Ann")
+    path = f"{f.root}/ann.token"
+    with open(path, "w") as out:
+        out.write(secret + "\n")
+    cli = Cli(f)
+    way = ("--endpoint", f"http://127.0.0.1:{f.tcp[1]}", "--token-file", path)
+    swarm(f)
+    made = cli.json("task", "create", "hers", "--type", "job", "--needs", "sql", "--why", "w", *way)
+    assert made["creator"] == "if://agent/Ann", made
+    with Follow(cli, "task", "watch", *way) as every, Follow(cli, "task", "watch", "hers", *way) as one:
+        wait_for(lambda: len(one.items) == 1, 10)
+        fence = claim(f, id="hers").json["fence"]
+        create(f, "others")
+        assert act(f, "others", "cancel", why="w").status == 200
+        assert act(f, "hers", "complete", fence=fence).status == 200
+        wait_for(lambda: [e["operation"] for e in one.items] == ["create", "claim", "complete"], 10)
+        one.p.wait(10)
+        assert one.p.returncode == 0
+        wait_for(lambda: every.items and every.items[-1]["operation"] == "complete", 10)
+        assert {e["subject"] for e in every.items} == {"hers"}, every.items
+    assert "complete" in cli.wants(0, "task", "watch", "hers", *way).out  # closed already
+    assert "IF_ERR_601" in cli.wants(14, "task", "watch", "others", *way).err

@@ -523,6 +523,10 @@ void queue_act(struct node *node, struct request *request, struct ticket *ticket
 enum ifab_role role_named(const struct node *node, struct ifab_view name); /* built in or configured; IFAB_ROLE_NONE */
 void set_idempotency(struct ticket *ticket, struct request *request);
 
+/* route_log.c: an agent did it, or it was done to it; others who may ask see all */
+bool entry_own(const struct ifab_principal *principal, const struct ifab_json *tree);
+/* route_task_read.c: did this agent make the task, or does a swarm that has, had or may take it name the agent? Also of closed ones, for 30 days */
+bool task_is_of(const struct node *node, const struct ifab_principal *principal, struct ifab_view id);
 /* route_swarm.c: does the swarm name this talent? */
 bool who_is_member(const struct node *node, const struct ifab_principal *principal, struct ifab_swarm_number swarm);
 /* route_task.c: strings of a list, in the request's arena; false: no memory */

@@ -98,6 +98,21 @@ void handle_tasks(struct node *node, struct request *r)
         list_queue(node, r, step_tasks, &filter, sizeof filter);
 }
 
+static bool closed_is_of(const struct node *node, const struct ifab_principal *p, const struct ifab_closed_task *closed)
+{
+    return (closed->creator != 0 && closed->creator == p->talent) || who_is_member(node, p, closed->owner);
+}
+
+bool task_is_of(const struct node *node, const struct ifab_principal *p, struct ifab_view id)
+{
+    const struct ifab_coordinator *coordinator = ifab_fabric_coordinator(node->fabric);
+    const struct ifab_task *t = ifab_task_find(coordinator, id);
+    const struct ifab_closed_task *closed = t != NULL ? NULL : ifab_closed_task_find(coordinator, id);
+    if (t != NULL)
+        return (t->creator.talent != 0 && t->creator.talent == p->talent) || who_is_member(node, p, t->queue) || who_is_member(node, p, t->owner);
+    return closed != NULL && closed_is_of(node, p, closed);
+}
+
 /* A closed one: the entry that closed it, and what came of it. */
 static void run_closed(struct node *node, struct ifab_store *store, struct job *job)
 {
@@ -136,8 +151,7 @@ static void closed_done(struct node *node, struct request *r)
 {
     const struct ifab_closed_task *closed = ifab_closed_task_find(ifab_fabric_coordinator(node->fabric), r->params[0]);
     const struct ifab_principal *p = &r->principal;
-    bool mine = closed != NULL && p->role == IFAB_ROLE_AGENT && ((closed->creator != 0 && closed->creator == p->talent) || who_is_member(node, p, closed->owner));
-    if (closed == NULL || (p->role == IFAB_ROLE_AGENT && !mine)) {
+    if (closed == NULL || (p->role == IFAB_ROLE_AGENT && !closed_is_of(node, p, closed))) {
         no_such_task(node, r);
         return;
     }

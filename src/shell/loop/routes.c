@@ -74,7 +74,7 @@ static const struct route routes[] = {
     {P, "/v1/log-keys", ROLES_OPERATE, ROUTE_CHANGES, 4 * KIB, handle_log_key_make, NULL},
     {P, "/v1/log-keys/rotate", ROLES_OPERATE, ROUTE_CHANGES, 4 * KIB, handle_log_key_rotate, NULL},
     {P, "/v1/clock/accept", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_clock_accept, NULL},
-    {G, "/v1/events", ROLES_AUDIT, 0, 0, handle_events, "component type trace"},
+    {G, "/v1/events", ROLES_OWN, 0, 0, handle_events, "component type trace"},
     {G, "/v1/fabric", ROLES_ALL, ROUTE_OPEN, 0, handle_fabric, NULL},
     {G, "/v1/slo", ROLES_LIST, 0, 0, handle_slo, NULL},
     {G, "/metrics", ROLES_LIST, 0, 0, handle_metrics, NULL},

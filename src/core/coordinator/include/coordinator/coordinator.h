@@ -161,7 +161,7 @@ struct ifab_closed_task {
     enum ifab_task_state state; /* DONE, CANCELLED */
     struct ifab_fence fence;    /* of its last claim */
     uint32_t creator;           /* talent, 0: a person; it may read what came of it, and so may */
-    struct ifab_swarm_number owner; /* the members of the swarm that did it */
+    struct ifab_swarm_number owner; /* the members of the swarm that did it, or, when nobody had it, for which it waited */
     uint64_t index;             /* of the entry that closed it: all about it */
     ifab_usec closed;           /* wall */
 };
