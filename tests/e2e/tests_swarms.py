@@ -1,6 +1,7 @@
 """How swarms are, what help came to, queues at which a maker waits, and agents that follow their own tasks. INV-10, INV-11, INV-12, INV-15."""
 
 import json
+import pathlib
 import threading
 import time
 
@@ -359,3 +360,79 @@ def test_an_agent_watches_its_tasks_by_the_command_line(f):
         assert {e["subject"] for e in every.items} == {"hers"}, every.items
     assert "complete" in cli.wants(0, "task", "watch", "hers", *way).out  # closed already
     assert "IF_ERR_601" in cli.wants(14, "task", "watch", "others", *way).err
+
+
+def test_payload_and_result_of_a_task_are_erased_for_good(f):
+    # INV-05
+    cli = Cli(f)
+    swarm(f)
+    made = create(f, "t", payload={"of": "a person"})
+    index = made["index"]
+    fence = claim(f).json["fence"]
+    done = act(f, "t", "complete", fence=fence, result={"their": "name"}).json["entry"]["index"]
+    assert f.get(f"/v1/witness/messages/{index}").body == b'{"of":"a person"}'
+
+    def erase(**body):
+        return f.admin("/v1/witness/erase", body)
+
+    for body in ({}, {"entry": index, "id": "msg-019a7782-7ae4-7cc7-a09b-d3061f2ba94a"}, {"entry": index, "sender": "if://agent/X"}, {"entry": -1}):
+        refused(erase(**body), 400, 208)
+    refused(f.post("/v1/witness/erase", {"entry": index, "why": "w"}), 403, 3)  # an admin's act
+    for nothing in (0, fence, 10**6):  # no bytes; no such entry
+        refused(erase(entry=nothing), 404, 404)
+    size = f.size()
+    assert erase(entry=index).status == 200
+    entry = f.entries(size)[0]
+    assert (entry["component"], entry["operation"], entry["subject"], entry["payload"]) == ("IF.witness", "erase", "t", {"entry": index}), entry
+    wait_for(lambda: f.get(f"/v1/witness/messages/{index}").status == 404, 10)
+    refused(erase(entry=index), 404, 404)
+    assert f.get(f"/v1/witness/messages/{done}").body == b'{"their":"name"}'
+    cli.wants(2, "witness", "erase", str(done), "--sender", "if://agent/X", "--why", "w")
+    cli.wants(0, "witness", "erase", str(done), "--why", "w")
+    assert "IF_ERR_404" in cli.wants(12, "witness", "erase", str(done), "--why", "w").err
+    wait_for(lambda: "result" not in f.get("/v1/tasks/t").json, 10)
+    create(f, "u", payload={"of": "another"})
+    assert erase(entry=f.get("/v1/tasks/u").json["index"]).status == 200
+    assert claim(f).json["task"]["payload"] is None
+    f.stop()
+    data = b"".join(path.read_bytes() for path in pathlib.Path(f.dir, "data").glob("main.db*"))
+    assert b"a person" not in data and b"another" not in data
+    f.start()
+    f.verify()
+
+
+def test_a_member_reports_costs_for_its_swarm(f):
+    # INV-10
+    f.enrol("Ann"), f.enrol("Eve")
+    ann, eve = (bearer(token(f, name)[0]) for name in ("Ann", "Eve"))
+    swarm(f, members=["Ann"])
+    assert f.admin("/v1/budgets", {"id": "purse", "subject": "swarm", "name": "data", "unit": "usd_micro", "period": "total", "limit": 1000}).status == 201
+    cost = {"cost": {"usd_micro": 300}, "swarm": "data"}
+    r = f.post("/v1/costs", cost, headers=ann, tcp=True)
+    assert r.status == 201 and r.json["budgets"] == [{"id": "purse", "left": 700, "level": "open", "unit": "usd_micro"}], r
+    refused(f.post("/v1/costs", cost, headers=eve, tcp=True), 403, 3)
+    refused(f.post("/v1/costs", {**cost, "swarm": "none"}, headers=ann, tcp=True), 403, 3)
+    refused(f.post("/v1/costs", {**cost, "swarm": "data", "talent": "Eve"}, headers=ann, tcp=True), 403, 3)
+    held = f.post("/v1/reservations", cost, headers=ann, tcp=True)
+    assert held.status == 201 and held.json["reservation"]["swarm"] == "data" and held.json["reservation"]["budgets"] == ["purse"], held
+    refused(f.post("/v1/reservations", cost, headers=eve, tcp=True), 403, 3)
+    swarm(f, members=["Eve"])
+    refused(f.post("/v1/costs", cost, headers=ann, tcp=True), 403, 3)  # who is none any more
+    spent = f.post(f"/v1/reservations/{held.json['reservation']['id']}/settle", {"cost": {"usd_micro": 200}}, headers=ann, tcp=True)
+    assert spent.status == 200, spent  # what was held is settled all the same
+    assert next(b for b in f.get("/v1/budgets").json["items"] if b["id"] == "purse")["spent"] == 500
+    f.verify()
+
+
+def test_a_stopped_swarm_says_no_time_at_which_it_goes_on(f):
+    swarm(f)
+    for i in range(4):
+        create(f, f"t{i}")
+    for i in range(3):
+        assert act(f, f"t{i}", "fail", fence=claim(f, id=f"t{i}").json["fence"], kind="poison", error="no").status == 200
+    r = claim(f)
+    refused(r, 503, 303)
+    assert "retry_after_ms" not in r.error and "retry-after" not in r.headers, r
+    assert "governor reset" in r.error["hint"] and state(f) == "ERROR", r
+    assert f.post("/v1/breakers/reset", {"breaker": "swarm:data", "why": "mended"}).status == 200
+    assert claim(f).status == 200 and state(f) == "WORKING"

@@ -269,10 +269,16 @@ int cmd_witness_erase(struct cli *cli)
 {
     struct cli_body body;
     const char *sender = cli_get(cli, "sender");
-    if (sender == NULL)
+    bool entry = is_index(cli->words[0]);
+    if (sender == NULL && !entry)
         return cli_usage(cli, "say whose: --sender if://agent/NAME");
+    if (sender != NULL && entry)
+        return cli_usage(cli, "an entry is named by its index alone");
     cli_body_begin(&body);
-    cli_body_text(&body, "id", cli->words[0]);
+    if (entry)
+        cli_body_raw(&body, "entry", cli->words[0]);
+    else
+        cli_body_text(&body, "id", cli->words[0]);
     cli_body_text(&body, "sender", sender);
     cli_body_text(&body, "why", cli->why);
     return cli_post(cli, "/v1/witness/erase", &body, ACT_ALWAYS, NULL);

@@ -156,7 +156,7 @@ const struct cli_command cli_commands[] = {
     {"witness export", "audit", 0, 0, cmd_witness_export, 0, AUDIT, "", "out", "copy the log into a directory that verifies offline"},
     {"witness tail", "audit", 0, 0, cmd_witness_tail, 0, OWN, "", "from", "follow the log"},
     {"witness rotate-key", "audit", 0, 0, cmd_witness_rotate_key, CHANGE | CMD_ADMIN, OPERATE, "", "", "give the log a new key, signed by the old one"},
-    {"witness erase", "audit", 1, 1, cmd_witness_erase, CHANGE | CMD_ADMIN, OPERATE, "ID", "sender", "erase the stored bytes of a message"},
+    {"witness erase", "audit", 1, 1, cmd_witness_erase, CHANGE | CMD_ADMIN, OPERATE, "ID|INDEX", "sender", "erase the stored bytes of a message or task"},
     {"anchor create", "audit", 0, 0, cmd_anchor_create, CHANGE, OPERATE, "", "", "keep a checkpoint elsewhere now"},
     {"anchor list", "audit", 0, 0, cmd_anchor_list, 0, AUDIT, "", "", "list anchors"},
     {"anchor verify", "audit", 0, 0, cmd_anchor_verify, 0, AUDIT, "", "", "check every anchor against the log"},

@@ -9,7 +9,8 @@
 
 #define FIELD_WHY {.name = "why", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable}
 static const struct ifab_schema_field erase_fields[] = {
-    {.name = "id", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 40, .max = 40, .check = ifab_schema_printable},
+    {.name = "id", .kind = IFAB_SCHEMA_STRING, .min = 40, .max = 40, .check = ifab_schema_printable}, /* of a message, or */
+    {.name = "entry", .kind = IFAB_SCHEMA_INTEGER, .min = 0, .max = (int64_t)1 << 52}, /* of one with a task's payload or result beside it */
     {.name = "sender", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 200, .check = ifab_schema_uri},
     FIELD_WHY,
 };
@@ -62,6 +63,28 @@ static void run_erase(struct node *node, struct ifab_store *store, struct job *j
         job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "cannot be looked up now: %s", err.text);
 }
 
+/* A task's payload or result beside this entry; what stands beside others (a rule set, an old checkpoint) stays. Its subject is the act's. */
+static void run_erase_entry(struct node *node, struct ifab_store *store, struct job *job)
+{
+    struct ifab_stored_entry entry;
+    struct ifab_error err = {0};
+    const struct ifab_json *tree;
+    size_t count = 0;
+    uint64_t index = job->c;
+    (void)node;
+    job->b = UINT64_MAX;
+    if (index >= job->a)
+        return;
+    if (ifab_store_read(store, index, 1, true, &job->arena, &entry, &count, &err) != IFAB_OK || count != 1 ||
+        ifab_json_read(entry.entry, NULL, &job->arena, &tree, &err) != IFAB_OK) {
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "cannot be looked up now: %s", err.text);
+        return;
+    }
+    job->text = ifab_json_text(tree, "subject");
+    if (entry.message.size > 0 && ifab_view_is(ifab_json_text(tree, "type"), "task"))
+        job->b = index;
+}
+
 static void finish_erase(struct node *node, struct job *job)
 {
     struct request *r = job->request;
@@ -72,7 +95,8 @@ static void finish_erase(struct node *node, struct job *job)
     }
     bool missing = job->b == UINT64_MAX;
     if (missing && r->idempotency.size == 0) {
-        reply_code(node, r, IFAB_CODE_NOT_FOUND, "id", "no stored bytes of a message with this id");
+        reply_code(node, r, IFAB_CODE_NOT_FOUND, job->user == NULL ? "entry" : "id",
+                   job->user == NULL ? "no payload and no result of a task stands beside an entry of this index" : "no stored bytes of a message with this id");
         job_free(job);
         return;
     }
@@ -97,8 +121,14 @@ static void finish_erase(struct node *node, struct job *job)
 void handle_erase(struct node *node, struct request *r)
 {
     const struct ifab_json *body = act_body(node, r, &erase_schema);
+    int64_t entry = 0;
     if (body == NULL)
         return;
+    bool by_entry = ifab_json_integer(ifab_json_get(body, "entry"), &entry);
+    if (by_entry == (ifab_json_get(body, "id") != NULL) || (by_entry && ifab_json_get(body, "sender") != NULL)) {
+        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, by_entry ? "entry" : "id", "say which: the id of a message, and its sender, or the index of an entry");
+        return;
+    }
     struct job *job = job_new(r);
     struct ifab_view *sender = job == NULL ? NULL : ifab_arena_alloc(&job->arena, sizeof *sender);
     if (sender == NULL) {
@@ -107,10 +137,11 @@ void handle_erase(struct node *node, struct request *r)
         return;
     }
     *sender = ifab_json_text(body, "sender");
-    job->user = sender;
+    job->user = by_entry ? NULL : sender;
     job->text = ifab_json_text(body, "id");
     job->a = job->needs = node->committed_size;
-    job->run = run_erase;
+    job->c = (uint64_t)entry;
+    job->run = by_entry ? run_erase_entry : run_erase;
     job->finish = finish_erase;
     job_push(node, job);
 }
