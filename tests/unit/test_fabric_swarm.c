@@ -324,7 +324,35 @@ static void a_full_queue_that_blocks_lets_its_maker_wait(void **state)
     assert_int_equal(create_at("door", "c", true), IFAB_CODE_NONE);
     assert_int_equal(rig.outcome.reply.waits.n, 0);
     assert_int_equal(state_of("c"), IFAB_TASK_QUEUED);
-    assert_int_equal(swarm("plain", "sql", "Ann", 1), IFAB_CODE_NONE);
+    struct ifab_command plain = door; /* one that rejects lets nobody wait */
+    plain.u.swarm.request.id = IFAB_VIEW("plain");
+    plain.u.swarm.request.queue_limit = 1;
+    plain.u.swarm.request.queue_policy = IFAB_QUEUE_REJECT;
+    assert_int_equal(rig_do(&rig, &plain)->code, IFAB_CODE_NONE);
+    assert_int_equal(create_at("plain", "p", true), IFAB_CODE_NONE);
+    assert_int_equal(create_at("plain", "q", true), IFAB_CODE_QUEUE_FULL);
+}
+
+static enum ifab_code spends(uint32_t talent, const char *of)
+{
+    struct ifab_principal p = as(talent);
+    struct ifab_command c = {.type = IFAB_COMMAND_COST, .principal = &p};
+    c.u.cost.cost = (struct ifab_cost){.has_usd = true, .usd_micro = 5};
+    c.u.cost.swarm = ifab_view_str(of);
+    return rig_do(&rig, &c)->code;
+}
+
+static void an_agent_spends_for_swarms_that_name_it(void **state)
+{
+    (void)state;
+    assert_int_equal(spends(ANN, "data"), IFAB_CODE_NONE);
+    assert_non_null(strstr(rig_last(&rig), "\"swarm\":\"data\""));
+    assert_int_equal(spends(EVE, "data"), IFAB_CODE_PERMISSION_DENIED);
+    assert_int_equal(spends(ANN, "code"), IFAB_CODE_PERMISSION_DENIED);
+    assert_int_equal(spends(ANN, "none"), IFAB_CODE_PERMISSION_DENIED);
+    assert_int_equal(swarm("data", "sql", "Eve", 5), IFAB_CODE_NONE);
+    assert_int_equal(spends(ANN, "data"), IFAB_CODE_PERMISSION_DENIED);
+    assert_int_equal(spends(EVE, "data"), IFAB_CODE_NONE);
 }
 
 int main(void)
@@ -339,6 +367,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(help_that_came_to_nothing_is_counted, setup, teardown),
         cmocka_unit_test(counts_of_help_are_bounded_and_have_one_spelling),
         cmocka_unit_test_setup_teardown(a_full_queue_that_blocks_lets_its_maker_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_agent_spends_for_swarms_that_name_it, setup, teardown),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)
         return 1;
