@@ -240,6 +240,9 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     case IFAB_KIND_TASK_CLOSED:
         good = ifab_fabric__load_task(self, kind, number, bytes) == IFAB_OK;
         break;
+    case IFAB_KIND_SWARM_HELP:
+        good = ifab_fabric__load_help(self, number, bytes);
+        break;
     case IFAB_KIND_METER:
         ifab_fabric__load_meter(self, number, bytes);
         break;
@@ -251,6 +254,9 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
         break;
     case IFAB_KIND_CALLS:
         ifab_fabric__load_calls(self, bytes);
+        break;
+    case IFAB_KIND_HEARD:
+        good = ifab_fabric__load_heard(self, number, bytes);
         break;
     case IFAB_KIND_PLAN:
     case IFAB_KIND_BUDGET:
@@ -318,7 +324,7 @@ ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint
     if (is_registry(kind))
         return ifab_fabric__load_registry(self, kind, number, bytes, err);
     if (kind != IFAB_KIND_SEQUENCE && kind != IFAB_KIND_CONVERSATION && kind != IFAB_KIND_DECISION && kind != IFAB_KIND_BUCKET &&
-        kind != IFAB_KIND_IDEMPOTENCY && kind != IFAB_KIND_TASK && kind != IFAB_KIND_TASK_CLOSED)
+        kind != IFAB_KIND_IDEMPOTENCY && kind != IFAB_KIND_TASK && kind != IFAB_KIND_TASK_CLOSED && kind != IFAB_KIND_SWARM_HELP)
         return ifab_fail(err, IFAB_CORRUPT, "record of unknown kind %u", kind);
     if (ifab_fabric_prepare(self) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "records: out of memory");
@@ -538,6 +544,9 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
         break;
     case IFAB_COMMAND_TASK_CLAIM:
         ifab_fabric__decide_task_claim(self, command, o);
+        break;
+    case IFAB_COMMAND_HEARTBEAT:
+        ifab_fabric__decide_heartbeat(self, command, o);
         break;
     case IFAB_COMMAND_TASK_ACT:
         ifab_fabric__decide_task_act(self, command, o);

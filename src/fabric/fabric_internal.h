@@ -191,9 +191,20 @@ ifab_usec ifab_fabric__refusals_due(const struct ifab_fabric *self);
 void ifab_fabric__refusals_clear(struct ifab_fabric *self, ifab_usec run);
 
 /* task.c, task_due.c, swarm.c */
+bool ifab_fabric__operates(const struct ifab_principal *principal); /* role operator or admin */
+enum ifab_code ifab_fabric__may_act(const struct ifab_command *command, struct ifab_refusal *refusal); /* 003: no agent, no operator */
+/* 003: the swarm does not name who asks; an operator of the socket may for any. */
+enum ifab_code ifab_fabric__may_act_for(const struct ifab_fabric *self, const struct ifab_command *command, const struct ifab_swarm *swarm,
+                                        struct ifab_refusal *refusal);
 #define IFAB_FABRIC_DUE_TASKS 256
 #define IFAB_FABRIC_TASKS_IN_STEP 64 /* made or closed by one command: a block, with what helps its helpers */
 void ifab_fabric__decide_swarm(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_heartbeat(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__hear(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_swarm_number swarm); /* it is there: a volatile record */
+/* What help by this swarm came to, and this more of it: a record. */
+void ifab_fabric__count_help(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_swarm_number swarm, const struct ifab_swarm_help *more);
+bool ifab_fabric__load_help(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
+bool ifab_fabric__load_heard(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
 void ifab_fabric__decide_task_create(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_task_claim(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_task_act(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);

@@ -23,6 +23,7 @@ MODULES = [
     "tasks",
     "tasks_cli",
     "tasks_proofs",
+    "swarms",
     "rules",
     "tls",
     "certs",

@@ -49,7 +49,7 @@ TABLE = {
     "POST /v1/log-keys": OPERATE,
     "POST /v1/log-keys/rotate": OPERATE,
     "POST /v1/clock/accept": OPERATE,
-    "GET /v1/events": AUDIT,
+    "GET /v1/events": OWN,  # an agent its own, and of its own tasks
     "GET /v1/fabric": OPEN,
     "GET /v1/slo": LIST,
     "GET /metrics": LIST,
@@ -75,6 +75,8 @@ TABLE = {
     "POST /v1/tasks/{}/replay": ACT,
     "POST /v1/swarms": OPERATE,
     "GET /v1/swarms": LIST,
+    "GET /v1/swarms/{}": ALL,  # an agent those that name it
+    "POST /v1/swarms/{}/heartbeat": ACT,
     "POST /v1/costs": ACT,
     "GET /v1/rates": ALL,
     "POST /v1/rates": OPERATE,
@@ -98,6 +100,7 @@ TABLE = {
     "POST /v1/bus/{*}": ACT,
     "GET /v1/bus/dlq": OPERATE,
     "GET /v1/governor/match": LIST,
+    "GET /v1/governor/waste": LIST,
     "GET /v1/breakers": LIST,
     "POST /v1/breakers/reset": OPERATE,
     "GET /v1/vault": OPERATE,

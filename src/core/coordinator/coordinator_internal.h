@@ -12,7 +12,9 @@
 struct swarm_node {
     struct ifab_swarm swarm; /* its views point into text */
     uint8_t record32[32];    /* SHA-256 of its record */
-    uint32_t in_flight;
+    uint32_t in_flight, blocked; /* tasks it holds; of them blocked */
+    ifab_usec heard;             /* run */
+    struct ifab_swarm_help help;
     uint8_t text[]; /* record, skills, members */
 };
 struct task_item {

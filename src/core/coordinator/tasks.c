@@ -245,8 +245,10 @@ static void take_off(struct ifab_coordinator *self, uint32_t slot)
         leave_blocked(self, slot);
     unlink_edges(self, slot);
     self->counts[task->state]--;
-    if (owner != NULL)
+    if (owner != NULL) {
         owner->in_flight--;
+        owner->blocked -= task->state == IFAB_TASK_BLOCKED;
+    }
 }
 
 static void hang_on(struct ifab_coordinator *self, uint32_t slot)
@@ -259,8 +261,10 @@ static void hang_on(struct ifab_coordinator *self, uint32_t slot)
         enter_blocked(self, slot);
     link_edges(self, slot);
     self->counts[task->state]++;
-    if (owner != NULL)
+    if (owner != NULL) {
         owner->in_flight++;
+        owner->blocked += task->state == IFAB_TASK_BLOCKED;
+    }
     set_deadlines(self, slot);
 }
 

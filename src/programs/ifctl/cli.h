@@ -297,7 +297,7 @@ cli_run_fn cmd_init, cmd_doctor, cmd_version, cmd_explain, cmd_help, cmd_complet
     cmd_anchor_verify, cmd_receipt_save, cmd_backup, cmd_restore, cmd_guard_check, cmd_guard_explain, cmd_config_check, cmd_config_show,
     cmd_config_schema, cmd_clock_accept, cmd_mcp, cmd_task_create, cmd_task_show, cmd_task_list, cmd_task_claim, cmd_task_next, cmd_task_renew,
     cmd_task_progress, cmd_task_complete, cmd_task_fail, cmd_task_cancel, cmd_task_block, cmd_task_unblock, cmd_task_replay, cmd_task_watch,
-    cmd_worker_run, cmd_top, cmd_governor_match, cmd_swarm_register, cmd_swarm_list, cmd_swarm_show,
+    cmd_worker_run, cmd_top, cmd_governor_match, cmd_swarm_register, cmd_swarm_list, cmd_swarm_show, cmd_swarm_heartbeat, cmd_governor_waste,
     cmd_budget_set, cmd_budget_list, cmd_budget_remove, cmd_budget_reserve, cmd_budget_settle,
     cmd_budget_release, cmd_budget_reservations, cmd_cost_track, cmd_cost_rates, cmd_cost_report, cmd_cost_estimate, cmd_governor_breakers,
     cmd_governor_reset, cmd_publisher_add, cmd_publisher_list, cmd_publisher_revoke, cmd_capability_new, cmd_capability_sign, cmd_capability_verify,

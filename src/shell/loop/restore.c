@@ -81,6 +81,7 @@ static ifab_status restate_all(struct node *old, struct node *new, struct batch 
     for (; swarm != NULL; swarm = ifab_swarm_after(c, swarm->number)) {
         struct ifab_command command = {.type = IFAB_COMMAND_RESTATE};
         command.u.restate.swarm = swarm;
+        command.u.restate.help = ifab_swarm_help(c, swarm->number);
         IFAB_TRY(restate(new, batch, &command, err));
     }
     for (; task != NULL; task = ifab_task_after(c, task->number)) /* in order of number: what one waits for comes before it */
