@@ -178,7 +178,7 @@ static ifab_status keep_registry(struct salvage *s, const struct ifab_json *tree
     enum ifab_registry_kind kind = has(tree, "type", "publisher") ? IFAB_REGISTRY_PUBLISHER
                                    : has(tree, "operation", "allow") ? IFAB_REGISTRY_ALLOWED
                                                                      : IFAB_REGISTRY_REVOCATION;
-    const struct ifab_publisher *known = kind == IFAB_REGISTRY_PUBLISHER ? ifab_registry_publisher(s->registry, text_of(record, "name")) : NULL;
+    const struct ifab_publisher *known = kind == IFAB_REGISTRY_PUBLISHER ? ifab_registry_publisher(s->registry, ifab_json_text(record, "name")) : NULL;
     ifab_buf_clear(&s->canonical);
     ifab_json_write(&s->canonical, record);
     if (ifab_buf_status(&s->canonical) != IFAB_OK)
