@@ -18,6 +18,7 @@ MODULES = [
     "roles",
     "money",
     "capabilities",
+    "adapters",
     "roles_cli",
     "decisions",
     "tasks",
