@@ -31,13 +31,24 @@ static size_t placeholder(struct ifg_view template, size_t at, char name[65])
     return n > 0 && at + 1 + n < template.size && template.data[at + 1 + n] == '}' ? n + 2 : 0;
 }
 
+/* May a value stand as a segment of a path? What servers read as more than one, or as another one, goes nowhere. */
+static bool segment(struct ifg_view text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] == '/' || text.data[i] == '\\' || text.data[i] == '%' || (unsigned char)text.data[i] < 0x20 || text.data[i] == 0x7f)
+            return false;
+    return text.size > 0 && !ifg_equal(text, IFG_VIEW(".")) && !ifg_equal(text, IFG_VIEW(".."));
+}
+
 static bool fill(struct ifg_view template, struct ifg_view params, bool json, struct ifg_buf *out, struct ifg_answer *answer)
 {
     char name[65];
+    bool path = !json;
     for (size_t at = 0; at < template.size;) {
         size_t size = placeholder(template, at, name);
         struct ifg_view value, text;
         if (size == 0) {
+            path = path && template.data[at] != '?';
             ifg_buf_put(out, (struct ifg_view){template.data + at, 1});
             at++;
             continue;
@@ -45,6 +56,10 @@ static bool fill(struct ifg_view template, struct ifg_view params, bool json, st
         value = ifg_json_member(params, name);
         if (ifg_json_type(value) == IFG_JSON_NONE || (!json && !text_of(value, &text))) {
             ifg_fail(answer, IFG_CALLER, "a parameter that the template names is missing, or cannot stand in a URL");
+            return false;
+        }
+        if (path && !segment(text)) {
+            ifg_fail(answer, IFG_CALLER, "a value for the path may not be empty, . or .., nor hold / \\ % or controls");
             return false;
         }
         if (json)

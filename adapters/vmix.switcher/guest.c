@@ -162,7 +162,7 @@ static struct ifg_view element(struct ifg_view xml, const char *tag)
     return IFG_VIEW("");
 }
 
-/* Value of name="…" within a tag. Entities stay as they are: it is shown, not interpreted. */
+/* Value of name="…" within a tag, as it is written: escaped. */
 static struct ifg_view attribute(struct ifg_view tag, const char *name)
 {
     struct ifg_buf key = {.limit = 64};
@@ -176,6 +176,28 @@ static struct ifg_view attribute(struct ifg_view tag, const char *name)
     if (!find(tag, at, "\"", &end))
         return IFG_VIEW("");
     return (struct ifg_view){tag.data + at, end - at};
+}
+
+/* Text of an attribute with its five named entities read; any other stays as it is written. Read in one pass: &amp;lt; is &lt;. */
+static struct ifg_view unescaped(struct ifg_view text)
+{
+    static const struct {
+        const char *name, *is;
+    } entities[] = {{"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&apos;", "'"}};
+    struct ifg_buf out = {.limit = 1024};
+    for (size_t i = 0, used; i < text.size; i += used) {
+        const char *is = NULL;
+        for (size_t e = 0; e < sizeof entities / sizeof entities[0] && is == NULL; e++) {
+            struct ifg_view name = ifg_view_str(entities[e].name);
+            if (name.size <= text.size - i && ifg_equal((struct ifg_view){text.data + i, name.size}, name))
+                is = entities[e].is, used = name.size;
+        }
+        if (is != NULL)
+            ifg_buf_str(&out, is);
+        else
+            ifg_buf_put(&out, (struct ifg_view){text.data + i, used = 1});
+    }
+    return out.failed ? text : ifg_buf_view(&out);
 }
 
 static void write_inputs(struct ifg_view xml, const char *type, struct ifg_writer *w)
@@ -193,7 +215,7 @@ static void write_inputs(struct ifg_view xml, const char *type, struct ifg_write
         ifg_name(w, "state");
         ifg_text(w, attribute(tag, "state"));
         ifg_name(w, "title");
-        ifg_text(w, attribute(tag, "title"));
+        ifg_text(w, unescaped(attribute(tag, "title")));
         ifg_name(w, "type");
         ifg_text(w, attribute(tag, "type"));
         ifg_end_object(w);
