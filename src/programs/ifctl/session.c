@@ -43,6 +43,8 @@ int cli_open_client(struct cli *cli, bool silent)
 {
     char token[4096];
     int code = cli->client != NULL ? 0 : read_token(cli, token, sizeof token);
+    if (code == 0 && cli->client == NULL && cli->token[0] != '\0')
+        memcpy(token, cli->token, sizeof cli->token);
     if (cli->client != NULL || code != 0)
         return code;
     const struct ifab_client_options options = {.version = IFAB_CLIENT_VERSION,
