@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/encode.h"
+#include "base/id.h"
 #include "crypto/crypto.h"
 #include "manifest.h"
 

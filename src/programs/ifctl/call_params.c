@@ -1,6 +1,7 @@
 /* Options become parameters: names and types are those of the operation's schema, and nothing is guessed. */
 #include "call.h"
 
+#include "base/encode.h"
 #include "base/nearest.h"
 
 struct given {
