@@ -29,6 +29,7 @@ $(BUILD)/build.ninja:
 build: $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD)
 	@for p in $(PROGRAMS); do ln -f "$(BUILD)/src/programs/$$p/$$p" "$(BUILD)/$$p"; done
+	@for p in if-sandbox if-sandbox-prepare; do if [ -e "$(BUILD)/src/programs/if-sandbox/$$p" ]; then ln -f "$(BUILD)/src/programs/if-sandbox/$$p" "$(BUILD)/$$p"; fi; done
 	@ln -sf ifctl "$(BUILD)/if"
 	@for l in a so; do ln -sf "src/programs/ifctl/libinfrafabric.$$l" "$(BUILD)/libinfrafabric.$$l"; done
 

@@ -150,8 +150,8 @@ pub extern "C" fn if_apply(pointer: u32, length: u32) -> i64 {
 
 #[no_mangle]
 pub extern "C" fn if_health(pointer: u32, length: u32) -> i64 {
-    given(match exchange(&input(pointer, length), false) {
-        Ok(_) => String::from("{\"result\":{\"status\":\"ok\"}}"),
-        Err(error) => error,
+    given(match text(&input(pointer, length), "url") {
+        Some(url) if !url.is_empty() => String::from("{\"result\":{\"status\":\"ok\"}}"),
+        _ => error("caller", "the configuration has no url"),
     })
 }

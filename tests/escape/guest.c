@@ -25,7 +25,7 @@ __attribute__((import_module("if"), import_name("now"))) int host_wrong_now(int)
 extern u8 __heap_base;
 static u32 heap;
 static int no_memory, chatty;
-static volatile u32 sink;
+static volatile u32 sink, zero;
 
 EXPORT(if_alloc) void *if_alloc(u32 size)
 {
@@ -42,7 +42,11 @@ EXPORT(if_alloc) void *if_alloc(u32 size)
     heap = end;
     return (void *)at;
 }
+#ifdef WITH_WRONG_EXPORT
+EXPORT(if_free) int if_free(void *at, u32 size) { return (int)(sink = (u32)at + size); }
+#else
 EXPORT(if_free) void if_free(void *at, u32 size) { sink = (u32)at + size; }
+#endif
 
 struct text {
     const u8 *at;
@@ -111,9 +115,20 @@ static long long time_now(void)
     return packed(to, 8);
 }
 
+/* Down the engine's stack: what each level needs lies in locals. */
+__attribute__((noinline)) static u32 deep(u32 n)
+{
+    if (sink == 77) /* never */
+        return n;
+    u32 below = deep(n + sink);
+    return below * n + sink;
+}
+/* Down the guest's own stack in memory, which lies first: below it is nothing. */
 __attribute__((noinline)) static u32 recurse(volatile u32 *above)
 {
     volatile u32 here[16];
+    if (sink == 77) /* never */
+        return 0;
     here[0] = above[0] + 1;
     return recurse(here) + here[0];
 }
@@ -181,10 +196,12 @@ static long long fail(struct text w, struct text t, int *known)
     if (word_is(w, "unreachable"))
         __builtin_trap();
     if (word_is(w, "divide"))
-        return decimal(1 / (int)(number_of(t) & sink & 0));
+        return decimal(7 / (int)zero);
     if (word_is(w, "oob"))
         *(volatile u8 *)0xfffffff0 = 1;
     if (word_is(w, "stack"))
+        return decimal(deep(1));
+    if (word_is(w, "shadow-stack"))
         return decimal(recurse(&sink));
     if (word_is(w, "loop") || word_is(w, "spin"))
         for (;;)

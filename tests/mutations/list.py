@@ -4,6 +4,7 @@ without(): the condition of an `if` becomes false, so that what it guards never 
 exactly once in its file, so this list cannot fall behind the code unnoticed.
 """
 import collections
+import shutil
 
 Mutation = collections.namedtuple("Mutation", "id file old new tests")
 MUTATIONS = []
@@ -476,3 +477,69 @@ change("task-running-expires", STATES, "[IFAB_TASK_EXPIRE] = {false, {[C] = Q, [
 change("task-given-back-late", STATES, "[IFAB_TASK_GIVE_BACK] = {true, {[C] = Q}}", "[IFAB_TASK_GIVE_BACK] = {true, {[C] = Q, [R] = Q}}", "task_domain")
 change("task-same-claim", TASK_ACT, "ifab_task_owned(task->state) && task->owner.n == swarm.n && task->worker.talent == who.talent",
        "ifab_task_owned(task->state) && task->owner.n == swarm.n", "task_domain")
+
+# ---- behind the walls: frames, limits, guest ABI, walls ----
+FRAME, ENGINE, CALL, MODULE, WALLS, WORKER = ("src/shell/chassis/" + name for name in (
+    "frame/read.c", "sandbox/engine.c", "sandbox/wasmtime/call.c", "sandbox/wasmtime/module.c", "sandbox/walls.c", "sandbox/worker.c"))
+change("frame-of-the-other-side", FRAME, " || form.from != from)", ")", "frame")
+change("frame-zero-bytes", FRAME, "    if (!zeros(&r, 3) || !form_of(", "    zeros(&r, 3);\n    if (!form_of(", "frame")
+without("frame-call-id", FRAME, "if ((call != 0) != form.call)", "frame")
+without("frame-bound", FRAME, "if (size > (form.large ? IFAB_FRAME_LARGE_MAX : IFAB_FRAME_SMALL_MAX))", "frame")
+change("frame-rest", FRAME, "return !r->bad && r->at == r->end;", "return !r->bad;", "frame")
+change("guest-import-in-plan", ENGINE, "!allowed(call->frame.export_, ask->import) || ", "", "engine")
+change("guest-host-calls", ENGINE, " || *count > call->frame.host_calls_max)", ")", "engine")
+change("guest-answer-length", ENGINE, " || (ret->status == IFAB_HOST_OK && !length_fits(ask, ret->bytes.size)))", ")", "engine")
+without("guest-start-function", ENGINE, "if (id == SECTION_START)", "engine")
+change("guest-fuel-after-deadline", ENGINE, " || ret->trap == IFAB_TRAP_DEADLINE)", ")", "worker")
+change("worker-answer-to-another", WORKER, " || frame.call != self->call ||", " ||", "worker")
+change("worker-frame-too-large", WORKER, "(!large && size > IFAB_FRAME_HEAD + IFAB_FRAME_SMALL_MAX)", "false", "worker")
+change("walls-descriptors", WALLS, "syscall(SYS_close_range, 2U, ~0U, 0U) == 0", "true", "worker")
+change("walls-rlimit-cpu", WALLS, "return limit(RLIMIT_CPU, self->cpu_seconds, (uint64_t)self->cpu_seconds + 1) && done;", "return done;", "worker")
+change("walls-nofile", WALLS, "    done = limit(RLIMIT_NOFILE, 0, 0) && done;\n", "", "worker")
+# ---- the daemon's side of the sandbox ----
+ARTIFACT, CALLS, EXECUTE, POOL, SPAWN, POOL_WORKER = (f"src/shell/chassis/pool/{name}.c" for name in ("artifact", "call", "execute", "pool", "spawn", "worker"))
+without("pool-walls", POOL_WORKER, "if (missing != 0) {", "chassis")
+change("pool-frame-bound", POOL_WORKER, "if (status != IFAB_OK || size > self->in_max) {", "if (status != IFAB_OK) {", "chassis")
+change("pool-engine", EXECUTE, "} else if (!ifab_chassis__engine_is(self->pool, &ready)) {", "} else if (false) {", "chassis")
+change("pool-loaded-granted", EXECUTE, " || (loaded.imports & ~self->imports) != 0)", ")", "chassis")
+change("pool-host-call-open", EXECUTE, " || self->host_id != 0 || frame->call", " || frame->call", "chassis")
+change("pool-other-call", EXECUTE, " || frame->call != self->frame_call)", ")", "chassis")
+change("pool-import-granted", EXECUTE, " || !allowed(self, args.import)) {", ") {", "chassis")
+change("pool-import-in-plan", EXECUTE, "? self->imports : self->imports & plan;", "? self->imports : self->imports;", "chassis")
+without("pool-host-calls", EXECUTE, "if (self->host_calls == call->request.host_calls_max) {", "chassis")
+without("pool-host-calls-after-deadline", EXECUTE, "if (self->soft_passed) {\n        if (!answer", "chassis")
+change("pool-result-fuel", EXECUTE, "body.fuel_used <= call->request.fuel", "true", "chassis")
+change("pool-result-host-calls", EXECUTE, "body.host_calls >= self->host_calls", "true", "chassis")
+change("pool-fuel-billed", EXECUTE, "whole ? call->request.fuel : body.fuel_used", "body.fuel_used", "chassis")
+change("pool-recycled-after-trap", EXECUTE, "if (reuse && self->served", "if (self->served", "chassis")
+change("pool-tenant", CALLS, "w->state == CHASSIS_IDLE && ifab_chassis__same_tenant(&w->tenant, &call->request.tenant) &&", "w->state == CHASSIS_IDLE &&", "chassis")
+change("pool-limits-of-a-tenant", CALLS, "memcmp(w->load32, call->load32, 32) == 0", "true", "chassis")
+change("pool-waiting-of-a-tenant", CALLS, "return same < self->options.waiting_per_tenant;", "return true;", "chassis")
+without("pool-waiting", CALLS, "if (self->waiting.count >= self->options.waiting)", "chassis")
+without("pool-revoked-workers", CALLS, "if (w->role == IFAB_SANDBOX_EXECUTE && meant)", "chassis")
+without("pool-module-digest", POOL, "if (!ifab_equal_ct(digest32, wasm_sha256, sizeof digest32))", "chassis")
+change("pool-descriptors", SPAWN, "        (failed = posix_spawn_file_actions_addclosefrom_np(&actions, 3)) == 0 &&\n", "", "chassis")
+change("pool-environment", SPAWN, "&attributes, argv, envp);", "&attributes, argv, environ);", "chassis")
+change("pool-signal-mask", SPAWN, " | POSIX_SPAWN_SETSIGMASK", "", "chassis")
+without("artifact-mac", ARTIFACT, "if (!ifab_equal_ct(mac, expected, sizeof mac))", "artifact")
+change("artifact-key-config", ARTIFACT, "    add_sized(&hash, config);\n", "    (void)config;\n", "artifact")
+change("artifact-key-in-mac", ARTIFACT, "    memcpy(whole->data, key32, KEY_SIZE);\n", "    memset(whole->data, 9, KEY_SIZE);\n", "artifact")
+change("artifact-link", ARTIFACT, "O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK", "O_RDONLY | O_CLOEXEC | O_NONBLOCK", "artifact")
+change("artifact-directory", ARTIFACT, " || (st.st_mode & 022) != 0)", ")", "artifact")
+if shutil.which("cargo") and shutil.which("clang"):  # the real engine and its guests
+    change("guest-pointer", CALL, "if (at > all || size > all - at)", "if (false)", "guests")
+    change("guest-pointer-wrap", CALL, "if (at > all || size > all - at)", "if (at + size > all)", "guests")
+    change("guest-output-max", CALL, "    if (bytes.size > frame->output_max)\n        return stop(self", "    if (false)\n        return stop(self", "guests")
+    change("guest-import-while-allocating", CALL, "    if (self->allocating)\n", "    if (false)\n", "guests")
+    change("guest-memory-limit", CALL, "engine->memory_pages * PAGE, engine", "-1, engine", "guests")
+    change("guest-fuel", CALL, "wasmtime_context_set_fuel(self->context, fuel)", "wasmtime_context_set_fuel(self->context, UINT64_MAX / 4)", "guests")
+    change("guest-epoch", CALL, "    if (ifab_engine_due(&self->engine->base)) {\n", "    if (false) {\n", "guests")
+    change("guest-import-granted", MODULE, "(granted >> i & 1) != 0 &&", "true &&", "guests")
+    change("guest-import-type", MODULE, "type_is(wasm_importtype_type(import), &imports[i])) {", "true) {", "guests")
+    change("guest-export-type", MODULE, " && type_is(type, &exports[k]))", ")", "guests")
+    execute = "    WHEN(read, 0, 0),  WHEN(write, 0, 1), WHEN(mprotect, 2, PROT_NONE), WHEN(mprotect, 2, PROT_READ | PROT_WRITE), WHEN(madvise"
+    change("walls-mprotect", WALLS, execute, execute.replace("WHEN(mprotect, 2, PROT_NONE)", "ANY(mprotect)"), "escape")
+    change("walls-read-any", WALLS, execute, execute.replace("WHEN(read, 0, 0)", "ANY(read)"), "escape")
+    change("walls-write-any", WALLS, execute, execute.replace("WHEN(write, 0, 1)", "ANY(write)"), "escape")
+    change("walls-other-doors", WALLS, "seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS)",
+           "seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW)", "escape")

@@ -17,7 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SANDBOX_PATIENCE_MS 60000 /* a bound for hangs; nothing is measured by it */
+/* A bound for hangs, in ms; nothing is measured by it. */
+#define SANDBOX_PATIENCE_MS ((int)test_env_u64("IFAB_PATIENCE_MS", 60000))
 
 struct sandbox {
     pid_t pid; /* 0: ended and waited for */
@@ -82,6 +83,14 @@ static inline void sandbox_send(struct sandbox *self, ifab_status written)
     ifab_buf_clear(&self->out);
 }
 
+/* Until something can be read, or the other side is closed. */
+static inline bool sandbox_wait(struct sandbox *self)
+{
+    if (poll(&(struct pollfd){self->fd, POLLIN, 0}, 1, SANDBOX_PATIENCE_MS) <= 0)
+        sandbox_abort("a process that does not answer");
+    return true;
+}
+
 /* The next frame; false: the process closed its end, or what it wrote is none. */
 static inline bool sandbox_receive(struct sandbox *self, struct ifab_frame *ret)
 {
@@ -97,9 +106,7 @@ static inline bool sandbox_receive(struct sandbox *self, struct ifab_frame *ret)
             return false;
         }
         self->taken = 0;
-        struct pollfd wait = {self->fd, POLLIN, 0};
-        if (poll(&wait, 1, SANDBOX_PATIENCE_MS) <= 0)
-            sandbox_abort("a process that does not answer");
+        sandbox_wait(self);
         static uint8_t chunk[65536];
         ssize_t n = read(self->fd, chunk, sizeof chunk);
         if (n <= 0)
@@ -126,6 +133,16 @@ static inline int sandbox_kill(struct sandbox *self)
 {
     kill(self->pid, SIGKILL);
     return sandbox_end(self);
+}
+
+/* A guest that the build made: IFAB_GUESTS names the folder. */
+static inline struct ifab_buf sandbox_guest(const char *name)
+{
+    char path[512];
+    if (getenv("IFAB_GUESTS") == NULL)
+        sandbox_abort("IFAB_GUESTS is not set");
+    snprintf(path, sizeof path, "%s/%s", getenv("IFAB_GUESTS"), name);
+    return test_read_file(path);
 }
 
 static const struct ifab_frame_load sandbox_limits = {

@@ -63,6 +63,17 @@ static void what_is_written_reads_back(void **state)
                 ifab_view_is(ready.version, "1") && ifab_view_is(ready.config, "fuel on\n"));
 }
 
+/* docs/formats/sandbox.md has these bytes. */
+static void the_example_of_the_document_is_right(void **state)
+{
+    (void)state;
+    static const uint8_t expected[] = {0x1a, 0, 0,    0, 3, 0,    0, 0, 7, 0,    0,    0,    1, 0, 0, 0, 0xe8, 3,   0,
+                                       0,    0, 0x10, 0, 0, 0x0a, 0, 0, 0, 0x40, 0x42, 0x0f, 0, 0, 0, 0, 0,    '{', '}'};
+    ifab_buf_clear(&buf);
+    assert_int_equal(ifab_frame_call_write(&buf, 7, &a_call), IFAB_OK);
+    assert_true(ifab_view_equal(ifab_buf_as_view(&buf), ifab_view_of(expected, sizeof expected)));
+}
+
 static void results_read_back(void **state)
 {
     (void)state;
@@ -265,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_reads_back),
         cmocka_unit_test(results_read_back),
+        cmocka_unit_test(the_example_of_the_document_is_right),
         cmocka_unit_test(a_head_is_judged_by_twelve_bytes),
         cmocka_unit_test(values_out_of_range_are_neither_written_nor_read),
         cmocka_unit_test(payloads_are_exact),

@@ -17,20 +17,69 @@ static int reset(void **state)
 }
 
 static struct ifg_view view(const char *text) { return ifg_view_str(text); }
-#define assert_view(view_, text_)                                                      \
-    do {                                                                               \
-        struct ifg_view got_ = (view_);                                                \
+#define assert_view(view_, text_)                                                                         \
+    do {                                                                                                  \
+        struct ifg_view got_ = (view_);                                                                   \
         assert_string_equal(test_text((struct ifab_view){(const uint8_t *)got_.data, got_.size}), text_); \
     } while (0)
 
 static void json_is_checked_strictly(void **state)
 {
     (void)state;
-    static const char *const good[] = {"null", " true ", "0", "-0", "-12.5e+3", "\"\"", "\"\\u00e9\\n\\/\"", "[]", "{}", "[1,[2,{}],{\"a\":[]}]",
-                                       "{\"a\":1,\"a\":2}", "\"\xc3\xa9\"", "\"\\ud83d\\ude00\""};
-    static const char *const bad[] = {"", " ", "nul", "nulll", "+1", "01", "1.", ".5", "1e", "--1", "\"", "\"\\x\"", "\"\\u12\"", "\"\\ud83d\"", "\"\\ude00\"", "\"\t\"",
-                                      "\"\xc3\"", "\"\xed\xa0\x80\"", "\"\xc0\xaf\"", "\"\xf5\x80\x80\x80\"", "[", "]", "[1", "[1,]", "[,1]", "[1 2]", "{", "{1:2}", "{\"a\"}",
-                                      "{\"a\":}", "{\"a\":1,}", "{\"a\" 1}", "[}", "{]", "{}{}", "1 2", "[\"a\":1]", "\xef\xbb\xbf{}", "//\n1", "NaN", "'a'"};
+    static const char *const good[] = {"null",
+                                       " true ",
+                                       "0",
+                                       "-0",
+                                       "-12.5e+3",
+                                       "\"\"",
+                                       "\"\\u00e9\\n\\/\"",
+                                       "[]",
+                                       "{}",
+                                       "[1,[2,{}],{\"a\":[]}]",
+                                       "{\"a\":1,\"a\":2}",
+                                       "\"\xc3\xa9\"",
+                                       "\"\\ud83d\\ude00\""};
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "nul",
+                                      "nulll",
+                                      "+1",
+                                      "01",
+                                      "1.",
+                                      ".5",
+                                      "1e",
+                                      "--1",
+                                      "\"",
+                                      "\"\\x\"",
+                                      "\"\\u12\"",
+                                      "\"\\ud83d\"",
+                                      "\"\\ude00\"",
+                                      "\"\t\"",
+                                      "\"\xc3\"",
+                                      "\"\xed\xa0\x80\"",
+                                      "\"\xc0\xaf\"",
+                                      "\"\xf5\x80\x80\x80\"",
+                                      "[",
+                                      "]",
+                                      "[1",
+                                      "[1,]",
+                                      "[,1]",
+                                      "[1 2]",
+                                      "{",
+                                      "{1:2}",
+                                      "{\"a\"}",
+                                      "{\"a\":}",
+                                      "{\"a\":1,}",
+                                      "{\"a\" 1}",
+                                      "[}",
+                                      "{]",
+                                      "{}{}",
+                                      "1 2",
+                                      "[\"a\":1]",
+                                      "\xef\xbb\xbf{}",
+                                      "//\n1",
+                                      "NaN",
+                                      "'a'"};
     for (size_t i = 0; i < IFAB_COUNT(good); i++)
         if (!ifg_json_check(view(good[i])))
             fail_msg("refused: %s", good[i]);
@@ -48,7 +97,8 @@ static void json_is_checked_strictly(void **state)
 static void json_is_read_without_a_tree(void **state)
 {
     (void)state;
-    struct ifg_view doc = view(" {\"n\": -9223372036854775808, \"t\\u0065xt\": \"a\\\"\\u00e9\\ud83d\\ude00\", \"list\": [1, \"x\", {\"y\": [true]}], \"twice\": 1, \"twice\": 2,"
+    struct ifg_view doc = view(" {\"n\": -9223372036854775808, \"t\\u0065xt\": \"a\\\"\\u00e9\\ud83d\\ude00\", \"list\": [1, \"x\", {\"y\": "
+                               "[true]}], \"twice\": 1, \"twice\": 2,"
                                "\"big\": 9223372036854775808, \"frac\": 1.5, \"exp\": 1e2, \"no\": null, \"in\": {\"n\": 5}} ");
     struct ifg_view text, name, value;
     int64_t number = 0;
@@ -102,11 +152,11 @@ static void json_is_written_with_its_commas(void **state)
 static void writer_misuse_is_no_document(void **state)
 {
     (void)state;
-#define MISUSE(...)                        \
-    do {                                   \
+#define MISUSE(...)                         \
+    do {                                    \
         struct ifg_writer w = {.depth = 0}; \
-        __VA_ARGS__;                       \
-        assert_false(ifg_writer_done(&w)); \
+        __VA_ARGS__;                        \
+        assert_false(ifg_writer_done(&w));  \
     } while (0)
     MISUSE((void)0);
     MISUSE(ifg_i64(&w, 1), ifg_i64(&w, 2));
@@ -180,8 +230,10 @@ static const char *run(char mode, const char *input) { return ifg_test_run(mode,
 static void a_lamp_plans_without_the_host(void **state)
 {
     (void)state;
-    assert_string_equal(run('p', SWITCH), "{\"summary\":\"switch the lamp on\",\"effects\":[{\"type\":\"http.post\",\"target\":\"https://lamp.example/state\"}]}");
-    assert_string_equal(run('p', "{\"operation\":\"explode\",\"params\":{}," CONTEXT), "{\"error\":{\"kind\":\"caller\",\"message\":\"no such operation\"}}");
+    assert_string_equal(run('p', SWITCH),
+                        "{\"summary\":\"switch the lamp on\",\"effects\":[{\"type\":\"http.post\",\"target\":\"https://lamp.example/state\"}]}");
+    assert_string_equal(run('p', "{\"operation\":\"explode\",\"params\":{}," CONTEXT),
+                        "{\"error\":{\"kind\":\"caller\",\"message\":\"no such operation\"}}");
 }
 
 static void a_lamp_is_switched(void **state)
@@ -197,7 +249,14 @@ static void a_lamp_is_switched(void **state)
     assert_string_equal(host.logged, "1 the lamp answered");
     host.response = "{\"status\":200,\"headers\":{},\"body_b64\":\"eyJvbiI6ZmFsc2V9\"}";
     assert_string_equal(run('a', "{\"operation\":\"status\",\"params\":{}," CONTEXT), "{\"result\":{\"on\":false}}");
+}
+
+static void a_lamp_is_healthy_when_it_is_configured(void **state)
+{
+    (void)state;
     assert_string_equal(run('h', "{\"operation\":\"health\",\"params\":{}," CONTEXT), "{\"result\":{\"status\":\"ok\"}}");
+    assert_string_equal(run('h', "{\"operation\":\"health\",\"params\":{},\"context\":{}}"),
+                        "{\"error\":{\"kind\":\"caller\",\"message\":\"the configuration has no url\"}}");
 }
 
 static void what_fails_around_a_lamp_is_its_answer(void **state)
@@ -240,8 +299,14 @@ static void what_fails_around_a_lamp_is_its_answer(void **state)
 static void what_is_no_call_is_refused(void **state)
 {
     (void)state;
-    static const char *const inputs[] = {"", "{", "[]", "{}", "{\"operation\":1,\"params\":{},\"context\":{}}", "{\"operation\":\"switch\",\"params\":[],\"context\":{}}",
-                                         "{\"operation\":\"switch\",\"params\":{}}", "{\"operation\":\"a\",\"operation\":\"b\",\"params\":{},\"context\":{}}"};
+    static const char *const inputs[] = {"",
+                                         "{",
+                                         "[]",
+                                         "{}",
+                                         "{\"operation\":1,\"params\":{},\"context\":{}}",
+                                         "{\"operation\":\"switch\",\"params\":[],\"context\":{}}",
+                                         "{\"operation\":\"switch\",\"params\":{}}",
+                                         "{\"operation\":\"a\",\"operation\":\"b\",\"params\":{},\"context\":{}}"};
     for (size_t i = 0; i < IFAB_COUNT(inputs); i++)
         assert_string_equal(run('a', inputs[i]), "{\"error\":{\"kind\":\"caller\",\"message\":\"input is no call of guest ABI v1\"}}");
 }
@@ -279,6 +344,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_teardown(base64_and_percent_are_canonical, reset),
     cmocka_unit_test_teardown(a_lamp_plans_without_the_host, reset),
     cmocka_unit_test_teardown(a_lamp_is_switched, reset),
+    cmocka_unit_test_teardown(a_lamp_is_healthy_when_it_is_configured, reset),
     cmocka_unit_test_teardown(what_fails_around_a_lamp_is_its_answer, reset),
     cmocka_unit_test_teardown(what_is_no_call_is_refused, reset),
     cmocka_unit_test_teardown(a_long_message_is_cut_between_characters, reset),

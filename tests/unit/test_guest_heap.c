@@ -24,12 +24,12 @@ bool ifg_platform_grow(size_t bytes)
 }
 _Noreturn void ifg_platform_trap(void) { longjmp(trapped, 1); }
 
-#define assert_traps(statement)          \
-    do {                                 \
-        if (setjmp(trapped) == 0) {      \
-            statement;                   \
-            fail_msg("%s", #statement);  \
-        }                                \
+#define assert_traps(statement)         \
+    do {                                \
+        if (setjmp(trapped) == 0) {     \
+            statement;                  \
+            fail_msg("%s", #statement); \
+        }                               \
     } while (0)
 
 static void blocks_keep_what_was_written_into_them(void **state)

@@ -43,9 +43,10 @@ struct ifg_buf {
 #define IFG_BUF_LIMIT ((size_t)1 << 20)
 void ifg_buf_put(struct ifg_buf *self, struct ifg_view bytes);
 void ifg_buf_str(struct ifg_buf *self, const char *text);
-void ifg_buf_i64(struct ifg_buf *self, int64_t value);              /* decimal */
-void ifg_buf_percent(struct ifg_buf *self, struct ifg_view bytes);  /* RFC 3986: all but A-Z a-z 0-9 - . _ ~ as %XX; for one value of a path or query */
-void ifg_buf_base64(struct ifg_buf *self, struct ifg_view bytes);   /* standard alphabet, padded */
+void ifg_buf_i64(struct ifg_buf *self, int64_t value); /* decimal */
+void ifg_buf_percent(struct ifg_buf *self,
+                     struct ifg_view bytes);                      /* RFC 3986: all but A-Z a-z 0-9 - . _ ~ as %XX; for one value of a path or query */
+void ifg_buf_base64(struct ifg_buf *self, struct ifg_view bytes); /* standard alphabet, padded */
 bool ifg_buf_base64_decode(struct ifg_buf *self, struct ifg_view text); /* canonical only; false: not such a text, nothing appended */
 static inline struct ifg_view ifg_buf_view(const struct ifg_buf *self) { return (struct ifg_view){self->data, self->size}; }
 
@@ -111,20 +112,20 @@ enum ifg_kind { IFG_CALLER, IFG_PROVIDER, IFG_TRANSIENT }; /* whose fault: the c
  */
 struct ifg_answer {
     struct ifg_writer result;
-    struct ifg_writer effects;    /* opened by ifg_effect() */
+    struct ifg_writer effects; /* opened by ifg_effect() */
     struct ifg_view summary;
-    int64_t cost_usd_micro;       /* guest_plan: what apply is expected to cost; -1: no statement */
+    int64_t cost_usd_micro; /* guest_plan: what apply is expected to cost; -1: no statement */
     bool failed;
     enum ifg_kind kind;
-    struct ifg_view message;      /* at most 512 bytes of it are kept */
+    struct ifg_view message; /* at most 512 bytes of it are kept */
 };
 void ifg_fail(struct ifg_answer *self, enum ifg_kind kind, const char *message);
 void ifg_fail_view(struct ifg_answer *self, enum ifg_kind kind, struct ifg_view message);
 /* guest_plan: one line for a person on what apply will do, and one effect a thing it will touch. */
-void ifg_summary(struct ifg_answer *self, struct ifg_view text); /* borrowed until the call ends */
+void ifg_summary(struct ifg_answer *self, struct ifg_view text);                    /* borrowed until the call ends */
 void ifg_effect(struct ifg_answer *self, const char *type, struct ifg_view target); /* {"type","target"}, e.g. "http.post", a URL without secrets */
 
-/* Yours. In guest_plan only ifg_log() may be called: any other import ends the call. */
+/* Yours. In guest_plan and guest_health only ifg_log() may be called: any other import ends the call. */
 void guest_plan(const struct ifg_call *call, struct ifg_answer *answer);
 void guest_apply(const struct ifg_call *call, struct ifg_answer *answer);
 void guest_health(const struct ifg_call *call, struct ifg_answer *answer);
@@ -155,8 +156,8 @@ struct ifg_http_request {
     struct ifg_view secret; /* a handle of ifg_secret_ref(); size 0: none */
 };
 struct ifg_http_response {
-    int status;             /* 100..599 */
-    struct ifg_view body;   /* decoded bytes */
+    int status;              /* 100..599 */
+    struct ifg_view body;    /* decoded bytes */
     struct ifg_view headers; /* a JSON object {"name": "value"}, names in lower case */
 };
 bool ifg_http(const struct ifg_http_request *request, struct ifg_http_response *ret_response, struct ifg_host_error *ret_error);
@@ -165,7 +166,7 @@ bool ifg_secret_ref(struct ifg_view name, struct ifg_view *ret_handle, struct if
 /* What this capability keeps for this talent: bytes. ret_value is absent (data NULL) where nothing is kept. */
 bool ifg_kv_get(struct ifg_view key, struct ifg_view *ret_value, struct ifg_host_error *ret_error);
 bool ifg_kv_put(struct ifg_view key, struct ifg_view value, struct ifg_host_error *ret_error);
-bool ifg_now_usec(int64_t *ret_wall_usec, struct ifg_host_error *ret_error); /* since 1970-01-01T00:00:00Z */
+bool ifg_now_usec(int64_t *ret_wall_usec, struct ifg_host_error *ret_error);     /* since 1970-01-01T00:00:00Z */
 bool ifg_random(void *ret_bytes, size_t size, struct ifg_host_error *ret_error); /* 1..1024 bytes */
 /* Fails with the kind that fits the code: 302 303 304 305 500 502 503 504 are transient, others provider. */
 void ifg_fail_host(struct ifg_answer *self, const struct ifg_host_error *error);

@@ -18,8 +18,11 @@ static bool unreadable(struct ifg_host_error *ret)
 static bool refused(int64_t answer, struct ifg_host_error *ret)
 {
     static const char *const rows[][2] = {
-        {"IF_ERR_003", "not permitted"}, {"IF_ERR_404", "no such thing"},           {"IF_ERR_109", "larger than the limit"},
-        {"IF_ERR_302", "rate limit"},    {"IF_ERR_503", "the provider did not answer"},
+        {"IF_ERR_003", "not permitted"},
+        {"IF_ERR_404", "no such thing"},
+        {"IF_ERR_109", "larger than the limit"},
+        {"IF_ERR_302", "rate limit"},
+        {"IF_ERR_503", "the provider did not answer"},
     };
     if (answer < IFG_UNAVAILABLE)
         return unreadable(ret);
@@ -169,7 +172,8 @@ bool ifg_random(void *ret_bytes, size_t size, struct ifg_host_error *ret_error)
 
 void ifg_fail_host(struct ifg_answer *self, const struct ifg_host_error *error)
 {
-    static const char *const transient[] = {"IF_ERR_302", "IF_ERR_303", "IF_ERR_304", "IF_ERR_305", "IF_ERR_500", "IF_ERR_502", "IF_ERR_503", "IF_ERR_504"};
+    static const char *const transient[] = {"IF_ERR_302", "IF_ERR_303", "IF_ERR_304", "IF_ERR_305",
+                                            "IF_ERR_500", "IF_ERR_502", "IF_ERR_503", "IF_ERR_504"};
     enum ifg_kind kind = IFG_PROVIDER;
     for (size_t i = 0; i < sizeof transient / sizeof transient[0]; i++) {
         if (ifg_is(error->code, transient[i]))

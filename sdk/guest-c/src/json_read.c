@@ -156,11 +156,16 @@ static const char *skip_scalar(const char *at, const char *end)
     if (at >= end)
         return NULL;
     switch (*at) {
-    case '"': return skip_string(at, end);
-    case 't': return skip_word(at, end, "true");
-    case 'f': return skip_word(at, end, "false");
-    case 'n': return skip_word(at, end, "null");
-    default: return skip_number(at, end);
+    case '"':
+        return skip_string(at, end);
+    case 't':
+        return skip_word(at, end, "true");
+    case 'f':
+        return skip_word(at, end, "false");
+    case 'n':
+        return skip_word(at, end, "null");
+    default:
+        return skip_number(at, end);
     }
 }
 
@@ -234,17 +239,27 @@ enum ifg_json_type ifg_json_type(struct ifg_view value)
     if (value.size == 0)
         return IFG_JSON_NONE;
     switch (value.data[0]) {
-    case 'n': return IFG_JSON_NULL;
-    case 'f': return IFG_JSON_FALSE;
-    case 't': return IFG_JSON_TRUE;
-    case '"': return IFG_JSON_STRING;
-    case '[': return IFG_JSON_ARRAY;
-    case '{': return IFG_JSON_OBJECT;
-    case ' ': case '\t': case '\n': case '\r': { /* space in front of a whole document */
+    case 'n':
+        return IFG_JSON_NULL;
+    case 'f':
+        return IFG_JSON_FALSE;
+    case 't':
+        return IFG_JSON_TRUE;
+    case '"':
+        return IFG_JSON_STRING;
+    case '[':
+        return IFG_JSON_ARRAY;
+    case '{':
+        return IFG_JSON_OBJECT;
+    case ' ':
+    case '\t':
+    case '\n':
+    case '\r': { /* space in front of a whole document */
         const char *at = skip_space(value.data, value.data + value.size);
         return ifg_json_type((struct ifg_view){at, (size_t)(value.data + value.size - at)});
     }
-    default: return value.data[0] == '-' || is_digit(value.data[0]) ? IFG_JSON_NUMBER : IFG_JSON_NONE;
+    default:
+        return value.data[0] == '-' || is_digit(value.data[0]) ? IFG_JSON_NUMBER : IFG_JSON_NONE;
     }
 }
 

@@ -20,7 +20,7 @@ struct ifg_view ifg_platform_unpack(int64_t packed)
 }
 static uint64_t pack(struct ifg_view bytes) { return (uint64_t)(uintptr_t)bytes.data << 32 | (uint32_t)bytes.size; }
 
-#define EXPORT(name, ...)                       \
+#define EXPORT(name, ...)                            \
     __attribute__((export_name(#name))) __VA_ARGS__; \
     __VA_ARGS__
 EXPORT(if_alloc, void *ifg_export_alloc(uint32_t size)) { return ifg__heap_take(size); }
@@ -29,14 +29,8 @@ EXPORT(if_free, void ifg_export_free(void *pointer, uint32_t size))
     (void)size; /* a block knows its own */
     ifg_free(pointer);
 }
-EXPORT(if_plan, uint64_t ifg_export_plan(const char *pointer, uint32_t length))
-{
-    return pack(ifg__run('p', (struct ifg_view){pointer, length}));
-}
-EXPORT(if_apply, uint64_t ifg_export_apply(const char *pointer, uint32_t length))
-{
-    return pack(ifg__run('a', (struct ifg_view){pointer, length}));
-}
+EXPORT(if_plan, uint64_t ifg_export_plan(const char *pointer, uint32_t length)) { return pack(ifg__run('p', (struct ifg_view){pointer, length})); }
+EXPORT(if_apply, uint64_t ifg_export_apply(const char *pointer, uint32_t length)) { return pack(ifg__run('a', (struct ifg_view){pointer, length})); }
 EXPORT(if_health, uint64_t ifg_export_health(const char *pointer, uint32_t length))
 {
     return pack(ifg__run('h', (struct ifg_view){pointer, length}));

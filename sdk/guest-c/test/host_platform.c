@@ -79,7 +79,10 @@ static int64_t ask(struct ifg_test_ask call)
     return at;
 }
 
-void ifg_host_log(uint32_t level, const char *text, uint32_t length) { (void)ask((struct ifg_test_ask){.import = "log", .number = level, .a = {text, length}}); }
+void ifg_host_log(uint32_t level, const char *text, uint32_t length)
+{
+    (void)ask((struct ifg_test_ask){.import = "log", .number = level, .a = {text, length}});
+}
 int64_t ifg_host_http(const char *request, uint32_t length) { return ask((struct ifg_test_ask){.import = "http", .a = {request, length}}); }
 int64_t ifg_host_secret_ref(const char *name, uint32_t length) { return ask((struct ifg_test_ask){.import = "secret_ref", .a = {name, length}}); }
 int64_t ifg_host_kv_get(const char *key, uint32_t length) { return ask((struct ifg_test_ask){.import = "kv_get", .a = {key, length}}); }

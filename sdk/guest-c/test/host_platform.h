@@ -13,7 +13,7 @@ struct ifg_test_ask {
 };
 typedef void ifg_test_host_fn(struct ifg_test_ask *ask);
 extern ifg_test_host_fn *ifg_test_host; /* NULL: everything is refused */
-void ifg_test_reset(void); /* ends a call: its memory goes */
+void ifg_test_reset(void);              /* ends a call: its memory goes */
 /* What ifg__run gives, with NUL behind it; input is copied into memory that ends where the input does. */
 struct ifg_view ifg_test_run(char mode, const char *input, size_t size);
 #endif

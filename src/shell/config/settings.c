@@ -90,6 +90,28 @@ static const char *check_host(struct ifab_view text)
     return text.size == 0 ? "expected a host name" : NULL;
 }
 
+/* So many words of visible ASCII, a space between; the last one may hold more of them. */
+static bool words(struct ifab_view text, size_t count)
+{
+    size_t seen = text.size > 0 && text.data[0] > 0x20 ? 1 : 0;
+    for (size_t i = 1; i < text.size && seen < count; i++)
+        seen += text.data[i - 1] == ' ' && text.data[i] > 0x20;
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] < 0x20 || text.data[i] >= 0x7f)
+            return false;
+    return seen == count;
+}
+
+static const char *check_capability_config(struct ifab_view text)
+{
+    return words(text, 3) ? NULL : "expected NAME KEY VALUE, e.g. vmix.switcher VMIX_URL http://10.0.0.5:8088";
+}
+
+static const char *check_egress(struct ifab_view text)
+{
+    return words(text, 3) ? NULL : "expected NAME CIDR PORT, e.g. vmix.switcher 10.0.0.5/32 8088";
+}
+
 static const char *check_scope(struct ifab_view text)
 {
     for (size_t i = 0; i < text.size; i++)
@@ -125,6 +147,11 @@ const struct ifab_setting ifab_setting__rows[] = {
     PATH("keys.dir", keys_dir, "keys", "log key and the operator's key"),
     PATH("guard.rules", rules_file, "rules.yaml", "rule set; missing or broken: every message is DENY"),
     PATH("capabilities.dir", capabilities_dir, "capabilities", "modules of capabilities, as their manifests name them; ifd only reads there"),
+    LIST(IFAB_SETTING_TEXTS, "capabilities.config", capability_config, capability_config_count, "0..64 rows NAME KEY VALUE", "[]", check_capability_config, "restart",
+         "values that manifests ask for under requires_config; no secrets"),
+    LIST(IFAB_SETTING_TEXTS, "egress.allow", egress_allow, egress_allow_count, "0..32 rows NAME CIDR PORT", "[]", check_egress, "restart",
+         "addresses that are not public and that one capability may reach all the same"),
+    PATH("egress.ca", egress_ca, "", "authorities in PEM that capabilities trust instead of the system's"),
     TEXT("store.backend", store_backend, "sqlite", "sqlite", check_store, "restart", "where the log is stored"),
     PATH("http.certificate", http_certificate, "", "certificate chain in PEM, leaf first: TCP speaks TLS 1.3 only; the files are read again at SIGHUP"),
     PATH("http.key", http_key, "", "private key of it in PEM, mode 0600"),

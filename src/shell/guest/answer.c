@@ -37,7 +37,7 @@ static const struct ifab_schema_field plan_fields[] = {
 };
 static const struct ifab_schema_field result_fields[] = {
     {.name = "cost", .kind = IFAB_SCHEMA_OBJECT, .sub = &cost_schema},
-    {.name = "result", .kind = IFAB_SCHEMA_OPEN, .required = true},
+    {.name = "result", .kind = IFAB_SCHEMA_ANY, .required = true},
 };
 static const struct ifab_schema failed_schema = {"answer", failed_fields, IFAB_COUNT(failed_fields)};
 static const struct ifab_schema plan_schema = {"answer", plan_fields, IFAB_COUNT(plan_fields)};

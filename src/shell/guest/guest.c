@@ -22,7 +22,9 @@ static bool put_input(const struct running *r, const struct ifab_guest_call *cal
     ifab_uuid_format(call->trace16, trace);
     ifab_buf_str(b, "{\"context\":{\"capability\":");
     ifab_json_put_string(b, r->capability);
-    ifab_buf_format(b, ",\"config\":{},\"mode\":\"%s\",\"talent\":", tasks[call->task]);
+    ifab_buf_str(b, ",\"config\":");
+    ifab_buf_view(b, call->config.size > 0 ? call->config : IFAB_VIEW("{}"));
+    ifab_buf_format(b, ",\"mode\":\"%s\",\"talent\":", tasks[call->task]);
     ifab_json_put_string(b, r->talent);
     ifab_buf_format(b, ",\"trace\":\"%s\"},\"operation\":", trace);
     ifab_json_put_string(b, call->operation != NULL ? call->operation->name : IFAB_VIEW("health"));
@@ -211,16 +213,28 @@ static ifab_status take_listeners(struct ifab_guests *self, const struct ifab_gu
     return IFAB_OK;
 }
 
+/* Beside this program, where it is installed, or in a build's own tree: never from PATH. */
+static bool find_program(const char *name, char *path, size_t size)
+{
+    static const char *const folders[] = {"", "../libexec/infrafabric/", "../if-sandbox/"};
+    char relative[128];
+    for (size_t i = 0; i < IFAB_COUNT(folders); i++) {
+        snprintf(relative, sizeof relative, "%s%s", folders[i], name);
+        if (ifab_chassis_program_path(relative, path, size) == IFAB_OK)
+            return true;
+    }
+    return false;
+}
+
 static ifab_status start_pool(struct ifab_guests *self, const struct ifab_guest_options *o, struct ifab_error *err)
 {
     char execute[1100], prepare[1100];
     struct ifab_chassis_options options;
     const struct ifab_chassis_handlers handlers = {ifab_guest__host_call, ifab_guest__host_gone, self};
     ifab_chassis_options_default(&options);
-    if (o->execute_path == NULL && ifab_chassis_program_path("if-sandbox", execute, sizeof execute) != IFAB_OK)
-        return ifab_fail(err, IFAB_UNSUPPORTED, "if-sandbox is not beside this program: it was built or installed without capabilities");
-    if (o->prepare_path == NULL && ifab_chassis_program_path("if-sandbox-prepare", prepare, sizeof prepare) != IFAB_OK)
-        return ifab_fail(err, IFAB_UNSUPPORTED, "if-sandbox-prepare is not beside this program: it was built or installed without capabilities");
+    if ((o->execute_path == NULL && !find_program("if-sandbox", execute, sizeof execute)) ||
+        (o->prepare_path == NULL && !find_program("if-sandbox-prepare", prepare, sizeof prepare)))
+        return ifab_fail(err, IFAB_UNSUPPORTED, "if-sandbox and if-sandbox-prepare are not beside ifd: it was built or installed without capabilities");
     options.execute_path = o->execute_path != NULL ? o->execute_path : execute;
     options.prepare_path = o->prepare_path != NULL ? o->prepare_path : prepare;
     options.cache_path = o->cache_path;

@@ -192,6 +192,81 @@ void calls_module(struct node *node, struct request *r, const struct ifab_manife
     job_push(node, job);
 }
 
+/* ---- what the operator configured ---- */
+
+/* The next word of text, which loses it. */
+static struct ifab_view word(struct ifab_view *text)
+{
+    while (text->size > 0 && text->data[0] == ' ')
+        *text = ifab_view_of(text->data + 1, text->size - 1);
+    const uint8_t *end = text->size == 0 ? NULL : memchr(text->data, ' ', text->size);
+    struct ifab_view first = {text->data, end != NULL ? (size_t)(end - text->data) : text->size};
+    *text = ifab_view_of(text->data + first.size, text->size - first.size);
+    return first;
+}
+
+static bool configured(const struct node *node, struct ifab_view capability, struct ifab_view key, struct ifab_view *ret_value)
+{
+    for (size_t i = 0; i < node->config.capability_config_count; i++) {
+        struct ifab_view rest = ifab_view_str(node->config.capability_config[i]);
+        if (!ifab_view_equal(word(&rest), capability) || !ifab_view_equal(word(&rest), key))
+            continue;
+        while (rest.size > 0 && rest.data[0] == ' ')
+            rest = ifab_view_of(rest.data + 1, rest.size - 1);
+        *ret_value = rest;
+        return true;
+    }
+    return false;
+}
+
+bool calls_config(const struct node *node, const struct ifab_manifest *manifest, struct ifab_arena *arena, struct ifab_view *ret_config, const char **ret_missing)
+{
+    struct ifab_buf b = IFAB_BUF_INIT(65536);
+    struct ifab_view value;
+    const char *missing = NULL;
+    ifab_buf_char(&b, '{');
+    for (size_t i = 0; i < manifest->config_count && missing == NULL; i++) { /* sorted, as the manifest has them */
+        if (!configured(node, manifest->name, manifest->config[i], &value)) {
+            char *text = ifab_arena_calloc(arena, manifest->config[i].size + 1, 1);
+            if (text != NULL)
+                memcpy(text, manifest->config[i].data, manifest->config[i].size);
+            missing = text != NULL ? text : "of memory";
+            continue;
+        }
+        ifab_buf_str(&b, i > 0 ? "," : "");
+        ifab_json_put_string(&b, manifest->config[i]);
+        ifab_buf_char(&b, ':');
+        ifab_json_put_string(&b, value);
+    }
+    ifab_buf_char(&b, '}');
+    bool good = missing == NULL && ifab_buf_status(&b) == IFAB_OK && ifab_arena_copy(arena, ifab_buf_as_view(&b), ret_config) == IFAB_OK;
+    ifab_buf_fini(&b);
+    *ret_missing = missing;
+    return good;
+}
+
+/* Rows of egress.allow; texts in the arena of who asks. 0 and err: one that says nothing. */
+static ifab_status exceptions_of(const struct node *node, struct ifab_arena *arena, struct ifab_guest_exception **ret, struct ifab_error *err)
+{
+    struct ifab_guest_exception *rows = ifab_arena_calloc(arena, node->config.egress_allow_count + 1, sizeof *rows);
+    for (size_t i = 0; rows != NULL && i < node->config.egress_allow_count; i++) {
+        struct ifab_view rest = ifab_view_str(node->config.egress_allow[i]), name = word(&rest), net = word(&rest), port = word(&rest);
+        char *capability = ifab_arena_calloc(arena, name.size + sizeof "if://capability/", 1), *text = ifab_arena_calloc(arena, net.size + 1, 1);
+        uint64_t number = 0;
+        for (size_t k = 0; k < port.size && number <= 65535; k++)
+            number = port.data[k] >= '0' && port.data[k] <= '9' ? number * 10 + (uint64_t)(port.data[k] - '0') : 65536;
+        if (capability == NULL || text == NULL)
+            return ifab_fail(err, IFAB_NOMEM, "out of memory");
+        snprintf(capability, name.size + sizeof "if://capability/", "if://capability/" IFAB_FMT, IFAB_ARG(name));
+        memcpy(text, net.data, net.size);
+        if (!ifab_capability_id_valid(ifab_view_str(capability)) || number == 0 || number > 65535)
+            return ifab_fail(err, IFAB_INVALID, "egress.allow: \"%s\" is not NAME CIDR PORT", node->config.egress_allow[i]);
+        rows[i] = (struct ifab_guest_exception){capability, text, (uint16_t)number};
+    }
+    *ret = rows;
+    return rows != NULL ? IFAB_OK : ifab_fail(err, IFAB_NOMEM, "out of memory");
+}
+
 /* ---- the sandboxes ---- */
 
 static ifab_usec wall_of(void *user) { return clock_now(&((struct calls *)user)->node->clock, NULL).wall; }
@@ -259,8 +334,17 @@ struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err)
         snprintf(port, sizeof port, "%.*s:%u", (int)(colon - node->config.http_listen), node->config.http_listen, node->http_port);
         options.listener_count = 1;
     }
+    struct ifab_arena arena;
+    struct ifab_guest_exception *exceptions = NULL;
+    ifab_arena_init(&arena, 65536);
+    ifab_status status = exceptions_of(node, &arena, &exceptions, err);
+    options.exceptions = exceptions;
+    options.exception_count = node->config.egress_allow_count;
+    options.ca_file = node->config.egress_ca[0] != '\0' ? node->config.egress_ca : NULL;
     ifab_signer_derive(node->log_key, "artifact cache", options.mac_key32);
-    ifab_status status = ifab_guests_new(&options, &self->guests, err);
+    if (status == IFAB_OK)
+        status = ifab_guests_new(&options, &self->guests, err);
+    ifab_arena_fini(&arena);
     ifab_wipe(options.mac_key32, sizeof options.mac_key32);
     if (status == IFAB_UNSUPPORTED || status == IFAB_INVALID) { /* it will not be otherwise before a restart */
         self->refused = true;
@@ -365,7 +449,13 @@ static void run(struct node *node, struct call *c, const struct ifab_plan *plan)
     }
     c->talent = plan->talent;
     ifab_uuid_format(plan->id16, plan_id + 5);
-    struct ifab_guest_call call = {.task = plan->state == IFAB_PLAN_TRYING ? IFAB_GUEST_DRY_RUN : IFAB_GUEST_APPLY, .manifest = allowed->manifest,
+    struct ifab_view config;
+    const char *missing;
+    if (!calls_config(node, allowed->manifest, &c->arena, &config, &missing)) {
+        not_done(c, "capabilities.config lacks a value that its manifest asks for");
+        return;
+    }
+    struct ifab_guest_call call = {.config = config, .task = plan->state == IFAB_PLAN_TRYING ? IFAB_GUEST_DRY_RUN : IFAB_GUEST_APPLY, .manifest = allowed->manifest,
                                    .operation = ifab_manifest_operation(allowed->manifest, plan->operation), .params = plan->params, .talent = talent->name,
                                    .talent_number = plan->talent, .plan_id = ifab_view_str(plan_id), .module = module->bytes};
     memcpy(call.trace16, plan->trace16, 16);

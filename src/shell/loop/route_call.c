@@ -79,6 +79,19 @@ static bool id_of(struct node *node, struct request *r, struct ifab_view *ret_id
     return good;
 }
 
+/* false: answered with 506. */
+static bool config_of(struct node *node, struct request *r, const struct ifab_manifest *manifest, struct ifab_view *ret_config)
+{
+    const char *missing;
+    char text[256];
+    if (calls_config(node, manifest, &r->arena, ret_config, &missing))
+        return true;
+    snprintf(text, sizeof text, "capabilities.config has no row \"" IFAB_FMT " %.64s VALUE\", which its manifest asks for", IFAB_ARG(manifest->name),
+             missing != NULL ? missing : "");
+    reply_code(node, r, missing != NULL ? IFAB_CODE_INVALID_CONFIG : IFAB_CODE_SYSTEM_ERROR, "requires_config", text);
+    return false;
+}
+
 /* ---- plan ---- */
 
 struct planning { /* in the request's arena */
@@ -163,8 +176,11 @@ static void with_module(struct node *node, struct request *r, void *user, const 
         return;
     }
     const struct ifab_talent *talent = ifab_talents_at(ifab_fabric_talents(node->fabric), r->principal.talent);
+    struct ifab_view config;
+    if (!config_of(node, r, manifest, &config))
+        return;
     ifab_json_write(&text, params);
-    struct ifab_guest_call call = {.task = IFAB_GUEST_PLAN, .manifest = manifest, .operation = operation, .params = ifab_buf_as_view(&text), .talent = talent->name,
+    struct ifab_guest_call call = {.config = config, .task = IFAB_GUEST_PLAN, .manifest = manifest, .operation = operation, .params = ifab_buf_as_view(&text), .talent = talent->name,
                                    .talent_number = talent->number, .module = module->bytes};
     memcpy(call.trace16, r->trace16, 16);
     ifab_status status = ifab_buf_status(&text) != IFAB_OK ? ifab_buf_status(&text) : ifab_guest_begin(guests, &call, planned, p);
@@ -488,7 +504,10 @@ static void health_with_module(struct node *node, struct request *r, void *user,
         reply_code(node, r, IFAB_CODE_NOT_SUPPORTED, NULL, err.text);
         return;
     }
-    struct ifab_guest_call call = {.task = IFAB_GUEST_HEALTH, .manifest = allowed->manifest, .params = IFAB_VIEW("{}"), .talent = ifab_view_str(r->principal.actor),
+    struct ifab_view config;
+    if (!config_of(node, r, allowed->manifest, &config))
+        return;
+    struct ifab_guest_call call = {.config = config, .task = IFAB_GUEST_HEALTH, .manifest = allowed->manifest, .params = IFAB_VIEW("{}"), .talent = ifab_view_str(r->principal.actor),
                                    .talent_number = r->principal.talent, .module = module->bytes};
     if (ifab_guest_begin(guests, &call, told, a) != IFAB_OK)
         reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "too many calls wait for a sandbox");

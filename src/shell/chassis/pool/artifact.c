@@ -137,7 +137,8 @@ static bool write_all(int fd, struct ifab_view v)
 }
 
 /* whole: cache key ‖ artifact, so that the MAC is over one piece. */
-static ifab_status read_file(struct ifab_artifact_cache *self, int fd, const uint8_t key32[32], size_t max, struct ifab_buf *whole, struct ifab_error *err)
+static ifab_status read_file(struct ifab_artifact_cache *self, int fd, const uint8_t key32[32], size_t max, struct ifab_buf *whole,
+                             struct ifab_error *err)
 {
     uint8_t mac[MAC_SIZE], expected[MAC_SIZE];
     struct stat st;
@@ -192,7 +193,8 @@ struct file {
 
 static bool is_ours(const char *name)
 {
-    return strlen(name) == NAME_SIZE - 1 && strspn(name, "0123456789abcdef") == (size_t)2 * KEY_SIZE && strcmp(name + 2 * (size_t)KEY_SIZE, ".artifact") == 0;
+    return strlen(name) == NAME_SIZE - 1 && strspn(name, "0123456789abcdef") == (size_t)2 * KEY_SIZE &&
+           strcmp(name + 2 * (size_t)KEY_SIZE, ".artifact") == 0;
 }
 
 static int by_use(const void *a, const void *b)

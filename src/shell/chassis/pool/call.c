@@ -184,7 +184,10 @@ static size_t end_all(struct ifab_chassis *self, const uint8_t *manifest32, uint
     return count;
 }
 
-size_t ifab_chassis_revoke(struct ifab_chassis *self, const uint8_t manifest32[32]) { return end_all(self, manifest32, 0, "the capability was revoked"); }
+size_t ifab_chassis_revoke(struct ifab_chassis *self, const uint8_t manifest32[32])
+{
+    return end_all(self, manifest32, 0, "the capability was revoked");
+}
 size_t ifab_chassis_revoke_talent(struct ifab_chassis *self, uint64_t talent) { return end_all(self, NULL, talent, "the talent was revoked"); }
 
 /* ---- given to workers ---- */
@@ -236,7 +239,9 @@ static void try_call(struct ifab_chassis *self, struct chassis_call *call)
     struct ifab_chassis_module *module = call->request.module;
     struct chassis_worker *idle = find_idle(self, call);
     struct ifab_error err = {.text = ""};
-    if (idle != NULL) {
+    if (!self->engine.known) {
+        self->wants_engine = true;
+    } else if (idle != NULL) {
         list_move(call, &self->bound);
         ifab_chassis__execute_call(idle, call);
     } else if (module->state == CHASSIS_FAILED) {

@@ -57,7 +57,8 @@ void ifab_chassis__execute_call(struct chassis_worker *self, struct chassis_call
     const struct ifab_chassis_request *request = &call->request;
     assert(self->state == CHASSIS_IDLE && self->call == NULL);
     self->frame_call = ++self->pool->frame_calls != 0 ? self->pool->frame_calls : ++self->pool->frame_calls;
-    const struct ifab_frame_call frame = {request->export_, request->deadline_ms, request->output_max, request->host_calls_max, request->fuel, request->input};
+    const struct ifab_frame_call frame = {request->export_,        request->deadline_ms, request->output_max,
+                                          request->host_calls_max, request->fuel,        request->input};
     self->state = CHASSIS_BUSY;
     self->call = call;
     self->host_calls = 0;
@@ -138,9 +139,9 @@ static enum ifab_code code_of(enum ifab_trap trap)
     switch (trap) {
     case IFAB_TRAP_NONE:
         return IFAB_CODE_NONE;
-    case IFAB_TRAP_FUEL:
     case IFAB_TRAP_DEADLINE:
         return IFAB_CODE_DEADLINE_EXCEEDED;
+    case IFAB_TRAP_FUEL: /* the same input would use it up again */
     case IFAB_TRAP_MEMORY:
     case IFAB_TRAP_STACK:
     case IFAB_TRAP_OOB:
@@ -158,8 +159,8 @@ static void result(struct chassis_worker *self, const struct ifab_frame *frame)
     struct chassis_call *call = self->call;
     struct ifab_frame_result body;
     char text[CHASSIS_TEXT + 1] = "";
-    bool fits = ifab_frame_result_read(frame, &body) == IFAB_OK && body.fuel_used <= call->request.fuel &&
-                body.host_calls >= self->host_calls && (body.trap != IFAB_TRAP_NONE || body.output.size <= call->request.output_max);
+    bool fits = ifab_frame_result_read(frame, &body) == IFAB_OK && body.fuel_used <= call->request.fuel && body.host_calls >= self->host_calls &&
+                (body.trap != IFAB_TRAP_NONE || body.output.size <= call->request.output_max);
     if (!fits) {
         wrong(self, "the sandbox process sent a result that does not fit its call");
         return;
@@ -187,7 +188,7 @@ static bool allowed(const struct chassis_worker *self, enum ifab_import import)
 #define PLAN(name, number, plan) (uint32_t)((plan) << (number)) |
     const uint32_t plan = IFAB_IMPORT_MAP(PLAN) 0;
 #undef PLAN
-    uint32_t may = self->call->request.export_ == IFAB_EXPORT_PLAN ? self->imports & plan : self->imports;
+    uint32_t may = self->call->request.export_ == IFAB_EXPORT_APPLY ? self->imports : self->imports & plan;
     return (may >> import & 1) != 0;
 }
 

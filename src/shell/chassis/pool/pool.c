@@ -39,14 +39,15 @@ static bool options_valid(const struct ifab_chassis_options *o)
            (o->walls & IFAB_WALL_MANDATORY) == IFAB_WALL_MANDATORY && in(o->workers, 1, 256) && in(o->workers_per_tenant, 1, o->workers) &&
            in(o->waiting, 1, 4096) && in(o->waiting_per_tenant, 1, o->waiting) && in(o->preparers, 1, 4) && in(o->calls_per_worker, 1, 1000000) &&
            in(o->wait_ms, 1, 3600000) && in(o->load_ms, 1, 3600000) && in(o->prepare_ms, 1, 3600000) && in(o->idle_ms, 1, 86400000) &&
-           in(o->margin_ms, 1, 60000) && in(o->worker_cpu_seconds, 1, IFAB_FRAME_CPU_MAX) && in(o->artifact_bytes, 1, IFAB_FRAME_LARGE_MAX);
+           in(o->margin_ms, 1, 60000) && in(o->worker_cpu_seconds, 1, IFAB_FRAME_CPU_MAX) && in(o->artifact_bytes, 1, IFAB_CHASSIS_ARTIFACT_MAX);
 }
 
 /* A program to start: a regular file that we may run and that only root or we may change. */
 static bool program_ok(const char *path)
 {
     struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_uid == 0 || st.st_uid == geteuid()) && (st.st_mode & S_IWOTH) == 0 && access(path, X_OK) == 0;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_uid == 0 || st.st_uid == geteuid()) && (st.st_mode & S_IWOTH) == 0 &&
+           access(path, X_OK) == 0;
 }
 
 ifab_status ifab_chassis_program_path(const char *name, char *ret_path, size_t size)
@@ -179,7 +180,8 @@ ifab_status ifab_chassis_new(uv_loop_t *loop, const struct ifab_chassis_options 
     (void)uv_timer_init(loop, &self->soon);
     (void)uv_timer_init(loop, &self->expiry);
     self->handles = 2;
-    ifab_chassis__soon(self); /* starts the compiler that tells the engine */
+    self->wants_engine = true;
+    ifab_chassis__soon(self);
     *ret_chassis = self;
     return IFAB_OK;
 }

@@ -26,11 +26,11 @@ struct ifab_chassis_module {
     uint8_t wasm_sha256[32];
     struct ifab_buf wasm;
     enum chassis_prepared state;
-    struct ifab_buf artifact;             /* HELD */
-    enum ifab_code code;                  /* FAILED */
+    struct ifab_buf artifact; /* HELD */
+    enum ifab_code code;      /* FAILED */
     char text[CHASSIS_TEXT + 1];
-    unsigned tries;                       /* compilers that failed over it in a row */
-    struct ifab_chassis_module *next;     /* in the pool's list while WANTED..COMPILE; the list holds a reference */
+    unsigned tries;                   /* compilers that failed over it in a row */
+    struct ifab_chassis_module *next; /* in the pool's list while WANTED..COMPILE; the list holds a reference */
 };
 
 struct chassis_process {
@@ -67,7 +67,7 @@ struct chassis_worker {
     enum ifab_sandbox_role role;
     enum chassis_state state;
     struct chassis_process process;
-    bool exited; /* and reaped */
+    bool exited;        /* and reaped */
     uv_poll_t io, gone; /* data NULL: not open */
     uv_timer_t timer;
     unsigned handles; /* not yet closed */
@@ -110,7 +110,8 @@ struct ifab_chassis {
     uint32_t frame_calls;
     unsigned jobs; /* on libuv's threads */
     uv_timer_t soon, expiry;
-    bool closing, freeing, asked_engine;
+    bool closing, freeing;
+    bool wants_engine; /* until a compiler has told it, or failed to */
     unsigned handles;
     void (*closed)(void *user);
     void *closed_user;

@@ -42,10 +42,14 @@ static void module_failed(struct ifab_chassis *pool, struct ifab_chassis_module 
     settled(pool, module, for_good ? CHASSIS_FAILED : CHASSIS_NONE);
 }
 
-static void all_failed(struct ifab_chassis *pool, enum ifab_code code, const char *text)
+/* Without an engine nothing that waits can go on. The next call asks for it again. */
+static void no_engine(struct ifab_chassis *pool, enum ifab_code code, const char *text)
 {
+    pool->wants_engine = false;
     while (pool->modules != NULL)
         module_failed(pool, pool->modules, code, text, false);
+    while (pool->waiting.first != NULL)
+        ifab_chassis__finish(pool, pool->waiting.first, code, IFAB_TRAP_NONE, text);
 }
 
 void ifab_chassis__prepare_failed(struct chassis_worker *self, enum ifab_code code, const char *text, bool for_good)
@@ -54,7 +58,7 @@ void ifab_chassis__prepare_failed(struct chassis_worker *self, enum ifab_code co
     struct ifab_chassis *pool = self->pool;
     self->module = NULL;
     if (module == NULL && !pool->engine.known)
-        all_failed(pool, code, text);
+        no_engine(pool, code, text);
     else if (module != NULL)
         module_failed(pool, module, code, text, for_good || ++module->tries >= TRIES_MAX);
 }
@@ -178,7 +182,8 @@ static bool queue_job(struct ifab_chassis *pool, struct ifab_chassis_module *mod
     job->pool = pool;
     job->module = ifab_chassis_module_ref(module);
     job->writes = writes;
-    ifab_artifact_key(module->wasm_sha256, ifab_view_str(engine->name), ifab_view_str(engine->version), ifab_buf_as_view(&engine->config), job->key32);
+    ifab_artifact_key(module->wasm_sha256, ifab_view_str(engine->name), ifab_view_str(engine->version), ifab_buf_as_view(&engine->config),
+                      job->key32);
     ifab_buf_init(&job->bytes, pool->options.artifact_bytes);
     if (writes)
         ifab_buf_view(&job->bytes, ifab_buf_as_view(&module->artifact));
@@ -236,12 +241,9 @@ void ifab_chassis__want(struct ifab_chassis *pool, struct ifab_chassis_module *m
 void ifab_chassis__prepare_pump(struct ifab_chassis *pool)
 {
     struct ifab_error err = {.text = ""};
-    if (pool->modules == NULL && (pool->engine.known || pool->asked_engine))
-        return;
     if (!pool->engine.known) {
-        pool->asked_engine = true;
-        if (compilers(pool) == 0 && !start_compiler(pool, NULL, &err))
-            all_failed(pool, IFAB_CODE_SYSTEM_ERROR, err.text);
+        if (pool->wants_engine && compilers(pool) == 0 && !start_compiler(pool, NULL, &err))
+            no_engine(pool, IFAB_CODE_SYSTEM_ERROR, err.text);
         return;
     }
     for (struct ifab_chassis_module *m = pool->modules, *next; m != NULL; m = next) {

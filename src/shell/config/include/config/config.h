@@ -21,6 +21,11 @@ struct ifab_config {
     char log_name[65];         /* "log": main */
     char data_dir[1024], run_dir[1024], keys_dir[1024], rules_file[1024]; /* data.dir run.dir keys.dir guard.rules */
     char capabilities_dir[1024]; /* capabilities.dir */
+    char capability_config[64][384]; /* capabilities.config: "NAME KEY VALUE", what a manifest's requires_config asks for */
+    size_t capability_config_count;
+    char egress_allow[32][192];  /* egress.allow: "NAME CIDR PORT": this capability may reach these addresses that are not public */
+    size_t egress_allow_count;
+    char egress_ca[1024];        /* egress.ca; "": the system's authorities */
     char store_backend[16];    /* store.backend: sqlite */
     char http_listen[128];     /* http.listen: "127.0.0.1:8474"; "" = no TCP */
     char http_certificate[1024], http_key[1024]; /* http.certificate http.key: both or none; TLS */

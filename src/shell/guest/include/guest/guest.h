@@ -25,6 +25,7 @@ struct ifab_guest_call { /* all borrowed until ifab_guest_begin() returns */
     const struct ifab_manifest *manifest;
     const struct ifab_operation *operation; /* NULL: health */
     struct ifab_view params;                /* canonical JSON object */
+    struct ifab_view config;                /* canonical JSON object: values of requires_config; may be empty */
     struct ifab_view talent;                /* name */
     uint32_t talent_number;
     struct ifab_view plan_id;               /* "plan-…": key of what is idempotent; may be empty */

@@ -23,7 +23,7 @@
 #include <uv.h>
 
 struct ifab_chassis;        /* the pool */
-struct ifab_chassis_module; /* a module's bytes and, once prepared, its artifact; counted references */
+struct ifab_chassis_module; /* a module's bytes and, once prepared, its artifact; counted references; of one pool */
 
 struct ifab_chassis_options {
     const char *execute_path, *prepare_path; /* absolute; copied. See ifab_chassis_program_path() */
@@ -40,8 +40,9 @@ struct ifab_chassis_options {
     uint32_t idle_ms;                        /* a worker without work ends */
     uint32_t margin_ms;                      /* around the deadline; at most half of it */
     uint32_t worker_cpu_seconds;             /* RLIMIT_CPU over a worker's life; recycled before: see frame.h */
-    size_t artifact_bytes;                   /* largest artifact taken, ≤ IFAB_FRAME_LARGE_MAX */
+    size_t artifact_bytes;                   /* largest artifact taken, 1..IFAB_CHASSIS_ARTIFACT_MAX */
 };
+#define IFAB_CHASSIS_ARTIFACT_MAX ((size_t)IFAB_FRAME_LARGE_MAX - 64) /* LOAD has other fields in front */
 /* Defaults for everything but paths and key: 16 workers, 2 a tenant, 1,024 waiting, 64 a tenant, 1 compiler, 10,000 calls, … */
 void ifab_chassis_options_default(struct ifab_chassis_options *ret);
 /* DIR/name where DIR is the running program's own directory, never PATH. IFAB_NOT_FOUND: no such program file there; IFAB_TOO_LARGE. */
@@ -71,23 +72,23 @@ struct ifab_chassis_request {
     uint32_t imports;                   /* bits by enum ifab_import: the manifest's imports[] */
     uint32_t memory_pages;              /* 64 KiB each, 1..256: limits.memory_mib × 16 */
     enum ifab_export export_;
-    struct ifab_view input;             /* copied; ≤ IFAB_CHASSIS_INPUT_MAX */
-    uint32_t deadline_ms;               /* 1..IFAB_FRAME_DEADLINE_MAX, from CALL on, host calls included */
-    uint64_t fuel;                      /* 1..IFAB_FRAME_FUEL_MAX */
-    uint32_t output_max;                /* 0..IFAB_FRAME_OUTPUT_MAX: limits.response_kib × 1,024 */
-    uint32_t host_calls_max;            /* 1,000 is what the guest ABI says */
+    struct ifab_view input;  /* copied; ≤ IFAB_CHASSIS_INPUT_MAX */
+    uint32_t deadline_ms;    /* 1..IFAB_FRAME_DEADLINE_MAX, from CALL on, host calls included */
+    uint64_t fuel;           /* 1..IFAB_FRAME_FUEL_MAX */
+    uint32_t output_max;     /* 0..IFAB_FRAME_OUTPUT_MAX: limits.response_kib × 1,024 */
+    uint32_t host_calls_max; /* 1,000 is what the guest ABI says */
 };
 #define IFAB_CHASSIS_INPUT_MAX ((size_t)256 * 1024)
 
 struct ifab_chassis_result {
-    enum ifab_code code;    /* NONE: no trap, output is the guest's. 207 not such a module · 304 no worker in time · 500 501 502 · 201 revoked */
-    enum ifab_trap trap;    /* NONE also where the call never began: see began */
-    bool began;             /* CALL was sent: the guest may have had effects through host calls */
-    uint32_t host_calls;    /* that reached the daemon */
-    uint64_t fuel_used;     /* ≤ the grant; the whole grant after FUEL, DEADLINE, KILLED; 0 where it never began */
-    ifab_usec wall;         /* CALL sent to the end, µs of a clock that only grows */
+    enum ifab_code code;     /* NONE: no trap, output is the guest's. 207 not such a module · 304 no worker in time · 500 501 502 · 201 revoked */
+    enum ifab_trap trap;     /* NONE also where the call never began: see began */
+    bool began;              /* CALL was sent: the guest may have had effects through host calls */
+    uint32_t host_calls;     /* that reached the daemon */
+    uint64_t fuel_used;      /* ≤ the grant; the whole grant after FUEL, DEADLINE, KILLED; 0 where it never began */
+    ifab_usec wall;          /* CALL sent to the end, µs of a clock that only grows */
     struct ifab_view output; /* code NONE: ≤ output_max bytes of the guest's, UTF-8 not promised. Borrowed until the callback returns */
-    const char *text;       /* code not NONE: why, printable ASCII. Borrowed likewise */
+    const char *text;        /* code not NONE: why, printable ASCII. Borrowed likewise */
 };
 typedef void ifab_chassis_done_fn(void *user, uint64_t call, const struct ifab_chassis_result *result);
 
@@ -103,16 +104,16 @@ bool ifab_chassis_cancel(struct ifab_chassis *self, uint64_t call, enum ifab_cod
 /* ---- Host calls ---- */
 
 struct ifab_chassis_host_call {
-    uint64_t id;        /* for the answer; of this one host call */
+    uint64_t id; /* for the answer; of this one host call */
     uint64_t call;
-    void *user;         /* of ifab_chassis_call() */
+    void *user; /* of ifab_chassis_call() */
     struct ifab_chassis_tenant tenant;
     enum ifab_export export_;
     const struct ifab_frame_host_call *args; /* borrowed until the handler returns */
-    ifab_usec left;     /* until the deadline, µs: the time that an HTTP exchange may take */
+    ifab_usec left;                          /* until the deadline, µs: the time that an HTTP exchange may take */
 };
 struct ifab_chassis_handlers {
-    /* A guest asks. It is one of the imports granted and allowed in this export. Answer now or later with ifab_chassis_host_result(). */
+    /* A guest asks. It is one of the imports granted; in plan and health only log. Answer now or later with ifab_chassis_host_result(). */
     void (*on_host_call)(void *user, const struct ifab_chassis_host_call *host_call);
     /* Nobody waits for this answer any more (deadline, revoked, worker gone): drop what was begun. Not called after an answer. */
     void (*on_host_gone)(void *user, uint64_t host_call);
@@ -127,8 +128,8 @@ ifab_status ifab_chassis_host_result(struct ifab_chassis *self, uint64_t host_ca
 /* ---- Life ---- */
 
 /*
- * loop must outlive the pool. Starts a compiler to learn the engine. IFAB_UNSUPPORTED (509): a program is not there, or this kernel has no pidfd; IFAB_INVALID: an
- * option out of its range; IFAB_IO: the cache's directory; IFAB_NOMEM.
+ * loop must outlive the pool. Starts a compiler to learn the engine. IFAB_UNSUPPORTED (509): a program is not there, or this kernel has no pidfd;
+ * IFAB_INVALID: an option out of its range; IFAB_IO: the cache's directory; IFAB_NOMEM.
  */
 ifab_status ifab_chassis_new(uv_loop_t *loop, const struct ifab_chassis_options *options, const struct ifab_chassis_handlers *handlers,
                              struct ifab_chassis **ret_chassis, struct ifab_error *err);
@@ -143,10 +144,10 @@ size_t ifab_chassis_revoke(struct ifab_chassis *self, const uint8_t manifest32[3
 size_t ifab_chassis_revoke_talent(struct ifab_chassis *self, uint64_t talent); /* the same for everything of a talent */
 
 struct ifab_chassis_stats {
-    uint32_t workers, idle, busy, waiting, preparing;                 /* now */
-    uint64_t started, killed, calls, traps, host_calls;               /* since the pool was made */
+    uint32_t workers, idle, busy, waiting, preparing;   /* now */
+    uint64_t started, killed, calls, traps, host_calls; /* since the pool was made */
     uint64_t refused_walls, wrong_frames, deadline_kills;
-    uint64_t compiled, cache_hits, cache_misses, cache_bad;           /* cache_bad: files whose MAC was wrong, removed */
+    uint64_t compiled, cache_hits, cache_misses, cache_bad; /* cache_bad: files whose MAC was wrong, removed */
 };
 void ifab_chassis_stats(const struct ifab_chassis *self, struct ifab_chassis_stats *ret);
 /* Engine as the compiler said it at start: "wasmtime 48.0.8", the walls it had. false: not known yet, or no worker ever stood. */
