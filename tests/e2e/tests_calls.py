@@ -452,3 +452,96 @@ def test_where_nothing_can_be_called():
         fails(cli.wants(20, "capability", "apply", NAME, "--scene", "x", *WHY, *AS), 509)
         fails(cli.wants(20, "capability", "health", NAME), 509)
         assert cli.json("capability", "show", NAME)["state"] == "allowed"
+
+
+class Mcp:
+    """ifctl mcp under its handshake, a request at a time; notifications are kept."""
+
+    def __init__(self, s):
+        self.p = subprocess.Popen([PROGRAM["ifctl"], "mcp", *AS], env=s.cli.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.n, self.heard = 0, []
+        said = self.ask("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}})
+        assert said["result"]["capabilities"]["tools"] == {"listChanged": True}, said
+        self.put({"jsonrpc": "2.0", "method": "notifications/initialized"})
+
+    def put(self, message):
+        self.p.stdin.write(json.dumps(message).encode() + b"\n")
+        self.p.stdin.flush()
+
+    def ask(self, method, params=None):
+        self.n += 1
+        self.put({"jsonrpc": "2.0", "id": self.n, "method": method, "params": params or {}})
+        while True:
+            said = json.loads(self.p.stdout.readline())
+            if said.get("id") == self.n:
+                return said
+            self.heard.append(said)
+
+    def tools(self):
+        return {t["name"]: t for t in self.ask("tools/list")["result"]["tools"]}
+
+    def call(self, name, **arguments):
+        said = self.ask("tools/call", {"name": name, "arguments": arguments})
+        return said["result"] if "result" in said else said["error"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.p.stdin.close()
+        self.p.wait(30)
+        assert b"Sanitizer" not in self.p.stderr.read()
+        self.p.stdout.close()
+
+
+def test_a_model_calls_what_is_granted():
+    # INV-06 INV-07 INV-13
+    with Studio() as s:
+        other = publisher(s.f, "Other", ["cam", "studio.mixer-x"])
+        for name in ("cam", "studio.mixer-x"):  # no grant for the first; the second's operation is named as one of ours would be
+            r = allow(s.f, signed(other, id="if://capability/" + name, operations={"zoom": operation()}, scopes=None, http=None))
+            assert r.status == 200, r
+        with Mcp(s) as m:
+            tools = m.tools()
+            mine = {n for n in tools if n.startswith("studio_mixer_")}
+            assert mine == {f"studio_mixer_{o}" for o in OPERATIONS} and "capability_apply" in tools and "cam_zoom" not in tools, set(tools)
+            schema = tools["studio_mixer_take"]["inputSchema"]
+            assert schema["additionalProperties"] is False and schema["required"] == ["why"] and schema["properties"]["input"] == {"type": "integer", "minimum": 1}
+            notes = {o: tools[f"studio_mixer_{o}"]["annotations"] for o in ("look", "take", "lock", "pay")}
+            assert [notes[o]["readOnlyHint"] for o in notes] == [True, False, False, False], notes
+            assert [notes[o]["destructiveHint"] for o in notes] == [False, False, True, True] and notes["lock"]["openWorldHint"], notes
+            done = m.call("studio_mixer_take", scene="Intro", why="the show begins")
+            assert not done["isError"] and done["structuredContent"]["done"] is True, done
+            receipt = done["structuredContent"]["receipt"]
+            assert receipt["result"]["params"] == {"scene": "Intro"} and receipt["fuel"] > 0, receipt
+            assert s.f.entry(s.f.entry(receipt["intent"])["why_from"])["why"] == "the show begins"
+            for wrong, field in (({"scene": "x"}, "why"), ({"scnee": "x", "why": "w"}, "scnee"), ({"input": 0, "why": "w"}, "input")):
+                said = m.call("studio_mixer_take", **wrong)
+                assert said["isError"] and said["structuredContent"]["error"]["code"] == "IF_ERR_208" and field in said["content"][0]["text"], said
+            said = m.call("studio_mixer_take", scene="closed", why="w")
+            assert said["structuredContent"]["decision"] == "DENY" and not said["structuredContent"]["done"], said
+            said = m.call("studio_mixer_fail", why="w")
+            assert said["isError"] and said["structuredContent"]["receipt"]["entry"], said
+            assert m.call("studio_mixer_nothing", why="w")["code"] == -32602 and m.call("cam_zoom", why="w")["code"] == -32602
+            asked = m.call("studio_mixer_lock", scene="door", why="w")["structuredContent"]
+            assert asked["decision"] == "ESCALATE" and not asked["done"] and asked["message"] in asked["next_step"], asked
+            again = m.call("capability_apply", plan_hash=asked["plan_hash"])["structuredContent"]
+            assert again["message"] == asked["message"], "asked once"
+            s.cli.wants(0, "decision", "approve", asked["message"], "--yes", *WHY)
+            done = m.call("capability_apply", plan_hash=asked["plan_hash"])["structuredContent"]
+            assert done["done"] and done["receipt"]["operation"] == "lock", done
+            assert m.call("capability_apply", plan_hash=asked["plan_hash"])["structuredContent"]["error"]["code"] == "IF_ERR_409"
+            # another manifest: nothing is done under the old tool
+            studio(s.f, s.key, version="1.2.0", summary="Switches scenes, better")
+            before = s.f.size()
+            said = m.call("studio_mixer_take", scene="x", why="w")
+            assert said["isError"] and said["structuredContent"]["error"]["code"] == "CHANGED" and "1.2.0" in said["content"][0]["text"], said
+            assert m.heard[-1]["method"] == "notifications/tools/list_changed", m.heard
+            assert not [e for e in s.f.entries(before) if e["component"] == "IF.chassis"], "nothing was planned"
+            assert "better" in m.tools()["studio_mixer_take"]["description"]
+            assert m.call("studio_mixer_take", scene="x", why="w")["structuredContent"]["done"]
+            s.cli.wants(0, "talent", "grant", "Studio.A", "--capability", "if://capability/studio.mixer-x", *WHY)
+            assert "studio_mixer_x_zoom" in m.tools()
+            s.cli.wants(0, "talent", "revoke", "Studio.A", "--scope", ID, *WHY)
+            assert m.call("studio_mixer_take", scene="x", why="w")["code"] == -32602 and "studio_mixer_take" not in m.tools()
+        assert not [t for t in s.cli.json("token", "list")["items"] if not t["revoked_at"]], "no token outlives its call"

@@ -94,6 +94,13 @@ TABLE = {
     "POST /v1/publishers/{}/revoke": OPERATE,
     "GET /v1/revocations": ALL,
     "POST /v1/revocations": OPERATE,
+    "POST /v1/capabilities/{}/plan": ACT,
+    "POST /v1/capabilities/{}/apply": ACT,
+    "POST /v1/capabilities/{}/health": OPERATE,
+    "GET /v1/capabilities/{}/logs": LIST,
+    "GET /v1/plans": ALL,  # an agent its own
+    "GET /v1/plans/{}": ALL,
+    "POST /v1/plans/{}/close": OPERATE,
     "POST /v1/capabilities/{*}": ACT,
     "POST /v1/bus/{*}": ACT,
     "GET /v1/bus/dlq": OPERATE,

@@ -339,7 +339,7 @@ static void results_carry_what_their_revision_demands(void **unused)
     (void)unused;
     for (int modern = 0; modern < 2; modern++) {
         struct ifab_buf line = IFAB_BUF_INIT(1 << 20);
-        mcp_put_list(&line, IFAB_VIEW("1"), modern != 0, "9.9");
+        mcp_put_list(&line, IFAB_VIEW("1"), modern != 0, "9.9", NULL, 0);
         const struct ifab_json *result = ifab_json_get(tree_of(&line), "result");
         assert_true(says(result, "resultType", "complete") == (modern != 0));
         assert_true(says(result, "cacheScope", "public") == (modern != 0));
@@ -364,7 +364,7 @@ static void the_list_shows_every_row_of_the_tables(void **unused)
 {
     (void)unused;
     struct ifab_buf line = IFAB_BUF_INIT(1 << 20);
-    mcp_put_list(&line, IFAB_VIEW("1"), true, "1");
+    mcp_put_list(&line, IFAB_VIEW("1"), true, "1", NULL, 0);
     const struct ifab_json *tools = ifab_json_get(ifab_json_get(tree_of(&line), "result"), "tools");
     assert_int_equal(tools->u.array.count, mcp_tool_count);
     for (size_t i = 0; i < mcp_tool_count; i++) {
@@ -392,7 +392,7 @@ static void the_list_shows_every_row_of_the_tables(void **unused)
 
 static struct mcp_result result_of(const char *json, int way, const char *now, bool *ret_good)
 {
-    struct mcp_result result = {IFAB_BUF_INIT(1 << 20), IFAB_BUF_INIT(1 << 20), false};
+    struct mcp_result result = {IFAB_BUF_INIT(1 << 20), IFAB_BUF_INIT(1 << 20), false, false};
     const struct ifab_json *tree, *later = NULL;
     assert_int_equal(ifab_json_read(ifab_view_str(json), NULL, &arena, &tree, NULL), IFAB_OK);
     if (now != NULL)
@@ -482,7 +482,7 @@ static void refusals_are_errors_with_code_name_and_hint(void **unused)
     expect("{\"code\":\"IF_ERR_108\",\"name\":\"WRONG_AUDIENCE\",\"message\":\"m\",\"hint\":\"\",\"retryable\":false}", 3, NULL,
            "The same call again does not help.", "\"retryable\":false");
     assert_int_equal(code_of("fabric_send", "\"claim\":7"), IFAB_CODE_INVALID_PARAMS);
-    struct mcp_result result = {IFAB_BUF_INIT(65536), IFAB_BUF_INIT(65536), false};
+    struct mcp_result result = {IFAB_BUF_INIT(65536), IFAB_BUF_INIT(65536), false, false};
     struct ifab_buf line = IFAB_BUF_INIT(65536);
     mcp_result_refusal(&result, &action.refusal);
     mcp_put_result(&line, &action, &result, "1");

@@ -43,7 +43,7 @@ static int target_of(struct cli *cli, const char *route, const char *name, const
 }
 
 /* The plan as it came: what it is of, and its hash. */
-static int take_plan(struct call *self, const struct ifab_json *plan)
+int call_take(struct call *self, const struct ifab_json *plan)
 {
     struct ifab_view capability = text_of(plan, "capability"), hash = text_of(plan, "plan_hash");
     struct ifab_view prefix = IFAB_VIEW("if://capability/");
@@ -63,7 +63,7 @@ int call_read_plan(struct call *self, const char *hash_or_id)
     if (code == 0)
         code = cli_get_json(self->cli, (const char *)target.data, &self->arena, &plan);
     ifab_buf_fini(&target);
-    return code == 0 ? take_plan(self, plan) : code;
+    return code == 0 ? call_take(self, plan) : code;
 }
 
 /* Version and operation are settled before anything is planned: parameters are typed by what will be planned with. */
@@ -192,7 +192,7 @@ int call_plan(struct call *self)
         cli_print_tree(self->cli, tree, DENY_COLUMNS);
         return EXIT_DENIED;
     }
-    return take_plan(self, tree);
+    return call_take(self, tree);
 }
 
 /* ---- shown ---- */
@@ -243,8 +243,8 @@ static int put_asking(struct call *self, struct asking *a)
     return 0;
 }
 
-/* Signs and sends it, one at a time per sender. *ret_decision lies in the arena. */
-static int send_asking(struct call *self, const struct asking *a, char ret_id[41], struct ifab_view *ret_decision)
+/* Signs and sends it, one at a time per sender. Exit code by its decision. */
+static int send_asking(struct call *self, const struct asking *a, char ret_id[41])
 {
     struct cli *cli = self->cli;
     IFAB_CLEANUP(ifab_message_free) struct ifab_message message = {0};
@@ -272,9 +272,8 @@ static int send_asking(struct call *self, const struct asking *a, char ret_id[41
     if (code == 0)
         code = keep_answer(self, &response, &tree);
     if (code == 0) {
-        *ret_decision = text_of(tree, "decision");
         memcpy(ret_id, message.id, 41);
-        code = cli_decision_exit(*ret_decision);
+        code = cli_decision_exit(text_of(tree, "decision"));
         if (code == EXIT_DENIED)
             cli_stop(cli, EXIT_DENIED, NULL, "denied: " IFAB_FMT, IFAB_ARG(text_of(tree, "reason")));
     }
@@ -294,10 +293,21 @@ static int wait_for(struct call *self, const char *id, int64_t wait_usec)
     return code;
 }
 
+int call_ask(struct call *self, char ret_id[41])
+{
+    struct asking a = {.scope = IFAB_BUF_INIT(4096), .data = IFAB_BUF_INIT(4096)};
+    int code = put_asking(self, &a);
+    if (code == 0)
+        code = send_asking(self, &a, ret_id);
+    ifab_buf_fini(&a.scope);
+    ifab_buf_fini(&a.data);
+    return code;
+}
+
 int call_approved(struct call *self, int64_t wait_usec)
 {
     const struct ifab_json *approval = ifab_json_get(self->plan, "approval");
-    struct ifab_view state = text_of(approval, "state"), decision = {NULL, 0}, message = text_of(approval, "message");
+    struct ifab_view state = text_of(approval, "state"), message = text_of(approval, "message");
     char id[41];
     if (ifab_view_is(state, "not needed") || ifab_view_is(state, "approved"))
         return 0;
@@ -305,12 +315,7 @@ int call_approved(struct call *self, int64_t wait_usec)
         return cli_stop(self->cli, EXIT_DENIED, NULL, "this plan was refused by a vote: nothing was done");
     if (message.size > 0 && cli_path(id, sizeof id, IFAB_FMT, IFAB_ARG(message))) /* asked before */
         return wait_for(self, id, wait_usec);
-    struct asking a = {.scope = IFAB_BUF_INIT(4096), .data = IFAB_BUF_INIT(4096)};
-    int code = put_asking(self, &a);
-    if (code == 0)
-        code = send_asking(self, &a, id, &decision);
-    ifab_buf_fini(&a.scope);
-    ifab_buf_fini(&a.data);
+    int code = call_ask(self, id);
     return code == EXIT_HELD ? wait_for(self, id, wait_usec) : code;
 }
 

@@ -45,6 +45,9 @@ void call_end(struct call *self);
 /* Plans what words and options say; prints a DENY. The answer is self->plan. */
 int call_plan(struct call *self);
 int call_read_plan(struct call *self, const char *hash_or_id); /* one that was made before */
+int call_take(struct call *self, const struct ifab_json *plan); /* one that was read already */
+/* The signed message that asks for its approval: 0 (SHARE), EXIT_HELD, EXIT_DENIED, or why it was not sent. */
+int call_ask(struct call *self, char ret_id[41]);
 void call_show(const struct call *self);                      /* stderr: what will be done */
 /* Approved, asked for and approved, or not needed: 0. EXIT_HELD when it still waits, EXIT_DENIED. */
 int call_approved(struct call *self, int64_t wait_usec);
