@@ -19,6 +19,8 @@
 
 #include "mcp_call.h"
 
+#define JOBS_MAX (MCP_CALLS_MAX + MCP_LISTS_MAX)
+
 struct job {
     struct server *server;
     pthread_t thread;
@@ -37,7 +39,7 @@ struct server {
     pthread_mutex_t lock, writing;
     pthread_cond_t turn;
     /* under lock */
-    struct job *jobs; /* MCP_CALLS_MAX */
+    struct job *jobs; /* JOBS_MAX: calls take the first MCP_CALLS_MAX places, lists all of them */
     uint64_t number;
     bool ended, broken; /* stdin has ended; stdout takes no more */
     struct {
@@ -98,7 +100,7 @@ static bool job_ended(void *user)
 
 static bool is_first(const struct job *job)
 {
-    for (size_t i = 0; i < MCP_CALLS_MAX; i++) {
+    for (size_t i = 0; i < JOBS_MAX; i++) {
         const struct job *other = &job->server->jobs[i];
         if (other->busy && other->sends && other->number < job->number)
             return false;
@@ -244,7 +246,7 @@ static bool start_job(struct server *s, struct ifab_buf *line, struct ifab_arena
 {
     struct job *job = NULL;
     pthread_mutex_lock(&s->lock);
-    for (size_t i = 0; i < MCP_CALLS_MAX && job == NULL; i++)
+    for (size_t i = 0; i < (action->kind == MCP_LIST ? JOBS_MAX : MCP_CALLS_MAX) && job == NULL; i++)
         if (!s->jobs[i].busy)
             job = &s->jobs[i];
     pthread_mutex_unlock(&s->lock);
@@ -283,7 +285,7 @@ static bool in_use(struct server *s, struct ifab_view id)
 {
     bool found = false;
     pthread_mutex_lock(&s->lock);
-    for (size_t i = 0; i < MCP_CALLS_MAX; i++)
+    for (size_t i = 0; i < JOBS_MAX; i++)
         found = found || (s->jobs[i].busy && ifab_view_equal(s->jobs[i].action.id, id));
     pthread_mutex_unlock(&s->lock);
     for (size_t i = 0; i < MCP_LISTENS_MAX; i++)
@@ -294,7 +296,7 @@ static bool in_use(struct server *s, struct ifab_view id)
 static void cancel(struct server *s, struct ifab_view id)
 {
     pthread_mutex_lock(&s->lock);
-    for (size_t i = 0; i < MCP_CALLS_MAX; i++)
+    for (size_t i = 0; i < JOBS_MAX; i++)
         if (s->jobs[i].busy && ifab_view_equal(s->jobs[i].action.id, id))
             s->jobs[i].cancelled = true;
     pthread_cond_broadcast(&s->turn);
@@ -450,7 +452,7 @@ static void finish(struct server *s)
     pthread_mutex_lock(&s->lock);
     s->ended = true;
     pthread_mutex_unlock(&s->lock);
-    for (size_t i = 0; i < MCP_CALLS_MAX; i++) {
+    for (size_t i = 0; i < JOBS_MAX; i++) {
         job_clear(&s->jobs[i]);
         ifab_client_close(s->jobs[i].cli.client);
     }
@@ -506,7 +508,7 @@ int cmd_mcp(struct cli *cli)
         code = cli_identity(cli);
     if (code != 0)
         return code;
-    s.jobs = ifab_calloc(MCP_CALLS_MAX, sizeof *s.jobs);
+    s.jobs = ifab_calloc(JOBS_MAX, sizeof *s.jobs);
     s.out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     if (s.jobs == NULL || s.out < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
         ifab_free(s.jobs);

@@ -23,6 +23,7 @@
 #define MCP_ID_MAX      256                /* bytes of a string id or progress token */
 #define MCP_WAIT_MAX    300                /* seconds */
 #define MCP_CALLS_MAX   16                 /* under way at a time */
+#define MCP_LISTS_MAX   2                  /* lists of tools beside them */
 #define MCP_LISTENS_MAX 8
 #define MCP_PAGE_MAX    ((size_t)256 << 10) /* bytes of items in one result */
 
