@@ -1,15 +1,15 @@
 /*
  * Makes a fabric whose log is long and whose messages are all live, as fast as the disk takes them: one signed message per sender is read, then
- * stepped again and again under other ids, nonces and sequence numbers, signatures left out. For the time of a start. Usage: bench_fill NEW-DIRECTORY
- * MESSAGES. Ends without closing anything, as kill -9 would.
+ * stepped again and again under other ids, nonces and sequence numbers, signatures left out; and open tasks. For the time of a start. Usage:
+ * bench_fill NEW-DIRECTORY MESSAGES TASKS. Ends without closing anything, as kill -9 would.
  */
-#include "fabric.h"
+#include "tasks.h"
 
 #include <unistd.h>
 
 int main(int argc, char **argv)
 {
-    bench_must(argc == 3, "usage: bench_fill NEW-DIRECTORY MESSAGES", NULL);
+    bench_must(argc == 4, "usage: bench_fill NEW-DIRECTORY MESSAGES TASKS", NULL);
     struct node *node = bench_fabric(argv[1]);
     unsigned count = (unsigned)strtoul(argv[2], NULL, 10);
     struct ifab_admitted *a[BENCH_KEYS];
@@ -26,6 +26,8 @@ int main(int argc, char **argv)
                                                       &refusal) == IFAB_CODE_NONE,
                    refusal.message, NULL);
     }
+    bench_swarm(node);
+    bench_tasks(node, strtoul(argv[3], NULL, 10));
     struct ifab_now now = clock_now(&node->clock, NULL);
     for (unsigned n = 0; n < count; n++) {
         struct batch *batch = node->current;

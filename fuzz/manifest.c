@@ -3,6 +3,7 @@
  * form, with the same digest; what a row lets pass is what it says.
  */
 #include "capability/registry.h"
+#include "crypto/crypto.h"
 
 #include <stdlib.h>
 
@@ -37,6 +38,40 @@ static void read_again(const struct ifab_manifest *m)
     ifab_arena_fini(&arena);
 }
 
+static void sign_with(void *user, struct ifab_view bytes, uint8_t ret_sig64[64])
+{
+    ifab_signer_sign(user, bytes, ret_sig64);
+}
+
+/* Whatever is read can be signed, allowed, and then loaded: apply must never meet a record that load refuses. */
+static void allow(const struct ifab_manifest *m, struct ifab_signer *signer)
+{
+    static const struct ifab_view all[] = {{(const uint8_t *)"*", 1}};
+    struct ifab_registry *registry = NULL;
+    struct ifab_buf text = IFAB_BUF_INIT(IFAB_MANIFEST_MAX), record = IFAB_BUF_INIT(2 * IFAB_ALLOWED_RECORD_MAX);
+    struct ifab_arena arena;
+    struct ifab_manifest signed_;
+    uint8_t key32[32];
+    ifab_signer_public(signer, key32);
+    struct ifab_publisher_request request = {
+        .name = IFAB_VIEW("Acme"), .pubkey32 = key32, .namespaces = all, .namespace_count = 1, .not_after = IFAB_NEVER, .wall = 1000};
+    ifab_arena_init(&arena, IFAB_MANIFEST_ARENA_MAX);
+    require(ifab_registry_new(1, &registry) == IFAB_OK && ifab_publisher_add(registry, &request, &record, NULL) == IFAB_CODE_NONE);
+    require(ifab_registry_load(registry, IFAB_REGISTRY_PUBLISHER, 1, ifab_buf_as_view(&record), NULL) == IFAB_OK);
+    if (ifab_manifest_sign(m, key32, sign_with, signer, &text, NULL) == IFAB_OK) {
+        ifab_buf_clear(&record);
+        require(ifab_manifest_read(ifab_buf_as_view(&text), &arena, &signed_, NULL) == IFAB_CODE_NONE);
+        enum ifab_code code = ifab_capability_allow(registry, &signed_, 1000, &record, NULL, NULL);
+        require(code == IFAB_CODE_NONE || (code == IFAB_CODE_VERSION_NOT_ALLOWED && signed_.not_after <= 1000));
+        require(code != IFAB_CODE_NONE || ifab_registry_load(registry, IFAB_REGISTRY_ALLOWED, 2, ifab_buf_as_view(&record), NULL) == IFAB_OK);
+        require(code != IFAB_CODE_NONE || ifab_capability_load_check(registry, &signed_, NULL, 1000, NULL) == IFAB_CODE_NONE);
+    }
+    ifab_registry_free(registry);
+    ifab_arena_fini(&arena);
+    ifab_buf_fini(&text);
+    ifab_buf_fini(&record);
+}
+
 static void as_url(struct ifab_view text)
 {
     struct ifab_origin origin;
@@ -59,8 +94,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum ifab_code code = ifab_manifest_read(bytes, &arena, &m, &refusal);
     require(code == IFAB_CODE_NONE || code == IFAB_CODE_INVALID_MANIFEST || code == IFAB_CODE_SYSTEM_ERROR);
     require(code == refusal.code);
-    if (code == IFAB_CODE_NONE)
+    static struct ifab_signer *signer;
+    static const uint8_t seed32[32] = {1};
+    if (signer == NULL)
+        require(ifab_crypto_init(NULL) == IFAB_OK && ifab_signer_from_seed(seed32, &signer, NULL) == IFAB_OK);
+    if (code == IFAB_CODE_NONE) {
         read_again(&m);
+        allow(&m, signer);
+    }
     as_url(bytes);
     ifab_arena_fini(&arena);
     struct ifab_registry *registry = NULL;

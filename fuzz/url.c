@@ -39,8 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(ifab_path_valid(url.path) && url.path.data[0] == '/');
     for (size_t i = 0; i < url.origin.host.size; i++)
         require(url.origin.host.data[i] != '@' && url.origin.host.data[i] != '/' && url.origin.host.data[i] != '%');
-    struct ifab_egress_row row = {.origin = url.origin, .path = url.path, .methods = 1U << IFAB_HTTP_GET};
-    require(ifab_egress_row_matches(&row, &url, IFAB_HTTP_GET) || memchr(url.path.data, '*', url.path.size) != NULL);
+    struct ifab_egress_row row = {.origin = url.origin, .path = url.path, .methods = 1U << IFAB_EGRESS_METHOD_GET};
+    require(ifab_egress_row_matches(&row, &url, IFAB_EGRESS_METHOD_GET) || memchr(url.path.data, '*', url.path.size) != NULL);
     ifab_buf_fini(&text);
     return 0;
 }

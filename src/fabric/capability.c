@@ -73,7 +73,8 @@ static enum ifab_code enter(const struct ifab_fabric *self, const struct ifab_co
     ifab_buf_str(p, "{\"record\":");
     ifab_buf_view(p, made->record);
     ifab_buf_char(p, '}');
-    struct ifab_entry fields = {.event = made->event, .actor = ifab_view_str(actor), .why = why, .subject = made->subject, .payload = ifab_buf_as_view(p)};
+    struct ifab_entry fields = {
+        .event = made->event, .actor = ifab_view_str(actor), .why = why, .subject = made->subject, .payload = ifab_buf_as_view(p)};
     memcpy(fields.trace16, o->reply.trace16, 16);
     if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
         return IFAB_CODE_SYSTEM_ERROR;
@@ -129,8 +130,8 @@ static void tell_changes(struct ifab_outcome *o, const struct ifab_allowed *know
         struct ifab_view pointer = ifab_fabric__readable(changes[i].pointer, 32);
         at += (size_t)snprintf(text + at, sizeof text - at, "%s" IFAB_FMT, i > 0 ? ", " : "", IFAB_ARG(pointer));
     }
-    ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, "version", "this version is known with another manifest (%zu differ: %s); a change needs a new version",
-                total, total == 0 ? "signature" : text);
+    ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, "version",
+                "this version is known with another manifest (%zu differ: %s); a change needs a new version", total, total == 0 ? "signature" : text);
 }
 
 static struct ifab_view subject_of(struct ifab_outcome *o, struct ifab_view id, struct ifab_view version)
@@ -290,12 +291,6 @@ void ifab_fabric__restate_registry(const struct ifab_fabric *self, struct ifab_o
         ifab_fabric__change(o, record->kind, o->next_number++, record->bytes.data, record->bytes.size);
 }
 
-const struct ifab_registry *ifab_fabric_registry(const struct ifab_fabric *self)
-{
-    return self->registry;
-}
+const struct ifab_registry *ifab_fabric_registry(const struct ifab_fabric *self) { return self->registry; }
 
-uint64_t ifab_fabric_registry_version(const struct ifab_fabric *self)
-{
-    return self->registry_version;
-}
+uint64_t ifab_fabric_registry_version(const struct ifab_fabric *self) { return self->registry_version; }

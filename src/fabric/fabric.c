@@ -72,6 +72,8 @@ ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct 
     if (status == IFAB_OK)
         status = ifab_registry_new(settings->seed ^ 10, &self->registry);
     if (status == IFAB_OK)
+        status = ifab_secrets_new(&self->secrets);
+    if (status == IFAB_OK)
         status = ifab_token_table_new(settings->seed ^ 8, &self->tokens);
     if (status == IFAB_OK)
         status = ifab_token_table_new(settings->seed ^ 12, &self->calls);
@@ -102,6 +104,7 @@ void ifab_fabric_free(struct ifab_fabric *self)
     ifab_breakers_free(self->breakers);
     ifab_prices_free(self->prices);
     ifab_registry_free(self->registry);
+    ifab_secrets_free(self->secrets);
     ifab_token_table_free(self->tokens);
     ifab_token_table_free(self->calls);
     ifab_plans_free(self->plans);
@@ -170,6 +173,16 @@ static ifab_status load_swarm(struct ifab_fabric *self, uint64_t number, struct 
     return IFAB_OK;
 }
 
+static ifab_status load_secret(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes, struct ifab_error *err)
+{
+    if (kind == IFAB_KIND_VAULT)
+        return ifab_secrets_load_mark(self->secrets, bytes, err);
+    IFAB_TRY(ifab_secrets_load(self->secrets, number, bytes, err));
+    if (number >= self->next_number)
+        self->next_number = number + 1;
+    return IFAB_OK;
+}
+
 static ifab_status load_meta(struct ifab_fabric *self, struct ifab_view bytes, struct ifab_error *err)
 {
     struct ifab_meta meta;
@@ -227,6 +240,9 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     case IFAB_KIND_TASK_CLOSED:
         good = ifab_fabric__load_task(self, kind, number, bytes) == IFAB_OK;
         break;
+    case IFAB_KIND_SWARM_HELP:
+        good = ifab_fabric__load_help(self, number, bytes);
+        break;
     case IFAB_KIND_METER:
         ifab_fabric__load_meter(self, number, bytes);
         break;
@@ -238,6 +254,9 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
         break;
     case IFAB_KIND_CALLS:
         ifab_fabric__load_calls(self, bytes);
+        break;
+    case IFAB_KIND_HEARD:
+        good = ifab_fabric__load_heard(self, number, bytes);
         break;
     case IFAB_KIND_PLAN:
     case IFAB_KIND_BUDGET:
@@ -254,6 +273,8 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     case IFAB_KIND_PUBLISHER:
     case IFAB_KIND_ALLOWED:
     case IFAB_KIND_REVOCATION:
+    case IFAB_KIND_SECRET:
+    case IFAB_KIND_VAULT:
         good = false;
         break;
     }
@@ -296,12 +317,14 @@ ifab_status ifab_fabric_load_record(struct ifab_fabric *self, uint8_t kind, uint
         return load_swarm(self, number, bytes, err);
     if (kind == IFAB_KIND_PLAN)
         return load_plan(self, number, bytes, err);
+    if (kind == IFAB_KIND_SECRET || kind == IFAB_KIND_VAULT)
+        return load_secret(self, kind, number, bytes, err);
     if (is_money(kind))
         return ifab_fabric__load_money(self, kind, number, bytes, err);
     if (is_registry(kind))
         return ifab_fabric__load_registry(self, kind, number, bytes, err);
     if (kind != IFAB_KIND_SEQUENCE && kind != IFAB_KIND_CONVERSATION && kind != IFAB_KIND_DECISION && kind != IFAB_KIND_BUCKET &&
-        kind != IFAB_KIND_IDEMPOTENCY && kind != IFAB_KIND_TASK && kind != IFAB_KIND_TASK_CLOSED)
+        kind != IFAB_KIND_IDEMPOTENCY && kind != IFAB_KIND_TASK && kind != IFAB_KIND_TASK_CLOSED && kind != IFAB_KIND_SWARM_HELP)
         return ifab_fail(err, IFAB_CORRUPT, "record of unknown kind %u", kind);
     if (ifab_fabric_prepare(self) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "records: out of memory");
@@ -341,10 +364,11 @@ ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fa
         return ifab_fail(err, IFAB_CORRUPT, "the stored edge of the tree does not give the stored root");
     ifab_swarms_trust_root(self->coordinator, self->swarms_root32);
     ifab_registry_trust_root(self->registry, self->registry_root32);
+    ifab_secrets_trust_root(self->secrets, self->secrets_root32);
     ifab_fabric__trust_root(self, IFAB_TRUST_ALL, trust);
     if (memcmp(trust, head->trust_root32, 32) != 0) /* INV-16 */
         return ifab_fail(err, IFAB_CORRUPT,
-                         "a stored trust record (talent, key, grant, role, token, invite, swarm, budget, prices, publisher, capability, rules or key of the log) is not the one that the "
+                         "a stored trust record (talent, key, grant, role, token, invite, swarm, secret, budget, prices, publisher, capability, rules or key of the log) is not the one that the "
                          "log covers");
     if (ifab_replay_loaded(self->replay) != IFAB_OK)
         return ifab_fail(err, IFAB_NOMEM, "replay tags: out of memory");
@@ -386,11 +410,13 @@ static void first_root(struct ifab_fabric *self, bool talents, uint8_t ret_root3
         join("swarms", self->swarms_root32, ret_root32);
     if (!ifab_fabric__registry_empty(self))
         join("capabilities", self->registry_root32, ret_root32);
+    if (ifab_secrets_count(self->secrets) > 0 || ifab_secrets_mark(self->secrets)->counter > 0)
+        join("secrets", self->secrets_root32, ret_root32);
 }
 
 /*
- * What INV-16 covers: every talent's record, the rule set in force, every token and invite, every key of the log, swarm,
- * publisher, allowed capability, revocation and budget, and the price table. Without any of one kind it
+ * What INV-16 covers: every talent's record, the rule set in force, every token and invite, every key of the log, swarm, secret
+ * (what is known of it, and which vault holds its value), publisher, allowed capability, revocation and budget, and the price table. Without any of one kind it
  * is what it was before there were any.
  */
 void ifab_fabric__trust_root(struct ifab_fabric *self, unsigned anew, uint8_t ret_root32[32])
@@ -519,6 +545,9 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     case IFAB_COMMAND_TASK_CLAIM:
         ifab_fabric__decide_task_claim(self, command, o);
         break;
+    case IFAB_COMMAND_HEARTBEAT:
+        ifab_fabric__decide_heartbeat(self, command, o);
+        break;
     case IFAB_COMMAND_TASK_ACT:
         ifab_fabric__decide_task_act(self, command, o);
         break;
@@ -562,6 +591,12 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     case IFAB_COMMAND_PLAN_CLOSE:
         ifab_fabric__decide_plan_close(self, command, o);
         break;
+    case IFAB_COMMAND_SECRET:
+        ifab_fabric__decide_secret(self, command, o);
+        break;
+    case IFAB_COMMAND_SECRET_GET:
+        ifab_fabric__decide_secret_get(self, command, o);
+        break;
     }
     if (o->failed) { /* INV-15: nothing half decided is applied */
         o->entry_count = o->change_count = o->tag_count = 0;
@@ -579,7 +614,7 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
 
 void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
 {
-    bool trust = false, swarms = false, registry = false;
+    bool trust = false, swarms = false, registry = false, secrets = false;
     unsigned anew = 0;
     for (size_t i = 0; i < o->entry_count; i++)
         ifab_tree_append(&self->tree, o->entries[i].leaf32);
@@ -608,6 +643,9 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
             trust = registry = true;
         } else if (c->kind == IFAB_KIND_PLAN) {
             status = load_plan(self, c->number, c->bytes, NULL);
+        } else if (c->kind == IFAB_KIND_SECRET || c->kind == IFAB_KIND_VAULT) {
+            status = load_secret(self, c->kind, c->number, c->bytes, NULL);
+            trust = secrets = true;
         } else if (is_money(c->kind)) {
             status = ifab_fabric__load_money(self, c->kind, c->number, c->bytes, NULL);
             if (c->kind == IFAB_KIND_BUDGET || c->kind == IFAB_KIND_PRICES) {
@@ -629,6 +667,8 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
         ifab_swarms_trust_root(self->coordinator, self->swarms_root32);
     if (registry)
         ifab_registry_trust_root(self->registry, self->registry_root32);
+    if (secrets)
+        ifab_secrets_trust_root(self->secrets, self->secrets_root32);
     if (trust || o->set_rules)
         ifab_fabric__trust_root(self, anew, self->trust_root32);
     for (size_t i = 0; i < o->tag_count; i++)
@@ -652,6 +692,7 @@ const struct ifab_fabric_settings *ifab_fabric_settings(const struct ifab_fabric
 const struct ifab_talents *ifab_fabric_talents(const struct ifab_fabric *self) { return self->talents; }
 const struct ifab_accesses *ifab_fabric_accesses(const struct ifab_fabric *self) { return self->accesses; }
 uint64_t ifab_fabric_access_version(const struct ifab_fabric *self) { return self->access_version; }
+const struct ifab_secrets *ifab_fabric_secrets(const struct ifab_fabric *self) { return self->secrets; }
 const struct ifab_coordinator *ifab_fabric_coordinator(const struct ifab_fabric *self) { return self->coordinator; }
 const struct ifab_decisions *ifab_fabric_decisions(const struct ifab_fabric *self) { return self->decisions; }
 const struct ifab_sequences *ifab_fabric_sequences(const struct ifab_fabric *self) { return self->sequences; }

@@ -11,6 +11,7 @@
 #include "governor/prices.h"
 #include "guard/ruleset.h"
 #include "json/json.h"
+#include "secret/secret.h"
 
 /* Volatile: how fast a talent may speak, and how many of its refusals become entries. Lost at a restart: then every bucket is full. */
 struct ifab_meter {
@@ -56,6 +57,7 @@ struct ifab_fabric {
     struct ifab_plans *plans;
     struct ifab_token_table *calls;  /* volatile: calls a (talent, capability) */
     uint64_t loaded_size; /* of the log at the start: no outcome comes of an intent before it */
+    struct ifab_secrets *secrets;
     struct ifab_token_table *tokens; /* volatile: cost reports and reservations a (talent, capability) */
     /* approvers: talents of role operator or admin, ascending; kept so that ESCALATE does not walk all talents */
     uint32_t *approvers;
@@ -75,6 +77,7 @@ struct ifab_fabric {
     uint8_t money_root32[32];   /* the same of budgets and prices */
     uint8_t registry_root32[32]; /* of publishers, allow-list and revocations, once there is one */
     uint64_t registry_version;
+    uint8_t secrets_root32[32]; /* part of it once there was a secret */
     ifab_usec last_time;
     uint64_t next_number, trust_version, access_version, fence_offset;
     ifab_usec issued_after;
@@ -188,9 +191,20 @@ ifab_usec ifab_fabric__refusals_due(const struct ifab_fabric *self);
 void ifab_fabric__refusals_clear(struct ifab_fabric *self, ifab_usec run);
 
 /* task.c, task_due.c, swarm.c */
+bool ifab_fabric__operates(const struct ifab_principal *principal); /* role operator or admin */
+enum ifab_code ifab_fabric__may_act(const struct ifab_command *command, struct ifab_refusal *refusal); /* 003: no agent, no operator */
+/* 003: the swarm does not name who asks; an operator of the socket may for any. */
+enum ifab_code ifab_fabric__may_act_for(const struct ifab_fabric *self, const struct ifab_command *command, const struct ifab_swarm *swarm,
+                                        struct ifab_refusal *refusal);
 #define IFAB_FABRIC_DUE_TASKS 256
 #define IFAB_FABRIC_TASKS_IN_STEP 64 /* made or closed by one command: a block, with what helps its helpers */
 void ifab_fabric__decide_swarm(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_heartbeat(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__hear(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_swarm_number swarm); /* it is there: a volatile record */
+/* What help by this swarm came to, and this more of it: a record. */
+void ifab_fabric__count_help(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_swarm_number swarm, const struct ifab_swarm_help *more);
+bool ifab_fabric__load_help(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
+bool ifab_fabric__load_heard(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
 void ifab_fabric__decide_task_create(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_task_claim(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__decide_task_act(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
@@ -301,6 +315,22 @@ enum ifab_code ifab_fabric__task_price(const struct ifab_fabric *self, const str
                                        struct ifab_fabric__bill *bill);
 void ifab_fabric__task_over(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *held, enum ifab_task_event event,
                             struct ifab_view actor, const struct ifab_fabric__bill *spent);
+
+/*
+ * secret.c: a step that is about to have a secret's value used asks first; the answer is an entry either way, SecretVault/get or get_denied, and the value
+ * is used only after its commit (INV-04). NONE: *ret_secret, the live record; 206, 003: o->reply.refusal says why.
+ */
+struct ifab_fabric__secret_ask { /* borrowed until the call returns */
+    struct ifab_view name, origin; /* origin: as ifab_origin_valid() takes it */
+    struct ifab_view actor, why;   /* why empty: inherited from why_from */
+    uint64_t why_from;             /* index of an entry */
+    struct ifab_view subject;      /* what it is for, e.g. if://capability/… */
+};
+enum ifab_code ifab_fabric__secret_ask(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_fabric__secret_ask *ask,
+                                       const struct ifab_secret **ret_secret);
+void ifab_fabric__decide_secret(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__decide_secret_get(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__void_secret(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_secret *secret); /* after a restore */
 
 /* rescue.c: a task has just been blocked (its helpers are set in it); its block is over, whatever ended it; one that helped has been closed */
 void ifab_fabric__rescue(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, struct ifab_task *blocked);

@@ -263,8 +263,9 @@ static enum ifab_code check_agent(const struct ifab_fabric *self, const struct i
         return ifab_refuse(r, IFAB_CODE_TALENT_NOT_FOUND, NULL, "the caller is no talent any more");
     if (request->talent.size > 0 && !ifab_view_equal(request->talent, own->name))
         return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "talent", "an agent spends in its own name: leave talent out, or say " IFAB_FMT, IFAB_ARG(own->name));
-    if (request->swarm.size > 0)
-        return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "swarm", "an agent is counted for a swarm through its tasks; an operator may name one");
+    const struct ifab_swarm *swarm = request->swarm.size == 0 ? NULL : ifab_swarm_find(self->coordinator, request->swarm);
+    if (request->swarm.size > 0 && (swarm == NULL || !ifab_swarm_has_member(swarm, own->name)))
+        return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "swarm", "no swarm of this name names " IFAB_FMT " as a member", IFAB_ARG(own->name));
     if (request->cost.usd_micro > IFAB_COST_REPORT_USD_MAX || request->cost.tokens_in > IFAB_COST_REPORT_TOKENS_MAX ||
         request->cost.tokens_out > IFAB_COST_REPORT_TOKENS_MAX || request->cost.calls > IFAB_COST_REPORT_CALLS_MAX)
         return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "cost", "more than an agent may say at once: $1,000, 10^9 tokens, 10^6 calls");

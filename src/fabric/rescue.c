@@ -41,6 +41,7 @@ static bool look_around(const struct ifab_fabric *self, struct ifab_outcome *o, 
                                      .reputation = ifab_fabric__reputation(self, o, swarm->id),
                                      .in_hand = ifab_swarm_in_flight(self->coordinator, swarm->number), .at_most = swarm->concurrency};
         ifab_fabric__swarm_standing(self, o, swarm->id, &c->breaker_open, &c->budget_spent);
+        c->away = ifab_swarm_state(self->coordinator, swarm->number, c->breaker_open, o->now.run) == IFAB_SWARM_OFFLINE;
         asked->swarms[asked->count++] = swarm;
     }
     return !o->failed;
@@ -105,6 +106,7 @@ static bool ask(const struct ifab_fabric *self, const struct ifab_command *comma
     if (!ifab_fabric__task_entry(self, o, IFAB_EVENT_TASK_HELP, &under, actor, IFAB_VIEW(""), IFAB_VIEW(""), NULL))
         return false;
     ifab_fabric__put_task(o, &t);
+    ifab_fabric__count_help(self, o, swarm->number, &(struct ifab_swarm_help){.asked = 1});
     *ret_number = t.number.n;
     return true;
 }

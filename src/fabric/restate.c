@@ -6,10 +6,16 @@
 
 #include <string.h>
 
-static void restate_swarm(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_swarm *swarm)
+static void restate_swarm(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_swarm *swarm, const struct ifab_swarm_help *help)
 {
+    bool helped = help != NULL && ifab_swarm_help_any(help);
     ifab_buf_clear(&o->payload);
-    ifab_buf_str(&o->payload, "{\"record\":");
+    ifab_buf_char(&o->payload, '{');
+    if (helped) /* no entry of this log says so */
+        ifab_buf_format(&o->payload, "\"help\":{\"asked\":%llu,\"completed\":%llu,\"cost_usd_micro\":%llu,\"wasted_usd_micro\":%llu},",
+                        (unsigned long long)help->asked, (unsigned long long)help->completed, (unsigned long long)help->cost,
+                        (unsigned long long)help->wasted);
+    ifab_buf_str(&o->payload, "\"record\":");
     ifab_buf_view(&o->payload, swarm->record);
     ifab_buf_char(&o->payload, '}');
     struct ifab_entry fields = {
@@ -20,8 +26,11 @@ static void restate_swarm(const struct ifab_fabric *self, struct ifab_outcome *o
         .subject = swarm->id,
         .payload = ifab_buf_as_view(&o->payload),
     };
-    if (ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), NULL))
-        ifab_fabric__change(o, IFAB_KIND_SWARM, swarm->number.n, swarm->record.data, swarm->record.size);
+    if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), NULL))
+        return;
+    ifab_fabric__change(o, IFAB_KIND_SWARM, swarm->number.n, swarm->record.data, swarm->record.size);
+    if (helped)
+        ifab_fabric__count_help(self, o, swarm->number, help);
 }
 
 static void restate_task(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *old, struct ifab_view payload)
@@ -68,11 +77,13 @@ void ifab_fabric__decide_restate(const struct ifab_fabric *self, const struct if
     uint8_t bytes[IFAB_CLOSED_TASK_PACKED];
     o->reply.code = IFAB_CODE_NONE;
     if (command->u.restate.swarm != NULL)
-        restate_swarm(self, o, command->u.restate.swarm);
+        restate_swarm(self, o, command->u.restate.swarm, command->u.restate.help);
     if (command->u.restate.registered != NULL)
         ifab_fabric__restate_registry(self, o, command->u.restate.registered);
     if (command->u.restate.task != NULL)
         restate_task(self, o, command->u.restate.task, command->u.restate.payload);
+    if (command->u.restate.secret != NULL)
+        ifab_fabric__void_secret(self, o, command->u.restate.secret);
     if (command->u.restate.closed != NULL) {
         struct ifab_closed_task closed = *command->u.restate.closed;
         closed.index = 0; /* the entry that closed it is the old log's */

@@ -1,7 +1,92 @@
-/* Registering a swarm: an operator's act, its record whole in an entry (INV-16). Every member is a talent of this fabric. */
+/*
+ * Swarms: registering one is an operator's act, its record whole in an entry (INV-16), every member a talent of this fabric. Who may act for one; and
+ * that it is there: memory of the running daemon, no entry, nothing durable.
+ */
 #include "fabric_internal.h"
 
+#include "base/encode.h"
+
 #include <string.h>
+
+/* ---- who acts for it ---- */
+
+bool ifab_fabric__operates(const struct ifab_principal *p) { return p->role == IFAB_ROLE_OPERATOR || p->role == IFAB_ROLE_ADMIN; }
+
+enum ifab_code ifab_fabric__may_act(const struct ifab_command *command, struct ifab_refusal *refusal)
+{
+    const struct ifab_principal *p = command->principal;
+    if (p != NULL && p->kind != IFAB_PRINCIPAL_NONE && (ifab_fabric__operates(p) || p->role == IFAB_ROLE_AGENT))
+        return IFAB_CODE_NONE;
+    return ifab_refuse(refusal, IFAB_CODE_PERMISSION_DENIED, NULL, "this needs the role agent or operator");
+}
+
+enum ifab_code ifab_fabric__may_act_for(const struct ifab_fabric *self, const struct ifab_command *command, const struct ifab_swarm *swarm,
+                                        struct ifab_refusal *refusal)
+{
+    const struct ifab_principal *p = command->principal;
+    const struct ifab_talent *talent = p->kind == IFAB_PRINCIPAL_TALENT ? ifab_talents_at(self->talents, p->talent) : NULL;
+    if ((p->kind == IFAB_PRINCIPAL_UID && ifab_fabric__operates(p)) || (talent != NULL && ifab_swarm_has_member(swarm, talent->name)))
+        return IFAB_CODE_NONE;
+    ifab_refuse(refusal, IFAB_CODE_PERMISSION_DENIED, "swarm", "the swarm " IFAB_FMT " does not name you as a member", IFAB_ARG(swarm->id));
+    if (refusal != NULL)
+        refusal->hint = "Ask an operator: ifctl swarm register NAME --members YOU --why TEXT.";
+    return IFAB_CODE_PERMISSION_DENIED;
+}
+
+/* ---- it is there ---- */
+
+void ifab_fabric__hear(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_swarm_number swarm)
+{
+    uint8_t bytes[8], *at = bytes;
+    if (o->now.run - ifab_swarm_heard(self->coordinator, swarm) < IFAB_SWARM_HEARD_STEP)
+        return;
+    ifab_put_u64(&at, (uint64_t)o->now.run);
+    ifab_fabric__change(o, IFAB_KIND_HEARD, swarm.n, bytes, sizeof bytes);
+}
+
+bool ifab_fabric__load_heard(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes)
+{
+    struct ifab_reader r = {bytes.data, bytes.data + bytes.size, false};
+    ifab_usec run = (ifab_usec)ifab_get_u64(&r);
+    if (r.bad || r.at != r.end)
+        return false;
+    ifab_swarm_hear(self->coordinator, (struct ifab_swarm_number){number}, run);
+    return true;
+}
+
+static enum ifab_code heartbeat(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    struct ifab_refusal *r = &o->reply.refusal;
+    enum ifab_code code = ifab_fabric__may_act(command, r);
+    const struct ifab_swarm *swarm = ifab_swarm_find(self->coordinator, command->u.heartbeat.swarm);
+    if (code == IFAB_CODE_NONE && swarm == NULL)
+        code = ifab_refuse(r, IFAB_CODE_NOT_FOUND, "swarm", "no swarm " IFAB_FMT, IFAB_ARG(command->u.heartbeat.swarm));
+    if (code == IFAB_CODE_NONE)
+        code = ifab_fabric__may_act_for(self, command, swarm, r);
+    if (code != IFAB_CODE_NONE)
+        return code;
+    ifab_fabric__hear(self, o, swarm->number);
+    enum ifab_swarm_state state = ifab_fabric_swarm_state(self, swarm, o->now.run);
+    if (state == IFAB_SWARM_OFFLINE) /* until this very step */
+        state = ifab_swarm_queued(self->coordinator, swarm->number) > 0 ? IFAB_SWARM_ACTIVE : IFAB_SWARM_IDLE;
+    ifab_buf_clear(&o->scratch);
+    ifab_buf_format(&o->scratch, "{\"holds_ms\":%lld,\"state\":\"%s\",\"swarm\":", (long long)(IFAB_SWARM_HEARD_FOR / 1000), ifab_swarm_state_name(state));
+    ifab_json_put_string(&o->scratch, swarm->id);
+    ifab_buf_char(&o->scratch, '}');
+    ifab_fabric__reply_json(o, &o->scratch, 200);
+    return IFAB_CODE_NONE;
+}
+
+void ifab_fabric__decide_heartbeat(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
+{
+    enum ifab_code code = heartbeat(self, command, o);
+    if (code != IFAB_CODE_NONE)
+        ifab_fabric__refuse_as(self, command, o, IFAB_EVENT_TASK_REFUSED, code,
+                               command->principal != NULL && command->principal->kind == IFAB_PRINCIPAL_TALENT ? command->principal->talent : 0,
+                               command->u.heartbeat.swarm);
+}
+
+/* ---- registering ---- */
 
 static enum ifab_code check_members(const struct ifab_fabric *self, const struct ifab_swarm_request *request, struct ifab_refusal *refusal)
 {
@@ -47,7 +132,11 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
     struct ifab_outcome_entry *entry;
     if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), &entry))
         return IFAB_CODE_SYSTEM_ERROR;
-    ifab_fabric__change(o, IFAB_KIND_SWARM, new ? o->next_number++ : number.n, record.data, record.size);
+    if (new)
+        number.n = o->next_number++;
+    ifab_fabric__change(o, IFAB_KIND_SWARM, number.n, record.data, record.size);
+    if (new)
+        ifab_fabric__hear(self, o, number); /* its workers have as long as a heartbeat holds to come */
     struct ifab_buf *b = &o->scratch;
     ifab_buf_clear(b);
     ifab_buf_str(b, "{\"entry\":{\"hash\":");

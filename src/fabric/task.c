@@ -20,29 +20,6 @@ static struct ifab_task_principal who_is(const struct ifab_command *command)
     return (struct ifab_task_principal){.uid = p->uid};
 }
 
-static bool operates(const struct ifab_principal *p) { return p->role == IFAB_ROLE_OPERATOR || p->role == IFAB_ROLE_ADMIN; }
-
-static enum ifab_code may_act(const struct ifab_command *command, struct ifab_refusal *refusal)
-{
-    const struct ifab_principal *p = command->principal;
-    if (p != NULL && p->kind != IFAB_PRINCIPAL_NONE && (operates(p) || p->role == IFAB_ROLE_AGENT))
-        return IFAB_CODE_NONE;
-    return ifab_refuse(refusal, IFAB_CODE_PERMISSION_DENIED, NULL, "this needs the role agent or operator");
-}
-
-static enum ifab_code may_act_for(const struct ifab_fabric *self, const struct ifab_command *command, const struct ifab_swarm *swarm,
-                                  struct ifab_refusal *refusal)
-{
-    const struct ifab_principal *p = command->principal;
-    const struct ifab_talent *talent = p->kind == IFAB_PRINCIPAL_TALENT ? ifab_talents_at(self->talents, p->talent) : NULL;
-    if ((p->kind == IFAB_PRINCIPAL_UID && operates(p)) || (talent != NULL && ifab_swarm_has_member(swarm, talent->name)))
-        return IFAB_CODE_NONE;
-    ifab_refuse(refusal, IFAB_CODE_PERMISSION_DENIED, "swarm", "the swarm " IFAB_FMT " does not name you as a member", IFAB_ARG(swarm->id));
-    if (refusal != NULL)
-        refusal->hint = "Ask an operator: ifctl swarm register NAME --member YOU --why TEXT.";
-    return IFAB_CODE_PERMISSION_DENIED;
-}
-
 void ifab_fabric__put_task(struct ifab_outcome *o, const struct ifab_task *task)
 {
     uint8_t bytes[IFAB_TASK_PACKED_MAX];
@@ -278,7 +255,7 @@ static enum ifab_code create(const struct ifab_fabric *self, const struct ifab_c
     struct ifab_refusal *r = &o->reply.refusal;
     struct ifab_task t;
     struct ifab_task_number given_up;
-    enum ifab_code code = may_act(command, r);
+    enum ifab_code code = ifab_fabric__may_act(command, r);
     *ret_repeated = ifab_fabric__idempotent(self, command, code, o);
     if (*ret_repeated || code != IFAB_CODE_NONE)
         return code;
@@ -287,6 +264,11 @@ static enum ifab_code create(const struct ifab_fabric *self, const struct ifab_c
         code = ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "why", "say why");
     if (code == IFAB_CODE_NONE)
         code = ifab_task_admit(self->coordinator, &t, &given_up, r);
+    if (code == IFAB_CODE_QUEUE_FULL && command->u.task.waits && ifab_swarm_at(self->coordinator, t.queue)->queue_policy == IFAB_QUEUE_BLOCK) {
+        o->reply.code = IFAB_CODE_NONE;
+        o->reply.waits = t.queue;
+        return IFAB_CODE_NONE;
+    }
     if (code != IFAB_CODE_NONE)
         return code;
     struct ifab_outcome_entry *entry;
@@ -419,13 +401,13 @@ static enum ifab_code claim(const struct ifab_fabric *self, const struct ifab_co
     struct ifab_names skills;
     uint8_t course[IFAB_COURSE_PACKED];
     bool stolen;
-    enum ifab_code code = may_act(command, r);
+    enum ifab_code code = ifab_fabric__may_act(command, r);
     if (code != IFAB_CODE_NONE)
         return code;
     const struct ifab_swarm *swarm = ifab_swarm_find(self->coordinator, command->u.claim.swarm);
     if (swarm == NULL)
         return ifab_refuse(r, IFAB_CODE_NOT_FOUND, "swarm", "no swarm " IFAB_FMT, IFAB_ARG(command->u.claim.swarm));
-    code = may_act_for(self, command, swarm, r);
+    code = ifab_fabric__may_act_for(self, command, swarm, r);
     if (code == IFAB_CODE_NONE && command->u.claim.id.size > 0)
         return claim_one(self, command, o, swarm);
     if (code == IFAB_CODE_NONE)
@@ -446,8 +428,11 @@ static enum ifab_code claim(const struct ifab_fabric *self, const struct ifab_co
 
 void ifab_fabric__decide_task_claim(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
+    const struct ifab_swarm *swarm = ifab_swarm_find(self->coordinator, command->u.claim.swarm);
     enum ifab_code code = claim(self, command, o);
-    if (code != IFAB_CODE_NONE)
+    if (code == IFAB_CODE_NONE) /* also who found nothing is there */
+        ifab_fabric__hear(self, o, swarm->number);
+    else
         refused(self, command, o, code, command->u.claim.id.size > 0 ? command->u.claim.id : command->u.claim.swarm);
 }
 
@@ -487,10 +472,10 @@ static enum ifab_code may_touch(const struct ifab_fabric *self, const struct ifa
     const struct ifab_swarm *owner = ifab_swarm_at(self->coordinator, task->owner);
     if (ifab_task_by_holder(command->u.task_act.event)) {
         if (owner != NULL && command->u.task_act.fence.n == task->fence.n)
-            return may_act_for(self, command, owner, r);
+            return ifab_fabric__may_act_for(self, command, owner, r);
         return IFAB_CODE_NONE; /* the core refuses the fence */
     }
-    if (operates(command->principal) || (who.talent != 0 && who.talent == task->creator.talent))
+    if (ifab_fabric__operates(command->principal) || (who.talent != 0 && who.talent == task->creator.talent))
         return IFAB_CODE_NONE;
     return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, NULL, "this task was made by another; its maker or an operator may do this");
 }
@@ -539,7 +524,7 @@ static enum ifab_code check_act(const struct ifab_command *command, struct ifab_
 static enum ifab_code act(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool *ret_repeated)
 {
     struct ifab_refusal *r = &o->reply.refusal;
-    enum ifab_code code = may_act(command, r);
+    enum ifab_code code = ifab_fabric__may_act(command, r);
     *ret_repeated = ifab_fabric__idempotent(self, command, code, o);
     if (*ret_repeated || code != IFAB_CODE_NONE)
         return code;
@@ -584,6 +569,8 @@ static enum ifab_code act(const struct ifab_fabric *self, const struct ifab_comm
         ifab_fabric__close_task(self, o, &next, task->owner, done.index);
     if ((ifab_task_owned(task->state) && !ifab_task_owned(next.state)) || task->reservation != next.reservation)
         ifab_fabric__task_over(self, o, task, what.event, ifab_view_str(command->principal->actor), command->u.task_act.has_cost ? &spent : NULL);
+    if (ifab_task_by_holder(what.event) && what.event != IFAB_TASK_GIVE_BACK)
+        ifab_fabric__hear(self, o, task->owner);
     reply_task(self, o, &done, &next, 200);
     ifab_fabric__keep_reply(self, command, o);
     return IFAB_CODE_NONE;

@@ -32,7 +32,7 @@ void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome
     uint8_t bytes[IFAB_CLOSED_TASK_PACKED];
     struct ifab_closed_task closed = {.number = task->number.n, .minted = task->minted, .state = task->state, .fence = task->fence, .creator = task->creator.talent, .index = index,
                                       .closed = o->now.wall};
-    closed.owner = owner;
+    closed.owner = owner.n != 0 ? owner : task->queue; /* nobody had it: who might have */
     ifab_task_id16(ifab_view_str(task->id), closed.id16);
     size_t count = ifab_task_dependents(self->coordinator, task->number, waiting, IFAB_TASK_DEPENDENTS_MAX);
     for (size_t i = 0; i < count; i++) {
@@ -137,7 +137,7 @@ void ifab_fabric__end_tasks(const struct ifab_fabric *self, struct ifab_outcome 
 }
 
 /* Its worker may have gone on meanwhile, and there was nobody whom it could have asked: each lease gets its own length again, up to a bound. */
-void ifab_fabric_resume(struct ifab_fabric *self, struct ifab_now now)
+static void resume_leases(struct ifab_fabric *self, struct ifab_now now)
 {
     const struct ifab_task *at = ifab_task_after(self->coordinator, (struct ifab_task_number){0});
     for (; at != NULL; at = ifab_task_after(self->coordinator, at->number)) {
@@ -148,6 +148,15 @@ void ifab_fabric_resume(struct ifab_fabric *self, struct ifab_now now)
         task.lease_until = until;
         ifab_task_put(self->coordinator, &task);
     }
+}
+
+void ifab_fabric_resume(struct ifab_fabric *self, struct ifab_now now, bool started)
+{
+    const struct ifab_swarm *swarm = ifab_swarm_after(self->coordinator, (struct ifab_swarm_number){0});
+    for (; swarm != NULL; swarm = ifab_swarm_after(self->coordinator, swarm->number))
+        ifab_swarm_hear(self->coordinator, swarm->number, now.run);
+    if (started)
+        resume_leases(self, now);
 }
 
 ifab_usec ifab_fabric__tasks_due(const struct ifab_fabric *self, struct ifab_now now)

@@ -154,9 +154,18 @@ void ifab_fabric_task_json(const struct ifab_fabric *self, const struct ifab_tas
     ifab_buf_char(b, '}');
 }
 
-void ifab_fabric_swarm_json(const struct ifab_fabric *self, const struct ifab_swarm *swarm, struct ifab_buf *b)
+enum ifab_swarm_state ifab_fabric_swarm_state(const struct ifab_fabric *self, const struct ifab_swarm *swarm, ifab_usec run)
+{
+    const struct ifab_breaker *breaker = ifab_breakers_find(self->breakers, IFAB_BREAKER_SWARM, swarm->id);
+    return ifab_swarm_state(self->coordinator, swarm->number, breaker != NULL && breaker->state != IFAB_BREAKER_CLOSED, run);
+}
+
+void ifab_fabric_swarm_json(const struct ifab_fabric *self, const struct ifab_swarm *swarm, struct ifab_now now, struct ifab_buf *b)
 {
     uint32_t flight = ifab_swarm_in_flight(self->coordinator, swarm->number), queued = ifab_swarm_queued(self->coordinator, swarm->number);
     ifab_buf_view(b, ifab_view_of(swarm->record.data, swarm->record.size - 1));
-    ifab_buf_format(b, ",\"in_flight\":%u,\"queued\":%u}", flight, queued);
+    ifab_buf_str(b, ",\"heard_at\":\"");
+    ifab_buf_time(b, now.wall - (now.run - ifab_swarm_heard(self->coordinator, swarm->number)));
+    ifab_buf_format(b, "\",\"in_flight\":%u,\"queued\":%u,\"state\":\"%s\"}", flight, queued,
+                    ifab_swarm_state_name(ifab_fabric_swarm_state(self, swarm, now.run)));
 }

@@ -79,12 +79,63 @@ static enum ifab_verdict verdict_of(enum ifab_task_event event)
     }
 }
 
+/* ---- what help came to ---- */
+
+void ifab_fabric__count_help(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_swarm_number swarm, const struct ifab_swarm_help *more)
+{
+    const struct ifab_swarm_help *before = ifab_swarm_help(self->coordinator, swarm);
+    struct ifab_swarm_help help = before != NULL ? *before : (struct ifab_swarm_help){0};
+    uint8_t packed[IFAB_SWARM_HELP_PACKED];
+    struct ifab_view bytes;
+    if (ifab_fabric__changed(o, IFAB_KIND_SWARM_HELP, swarm.n, &bytes))
+        (void)ifab_swarm_help_unpack(bytes, &help);
+    ifab_swarm_help_add(&help, more);
+    ifab_fabric__change(o, IFAB_KIND_SWARM_HELP, swarm.n, packed, ifab_swarm_help_pack(&help, packed));
+}
+
+bool ifab_fabric__load_help(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes)
+{
+    struct ifab_swarm_help help;
+    return ifab_swarm_help_unpack(bytes, &help) && ifab_swarm_put_help(self->coordinator, (struct ifab_swarm_number){number}, &help);
+}
+
+/* Its holder was told that it is over, or lost it: nobody said what it did cost. */
+static bool ends_unsaid(enum ifab_task_event event)
+{
+    switch ((int)event) {
+    case IFAB_TASK_COMPLETE:
+    case IFAB_TASK_FAIL:
+    case IFAB_TASK_POISON:
+    case IFAB_TASK_SHUTDOWN:  /* by the holder: who says nothing of a cost had none */
+    case IFAB_TASK_GIVE_BACK: /* nobody heard of the claim */
+        return false;
+    default:
+        return true;
+    }
+}
+
+static void help_over(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *held, struct ifab_swarm_number swarm,
+                      enum ifab_task_event event, const struct ifab_fabric__bill *spent)
+{
+    struct ifab_swarm_help more = {.completed = event == IFAB_TASK_COMPLETE};
+    if (held->parent == 0 || !ifab_task_owned(held->state))
+        return;
+    if (spent != NULL)
+        more.cost = spent->usd_micro;
+    else if (ends_unsaid(event) && held->budget[0] > 0)
+        more.cost = (uint64_t)held->budget[0];
+    more.wasted = event == IFAB_TASK_COMPLETE ? 0 : more.cost;
+    if (more.completed > 0 || more.cost > 0)
+        ifab_fabric__count_help(self, o, swarm, &more);
+}
+
 void ifab_fabric__task_over(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *held, enum ifab_task_event event,
                             struct ifab_view actor, const struct ifab_fabric__bill *spent)
 {
     const struct ifab_swarm *swarm = ifab_swarm_at(self->coordinator, held->owner.n != 0 ? held->owner : held->queue);
     if (swarm == NULL)
         return; /* nobody held it, and nothing was held for it */
+    help_over(self, o, held, swarm->number, event, spent);
     struct ifab_fabric__bill bill = bill_of(self, held, swarm, actor);
     uint8_t before16[16];
     join_trace(o, held->trace16, before16);

@@ -56,7 +56,7 @@ static void say_reply(struct finding *f, enum ifab_falsified verdict, const char
     else if (reply->code == IFAB_CODE_NONE)
         snprintf(f->evidence, sizeof f->evidence, "%s: it would be done", what);
     else
-        snprintf(f->evidence, sizeof f->evidence, "%s: IF_ERR_%03d, %s", what, (int)reply->code, reply->refusal.message);
+        snprintf(f->evidence, sizeof f->evidence, "%s: IF_ERR_%03d, %.180s", what, (int)reply->code, reply->refusal.message);
 }
 
 /* A changed act must be refused. */

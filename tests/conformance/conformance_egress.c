@@ -1,6 +1,6 @@
 /*
- * One suite over every egress back-end: memory, curl against a peer on loopback, and either behind the fault wrapper without a fault planned. The same
- * script answers all of them. Included by its test program. INV-08, INV-09
+ * One suite over every egress back-end: memory, curl against a peer on loopback, and either behind the fault wrapper without a fault planned. The
+ * same script answers all of them. Included by its test program. INV-08, INV-09
  */
 #include "egress/egress.h"
 #include "support.h"
@@ -105,9 +105,21 @@ static struct ifab_egress_request usual(struct egress_backend *b, const char *me
     assert_int_equal(ifab_origin_read(ifab_view_str(origin_text), &row.origin, NULL), IFAB_OK);
     exception = (struct ifab_egress_exception){IFAB_VIEW(CAPABILITY), {.bits = 0}, b->port};
     assert_int_equal(ifab_cidr_parse(IFAB_VIEW("127.0.0.1/32"), &exception.net, NULL), IFAB_OK);
-    struct ifab_egress_request r = {.version = IFAB_EGRESS_ABI, .call = 1, .tag = b, .tenant = IFAB_VIEW("Demo.A/digest"), .capability = IFAB_VIEW(CAPABILITY),
-                                    .method = ifab_view_str(method), .url = ifab_view_str(url_text), .rows = &row, .row_count = 1, .timeout = 20 * IFAB_SECOND,
-                                    .response_max = 65536, .attempts = 1, .wall = 1767323045 * IFAB_SECOND, .exceptions = &exception, .exception_count = 1};
+    struct ifab_egress_request r = {.version = IFAB_EGRESS_ABI,
+                                    .call = 1,
+                                    .tag = b,
+                                    .tenant = IFAB_VIEW("Demo.A/digest"),
+                                    .capability = IFAB_VIEW(CAPABILITY),
+                                    .method = ifab_view_str(method),
+                                    .url = ifab_view_str(url_text),
+                                    .rows = &row,
+                                    .row_count = 1,
+                                    .timeout = 20 * IFAB_SECOND,
+                                    .response_max = 65536,
+                                    .attempts = 1,
+                                    .wall = 1767323045 * IFAB_SECOND,
+                                    .exceptions = &exception,
+                                    .exception_count = 1};
     return r;
 }
 static uint64_t submitted(struct egress_backend *b, const struct ifab_egress_request *r)
@@ -168,8 +180,11 @@ static bool sent_has(struct egress_backend *b, size_t n, const char *text)
 
 static void answers_with_shown_headers_and_body(struct egress_backend *b)
 {
-    static const struct ifab_egress_scripted script[] = {{.status = 200, .head = "Content-Type: text/plain\r\nSet-Cookie: a=b\r\nX-Other: 1\r\nETag: \"x\"\r\n", .body = {(const uint8_t *)"hello", 5}},
-                                                         {.status = 404, .body = {(const uint8_t *)"no", 2}}, {.status = 204}};
+    static const struct ifab_egress_scripted script[] = {{.status = 200,
+                                                          .head = "Content-Type: text/plain\r\nSet-Cookie: a=b\r\nX-Other: 1\r\nETag: \"x\"\r\n",
+                                                          .body = {(const uint8_t *)"hello", 5}},
+                                                         {.status = 404, .body = {(const uint8_t *)"no", 2}},
+                                                         {.status = 204}};
     struct ifab_egress_header headers[] = {{IFAB_VIEW("X-Mine"), IFAB_VIEW("yes")}, {IFAB_VIEW("Content-Type"), IFAB_VIEW("application/json")}};
     open_egress(b, script, 3, 0);
     struct ifab_egress_request r = usual(b, "POST", "/v1/items?a=b%20c");
@@ -260,11 +275,11 @@ static void refuses_before_anything_is_sent(struct egress_backend *b)
 static void refuses_members_outside_of_their_bounds(struct egress_backend *b)
 {
     open_egress(b, NULL, 0, 0);
-#define OUT_OF_BOUNDS(change)                         \
-    do {                                              \
+#define OUT_OF_BOUNDS(change)                                    \
+    do {                                                         \
         struct ifab_egress_request r = usual(b, "GET", "/v1/x"); \
-        change;                                       \
-        refused(b, &r, IFAB_EGRESS_REQUEST);          \
+        change;                                                  \
+        refused(b, &r, IFAB_EGRESS_REQUEST);                     \
     } while (0)
     OUT_OF_BOUNDS(r.version = 0);
     OUT_OF_BOUNDS(r.tenant.size = 0);
@@ -287,7 +302,7 @@ static void in_a_dry_run_rows_marked_read_pass(struct egress_backend *b)
     struct ifab_egress_request r = usual(b, "GET", "/v1/x");
     struct ifab_egress_row rows[2] = {row, row};
     rows[1].read = true;
-    rows[1].methods = 1U << IFAB_HTTP_GET;
+    rows[1].methods = 1U << IFAB_EGRESS_METHOD_GET;
     r.rows = rows;
     r.row_count = 2;
     r.dry_run = true;
@@ -299,8 +314,11 @@ static void in_a_dry_run_rows_marked_read_pass(struct egress_backend *b)
 static void bounds_the_answer(struct egress_backend *b)
 {
     static uint8_t large[1001];
-    const struct ifab_egress_scripted script[] = {{.status = 200, .body = {large, 1000}}, {.status = 200, .body = {large, 1001}}, {.status = 200, .head = "Content-Encoding: gzip\r\n"},
-                                                  {.status = 200, .head = "X-A: a\x01\r\n"}, {.status = 200, .head = "X A: a\r\n"}};
+    const struct ifab_egress_scripted script[] = {{.status = 200, .body = {large, 1000}},
+                                                  {.status = 200, .body = {large, 1001}},
+                                                  {.status = 200, .head = "Content-Encoding: gzip\r\n"},
+                                                  {.status = 200, .head = "X-A: a\x01\r\n"},
+                                                  {.status = 200, .head = "X A: a\r\n"}};
     memset(large, 'x', sizeof large);
     open_egress(b, script, 5, 0);
     struct ifab_egress_request r = usual(b, "GET", "/v1/x");
@@ -336,8 +354,15 @@ static void bounds_what_is_in_flight(struct egress_backend *b)
 }
 static void makes_again_what_may_be_repeated(struct egress_backend *b)
 {
-    static const struct ifab_egress_scripted script[] = {{.status = 503}, {.status = 0}, {.status = 200, .body = {(const uint8_t *)"third", 5}}, {.status = 503, .body = {(const uint8_t *)"x", 1}},
-                                                         {.status = 0}, {.status = 429, .retry_after = 30 * IFAB_SECOND}, {.status = 404}, {.status = 500}, {.status = 200, .body = {(const uint8_t *)"key", 3}}};
+    static const struct ifab_egress_scripted script[] = {{.status = 503},
+                                                         {.status = 0},
+                                                         {.status = 200, .body = {(const uint8_t *)"third", 5}},
+                                                         {.status = 503, .body = {(const uint8_t *)"x", 1}},
+                                                         {.status = 0},
+                                                         {.status = 429, .retry_after = 30 * IFAB_SECOND},
+                                                         {.status = 404},
+                                                         {.status = 500},
+                                                         {.status = 200, .body = {(const uint8_t *)"key", 3}}};
     open_egress(b, script, 9, 0);
     struct ifab_egress_request r = usual(b, "GET", "/v1/x");
     r.attempts = 3;
@@ -550,14 +575,16 @@ static void submit_without_memory_leaves_nothing(struct egress_backend *b)
     close_egress(b);
 }
 
-static struct egress_backend egress_backends[] = {
-    {.name = "memory"}, {.name = "curl", .curl = true}, {.name = "fault over memory", .fault = true}, {.name = "fault over curl", .curl = true, .fault = true}};
-#define ON_ALL(fn)                                                 \
-    static void all_##fn(void **state)                             \
-    {                                                              \
-        (void)state;                                               \
-        for (size_t i = 0; i < IFAB_COUNT(egress_backends); i++)   \
-            fn(&egress_backends[i]);                               \
+static struct egress_backend egress_backends[] = {{.name = "memory"},
+                                                  {.name = "curl", .curl = true},
+                                                  {.name = "fault over memory", .fault = true},
+                                                  {.name = "fault over curl", .curl = true, .fault = true}};
+#define ON_ALL(fn)                                               \
+    __attribute__((unused)) static void all_##fn(void **state)   \
+    {                                                            \
+        (void)state;                                             \
+        for (size_t i = 0; i < IFAB_COUNT(egress_backends); i++) \
+            fn(&egress_backends[i]);                             \
     }
 ON_ALL(answers_with_shown_headers_and_body)
 ON_ALL(refuses_before_anything_is_sent)
@@ -572,10 +599,11 @@ ON_ALL(withholds_answers_that_hold_a_secret)
 ON_ALL(what_is_cancelled_ends_once)
 ON_ALL(closing_ends_what_runs)
 ON_ALL(submit_without_memory_leaves_nothing)
-#define EGRESS_CONFORMANCE                                                                                                                          \
-    cmocka_unit_test(all_answers_with_shown_headers_and_body), cmocka_unit_test(all_refuses_before_anything_is_sent),                              \
-        cmocka_unit_test(all_refuses_members_outside_of_their_bounds), cmocka_unit_test(all_in_a_dry_run_rows_marked_read_pass),                   \
-        cmocka_unit_test(all_bounds_the_answer), cmocka_unit_test(all_bounds_what_is_in_flight), cmocka_unit_test(all_makes_again_what_may_be_repeated), \
-        cmocka_unit_test(all_injects_a_secret_where_all_three_agree), cmocka_unit_test(all_no_secret_follows_a_redirect),                          \
-        cmocka_unit_test(all_withholds_answers_that_hold_a_secret), cmocka_unit_test(all_what_is_cancelled_ends_once),                             \
-        cmocka_unit_test(all_closing_ends_what_runs), cmocka_unit_test(all_submit_without_memory_leaves_nothing)
+#define EGRESS_CONFORMANCE                                                                                                       \
+    cmocka_unit_test(all_answers_with_shown_headers_and_body), cmocka_unit_test(all_refuses_before_anything_is_sent),            \
+        cmocka_unit_test(all_refuses_members_outside_of_their_bounds), cmocka_unit_test(all_in_a_dry_run_rows_marked_read_pass), \
+        cmocka_unit_test(all_bounds_the_answer), cmocka_unit_test(all_bounds_what_is_in_flight),                                 \
+        cmocka_unit_test(all_makes_again_what_may_be_repeated), cmocka_unit_test(all_injects_a_secret_where_all_three_agree),    \
+        cmocka_unit_test(all_no_secret_follows_a_redirect), cmocka_unit_test(all_withholds_answers_that_hold_a_secret),          \
+        cmocka_unit_test(all_what_is_cancelled_ends_once), cmocka_unit_test(all_closing_ends_what_runs),                         \
+        cmocka_unit_test(all_submit_without_memory_leaves_nothing)

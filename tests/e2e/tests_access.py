@@ -114,7 +114,6 @@ def test_agent_may_not_list_audit_or_operate(f):
         "/v1/talents/Demo.B",
         "/v1/decisions",
         "/v1/anchors",
-        "/v1/events",
         "/metrics",
         "/v1/slo",
     ):

@@ -40,8 +40,12 @@ def manifest(**change):
     return {k: v for k, v in m.items() if v is not None}
 
 
+def signed_manifest(key, m):
+    return json.loads(sign(m, DOMAIN, key)[0])
+
+
 def signed(key, **change):
-    return json.loads(sign(manifest(**change), DOMAIN, key)[0])
+    return signed_manifest(key, manifest(**change))
 
 
 def pub(key):

@@ -96,8 +96,6 @@ def test_global_flags_do_what_they_say(f):
     for line in (
         "falsify --task t --mode=pre-commit",
         "bus dlq list",
-        "governor waste",
-        "secret list",
     ):
         assert "IF_ERR_509" in cli.wants(20, *line.split()).err, line
         assert cli.wants(0, *line.split(" -")[0].split()[:2], "--help").out.startswith("Usage: ifctl "), line

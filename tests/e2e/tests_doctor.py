@@ -119,6 +119,28 @@ def test_doctor_finds_broken_contents():
         )
 
 
+def test_doctor_finds_what_is_wrong_with_a_vault():
+    from tests_vault import put
+
+    with Fabric() as f:
+        f.start()
+        assert put(f, "one", "some-secret-value").status == 201
+        assert f.stop() == 0
+        found(f, "vault file", "mode 600", state="good")
+        file = path(f, "data", "vault", "00000000000000000001.vault")
+        remade(
+            f,
+            (
+                (lambda: os.chmod(path(f, "data", "vault"), 0o750), "vault", "chmod 700"),
+                (lambda: os.chmod(file, 0o640), "vault file", "chmod 600"),
+                (lambda: write(file, "garbage"), "vault file", "no vault"),
+                (lambda: os.unlink(path(f, "keys", "vault.key")), "vault.key", "not there"),
+                (lambda: os.chmod(path(f, "keys", "vault.key"), 0o604), "vault.key", "chmod 600"),
+                (lambda: write(path(f, "keys", "vault.key"), "garbage\n"), "vault.key", "no key of a vault"),
+            ),
+        )
+
+
 def test_doctor_finds_wrong_settings():
     with Fabric() as f:
         stopped(f)

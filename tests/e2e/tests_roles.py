@@ -49,7 +49,7 @@ TABLE = {
     "POST /v1/log-keys": OPERATE,
     "POST /v1/log-keys/rotate": OPERATE,
     "POST /v1/clock/accept": OPERATE,
-    "GET /v1/events": AUDIT,
+    "GET /v1/events": OWN,  # an agent its own, and of its own tasks
     "GET /v1/fabric": OPEN,
     "GET /v1/slo": LIST,
     "GET /metrics": LIST,
@@ -75,6 +75,8 @@ TABLE = {
     "POST /v1/tasks/{}/replay": ACT,
     "POST /v1/swarms": OPERATE,
     "GET /v1/swarms": LIST,
+    "GET /v1/swarms/{}": ALL,  # an agent those that name it
+    "POST /v1/swarms/{}/heartbeat": ACT,
     "POST /v1/costs": ACT,
     "GET /v1/rates": ALL,
     "POST /v1/rates": OPERATE,
@@ -105,9 +107,15 @@ TABLE = {
     "POST /v1/bus/{*}": ACT,
     "GET /v1/bus/dlq": OPERATE,
     "GET /v1/governor/match": LIST,
+    "GET /v1/governor/waste": LIST,
     "GET /v1/breakers": LIST,
     "POST /v1/breakers/reset": OPERATE,
+    "GET /v1/vault": OPERATE,
     "GET /v1/secrets": OPERATE,
+    "POST /v1/secrets": OPERATE,
+    "POST /v1/secrets/{}/rotate": OPERATE,
+    "POST /v1/secrets/{}/revoke": OPERATE,
+    "POST /v1/secrets/{}/check": OPERATE,
     "POST /mcp": ALL,
     "GET /": OPEN,
 }
@@ -261,6 +269,9 @@ def test_admin_acts_are_needed_whatever_the_way_in(f):
             ("/v1/witness/erase", {"id": "msg-00000000-0000-7000-8000-000000000000", "why": "t"}),
             ("/v1/clock/accept", {"why": "t"}),
             ("/v1/log-keys/rotate", b'{"to":"x"}'),
+            ("/v1/publishers", {"name": "X", "namespaces": ["x"], "pubkey": Agent("X").pub, "why": "t"}),
+            ("/v1/publishers/X/revoke", {"why": "t"}),
+            ("/v1/revocations", {"pubkey": Agent("X").pub, "why": "t"}),
         ):
             r = f.post(route, body, headers, tcp=tcp)
             assert (r.status, r.code) in ((403, 3), (404, 404)), (route, r)

@@ -100,7 +100,8 @@ def test_refusals_of_bad_requests(f):
     refused(act(f, "t", "complete"), 400, 208)
     refused(f.post("/v1/swarms", {"id": "x", "skills": ["a"], "capabilities": ["b"], "why": "w"}), 400, 208)
     assert f.post("/v1/swarms", {"id": "alias", "capabilities": ["b"], "why": "w"}).status == 201
-    refused(f.post("/v1/swarms", {"id": "x", "skills": ["a"], "queue": {"policy": "block"}, "why": "w"}), 501, 509)
+    refused(f.post("/v1/swarms", {"id": "x", "skills": ["a"], "queue": {"policy": "wait"}, "why": "w"}), 400, 208)
+    refused(f.post("/v1/tasks", {"type": "job", "why": "x", "wait_ms": 30001}), 400, 208)
     assert f.post("/v1/tasks/t/explode", {}).status == 404
 
 

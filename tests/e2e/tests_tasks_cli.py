@@ -517,10 +517,18 @@ def test_top_shows_all_once_or_live(f):
     create(cli, "u")
     fence = str(cli.json("task", "next", "--swarm", "data")["fence"])
     cli.wants(0, "task", "progress", "t", "--fence", fence, "--percent", "40", "--note", "evil\u202etxt")
+    for id, unit, limit in (("a-low", "usd_micro", 1000), ("b-full", "calls", 10)):
+        body = {"id": id, "subject": "swarm", "name": "data", "unit": unit, "period": "total", "limit": limit}
+        r = f.admin("/v1/budgets", body)
+        assert r.status == 201, r
+    assert f.post("/v1/costs", {"cost": {"usd_micro": 90, "calls": 9}, "swarm": "data"}).status == 201
     top = cli.json("top")
+    assert [(b["id"], b["level"], b["spent"], b["limit"]) for b in top["budgets"]] == [("b-full", "warn", 9, 10), ("a-low", "open", 90, 1000)], top
+    assert top["swarms"][0]["state"] == "WORKING", top
     assert top["tasks"] == {"queued": 1, "claimed": 0, "running": 1, "blocked": 0, "dead": 0} and not top["more_tasks"], top
     assert top["swarms"][0]["in_flight"] == 1 and top["decisions"] == {"held": 0, "escalated": 0}, top
     shown = cli.wants(0, "top").out
+    assert "WORKING" in shown and "b-full" in shown and shown.index("b-full") < shown.index("a-low"), shown
     assert "running 1" in shown and "evil\\u{202e}txt" in shown and "\x1b" not in shown, shown
     screen = Screen(cli, "top").until("running 1")
     assert "\x1b[?1049h" in screen.text

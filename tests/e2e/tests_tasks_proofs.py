@@ -73,8 +73,8 @@ def test_ten_thousand_claims_of_a_hundred_tasks_have_one_winner_each(f):
     return f"{len(won)} won, {sum(others.values())} refused; {len({n for _, _, n in won})} of {count} claimers won something"
 
 
-def shimmed(f):
-    """The daemon with a wall clock that can be set; how to set it (seconds off)."""
+def shimmed(f, all_clocks=False):
+    """The daemon with a wall clock that can be set; how to set it (seconds off). all_clocks: time passes."""
     shim, off = os.path.join(f.root, "clock_shim.so"), os.path.join(f.root, "clock")
     if shutil.which("cc") is None:
         raise Skip("no cc for the clock that can be set")
@@ -89,12 +89,15 @@ def shimmed(f):
     put(0)
     f.stop()
     os.environ["LD_PRELOAD"], os.environ["IFAB_CLOCK_FILE"] = shim, off
+    if all_clocks:
+        os.environ["IFAB_CLOCK_ALL"] = "1"
     return put
 
 
 def unshimmed():
     os.environ.pop("LD_PRELOAD", None)
     os.environ.pop("IFAB_CLOCK_FILE", None)
+    os.environ.pop("IFAB_CLOCK_ALL", None)
 
 
 def test_no_jump_of_the_clock_loses_or_doubles_a_lease(f):

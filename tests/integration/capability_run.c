@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PATIENCE ((uint32_t)test_env_u64("IFAB_PATIENCE_MS", 120000)) /* ms; a bound for hangs */
+#define PATIENCE (4 * (uint32_t)test_env_u64("IFAB_PATIENCE_MS", 30000)) /* ms; a bound for hangs, over many calls */
 #define CONTEXT   "\"context\":{\"talent\":\"Demo.A\",\"config\":{\"url\":\"https://lamp.example\"}}}"
 #define SWITCH    "{\"operation\":\"switch\",\"params\":{\"on\":true}," CONTEXT
 #define OP(name_) "{\"operation\":\"" name_ "\",\"params\":{}," CONTEXT

@@ -32,6 +32,7 @@ static struct model {
     struct ifab_task tasks[TASKS]; /* in order of number; state NONE: closed */
     size_t count;
     uint64_t tags[FLOWS], course;
+    ifab_usec heard[SWARMS + 1];
     uint64_t next_number, next_index;
     struct ifab_now now;
 } m;
@@ -180,6 +181,13 @@ static void begin(void)
     register_swarms();
 }
 
+static void hear(uint64_t swarm)
+{
+    ifab_swarm_hear(core, (struct ifab_swarm_number){swarm}, m.now.run);
+    ifab_swarm_hear(core, (struct ifab_swarm_number){swarm}, m.now.run - (ifab_usec)draw(100)); /* one that comes late changes nothing */
+    m.heard[swarm] = m.now.run;
+}
+
 /* The process dies: what is left are the records, and whose turn it was is forgotten. */
 static void crash(void)
 {
@@ -191,6 +199,8 @@ static void crash(void)
     m.count = 0;
     for (size_t i = 0; i < old.count; i++)
         both_put(&old.tasks[i]);
+    for (uint64_t s = 1; s <= SWARMS; s++) /* as a start does */
+        hear(s);
 }
 
 static struct ifab_names pack_bits(unsigned bits, char room[16])
@@ -417,6 +427,24 @@ static void tick(void)
         assert_false(m.tasks[i].state != IFAB_TASK_DEAD && m.tasks[i].deadline <= m.now.wall);
 }
 
+static const char *naive_state(uint64_t swarm, bool stopped)
+{
+    unsigned works = 0, blocked = 0, waiting = 0;
+    for (size_t i = 0; i < m.count; i++) {
+        const struct ifab_task *t = &m.tasks[i];
+        works += t->owner.n == swarm && (t->state == IFAB_TASK_CLAIMED || t->state == IFAB_TASK_RUNNING);
+        blocked += t->owner.n == swarm && t->state == IFAB_TASK_BLOCKED;
+        waiting += t->queue.n == swarm && t->state == IFAB_TASK_QUEUED;
+    }
+    if (stopped)
+        return "ERROR";
+    if (works + blocked > 0)
+        return works > 0 ? "WORKING" : "BLOCKED";
+    if (m.now.run - m.heard[swarm] >= IFAB_SWARM_HEARD_FOR)
+        return "OFFLINE";
+    return waiting > 0 ? "ACTIVE" : "IDLE";
+}
+
 static void check_counts(void)
 {
     uint32_t counts[IFAB_TASK_STATE_COUNT] = {0}, flight[SWARMS + 1] = {0}, queued[SWARMS + 1] = {0};
@@ -436,6 +464,9 @@ static void check_counts(void)
     for (uint64_t s = 1; s <= SWARMS; s++) {
         assert_int_equal(ifab_swarm_in_flight(core, (struct ifab_swarm_number){s}), flight[s]);
         assert_int_equal(ifab_swarm_queued(core, (struct ifab_swarm_number){s}), queued[s]);
+        for (int stopped = 0; stopped < 2; stopped++)
+            assert_string_equal(ifab_swarm_state_name(ifab_swarm_state(core, (struct ifab_swarm_number){s}, stopped != 0, m.now.run)),
+                                naive_state(s, stopped != 0));
     }
 }
 
@@ -445,6 +476,8 @@ static void step(void)
                                                   IFAB_TASK_FAIL, IFAB_TASK_SHUTDOWN, IFAB_TASK_POISON, IFAB_TASK_BLOCK, IFAB_TASK_UNBLOCK,
                                                   IFAB_TASK_CANCEL, IFAB_TASK_REPLAY};
     uint64_t what = draw(16);
+    if (draw(8) == 0)
+        hear(1 + draw(SWARMS));
     if (what < 6)
         create();
     else if (what < 11)

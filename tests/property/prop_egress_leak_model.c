@@ -175,7 +175,7 @@ static void agrees_with_a_naive_search(void **state)
     struct test_random random = {test_env_u64("IFAB_SEED", 4242)};
     uint64_t runs = test_env_u64("IFAB_RUNS", 30000), hits = 0;
     (void)state;
-    print_message("seed %llu\n", (unsigned long long)random.state);
+    print_message("# seed %llu\n", (unsigned long long)random.state);
     for (uint64_t run = 0; run < runs; run++) {
         static const char alphabet[] = "aAbB01 +/%\\\"u=&n";
         uint8_t secret[12];
@@ -200,7 +200,8 @@ static void agrees_with_a_naive_search(void **state)
         }
         bool found = ifab_leak_end(&scanner), want = naive(&t, secret, size);
         if (found != want)
-            fail_msg("run %llu: %d, not %d: secret %.*s text %.*s", (unsigned long long)run, found, want, (int)size, (const char *)secret, (int)t.size, (const char *)t.bytes);
+            fail_msg("run %llu: %d, not %d: secret %.*s text %.*s", (unsigned long long)run, found, want, (int)size, (const char *)secret,
+                     (int)t.size, (const char *)t.bytes);
         hits += found;
         ifab_leak_set_free(set);
     }

@@ -6,6 +6,7 @@
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -113,6 +114,7 @@ static inline void *peer_main(void *user)
             return NULL;
         }
         struct peer_connection *c = malloc(sizeof *c);
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
         pthread_t thread;
         if (c == NULL)
             abort();

@@ -235,7 +235,7 @@ static inline void rig_refresh(struct rig *self)
 static inline void rig_restart_at(struct rig *self, ifab_usec wall)
 {
     struct ifab_fabric *fabric = rig_load(self, wall);
-    ifab_fabric_resume(fabric, self->now);
+    ifab_fabric_resume(fabric, self->now, true);
     ifab_fabric_free(self->fabric);
     self->fabric = fabric;
     ifab_keyring_unref(self->keyring);

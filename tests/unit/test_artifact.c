@@ -164,6 +164,21 @@ static void a_file_of_another_size_key_or_kind_is_not_used(void **state)
     assert_int_equal(files(false, NULL), 0);
 }
 
+/* Its bytes are right; where they lie is not ours to trust. */
+static void a_link_to_a_good_file_is_not_followed(void **state)
+{
+    (void)state;
+    char elsewhere[96], name[384];
+    put(w.key, IFAB_VIEW("native code"));
+    snprintf(name, sizeof name, "%s", file_path());
+    snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", w.dir);
+    assert_int_equal(rename(name, elsewhere), 0);
+    assert_int_equal(symlink(elsewhere, name), 0);
+    assert_int_equal(get(w.key, IFAB_VIEW("")), IFAB_CORRUPT);
+    assert_int_equal(get(w.key, IFAB_VIEW("")), IFAB_NOT_FOUND);
+    assert_int_equal(unlink(elsewhere), 0); /* the link went, not what it named */
+}
+
 static void another_daemons_key_is_of_no_use(void **state)
 {
     (void)state;
@@ -264,6 +279,7 @@ static const struct CMUnitTest tests[] = {
     TEST(what_was_put_comes_back_after_a_restart),
     TEST(every_changed_bit_is_found_and_the_file_removed),
     TEST(a_file_of_another_size_key_or_kind_is_not_used),
+    TEST(a_link_to_a_good_file_is_not_followed),
     TEST(another_daemons_key_is_of_no_use),
     TEST(the_key_covers_module_engine_version_and_configuration),
     TEST(room_is_made_by_the_least_recently_used),

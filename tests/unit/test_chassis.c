@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define PATIENCE ((uint32_t)test_env_u64("IFAB_PATIENCE_MS", 120000)) /* ms; a bound for hangs */
+#define PATIENCE (4 * (uint32_t)test_env_u64("IFAB_PATIENCE_MS", 30000)) /* ms; a bound for hangs, over many calls */
 #define CALLS    1400
 
 struct outcome {
@@ -402,6 +402,14 @@ static void a_module_that_does_not_compile_is_told_why(void **state)
     set_module("?twice"); /* its artifact came; what came after it is nobody's */
     assert_echo("taken");
     close_pool();
+    w.options.artifact_bytes = 8;
+    open_pool();
+    set_module("nine byte");
+    const struct outcome *large = run("echo x");
+    assert_int_equal(large->code, IFAB_CODE_SANDBOX_VIOLATION);
+    assert_non_null(strstr(large->text, "no frame it may send")); /* judged by its head */
+    close_pool();
+    w.options.artifact_bytes = IFAB_CHASSIS_ARTIFACT_MAX;
     w.options.prepare_ms = 300;
     open_pool();
     set_module("?hang"); /* loses three compilers, then it is given up */
@@ -787,6 +795,7 @@ static void no_worker_outlives_a_killed_daemon(void **state)
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     pid_t daemon = fork();
     if (daemon == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* where the test itself fails */
         close(ends[0]);
         w.options.workers_per_tenant = 1;
         assert_int_equal(uv_loop_fork(&w.loop), 0);
@@ -839,7 +848,7 @@ static void a_hundred_tenants_are_served_beside_a_noisy_one(void **state)
     assert_echo("warm");
     size_t full = 0, noisy = 0;
     w.request.tenant.talent = 1000;
-    w.request.deadline_ms = 400;
+    w.request.deadline_ms = 200;
     for (int i = 0; i < 200; i++) { /* more than it may have waiting; each until its deadline */
         ifab_status status = begin("spin", NULL);
         full += status == IFAB_FULL;

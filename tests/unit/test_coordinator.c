@@ -361,6 +361,48 @@ static void running_out_of_memory_changes_nothing(void **state)
     }
 }
 
+/* What reserve found is remembered: not longer than it holds. */
+static void room_is_looked_for_again_after_what_took_it(void **state)
+{
+    struct ifab_coordinator *self = make();
+    (void)state;
+    for (uint64_t n = 1; n <= 2000; n++) {
+        struct ifab_closed_task c = {.number = n, .minted = true, .state = IFAB_TASK_CANCELLED, .id16 = {(uint8_t)n, (uint8_t)(n >> 8)}, .index = n, .closed = 1};
+        assert_int_equal(ifab_coordinator_reserve(self, 1), IFAB_OK);
+        ifab_closed_task_put(self, &c);
+        assert_int_equal(ifab_closed_task_count(self), n);
+    }
+    for (uint64_t n = 3001; n <= 5000; n++) {
+        struct ifab_task t = task_of(n, 0, 1, 0);
+        put(self, &t);
+    }
+    assert_int_equal(ifab_task_count(self, IFAB_TASK_QUEUED), 2000);
+    ifab_coordinator_free(self);
+}
+
+/* All 32 sets of facts: each has one state, said here once more in words. */
+static void a_swarm_is_in_one_of_six_states(void **state)
+{
+    unsigned seen = 0;
+    (void)state;
+    for (unsigned facts = 0; facts < 32; facts++) {
+        enum ifab_swarm_state expected = (facts & IFAB_SWARM_AWAITED) != 0 ? IFAB_SWARM_ACTIVE : IFAB_SWARM_IDLE;
+        if ((facts & IFAB_SWARM_SILENT) != 0)
+            expected = IFAB_SWARM_OFFLINE;
+        if ((facts & IFAB_SWARM_BLOCKS) != 0)
+            expected = IFAB_SWARM_BLOCKED;
+        if ((facts & IFAB_SWARM_WORKS) != 0)
+            expected = IFAB_SWARM_WORKING;
+        if ((facts & IFAB_SWARM_STOPPED) != 0)
+            expected = IFAB_SWARM_ERROR;
+        assert_int_equal(ifab_swarm_state_of(facts), expected);
+        seen |= 1U << expected;
+    }
+    assert_int_equal(seen, (1U << IFAB_SWARM_STATE_COUNT) - 1);
+    assert_string_equal(ifab_swarm_state_name(IFAB_SWARM_OFFLINE), "OFFLINE");
+    assert_string_equal(ifab_swarm_state_name(IFAB_SWARM_STATE_COUNT), "?");
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -377,8 +419,10 @@ int main(void)
         cmocka_unit_test(a_swarm_has_one_spelling),
         cmocka_unit_test(backoff_is_the_table),
         cmocka_unit_test(names_of_states_are_read_back),
+        cmocka_unit_test(a_swarm_is_in_one_of_six_states),
         cmocka_unit_test(notes_are_cut_at_a_character),
         cmocka_unit_test(running_out_of_memory_changes_nothing),
+        cmocka_unit_test(room_is_looked_for_again_after_what_took_it),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)
         return 1;

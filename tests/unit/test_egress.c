@@ -62,5 +62,6 @@ static void a_scripted_socket_opens_answers_and_closes(void **state)
     assert_int_equal(ifab_egress_send(b->egress, id, false, IFAB_VIEW("hi")), IFAB_NOT_FOUND);
     close_egress(b);
 }
-static const struct CMUnitTest tests[] = {EGRESS_CONFORMANCE, cmocka_unit_test(the_planned_call_fails), cmocka_unit_test(a_scripted_socket_opens_answers_and_closes)};
+static const struct CMUnitTest tests[] = {EGRESS_CONFORMANCE, cmocka_unit_test(the_planned_call_fails),
+                                          cmocka_unit_test(a_scripted_socket_opens_answers_and_closes)};
 TEST_MAIN(tests)

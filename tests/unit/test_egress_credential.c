@@ -13,7 +13,7 @@ static struct ifab_buf storage;
 static struct ifab_injection made;
 static char problem[400];
 
-static ifab_status inject(enum ifab_credential_as as, const char *field, const char *secret, enum ifab_http_method method, const char *text,
+static ifab_status inject(enum ifab_credential_as as, const char *field, const char *secret, enum ifab_egress_method method, const char *text,
                           const char *body, const struct ifab_egress_header *headers, size_t count, const char *when)
 {
     struct ifab_url url;
@@ -37,7 +37,7 @@ static const char *header(const char *name)
 }
 static ifab_status simple(enum ifab_credential_as as, const char *field, const char *secret)
 {
-    return inject(as, field, secret, IFAB_HTTP_GET, "https://a/x?y=1", "", NULL, 0, "2026-01-02T03:04:05Z");
+    return inject(as, field, secret, IFAB_EGRESS_METHOD_GET, "https://a/x?y=1", "", NULL, 0, "2026-01-02T03:04:05Z");
 }
 
 static void puts_secrets_where_the_table_says(void **state)
@@ -52,8 +52,9 @@ static void puts_secrets_where_the_table_says(void **state)
     assert_string_equal(header("Authorization"), "Bearer tok.en");
     assert_int_equal(simple(IFAB_CREDENTIAL_BASIC, "", "Aladdin:open sesame"), IFAB_OK); /* RFC 7617 section 2 */
     assert_string_equal(header("Authorization"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
-    assert_int_equal(made.value_count, 2);
-    assert_string_equal(test_text(made.values[1]), "open sesame");
+    assert_int_equal(made.value_count, 3);
+    assert_string_equal(test_text(made.values[0]), "QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+    assert_string_equal(test_text(made.values[2]), "open sesame");
     assert_int_equal(simple(IFAB_CREDENTIAL_QUERY, "api_key", "a&b=c/ ~"), IFAB_OK);
     assert_int_equal(made.header_count, 0);
     assert_string_equal(test_text(made.query), "api_key=a%26b%3Dc%2F%20~");
@@ -62,9 +63,12 @@ static void signs_with_hmac(void **state)
 {
     uint8_t mac32[32];
     struct ifab_buf hex = IFAB_BUF_INIT(100);
-    static const char want[] = "POST\na.example:8443\n/x\?y=1\n1767323045\n2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"; /* SHA-256("hello") */
+    static const char want[] =
+        "POST\na.example:8443\n/x\?y=1\n1767323045\n2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"; /* SHA-256("hello") */
     (void)state;
-    assert_int_equal(inject(IFAB_CREDENTIAL_HMAC, "X-Sig", "hmac key", IFAB_HTTP_POST, "https://a.example:8443/x?y=1", "hello", NULL, 0, "2026-01-02T03:04:05.678Z"), IFAB_OK);
+    assert_int_equal(inject(IFAB_CREDENTIAL_HMAC, "X-Sig", "hmac key", IFAB_EGRESS_METHOD_POST, "https://a.example:8443/x?y=1", "hello", NULL, 0,
+                            "2026-01-02T03:04:05.678Z"),
+                     IFAB_OK);
     ifab_hmac_sha256(IFAB_VIEW("hmac key"), ifab_view_str(want), mac32);
     ifab_buf_hex(&hex, mac32, 32);
     assert_string_equal(header("X-Sig"), test_text(ifab_buf_as_view(&hex)));
@@ -78,16 +82,31 @@ static void refuses_secrets_and_fields_of_another_form(void **state)
         enum ifab_credential_as as;
         const char *field, *secret;
     } bad[] = {
-        {IFAB_CREDENTIAL_NONE, "", "canary-canary"},           {IFAB_CREDENTIAL_HEADER, "", "canary-canary"},     {IFAB_CREDENTIAL_HEADER, "A B", "canary-canary"},
-        {IFAB_CREDENTIAL_HEADER, "Host", "canary-canary"},     {IFAB_CREDENTIAL_HEADER, "Cookie", "canary-canary"}, {IFAB_CREDENTIAL_HEADER, "X", "canary\r\nHost: b"},
-        {IFAB_CREDENTIAL_HEADER, "X", "canary-canary\n"},      {IFAB_CREDENTIAL_HEADER, "X", "abc"},              {IFAB_CREDENTIAL_BEARER, "x", "canary-canary"},
-        {IFAB_CREDENTIAL_BEARER, "", "canary canary"},         {IFAB_CREDENTIAL_BASIC, "", "canary-canary"},      {IFAB_CREDENTIAL_BASIC, "realm", "can:canary"},
-        {IFAB_CREDENTIAL_QUERY, "", "canary-canary"},          {IFAB_CREDENTIAL_QUERY, "a=b", "canary-canary"},   {IFAB_CREDENTIAL_QUERY, "a&b", "canary-canary"},
-        {IFAB_CREDENTIAL_SIGV4, "", "canary:canary-canary-canary"}, {IFAB_CREDENTIAL_SIGV4, "us-east-1", "canary:canary-canary-canary"},
-        {IFAB_CREDENTIAL_SIGV4, "us-east-1/s3/x", "canary:canary-canary-canary"}, {IFAB_CREDENTIAL_SIGV4, "us-east-1/s3", "canary-canary-canary"},
-        {IFAB_CREDENTIAL_SIGV4, "us-east-1/s3", "canary:short"}, {IFAB_CREDENTIAL_SIGV4, "us-east-1/s3", ":canary-canary-canary"},
-        {IFAB_CREDENTIAL_SIGV4, "us-east-1/s3", "canary:canary-canary-canary:"}, {IFAB_CREDENTIAL_SIGV4, "us-east-1/s3", "can ary:canary-canary-canary"},
-        {IFAB_CREDENTIAL_HMAC, "", "canary-canary"},           {IFAB_CREDENTIAL_HMAC, "Content-Length", "canary-canary"},
+        {IFAB_CREDENTIAL_NONE, "", "canary-canary"},
+        {IFAB_CREDENTIAL_HEADER, "", "canary-canary"},
+        {IFAB_CREDENTIAL_HEADER, "A B", "canary-canary"},
+        {IFAB_CREDENTIAL_HEADER, "Host", "canary-canary"},
+        {IFAB_CREDENTIAL_HEADER, "Cookie", "canary-canary"},
+        {IFAB_CREDENTIAL_HEADER, "X", "canary\r\nHost: b"},
+        {IFAB_CREDENTIAL_HEADER, "X", "canary-canary\n"},
+        {IFAB_CREDENTIAL_HEADER, "X", "abc"},
+        {IFAB_CREDENTIAL_BEARER, "x", "canary-canary"},
+        {IFAB_CREDENTIAL_BEARER, "", "canary canary"},
+        {IFAB_CREDENTIAL_BASIC, "", "canary-canary"},
+        {IFAB_CREDENTIAL_BASIC, "realm", "can:canary"},
+        {IFAB_CREDENTIAL_QUERY, "", "canary-canary"},
+        {IFAB_CREDENTIAL_QUERY, "a=b", "canary-canary"},
+        {IFAB_CREDENTIAL_QUERY, "a&b", "canary-canary"},
+        {IFAB_CREDENTIAL_SIGV4, "", "canary:canary-canary-canary"},
+        {IFAB_CREDENTIAL_SIGV4, "us-east-1", "canary:canary-canary-canary"},
+        {IFAB_CREDENTIAL_SIGV4, "us-east-1/s3/x", "canary:canary-canary-canary"},
+        {IFAB_CREDENTIAL_SIGV4, "us-east-1/s3", "canary-canary-canary"},
+        {IFAB_CREDENTIAL_SIGV4, "us-east-1/s3", "canary:short"},
+        {IFAB_CREDENTIAL_SIGV4, "us-east-1/s3", ":canary-canary-canary"},
+        {IFAB_CREDENTIAL_SIGV4, "us-east-1/s3", "canary:canary-canary-canary:"},
+        {IFAB_CREDENTIAL_SIGV4, "us-east-1/s3", "can ary:canary-canary-canary"},
+        {IFAB_CREDENTIAL_HMAC, "", "canary-canary"},
+        {IFAB_CREDENTIAL_HMAC, "Content-Length", "canary-canary"},
     };
     (void)state;
     for (size_t i = 0; i < IFAB_COUNT(bad); i++) {
@@ -100,11 +119,14 @@ static void refuses_secrets_and_fields_of_another_form(void **state)
     assert_int_equal(simple(IFAB_CREDENTIAL_BEARER, "", large), IFAB_INVALID);
     assert_int_equal(simple(IFAB_CREDENTIAL_BEARER, "", large + 1), IFAB_OK);
     assert_int_equal(simple(IFAB_CREDENTIAL_QUERY, "x", large + 1), IFAB_OK);
-    assert_int_equal(inject(IFAB_CREDENTIAL_SIGV4, "us-east-1/s3", "ID:canary-canary-canary", IFAB_HTTP_GET, "https://a/?a+b", "", NULL, 0, "2026-01-02T03:04:05Z"), IFAB_INVALID);
+    assert_int_equal(inject(IFAB_CREDENTIAL_SIGV4, "us-east-1/s3", "ID:canary-canary-canary", IFAB_EGRESS_METHOD_GET, "https://a/?a+b", "", NULL, 0,
+                            "2026-01-02T03:04:05Z"),
+                     IFAB_INVALID);
 }
 
 #define S3_SECRET "AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
-static void s3_vector(enum ifab_http_method method, const char *url, const char *body, const struct ifab_egress_header *headers, size_t count, const char *signature)
+static void s3_vector(enum ifab_egress_method method, const char *url, const char *body, const struct ifab_egress_header *headers, size_t count,
+                      const char *signature)
 {
     assert_int_equal(inject(IFAB_CREDENTIAL_SIGV4, "us-east-1/s3", S3_SECRET, method, url, body, headers, count, "2013-05-24T00:00:00Z"), IFAB_OK);
     assert_string_equal(header("X-Amz-Date"), "20130524T000000Z");
@@ -120,17 +142,24 @@ static void signs_the_published_examples_of_s3(void **state)
     static const struct ifab_egress_header put[] = {{{(const uint8_t *)"Date", 4}, {(const uint8_t *)"Fri, 24 May 2013 00:00:00 GMT", 29}},
                                                     {{(const uint8_t *)"x-amz-storage-class", 19}, {(const uint8_t *)"REDUCED_REDUNDANCY", 18}}};
     (void)state;
-    s3_vector(IFAB_HTTP_GET, "https://examplebucket.s3.amazonaws.com/test.txt", "", &range, 1, "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41");
+    s3_vector(IFAB_EGRESS_METHOD_GET, "https://examplebucket.s3.amazonaws.com/test.txt", "", &range, 1,
+              "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41");
     assert_string_equal(header("X-Amz-Content-Sha256"), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    s3_vector(IFAB_HTTP_PUT, "https://examplebucket.s3.amazonaws.com/test$file.text", "Welcome to Amazon S3.", put, 2, "Signature=98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd");
-    s3_vector(IFAB_HTTP_GET, "https://examplebucket.s3.amazonaws.com/?lifecycle", "", NULL, 0, "Signature=fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543");
-    s3_vector(IFAB_HTTP_GET, "https://examplebucket.s3.amazonaws.com/?max-keys=2&prefix=J", "", NULL, 0, "Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7");
+    s3_vector(IFAB_EGRESS_METHOD_PUT, "https://examplebucket.s3.amazonaws.com/test$file.text", "Welcome to Amazon S3.", put, 2,
+              "Signature=98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd");
+    s3_vector(IFAB_EGRESS_METHOD_GET, "https://examplebucket.s3.amazonaws.com/?lifecycle", "", NULL, 0,
+              "Signature=fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543");
+    s3_vector(IFAB_EGRESS_METHOD_GET, "https://examplebucket.s3.amazonaws.com/?max-keys=2&prefix=J", "", NULL, 0,
+              "Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7");
     /* the same in another order and spelling: sorted and encoded before it is signed */
-    s3_vector(IFAB_HTTP_GET, "https://examplebucket.s3.amazonaws.com/?prefix=%4A&max%2dkeys=2", "", NULL, 0, "Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7");
+    s3_vector(IFAB_EGRESS_METHOD_GET, "https://examplebucket.s3.amazonaws.com/?prefix=%4A&max%2dkeys=2", "", NULL, 0,
+              "Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7");
 }
 static void other_service(const char *url, const char *signature)
 {
-    assert_int_equal(inject(IFAB_CREDENTIAL_SIGV4, "us-east-1/service", "AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", IFAB_HTTP_GET, url, "", NULL, 0, "2015-08-30T12:36:00Z"), IFAB_OK);
+    assert_int_equal(inject(IFAB_CREDENTIAL_SIGV4, "us-east-1/service", "AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+                            IFAB_EGRESS_METHOD_GET, url, "", NULL, 0, "2015-08-30T12:36:00Z"),
+                     IFAB_OK);
     assert_string_equal(header("X-Amz-Content-Sha256"), "(none)");
     assert_string_equal(strstr(header("Authorization"), "SignedHeaders=host;x-amz-date, Signature="), signature);
 }
@@ -138,13 +167,17 @@ static void other_service(const char *url, const char *signature)
 static void signs_the_published_suite_for_other_services(void **state)
 {
     (void)state;
-    other_service("https://example.amazonaws.com/", "SignedHeaders=host;x-amz-date, Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31");
-    other_service("https://example.amazonaws.com/?Param2=value2&Param1=value1", "SignedHeaders=host;x-amz-date, Signature=b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500");
+    other_service("https://example.amazonaws.com/",
+                  "SignedHeaders=host;x-amz-date, Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31");
+    other_service("https://example.amazonaws.com/?Param2=value2&Param1=value1",
+                  "SignedHeaders=host;x-amz-date, Signature=b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500");
 }
 static void signs_the_session_too(void **state)
 {
     (void)state;
-    assert_int_equal(inject(IFAB_CREDENTIAL_SIGV4, "eu-west-1/s3", "AKID:0123456789abcdef0123:session/token+with:colon", IFAB_HTTP_DELETE, "https://b.example:9000/k", "", NULL, 0, "2026-01-02T03:04:05Z"), IFAB_OK);
+    assert_int_equal(inject(IFAB_CREDENTIAL_SIGV4, "eu-west-1/s3", "AKID:0123456789abcdef0123:session/token+with:colon", IFAB_EGRESS_METHOD_DELETE,
+                            "https://b.example:9000/k", "", NULL, 0, "2026-01-02T03:04:05Z"),
+                     IFAB_OK);
     assert_string_equal(header("X-Amz-Security-Token"), "session/token+with:colon");
     assert_non_null(strstr(header("Authorization"), "SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token,"));
     assert_int_equal(made.value_count, 2);
@@ -156,10 +189,10 @@ static void canonical_form_is_as_published(void **state)
     struct ifab_egress_header h[] = {{IFAB_VIEW("Host"), IFAB_VIEW("h")}, {IFAB_VIEW("X-A"), IFAB_VIEW("a  b \t c")}};
     (void)state;
     assert_int_equal(ifab_url_parse(IFAB_VIEW("https://h/a%20b/c!d?b=2&a=1&a&%7Ex=%3d&c=1%2B1"), &url, NULL), IFAB_OK);
-    ifab_sigv4_canonical(&(struct ifab_signable){&url, IFAB_HTTP_PUT, IFAB_VIEW(""), NULL, 0, 0}, h, 2, false, IFAB_VIEW("HASH"), &text);
+    ifab_sigv4_canonical(&(struct ifab_signable){&url, IFAB_EGRESS_METHOD_PUT, IFAB_VIEW(""), NULL, 0, 0}, h, 2, false, IFAB_VIEW("HASH"), &text);
     assert_string_equal(test_text(ifab_buf_as_view(&text)), "PUT\n/a%20b/c%21d\na=&a=1&b=2&c=1%2B1&~x=%3D\nhost:h\nx-a:a b c\n\nhost;x-a\nHASH");
     ifab_buf_clear(&text);
-    ifab_sigv4_canonical(&(struct ifab_signable){&url, IFAB_HTTP_PUT, IFAB_VIEW(""), NULL, 0, 0}, h, 1, true, IFAB_VIEW("HASH"), &text);
+    ifab_sigv4_canonical(&(struct ifab_signable){&url, IFAB_EGRESS_METHOD_PUT, IFAB_VIEW(""), NULL, 0, 0}, h, 1, true, IFAB_VIEW("HASH"), &text);
     assert_non_null(strstr(test_text(ifab_buf_as_view(&text)), "\n/a%2520b/c%2521d\n"));
     ifab_buf_fini(&text);
 }
@@ -180,7 +213,10 @@ static void fails_whole_without_memory(void **state)
     static const struct {
         enum ifab_credential_as as;
         const char *field, *secret;
-    } rows[] = {{IFAB_CREDENTIAL_SIGV4, "us-east-1/s3", S3_SECRET}, {IFAB_CREDENTIAL_HMAC, "X-Sig", "hmac key"}, {IFAB_CREDENTIAL_BASIC, "", "a:bcdefgh"}, {IFAB_CREDENTIAL_QUERY, "q", "abcdefgh"}};
+    } rows[] = {{IFAB_CREDENTIAL_SIGV4, "us-east-1/s3", S3_SECRET},
+                {IFAB_CREDENTIAL_HMAC, "X-Sig", "hmac key"},
+                {IFAB_CREDENTIAL_BASIC, "", "a:bcdefgh"},
+                {IFAB_CREDENTIAL_QUERY, "q", "abcdefgh"}};
     char whole[500];
     for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
         assert_int_equal(simple(rows[i].as, rows[i].field, rows[i].secret), IFAB_OK);
@@ -195,9 +231,14 @@ static void fails_whole_without_memory(void **state)
     ifab_buf_fini(&storage);
 }
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(puts_secrets_where_the_table_says), cmocka_unit_test(signs_with_hmac), cmocka_unit_test(refuses_secrets_and_fields_of_another_form),
-    cmocka_unit_test(signs_the_published_examples_of_s3), cmocka_unit_test(signs_the_published_suite_for_other_services),
-    cmocka_unit_test(signs_the_session_too), cmocka_unit_test(canonical_form_is_as_published), cmocka_unit_test(names_and_fields_read_back),
+    cmocka_unit_test(puts_secrets_where_the_table_says),
+    cmocka_unit_test(signs_with_hmac),
+    cmocka_unit_test(refuses_secrets_and_fields_of_another_form),
+    cmocka_unit_test(signs_the_published_examples_of_s3),
+    cmocka_unit_test(signs_the_published_suite_for_other_services),
+    cmocka_unit_test(signs_the_session_too),
+    cmocka_unit_test(canonical_form_is_as_published),
+    cmocka_unit_test(names_and_fields_read_back),
     cmocka_unit_test(fails_whole_without_memory),
 };
 TEST_MAIN(tests)

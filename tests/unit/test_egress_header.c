@@ -25,10 +25,43 @@ static void takes_a_guests_own(void **state)
 }
 static void refuses_what_is_ours(void **state)
 {
-    static const char *const bad[] = {"Host", "host", "HOST", "Authorization", "Cookie", "Proxy-Authorization", "Proxy-Connection", "proxy-x", "Connection", "Content-Length",
-                                      "Transfer-Encoding", "TE", "Trailer", "Upgrade", "Expect", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "Via", "Sec-WebSocket-Key",
-                                      "Idempotency-Key", "Accept-Encoding", "Keep-Alive", "HTTP2-Settings", "X-Amz-Date", "X-HTTP-Method-Override", "X-Original-URL", "User-Agent",
-                                      "Metadata-Flavor", "Metadata", "X-aws-ec2-metadata-token", "Content_Length", "Transfer_Encoding", "X_Forwarded_For", "Content.Length", "Referer", "Origin"};
+    static const char *const bad[] = {"Host",
+                                      "host",
+                                      "HOST",
+                                      "Authorization",
+                                      "Cookie",
+                                      "Proxy-Authorization",
+                                      "Proxy-Connection",
+                                      "proxy-x",
+                                      "Connection",
+                                      "Content-Length",
+                                      "Transfer-Encoding",
+                                      "TE",
+                                      "Trailer",
+                                      "Upgrade",
+                                      "Expect",
+                                      "Forwarded",
+                                      "X-Forwarded-For",
+                                      "X-Forwarded-Host",
+                                      "Via",
+                                      "Sec-WebSocket-Key",
+                                      "Idempotency-Key",
+                                      "Accept-Encoding",
+                                      "Keep-Alive",
+                                      "HTTP2-Settings",
+                                      "X-Amz-Date",
+                                      "X-HTTP-Method-Override",
+                                      "X-Original-URL",
+                                      "User-Agent",
+                                      "Metadata-Flavor",
+                                      "Metadata",
+                                      "X-aws-ec2-metadata-token",
+                                      "Content_Length",
+                                      "Transfer_Encoding",
+                                      "X_Forwarded_For",
+                                      "Content.Length",
+                                      "Referer",
+                                      "Origin"};
     (void)state;
     for (size_t i = 0; i < IFAB_COUNT(bad); i++) {
         if (check(bad[i], "x") != IFAB_DENIED)
@@ -75,7 +108,8 @@ static void bounds_number_and_size(void **state)
 static void shows_by_a_list(void **state)
 {
     static const char *const yes[] = {"content-type", "Content-Type", "ETag", "Location", "Retry-After"};
-    static const char *const no[] = {"Set-Cookie", "Authorization", "WWW-Authenticate", "X-Echo", "Server", "Set-Cookie2", "Content-Typ", "", "Proxy-Authenticate", "Connection"};
+    static const char *const no[] = {"Set-Cookie", "Authorization",      "WWW-Authenticate", "X-Echo", "Server", "Set-Cookie2", "Content-Typ",
+                                     "",           "Proxy-Authenticate", "Connection"};
     (void)state;
     for (size_t i = 0; i < IFAB_COUNT(yes); i++)
         assert_true(ifab_egress_header_is_shown(ifab_view_str(yes[i])));

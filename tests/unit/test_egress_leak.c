@@ -141,6 +141,34 @@ static void bounds_what_it_looks_for(void **state)
     assert_false(ifab_leak_feed(&scanner, IFAB_VIEW("abcd")));
     assert_false(ifab_leak_end(&scanner));
 }
+/* So many that the larger index is used. */
+static void finds_each_of_many(void **state)
+{
+    enum { MANY = 500 };
+    static uint8_t values[MANY][24];
+    struct test_random random = {11};
+    struct ifab_leak_set *set = NULL;
+    (void)state;
+    test_random_bytes(&random, values, sizeof values);
+    assert_int_equal(ifab_leak_set_new(&set), IFAB_OK);
+    for (size_t i = 0; i < MANY; i++)
+        assert_int_equal(ifab_leak_set_add(set, ifab_view_of(values[i], sizeof values[i])), IFAB_OK);
+    assert_int_equal(ifab_leak_set_seal(set), IFAB_OK);
+    for (size_t i = 0; i < MANY; i++) {
+        struct ifab_buf text = IFAB_BUF_INIT(1000);
+        ifab_buf_str(&text, "some text ");
+        ifab_buf_base64(&text, values[i], sizeof values[i]);
+        assert_true(found_in_chunks(set, ifab_buf_as_view(&text), 3));
+        assert_false(found_in_chunks(set, ifab_view_of(text.data, text.size - 1), 3));
+        ifab_buf_clear(&text);
+        ifab_buf_hex(&text, values[i], sizeof values[i]);
+        assert_true(found_in_chunks(set, ifab_buf_as_view(&text), 5));
+        assert_true(found_in_chunks(set, ifab_view_of(values[i], sizeof values[i]), 5));
+        assert_false(found_in_chunks(set, ifab_view_of(values[i], sizeof values[i] - 1), 5));
+        ifab_buf_fini(&text);
+    }
+    ifab_leak_set_free(set);
+}
 static void build_one(void)
 {
     struct ifab_leak_set *set = NULL;
@@ -157,7 +185,10 @@ static void survives_failing_allocations(void **state)
     TEST_SWEEP_ALLOCATIONS(build_one());
 }
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(finds_every_form),         cmocka_unit_test(finds_base64_in_its_three_alignments), cmocka_unit_test(long_values_are_found_by_their_ends),
-    cmocka_unit_test(bounds_what_it_looks_for), cmocka_unit_test(survives_failing_allocations),
+    cmocka_unit_test(finds_every_form),
+    cmocka_unit_test(finds_base64_in_its_three_alignments),
+    cmocka_unit_test(long_values_are_found_by_their_ends),
+    cmocka_unit_test(bounds_what_it_looks_for),
+    cmocka_unit_test(finds_each_of_many), cmocka_unit_test(survives_failing_allocations),
 };
 TEST_MAIN(tests)

@@ -9,7 +9,8 @@
 #include "support.h"
 
 static const struct ifab_retry_policy three = {.attempts = 3, .repeatable = true};
-static bool again(const struct ifab_retry_policy *p, uint32_t attempt, int status, ifab_usec after, ifab_usec remaining, uint64_t random, ifab_usec *wait)
+static bool again(const struct ifab_retry_policy *p, uint32_t attempt, int status, ifab_usec after, ifab_usec remaining, uint64_t random,
+                  ifab_usec *wait)
 {
     return ifab_retry_again(p, &(struct ifab_retry_event){attempt, status, after, remaining, random}, wait);
 }

@@ -44,37 +44,174 @@ static void reads_scheme_host_port_path_and_query(void **state)
 static void refuses_what_another_parser_reads_otherwise(void **state)
 {
     static const char *const bad[] = {
-        "", "https", "https:", "https:/a/", "https:///a", "//a/", "/a", "a/b", "HTTPS://a/", "Https://a/", "ftp://a/", "file:///etc/passwd",
-        "gopher://a/", "dict://a/", "data:,x", "javascript:x", "https ://a/", " https://a/", "https://a/ ", "https://a /", "unix:///a",
+        "",
+        "https",
+        "https:",
+        "https:/a/",
+        "https:///a",
+        "//a/",
+        "/a",
+        "a/b",
+        "HTTPS://a/",
+        "Https://a/",
+        "ftp://a/",
+        "file:///etc/passwd",
+        "gopher://a/",
+        "dict://a/",
+        "data:,x",
+        "javascript:x",
+        "https ://a/",
+        " https://a/",
+        "https://a/ ",
+        "https://a /",
+        "unix:///a",
         /* users, and hosts that hide behind one */
-        "https://u@a/", "https://u:p@a/", "https://a@b/", "https://@a/", "https://api.example.com@169.254.169.254/",
-        "https://api.example.com%40evil.example/", "https://a\\@b/", "https://a#@b/", "https://a;@b/", "https://a:80@b/", "https://[::1]@b/",
+        "https://u@a/",
+        "https://u:p@a/",
+        "https://a@b/",
+        "https://@a/",
+        "https://api.example.com@169.254.169.254/",
+        "https://api.example.com%40evil.example/",
+        "https://a\\@b/",
+        "https://a#@b/",
+        "https://a;@b/",
+        "https://a:80@b/",
+        "https://[::1]@b/",
         /* fragments, backslashes, controls */
-        "https://a/#x", "https://a#x", "https://a\\b/", "https://a/\\..\\b", "https:\\\\a/", "https://a/\tb", "https://a/\nb", "https://a\r\n/",
-        "https://a/b\x7f", "https://a/\x80", "https://\xc3\xa4/", "https://a/\xe2\x80\xae",
+        "https://a/#x",
+        "https://a#x",
+        "https://a\\b/",
+        "https://a/\\..\\b",
+        "https:\\\\a/",
+        "https://a/\tb",
+        "https://a/\nb",
+        "https://a\r\n/",
+        "https://a/b\x7f",
+        "https://a/\x80",
+        "https://\xc3\xa4/",
+        "https://a/\xe2\x80\xae",
         /* names */
-        "https://A/", "https://a.b./", "https://a./", "https://.a/", "https://a..b/", "https://-a/", "https://a-/", "https://a_b/", "https://*/",
-        "https://a%2eb/", "https://%61/", "https://a,b/", "https://ab--c.example/", "https://xn--/", "https://a b/", "https://\xe2\x91\xa0.example/",
+        "https://A/",
+        "https://a.b./",
+        "https://a./",
+        "https://.a/",
+        "https://a..b/",
+        "https://-a/",
+        "https://a-/",
+        "https://a_b/",
+        "https://*/",
+        "https://a%2eb/",
+        "https://%61/",
+        "https://a,b/",
+        "https://ab--c.example/",
+        "https://xn--/",
+        "https://a b/",
+        "https://\xe2\x91\xa0.example/",
         /* addresses in other clothes: decimal, hexadecimal, octal, short, with a number at the end */
-        "https://2130706433/", "https://0x7f000001/", "https://0x7f.1/", "https://0x7f.0.0.1/", "https://017700000001/", "https://0177.0.0.1/",
-        "https://127.1/", "https://127.0.1/", "https://127.0.0.1.1/", "https://127.0.0.01/", "https://127.0.0.256/", "https://127.0.0.1./", "https://0/",
-        "https://0x/", "https://a.0x1/", "https://a.1/", "https://1/", "https://00.0.0.0/", "https://127.0.0.+1/", "https://127.0.0.1%00/",
+        "https://2130706433/",
+        "https://0x7f000001/",
+        "https://0x7f.1/",
+        "https://0x7f.0.0.1/",
+        "https://017700000001/",
+        "https://0177.0.0.1/",
+        "https://127.1/",
+        "https://127.0.1/",
+        "https://127.0.0.1.1/",
+        "https://127.0.0.01/",
+        "https://127.0.0.256/",
+        "https://127.0.0.1./",
+        "https://0/",
+        "https://0x/",
+        "https://a.0x1/",
+        "https://a.1/",
+        "https://a.1b/",
+        "https://1.2.3.4a/",
+        "https://1/",
+        "https://00.0.0.0/",
+        "https://127.0.0.+1/",
+        "https://127.0.0.1%00/",
         /* IPv6: zones, other spellings of the same, mapped with dots */
-        "https://[fe80::1%25eth0]/", "https://[fe80::1%eth0]/", "https://[::0]/", "https://[0:0:0:0:0:0:0:1]/", "https://[::FFFF:7f00:1]/",
-        "https://[::ffff:127.0.0.1]/", "https://[2606:4700:0::1111]/", "https://[::1/", "https://::1/", "https://[]/", "https://[1.2.3.4]/", "https://[::1]x/",
-        "https://[v1.a]/", "https://[::1]]/", "https://[[::1]]/", "https://[2606:4700::01111]/",
+        "https://[fe80::1%25eth0]/",
+        "https://[fe80::1%eth0]/",
+        "https://[::0]/",
+        "https://[0:0:0:0:0:0:0:1]/",
+        "https://[::FFFF:7f00:1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://[2606:4700:0::1111]/",
+        "https://[::1/",
+        "https://::1/",
+        "https://[]/",
+        "https://[1.2.3.4]/",
+        "https://[::1]x/",
+        "https://[v1.a]/",
+        "https://[::1]]/",
+        "https://[[::1]]/",
+        "https://[2606:4700::01111]/",
         /* ports */
-        "https://a:/", "https://a:0/", "https://a:00443/", "https://a:0443/", "https://a:65536/", "https://a:99999999999/", "https://a:4x/", "https://a:-1/",
-        "https://a:443:80/", "https://[::1]:/", "https://a: 443/",
+        "https://a:/",
+        "https://a:0/",
+        "https://a:00443/",
+        "https://a:0443/",
+        "https://a:65536/",
+        "https://a:99999999999/",
+        "https://a:4x/",
+        "https://a:-1/",
+        "https://a:443:80/",
+        "https://[::1]:/",
+        "https://a: 443/",
         /* paths */
-        "https://a/..", "https://a/../b", "https://a/b/..", "https://a/.", "https://a/./b", "https://a//b", "https://a//", "https://a/%2e%2e/b", "https://a/%2E./b",
-        "https://a/.%2e/b", "https://a/%2e", "https://a/b%2fc", "https://a/b%2Fc", "https://a/b%5cc", "https://a/b%5Cc", "https://a/%00", "https://a/%0d%0aX:y",
-        "https://a/%09", "https://a/%7f", "https://a/%252e%252e/b", "https://a/%25", "https://a/%", "https://a/%2", "https://a/%zz", "https://a/%u002e",
-        "https://a/..;/b", "https://a/..;x=1/b", "https://a/.;/b", "https://a/..%3b/b", "https://a/%c0%ae%c0%ae/b", "https://a/%c0%af", "https://a/%e0%80%af",
-        "https://a/%ff", "https://a/%61", "https://a/%41b", "https://a/%7E", "https://a/a|b", "https://a/<b>", "https://a/\"", "https://a/{b}", "https://a/^", "https://a/`",
-        "https://a/[b]", "https://a/%EF%BC%8F%ED%A0%80",
+        "https://a/..",
+        "https://a/../b",
+        "https://a/b/..",
+        "https://a/.",
+        "https://a/./b",
+        "https://a//b",
+        "https://a//",
+        "https://a/%2e%2e/b",
+        "https://a/%2E./b",
+        "https://a/.%2e/b",
+        "https://a/%2e",
+        "https://a/b%2fc",
+        "https://a/b%2Fc",
+        "https://a/b%5cc",
+        "https://a/b%5Cc",
+        "https://a/%00",
+        "https://a/%0d%0aX:y",
+        "https://a/%09",
+        "https://a/%7f",
+        "https://a/%252e%252e/b",
+        "https://a/%25",
+        "https://a/%",
+        "https://a/%2",
+        "https://a/%zz",
+        "https://a/%u002e",
+        "https://a/..;/b",
+        "https://a/..;x=1/b",
+        "https://a/.;/b",
+        "https://a/..%3b/b",
+        "https://a/%c0%ae%c0%ae/b",
+        "https://a/%c0%af",
+        "https://a/%e0%80%af",
+        "https://a/%ff",
+        "https://a/%61",
+        "https://a/%41b",
+        "https://a/%7E",
+        "https://a/a|b",
+        "https://a/<b>",
+        "https://a/\"",
+        "https://a/{b}",
+        "https://a/^",
+        "https://a/`",
+        "https://a/[b]",
+        "https://a/%EF%BC%8F%ED%A0%80",
         /* queries */
-        "https://a/?%", "https://a/?%1", "https://a/?a b", "https://a/?<", "https://a/?[x]", "https://a/?x\"", "https://a/?x#y",
+        "https://a/?%",
+        "https://a/?%1",
+        "https://a/?a b",
+        "https://a/?<",
+        "https://a/?[x]",
+        "https://a/?x\"",
+        "https://a/?x#y",
     };
     (void)state;
     for (size_t i = 0; i < IFAB_COUNT(bad); i++) {
@@ -126,6 +263,18 @@ static void says_nothing_of_path_and_query_in_errors(void **state)
     assert_null(strstr(err.text, "canary"));
 }
 
+static void says_what_is_wrong(void **state)
+{
+    static const char *const rows[][2] = {{"https://u@a/", "user"}, {"https://u:p@a/", "user"}, {"https://a/#x", "fragment"}, {"https://a\\b/", "backslash"}, {"https://A/", "lower case"},
+                                          {"https://a:0/", "port"}, {"https://a/../b", "path"}, {"https://a/?<", "query"}, {"ftp://a/", "http://"}};
+    (void)state;
+    for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
+        struct ifab_url url;
+        struct ifab_error err = {.status = IFAB_OK};
+        assert_int_equal(ifab_url_parse(ifab_view_str(rows[i][0]), &url, &err), IFAB_INVALID);
+        assert_non_null(strstr(err.text, rows[i][1]));
+    }
+}
 static void writes_again_what_it_read(void **state)
 {
     static const char *const urls[] = {"https://a/b?c=d", "http://a:81/", "https://[2606:4700::1111]:444/a", "wss://a/?", "https://1.1.1.1/x"};
@@ -173,12 +322,12 @@ static bool matches(const char *pattern, const char *path)
 {
     char text[300];
     struct ifab_url url;
-    struct ifab_egress_row row = {.path = ifab_view_str(pattern), .methods = 1U << IFAB_HTTP_GET};
+    struct ifab_egress_row row = {.path = ifab_view_str(pattern), .methods = 1U << IFAB_EGRESS_METHOD_GET};
     (void)snprintf(text, sizeof text, "https://a%s", path);
     assert_int_equal(ifab_origin_read(IFAB_VIEW("https://a"), &row.origin, NULL), IFAB_OK);
     assert_int_equal(ifab_url_parse(ifab_view_str(text), &url, NULL), IFAB_OK);
-    assert_false(ifab_egress_row_matches(&row, &url, IFAB_HTTP_POST));
-    return ifab_egress_row_matches(&row, &url, IFAB_HTTP_GET);
+    assert_false(ifab_egress_row_matches(&row, &url, IFAB_EGRESS_METHOD_POST));
+    return ifab_egress_row_matches(&row, &url, IFAB_EGRESS_METHOD_GET);
 }
 static void rows_match_by_whole_segments(void **state)
 {
@@ -198,7 +347,7 @@ static void rows_match_by_whole_segments(void **state)
     assert_false(matches("/v1/**", "/v1/"));
     assert_false(matches("/v1/**", "/v1"));
     assert_false(matches("/v1/**", "/v2/x"));
-    assert_false(matches("/a*", "/ab")); /* no pieces of segments */
+    assert_false(matches("/a*", "/ab"));    /* no pieces of segments */
     assert_false(matches("/**/b", "/a/b")); /* "**" only as the last */
     assert_true(matches("/", "/"));
     assert_false(matches("/", "/a"));
@@ -209,7 +358,7 @@ static void rows_match_by_whole_segments(void **state)
 }
 static void rows_match_their_origin_and_methods_only(void **state)
 {
-    struct ifab_egress_row row = {.path = IFAB_VIEW("/**"), .methods = 1U << IFAB_HTTP_PUT}, zero = {.methods = 0};
+    struct ifab_egress_row row = {.path = IFAB_VIEW("/**"), .methods = 1U << IFAB_EGRESS_METHOD_PUT}, zero = {.methods = 0};
     struct ifab_url url;
     (void)state;
     assert_int_equal(ifab_origin_read(IFAB_VIEW("https://api.openai.com"), &row.origin, NULL), IFAB_OK);
@@ -217,32 +366,36 @@ static void rows_match_their_origin_and_methods_only(void **state)
                                          "https://evil.api.openai.com/x", "wss://api.openai.com/x"};
     for (size_t i = 0; i < IFAB_COUNT(others); i++) {
         assert_int_equal(ifab_url_parse(ifab_view_str(others[i]), &url, NULL), IFAB_OK);
-        assert_false(ifab_egress_row_matches(&row, &url, IFAB_HTTP_PUT));
+        assert_false(ifab_egress_row_matches(&row, &url, IFAB_EGRESS_METHOD_PUT));
     }
     assert_int_equal(ifab_url_parse(IFAB_VIEW("https://api.openai.com/x"), &url, NULL), IFAB_OK);
-    assert_true(ifab_egress_row_matches(&row, &url, IFAB_HTTP_PUT));
-    assert_false(ifab_egress_row_matches(&row, &url, IFAB_HTTP_GET));
-    assert_false(ifab_egress_row_matches(&row, &url, (enum ifab_http_method)40));
-    assert_false(ifab_egress_row_matches(&zero, &url, IFAB_HTTP_PUT));
+    assert_true(ifab_egress_row_matches(&row, &url, IFAB_EGRESS_METHOD_PUT));
+    assert_false(ifab_egress_row_matches(&row, &url, IFAB_EGRESS_METHOD_GET));
+    assert_false(ifab_egress_row_matches(&row, &url, (enum ifab_egress_method)40));
+    assert_false(ifab_egress_row_matches(&zero, &url, IFAB_EGRESS_METHOD_PUT));
 }
 static void methods_are_spelled_exactly(void **state)
 {
-    enum ifab_http_method method;
+    enum ifab_egress_method method;
     (void)state;
-    for (int i = 0; i < IFAB_HTTP_METHOD_COUNT; i++) {
-        assert_true(ifab_http_method_parse(ifab_view_str(ifab_http_method_name((enum ifab_http_method)i)), &method));
+    for (int i = 0; i < IFAB_EGRESS_METHOD_COUNT; i++) {
+        assert_true(ifab_egress_method_parse(ifab_view_str(ifab_egress_method_name((enum ifab_egress_method)i)), &method));
         assert_int_equal(method, i);
     }
     static const char *const bad[] = {"get", "Get", "TRACE", "CONNECT", "", "GET ", "GET\r\nX: y", "PROPFIND"};
     for (size_t i = 0; i < IFAB_COUNT(bad); i++)
-        assert_false(ifab_http_method_parse(ifab_view_str(bad[i]), &method));
+        assert_false(ifab_egress_method_parse(ifab_view_str(bad[i]), &method));
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(reads_scheme_host_port_path_and_query), cmocka_unit_test(refuses_what_another_parser_reads_otherwise),
-    cmocka_unit_test(bounds_every_part),                     cmocka_unit_test(says_nothing_of_path_and_query_in_errors),
-    cmocka_unit_test(writes_again_what_it_read),             cmocka_unit_test(origins_end_behind_host_and_port),
-    cmocka_unit_test(rows_match_by_whole_segments),          cmocka_unit_test(rows_match_their_origin_and_methods_only),
+    cmocka_unit_test(reads_scheme_host_port_path_and_query),
+    cmocka_unit_test(refuses_what_another_parser_reads_otherwise),
+    cmocka_unit_test(bounds_every_part),
+    cmocka_unit_test(says_nothing_of_path_and_query_in_errors),
+    cmocka_unit_test(says_what_is_wrong), cmocka_unit_test(writes_again_what_it_read),
+    cmocka_unit_test(origins_end_behind_host_and_port),
+    cmocka_unit_test(rows_match_by_whole_segments),
+    cmocka_unit_test(rows_match_their_origin_and_methods_only),
     cmocka_unit_test(methods_are_spelled_exactly),
 };
 TEST_MAIN(tests)

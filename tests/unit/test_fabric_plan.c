@@ -352,12 +352,15 @@ static void the_rate_and_the_room_are_the_manifests(void **state)
     }
     assert_int_equal(planned, 8);
     assert_int_equal(applied, 2);
-    for (const struct ifab_plan *p = ifab_plan_next(ifab_fabric_plans(rig.fabric), 0); p != NULL; p = ifab_plan_next(ifab_fabric_plans(rig.fabric), p->number))
+    uint64_t after = 0;
+    for (const struct ifab_plan *p; (p = ifab_plan_next(ifab_fabric_plans(rig.fabric), after)) != NULL;) {
+        after = p->number;
         if (p->state == IFAB_PLAN_APPLYING) {
             memcpy(hash32, p->hash32, 32);
             assert_int_equal(outcome(IFAB_CALL_NOT_DONE, 0, ""), IFAB_CODE_NONE);
             assert_true(body_has("IF_ERR_304"));
         }
+    }
     int refused = 0;
     for (int i = 0; i < 8; i++) {
         enum ifab_code code = apply(&agent_a, "vmix.switcher");

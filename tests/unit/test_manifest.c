@@ -143,6 +143,8 @@ static void every_violation_is_207_with_its_field(void **state)
         {"\"required\":[\"x\"]", "\"required\":[\"y\"]", "operations.take.params.at"},
         {"\"required\":[\"x\"]", "\"required\":[\"x\",\"x\"]", "operations.take.params.at"},
         {"\"required\":[\"x\"]", "\"additionalProperties\":{}", "operations.take.params.at"},
+        {"\"maxItems\":2", "\"maxItems\":4097", "operations.take.params.tags"},
+        {"\"maxItems\":2", "\"maxItems\":-1", "operations.take.params.tags"},
         {",\"items\":{\"type\":\"boolean\"}", "", "operations.take.params.tags"},
         {"{\"type\":\"boolean\"}", "{\"type\":\"null\"}", "operations.take.params.tags.items"},
         {"{\"params\":{\"type\":\"object\",", "{\"params\":{", "operations.take.params"},
@@ -287,6 +289,13 @@ static void only_the_registered_key_verifies(void **state) /* INV-02 */
     assert_int_equal(read_text(&f, key_id), IFAB_CODE_INVALID_MANIFEST);
     ifab_arena_fini(&f.arena);
     free(key_id);
+    char *other = strdup(good), *hex = other == NULL ? NULL : strstr(other, "\"key_id\":\"k-");
+    assert_non_null(hex);
+    hex[12] = hex[12] == '0' ? '1' : '0'; /* of another key */
+    assert_int_equal(read_text(&f, other), IFAB_CODE_INVALID_MANIFEST);
+    assert_string_equal(f.refusal.field, "signature.key_id");
+    ifab_arena_fini(&f.arena);
+    free(other);
     free(good);
     free(again);
     ifab_signer_free(a);

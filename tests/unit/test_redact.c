@@ -214,10 +214,42 @@ static void repeated_beginnings_cost_linear_time(void **state)
     free(text);
 }
 
+/* A vault that holds two values, one within the other. */
+static bool find_held(void *user, struct ifab_view text, size_t from, size_t *ret_at, size_t *ret_size)
+{
+    static const char *const held[] = {"tulip garden", "tulip"};
+    (void)user;
+    for (size_t i = from; i < text.size; i++)
+        for (size_t n = 0; n < 2; n++)
+            if (ifab_view_starts(ifab_view_of(text.data + i, text.size - i), ifab_view_str(held[n]))) {
+                *ret_at = i;
+                *ret_size = strlen(held[n]);
+                return true;
+            }
+    return false;
+}
+
+static void what_is_known_to_be_secret_goes_whatever_it_looks_like(void **state)
+{
+    (void)state;
+    assert_string_equal(redacted("a tulip garden"), "a tulip garden");
+    ifab_redact_set_exact(find_held, NULL);
+    assert_string_equal(redacted("a tulip garden, tuli and tulips"), "a " R ", tuli and " R "s");
+    assert_string_equal(redacted("tuliptulip"), R R);
+    assert_string_equal(redacted("tulip ghp_" "0123456789abcdefghijABCDEFGHIJ012345 tulip"), R " " R " " R);
+    assert_string_equal(redacted("AKIA" "IOSFODNN7EXAMPLE tulip garden"), R " " R);
+    assert_string_equal(redacted("sk-" "proj-abcdefghij0123456789tulip garden"), R); /* over the end of what a pattern finds */
+    assert_true(ifab_redact_hits_text(IFAB_VIEW("x tulip")));
+    assert_false(ifab_redact_hits_text(IFAB_VIEW("x tuli")));
+    assert_false(ifab_redact_hits_text(IFAB_VIEW("")));
+    ifab_redact_set_exact(NULL, NULL);
+    assert_false(ifab_redact_hits_text(IFAB_VIEW("x tulip")));
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(secrets_go_and_the_rest_stays),       cmocka_unit_test(ordinary_text_stays_as_it_is),
     cmocka_unit_test(names_promise_secrets),               cmocka_unit_test(trees_are_redacted_in_canonical_form),
-    cmocka_unit_test(nothing_is_shown_when_memory_runs_out), cmocka_unit_test(repeated_beginnings_cost_linear_time),
+    cmocka_unit_test(what_is_known_to_be_secret_goes_whatever_it_looks_like), cmocka_unit_test(nothing_is_shown_when_memory_runs_out), cmocka_unit_test(repeated_beginnings_cost_linear_time),
 };
 
 TEST_MAIN(tests)

@@ -45,6 +45,44 @@ static void documents_become_trees_of_strings(void **state)
     }
 }
 
+static void a_schema_types_the_scalars(void **state)
+{
+    (void)state;
+    static const struct ifab_schema_field inner[] = {{.name = "text", .kind = IFAB_SCHEMA_STRING}, {.name = "n", .kind = IFAB_SCHEMA_INTEGER}};
+    static const struct ifab_schema inner_schema = {"inner", inner, IFAB_COUNT(inner)};
+    static const struct ifab_schema_field item = {.kind = IFAB_SCHEMA_STRING}, number = {.kind = IFAB_SCHEMA_INTEGER};
+    static const struct ifab_schema_field rows[] = {
+        {.name = "text", .kind = IFAB_SCHEMA_STRING},
+        {.name = "words", .kind = IFAB_SCHEMA_LIST, .item = &item},
+        {.name = "numbers", .kind = IFAB_SCHEMA_LIST, .item = &number},
+        {.name = "sub", .kind = IFAB_SCHEMA_OBJECT, .sub = &inner_schema},
+        {.name = "free", .kind = IFAB_SCHEMA_OPEN},
+    };
+    static const struct ifab_schema schema = {"document", rows, IFAB_COUNT(rows)};
+    static const struct {
+        const char *text, *json;
+    } cases[] = {
+        {"text: 1\nwords: [1, true, x]\nnumbers: [1, 2.5, x]\n", "{\"numbers\":[1,2.5,\"x\"],\"text\":\"1\",\"words\":[\"1\",\"true\",\"x\"]}"},
+        {"sub: {text: null, n: 7}\n", "{\"sub\":{\"n\":7,\"text\":\"null\"}}"},
+        {"free: {a: 1, b: '1', c: true, d: yes, e: 1.0.0, f: null, g: [01, 1e2], h: .5, i: ~}\n",
+         "{\"free\":{\"a\":1,\"b\":\"1\",\"c\":true,\"d\":\"yes\",\"e\":\"1.0.0\",\"f\":null,\"g\":[\"01\",100],\"h\":\".5\",\"i\":\"~\"}}"},
+        {"other: 9007199254740993\n", "{\"other\":\"9007199254740993\"}"}, /* no number that all readers agree on: text, which the schema refuses */
+    };
+    for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
+        struct ifab_arena arena;
+        struct ifab_buf buf = IFAB_BUF_INIT(4096);
+        struct ifab_yaml yaml;
+        const struct ifab_json *tree = NULL;
+        ifab_arena_init(&arena, 1 << 20);
+        assert_int_equal(ifab_yaml_read(ifab_view_str(cases[i].text), &arena, &yaml, NULL), IFAB_OK);
+        assert_int_equal(ifab_yaml_typed(&yaml, &schema, &arena, &tree, NULL), IFAB_OK);
+        ifab_json_write(&buf, tree);
+        assert_string_equal(test_text(ifab_buf_as_view(&buf)), cases[i].json);
+        ifab_buf_fini(&buf);
+        ifab_arena_fini(&arena);
+    }
+}
+
 static void the_rest_of_yaml_is_refused_with_its_line(void **state)
 {
     (void)state;
@@ -177,7 +215,7 @@ static void every_prefix_ends_cleanly(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(documents_become_trees_of_strings), cmocka_unit_test(the_rest_of_yaml_is_refused_with_its_line),
+    cmocka_unit_test(documents_become_trees_of_strings), cmocka_unit_test(a_schema_types_the_scalars), cmocka_unit_test(the_rest_of_yaml_is_refused_with_its_line),
     cmocka_unit_test(positions_are_those_of_the_file),   cmocka_unit_test(limits_hold),
     cmocka_unit_test(survives_any_failed_allocation),    cmocka_unit_test(every_prefix_ends_cleanly),
 };

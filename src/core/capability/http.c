@@ -6,15 +6,9 @@
  */
 #include "capability_internal.h"
 
-static bool digit(uint8_t c)
-{
-    return c >= '0' && c <= '9';
-}
+static bool digit(uint8_t c) { return c >= '0' && c <= '9'; }
 
-static bool letter(uint8_t c)
-{
-    return c >= 'a' && c <= 'z';
-}
+static bool letter(uint8_t c) { return c >= 'a' && c <= 'z'; }
 
 /* Four decimal numbers as everybody writes them: no octal, no hexadecimal, no 32-bit number. */
 static bool quad_valid(struct ifab_view text)
@@ -126,20 +120,11 @@ bool ifab_http_url_parse(struct ifab_view url, struct ifab_origin *ret_origin, s
     return true;
 }
 
-static bool unreserved(uint8_t c)
-{
-    return letter(c) || (c >= 'A' && c <= 'Z') || digit(c) || c == '-' || c == '.' || c == '_' || c == '~';
-}
+static bool unreserved(uint8_t c) { return letter(c) || (c >= 'A' && c <= 'Z') || digit(c) || c == '-' || c == '.' || c == '_' || c == '~'; }
 
-static bool pchar(uint8_t c)
-{
-    return unreserved(c) || (c != '\0' && strchr("!$&'()+,;=:@*", c) != NULL);
-}
+static bool pchar(uint8_t c) { return unreserved(c) || (c != '\0' && strchr("!$&'()+,;=:@*", c) != NULL); }
 
-static int hex(uint8_t c)
-{
-    return digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
+static int hex(uint8_t c) { return digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
 
 /* %HH where nothing else would do: never another spelling of what stands for itself, of a separator or a control. */
 static bool escape_valid(struct ifab_view segment, size_t at)

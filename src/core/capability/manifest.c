@@ -118,12 +118,22 @@ static bool check_scheme(struct ifab_view text, const char **ret_why)
 }
 
 #define MONEY_MAX (((int64_t)1 << 53) - 1)
-#define STRING(name_, required_, max_, check_) \
-    {.name = (name_), .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 1, .max = (max_), .check = (check_)}
-#define INTEGER(name_, required_, min_, max_) {.name = (name_), .kind = IFAB_SCHEMA_INTEGER, .required = (required_), .min = (min_), .max = (max_)}
-#define OBJECT(name_, required_, sub_) {.name = (name_), .kind = IFAB_SCHEMA_OBJECT, .required = (required_), .sub = (sub_)}
-#define LIST(name_, required_, min_, max_, item_) \
-    {.name = (name_), .kind = IFAB_SCHEMA_LIST, .required = (required_), .min = (min_), .max = (max_), .item = (item_)}
+#define STRING(name_, required_, max_, check_)                                                                           \
+    {                                                                                                                    \
+        .name = (name_), .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 1, .max = (max_), .check = (check_) \
+    }
+#define INTEGER(name_, required_, min_, max_)                                                               \
+    {                                                                                                       \
+        .name = (name_), .kind = IFAB_SCHEMA_INTEGER, .required = (required_), .min = (min_), .max = (max_) \
+    }
+#define OBJECT(name_, required_, sub_)                                                      \
+    {                                                                                       \
+        .name = (name_), .kind = IFAB_SCHEMA_OBJECT, .required = (required_), .sub = (sub_) \
+    }
+#define LIST(name_, required_, min_, max_, item_)                                                                         \
+    {                                                                                                                     \
+        .name = (name_), .kind = IFAB_SCHEMA_LIST, .required = (required_), .min = (min_), .max = (max_), .item = (item_) \
+    }
 
 static const struct ifab_schema_field entrypoint_fields[] = {
     STRING("module", true, IFAB_MODULE_PATH_MAX, check_module),
@@ -210,25 +220,13 @@ static const struct ifab_schema_field manifest_fields[] = {
 };
 static const struct ifab_schema manifest_schema = {"manifest", manifest_fields, IFAB_COUNT(manifest_fields)};
 
-const struct ifab_schema *ifab_manifest_schema(void)
-{
-    return &manifest_schema;
-}
+const struct ifab_schema *ifab_manifest_schema(void) { return &manifest_schema; }
 
-const char *ifab_effect_name(enum ifab_effect effect)
-{
-    return effect_names[(size_t)effect < IFAB_COUNT(effect_names) ? effect : 0];
-}
+const char *ifab_effect_name(enum ifab_effect effect) { return effect_names[(size_t)effect < IFAB_COUNT(effect_names) ? effect : 0]; }
 
-const char *ifab_manifest_import_name(enum ifab_manifest_import import)
-{
-    return import < IFAB_MANIFEST_IMPORT_COUNT ? import_names[import] : "";
-}
+const char *ifab_manifest_import_name(enum ifab_manifest_import import) { return import < IFAB_MANIFEST_IMPORT_COUNT ? import_names[import] : ""; }
 
-const char *ifab_method_name(enum ifab_method method)
-{
-    return method < IFAB_METHOD_COUNT ? method_names[method] : "";
-}
+const char *ifab_method_name(enum ifab_method method) { return method < IFAB_METHOD_COUNT ? method_names[method] : ""; }
 
 bool ifab_method_parse(struct ifab_view text, enum ifab_method *ret_method)
 {
@@ -239,10 +237,7 @@ bool ifab_method_parse(struct ifab_view text, enum ifab_method *ret_method)
     return true;
 }
 
-const char *ifab_secret_as_name(enum ifab_secret_as as)
-{
-    return as < IFAB_SECRET_AS_COUNT ? as_names[as] : "";
-}
+const char *ifab_secret_as_name(enum ifab_secret_as as) { return as < IFAB_SECRET_AS_COUNT ? as_names[as] : ""; }
 
 enum ifab_code ifab_capability__nomem(struct ifab_refusal *ret_refusal)
 {
@@ -263,7 +258,8 @@ int64_t ifab_capability__integer(const struct ifab_json *object, const char *nam
     return value;
 }
 
-__attribute__((format(__printf__, 4, 5))) static enum ifab_code invalid(struct ifab_refusal *ret_refusal, const struct ifab_json *at, const char *field, const char *format, ...)
+__attribute__((format(__printf__, 4, 5))) static enum ifab_code invalid(struct ifab_refusal *ret_refusal, const struct ifab_json *at,
+                                                                        const char *field, const char *format, ...)
 {
     char text[240];
     va_list args;
@@ -395,13 +391,12 @@ static bool header_is_ours(struct ifab_view name)
     return name.size >= 6 && ifab_view_equal_nocase(ifab_view_of(name.data, 6), IFAB_VIEW("proxy-"));
 }
 
-static enum ifab_code check_secret(const struct ifab_manifest *manifest, const struct ifab_json *item, const struct ifab_secret_use *secret,
-                                   size_t i, struct ifab_refusal *ret_refusal)
+static enum ifab_code check_secret(const struct ifab_manifest *manifest, const struct ifab_json *item, const struct ifab_secret_use *secret, size_t i,
+                                   struct ifab_refusal *ret_refusal)
 {
     bool needs = secret->as == IFAB_SECRET_AS_HEADER || secret->as == IFAB_SECRET_AS_QUERY, goes = false;
     if (needs && secret->field.size == 0)
-        return invalid(ret_refusal, item, "requires_secrets", "requires_secrets[%zu].field is required with %s", i,
-                       ifab_secret_as_name(secret->as));
+        return invalid(ret_refusal, item, "requires_secrets", "requires_secrets[%zu].field is required with %s", i, ifab_secret_as_name(secret->as));
     if (secret->as == IFAB_SECRET_AS_BEARER && secret->field.size > 0)
         return invalid(ret_refusal, item, "requires_secrets", "requires_secrets[%zu].field means nothing with bearer", i);
     if (secret->as != IFAB_SECRET_AS_QUERY && header_is_ours(secret->field))

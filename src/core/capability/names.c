@@ -1,15 +1,9 @@
 /* Ids and versions of capabilities: SURFACE section 5. */
 #include "capability_internal.h"
 
-static bool digit(uint8_t c)
-{
-    return c >= '0' && c <= '9';
-}
+static bool digit(uint8_t c) { return c >= '0' && c <= '9'; }
 
-static bool low(uint8_t c)
-{
-    return digit(c) || (c >= 'a' && c <= 'z');
-}
+static bool low(uint8_t c) { return digit(c) || (c >= 'a' && c <= 'z'); }
 
 bool ifab_capability_id_valid(struct ifab_view id)
 {

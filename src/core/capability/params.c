@@ -8,8 +8,7 @@
 #include <stdio.h>
 
 /* X(NAME, "text") */
-#define TYPE_MAP(X) \
-    X(OBJECT, "object") X(STRING, "string") X(INTEGER, "integer") X(NUMBER, "number") X(BOOLEAN, "boolean") X(ARRAY, "array")
+#define TYPE_MAP(X)    X(OBJECT, "object") X(STRING, "string") X(INTEGER, "integer") X(NUMBER, "number") X(BOOLEAN, "boolean") X(ARRAY, "array")
 #define G_(name, text) TYPE_##name,
 enum param_type { TYPE_MAP(G_) TYPE_COUNT };
 #undef G_
@@ -80,6 +79,8 @@ static enum param_type type_of(const struct ifab_json *schema)
 }
 
 #define PARAM_NAME_MAX 64
+#define ITEMS_USUAL 1024 /* where nothing is said */
+#define ITEMS_MAX 4096
 static bool param_name_valid(struct ifab_view name)
 {
     for (size_t i = 0; i < name.size; i++) {
@@ -105,10 +106,7 @@ bool ifab_param_name_reserved(struct ifab_view name)
     return false;
 }
 
-static bool is_number(const struct ifab_json *value)
-{
-    return value != NULL && value->type == IFAB_JSON_NUMBER;
-}
+static bool is_number(const struct ifab_json *value) { return value != NULL && value->type == IFAB_JSON_NUMBER; }
 
 static bool scalar_fits(enum param_type type, const struct ifab_json *value)
 {
@@ -178,8 +176,8 @@ static enum ifab_code check_bounds(const struct ifab_json *schema, const char *l
 }
 
 static enum ifab_code check_schema(const struct ifab_json *schema, const struct where *where, int depth, struct ifab_refusal *ret_refusal);
-static enum ifab_code check_value(const struct ifab_json *schema, const struct ifab_json *value, const struct where *where,
-                                  enum ifab_code code, struct ifab_refusal *ret_refusal);
+static enum ifab_code check_value(const struct ifab_json *schema, const struct ifab_json *value, const struct where *where, enum ifab_code code,
+                                  struct ifab_refusal *ret_refusal);
 
 static enum ifab_code check_required(const struct ifab_json *schema, const struct where *where, struct ifab_refusal *ret_refusal)
 {
@@ -264,6 +262,8 @@ static enum ifab_code check_by_type(const struct ifab_json *schema, const struct
         return check_object_schema(schema, where, depth, ret_refusal);
     case TYPE_ARRAY:
         code = check_bounds(schema, NULL, "maxItems", true, false, where, ret_refusal);
+        if (code == IFAB_CODE_NONE && ifab_json_get(schema, "maxItems") != NULL && ifab_json_get(schema, "maxItems")->u.number.value > ITEMS_MAX)
+            code = bad(ret_refusal, where, ifab_json_get(schema, "maxItems"), "maxItems is at most 4096");
         if (code == IFAB_CODE_NONE && items == NULL)
             code = bad(ret_refusal, where, schema, "items is required of an array");
         return code != IFAB_CODE_NONE ? code : check_schema(items, &inside, depth + 1, ret_refusal);
@@ -324,8 +324,8 @@ static const char *out_of_bounds(const struct ifab_json *schema, double number, 
     return high != NULL && number > high->u.number.value ? "is above what its schema allows" : NULL;
 }
 
-static enum ifab_code check_members(const struct ifab_json *schema, const struct ifab_json *value, const struct where *where,
-                                    enum ifab_code code, struct ifab_refusal *ret_refusal)
+static enum ifab_code check_members(const struct ifab_json *schema, const struct ifab_json *value, const struct where *where, enum ifab_code code,
+                                    struct ifab_refusal *ret_refusal)
 {
     const struct ifab_json *properties = ifab_json_get(schema, "properties"), *required = ifab_json_get(schema, "required");
     const struct ifab_json *more = ifab_json_get(schema, "additionalProperties");
@@ -361,7 +361,7 @@ static enum ifab_code check_items(const struct ifab_json *schema, const struct i
                                   struct ifab_refusal *ret_refusal)
 {
     const char *wrong = out_of_bounds(schema, (double)value->u.array.count, NULL, "maxItems");
-    if (wrong != NULL)
+    if (wrong != NULL || (ifab_json_get(schema, "maxItems") == NULL && value->u.array.count > ITEMS_USUAL))
         return refuse(ret_refusal, code, where, value, "has more items than its schema allows");
     for (size_t i = 0; i < value->u.array.count; i++) {
         char index[24];
@@ -407,7 +407,8 @@ static ifab_status fill_object(const struct ifab_json *schema, const struct ifab
     struct ifab_json_member *sorted = ifab_arena_calloc(arena, count + known + 1, sizeof *sorted);
     if (members == NULL || sorted == NULL)
         return IFAB_NOMEM;
-    memcpy(members, value->u.object.members, count * sizeof *members);
+    if (count > 0)
+        memcpy(members, value->u.object.members, count * sizeof *members);
     for (size_t p = 0; p < known; p++) {
         const struct ifab_json_member *property = &properties->u.object.members[p];
         const struct ifab_json *usual = ifab_json_get(&property->value, "default");

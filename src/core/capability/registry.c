@@ -63,10 +63,7 @@ const struct registry_row *ifab_registry__lookup(const struct ifab_registry *sel
     return ifab_map_get(&self->index, ifab_registry__key(storage, letter, a, b), &pointer) ? (const struct registry_row *)(uintptr_t)pointer : NULL;
 }
 
-static struct ifab_view bytes32(const uint8_t *bytes)
-{
-    return ifab_view_of(bytes, 32);
-}
+static struct ifab_view bytes32(const uint8_t *bytes) { return ifab_view_of(bytes, 32); }
 
 struct ifab_view ifab_registry__revocation_key(uint8_t storage[IFAB_REGISTRY__KEY_MAX], const struct ifab_revocation *r)
 {
@@ -181,7 +178,8 @@ static ifab_status replace(struct ifab_registry *self, struct registry_rows *row
     return IFAB_OK;
 }
 
-static ifab_status row_new(enum ifab_registry_kind kind, uint64_t number, struct ifab_view record, struct registry_row **ret_row, struct ifab_error *err)
+static ifab_status row_new(enum ifab_registry_kind kind, uint64_t number, struct ifab_view record, struct registry_row **ret_row,
+                           struct ifab_error *err)
 {
     struct registry_row *row = ifab_calloc(1, sizeof *row);
     if (row == NULL)

@@ -3,10 +3,7 @@
 #include "crypto/crypto.h"
 #include "registry_internal.h"
 
-static ifab_usec whole_ms(ifab_usec wall)
-{
-    return wall - wall % 1000;
-}
+static ifab_usec whole_ms(ifab_usec wall) { return wall - wall % 1000; }
 
 bool ifab_publisher_may_sign(const struct ifab_publisher *publisher, struct ifab_view name)
 {
@@ -65,7 +62,8 @@ static enum ifab_code check_revoked(const struct ifab_registry *self, const stru
     if (ifab_registry__lookup(self, 'I', m->id, IFAB_VIEW("")) != NULL)
         return ifab_refuse(ret_refusal, IFAB_CODE_CAPABILITY_NOT_ALLOWED, "id", IFAB_FMT " is revoked", IFAB_ARG(m->id));
     if (ifab_registry__lookup(self, 'V', m->id, m->version) != NULL)
-        return ifab_refuse(ret_refusal, IFAB_CODE_VERSION_NOT_ALLOWED, "version", IFAB_FMT "@" IFAB_FMT " is revoked", IFAB_ARG(m->id), IFAB_ARG(m->version));
+        return ifab_refuse(ret_refusal, IFAB_CODE_VERSION_NOT_ALLOWED, "version", IFAB_FMT "@" IFAB_FMT " is revoked", IFAB_ARG(m->id),
+                           IFAB_ARG(m->version));
     if (ifab_registry__lookup(self, 'D', ifab_view_of(m->digest32, 32), IFAB_VIEW("")) != NULL)
         return ifab_refuse(ret_refusal, IFAB_CODE_VERSION_NOT_ALLOWED, "version", "this manifest of " IFAB_FMT " is revoked", IFAB_ARG(m->id));
     return IFAB_CODE_NONE;
@@ -265,8 +263,9 @@ enum ifab_code ifab_capability_allow(const struct ifab_registry *self, const str
         *ret_known = same ? NULL : known;
     enum ifab_code code = check_wall(wall, ret_refusal);
     if (code == IFAB_CODE_NONE && known != NULL && !same)
-        return ifab_refuse(ret_refusal, IFAB_CODE_CONFLICT, "version", IFAB_FMT "@" IFAB_FMT " is known with another manifest: a change needs a new version",
-                           IFAB_ARG(manifest->id), IFAB_ARG(manifest->version));
+        return ifab_refuse(ret_refusal, IFAB_CODE_CONFLICT, "version",
+                           IFAB_FMT "@" IFAB_FMT " is known with another manifest: a change needs a new version", IFAB_ARG(manifest->id),
+                           IFAB_ARG(manifest->version));
     if (code == IFAB_CODE_NONE)
         code = check_signed(self, manifest, wall, &publisher, ret_refusal);
     if (code == IFAB_CODE_NONE)
@@ -277,7 +276,8 @@ enum ifab_code ifab_capability_allow(const struct ifab_registry *self, const str
         return code;
     if (same)
         return ifab_refuse(ret_refusal, IFAB_CODE_CONFLICT, "version", "this version is on the allow-list already");
-    if (ifab_registry_count(self, IFAB_REGISTRY_ALLOWED) >= IFAB_ALLOWED_MAX || self->allowed_bytes + IFAB_ALLOWED_RECORD_MAX > IFAB_ALLOWED_BYTES_MAX)
+    if (ifab_registry_count(self, IFAB_REGISTRY_ALLOWED) >= IFAB_ALLOWED_MAX ||
+        self->allowed_bytes + IFAB_ALLOWED_RECORD_MAX > IFAB_ALLOWED_BYTES_MAX)
         return ifab_refuse(ret_refusal, IFAB_CODE_QUOTA_EXCEEDED, "", "the allow-list is full, with what is revoked");
     ifab_registry__write_allowed(record, manifest, publisher->name, whole_ms(wall));
     return finish(record, before, IFAB_ALLOWED_RECORD_MAX, ret_refusal);
@@ -292,8 +292,8 @@ static enum ifab_code check_named(const struct ifab_registry *self, const struct
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "id", "not a capability's id");
     if (request->version.size > 0 && !ifab_capability_version_valid(request->version))
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "version", "three numbers: 1.0.0");
-    bool known = request->id.size == 0 || (request->version.size > 0 ? ifab_registry_allowed(self, request->id, request->version) != NULL
-                                                                      : has_id(self, request->id));
+    bool known = request->id.size == 0 ||
+                 (request->version.size > 0 ? ifab_registry_allowed(self, request->id, request->version) != NULL : has_id(self, request->id));
     if (!known)
         return ifab_refuse(ret_refusal, IFAB_CODE_NOT_FOUND, "id", "nothing of this id and version is on the allow-list");
     return IFAB_CODE_NONE;

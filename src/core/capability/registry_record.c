@@ -39,18 +39,34 @@ static bool check_version(struct ifab_view text, const char **ret_why)
     return ifab_capability_version_valid(text);
 }
 
-#define TIME(name_, required_) \
-    {.name = (name_), .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 24, .max = 24, .check = ifab_schema_time}
-#define NAME(name_) {.name = (name_), .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = IFAB_NAME_MAX, .check = ifab_schema_name}
-#define DIGEST(required_) \
-    {.name = "digest", .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 71, .max = 71, .check = ifab_schema_sha256}
-#define KEY(required_) \
-    {.name = "pubkey", .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 43, .max = 43, .check = ifab_schema_key32}
-#define ID(required_) \
-    {.name = "id", .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 1, .max = IFAB_CAPABILITY_ID_MAX, .check = check_id}
-#define VERSION(required_) \
-    {.name = "version", .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 1, .max = IFAB_CAPABILITY_VERSION_MAX, .check = check_version}
-#define V {.name = "v", .kind = IFAB_SCHEMA_INTEGER, .required = true, .min = 1, .max = 1}
+#define TIME(name_, required_)                                                                                                \
+    {                                                                                                                         \
+        .name = (name_), .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 24, .max = 24, .check = ifab_schema_time \
+    }
+#define NAME(name_)                                                                                                              \
+    {                                                                                                                            \
+        .name = (name_), .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = IFAB_NAME_MAX, .check = ifab_schema_name \
+    }
+#define DIGEST(required_)                                                                                                        \
+    {                                                                                                                            \
+        .name = "digest", .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 71, .max = 71, .check = ifab_schema_sha256 \
+    }
+#define KEY(required_)                                                                                                          \
+    {                                                                                                                           \
+        .name = "pubkey", .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 43, .max = 43, .check = ifab_schema_key32 \
+    }
+#define ID(required_)                                                                                                                 \
+    {                                                                                                                                 \
+        .name = "id", .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 1, .max = IFAB_CAPABILITY_ID_MAX, .check = check_id \
+    }
+#define VERSION(required_)                                                                                                                           \
+    {                                                                                                                                                \
+        .name = "version", .kind = IFAB_SCHEMA_STRING, .required = (required_), .min = 1, .max = IFAB_CAPABILITY_VERSION_MAX, .check = check_version \
+    }
+#define V                                                                              \
+    {                                                                                  \
+        .name = "v", .kind = IFAB_SCHEMA_INTEGER, .required = true, .min = 1, .max = 1 \
+    }
 
 static const struct ifab_schema_field namespace_item = {
     .kind = IFAB_SCHEMA_STRING, .min = 1, .max = IFAB_CAPABILITY_ID_MAX, .check = check_namespace};

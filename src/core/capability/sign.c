@@ -119,7 +119,8 @@ static void put_signed(struct ifab_buf *buf, const struct ifab_manifest *manifes
         if (!put && (member == NULL || ifab_view_compare(member->name, IFAB_VIEW("signature")) >= 0)) {
             char key_id[19];
             ifab_key_id(pubkey32, key_id);
-            ifab_buf_str(buf, i == 0 ? "\"signature\":{\"algorithm\":\"ed25519\",\"key_id\":\"" : ",\"signature\":{\"algorithm\":\"ed25519\",\"key_id\":\"");
+            ifab_buf_str(buf, i == 0 ? "\"signature\":{\"algorithm\":\"ed25519\",\"key_id\":\""
+                                     : ",\"signature\":{\"algorithm\":\"ed25519\",\"key_id\":\"");
             ifab_buf_str(buf, key_id);
             ifab_buf_str(buf, "\",\"pubkey\":\"");
             ifab_buf_base64url(buf, pubkey32, 32);

@@ -61,6 +61,7 @@ size_t ifab_closed_task_count(const struct ifab_coordinator *self) { return self
 
 void ifab_closed_task_put(struct ifab_coordinator *self, const struct ifab_closed_task *closed)
 {
+    self->reserved = 0;
     ifab_closed_task_remove(self, closed->number);
     uint32_t slot = ifab_slot_pool_take(&self->closed);
     item_at(self, slot)->closed = *closed;

@@ -12,7 +12,9 @@
 struct swarm_node {
     struct ifab_swarm swarm; /* its views point into text */
     uint8_t record32[32];    /* SHA-256 of its record */
-    uint32_t in_flight;
+    uint32_t in_flight, blocked; /* tasks it holds; of them blocked */
+    ifab_usec heard;             /* run */
+    struct ifab_swarm_help help;
     uint8_t text[]; /* record, skills, members */
 };
 struct task_item {
@@ -55,6 +57,7 @@ struct closed_item {
 };
 struct ifab_coordinator {
     struct ifab_coordinator_limits limits;
+    size_t reserved; /* so many more are known to find room; 0: look again */
     /* swarms, in order of number */
     struct swarm_node **swarms;
     size_t swarm_count, swarm_room;
@@ -66,6 +69,7 @@ struct ifab_coordinator {
     struct ifab_deadline_heap by_run, by_wall;
     uint32_t *ordered; /* slots by number; 0: one that has gone */
     size_t ordered_count, ordered_room, ordered_gaps;
+    uint64_t ordered_newest; /* the largest number that was ever among them */
     uint32_t counts[IFAB_TASK_STATE_COUNT];
     uint32_t blocked; /* list of those */
     struct ifab_u64map creators; /* talent -> open tasks of it */

@@ -98,13 +98,6 @@ static int64_t integer_of(const struct ifab_json *object, const char *name)
     return value;
 }
 
-static struct ifab_view string_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
 static bool names_of(const struct ifab_json *list, char *room, size_t size, struct ifab_names *ret_names)
 {
     struct ifab_view names[IFAB_SWARM_MEMBERS_MAX];
@@ -142,16 +135,16 @@ static ifab_status read_record(struct ifab_view record, struct ifab_arena *arena
         return ifab_fail(err, IFAB_NOMEM, "swarm record");
     const struct ifab_json *queue = ifab_json_get(tree, "queue");
     struct ifab_swarm s = {
-        .id = string_of(tree, "id"),
-        .model = string_of(tree, "model"),
+        .id = ifab_json_text(tree, "id"),
+        .model = ifab_json_text(tree, "model"),
         .cost_per_hour = integer_of(ifab_json_get(tree, "cost"), "usd_micro_per_hour"),
         .concurrency = (uint32_t)integer_of(tree, "concurrency"),
         .weight = (uint32_t)integer_of(tree, "weight"),
         .queue_limit = (uint32_t)integer_of(queue, "limit"),
-        .queue_policy = policy_of(string_of(queue, "policy")),
+        .queue_policy = policy_of(ifab_json_text(queue, "policy")),
         .record = record,
     };
-    if (ifab_time_parse(string_of(tree, "created_at"), &s.created) != IFAB_OK ||
+    if (ifab_time_parse(ifab_json_text(tree, "created_at"), &s.created) != IFAB_OK ||
         !names_of(ifab_json_get(tree, "skills"), skills, SKILLS_ROOM, &s.skills) ||
         !names_of(ifab_json_get(tree, "members"), members, MEMBERS_ROOM, &s.members))
         return ifab_fail(err, IFAB_CORRUPT, "swarm record: its fields do not fit each other");
@@ -236,6 +229,15 @@ uint32_t ifab_swarm_queued(const struct ifab_coordinator *self, struct ifab_swar
     return account == NULL ? 0 : account->queued;
 }
 
+uint32_t ifab_swarm_room(const struct ifab_coordinator *self, struct ifab_swarm_number swarm)
+{
+    const struct swarm_node *node = ifab_coordinator__swarm(self, swarm.n);
+    uint32_t queued = ifab_swarm_queued(self, swarm);
+    if (node == NULL || node->swarm.queue_policy != IFAB_QUEUE_BLOCK)
+        return UINT32_MAX;
+    return queued < node->swarm.queue_limit ? node->swarm.queue_limit - queued : 0;
+}
+
 bool ifab_swarm_has_member(const struct ifab_swarm *swarm, struct ifab_view talent) { return ifab_names_has(&swarm->members, talent); }
 
 static char *copy(char **at, const void *bytes, size_t size)
@@ -256,7 +258,9 @@ static struct swarm_node *node_new(const struct ifab_swarm *swarm, uint64_t numb
     char *at = (char *)node->text;
     node->swarm = *swarm;
     node->swarm.number.n = number;
-    node->in_flight = 0;
+    node->in_flight = node->blocked = 0;
+    node->heard = 0;
+    node->help = (struct ifab_swarm_help){0};
     node->swarm.record = ifab_view_of(copy(&at, swarm->record.data, swarm->record.size), swarm->record.size);
     node->swarm.skills.text = copy(&at, swarm->skills.text, swarm->skills.size);
     node->swarm.members.text = copy(&at, swarm->members.text, swarm->members.size);
@@ -296,6 +300,9 @@ static ifab_status take_in(struct ifab_coordinator *self, uint64_t number, const
         return ifab_fail(err, IFAB_NOMEM, "swarm");
     if (old != NULL) {
         node->in_flight = old->in_flight;
+        node->blocked = old->blocked;
+        node->heard = old->heard;
+        node->help = old->help;
         self->swarms[place] = node;
         (void)ifab_map_put(&self->swarm_by_id, lower(node->swarm.id, storage), (uint64_t)(uintptr_t)node); /* its key is there */
         ifab_free(old);

@@ -83,8 +83,11 @@ static ifab_status reserve_ordered(struct ifab_coordinator *self, size_t n)
     return IFAB_OK;
 }
 
+/* Asked before every command, of which few touch a task: what was found is remembered until something is put. What is removed gives room back. */
 ifab_status ifab_coordinator_reserve(struct ifab_coordinator *self, size_t n)
 {
+    if (n <= self->reserved)
+        return IFAB_OK;
     if (!ifab_slot_pool_reserve(&self->tasks, n) || !ifab_slot_pool_reserve(&self->edges, n * IFAB_TASK_DEPENDS_MAX))
         return IFAB_NOMEM;
     uint32_t slots = ifab_slot_pool_capacity(&self->tasks);
@@ -95,7 +98,9 @@ ifab_status ifab_coordinator_reserve(struct ifab_coordinator *self, size_t n)
     IFAB_TRY(ifab_u64map_reserve(&self->creators, n));
     IFAB_TRY(reserve_ordered(self, n));
     IFAB_TRY(ifab_queue__reserve(self, n + RETURNING));
-    return ifab_closed__reserve(self, n);
+    IFAB_TRY(ifab_closed__reserve(self, n));
+    self->reserved = n;
+    return IFAB_OK;
 }
 
 /* ---- finding ---- */
@@ -240,8 +245,10 @@ static void take_off(struct ifab_coordinator *self, uint32_t slot)
         leave_blocked(self, slot);
     unlink_edges(self, slot);
     self->counts[task->state]--;
-    if (owner != NULL)
+    if (owner != NULL) {
         owner->in_flight--;
+        owner->blocked -= task->state == IFAB_TASK_BLOCKED;
+    }
 }
 
 static void hang_on(struct ifab_coordinator *self, uint32_t slot)
@@ -254,8 +261,10 @@ static void hang_on(struct ifab_coordinator *self, uint32_t slot)
         enter_blocked(self, slot);
     link_edges(self, slot);
     self->counts[task->state]++;
-    if (owner != NULL)
+    if (owner != NULL) {
         owner->in_flight++;
+        owner->blocked += task->state == IFAB_TASK_BLOCKED;
+    }
     set_deadlines(self, slot);
 }
 
@@ -264,7 +273,7 @@ static void enter_order(struct ifab_coordinator *self, uint32_t slot)
 {
     uint64_t number = task_item_at(self, slot)->task.number.n;
     size_t place = self->ordered_count;
-    if (place > 0 && place_after(self, number) < place) {
+    if (number < self->ordered_newest && place_after(self, number) < place) {
         place = place_after(self, number);
         memmove(self->ordered + place + 1, self->ordered + place, (self->ordered_count - place) * sizeof *self->ordered);
         for (size_t i = place + 1; i <= self->ordered_count; i++)
@@ -274,10 +283,13 @@ static void enter_order(struct ifab_coordinator *self, uint32_t slot)
     self->ordered[place] = slot;
     task_item_at(self, slot)->ordered = (uint32_t)place;
     self->ordered_count++;
+    if (number > self->ordered_newest)
+        self->ordered_newest = number;
 }
 
 void ifab_task_put(struct ifab_coordinator *self, const struct ifab_task *task)
 {
+    self->reserved = 0;
     uint32_t slot = slot_of(self, task->number.n);
     if (slot != 0) {
         take_off(self, slot);

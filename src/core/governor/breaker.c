@@ -73,8 +73,10 @@ enum ifab_code ifab_breaker_admit(const struct ifab_breaker *self, ifab_usec run
     if (self->kind == IFAB_BREAKER_SWARM) {
         (void)ifab_refuse(r, IFAB_CODE_CIRCUIT_BREAKER_OPEN, "breaker", "swarm " IFAB_FMT " is stopped (%s) until a person resets it", IFAB_ARG(self->name),
                           ifab_breaker_cause_name(self->cause));
-        if (r != NULL)
+        if (r != NULL) {
             r->hint = "Find out why, then: ifctl governor reset swarm:NAME --why TEXT.";
+            r->retry_after_ms = IFAB_RETRY_UNKNOWN;
+        }
         return IFAB_CODE_CIRCUIT_BREAKER_OPEN;
     }
     if (self->state == IFAB_BREAKER_OPEN)

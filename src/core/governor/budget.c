@@ -57,13 +57,6 @@ void ifab_budget__write(struct ifab_buf *buf, const struct ifab_budget *budget)
                     ifab_subject_name(budget->subject), ifab_unit_name(budget->unit), (unsigned long long)budget->version);
 }
 
-static struct ifab_view string_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
 static uint64_t integer_of(const struct ifab_json *object, const char *name)
 {
     int64_t value = 0;
@@ -83,11 +76,11 @@ ifab_status ifab_budget__read(struct ifab_view record, struct ifab_arena *arena,
     if (ifab_schema_check(&schema, tree, IFAB_CODE_INVALID_PARAMS, &refusal) != IFAB_CODE_NONE)
         return ifab_fail(err, IFAB_CORRUPT, "budget: %s: %s", refusal.field, refusal.message);
     *ret = (struct ifab_budget){
-        .id = string_of(tree, "id"), .name = string_of(tree, "name"), .limit = integer_of(tree, "limit"), .version = integer_of(tree, "version"), .record = record};
-    (void)ifab_subject_parse(string_of(tree, "subject"), &ret->subject); /* the schema has looked */
-    (void)ifab_unit_parse(string_of(tree, "unit"), &ret->unit);
-    (void)ifab_period_parse(string_of(tree, "period"), &ret->period);
-    (void)ifab_time_parse(string_of(tree, "created_at"), &ret->created);
+        .id = ifab_json_text(tree, "id"), .name = ifab_json_text(tree, "name"), .limit = integer_of(tree, "limit"), .version = integer_of(tree, "version"), .record = record};
+    (void)ifab_subject_parse(ifab_json_text(tree, "subject"), &ret->subject); /* the schema has looked */
+    (void)ifab_unit_parse(ifab_json_text(tree, "unit"), &ret->unit);
+    (void)ifab_period_parse(ifab_json_text(tree, "period"), &ret->period);
+    (void)ifab_time_parse(ifab_json_text(tree, "created_at"), &ret->created);
     ifab_budget__write(&again, ret);
     bool same = ifab_view_equal(ifab_buf_as_view(&again), record);
     status = ifab_buf_status(&again);

@@ -11,6 +11,8 @@ static const char *const decision_texts[] = {IFAB_METRIC_DECISION_MAP(TEXT)};
 static const char *const queue_texts[] = {IFAB_METRIC_QUEUE_MAP(TEXT)};
 static const char *const state_texts[] = {IFAB_METRIC_STATE_MAP(TEXT)};
 static const char *const level_texts[] = {IFAB_METRIC_LEVEL_MAP(TEXT)};
+static const char *const task_texts[] = {IFAB_METRIC_TASK_MAP(TEXT)};
+static const char *const swarm_texts[] = {IFAB_METRIC_SWARM_MAP(TEXT)};
 #undef TEXT
 _Static_assert(IFAB_COUNT(decision_texts) == IFAB_METRIC_DECISION_COUNT, "one label a decision");
 
@@ -34,6 +36,12 @@ static void put_label(struct ifab_buf *buf, const struct ifab_metrics *self, enu
         return;
     case IFAB_METRICS__LABEL_LEVEL:
         ifab_buf_format(buf, "{level=\"%s\"}", level_texts[at]);
+        return;
+    case IFAB_METRICS__LABEL_TASK:
+        ifab_buf_format(buf, "{state=\"%s\"}", task_texts[at]);
+        return;
+    case IFAB_METRICS__LABEL_SWARM:
+        ifab_buf_format(buf, "{state=\"%s\"}", swarm_texts[at]);
         return;
     case IFAB_METRICS__LABEL_VERSION:
         ifab_buf_format(buf, "{version=\"%s\"}", self->version);

@@ -124,17 +124,10 @@ void ifab_access__write(struct ifab_buf *buf, const struct ifab_access_item *ite
     ifab_buf_str(buf, ",\"v\":1}");
 }
 
-static struct ifab_view string_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
 static ifab_usec time_of(const struct ifab_json *object, const char *name)
 {
     ifab_usec wall = IFAB_NEVER;
-    if (ifab_json_get(object, name) != NULL && ifab_time_parse(string_of(object, name), &wall) != IFAB_OK)
+    if (ifab_json_get(object, name) != NULL && ifab_time_parse(ifab_json_text(object, name), &wall) != IFAB_OK)
         return 0; /* the comparison at the end refuses it */
     return wall;
 }
@@ -178,21 +171,21 @@ ifab_status ifab_access__read(enum ifab_access_kind kind, struct ifab_view recor
     if (code != IFAB_CODE_NONE)
         return ifab_fail(err, code == IFAB_CODE_LOG_CORRUPT ? IFAB_CORRUPT : IFAB_NOMEM, "%s: %s: %s", schema->what, refusal.field,
                          refusal.message);
-    struct ifab_view hash = string_of(tree, "hash");
+    struct ifab_view hash = ifab_json_text(tree, "hash");
     struct ifab_access_item item = {
         .kind = kind,
-        .talent = string_of(tree, kind == IFAB_ACCESS_TOKEN ? "talent" : "name"),
-        .label = kind == IFAB_ACCESS_TOKEN ? string_of(tree, "name") : (struct ifab_view){NULL, 0},
-        .owner = string_of(tree, "owner"),
-        .role_name = string_of(tree, "role_name"),
-        .role = ifab_role_parse(string_of(tree, "role")),
+        .talent = ifab_json_text(tree, kind == IFAB_ACCESS_TOKEN ? "talent" : "name"),
+        .label = kind == IFAB_ACCESS_TOKEN ? ifab_json_text(tree, "name") : (struct ifab_view){NULL, 0},
+        .owner = ifab_json_text(tree, "owner"),
+        .role_name = ifab_json_text(tree, "role_name"),
+        .role = ifab_role_parse(ifab_json_text(tree, "role")),
         .created = time_of(tree, "created_at"),
         .expires = time_of(tree, "expires_at"),
         .revoked_at = time_of(tree, "revoked_at"),
         .record = record,
     };
     if (ifab_hex_decode(ifab_view_of(hash.data + 7, hash.size - 7), item.hash32, 32) != IFAB_OK ||
-        ifab_id_parse(string_of(tree, "id"), kind == IFAB_ACCESS_TOKEN ? "tok-" : "inv-", item.id16) != IFAB_OK || !sensible(&item))
+        ifab_id_parse(ifab_json_text(tree, "id"), kind == IFAB_ACCESS_TOKEN ? "tok-" : "inv-", item.id16) != IFAB_OK || !sensible(&item))
         return ifab_fail(err, IFAB_CORRUPT, "%s: its fields do not fit each other", schema->what);
     IFAB_TRY(compare_written(&item, err));
     *ret_item = item;

@@ -171,13 +171,6 @@ void ifab_talent__write(struct ifab_buf *buf, const struct ifab_talent *talent)
 }
 
 /* The schema has been checked: a field is absent or of its kind. */
-static struct ifab_view string_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
 static int64_t integer_of(const struct ifab_json *object, const char *name)
 {
     int64_t value = 0;
@@ -188,7 +181,7 @@ static int64_t integer_of(const struct ifab_json *object, const char *name)
 static ifab_usec time_of(const struct ifab_json *object, const char *name)
 {
     ifab_usec wall = IFAB_NEVER;
-    if (ifab_json_get(object, name) != NULL && ifab_time_parse(string_of(object, name), &wall) != IFAB_OK)
+    if (ifab_json_get(object, name) != NULL && ifab_time_parse(ifab_json_text(object, name), &wall) != IFAB_OK)
         return 0; /* the comparison at the end refuses it */
     return wall;
 }
@@ -207,7 +200,7 @@ static ifab_status read_keys(const struct ifab_json *list, struct ifab_arena *ar
         keys[i].not_before = time_of(item, "not_before");
         keys[i].not_after = time_of(item, "not_after");
         keys[i].revoked_at = time_of(item, "revoked_at");
-        if (ifab_base64url_decode(string_of(item, "pubkey"), keys[i].pubkey32, 32, &size) != IFAB_OK || size != 32)
+        if (ifab_base64url_decode(ifab_json_text(item, "pubkey"), keys[i].pubkey32, 32, &size) != IFAB_OK || size != 32)
             return ifab_fail(err, IFAB_CORRUPT, "talent record: pubkey is not 32 bytes");
         if (keys[i].epoch != i + 1)
             return ifab_fail(err, IFAB_CORRUPT, "talent record: epoch %u stands at place %zu", keys[i].epoch, i + 1);
@@ -247,7 +240,7 @@ static ifab_status read_tls_keys(const struct ifab_json *list, struct ifab_arena
     talent->tls_keys = keys;
     for (size_t i = 0; i < talent->tls_key_count; i++) {
         const struct ifab_json *item = &list->u.array.items[i];
-        struct ifab_view spki = string_of(item, "spki");
+        struct ifab_view spki = ifab_json_text(item, "spki");
         keys[i].not_before = time_of(item, "not_before");
         keys[i].not_after = time_of(item, "not_after");
         keys[i].revoked_at = time_of(item, "revoked_at");
@@ -265,7 +258,7 @@ static ifab_status read_grants(const struct ifab_json *list, struct ifab_arena *
         return ifab_fail(err, IFAB_NOMEM, "talent record");
     talent->grants = grants;
     for (size_t i = 0; i < talent->grant_count; i++) {
-        grants[i].scope = string_of(&list->u.array.items[i], "scope");
+        grants[i].scope = ifab_json_text(&list->u.array.items[i], "scope");
         grants[i].expires_at = time_of(&list->u.array.items[i], "expires_at");
         if (i > 0 && ifab_view_compare(grants[i - 1].scope, grants[i].scope) >= 0)
             return ifab_fail(err, IFAB_CORRUPT, "talent record: grants are not in order of scope, each once");
@@ -321,14 +314,14 @@ ifab_status ifab_talent__read(struct ifab_view record, struct ifab_arena *arena,
 
     struct ifab_talent talent;
     memset(&talent, 0, sizeof talent);
-    struct ifab_view mode = string_of(tree, "mode");
+    struct ifab_view mode = ifab_json_text(tree, "mode");
     talent.mode = ifab_view_is(mode, mode_names[1]) ? 1 : 0; /* any third word fails the comparison */
     talent.number = (uint32_t)integer_of(tree, "number");
     talent.version = (uint64_t)integer_of(tree, "version");
-    talent.name = string_of(tree, "name");
-    talent.owner = string_of(tree, "owner");
-    talent.role_name = string_of(tree, "role_name");
-    talent.role = ifab_role_parse(string_of(tree, "role"));
+    talent.name = ifab_json_text(tree, "name");
+    talent.owner = ifab_json_text(tree, "owner");
+    talent.role_name = ifab_json_text(tree, "role_name");
+    talent.role = ifab_role_parse(ifab_json_text(tree, "role"));
     talent.created = time_of(tree, "created");
     talent.removed_at = time_of(tree, "removed_at");
     talent.record = record;

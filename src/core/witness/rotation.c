@@ -112,13 +112,6 @@ ifab_status ifab_rotation_verify(struct ifab_view note, struct ifab_rotation *re
     return IFAB_OK;
 }
 
-static struct ifab_view text_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
 /* {"to": verifier key}: nothing else is asked for, so that nothing else can have been meant. */
 static ifab_status check_request(struct ifab_view request, const struct ifab_rotation *rotation, struct ifab_error *err)
 {
@@ -141,17 +134,17 @@ static ifab_status check_act(const struct ifab_json *act, struct ifab_view reque
                              struct ifab_error *err)
 {
     const struct ifab_json *signature = ifab_json_get(act, "signature");
-    const struct ifab_view prefix = IFAB_VIEW("sha256:"), digest = text_of(act, "body_digest");
+    const struct ifab_view prefix = IFAB_VIEW("sha256:"), digest = ifab_json_text(act, "body_digest");
     uint8_t said32[32], is32[32], sig64[64];
     size_t key_size = 0, sig_size = 0;
     ifab_sha256(request, is32);
-    if (!ifab_view_is(text_of(act, "route"), IFAB_ROTATION_ROUTE) || !ifab_view_equal(text_of(act, "log"), origin))
+    if (!ifab_view_is(ifab_json_text(act, "route"), IFAB_ROTATION_ROUTE) || !ifab_view_equal(ifab_json_text(act, "log"), origin))
         return ifab_fail(err, IFAB_DENIED, "log key: the admin's act is about something else, or for another log");
     if (!ifab_view_starts(digest, prefix) || ifab_hex_decode(ifab_view_of(digest.data + prefix.size, digest.size - prefix.size), said32, 32) != IFAB_OK ||
         memcmp(said32, is32, 32) != 0)
         return ifab_fail(err, IFAB_DENIED, "log key: the admin's act is for another request");
-    if (ifab_base64url_decode(text_of(signature, "pubkey"), ret_admin32, 32, &key_size) != IFAB_OK || key_size != 32 ||
-        ifab_base64url_decode(text_of(signature, "sig"), sig64, 64, &sig_size) != IFAB_OK || sig_size != 64)
+    if (ifab_base64url_decode(ifab_json_text(signature, "pubkey"), ret_admin32, 32, &key_size) != IFAB_OK || key_size != 32 ||
+        ifab_base64url_decode(ifab_json_text(signature, "sig"), sig64, 64, &sig_size) != IFAB_OK || sig_size != 64)
         return ifab_fail(err, IFAB_INVALID, "log key: the admin's act has no signature");
     struct ifab_buf bytes = IFAB_BUF_INIT(65536);
     ifab_buf_str(&bytes, "IF-ADMIN-v1\n");
@@ -167,9 +160,9 @@ ifab_status ifab_rotation_payload_verify(const struct ifab_json *payload, struct
                                          struct ifab_error *err)
 {
     struct ifab_rotation read;
-    const struct ifab_view request = text_of(payload, "request");
+    const struct ifab_view request = ifab_json_text(payload, "request");
     uint8_t admin32[32];
-    IFAB_TRY(ifab_rotation_verify(text_of(payload, "note"), &read, err));
+    IFAB_TRY(ifab_rotation_verify(ifab_json_text(payload, "note"), &read, err));
     IFAB_TRY(check_request(request, &read, err));
     IFAB_TRY(check_act(ifab_json_get(payload, "act"), request, read.origin, admin32, err));
     memcpy(ret_admin32, admin32, 32);

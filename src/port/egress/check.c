@@ -43,12 +43,12 @@ static ifab_status check_shape(const struct ifab_egress_request *r, struct ifab_
 }
 static ifab_status check_method(const struct ifab_egress_request *r, struct ifab_egress_job *job, struct ifab_egress_problem *problem)
 {
-    if (!ifab_http_method_parse(r->method, &job->method))
+    if (!ifab_egress_method_parse(r->method, &job->method))
         return refuse(problem, IFAB_INVALID, IFAB_EGRESS_REQUEST, "no method GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS");
     job->socket = ifab_scheme_is_socket(job->url.origin.scheme);
-    if (job->socket && (job->method != IFAB_HTTP_GET || r->idempotency_key.size > 0 || r->attempts > 1))
+    if (job->socket && (job->method != IFAB_EGRESS_METHOD_GET || r->idempotency_key.size > 0 || r->attempts > 1))
         return refuse(problem, IFAB_INVALID, IFAB_EGRESS_REQUEST, "a WebSocket begins with GET, once");
-    if (r->body.size > 0 && !ifab_http_method_has_body(job->method))
+    if (r->body.size > 0 && !ifab_egress_method_has_body(job->method))
         return refuse(problem, IFAB_INVALID, IFAB_EGRESS_REQUEST, "a body with a method that has none");
     if (r->body.size > IFAB_EGRESS_BODY_MAX)
         return refuse(problem, IFAB_TOO_LARGE, IFAB_EGRESS_TOO_LARGE, "the body");
@@ -66,7 +66,7 @@ static ifab_status check_rows(const struct ifab_egress_request *r, const struct 
             return IFAB_OK;
         any = true;
     }
-    ifab_egress__problem(problem, any ? IFAB_EGRESS_DRY_RUN : IFAB_EGRESS_ROW, "%s %s://" IFAB_FMT ":%u", ifab_http_method_name(job->method),
+    ifab_egress__problem(problem, any ? IFAB_EGRESS_DRY_RUN : IFAB_EGRESS_ROW, "%s %s://" IFAB_FMT ":%u", ifab_egress_method_name(job->method),
                          ifab_scheme_name(job->url.origin.scheme), IFAB_ARG(job->url.origin.host), job->url.origin.port);
     return IFAB_DENIED;
 }

@@ -56,11 +56,40 @@ static bool permitted(struct transfer *t, const struct ifab_address *a, uint16_t
         t->verdict = verdict;
     return verdict == IFAB_EGRESS_NONE;
 }
+/* Before a name is resolved. */
+static int on_resolve(void *state, void *reserved, void *user)
+{
+    struct transfer *t = user;
+    const struct egress_curl *owner = t->owner;
+    ifab_usec now = ifab_egress__curl_now();
+    size_t all = 0, of_tenant = 0;
+    (void)state;
+    (void)reserved;
+    for (size_t i = 0; i < ABANDONED_MAX; i++) {
+        const struct abandoned *a = &owner->abandoned[i];
+        bool counts = a->at != 0 && now - a->at < ABANDONED_TIME;
+        all += counts;
+        of_tenant += counts && memcmp(a->tenant32, t->job->tenant32, 32) == 0;
+    }
+    t->too_many = all == ABANDONED_MAX || of_tenant >= ABANDONED_TENANT;
+    t->resolving = !t->too_many;
+    return t->too_many;
+}
+/* The resolver has said nothing by the end: its thread is still there. */
+static void note_abandoned(struct transfer *t)
+{
+    struct egress_curl *owner = t->owner;
+    struct abandoned *a = &owner->abandoned[owner->abandoned_next];
+    memcpy(a->tenant32, t->job->tenant32, 32);
+    a->at = ifab_egress__curl_now();
+    owner->abandoned_next = (owner->abandoned_next + 1) % ABANDONED_MAX;
+}
 static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct transfer *t = user;
     struct ifab_address a;
     uint16_t port;
+    t->resolving = false;
     if (purpose != CURLSOCKTYPE_IPCXN || t->verdict != IFAB_EGRESS_NONE)
         return CURL_SOCKET_BAD;
     if (!read_sockaddr(&address->addr, &a, &port)) {
@@ -81,12 +110,14 @@ static int on_request(void *user, char *to, char *from, int to_port, int from_po
     (void)from_port;
     bool good = t->verdict == IFAB_EGRESS_NONE && to != NULL && to_port > 0 && to_port <= 65535 && ifab_address_parse(ifab_view_str(to), &a) &&
                 permitted(t, &a, (uint16_t)to_port);
-    if (good && t->requests > 0 && !t->job->repeatable)
-        good = false; /* libcurl tries again by itself when a used connection dies: not with this one */
+    /* libcurl asks again by itself when a connection that was used before dies without a byte: once, and only what may be repeated */
+    if (good && t->requests > 0)
+        good = t->requests == 1 && t->job->repeatable;
     if (!good)
         return CURL_PREREQFUNC_ABORT;
     ifab_address_write(&a, t->address);
-    t->requests++;
+    if (t->requests++ > 0 && t->attempt < t->job->retry.attempts)
+        t->attempt++;
     t->sent = true;
     return CURL_PREREQFUNC_OK;
 }
@@ -164,14 +195,14 @@ static bool set_headers(struct transfer *t)
 static bool set_body(struct transfer *t)
 {
     const struct ifab_egress_job *job = t->job;
-    const char *method = ifab_http_method_name(job->method);
+    const char *method = ifab_egress_method_name(job->method);
     if (job->socket)
         return SET(CURLOPT_CONNECT_ONLY, 1L);
-    if (job->method == IFAB_HTTP_GET)
+    if (job->method == IFAB_EGRESS_METHOD_GET)
         return SET(CURLOPT_HTTPGET, 1L);
-    if (job->method == IFAB_HTTP_HEAD)
+    if (job->method == IFAB_EGRESS_METHOD_HEAD)
         return SET(CURLOPT_NOBODY, 1L);
-    if (job->method == IFAB_HTTP_OPTIONS || (job->method == IFAB_HTTP_DELETE && job->body.size == 0))
+    if (job->method == IFAB_EGRESS_METHOD_OPTIONS || (job->method == IFAB_EGRESS_METHOD_DELETE && job->body.size == 0))
         return SET(CURLOPT_HTTPGET, 1L) && SET(CURLOPT_CUSTOMREQUEST, method);
     return SET(CURLOPT_POST, 1L) && SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)job->body.size) &&
            SET(CURLOPT_POSTFIELDS, job->body.size == 0 ? "" : (const char *)job->body.data) && SET(CURLOPT_CUSTOMREQUEST, method);
@@ -190,9 +221,10 @@ static bool set_walls(struct transfer *t)
 }
 static bool set_calls(struct transfer *t)
 {
-    return SET(CURLOPT_PRIVATE, t) && SET(CURLOPT_OPENSOCKETFUNCTION, on_open) && SET(CURLOPT_OPENSOCKETDATA, t) &&
-           SET(CURLOPT_PREREQFUNCTION, on_request) && SET(CURLOPT_PREREQDATA, t) && SET(CURLOPT_HEADERFUNCTION, on_line) &&
-           SET(CURLOPT_HEADERDATA, t) && SET(CURLOPT_WRITEFUNCTION, on_body) && SET(CURLOPT_WRITEDATA, t) && SET(CURLOPT_VERBOSE, 0L);
+    return SET(CURLOPT_PRIVATE, t) && SET(CURLOPT_RESOLVER_START_FUNCTION, on_resolve) && SET(CURLOPT_RESOLVER_START_DATA, t) &&
+           SET(CURLOPT_OPENSOCKETFUNCTION, on_open) && SET(CURLOPT_OPENSOCKETDATA, t) && SET(CURLOPT_PREREQFUNCTION, on_request) &&
+           SET(CURLOPT_PREREQDATA, t) && SET(CURLOPT_HEADERFUNCTION, on_line) && SET(CURLOPT_HEADERDATA, t) && SET(CURLOPT_WRITEFUNCTION, on_body) &&
+           SET(CURLOPT_WRITEDATA, t) && SET(CURLOPT_VERBOSE, 0L);
 }
 static bool set_times(struct transfer *t, ifab_usec now)
 {
@@ -210,6 +242,7 @@ ifab_status ifab_egress__easy_begin(struct transfer *t, ifab_usec now)
 {
     t->attempt++;
     t->requests = 0;
+    t->resolving = t->too_many = false;
     t->verdict = IFAB_EGRESS_NONE;
     t->state = TRANSFER_RUNNING;
     ifab_egress__reader_begin(&t->reader, t->job);
@@ -224,6 +257,9 @@ ifab_status ifab_egress__easy_begin(struct transfer *t, ifab_usec now)
 }
 void ifab_egress__easy_end(struct transfer *t)
 {
+    if (t->resolving)
+        note_abandoned(t);
+    t->resolving = false;
     if (t->pool != NULL && t->easy != NULL)
         (void)curl_multi_remove_handle(t->pool->multi, t->easy);
     curl_easy_cleanup(t->easy);
@@ -242,5 +278,7 @@ void ifab_egress__easy_end(struct transfer *t)
 /* Never libcurl's own message: it may hold a piece of the URL. */
 const char *ifab_egress__easy_detail(const struct transfer *t, CURLcode result)
 {
+    if (t->too_many)
+        return "too many names were given up lately";
     return t->verdict != IFAB_EGRESS_NONE ? ifab_address_class_text(t->class_) : curl_easy_strerror(result);
 }

@@ -39,12 +39,13 @@ struct transfer {
     bool reading;                     /* reader has begun and is not ended */
     enum ifab_egress_failure verdict; /* of an address; NONE */
     enum ifab_address_class class_;
-    bool sent;         /* a byte of the request may have left, in any attempt */
-    unsigned requests; /* begun in this attempt */
+    bool resolving, too_many; /* a name is being resolved; it was not begun: too many were given up */
+    bool sent;                /* a byte of the request may have left, in any attempt */
+    unsigned requests;        /* begun in this attempt */
     char address[IFAB_ADDRESS_TEXT_MAX];
     struct ifab_egress__ws *ws;
     int fd; /* of the WebSocket; -1 */
-    bool wants_out;
+    bool wants_out, opened;
     struct transfer *next;
 };
 enum order_kind { ORDER_SUBMIT, ORDER_SEND, ORDER_SHUT, ORDER_CANCEL };
@@ -57,6 +58,14 @@ struct order {
     struct ifab_buf bytes;
     struct order *next;
 };
+/* A name whose resolving was given up: libcurl's thread for it goes on until the resolver's own time is over. Bounded, or threads would pile up. */
+#define ABANDONED_MAX    128 /* in all, within ABANDONED_TIME */
+#define ABANDONED_TENANT 16
+#define ABANDONED_TIME   IFAB_MINUTE
+struct abandoned {
+    uint8_t tenant32[32];
+    ifab_usec at; /* 0: none */
+};
 struct egress_curl {
     struct ifab_egress base;
     char *ca_file;              /* owned; NULL */
@@ -68,6 +77,8 @@ struct egress_curl {
     bool stopping;                /* likewise */
     struct pool pools[POOLS_MAX]; /* the thread's, as what follows */
     struct transfer *transfers;
+    struct abandoned abandoned[ABANDONED_MAX];
+    size_t abandoned_next;
 };
 
 ifab_usec ifab_egress__curl_now(void);

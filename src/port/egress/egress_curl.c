@@ -70,8 +70,8 @@ static enum ifab_egress_failure failure_of(const struct transfer *t, CURLcode re
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_BAD_CONTENT_ENCODING:
         return IFAB_EGRESS_RESPONSE;
-    case CURLE_OUT_OF_MEMORY:
-        return IFAB_EGRESS_SYSTEM;
+    case CURLE_OUT_OF_MEMORY: /* libcurl says this too of a header line above its own bound */
+        return t->requests > 0 && !t->reader.final_head ? IFAB_EGRESS_RESPONSE : IFAB_EGRESS_SYSTEM;
     default:
         return IFAB_EGRESS_TRANSPORT;
     }
@@ -111,10 +111,23 @@ static void answer(struct egress_curl *self, struct transfer *t)
 }
 
 /* WebSocket */
+static bool say_opened(struct transfer *t)
+{
+    if (t->opened)
+        return true;
+    struct ifab_egress_event *event = ifab_egress__event_new(t->job, IFAB_EGRESS_OPENED);
+    if (event == NULL)
+        return false;
+    t->opened = true;
+    ifab_egress__problem(&event->problem, IFAB_EGRESS_NONE, NULL);
+    (void)snprintf(event->address, sizeof event->address, "%s", t->address);
+    ifab_egress__push(&t->owner->base, event);
+    return true;
+}
 static bool deliver(void *user, bool binary, struct ifab_view bytes)
 {
     struct transfer *t = user;
-    if (ifab_egress__waiting(&t->owner->base, t->job->id) + bytes.size > IFAB_EGRESS_SOCKET_QUEUE)
+    if (ifab_egress__waiting(&t->owner->base, t->job->id) + bytes.size > IFAB_EGRESS_SOCKET_QUEUE || !say_opened(t))
         return false;
     struct ifab_egress_event *event = ifab_egress__event_new(t->job, IFAB_EGRESS_MESSAGE);
     if (event == NULL)
@@ -173,19 +186,12 @@ static void socket_ready(struct egress_curl *self, struct transfer *t)
     for (int rounds = 0; rounds < 64; rounds++) { /* others wait; epoll will say it again */
         size_t size = 0;
         int code = 0;
-        bool was_open = ifab_egress__ws_is_open(t->ws);
         CURLcode result = curl_easy_recv(t->easy, bytes, sizeof bytes, &size);
         if (result == CURLE_AGAIN)
             break;
         bool good = result == CURLE_OK && size > 0 && ifab_egress__ws_receive(t->ws, ifab_view_of(bytes, size), &failure, &detail);
-        if (!was_open && ifab_egress__ws_is_open(t->ws)) {
-            struct ifab_egress_event *event = ifab_egress__event_new(t->job, IFAB_EGRESS_OPENED);
-            good = event != NULL && good;
-            if (event != NULL) {
-                (void)snprintf(event->address, sizeof event->address, "%s", t->address);
-                ifab_egress__push(&self->base, event);
-            }
-        }
+        if (ifab_egress__ws_is_open(t->ws))
+            good = say_opened(t) && good;
         if (!good) {
             fail(self, t, failure, detail);
             return;
@@ -217,6 +223,8 @@ static void socket_begin(struct egress_curl *self, struct transfer *t)
 static void done(struct egress_curl *self, struct transfer *t, CURLcode result)
 {
     enum ifab_egress_failure failure = failure_of(t, result);
+    if (result == CURLE_COULDNT_RESOLVE_HOST)
+        t->resolving = false; /* it did say something */
     if (failure == IFAB_EGRESS_NONE && t->job->socket) {
         socket_begin(self, t);
         return;

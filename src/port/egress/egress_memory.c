@@ -32,7 +32,7 @@ static void note(struct memory *self, const struct ifab_egress_job *job)
     if (one == NULL)
         return;
     ifab_buf_init(&one->text, SENT_MAX);
-    ifab_buf_format(&one->text, "%s %s\n", ifab_http_method_name(job->method), job->url_text);
+    ifab_buf_format(&one->text, "%s %s\n", ifab_egress_method_name(job->method), job->url_text);
     for (size_t i = 0; i < job->header_count; i++)
         ifab_buf_format(&one->text, IFAB_FMT ": " IFAB_FMT "\n", IFAB_ARG(job->headers[i].name), IFAB_ARG(job->headers[i].value));
     ifab_buf_char(&one->text, '\n');
@@ -87,7 +87,7 @@ static bool attempt(struct memory *self, struct ifab_egress_job *job, uint32_t n
     note(self, job);
     ifab_egress__reader_begin(&reader, job);
     if (answer->status == 0)
-        reader.failure = answer->failure == IFAB_EGRESS_NONE ? IFAB_EGRESS_TRANSPORT : answer->failure;
+        reader.failure = answer->failure <= IFAB_EGRESS_NONE ? IFAB_EGRESS_TRANSPORT : answer->failure;
     else
         read_answer(&reader, answer);
     bool transport = reader.failure == IFAB_EGRESS_TRANSPORT;

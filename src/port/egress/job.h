@@ -18,7 +18,7 @@ struct ifab_egress_job { /* owned whole; ifab_egress__job_free() wipes what is s
     uint8_t tenant32[32];    /* SHA-256 of the tenant */
     uint8_t pool32[32];      /* SHA-256 of tenant, capability, origin, credential: who may share a connection */
     struct ifab_view capability;
-    enum ifab_http_method method;
+    enum ifab_egress_method method;
     struct ifab_url url;
     const char *url_text; /* what is sent, in storage: it may carry a query credential */
     const char *target;   /* its part behind host and port */

@@ -75,7 +75,7 @@ static bool field(struct ifab_egress__reader *self, struct ifab_view line)
         return stop(self, IFAB_EGRESS_RESPONSE, "it is compressed, and nobody asked for that");
     if (ifab_view_equal_nocase(name, IFAB_VIEW("transfer-encoding")) && !ifab_view_equal_nocase(value, IFAB_VIEW("chunked")))
         return stop(self, IFAB_EGRESS_RESPONSE, "it has a transfer coding other than chunked");
-    if (ifab_view_equal_nocase(name, IFAB_VIEW("content-length")) && self->job->method != IFAB_HTTP_HEAD &&
+    if (ifab_view_equal_nocase(name, IFAB_VIEW("content-length")) && self->job->method != IFAB_EGRESS_METHOD_HEAD &&
         number_above(value, self->job->response_max))
         return stop(self, IFAB_EGRESS_RESPONSE_TOO_LARGE, NULL);
     if (!ifab_egress_header_is_shown(name))

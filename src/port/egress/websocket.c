@@ -194,11 +194,8 @@ static bool read_handshake(struct ifab_egress__ws *self, struct ifab_view head)
     if (line_leaks(self, head))
         return stop(self, IFAB_EGRESS_LEAK, "in a header field");
     for (size_t i = 0; i + 1 < head.size; i++) {
-        if (head.data[i] != '\r' || head.data[i + 1] != '\n') {
-            if (head.data[i] == '\n' && (i == 0 || head.data[i - 1] != '\r'))
-                return stop(self, IFAB_EGRESS_RESPONSE, "a line of its head ends badly");
+        if (head.data[i] != '\r' || head.data[i + 1] != '\n')
             continue;
-        }
         struct ifab_view line = ifab_view_of(head.data + begin, i - begin);
         if (begin == 0) {
             if (!ifab_view_starts(line, IFAB_VIEW("HTTP/1.1 101")) || (line.size > 12 && line.data[12] != ' '))
@@ -223,6 +220,8 @@ static bool receive_head(struct ifab_egress__ws *self)
         self->in = ifab_view_of(self->in.data + 1, self->in.size - 1);
         if (ifab_buf_status(&self->head) != IFAB_OK)
             return stop(self, IFAB_EGRESS_SYSTEM, "out of memory");
+        if (self->head.data[self->head.size - 1] == '\n' && (self->head.size == 1 || self->head.data[self->head.size - 2] != '\r'))
+            return stop(self, IFAB_EGRESS_RESPONSE, "a line of its head ends badly");
         if (self->head.size >= 4 && memcmp(self->head.data + self->head.size - 4, "\r\n\r\n", 4) == 0)
             return read_handshake(self, ifab_buf_as_view(&self->head));
     }

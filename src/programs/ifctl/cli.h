@@ -121,6 +121,7 @@ __attribute__((format(printf, 4, 5))) int cli_stop(const struct cli *cli, int ex
 struct ifab_error *cli_clean_err(struct cli *cli);       /* cli->err, empty: for the next call that may fill it */
 int cli_fail(const struct cli *cli, ifab_status status); /* says cli->err; exit code */
 __attribute__((format(printf, 2, 3))) void cli_say(const struct cli *cli, const char *format, ...); /* nothing when --quiet */
+void cli_keep_private(void); /* from now on no core file and no debugger of the same user: a key or a secret is in here */
 bool cli_terminal(void);                                                    /* stdin and stderr are one */
 bool cli_prompt(const char *question, bool secret, char *ret_text, size_t size); /* false: no terminal, or no line */
 void cli_show_answer_error(const struct cli *cli, const struct ifab_answer_error *error);
@@ -299,10 +300,11 @@ cli_run_fn cmd_init, cmd_doctor, cmd_version, cmd_explain, cmd_help, cmd_complet
     cmd_anchor_verify, cmd_receipt_save, cmd_backup, cmd_restore, cmd_guard_check, cmd_guard_explain, cmd_config_check, cmd_config_show,
     cmd_config_schema, cmd_clock_accept, cmd_mcp, cmd_task_create, cmd_task_show, cmd_task_list, cmd_task_claim, cmd_task_next, cmd_task_renew,
     cmd_task_progress, cmd_task_complete, cmd_task_fail, cmd_task_cancel, cmd_task_block, cmd_task_unblock, cmd_task_replay, cmd_task_watch,
-    cmd_worker_run, cmd_top, cmd_governor_match, cmd_swarm_register, cmd_swarm_list, cmd_swarm_show,
+    cmd_worker_run, cmd_top, cmd_governor_match, cmd_swarm_register, cmd_swarm_list, cmd_swarm_show, cmd_swarm_heartbeat, cmd_governor_waste,
     cmd_budget_set, cmd_budget_list, cmd_budget_remove, cmd_budget_reserve, cmd_budget_settle,
     cmd_budget_release, cmd_budget_reservations, cmd_cost_track, cmd_cost_rates, cmd_cost_report, cmd_cost_estimate, cmd_governor_breakers,
     cmd_governor_reset, cmd_publisher_add, cmd_publisher_list, cmd_publisher_revoke, cmd_capability_new, cmd_capability_sign, cmd_capability_verify,
     cmd_capability_inspect, cmd_capability_allow, cmd_capability_revoke, cmd_capability_list, cmd_capability_show, cmd_capability_check,
-    cmd_capability_plan, cmd_capability_apply, cmd_capability_health, cmd_capability_logs, cmd_capability_plans, cmd_capability_close;
+    cmd_capability_plan, cmd_capability_apply, cmd_capability_health, cmd_capability_logs, cmd_capability_plans, cmd_capability_close,
+    cmd_secret_set, cmd_secret_rotate, cmd_secret_revoke, cmd_secret_list, cmd_secret_age, cmd_secret_check;
 #endif

@@ -2,8 +2,9 @@
 #include "crypto/crypto.h"
 #include "manifest.h"
 
-#define INSPECT_COLUMNS                                                                                                                    \
-    "ID:id|VERSION:version|SUMMARY:summary|DIGEST:digest|SIGNED BY:key_id|MODULE:module|SIZE:size|OPERATIONS:operations|EFFECT:effect|SCOPES:scopes|" \
+#define INSPECT_COLUMNS                                                                    \
+    "ID:id|VERSION:version|SUMMARY:summary|DIGEST:digest|SIGNED "                          \
+    "BY:key_id|MODULE:module|SIZE:size|OPERATIONS:operations|EFFECT:effect|SCOPES:scopes|" \
     "SECRETS:secrets|HTTP:http|IMPORTS:imports|NOT AFTER:not_after"
 #define EXIT_UNTRUSTED 3 /* as if-verify: it agrees with itself, but nobody said which key to trust */
 
@@ -27,10 +28,13 @@ static int measure(struct cli *cli, const char *file, char ret_digest[72], size_
 
 static void put_skeleton(struct ifab_buf *text, const char *name, const char *version, const char *digest, size_t size)
 {
-    ifab_buf_format(text, "# Manifest of a capability (docs/formats/capability.md). Edit it, then: ifctl capability sign FILE --key PUBLISHER.pem --out SIGNED\n"
-                          "id: if://capability/%s\nversion: %s\nsummary: what it does, in one line\n", name, version);
-    ifab_buf_format(text, "entrypoint:\n  module: %s/%s.wasm # below capabilities.dir of the daemon\n  sha256: %s\n  size: %zu\n  abi: %d\n", name, version, digest,
-                    size, IFAB_CAPABILITY_ABI);
+    ifab_buf_format(
+        text,
+        "# Manifest of a capability (docs/formats/capability.md). Edit it, then: ifctl capability sign FILE --key PUBLISHER.pem --out SIGNED\n"
+        "id: if://capability/%s\nversion: %s\nsummary: what it does, in one line\n",
+        name, version);
+    ifab_buf_format(text, "entrypoint:\n  module: %s/%s.wasm # below capabilities.dir of the daemon\n  sha256: %s\n  size: %zu\n  abi: %d\n", name,
+                    version, digest, size, IFAB_CAPABILITY_ABI);
     ifab_buf_str(text, "operations:\n"
                        "  run:\n"
                        "    effect: read # read, write, physical or payment\n"
@@ -78,17 +82,14 @@ int cmd_capability_new(struct cli *cli)
 
 /* ---- sign ---- */
 
-static void sign_bytes(void *user, struct ifab_view bytes, uint8_t ret_sig64[64])
-{
-    ifab_identity_sign(user, bytes, ret_sig64);
-}
+static void sign_bytes(void *user, struct ifab_view bytes, uint8_t ret_sig64[64]) { ifab_identity_sign(user, bytes, ret_sig64); }
 
 int cmd_capability_sign(struct cli *cli)
 {
     struct cli_manifest m;
     struct ifab_buf signed_text = IFAB_BUF_INIT(IFAB_MANIFEST_MAX + 1);
     uint8_t pubkey32[32];
-    if (cli_get(cli, "key") == NULL && cli->key[0] == '\0') /* never by chance with an operator's: a key has one use */
+    if (cli_get(cli, "key") == NULL) /* never by chance with an operator's, or an agent's of IFAB_KEY: a key has one use */
         return cli_usage(cli, "say with which key: --key FILE, the publisher's own");
     int code = cli_manifest_read(cli, cli->words[0], &m);
     if (code == 0)
@@ -161,10 +162,7 @@ static void put_uses(struct cli_body *body, const struct ifab_manifest *m)
     ifab_buf_fini(&words);
 }
 
-static void copy_text(char *to, size_t size, struct ifab_view text)
-{
-    cli_path(to, size, IFAB_FMT, IFAB_ARG(text));
-}
+static void copy_text(char *to, size_t size, struct ifab_view text) { cli_path(to, size, IFAB_FMT, IFAB_ARG(text)); }
 
 static int print_manifest(struct cli *cli, const struct ifab_manifest *m)
 {

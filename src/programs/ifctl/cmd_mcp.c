@@ -13,8 +13,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "mcp_call.h"
@@ -467,14 +465,6 @@ static void finish(struct server *s)
     ifab_free(s->jobs);
 }
 
-/* A key lives here for long: no core file, no debugger of the same user. */
-static void close_up(void)
-{
-    const struct rlimit none = {0, 0};
-    (void)setrlimit(RLIMIT_CORE, &none);
-    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-}
-
 static bool is_stdin(const char *text)
 {
     return text != NULL && (strcmp(text, "-") == 0 || strcmp(text, "/dev/stdin") == 0 || strcmp(text, "@-") == 0);
@@ -503,7 +493,7 @@ int cmd_mcp(struct cli *cli)
     struct server s = {
         .cli = cli, .lock = PTHREAD_MUTEX_INITIALIZER, .writing = PTHREAD_MUTEX_INITIALIZER, .turn = PTHREAD_COND_INITIALIZER};
     int code = check(cli);
-    close_up();
+    cli_keep_private();
     if (code == 0)
         code = cli_identity(cli);
     if (code != 0)

@@ -32,12 +32,10 @@ int cmd_publisher_add(struct cli *cli)
     return cli_post(cli, "/v1/publishers", &body, ACT_ALWAYS, "NAME:record.name|KEY ID:record.key_id|NAMESPACES:record.namespaces|ENTRY:entry.index");
 }
 
-int cmd_publisher_list(struct cli *cli)
-{
-    return cli_get_list(cli, "/v1/publishers", NULL, PUBLISHER_COLUMNS);
-}
+int cmd_publisher_list(struct cli *cli) { return cli_get_list(cli, "/v1/publishers", NULL, PUBLISHER_COLUMNS); }
 
-static int post_named(struct cli *cli, const char *route, const char *name, const char *tail, struct cli_body *body, enum cli_act act, const char *columns)
+static int post_named(struct cli *cli, const char *route, const char *name, const char *tail, struct cli_body *body, enum cli_act act,
+                      const char *columns)
 {
     struct ifab_buf target = IFAB_BUF_INIT(4096);
     ifab_buf_str(&target, route);
@@ -59,7 +57,8 @@ int cmd_publisher_revoke(struct cli *cli)
     struct cli_body body;
     cli_body_begin(&body);
     cli_body_text(&body, "why", cli->why);
-    return post_named(cli, "/v1/publishers", cli->words[0], "/revoke", &body, ACT_ALWAYS, "NAME:record.name|REVOKED:record.revoked_at|ENTRY:entry.index");
+    return post_named(cli, "/v1/publishers", cli->words[0], "/revoke", &body, ACT_ALWAYS,
+                      "NAME:record.name|REVOKED:record.revoked_at|ENTRY:entry.index");
 }
 
 static int capability_target(struct cli *cli, const char *name, const char *version, struct ifab_buf *target)
@@ -119,7 +118,8 @@ int cmd_capability_allow(struct cli *cli)
     struct ifab_response response;
     int code = cli_manifest_read(cli, cli->words[0], &m);
     if (code == 0 && !m.manifest.has_signature)
-        code = cli_refuse(cli, IFAB_CODE_INVALID_SIGNATURE, "%s is not signed: ifctl capability sign %s --key PUBLISHER.pem", cli->words[0], cli->words[0]);
+        code = cli_refuse(cli, IFAB_CODE_INVALID_SIGNATURE, "%s is not signed: ifctl capability sign %s --key PUBLISHER.pem", cli->words[0],
+                          cli->words[0]);
     if (code != 0) {
         cli_manifest_fini(&m);
         return code;
@@ -171,10 +171,7 @@ int cmd_capability_revoke(struct cli *cli)
     return cli_post(cli, "/v1/revocations", &body, ACT_ALWAYS, "REVOKED:subject|AT:record.revoked_at|ENTRY:entry.index");
 }
 
-int cmd_capability_list(struct cli *cli)
-{
-    return cli_get_list(cli, "/v1/capabilities", NULL, CAPABILITY_COLUMNS);
-}
+int cmd_capability_list(struct cli *cli) { return cli_get_list(cli, "/v1/capabilities", NULL, CAPABILITY_COLUMNS); }
 
 int cmd_capability_show(struct cli *cli)
 {

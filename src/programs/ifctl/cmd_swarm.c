@@ -1,7 +1,7 @@
-/* swarm register|list|show. */
+/* swarm register|list|show|heartbeat, governor match|waste. */
 #include "task.h"
 
-#define SWARM_COLUMNS "ID:id|SKILLS:skills|MEMBERS:members|IN FLIGHT:in_flight|QUEUED:queued|CONCURRENCY:concurrency|WEIGHT:weight|MODEL:model"
+#define SWARM_COLUMNS "ID:id|STATE:state|SKILLS:skills|MEMBERS:members|IN FLIGHT:in_flight|QUEUED:queued|CONCURRENCY:concurrency|WEIGHT:weight|MODEL:model"
 
 /* {"usd_micro_per_hour":120000} of --cost-per-hour 0.12. */
 static int put_cost(struct cli *cli, struct cli_body *body)
@@ -66,40 +66,26 @@ int cmd_swarm_list(struct cli *cli)
     return cli_get_pages(cli, &target, cli_get(cli, "all") != NULL, SWARM_COLUMNS);
 }
 
-/* Looks for id in one page. *ret_next: cursor of the next one, "" when there is none. */
-static int look(struct cli *cli, const char *id, char next[64], bool *ret_found)
-{
-    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
-    char target[128];
-    const struct ifab_json *tree;
-    struct ifab_view text;
-    ifab_arena_init(&arena, (size_t)64 << 20);
-    cli_path(target, sizeof target, "/v1/swarms?limit=1000%s%s", next[0] == '\0' ? "" : "&cursor=", next);
-    int code = cli_get_json(cli, target, &arena, &tree);
-    if (code != 0)
-        return code;
-    const struct ifab_json *items = ifab_json_get(tree, "items");
-    for (size_t i = 0; items != NULL && items->type == IFAB_JSON_ARRAY && i < items->u.array.count && !*ret_found; i++) {
-        const struct ifab_json *one = &items->u.array.items[i];
-        *ret_found = ifab_json_string(ifab_json_get(one, "id"), &text) && ifab_view_is(text, id);
-        if (*ret_found)
-            cli_print_tree(cli, one, SWARM_COLUMNS);
-    }
-    if (!ifab_json_string(ifab_json_get(tree, "next"), &text) || !cli_path(next, 64, IFAB_FMT, IFAB_ARG(text)) ||
-        strspn(next, "0123456789") != strlen(next))
-        next[0] = '\0';
-    return 0;
-}
-
-/* There are at most some thousands, and no route for one. */
 int cmd_swarm_show(struct cli *cli)
 {
-    char next[64] = "";
-    bool found = false;
-    int code = look(cli, cli->words[0], next, &found);
-    while (code == 0 && !found && next[0] != '\0')
-        code = look(cli, cli->words[0], next, &found);
-    return code != 0 || found ? code : cli_refuse(cli, IFAB_CODE_NOT_FOUND, "no swarm %s", cli->words[0]);
+    struct ifab_buf target = IFAB_BUF_INIT(1024);
+    ifab_buf_str(&target, "/v1/swarms");
+    cli_put_segment(&target, cli->words[0]);
+    return cli_get_target(cli, &target, SWARM_COLUMNS);
+}
+
+int cmd_swarm_heartbeat(struct cli *cli)
+{
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf target = IFAB_BUF_INIT(1024);
+    struct cli_body body;
+    ifab_buf_str(&target, "/v1/swarms");
+    cli_put_segment(&target, cli->words[0]);
+    ifab_buf_str(&target, "/heartbeat");
+    ifab_buf_char(&target, '\0');
+    if (ifab_buf_status(&target) != IFAB_OK)
+        return cli_usage(cli, "no swarm has such a long name");
+    cli_body_begin(&body);
+    return cli_post(cli, (const char *)target.data, &body, ACT_NONE, "SWARM:swarm|STATE:state|HOLDS MS:holds_ms");
 }
 
 int cmd_governor_match(struct cli *cli)
@@ -113,4 +99,46 @@ int cmd_governor_match(struct cli *cli)
     return cli_get_target(cli, &target, cli_get(cli, "explain") != NULL
                                             ? "SWARM:candidate|FITS:fits|WHY:why|COVERED:coverage.covered|OF:coverage.of|REPUTATION:reputation|COST:cost_usd_micro|SCORE:score|MISSING:missing"
                                             : "SWARM:candidate|FITS:fits|SCORE:score|WHY:why");
+}
+
+#define WASTE_COLUMNS "SWARM:swarm|ASKED:asked|COMPLETED:completed|COST:cost.usd_micro|WASTED:wasted.usd_micro|PERMILLE:waste_permille"
+#define WASTE_PAGES 100 /* of a thousand swarms: more than there may be */
+
+/* All pages as one document. A table ends with the total; in the other forms it stands apart, and csv has swarms alone. */
+int cmd_governor_waste(struct cli *cli)
+{
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf whole = IFAB_BUF_INIT((size_t)64 << 20);
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    const struct ifab_json *tree = NULL, *items;
+    struct ifab_view next;
+    char target[96] = "/v1/governor/waste?limit=1000";
+    size_t shown = 0, page = 0;
+    bool more = true;
+    ifab_arena_init(&arena, (size_t)256 << 20);
+    ifab_buf_str(&whole, "{\"items\":[");
+    for (; more && page < WASTE_PAGES; page++) {
+        int code = cli_get_json(cli, target, &arena, &tree);
+        if (code != 0)
+            return code;
+        items = ifab_json_get(tree, "items");
+        for (size_t i = 0; items != NULL && items->type == IFAB_JSON_ARRAY && i < items->u.array.count; i++) {
+            ifab_buf_str(&whole, shown++ > 0 ? "," : "");
+            ifab_json_write(&whole, &items->u.array.items[i]);
+        }
+        next = ifab_json_text(tree, "next");
+        more = next.size > 0 && cli_path(target, sizeof target, "/v1/governor/waste?limit=1000&cursor=" IFAB_FMT, IFAB_ARG(next));
+    }
+    const struct ifab_json *total = ifab_json_get(tree, "total");
+    struct ifab_buf sum = IFAB_BUF_INIT(4096);
+    ifab_json_write(&sum, total);
+    if (cli->format == CLI_TABLE && sum.size > 2) {
+        ifab_buf_format(&whole, "%s{\"swarm\":\"total\",", shown > 0 ? "," : "");
+        ifab_buf_put(&whole, sum.data + 1, sum.size - 1);
+    }
+    ifab_buf_str(&whole, "],\"next\":null,\"total\":");
+    ifab_buf_view(&whole, ifab_buf_as_view(&sum));
+    ifab_buf_char(&whole, '}');
+    bool good = ifab_buf_status(&whole) == IFAB_OK && ifab_buf_status(&sum) == IFAB_OK;
+    ifab_buf_fini(&sum);
+    return good ? cli_print(cli, ifab_buf_as_view(&whole), WASTE_COLUMNS) : cli_fail(cli, IFAB_NOMEM);
 }

@@ -58,6 +58,23 @@ static int post(struct cli *cli, const char *target, struct cli_body *body, bool
 
 /* ---- create ---- */
 
+/* At a queue of the policy block that is full: how long. Longer than one answer is waited for, so that it is one. */
+static int put_wait(struct cli *cli, struct cli_body *body)
+{
+    const char *wait = cli_get(cli, "wait");
+    int64_t usec = 0;
+    char number[24];
+    if (wait == NULL)
+        return 0;
+    if (!cli_duration(wait, &usec) || usec > WAIT_MAX_MS * 1000)
+        return cli_usage(cli, "--wait is a time of at most 30s, not \"%s\"", wait);
+    if (cli->timeout_usec < usec + 10 * IFAB_SECOND)
+        cli->timeout_usec = usec + 10 * IFAB_SECOND;
+    snprintf(number, sizeof number, "%lld", (long long)(usec / 1000));
+    cli_body_raw(body, "wait_ms", number);
+    return 0;
+}
+
 static int put_create(struct cli *cli, struct cli_body *body)
 {
     static const char *const texts[] = {"id", "type", "priority", "swarm"};
@@ -77,6 +94,7 @@ static int put_create(struct cli *cli, struct cli_body *body)
     code = code == 0 ? task_put_time(cli, body, "not_before", "not-before") : code;
     code = code == 0 ? task_put_number(cli, body, "max_attempts", "max-attempts", 1, 100) : code;
     code = code == 0 ? task_put_json(cli, body, "payload", "payload") : code;
+    code = code == 0 ? put_wait(cli, body) : code;
     cli_body_text(body, "why", cli->why);
     return code;
 }

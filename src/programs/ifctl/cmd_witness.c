@@ -214,6 +214,22 @@ int cmd_witness_prove(struct cli *cli)
 }
 
 /* The index behind which to begin: --from is printed too; without it only what comes from now on. */
+/* A stream goes on behind an entry, and before the first there is none. An agent does not see it. */
+static int show_first(struct cli *cli)
+{
+    const struct cli_call call = {.method = "GET", .target = "/v1/witness/entries/0", .silent = true};
+    struct ifab_response response = {0};
+    int code = cli_call(cli, &call, &response);
+    if (code == 0)
+        code = cli_print(cli, response.body, ENTRY_COLUMNS);
+    else if (response.status == 404)
+        return 0;
+    else
+        return cli_get_print(cli, "/v1/witness/entries/0", ENTRY_COLUMNS); /* why, aloud */
+    cli->goes_on = true;
+    return code;
+}
+
 static int tail_start(struct cli *cli, char ret_after[32], size_t size)
 {
     IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
@@ -231,9 +247,8 @@ static int tail_start(struct cli *cli, char ret_after[32], size_t size)
     int64_t first = from == NULL ? entries : (int64_t)strtoull(from, NULL, 10);
     if (first > entries)
         return cli_usage(cli, "--from %s: the log has %lld entries", from, (long long)entries);
-    if (first == 0) { /* a stream goes on behind an entry, and before the first there is none */
-        code = cli_get_print(cli, "/v1/witness/entries/0", ENTRY_COLUMNS);
-        cli->goes_on = true;
+    if (first == 0) {
+        code = show_first(cli);
         first = 1;
     }
     cli_path(ret_after, size, "%lld", (long long)first - 1);
@@ -254,10 +269,16 @@ int cmd_witness_erase(struct cli *cli)
 {
     struct cli_body body;
     const char *sender = cli_get(cli, "sender");
-    if (sender == NULL)
+    bool entry = is_index(cli->words[0]);
+    if (sender == NULL && !entry)
         return cli_usage(cli, "say whose: --sender if://agent/NAME");
+    if (sender != NULL && entry)
+        return cli_usage(cli, "an entry is named by its index alone");
     cli_body_begin(&body);
-    cli_body_text(&body, "id", cli->words[0]);
+    if (entry)
+        cli_body_raw(&body, "entry", cli->words[0]);
+    else
+        cli_body_text(&body, "id", cli->words[0]);
     cli_body_text(&body, "sender", sender);
     cli_body_text(&body, "why", cli->why);
     return cli_post(cli, "/v1/witness/erase", &body, ACT_ALWAYS, NULL);

@@ -1,7 +1,9 @@
 /* What lies in the directory of a fabric: configuration, keys, data, certificate, anchors. */
 #include "doctor.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/un.h>
@@ -192,6 +194,53 @@ static void check_data(struct doctor *d)
         read_store(d);
 }
 
+#define VAULT_HEAD 12 /* "IFVAULT1", then how its key comes: docs/formats/vault.md */
+
+static void check_vault_key(struct doctor *d, const uint8_t head[VAULT_HEAD])
+{
+    char path[1200];
+    struct stat st;
+    if (head[8] == 2) {
+        doctor_say(d, DOCTOR_GOOD, "vault.key", "it comes from a passphrase: ifd --vault-passphrase-fd N");
+        return;
+    }
+    bool good = d->config->vault_key_file[0] != '\0' ? cli_path(path, sizeof path, "%s", d->config->vault_key_file)
+                                                     : cli_path(path, sizeof path, "%s/vault.key", d->config->keys_dir);
+    if (!good || !doctor_mode(d, "vault.key", path, false, 077))
+        return;
+    if (stat(path, &st) == 0 && st.st_size != 59)
+        doctor_say(d, DOCTOR_BAD, "vault.key", "%s is no key of a vault: put it back from where you keep it", path);
+}
+
+/* Whether it is the vault of the log, a start finds out: that takes the key. */
+static void check_vault(struct doctor *d)
+{
+    char directory[1200], path[1500];
+    uint8_t head[VAULT_HEAD] = {0};
+    struct stat st;
+    size_t files = 0;
+    if (!cli_path(directory, sizeof directory, "%s/vault", d->config->data_dir) || (lstat(directory, &st) != 0 && errno == ENOENT) ||
+        !doctor_mode(d, "vault", directory, true, 077))
+        return; /* no secret was ever set */
+    DIR *dir = opendir(directory);
+    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+        if (strlen(e->d_name) != 26 || strcmp(e->d_name + 20, ".vault") != 0 || !cli_path(path, sizeof path, "%s/%s", directory, e->d_name) ||
+            !doctor_mode(d, "vault file", path, false, 077))
+            continue;
+        FILE *file = fopen(path, "re");
+        if (file == NULL || fread(head, 1, sizeof head, file) != sizeof head || memcmp(head, "IFVAULT", 7) != 0)
+            doctor_say(d, DOCTOR_BAD, "vault file", "%s is no vault: put it back from where you keep it", path);
+        else
+            files++;
+        if (file != NULL)
+            fclose(file);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    if (files > 0)
+        check_vault_key(d, head);
+}
+
 static void check_run(struct doctor *d)
 {
     size_t size = strlen(d->config->run_dir) + strlen("/ifd.sock"), most = sizeof((struct sockaddr_un *)NULL)->sun_path - 1;
@@ -261,6 +310,7 @@ void doctor_files(struct doctor *d)
     check_rules(d);
     check_keys(d);
     check_data(d);
+    check_vault(d);
     check_run(d);
     check_certificate(d);
     check_anchors(d);

@@ -17,7 +17,10 @@ static int refused(struct cli *cli, const char *file, const struct ifab_refusal 
     const struct ifab_code_info *info = ifab_code_info(refusal->code);
     if (line > 0)
         cli_path(where, sizeof where, " line %u", line);
-    return cli_stop(cli, info == NULL ? EXIT_SYSTEM : info->exit, refusal->hint != NULL ? refusal->hint : info == NULL ? NULL : info->hint,
+    return cli_stop(cli, info == NULL ? EXIT_SYSTEM : info->exit,
+                    refusal->hint != NULL ? refusal->hint
+                    : info == NULL        ? NULL
+                                          : info->hint,
                     "IF_ERR_%03d: %s%s: %s", (int)refusal->code, file, where, refusal->message);
 }
 
@@ -73,7 +76,9 @@ int cli_capability_word(struct cli *cli, const char *word, char ret_name[CLI_CAP
     size_t size = at == NULL ? strlen(name) : (size_t)(at - name);
     const char *version = at == NULL ? "" : at + 1;
     if (!cli_path(id, sizeof id, "%s%.*s", prefix, (int)(size < sizeof id ? size : sizeof id), name) || !ifab_capability_id_valid(ifab_view_str(id)))
-        return cli_usage(cli, "a capability is called NAME or if://capability/NAME, lower-case letters and digits with single '.' or '-' between, not \"%s\"", word);
+        return cli_usage(
+            cli, "a capability is called NAME or if://capability/NAME, lower-case letters and digits with single '.' or '-' between, not \"%s\"",
+            word);
     if (at != NULL && !ifab_capability_version_valid(ifab_view_str(version)))
         return cli_usage(cli, "a version is three numbers such as 1.0.0, not \"%s\"", version);
     cli_path(ret_name, CLI_CAPABILITY_NAME_MAX, "%s", id + sizeof prefix - 1);

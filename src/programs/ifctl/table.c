@@ -3,10 +3,6 @@
 #include "cli.h"
 
 #define LATER(name, group, roles, words, options, summary) {name, group, 0, 16, NULL, CMD_LATER | CMD_FREE, roles, words, options, summary}
-#define LATER_WHY(name, group, roles, words, options, summary)                                                 \
-    {                                                                                                          \
-        name, group, 0, 16, NULL, CMD_LATER | CMD_FREE | CMD_WHY | CMD_CHANGES, roles, words, options, summary \
-    }
 /* Whom the daemon lets do it: the columns of its routes, of all that a command asks. Tests compare both. */
 #define HERE    ""     /* asks no fabric, or only what is open */
 #define OPEN    "open" /* needs no token: a signature or a code decides */
@@ -59,7 +55,7 @@ const struct cli_command cli_commands[] = {
      "build, sign and send a message"},
     {"message inbox", "agents", 0, 0, cmd_message_inbox, 0, ALL, "", "after wait follow limit", "read what was delivered"},
     {"task create", "agents", 0, 1, cmd_task_create, CHANGE, ACT, "[ID]",
-     "id type needs priority swarm budget deadline not-before depends-on max-attempts payload", "create a task"},
+     "id type needs priority swarm budget deadline not-before depends-on max-attempts payload wait", "create a task"},
     {"task show", "agents", 0, 1, cmd_task_show, 0, ALL, "[ID]", "", "show a task"},
     {"task list", "agents", 0, 0, cmd_task_list, 0, ALL, "", "state swarm limit cursor all", "list tasks that are not closed"},
     {"task claim", "agents", 1, 1, cmd_task_claim, CMD_CHANGES, ACT, "ID", "swarm lease", "claim one task"},
@@ -72,7 +68,7 @@ const struct cli_command cli_commands[] = {
     {"task block", "agents", 0, 1, cmd_task_block, CMD_CHANGES, ACT, "[ID]", "fence needs note", "ask for help"},
     {"task unblock", "agents", 0, 1, cmd_task_unblock, CMD_CHANGES, ACT, "[ID]", "fence note", "go on with a blocked task"},
     {"task replay", "agents", 1, 1, cmd_task_replay, CHANGE, ACT, "ID", "", "queue a dead task again"},
-    {"task watch", "agents", 0, 1, cmd_task_watch, 0, AUDIT, "[ID]", "", "follow tasks, or one until it ends"},
+    {"task watch", "agents", 0, 1, cmd_task_watch, 0, OWN, "[ID]", "", "follow tasks, or one until it ends"},
     {"worker run", "agents", 1, 16, cmd_worker_run, CMD_CHANGES | CMD_REST, ACT, "-- COMMAND [ARG...]", "swarm skills lease once max wait",
      "run a command for each task"},
     LATER("bus sub", "agents", ACT, "SUBJECT", "", "subscribe"),
@@ -95,7 +91,8 @@ const struct cli_command cli_commands[] = {
     {"swarm register", "operate", 1, 1, cmd_swarm_register, CHANGE, OPERATE, "ID",
      "skills members concurrency weight cost-per-hour model queue-limit queue-policy", "register a swarm, or change it"},
     {"swarm list", "operate", 0, 0, cmd_swarm_list, 0, LIST, "", "limit cursor all", "list swarms"},
-    {"swarm show", "operate", 1, 1, cmd_swarm_show, 0, LIST, "ID", "", "show a swarm"},
+    {"swarm show", "operate", 1, 1, cmd_swarm_show, 0, ALL, "ID", "", "show a swarm, and how it is"},
+    {"swarm heartbeat", "agents", 1, 1, cmd_swarm_heartbeat, CMD_CHANGES, ACT, "ID", "", "say that a swarm is there"},
     {"budget set", "operate", 1, 1, cmd_budget_set, CHANGE | CMD_ADMIN, OPERATE, "ID", "subject usd tokens calls period", "set a budget, or change its limit"},
     {"budget list", "operate", 0, 0, cmd_budget_list, 0, ALL, "", "limit cursor", "list budgets"},
     {"budget report", "operate", 0, 0, cmd_budget_list, 0, ALL, "", "limit cursor", "show what is spent, held and left"},
@@ -112,7 +109,7 @@ const struct cli_command cli_commands[] = {
     {"cost report", "operate", 0, 0, cmd_cost_report, 0, OWN, "", "by from to", "what was spent, in groups that sum to the total"},
     {"cost estimate", "operate", 0, 0, cmd_cost_estimate, 0, ALL, "", "model tokens-in tokens-out calls operations", "what something would cost"},
     {"governor match", "operate", 0, 0, cmd_governor_match, 0, LIST, "", "needs swarm explain", "who could help, and why"},
-    LATER("governor waste", "operate", LIST, "", "", "cost of help that came to nothing"),
+    {"governor waste", "operate", 0, 0, cmd_governor_waste, 0, LIST, "", "", "cost of help that did not complete"},
     {"governor breakers", "operate", 0, 0, cmd_governor_breakers, 0, LIST, "", "limit cursor", "list circuit breakers"},
     {"governor reset", "operate", 1, 1, cmd_governor_reset, CHANGE, OPERATE, "swarm:NAME|capability:NAME", "", "reset a breaker"},
     {"publisher add", "operate", 1, 1, cmd_publisher_add, CHANGE | CMD_ADMIN, OPERATE, "NAME", "pubkey namespace expires", "trust a publisher's key for its namespaces"},
@@ -133,12 +130,12 @@ const struct cli_command cli_commands[] = {
     {"capability close", "operate", 1, 1, cmd_capability_close, CHANGE, OPERATE, "PLAN", "outcome", "say what became of a call that was cut off"},
     {"capability health", "operate", 1, 1, cmd_capability_health, CMD_CHANGES, OPERATE, "ID[@VERSION]", "", "ask a capability how it is"},
     {"capability logs", "operate", 1, 1, cmd_capability_logs, 0, LIST, "ID", "limit", "read the lines it wrote"},
-    LATER_WHY("secret set", "operate", OPERATE, "NAME", "for", "store a secret, read from stdin"),
-    LATER_WHY("secret rotate", "operate", OPERATE, "NAME", "", "replace a secret"),
-    LATER_WHY("secret revoke", "operate", OPERATE, "NAME", "", "revoke a secret"),
-    LATER("secret list", "operate", OPERATE, "", "", "list names of secrets"),
-    LATER("secret age", "operate", OPERATE, "", "", "how old secrets are"),
-    LATER("secret check", "operate", OPERATE, "", "", "check the vault"),
+    {"secret set", "operate", 1, 1, cmd_secret_set, CHANGE | CMD_ADMIN, OPERATE, "NAME", "for value-file value-fd", "store a secret for the origins that it may go to"},
+    {"secret rotate", "operate", 1, 1, cmd_secret_rotate, CHANGE | CMD_ADMIN, OPERATE, "NAME", "for value-file value-fd", "give a secret a new value"},
+    {"secret revoke", "operate", 1, 1, cmd_secret_revoke, CHANGE | CMD_ADMIN, OPERATE, "NAME", "", "end a secret: its value is gone"},
+    {"secret list", "operate", 0, 0, cmd_secret_list, 0, OPERATE, "", "limit cursor", "list names of secrets"},
+    {"secret age", "operate", 0, 0, cmd_secret_age, 0, OPERATE, "", "older", "how old secrets are"},
+    {"secret check", "operate", 0, 1, cmd_secret_check, CHANGE | CMD_BARE, OPERATE, "[NAME]", "for", "show the vault, or try an access that tells nothing"},
     LATER("falsify", "operate", HERE, "", "task plan", "try to disprove a task or plan before it is committed"),
     {"config check", "operate", 0, 1, cmd_config_check, 0, HERE, "[FILE]", "", "check a configuration file"},
     {"config show", "operate", 0, 1, cmd_config_show, 0, HERE, "[FILE]", "", "show every setting and where it comes from"},
@@ -156,9 +153,9 @@ const struct cli_command cli_commands[] = {
     {"witness vkey", "audit", 0, 0, cmd_witness_vkey, 0, OPEN, "", "", "print the key that verifies checkpoints"},
     {"witness prove", "audit", 1, 1, cmd_witness_prove, 0, OWN, "INDEX", "", "prove that an entry stands in the log"},
     {"witness export", "audit", 0, 0, cmd_witness_export, 0, AUDIT, "", "out", "copy the log into a directory that verifies offline"},
-    {"witness tail", "audit", 0, 0, cmd_witness_tail, 0, AUDIT, "", "from", "follow the log"},
+    {"witness tail", "audit", 0, 0, cmd_witness_tail, 0, OWN, "", "from", "follow the log"},
     {"witness rotate-key", "audit", 0, 0, cmd_witness_rotate_key, CHANGE | CMD_ADMIN, OPERATE, "", "", "give the log a new key, signed by the old one"},
-    {"witness erase", "audit", 1, 1, cmd_witness_erase, CHANGE | CMD_ADMIN, OPERATE, "ID", "sender", "erase the stored bytes of a message"},
+    {"witness erase", "audit", 1, 1, cmd_witness_erase, CHANGE | CMD_ADMIN, OPERATE, "ID|INDEX", "sender", "erase the stored bytes of a message or task"},
     {"anchor create", "audit", 0, 0, cmd_anchor_create, CHANGE, OPERATE, "", "", "keep a checkpoint elsewhere now"},
     {"anchor list", "audit", 0, 0, cmd_anchor_list, 0, AUDIT, "", "", "list anchors"},
     {"anchor verify", "audit", 0, 0, cmd_anchor_verify, 0, AUDIT, "", "", "check every anchor against the log"},
@@ -202,7 +199,7 @@ const struct cli_option cli_options[] = {
     {"file", 'f', "FILE", "a draft or a complete message"},
     {"follow", 0, NULL, "go on as more comes"},
     {"follow-rotation", 0, NULL, "the key may be an earlier one of the log; every change since must be proven"},
-    {"for", 0, "ORIGIN", "origin the secret is for"},
+    {"for", 0, "ORIGIN", "origin the secret may go to, scheme://host[:port]; may be repeated"},
     {"from", 0, "TIME|INDEX", "query: not before this time, date or so long ago; tail: the first index"},
     {"hazard", 0, "NAME", "declared hazard; may be repeated"},
     {"http", 0, "ADDR:PORT", "TCP address; \"\" for none"},
@@ -226,6 +223,7 @@ const struct cli_option cli_options[] = {
     {"new-key", 0, NULL, "make DIR/keys/NAME.pem and enrol its public key"},
     {"not-before", 0, "TIME", "when it may begin: a time, or how long from now"},
     {"note", 0, "TEXT", "a note"},
+    {"older", 0, "TIME", "how old is too old (default 90d)"},
     {"once", 0, NULL, "end after one task; exit status 14 when it was not completed"},
     {"operation", 0, "NAME", "operation of the capability; cost: what was done"},
     {"operations", 0, "N", "so many times (default 1)"},
@@ -267,8 +265,10 @@ const struct cli_option cli_options[] = {
     {"type", 0, "NAME", "type, e.g. message"},
     {"unproven", 0, NULL, "also entries that nothing signed covers"},
     {"usd", 0, "AMOUNT", "US dollars"},
+    {"value-fd", 0, "N", "descriptor that the value is read from"},
+    {"value-file", 0, "FILE|-", "file that the value is read from; - is stdin"},
     {"vkey", 0, "KEY|@FILE", "key of the log that you trust"},
-    {"wait", 0, "TIME", "wait so long for more, or for the decision"},
+    {"wait", 0, "TIME", "wait so long for more, for the decision, or for room in the queue"},
     {"weight", 0, "N", "its share of what several could do, 1 to 16"},
     {"yes", 0, NULL, "do not ask before signing; needed without a terminal"},
 };

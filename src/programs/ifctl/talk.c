@@ -3,6 +3,8 @@
 
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -141,6 +143,13 @@ void cli_say(const struct cli *cli, const char *format, ...)
     va_end(args);
     cli_put_text(stderr, ifab_view_str(text));
     fputc('\n', stderr);
+}
+
+void cli_keep_private(void)
+{
+    const struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 bool cli_terminal(void)

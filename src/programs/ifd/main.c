@@ -4,6 +4,8 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@
 #include "base/code.h"
 #include "base/mem.h"
 #include "crypto/crypto.h"
+#include "crypto/secret.h"
 #include "dev.h"
 #include "log/log.h"
 #include "loop/node.h"
@@ -18,7 +21,8 @@
 static const char usage[] =
     "ifd - the InfraFabric daemon\n"
     "\n"
-    "  ifd --config DIR/ifd.yaml            serve in the foreground; prints one line when ready\n"
+    "  ifd --config DIR/ifd.yaml [--vault-passphrase-fd N]\n"
+    "                                       serve in the foreground; prints one line when ready\n"
     "  ifd --dev                            serve a temporary fabric with agents Demo.A and Demo.B\n"
     "  ifd --init DIR [--http ADDR:PORT] [--name NAME] [--passphrase-fd N] [--why TEXT]\n"
     "  ifd --restore BACKUP --dir NEW [--keys DIR/keys] --why TEXT\n"
@@ -27,7 +31,7 @@ static const char usage[] =
     "\n"
     "Make a fabric with: ifctl init. Settings: ifctl config schema.\n";
 
-enum { OPT_CONFIG = 1, OPT_DEV, OPT_INIT, OPT_HTTP, OPT_NAME, OPT_PASS, OPT_WHY, OPT_RESTORE, OPT_DIR, OPT_KEYS, OPT_SALVAGE, OPT_CHECKPOINT, OPT_UNPROVEN, OPT_VERSION, OPT_HELP };
+enum { OPT_CONFIG = 1, OPT_DEV, OPT_INIT, OPT_HTTP, OPT_NAME, OPT_PASS, OPT_WHY, OPT_RESTORE, OPT_DIR, OPT_KEYS, OPT_SALVAGE, OPT_CHECKPOINT, OPT_UNPROVEN, OPT_VAULT_PASS, OPT_VERSION, OPT_HELP };
 static const struct option options[] = {
     {"config", required_argument, NULL, OPT_CONFIG}, {"dev", no_argument, NULL, OPT_DEV},
     {"init", required_argument, NULL, OPT_INIT},     {"http", required_argument, NULL, OPT_HTTP},
@@ -35,10 +39,12 @@ static const struct option options[] = {
     {"why", required_argument, NULL, OPT_WHY},       {"restore", required_argument, NULL, OPT_RESTORE},
     {"dir", required_argument, NULL, OPT_DIR},       {"keys", required_argument, NULL, OPT_KEYS},
     {"salvage", required_argument, NULL, OPT_SALVAGE}, {"checkpoint", required_argument, NULL, OPT_CHECKPOINT},
-    {"unproven", no_argument, NULL, OPT_UNPROVEN},
+    {"unproven", no_argument, NULL, OPT_UNPROVEN},    {"vault-passphrase-fd", required_argument, NULL, OPT_VAULT_PASS},
     {"version", no_argument, NULL, OPT_VERSION},     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
+
+#define PASSPHRASE_MAX 1024
 
 static int fail(const struct ifab_error *err, int code)
 {
@@ -76,7 +82,10 @@ static int fail_start(const struct ifab_error *err, bool restoring)
     struct ifab_buf line = IFAB_BUF_INIT(1024);
     const char *hint;
     enum ifab_code code = name_failure(err->status, restoring, &hint);
-    ifab_buf_format(&line, "ifd: IF_ERR_%03d: %s\n  %s\n", (int)code, err->text, hint != NULL ? hint : ifab_code_info(code)->hint);
+    if (strncmp(err->text, "IF_ERR_", 7) == 0) /* it knows its own code */
+        ifab_buf_format(&line, "ifd: %s\n", err->text);
+    else
+        ifab_buf_format(&line, "ifd: IF_ERR_%03d: %s\n  %s\n", (int)code, err->text, hint != NULL ? hint : ifab_code_info(code)->hint);
     ifab_log_plain(2, ifab_buf_as_view(&line));
     ifab_buf_fini(&line);
     return 20;
@@ -123,7 +132,7 @@ static void say_salvaged(const struct ifab_salvage_options *salvage, const struc
     if (r->readable > r->kept)
         ifab_buf_format(&text, "           %llu more can be read, but nothing signed covers them (--unproven takes them, --checkpoint FILE may prove them)\n",
                         (unsigned long long)(r->readable - r->kept));
-    ifab_buf_format(&text, "void       what was held or escalated, votes, tokens, invites, older messages and admin acts\nexport     %s/salvaged\n", salvage->directory);
+    ifab_buf_format(&text, "void       what was held or escalated, votes, tokens, invites, older messages, admin acts and secrets\nexport     %s/salvaged\n", salvage->directory);
     ifab_log_plain(1, ifab_buf_as_view(&text));
     ifab_buf_fini(&text);
 }
@@ -140,6 +149,34 @@ static int run_salvage(const struct ifab_salvage_options *salvage)
     return 0;
 }
 
+/* Keys and secrets are in here: no core file, and no other process of this user looks into it (INV-09). */
+static void keep_memory_private(void)
+{
+    const struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* also where cores go to a program, which the limit does not bind */
+}
+
+static int run_daemon(struct ifab_run_options *run, const char *vault_fd)
+{
+    struct ifab_error err = {0};
+    uint8_t *passphrase = NULL;
+    size_t size = 0;
+    if (vault_fd != NULL) {
+        if (ifab_crypto_init(&err) != IFAB_OK || ifab_locked_new(PASSPHRASE_MAX, &passphrase, &err) != IFAB_OK)
+            return fail_start(&err, false);
+        bool good = read_passphrase(vault_fd, passphrase, PASSPHRASE_MAX, &size) && size > 0;
+        if (!good) {
+            ifab_locked_free(passphrase);
+            return fail(&(struct ifab_error){.text = "the vault's passphrase cannot be read from --vault-passphrase-fd, or is empty"}, 2);
+        }
+        run->vault_passphrase = ifab_view_of(passphrase, size);
+    }
+    ifab_status status = ifab_node_run(run, &err);
+    ifab_locked_free(passphrase);
+    return status == IFAB_OK ? 0 : fail_start(&err, false);
+}
+
 int main(int argc, char **argv)
 {
     struct ifab_init_options init = {.version = IFAB_VERSION, .why = IFAB_VIEW("init")};
@@ -147,7 +184,7 @@ int main(int argc, char **argv)
     struct ifab_salvage_options salvage = {.version = IFAB_VERSION};
     struct ifab_run_options run = {.version = IFAB_VERSION, .ready_fd = 1};
     struct ifab_error err = {0};
-    const char *passphrase_fd = NULL;
+    const char *passphrase_fd = NULL, *vault_fd = NULL;
     bool dev = false;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
@@ -164,6 +201,7 @@ int main(int argc, char **argv)
         case OPT_SALVAGE: salvage.lost = optarg; break;
         case OPT_CHECKPOINT: salvage.checkpoint = optarg; break;
         case OPT_UNPROVEN: salvage.unproven = true; break;
+        case OPT_VAULT_PASS: vault_fd = optarg; break;
         case OPT_VERSION: ifab_log_plain(1, IFAB_VIEW("ifd " IFAB_VERSION "\n")); return 0;
         case OPT_HELP: ifab_log_plain(1, ifab_view_str(usage)); return 0;
         default: ifab_log_plain(2, ifab_view_str(usage)); return 2;
@@ -173,6 +211,9 @@ int main(int argc, char **argv)
         ifab_log_plain(2, ifab_view_str(usage));
         return 2;
     }
+    if (vault_fd != NULL && run.config == NULL)
+        return fail(&(struct ifab_error){.text = "--vault-passphrase-fd goes with --config"}, 2);
+    keep_memory_private();
     (void)ifab_log_find_journal(); /* else lines of JSON on stderr */
     if (init.directory != NULL)
         return run_init(&init, passphrase_fd);
@@ -185,5 +226,5 @@ int main(int argc, char **argv)
         return run_salvage(&salvage);
     if (dev)
         return ifab_dev_run(argv[0], IFAB_VERSION);
-    return ifab_node_run(&run, &err) == IFAB_OK ? 0 : fail_start(&err, false);
+    return run_daemon(&run, vault_fd);
 }

@@ -20,13 +20,6 @@ static const struct ifab_schema_field act_fields[] = {
 };
 static const struct ifab_schema act_schema = {"admin act", act_fields, sizeof act_fields / sizeof act_fields[0]};
 
-static struct ifab_view text_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
 static enum ifab_code bad(struct ifab_refusal *ret_refusal, const char *why)
 {
     return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "IF-Admin", "%s", why);
@@ -53,17 +46,17 @@ enum ifab_code ifab_admit_act(struct ifab_view header, struct ifab_view route, s
     enum ifab_code code = ifab_schema_check(&act_schema, act, IFAB_CODE_INVALID_PARAMS, ret_refusal);
     if (code != IFAB_CODE_NONE)
         return code;
-    if (!ifab_view_equal(text_of(act, "log"), origin))
+    if (!ifab_view_equal(ifab_json_text(act, "log"), origin))
         return ifab_refuse(ret_refusal, IFAB_CODE_WRONG_AUDIENCE, "IF-Admin", "the admin act is for another log");
-    if (!ifab_view_equal(text_of(act, "route"), route))
+    if (!ifab_view_equal(ifab_json_text(act, "route"), route))
         return bad(ret_refusal, "the admin act is for another route");
-    struct ifab_view claimed = text_of(act, "body_digest");
+    struct ifab_view claimed = ifab_json_text(act, "body_digest");
     uint8_t expected[32], given[32];
     ifab_sha256(body, expected);
     if (ifab_hex_decode(ifab_view_of(claimed.data + 7, claimed.size - 7), given, 32) != IFAB_OK || memcmp(expected, given, 32) != 0)
         return bad(ret_refusal, "the admin act is for another body");
     memset(ret_act, 0, sizeof *ret_act);
-    if (ifab_base64url_decode(text_of(ifab_json_get(act, "signature"), "pubkey"), ret_act->pubkey32, 32, &size) != IFAB_OK || size != 32)
+    if (ifab_base64url_decode(ifab_json_text(ifab_json_get(act, "signature"), "pubkey"), ret_act->pubkey32, 32, &size) != IFAB_OK || size != 32)
         return bad(ret_refusal, "signature.pubkey is not 32 bytes");
     /* The signer is found by its key: a key has one holder. */
     const struct ifab_keyring_entry *entry = ifab_keyring_find_key(keyring, ret_act->pubkey32);
@@ -74,13 +67,13 @@ enum ifab_code ifab_admit_act(struct ifab_view header, struct ifab_view route, s
         code = ifab_admit__signature(act, "IF-ADMIN-v1\n", ret_act->pubkey32, arena, digest, ret_refusal);
     if (code != IFAB_CODE_NONE)
         return code;
-    struct ifab_view why = text_of(act, "why");
+    struct ifab_view why = ifab_json_text(act, "why");
     memcpy(ret_act->why, why.data, why.size);
     memcpy(ret_act->digest16, digest, 16);
     ret_act->talent = entry->number;
     ret_act->key_version = entry->version;
-    (void)ifab_time_parse(text_of(act, "issued_at"), &ret_act->issued_at);
-    (void)ifab_base64url_decode(text_of(act, "nonce"), ret_act->nonce, 64, &ret_act->nonce_size);
+    (void)ifab_time_parse(ifab_json_text(act, "issued_at"), &ret_act->issued_at);
+    (void)ifab_base64url_decode(ifab_json_text(act, "nonce"), ret_act->nonce, 64, &ret_act->nonce_size);
     struct ifab_buf text = IFAB_BUF_INIT(2 * ACT_MAX);
     ifab_json_write(&text, act);
     status = ifab_buf_status(&text) == IFAB_OK ? ifab_arena_copy(arena, ifab_buf_as_view(&text), &ret_act->text) : IFAB_NOMEM;

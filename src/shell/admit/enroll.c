@@ -38,13 +38,6 @@ static const struct ifab_schema_field enroll_fields[] = {
 };
 static const struct ifab_schema enroll_schema = {"enrolment", enroll_fields, sizeof enroll_fields / sizeof enroll_fields[0]};
 
-static struct ifab_view text_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
 /* "IF-ENROLL-v1\n" + canonical {code, log, pubkey, v: 1} */
 static enum ifab_code check_proof(const struct ifab_json *body, struct ifab_view origin, const uint8_t pubkey32[32],
                                   struct ifab_refusal *ret_refusal)
@@ -53,14 +46,14 @@ static enum ifab_code check_proof(const struct ifab_json *body, struct ifab_view
     uint8_t sig[64];
     size_t size;
     ifab_buf_str(&bytes, "IF-ENROLL-v1\n{\"code\":");
-    ifab_json_put_string(&bytes, text_of(body, "code"));
+    ifab_json_put_string(&bytes, ifab_json_text(body, "code"));
     ifab_buf_str(&bytes, ",\"log\":");
     ifab_json_put_string(&bytes, origin);
     ifab_buf_str(&bytes, ",\"pubkey\":");
-    ifab_json_put_string(&bytes, text_of(body, "pubkey"));
+    ifab_json_put_string(&bytes, ifab_json_text(body, "pubkey"));
     ifab_buf_str(&bytes, ",\"v\":1}");
     bool memory = ifab_buf_status(&bytes) != IFAB_NOMEM;
-    bool good = ifab_buf_status(&bytes) == IFAB_OK && ifab_base64url_decode(text_of(body, "proof"), sig, 64, &size) == IFAB_OK &&
+    bool good = ifab_buf_status(&bytes) == IFAB_OK && ifab_base64url_decode(ifab_json_text(body, "proof"), sig, 64, &size) == IFAB_OK &&
                 size == 64 && ifab_ed25519_verify(pubkey32, ifab_buf_as_view(&bytes), sig);
     ifab_buf_fini(&bytes);
     if (!memory)
@@ -87,12 +80,12 @@ enum ifab_code ifab_admit_enroll(struct ifab_view bytes, struct ifab_view origin
     enum ifab_code code = ifab_schema_check(&enroll_schema, body, IFAB_CODE_INVALID_PARAMS, ret_refusal);
     if (code != IFAB_CODE_NONE)
         return code;
-    if (ifab_base64url_decode(text_of(body, "pubkey"), ret_command->u.enroll.pubkey32, 32, &size) != IFAB_OK || size != 32)
+    if (ifab_base64url_decode(ifab_json_text(body, "pubkey"), ret_command->u.enroll.pubkey32, 32, &size) != IFAB_OK || size != 32)
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "pubkey", "not 32 bytes");
     code = check_proof(body, origin, ret_command->u.enroll.pubkey32, ret_refusal);
     if (code != IFAB_CODE_NONE)
         return code;
     ret_command->type = IFAB_COMMAND_ENROLL;
-    ifab_sha256(text_of(body, "code"), ret_command->u.enroll.code_hash32);
+    ifab_sha256(ifab_json_text(body, "code"), ret_command->u.enroll.code_hash32);
     return IFAB_CODE_NONE;
 }

@@ -38,18 +38,11 @@ static const struct ifab_schema_field vote_fields[] = {
 };
 static const struct ifab_schema vote_schema = {"vote", vote_fields, sizeof vote_fields / sizeof vote_fields[0]};
 
-static struct ifab_view text_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
 enum ifab_code ifab_admit__signature(const struct ifab_json *object, const char *domain, const uint8_t registered32[32], struct ifab_arena *arena,
                                      uint8_t ret_digest32[32], struct ifab_refusal *ret_refusal)
 {
     const struct ifab_json *signature = ifab_json_get(object, "signature");
-    struct ifab_view key_id = text_of(signature, "key_id");
+    struct ifab_view key_id = ifab_json_text(signature, "key_id");
     uint8_t sig[64];
     size_t size;
     char expected[19];
@@ -58,7 +51,7 @@ enum ifab_code ifab_admit__signature(const struct ifab_json *object, const char 
     ifab_key_id(registered32, expected);
     if (key_id.size > 0 && !ifab_view_is(key_id, expected))
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_SIGNATURE, "signature.key_id", "not the id of this key");
-    if (ifab_base64url_decode(text_of(signature, "sig"), sig, 64, &size) != IFAB_OK || size != 64)
+    if (ifab_base64url_decode(ifab_json_text(signature, "sig"), sig, 64, &size) != IFAB_OK || size != 64)
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_SIGNATURE, "signature.sig", "not 64 bytes");
     ifab_buf_str(&bytes, domain);
     ifab_json_write_without(&bytes, object, "signature", "sig");
@@ -98,36 +91,36 @@ enum ifab_code ifab_admit_vote(struct ifab_view bytes, struct ifab_view path_id,
     enum ifab_code code = ifab_schema_check(&vote_schema, vote, IFAB_CODE_INVALID_PARAMS, ret_refusal);
     if (code != IFAB_CODE_NONE)
         return code;
-    if (ifab_sender_parse(text_of(vote, "voter"), &name, &instance) != IFAB_OK || instance.size > 0)
+    if (ifab_sender_parse(ifab_json_text(vote, "voter"), &name, &instance) != IFAB_OK || instance.size > 0)
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "voter", "expected if://agent/NAME");
-    if (!ifab_view_equal(text_of(vote, "decision"), path_id) ||
+    if (!ifab_view_equal(ifab_json_text(vote, "decision"), path_id) ||
         ifab_id_parse(path_id, "msg-", ret_command->u.vote.decision_id16) != IFAB_OK)
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "decision", "not the decision of the path");
     const struct ifab_keyring_entry *entry = ifab_keyring_find(keyring, name);
     if (entry == NULL)
         return ifab_refuse(ret_refusal, IFAB_CODE_UNKNOWN_SENDER, "voter", "no talent " IFAB_FMT " is enrolled here", IFAB_ARG(name));
-    if (ifab_base64url_decode(text_of(ifab_json_get(vote, "signature"), "pubkey"), ret_command->u.vote.pubkey32, 32, &size) != IFAB_OK || size != 32)
+    if (ifab_base64url_decode(ifab_json_text(ifab_json_get(vote, "signature"), "pubkey"), ret_command->u.vote.pubkey32, 32, &size) != IFAB_OK || size != 32)
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "signature.pubkey", "not 32 bytes");
     code = ifab_admit__key(entry, ret_command->u.vote.pubkey32, wall, ret_refusal);
     if (code == IFAB_CODE_NONE)
         code = ifab_admit__signature(vote, "IF-VOTE-v1\n", ret_command->u.vote.pubkey32, arena, digest, ret_refusal);
     if (code != IFAB_CODE_NONE)
         return code;
-    struct ifab_view verdict = text_of(vote, "verdict");
+    struct ifab_view verdict = ifab_json_text(vote, "verdict");
     ret_command->type = IFAB_COMMAND_VOTE;
     ret_command->u.vote.talent = entry->number;
     ret_command->u.vote.key_version = entry->version;
     memcpy(ret_command->u.vote.digest16, digest, 16);
-    digest_of(text_of(vote, "message_digest"), ret_command->u.vote.message_digest32);
-    digest_of(text_of(vote, "policy_digest"), ret_command->u.vote.policy_digest32);
+    digest_of(ifab_json_text(vote, "message_digest"), ret_command->u.vote.message_digest32);
+    digest_of(ifab_json_text(vote, "policy_digest"), ret_command->u.vote.policy_digest32);
     ret_command->u.vote.id_text = path_id;
-    ret_command->u.vote.log = text_of(vote, "log");
-    ret_command->u.vote.why = text_of(vote, "why");
+    ret_command->u.vote.log = ifab_json_text(vote, "log");
+    ret_command->u.vote.why = ifab_json_text(vote, "why");
     ret_command->u.vote.verdict = ifab_view_is(verdict, "approve") ? IFAB_VOTE_APPROVE
                                   : ifab_view_is(verdict, "refuse") ? IFAB_VOTE_REFUSE
                                                                     : IFAB_VOTE_SCOPE_OK;
-    (void)ifab_time_parse(text_of(vote, "issued_at"), &ret_command->u.vote.issued_at);
-    (void)ifab_time_parse(text_of(vote, "expires_at"), &ret_command->u.vote.expires_at);
-    (void)ifab_base64url_decode(text_of(vote, "nonce"), ret_command->u.vote.nonce, 64, &ret_command->u.vote.nonce_size);
+    (void)ifab_time_parse(ifab_json_text(vote, "issued_at"), &ret_command->u.vote.issued_at);
+    (void)ifab_time_parse(ifab_json_text(vote, "expires_at"), &ret_command->u.vote.expires_at);
+    (void)ifab_base64url_decode(ifab_json_text(vote, "nonce"), ret_command->u.vote.nonce, 64, &ret_command->u.vote.nonce_size);
     return IFAB_CODE_NONE;
 }

@@ -183,6 +183,26 @@ static ifab_status set_store_url(struct load *load, const char *alias, const str
     return IFAB_OK;
 }
 
+/* The seeds' names of back-ends. */
+static ifab_status set_vault_backend(struct load *load, const char *alias, const struct ifab_json *node)
+{
+    static const struct {
+        const char *old, *now;
+    } names[] = {{"file", "file"}, {"vault", "kv2"}, {"aws-secrets-manager", "aws"}};
+    struct ifab_view text = {NULL, 0};
+    (void)ifab_json_string(node, &text);
+    for (size_t i = 0; i < IFAB_COUNT(names); i++) {
+        struct ifab_json value = *node;
+        if (!ifab_view_is(text, names[i].old))
+            continue;
+        value.u.string = ifab_view_str(names[i].now);
+        for (size_t row = 0; row < ifab_setting__row_count; row++)
+            if (strcmp(ifab_setting__rows[row].info.name, "vault.backend") == 0)
+                return set_row(load, row, &value);
+    }
+    return bad(load, node, "%s: expected file, vault or aws-secrets-manager", alias);
+}
+
 static ifab_status set_name(struct load *load, struct ifab_view name, const struct ifab_json *node, bool *ret_known)
 {
     *ret_known = true;
@@ -195,7 +215,7 @@ static ifab_status set_name(struct load *load, struct ifab_view name, const stru
             continue;
         if (a->part != NULL)
             return bad(load, node, "%s belongs to %s, which comes in a later version: remove it", a->alias, a->part);
-        return set_store_url(load, a->alias, node);
+        return strcmp(a->name, "vault.backend") == 0 ? set_vault_backend(load, a->alias, node) : set_store_url(load, a->alias, node);
     }
     *ret_known = false;
     return IFAB_OK;

@@ -4,6 +4,7 @@
  */
 #include "settings.h"
 
+#include "base/code.h"
 #include "base/id.h"
 #include "base/mem.h"
 
@@ -45,6 +46,12 @@ static const char *check_store(struct ifab_view text)
     return ifab_view_is(text, "sqlite") ? NULL : "expected sqlite (other stores come in a later version)";
 }
 
+static const char *check_vault(struct ifab_view text)
+{
+    bool known = ifab_view_is(text, "file") || ifab_view_is(text, "kv2") || ifab_view_is(text, "aws");
+    return known ? NULL : "expected file, kv2 or aws";
+}
+
 static const char *check_level(struct ifab_view text)
 {
     bool good = ifab_view_is(text, "debug") || ifab_view_is(text, "info") || ifab_view_is(text, "warn") || ifab_view_is(text, "error");
@@ -75,6 +82,9 @@ ifab_status ifab_config__together(const struct ifab_config *config, struct ifab_
 {
     bool certificate = config->http_certificate[0] != '\0', key = config->http_key[0] != '\0';
     bool loopback = strncmp(config->http_listen, "127.", 4) == 0 || strncmp(config->http_listen, "[::1]:", 6) == 0 || config->http_listen[0] == '\0';
+    if (strcmp(config->vault_backend, "file") != 0)
+        return ifab_fail(err, IFAB_INVALID, "IF_ERR_%03d: vault.backend: %s comes in a later version; this one has file", (int)IFAB_CODE_NOT_SUPPORTED,
+                         config->vault_backend);
     if (certificate != key)
         return ifab_fail(err, IFAB_INVALID, "%s is set without %s", certificate ? "http.certificate" : "http.key", certificate ? "http.key" : "http.certificate");
     if (!loopback && !certificate)
@@ -153,6 +163,8 @@ const struct ifab_setting ifab_setting__rows[] = {
          "addresses that are not public and that one capability may reach all the same"),
     PATH("egress.ca", egress_ca, "", "authorities in PEM that capabilities trust instead of the system's"),
     TEXT("store.backend", store_backend, "sqlite", "sqlite", check_store, "restart", "where the log is stored"),
+    TEXT("vault.backend", vault_backend, "file kv2 aws", "file", check_vault, "restart", "where values of secrets are kept; kv2 and aws come later (IF_ERR_509)"),
+    PATH("vault.key_file", vault_key_file, "", "key of the vault, mode 0600; default vault.key in keys.dir, made with the first secret"),
     PATH("http.certificate", http_certificate, "", "certificate chain in PEM, leaf first: TCP speaks TLS 1.3 only; the files are read again at SIGHUP"),
     PATH("http.key", http_key, "", "private key of it in PEM, mode 0600"),
     TEXT("http.listen", http_listen, "ADDRESS:PORT or \"\"", "127.0.0.1:8474", check_listen, "restart",
@@ -210,8 +222,7 @@ const struct ifab_setting_alias ifab_setting__aliases[] = {
     {"event_bus_url", NULL, "the event bus"},
     {"bus.url", NULL, "the event bus"},
     {"bus.backend", NULL, "the event bus"},
-    {"secret_vault_backend", NULL, "the vault"},
-    {"vault.backend", NULL, "the vault"},
+    {"secret_vault_backend", "vault.backend", NULL},
     {"budgets", NULL, "budgets"},
     {"capability_allowlist_path", NULL, "capabilities"},
     {"capability.allowlist", NULL, "capabilities"},

@@ -139,7 +139,7 @@ void ifab_guest__http(struct ifab_guests *self, struct running *r, const struct 
     if (q->use == NULL || self->options.ask == NULL)
         refuse(self, q, IFAB_CODE_SECRET_NOT_FOUND, "the manifest names no such secret");
     else
-        self->options.ask(self->options.user, q->serial, r->talent_number, r->capability, q->secret, q->use->origin_text);
+        self->options.ask(self->options.user, q->serial, r->task, r->user, q->secret, q->use->origin_text);
 }
 
 void ifab_guest_secret(struct ifab_guests *self, uint64_t serial, bool granted)
@@ -160,6 +160,14 @@ struct lending {
     struct ifab_guests *self;
     struct ifab_view name;
 };
+
+/* What no honest guest or provider does: the whole call ends as a violation, whatever the guest makes of it. */
+static void alarm_of(struct running *r, const struct ifab_egress_problem *problem)
+{
+    if (problem->alarm && r->alarm.size == 0 &&
+        ifab_arena_copy(&r->arena, ifab_view_str(problem->text[0] != '\0' ? problem->text : ifab_egress_failure_text(problem->failure)), &r->alarm) != IFAB_OK)
+        r->alarm = IFAB_VIEW("an exchange that is not let through");
+}
 
 static ifab_status lend(void *user, struct ifab_view origin, ifab_egress_use_fn *use, void *use_user)
 {
@@ -199,7 +207,7 @@ void ifab_guest__send(struct ifab_guests *self, struct question *q)
         q->version = self->options.secret(self->options.user, q->secret);
         snprintf(id, sizeof id, IFAB_FMT "/%u", IFAB_ARG(q->secret), q->version);
         credential = (struct ifab_egress_credential){.field = q->use->field, .origin = q->use->origin_text, .id = ifab_view_str(id), .lend = lend, .user = &lending};
-        (void)ifab_credential_as_parse(ifab_view_str(ifab_secret_as_name(q->use->as)), &credential.as);
+        credential.as = ifab_egress_credential_as_of(q->use->as);
         request.credential = &credential;
     }
     ifab_status status = ifab_egress_submit(self->egress, &request, &q->egress, &problem);
@@ -207,6 +215,7 @@ void ifab_guest__send(struct ifab_guests *self, struct question *q)
         q->running->reached++;
         return;
     }
+    alarm_of(q->running, &problem);
     if (status == IFAB_AGAIN)
         refuse(self, q, IFAB_CODE_RATE_LIMIT_EXCEEDED, "too many exchanges are under way");
     else
@@ -241,7 +250,7 @@ static void answered(struct ifab_guests *self, struct question *q, const struct 
     if (newer) { /* rotated meanwhile: once more, with what the log says now */
         q->again = true;
         q->egress = 0;
-        self->options.ask(self->options.user, q->serial, q->running->talent_number, q->running->capability, q->secret, q->use->origin_text);
+        self->options.ask(self->options.user, q->serial, q->running->task, q->running->user, q->secret, q->use->origin_text);
         return;
     }
     struct ifab_buf b = IFAB_BUF_INIT(ANSWER_MAX);
@@ -263,9 +272,11 @@ void ifab_guest__egress_events(struct ifab_guests *self)
         bool ours = q != NULL && q->host_call != 0 && q->egress == e->id; /* who asked may have gone, and its place be another's */
         if (ours && e->kind == IFAB_EGRESS_ANSWER)
             answered(self, q, e);
-        else if (ours && e->kind == IFAB_EGRESS_FAILED)
+        else if (ours && e->kind == IFAB_EGRESS_FAILED) {
+            alarm_of(q->running, &e->problem);
             refuse(self, q, e->problem.code != IFAB_CODE_NONE ? e->problem.code : IFAB_CODE_PROVIDER_UNAVAILABLE,
                    e->problem.text[0] != '\0' ? e->problem.text : ifab_egress_failure_text(e->problem.failure));
+        }
         ifab_egress_event_free(e);
     }
 }

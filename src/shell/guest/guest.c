@@ -72,6 +72,12 @@ static void on_done(void *user, uint64_t call, const struct ifab_chassis_result 
         answer.code = IFAB_CODE_SANDBOX_VIOLATION;
         answer.text = IFAB_VIEW("its output is not an answer of the guest ABI");
     }
+    if (r->alarm.size > 0 && answer.end != IFAB_CALL_REVOKED) {
+        answer.end = IFAB_CALL_VIOLATION;
+        answer.code = IFAB_CODE_SANDBOX_VIOLATION;
+        answer.text = r->alarm;
+        answer.output = IFAB_VIEW("");
+    }
     ifab_guest_done_fn *done = r->done;
     done(r->user, &answer);
     unlink_running(r);
@@ -83,19 +89,9 @@ static bool copy_text(struct ifab_arena *arena, struct ifab_view text, struct if
 
 static bool take_rows(struct running *r)
 {
-    const struct ifab_manifest *m = &r->manifest;
-    r->rows = ifab_arena_calloc(&r->arena, m->http_count * 2 + 1, sizeof *r->rows);
-    for (size_t i = 0; r->rows != NULL && i < m->http_count; i++) {
-        const struct ifab_http_row *from = &m->http[i];
-        struct ifab_egress_row *to = &r->rows[r->row_count++];
-        *to = (struct ifab_egress_row){.origin = {from->origin.tls ? IFAB_SCHEME_HTTPS : IFAB_SCHEME_HTTP, from->origin.host, from->origin.port},
-                                       .path = from->path, .read = from->effect == IFAB_EFFECT_READ};
-        for (enum ifab_method method = 0; method < IFAB_METHOD_COUNT; method++) {
-            enum ifab_http_method same;
-            if ((from->methods & 1U << method) != 0 && ifab_http_method_parse(ifab_view_str(ifab_method_name(method)), &same))
-                to->methods |= 1U << same;
-        }
-    }
+    r->rows = ifab_arena_calloc(&r->arena, IFAB_MANIFEST_HTTP_MAX, sizeof *r->rows);
+    if (r->rows != NULL)
+        r->row_count = ifab_egress_rows_of(&r->manifest, r->rows);
     return r->rows != NULL;
 }
 

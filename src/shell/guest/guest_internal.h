@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "egress/egress.h"
+#include "egress/manifest.h"
 #include "pool/pool.h"
 
 #define CALLS_MAX    1024
@@ -23,6 +24,7 @@ struct running { /* a call from its begin to its done */
     uint32_t talent_number;
     bool idempotent;
     uint32_t reached; /* host calls that went outside */
+    struct ifab_view alarm; /* what it, or a provider, tried; size 0: nothing */
     uint64_t call;    /* the pool's */
     struct ifab_egress_row *rows;
     size_t row_count;

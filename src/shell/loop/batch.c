@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/encode.h"
+#include "vault.h"
 
 struct batch *batch_new(void)
 {
@@ -176,7 +177,11 @@ void batch_commit(struct node *node, struct batch *self)
         .record_count = self->record_count,
         .head = &self->stored,
     };
-    self->status = ifab_store_commit(node->store, &commit, &self->err);
+    self->status = vault_publish(node, self, &self->err); /* valid by the entry in this commit, and there before it (INV-04) */
+    if (self->status == IFAB_OK)
+        self->status = ifab_store_commit(node->store, &commit, &self->err);
+    if (self->status == IFAB_OK)
+        vault_settle(node, self);
     if (self->status == IFAB_OK && self->erase) {
         self->erase_status = ifab_store_erase(node->store, self->erase_index, &self->err);
         if (self->erase_status == IFAB_NOT_FOUND) /* a crash between entry and deletion, done again */

@@ -271,6 +271,82 @@ static ifab_status exceptions_of(const struct node *node, struct ifab_arena *are
 
 static ifab_usec wall_of(void *user) { return clock_now(&((struct calls *)user)->node->clock, NULL).wall; }
 
+/* ---- secrets: named by the log, lent by the vault ---- */
+
+static uint32_t secret_version(void *user, struct ifab_view name)
+{
+    const struct ifab_secret *secret = ifab_secrets_find(ifab_fabric_secrets(((struct calls *)user)->node->fabric), name);
+    return secret == NULL || secret->revoked_at != IFAB_NEVER ? 0 : secret->version;
+}
+
+static ifab_status secret_lend(void *user, struct ifab_view name, struct ifab_view origin, ifab_status (*use)(void *use_user, struct ifab_view value),
+                               void *use_user)
+{
+    struct ifab_vault *vault = ((struct calls *)user)->node->vault;
+    struct ifab_vault_handle handle;
+    ifab_status status = vault == NULL ? IFAB_NOT_FOUND : ifab_vault_find(vault, name, &handle);
+    return status != IFAB_OK ? status : ifab_vault_use(vault, handle, origin, use, use_user, NULL);
+}
+
+static void secret_asked(struct node *node, struct ticket *t)
+{
+    struct calls *self = node->calls;
+    uint64_t question;
+    memcpy(&question, t->user, sizeof question);
+    if (self->guests != NULL)
+        ifab_guest_secret(self->guests, question, t->reply.code == IFAB_CODE_NONE);
+}
+
+/* Every access is an entry, denied ones too, and stands in the log before the value goes anywhere (INV-04, INV-09). */
+static void secret_ask(void *user, uint64_t question, enum ifab_guest_task task, void *call, struct ifab_view name, struct ifab_view origin)
+{
+    struct calls *self = user;
+    const struct call *c = call;
+    bool plain = task == IFAB_GUEST_APPLY || task == IFAB_GUEST_DRY_RUN; /* a look at its health has no intent that could be named */
+    struct ticket *t = plain ? ticket_new(self->node, NULL) : NULL;
+    uint64_t *kept = t == NULL ? NULL : ifab_arena_alloc(&t->arena, sizeof *kept);
+    if (kept == NULL || ifab_arena_copy(&t->arena, name, &t->command.u.secret_get.name) != IFAB_OK ||
+        ifab_arena_copy(&t->arena, origin, &t->command.u.secret_get.origin) != IFAB_OK) {
+        if (t != NULL)
+            ticket_free(self->node, t);
+        ifab_guest_secret(self->guests, question, false);
+        return;
+    }
+    *kept = question;
+    t->command.type = IFAB_COMMAND_SECRET_GET;
+    t->command.principal = &self->node->self;
+    t->command.u.secret_get.plan = c->plan;
+    t->command.u.secret_get.intent = c->intent;
+    t->user = kept;
+    t->done = secret_asked;
+    ticket_queue(self->node, t);
+}
+
+struct telling {
+    bool (*take)(void *take_user, struct ifab_view value);
+    void *take_user;
+};
+static bool tell_value(void *user, struct ifab_view value)
+{
+    const struct telling *t = user;
+    return !t->take(t->take_user, value); /* true ends it */
+}
+
+static void each_live(void *user, bool (*take)(void *take_user, struct ifab_view value), void *take_user)
+{
+    struct telling t = {take, take_user};
+    ifab_vault_live(user, tell_value, &t);
+}
+
+void calls_secrets(struct node *node)
+{
+    struct calls *self = node->calls;
+    if (self == NULL || self->guests == NULL || node->vault == NULL)
+        return;
+    if (ifab_guests_set_live(self->guests, each_live, node->vault) != IFAB_OK)
+        IFAB_LOG(IFAB_LOG_ERROR, "calls: answers from outside are not searched for the newest secrets", IFAB_F_TEXT("error", "out of memory"));
+}
+
 static void take_line(void *user, struct ifab_view capability, uint32_t talent, unsigned level, struct ifab_view text)
 {
     struct calls *self = user;
@@ -327,7 +403,7 @@ struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err)
         return self->guests;
     }
     snprintf(cache, sizeof cache, "%s/artifacts", node->config.data_dir);
-    struct ifab_guest_options options = {.loop = &node->loop, .cache_path = cache, .user = self, .wall = wall_of, .line = take_line,
+    struct ifab_guest_options options = {.loop = &node->loop, .cache_path = cache, .user = self, .wall = wall_of, .line = take_line, .secret = secret_version, .ask = secret_ask, .lend = secret_lend,
                                          .listeners = listeners};
     const char *colon = node->config.http_listen[0] != '\0' ? strrchr(node->config.http_listen, ':') : NULL;
     if (colon != NULL) {
@@ -352,6 +428,7 @@ struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err)
     }
     if (status != IFAB_OK)
         self->guests = NULL;
+    calls_secrets(node);
     self->registry_version = ifab_fabric_registry_version(node->fabric);
     self->access_version = ifab_fabric_access_version(node->fabric);
     return self->guests;

@@ -166,8 +166,10 @@ static bool take_chunk(struct node *node, uint64_t target, bool *try_index)
 static void gather(struct follower *f)
 {
     uint64_t until = uv_hrtime() + GATHER, now;
+    f->gathering = true;
     while (!f->stop && !f->asked && f->target > f->size && f->target - f->size < CHUNK && (now = uv_hrtime()) < until)
         uv_cond_timedwait(&f->wake, &f->wake_lock, until - now);
+    f->gathering = false;
 }
 
 static void run(void *user)
@@ -268,8 +270,7 @@ ifab_status follower_start(struct node *node, struct ifab_error *err)
     IFAB_TRY(load_tree(node, err));
     ifab_arena_fini(&f->arena); /* of up to 255 entries and a tree of tiles: not kept */
     ifab_arena_init(&f->arena, (size_t)128 << 20);
-    f->stuck = !open_index(node);
-    f->target = node->committed_size;
+    f->target = node->committed_size; /* index.db is opened by the thread: the log is served without it, and who asks for it waits */
     if (uv_thread_create(&f->thread, run, node) != 0)
         return ifab_fail(err, IFAB_INTERNAL, "cannot start the follower");
     f->started = true;
@@ -283,7 +284,8 @@ void follower_wake(struct node *node, uint64_t size)
         return;
     uv_mutex_lock(&f->wake_lock);
     f->target = size;
-    uv_cond_signal(&f->wake);
+    if (!f->gathering || size - f->size >= CHUNK) /* one that gathers comes back by itself: a commit need not change threads; its size stands still */
+        uv_cond_signal(&f->wake);
     uv_mutex_unlock(&f->wake_lock);
 }
 

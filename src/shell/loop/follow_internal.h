@@ -41,6 +41,7 @@ struct follower {
     bool stop, halted, started; /* halted: stop, as those who wait under lock see it */
     bool stuck; /* index.db cannot be filled now (no room): tiles go on, questions are answered 504, every wake tries again */
     bool asked; /* somebody asked while it was stuck */
+    bool gathering; /* under wake_lock: it waits for more, and for no longer than that */
 };
 
 /* follow_tiles.c */

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "follow.h"
+#include "vault.h"
 
 #define TURN_MS 50
 #define STOP_WAIT (5 * IFAB_SECOND) /* for answers to leave, after SIGTERM; a client that does not read is not waited for any longer */
@@ -238,6 +239,7 @@ static ifab_status start(struct node *node, const struct ifab_run_options *optio
     node->readers_running = true;
     IFAB_TRY(follower_start(node, err));
     IFAB_TRY(node_check_anchors(node, err));
+    IFAB_TRY(vault_open(node, options->vault_passphrase, err));
     IFAB_TRY(node_finish_erasing(node, err));
     IFAB_TRY(start_loop(node, err));
     node->serving = true;
@@ -299,6 +301,7 @@ static void stop(struct node *node)
     job_free(node->routing_job);
     for (size_t i = 0; i < node->anchor_count; i++)
         ifab_anchor_close(node->anchors[i]);
+    vault_close(node);
     ifab_store_close(node->store);
     log_key_fini(node);
     if (node->lock_fd >= 0)

@@ -17,6 +17,7 @@
 #include "fabric/fabric.h"
 #include "http/server.h"
 #include "tls/tls.h"
+#include "vault/vault.h"
 #include "json/json.h"
 #include "log/log.h"
 #include "loop/node.h"
@@ -24,7 +25,7 @@
 #include "store/index.h"
 #include "store/store.h"
 
-#define WAITER_KINDS 5
+#define WAITER_KINDS 6
 #define AUDIENCES 33 /* filters of event streams that are told apart, and one for all others */
 
 struct node;
@@ -144,6 +145,7 @@ struct batch {
     struct ifab_head stored;
     uint8_t meta[IFAB_META_PACKED], tag_key[TAG_KEY_PACKED];
     const struct ifab_signer *key; /* the log's new one, from this commit on; NULL: as before */
+    uint64_t vault_counter;      /* of the vault that this commit makes valid; 0: no change of it */
     ifab_usec stepped_first;
     bool tasks;                  /* a task or a swarm has changed: who waits for work may find some */
     bool delivers_others;        /* more than the messages of its tickets: something waiting was released, escalated, denied */
@@ -308,6 +310,11 @@ struct node {
     uint64_t anchored_size;
     struct ifab_anchor *anchors[8];
     size_t anchor_count;
+    struct ifab_vault *vault;     /* vault.c */
+    uint64_t vault_staged;        /* counter of the newest staged generation */
+    bool vault_passphrase;        /* its key comes from one, not from a file */
+    uint8_t *seal_secret32;       /* locked; values of secrets come sealed to it */
+    uint8_t seal_public32[32];
     uint64_t stepped, duplicates;
 };
 
@@ -467,10 +474,11 @@ void wait_committed(struct node *node, bool decided);              /* behind its
 void wait_tick(struct node *node, ifab_usec run);
 void wait_gone(struct node *node, ifab_http_id id);
 /*
- * A claim found nothing: it waits until then. *waiter NULL: for the first time. False: its time is over, the caller answers and ends the waiter, if
- * there is one.
+ * A claim found nothing, or a create no room: it waits until then. *waiter NULL: for the first time. False: its time is over, or too many wait for room
+ * already; the caller answers and ends the waiter, if there is one.
  */
-bool wait_task_again(struct node *node, struct request *request, ifab_usec until, void *claim, struct waiter **waiter);
+enum wait_for { WAIT_FOR_TASK, WAIT_FOR_ROOM };
+bool wait_task_again(struct node *node, struct request *request, enum wait_for what, ifab_usec until, void *claim, struct waiter **waiter);
 void wait_task_end(struct node *node, struct waiter *waiter);      /* its request is the caller's */
 void wait_tasks(struct node *node);                                /* tasks have changed */
 void wait_stop(struct node *node);
@@ -487,6 +495,7 @@ void reply_json(struct node *node, struct request *request, int status, struct i
 void reply_text(struct node *node, struct request *request, int status, const char *type, struct ifab_view body);
 void reply_error(struct node *node, struct request *request, const struct ifab_refusal *refusal);
 void reply_code(struct node *node, struct request *request, enum ifab_code code, const char *field, const char *message);
+void reply_out_of_memory(struct node *node, struct request *request);
 int decision_status(enum ifab_decision decision); /* HTTP status of a receipt */
 bool of_sender(struct ifab_view uri, struct ifab_view sender); /* route_message.c */
 void reply_ticket(struct node *node, struct ticket *ticket); /* of one that went through the pipeline; frees nothing */
@@ -520,6 +529,7 @@ bool context_take(struct request *request, const char **ret_field, const char **
 /* calls.c */
 void calls_turn(struct node *node);
 void calls_changed(struct node *node);
+void calls_secrets(struct node *node); /* the vault's values have changed */
 bool calls_idle(const struct node *node);
 void calls_stop(struct node *node);
 bool calls_stopped(const struct node *node);
@@ -532,14 +542,41 @@ void queue_act(struct node *node, struct request *request, struct ticket *ticket
 enum ifab_role role_named(const struct node *node, struct ifab_view name); /* built in or configured; IFAB_ROLE_NONE */
 void set_idempotency(struct ticket *ticket, struct request *request);
 
-/* route_task.c: answers with a task's payload as the last member of their last object; braces: how many objects end there. NULL: no memory */
+/* route_log.c: an agent did it, or it was done to it; others who may ask see all */
+bool entry_own(const struct ifab_principal *principal, const struct ifab_json *tree);
+/* route_task_read.c: did this agent make the task, or does a swarm that has, had or may take it name the agent? Also of closed ones, for 30 days */
+bool task_is_of(const struct node *node, const struct ifab_principal *principal, struct ifab_view id);
+/* route_swarm.c: does the swarm name this talent? */
+bool who_is_member(const struct node *node, const struct ifab_principal *principal, struct ifab_swarm_number swarm);
+/* route_task.c: strings of a list, in the request's arena; false: no memory */
+bool body_strings(struct request *request, const struct ifab_json *list, const struct ifab_view **ret_strings, size_t *ret_count);
+/* answers with a task's payload as the last member of their last object; braces: how many objects end there. NULL: no memory */
 struct job *task_payload_job(struct request *request, struct ifab_view body, uint64_t index, uint64_t braces);
 /* and for the claims that wait */
 bool task_claim_again(struct node *node, struct request *request, void *claim);      /* false: no memory */
 size_t task_claim_ready(const struct node *node, const void *claim, size_t max);     /* so many tasks are there for it, at most max */
+/* and the creates; last: it is not let wait any more */
+bool task_create_again(struct node *node, struct request *request, void *create, bool last); /* false: no memory */
+struct ifab_swarm_number task_create_queue(const void *create);
 /* route_money.c: the cost of an act as a request says it; the same object wherever one stands */
 extern const struct ifab_schema money_cost_schema;
 void money_cost(const struct ifab_json *object, struct ifab_cost *ret_cost); /* checked by that schema; NULL: nothing */
+
+/*
+ * route_list.c: a page of a list, made at its turn in the order of steps. queue reads limit and cursor, copies the filter, and calls step; there:
+ * begin, for each item that is shown next (false: the page is full, and a cursor says that there is more) and its JSON into buf, then last; end.
+ */
+struct list {
+    uint64_t after, limit, shown, last; /* last: number of what was looked at last, the next page begins behind it */
+    bool more, failed;
+    struct ifab_buf buf;
+    const void *filter;
+};
+void list_queue(struct node *node, struct request *request, ticket_step_fn *step, const void *filter, size_t filter_size);
+struct list *list_begin(struct ticket *ticket, struct ifab_buf *ahead); /* ahead: members before the items, `"a":1,`, ended here; NULL: none */
+bool list_next(struct list *list);
+void list_end(struct ticket *ticket, struct list *list);
+void reply_body(struct ticket *ticket, struct ifab_buf *buf); /* of a read: what the ticket answers; ends buf */
 
 /* handlers: route_*.c */
 void handle_message(struct node *node, struct request *request);
@@ -573,6 +610,12 @@ void handle_settle(struct node *node, struct request *request);
 void handle_release(struct node *node, struct request *request);
 void handle_breakers(struct node *node, struct request *request);
 void handle_breaker_reset(struct node *node, struct request *request);
+void handle_secrets(struct node *node, struct request *request);
+void handle_secret_set(struct node *node, struct request *request);
+void handle_secret_rotate(struct node *node, struct request *request);
+void handle_secret_revoke(struct node *node, struct request *request);
+void handle_secret_check(struct node *node, struct request *request);
+void handle_vault(struct node *node, struct request *request);
 void handle_sequences(struct node *node, struct request *request);
 void handle_entries(struct node *node, struct request *request);
 void handle_entry(struct node *node, struct request *request);
@@ -596,6 +639,9 @@ void handle_tasks(struct node *node, struct request *request);
 void handle_task(struct node *node, struct request *request);
 void handle_swarm_register(struct node *node, struct request *request);
 void handle_swarms(struct node *node, struct request *request);
+void handle_swarm(struct node *node, struct request *request);
+void handle_heartbeat(struct node *node, struct request *request);
+void handle_waste(struct node *node, struct request *request);
 void handle_match(struct node *node, struct request *request);
 void handle_publishers(struct node *node, struct request *request);
 void handle_publisher_add(struct node *node, struct request *request);

@@ -5,6 +5,7 @@
  */
 #include "base/encode.h"
 #include "node.h"
+#include "vault.h"
 
 #include <string.h>
 #include <sys/statvfs.h>
@@ -233,12 +234,17 @@ static void step_command(struct node *node, struct ticket *t, struct batch *batc
     memcpy(t->command.mint16, t->mint16, 16);
     if (t->command.type == IFAB_COMMAND_LOG_KEY)
         log_key_lend(node, t);
+    if (t->command.type == IFAB_COMMAND_SECRET)
+        vault_lend(node, t);
     ifab_fabric_decide(node->fabric, &t->command, now, o);
     if (!batch_add(batch, o)) {
+        vault_unstep(node);
         refuse_ticket(t, IFAB_CODE_SYSTEM_ERROR, "out of memory");
         return;
     }
     ifab_fabric_apply(node->fabric, o);
+    if (t->command.type == IFAB_COMMAND_SECRET)
+        vault_stepped(node, batch, o->reply.code == IFAB_CODE_NONE && !o->reply.replayed);
     batch->tasks = batch->tasks || changes_tasks(o);
     batch->delivers_others |= o->entry_count > (t->command.type == IFAB_COMMAND_MESSAGE ? 1 : 0);
     t->reply = o->reply;
@@ -477,6 +483,8 @@ static void disk_full(struct node *node, struct batch *batch)
     if (status == IFAB_OK)
         ifab_fabric_keep_counts(node->fabric, before); /* refusals counted before a signature stand nowhere else */
     ifab_fabric_free(before);
+    if (status == IFAB_OK)
+        vault_unstep(node);
     if (status != IFAB_OK || node->current == NULL) {
         pipeline_fatal(node, status, &err);
         return;
@@ -534,6 +542,8 @@ void pipeline_written(struct node *node)
     uint64_t size = batch->head.size;
     bool entries = batch->entry_count > 0, decided = batch->delivers_others, tasks = batch->tasks;
     calls_changed(node); /* who revokes is told when it has ended */
+    if (batch->vault_counter != 0)
+        calls_secrets(node);
     wait_delivered(node, batch);
     reply_batch(node, batch);
     if (tasks)

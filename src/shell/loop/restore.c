@@ -81,6 +81,7 @@ static ifab_status restate_all(struct node *old, struct node *new, struct batch 
     for (; swarm != NULL; swarm = ifab_swarm_after(c, swarm->number)) {
         struct ifab_command command = {.type = IFAB_COMMAND_RESTATE};
         command.u.restate.swarm = swarm;
+        command.u.restate.help = ifab_swarm_help(c, swarm->number);
         IFAB_TRY(restate(new, batch, &command, err));
     }
     for (; task != NULL; task = ifab_task_after(c, task->number)) /* in order of number: what one waits for comes before it */
@@ -90,7 +91,15 @@ static ifab_status restate_all(struct node *old, struct node *new, struct batch 
         command.u.restate.closed = closed;
         IFAB_TRY(restate(new, batch, &command, err));
     }
-    return batch->record_count == 0 ? IFAB_OK : node_commit_batch(new, batch, err);
+    const struct ifab_secrets *secrets = ifab_fabric_secrets(old->fabric);
+    for (const struct ifab_secret *s = ifab_secrets_next(secrets, 0); s != NULL; s = ifab_secrets_next(secrets, s->number)) {
+        struct ifab_command command = {.type = IFAB_COMMAND_RESTATE};
+        if (s->revoked_at != IFAB_NEVER)
+            continue;
+        command.u.restate.secret = s; /* void: set anew, with its value */
+        IFAB_TRY(restate(new, batch, &command, err));
+    }
+    return batch->record_count + batch->entry_count == 0 ? IFAB_OK : node_commit_batch(new, batch, err);
 }
 
 static ifab_status restate_one(struct node *new, struct batch *batch, enum ifab_kind kind, struct ifab_view subject, struct ifab_view bytes,

@@ -9,7 +9,8 @@
 
 #define FIELD_WHY {.name = "why", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable}
 static const struct ifab_schema_field erase_fields[] = {
-    {.name = "id", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 40, .max = 40, .check = ifab_schema_printable},
+    {.name = "id", .kind = IFAB_SCHEMA_STRING, .min = 40, .max = 40, .check = ifab_schema_printable}, /* of a message, or */
+    {.name = "entry", .kind = IFAB_SCHEMA_INTEGER, .min = 0, .max = (int64_t)1 << 52}, /* of one with a task's payload or result beside it */
     {.name = "sender", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 200, .check = ifab_schema_uri},
     FIELD_WHY,
 };
@@ -21,15 +22,6 @@ static const struct ifab_schema_field backup_fields[] = {
 static const struct ifab_schema erase_schema = {"erase", erase_fields, IFAB_COUNT(erase_fields)};
 static const struct ifab_schema why_schema = {"request", why_fields, IFAB_COUNT(why_fields)};
 static const struct ifab_schema backup_schema = {"backup", backup_fields, IFAB_COUNT(backup_fields)};
-
-static struct ifab_view text_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
-static void out_of_memory(struct node *node, struct request *r) { reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory"); }
 
 /* ---- erase: find the entry whose message it is (a reader), then an act with an admin's signature, then the bytes go ---- */
 
@@ -44,7 +36,7 @@ static bool holds_message(struct ifab_store *store, struct ifab_arena *scratch, 
     size_t got = 0;
     ifab_arena_reset(scratch);
     return ifab_store_read(store, index, 1, true, scratch, &entry, &got, NULL) == IFAB_OK && got == 1 && entry.message.size > 0 &&
-           ifab_json_read(entry.entry, NULL, scratch, &tree, NULL) == IFAB_OK && (sender.size == 0 || of_sender(text_of(tree, "actor"), sender));
+           ifab_json_read(entry.entry, NULL, scratch, &tree, NULL) == IFAB_OK && (sender.size == 0 || of_sender(ifab_json_text(tree, "actor"), sender));
 }
 
 static void run_erase(struct node *node, struct ifab_store *store, struct job *job)
@@ -71,6 +63,28 @@ static void run_erase(struct node *node, struct ifab_store *store, struct job *j
         job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "cannot be looked up now: %s", err.text);
 }
 
+/* A task's payload or result beside this entry; what stands beside others (a rule set, an old checkpoint) stays. Its subject is the act's. */
+static void run_erase_entry(struct node *node, struct ifab_store *store, struct job *job)
+{
+    struct ifab_stored_entry entry;
+    struct ifab_error err = {0};
+    const struct ifab_json *tree;
+    size_t count = 0;
+    uint64_t index = job->c;
+    (void)node;
+    job->b = UINT64_MAX;
+    if (index >= job->a)
+        return;
+    if (ifab_store_read(store, index, 1, true, &job->arena, &entry, &count, &err) != IFAB_OK || count != 1 ||
+        ifab_json_read(entry.entry, NULL, &job->arena, &tree, &err) != IFAB_OK) {
+        job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "cannot be looked up now: %s", err.text);
+        return;
+    }
+    job->text = ifab_json_text(tree, "subject");
+    if (entry.message.size > 0 && ifab_view_is(ifab_json_text(tree, "type"), "task"))
+        job->b = index;
+}
+
 static void finish_erase(struct node *node, struct job *job)
 {
     struct request *r = job->request;
@@ -81,13 +95,14 @@ static void finish_erase(struct node *node, struct job *job)
     }
     bool missing = job->b == UINT64_MAX;
     if (missing && r->idempotency.size == 0) {
-        reply_code(node, r, IFAB_CODE_NOT_FOUND, "id", "no stored bytes of a message with this id");
+        reply_code(node, r, IFAB_CODE_NOT_FOUND, job->user == NULL ? "entry" : "id",
+                   job->user == NULL ? "no payload and no result of a task stands beside an entry of this index" : "no stored bytes of a message with this id");
         job_free(job);
         return;
     }
     struct ticket *t = ticket_new(node, r);
     if (t == NULL) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         job_free(job);
         return;
     }
@@ -106,20 +121,27 @@ static void finish_erase(struct node *node, struct job *job)
 void handle_erase(struct node *node, struct request *r)
 {
     const struct ifab_json *body = act_body(node, r, &erase_schema);
+    int64_t entry = 0;
     if (body == NULL)
         return;
+    bool by_entry = ifab_json_integer(ifab_json_get(body, "entry"), &entry);
+    if (by_entry == (ifab_json_get(body, "id") != NULL) || (by_entry && ifab_json_get(body, "sender") != NULL)) {
+        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, by_entry ? "entry" : "id", "say which: the id of a message, and its sender, or the index of an entry");
+        return;
+    }
     struct job *job = job_new(r);
     struct ifab_view *sender = job == NULL ? NULL : ifab_arena_alloc(&job->arena, sizeof *sender);
     if (sender == NULL) {
         job_free(job);
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
-    *sender = text_of(body, "sender");
-    job->user = sender;
-    job->text = text_of(body, "id");
+    *sender = ifab_json_text(body, "sender");
+    job->user = by_entry ? NULL : sender;
+    job->text = ifab_json_text(body, "id");
     job->a = job->needs = node->committed_size;
-    job->run = run_erase;
+    job->c = (uint64_t)entry;
+    job->run = by_entry ? run_erase_entry : run_erase;
     job->finish = finish_erase;
     job_push(node, job);
 }
@@ -185,7 +207,7 @@ static void finish_anchor(struct node *node, struct job *job)
         else
             ticket_queue(node, t);
     } else if (r != NULL) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
     }
     job_free(job);
 }
@@ -197,7 +219,7 @@ void anchor_now(struct node *node, struct request *r, struct ifab_view why)
     if (a == NULL) {
         job_free(job);
         if (r != NULL)
-            out_of_memory(node, r);
+            reply_out_of_memory(node, r);
         return;
     }
     (void)ifab_arena_copy(&job->arena, why, &a->why);
@@ -220,7 +242,7 @@ void handle_anchor_create(struct node *node, struct request *r)
         reply_error(node, r, &refusal);
         return;
     }
-    anchor_now(node, r, text_of(body, "why"));
+    anchor_now(node, r, ifab_json_text(body, "why"));
 }
 
 static void run_anchors(struct node *node, struct ifab_store *store, struct job *job)
@@ -251,7 +273,7 @@ void handle_anchors(struct node *node, struct request *r)
 {
     struct job *job = job_new(r);
     if (job == NULL) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     job->a = node->anchored_size;
@@ -369,7 +391,7 @@ static void finish_backup(struct node *node, struct job *job)
         ifab_arena_copy(&t->arena, b->why, &t->command.why) != IFAB_OK) {
         if (t != NULL)
             ticket_free(node, t);
-        out_of_memory(node, r); /* the copy stays: nobody was told of it, its directory is in the request */
+        reply_out_of_memory(node, r); /* the copy stays: nobody was told of it, its directory is in the request */
     } else {
         t->command.type = IFAB_COMMAND_BACKUP;
         t->command.u.note.subject = ifab_view_str(node->settings.fabric_actor);
@@ -386,7 +408,7 @@ void handle_backup(struct node *node, struct request *r)
     const struct ifab_json *body = act_body(node, r, &backup_schema);
     if (body == NULL)
         return;
-    struct ifab_view directory = text_of(body, "directory"), why = text_of(body, "why");
+    struct ifab_view directory = ifab_json_text(body, "directory"), why = ifab_json_text(body, "why");
     if (why.size == 0) {
         reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "why", "say why");
         return;
@@ -399,13 +421,13 @@ void handle_backup(struct node *node, struct request *r)
     struct backup_job *b = job == NULL ? NULL : ifab_arena_calloc(&job->arena, 1, sizeof *b);
     if (b == NULL) {
         job_free(job);
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     b->why = why;
     if (node->ruleset != NULL && ifab_arena_copy(&job->arena, ifab_ruleset_canonical(node->ruleset), &b->rules) != IFAB_OK) {
         job_free(job);
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     job->user = b;
@@ -433,11 +455,11 @@ void handle_clock_accept(struct node *node, struct request *r)
     struct ticket *t = body == NULL ? NULL : ticket_new(node, r);
     if (t == NULL) {
         if (body != NULL)
-            out_of_memory(node, r);
+            reply_out_of_memory(node, r);
         return;
     }
     t->command.type = IFAB_COMMAND_CLOCK_ACCEPT;
-    t->command.why = text_of(body, "why");
+    t->command.why = ifab_json_text(body, "why");
     t->command.u.note.subject = ifab_view_str(node->settings.fabric_actor);
     t->done = accepted;
     queue_act(node, r, t);

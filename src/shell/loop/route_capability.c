@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "base/encode.h"
-#include "json/schema.h"
 #include "module/module.h"
 #include "calls.h"
 #include "node.h"
 #include "redact/redact.h"
+#include "json/schema.h"
 
 #define LIST_BYTES ((size_t)2 << 20)
 #define ID_PREFIX  "if://capability/"
@@ -26,10 +26,16 @@ static bool check_version(struct ifab_view text, const char **ret_why)
     return ifab_capability_version_valid(text);
 }
 
-#define FIELD_WHY {.name = "why", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable}
-#define FIELD_VERSION \
-    {.name = "version", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = IFAB_CAPABILITY_VERSION_MAX, .check = check_version}
-static const struct ifab_schema_field namespace_item = {.kind = IFAB_SCHEMA_STRING, .min = 1, .max = IFAB_CAPABILITY_ID_MAX, .check = ifab_schema_printable};
+#define FIELD_WHY                                                                                        \
+    {                                                                                                    \
+        .name = "why", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable \
+    }
+#define FIELD_VERSION                                                                                                       \
+    {                                                                                                                       \
+        .name = "version", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = IFAB_CAPABILITY_VERSION_MAX, .check = check_version \
+    }
+static const struct ifab_schema_field namespace_item = {
+    .kind = IFAB_SCHEMA_STRING, .min = 1, .max = IFAB_CAPABILITY_ID_MAX, .check = ifab_schema_printable};
 static const struct ifab_schema_field publisher_fields[] = {
     {.name = "name", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = IFAB_NAME_MAX, .check = ifab_schema_name},
     {.name = "namespaces", .kind = IFAB_SCHEMA_LIST, .required = true, .min = 1, .max = IFAB_NAMESPACES_MAX, .item = &namespace_item},
@@ -60,10 +66,7 @@ static struct ifab_view text_of(const struct ifab_json *object, const char *name
     return text;
 }
 
-static void out_of_memory(struct node *node, struct request *r)
-{
-    reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
-}
+static void out_of_memory(struct node *node, struct request *r) { reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory"); }
 
 /* The body's ticket; NULL: answered. */
 static struct ticket *act_ticket(struct node *node, struct request *r, const struct ifab_schema *schema, enum ifab_command_type type,
@@ -89,7 +92,7 @@ static const uint8_t *bytes_of(struct request *r, const struct ifab_json *body, 
     size_t size = 32;
     if (text.size == 0)
         return NULL;
-    ifab_status status = bytes == NULL       ? IFAB_NOMEM
+    ifab_status status = bytes == NULL     ? IFAB_NOMEM
                          : text.size == 71 ? ifab_hex_decode(ifab_view_of(text.data + 7, 64), bytes, 32)
                                            : ifab_base64url_decode(text, bytes, 32, &size);
     *ret_bad = *ret_bad || status != IFAB_OK || size != 32;
@@ -286,7 +289,8 @@ void handle_capability_load(struct node *node, struct request *r)
     }
     l->version = text_of(body, "version");
     l->why = text_of(body, "why");
-    enum ifab_code code = ifab_registry_find(ifab_fabric_registry(node->fabric), l->id, l->version, clock_now(&node->clock, NULL).wall, &allowed, &unused);
+    enum ifab_code code =
+        ifab_registry_find(ifab_fabric_registry(node->fabric), l->id, l->version, clock_now(&node->clock, NULL).wall, &allowed, &unused);
     if (code == IFAB_CODE_NONE && ifab_arena_copy(&job->arena, allowed->manifest->entrypoint.module, &l->path) == IFAB_OK)
         l->version = allowed->manifest->version;
     job->user = l;
@@ -416,7 +420,8 @@ static void step_capability(struct node *node, struct ticket *t)
 static void queue_read(struct node *node, struct request *r, ticket_step_fn *step, bool list)
 {
     uint64_t limit = 0, cursor = 0;
-    if (list && (!request_query_u64(node, r, "limit", 1, 1000, 50, &limit) || !request_query_u64(node, r, "cursor", 0, (uint64_t)1 << 52, 0, &cursor)))
+    if (list &&
+        (!request_query_u64(node, r, "limit", 1, 1000, 50, &limit) || !request_query_u64(node, r, "cursor", 0, (uint64_t)1 << 52, 0, &cursor)))
         return;
     struct ticket *t = ticket_new(node, r);
     struct page *page = t == NULL ? NULL : ifab_arena_calloc(&t->arena, 1, sizeof *page);

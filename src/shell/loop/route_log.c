@@ -36,39 +36,51 @@ static void fail(struct job *job, enum ifab_code code, const char *message) { jo
 /* ---- one entry, its message ---- */
 
 /* An agent sees what it did, and what was done to it. */
-static bool own_tree(const struct job *job, const struct ifab_json *tree)
+bool entry_own(const struct ifab_principal *principal, const struct ifab_json *tree)
 {
-    const struct ifab_principal *principal = &job->request->principal;
-    struct ifab_view actor = {NULL, 0}, subject = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(tree, "actor"), &actor);
-    (void)ifab_json_string(ifab_json_get(tree, "subject"), &subject);
-    return who_reads_log(principal) || of_sender(actor, ifab_view_str(principal->actor)) || ifab_view_is(subject, principal->actor);
+    return who_reads_log(principal) || of_sender(ifab_json_text(tree, "actor"), ifab_view_str(principal->actor)) ||
+           ifab_view_is(ifab_json_text(tree, "subject"), principal->actor);
 }
 
-static bool own_entry(struct job *job, struct ifab_view bytes)
+/* *ret_task: of one about a task: whose it is, the loop knows. */
+static bool may_see(struct job *job, struct ifab_view bytes, struct ifab_view *ret_task)
 {
     struct ifab_json_limits limits = {0};
     const struct ifab_json *tree;
-    return who_reads_log(&job->request->principal) ||
-           (ifab_json_read(bytes, &limits, &job->arena, &tree, NULL) == IFAB_OK && own_tree(job, tree));
+    if (who_reads_log(&job->request->principal))
+        return true;
+    if (ifab_json_read(bytes, &limits, &job->arena, &tree, NULL) != IFAB_OK)
+        return false;
+    if (ifab_view_is(ifab_json_text(tree, "type"), "task") && !entry_own(&job->request->principal, tree))
+        *ret_task = ifab_json_text(tree, "subject");
+    return ret_task->size > 0 || entry_own(&job->request->principal, tree);
 }
 
 static void run_entry(struct node *node, struct ifab_store *store, struct job *job)
 {
     struct ifab_stored_entry entry;
     struct ifab_error err = {0};
+    struct ifab_view task = {NULL, 0};
     size_t count = 0;
     (void)node;
     if (ifab_store_read(store, job->a, 1, job->b != 0, &job->arena, &entry, &count, &err) != IFAB_OK)
         fail(job, IFAB_CODE_STORE_UNAVAILABLE, err.text);
     else if (count == 0 || job->a >= job->c)
         fail(job, IFAB_CODE_NOT_FOUND, "no entry of this index");
-    else if (!own_entry(job, entry.entry))
+    else if (!may_see(job, entry.entry, &task) || (job->b != 0 && task.size > 0)) /* its bytes: by the task's own route */
         fail(job, IFAB_CODE_NOT_FOUND, "no entry of this index");
     else if (job->b != 0 && entry.message.size == 0)
         fail(job, IFAB_CODE_NOT_FOUND, entry.erased ? "its message was erased" : "no message bytes stand beside this entry");
     else
         ifab_buf_view(&job->out, job->b != 0 ? entry.message : entry.entry);
+    job->text = task;
+}
+
+static void finish_entry(struct node *node, struct job *job)
+{
+    if (job->code == IFAB_CODE_NONE && job->text.size > 0 && !task_is_of(node, &job->request->principal, job->text))
+        fail(job, IFAB_CODE_NOT_FOUND, "no entry of this index");
+    job_reply(node, job);
 }
 
 static void queue_entry(struct node *node, struct request *r, bool message)
@@ -84,6 +96,7 @@ static void queue_entry(struct node *node, struct request *r, bool message)
     job->a = index;
     job->b = message;
     job->c = node->committed_size;
+    job->finish = finish_entry;
     job_push(node, job);
 }
 
@@ -184,7 +197,7 @@ static void run_entries(struct node *node, struct ifab_store *store, struct job 
             return;
         }
         next = indexes[i] + 1;
-        if (!time_of(&entry, &job->arena, &tree, &time) || !fits(q, tree) || !own_tree(job, tree))
+        if (!time_of(&entry, &job->arena, &tree, &time) || !fits(q, tree) || !entry_own(&job->request->principal, tree))
             continue;
         if (shown++ > 0)
             ifab_buf_char(&job->out, ',');

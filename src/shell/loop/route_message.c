@@ -11,8 +11,6 @@ static bool ndjson(const struct request *r)
     return ifab_view_starts(ifab_http_header(r->raw, "content-type"), IFAB_VIEW("application/x-ndjson"));
 }
 
-static void out_of_memory(struct node *node, struct request *r) { reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory"); }
-
 /* Every line takes a ticket in the order of the body, so a stream keeps its order whoever verifies which line. */
 static void handle_lines(struct node *node, struct request *r)
 {
@@ -33,7 +31,7 @@ static void handle_lines(struct node *node, struct request *r)
     }
     struct group *group = ifab_calloc(1, sizeof *group);
     if (group == NULL) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     group->request = r;
@@ -49,7 +47,7 @@ static void handle_lines(struct node *node, struct request *r)
             if (line == 0) {
                 ifab_map_fini(&group->refused);
                 ifab_free(group);
-                out_of_memory(node, r);
+                reply_out_of_memory(node, r);
             }
             return;
         }
@@ -78,7 +76,7 @@ void handle_message(struct node *node, struct request *r)
     r->proof = proof != 0;
     struct ticket *t = ticket_new(node, r);
     if (t == NULL) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     t->verify = VERIFY_MESSAGE;
@@ -91,7 +89,7 @@ void handle_vote(struct node *node, struct request *r)
 {
     struct ticket *t = ticket_new(node, r);
     if (t == NULL) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     t->verify = VERIFY_VOTE;
@@ -259,7 +257,7 @@ static void push_receipt(struct node *node, struct request *r, uint64_t index, s
     struct receipt_job *wanted = job == NULL ? NULL : ifab_arena_calloc(&job->arena, 1, sizeof *wanted);
     if (wanted == NULL || (receipt.size > 0 && ifab_arena_copy(&job->arena, receipt, &wanted->receipt) != IFAB_OK)) {
         job_free(job);
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     wanted->has_expect = expect.size == 32;
@@ -397,7 +395,7 @@ void handle_message_get(struct node *node, struct request *r)
         return;
     struct job *job = job_new(r);
     if (job == NULL) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     r->proof = proof != 0;
@@ -464,7 +462,7 @@ void handle_decisions(struct node *node, struct request *r)
         return;
     struct ticket *t = ticket_new(node, r);
     if (t == NULL) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     t->step = step_decisions;
@@ -512,7 +510,7 @@ static void decision_done(struct node *node, struct ticket *t)
     struct request *r = t->request;
     struct job *job = t->reply.code != IFAB_CODE_NONE ? NULL : job_new(r);
     if (job == NULL) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     (void)ifab_arena_copy(&job->arena, t->reply.body, &job->text);
@@ -562,7 +560,7 @@ void handle_decision(struct node *node, struct request *r)
     }
     struct ticket *t = ticket_new(node, r);
     if (t == NULL) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     t->step = step_decision;

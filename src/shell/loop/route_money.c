@@ -6,7 +6,6 @@
 #include "redact/redact.h"
 
 #define RESERVATION_TTL 300
-#define LIST_BYTES      ((size_t)2 << 20)
 
 #define FIELD_WHY {.name = "why", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 1024, .check = ifab_schema_printable}
 #define FIELD_NAME(name_) {.name = (name_), .kind = IFAB_SCHEMA_STRING, .min = 1, .max = IFAB_NAME_MAX, .check = ifab_schema_name}
@@ -64,13 +63,6 @@ static const struct ifab_schema why_schema = {"request", why_fields, IFAB_COUNT(
 static const struct ifab_schema reset_schema = {"request", reset_fields, IFAB_COUNT(reset_fields)};
 static const struct ifab_schema rates_schema = {"price table", rates_fields, IFAB_COUNT(rates_fields)};
 
-static struct ifab_view text_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
 static uint64_t amount_of(const struct ifab_json *object, const char *name)
 {
     int64_t value = 0;
@@ -85,20 +77,18 @@ void money_cost(const struct ifab_json *object, struct ifab_cost *ret_cost)
                                    .tokens_in = amount_of(object, "tokens_in"),
                                    .tokens_out = amount_of(object, "tokens_out"),
                                    .calls = amount_of(object, "calls"),
-                                   .model = text_of(object, "model")};
+                                   .model = ifab_json_text(object, "model")};
 }
-
-static void out_of_memory(struct node *node, struct request *r) { reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory"); }
 
 static struct ticket *act_ticket(struct node *node, struct request *r, const struct ifab_json *body, enum ifab_command_type type)
 {
     struct ticket *t = ticket_new(node, r);
     if (t == NULL) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return NULL;
     }
     t->command.type = type;
-    t->command.why = text_of(body, "why");
+    t->command.why = ifab_json_text(body, "why");
     return t;
 }
 
@@ -108,10 +98,10 @@ static struct ticket *act_ticket(struct node *node, struct request *r, const str
 static bool no_secrets(struct node *node, struct request *r, const struct ifab_json *body)
 {
     static const char *const names[] = {"capability", "provider", "swarm", "talent"};
-    bool hit = ifab_redact_hits_text(text_of(ifab_json_get(body, "cost"), "model"));
+    bool hit = ifab_redact_hits_text(ifab_json_text(ifab_json_get(body, "cost"), "model"));
     const char *which = "cost.model";
     for (size_t i = 0; i < IFAB_COUNT(names) && !hit; i++)
-        if (ifab_redact_hits_text(text_of(body, names[i]))) {
+        if (ifab_redact_hits_text(ifab_json_text(body, names[i]))) {
             which = names[i];
             hit = true;
         }
@@ -132,12 +122,12 @@ static void queue_cost(struct node *node, struct request *r, const struct ifab_s
     int64_t ttl = RESERVATION_TTL;
     (void)ifab_json_integer(ifab_json_get(body, "ttl_s"), &ttl);
     money_cost(ifab_json_get(body, "cost"), &request->cost);
-    request->talent = text_of(body, "talent");
-    request->provider = text_of(body, "provider");
-    request->capability = text_of(body, "capability");
-    request->swarm = text_of(body, "swarm");
-    request->operation = context_redacted(&t->arena, text_of(body, "operation"));
-    request->urgent = ifab_view_is(text_of(body, "priority"), "P0");
+    request->talent = ifab_json_text(body, "talent");
+    request->provider = ifab_json_text(body, "provider");
+    request->capability = ifab_json_text(body, "capability");
+    request->swarm = ifab_json_text(body, "swarm");
+    request->operation = context_redacted(&t->arena, ifab_json_text(body, "operation"));
+    request->urgent = ifab_view_is(ifab_json_text(body, "priority"), "P0");
     request->ttl = ttl * IFAB_SECOND;
     if (type == IFAB_COMMAND_SETTLE)
         request->id = r->params[0];
@@ -166,14 +156,14 @@ void handle_budget_set(struct node *node, struct request *r)
     const struct ifab_json *body = act_body(node, r, &budget_schema);
     if (body == NULL)
         return;
-    struct ifab_budget_request request = {.id = text_of(body, "id"), .name = text_of(body, "name"), .limit = amount_of(body, "limit")};
+    struct ifab_budget_request request = {.id = ifab_json_text(body, "id"), .name = ifab_json_text(body, "name"), .limit = amount_of(body, "limit")};
     if (ifab_redact_hits_text(request.id)) {
         reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "id", "looks like a secret, and names stand in the log");
         return;
     }
-    const char *wrong = !ifab_subject_parse(text_of(body, "subject"), &request.subject)  ? "subject"
-                        : !ifab_unit_parse(text_of(body, "unit"), &request.unit)         ? "unit"
-                        : !ifab_period_parse(text_of(body, "period"), &request.period)   ? "period"
+    const char *wrong = !ifab_subject_parse(ifab_json_text(body, "subject"), &request.subject)  ? "subject"
+                        : !ifab_unit_parse(ifab_json_text(body, "unit"), &request.unit)         ? "unit"
+                        : !ifab_period_parse(ifab_json_text(body, "period"), &request.period)   ? "period"
                                                                                          : NULL;
     if (wrong != NULL) {
         reply_code(node, r, IFAB_CODE_INVALID_PARAMS, wrong,
@@ -217,7 +207,7 @@ void handle_breaker_reset(struct node *node, struct request *r)
     const struct ifab_json *body = act_body(node, r, &reset_schema);
     if (body == NULL)
         return;
-    struct ifab_view text = text_of(body, "breaker");
+    struct ifab_view text = ifab_json_text(body, "breaker");
     size_t i = 0;
     while (i < IFAB_COUNT(kinds) && !ifab_view_starts(text, ifab_view_str(kinds[i].prefix)))
         i++;
@@ -237,41 +227,6 @@ void handle_breaker_reset(struct node *node, struct request *r)
 
 /* ---- lists ---- */
 
-struct page {
-    uint64_t after, limit, shown, last;
-    bool more;
-    struct ifab_buf buf;
-};
-
-static bool page_next(struct page *page) /* there is one more to show: is there room on the page? */
-{
-    page->more = page->shown == page->limit || page->buf.size > LIST_BYTES;
-    if (!page->more && page->shown++ > 0)
-        ifab_buf_char(&page->buf, ',');
-    return !page->more;
-}
-
-static void page_end(struct ticket *t, struct page *page)
-{
-    struct ifab_buf *b = &page->buf;
-    if (page->more)
-        ifab_buf_format(b, "],\"next\":\"%llu\"}", (unsigned long long)page->last);
-    else
-        ifab_buf_str(b, "],\"next\":null}");
-    if (ifab_buf_status(b) != IFAB_OK || ifab_arena_copy(&t->arena, ifab_buf_as_view(b), &t->reply.body) != IFAB_OK)
-        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
-    ifab_buf_fini(b);
-}
-
-static struct page *page_begin(struct ticket *t)
-{
-    struct page *page = t->user;
-    ifab_buf_init(&page->buf, LIST_BYTES * 2);
-    ifab_buf_str(&page->buf, "{\"items\":[");
-    page->last = page->after;
-    return page;
-}
-
 /* Of a caller of role agent: what is its own. */
 static struct ifab_view own_name(const struct node *node, const struct request *r)
 {
@@ -282,50 +237,50 @@ static struct ifab_view own_name(const struct node *node, const struct request *
 static void step_budgets(struct node *node, struct ticket *t)
 {
     const struct ifab_money *money = ifab_fabric_money(node->fabric);
-    struct page *page = page_begin(t);
+    struct list *list = list_begin(t, NULL);
     struct ifab_view own = own_name(node, t->request);
     bool agent = t->request->principal.role == IFAB_ROLE_AGENT;
     ifab_usec wall = clock_now(&node->clock, NULL).wall;
-    for (uint64_t n = page->after;; n = page->last) {
+    for (uint64_t n = list->after;; n = list->last) {
         const struct ifab_budget *b = agent ? ifab_money_of(money, IFAB_SUBJECT_TALENT, own, n) : ifab_money_budget_next(money, n);
-        if (b == NULL || !page_next(page))
+        if (b == NULL || !list_next(list))
             break;
-        ifab_fabric_budget_json(node->fabric, b, &b->state, wall, &page->buf);
-        page->last = b->number;
+        ifab_fabric_budget_json(node->fabric, b, &b->state, wall, &list->buf);
+        list->last = b->number;
     }
-    page_end(t, page);
+    list_end(t, list);
 }
 
 static void step_reservations(struct node *node, struct ticket *t)
 {
     const struct ifab_money *money = ifab_fabric_money(node->fabric);
-    struct page *page = page_begin(t);
+    struct list *list = list_begin(t, NULL);
     const struct ifab_principal *principal = &t->request->principal;
     struct ifab_reservation *v = ifab_arena_alloc(&t->arena, sizeof *v);
     ifab_usec run = clock_now(&node->clock, NULL).run;
     bool agent = principal->role == IFAB_ROLE_AGENT;
-    for (uint64_t n = page->after; v != NULL; n = v->number) {
+    for (uint64_t n = list->after; v != NULL; n = v->number) {
         bool there = agent ? ifab_money_reservation_of(money, principal->talent, n, v) : ifab_money_reservation_next(money, n, v);
-        if (!there || !page_next(page))
+        if (!there || !list_next(list))
             break;
-        ifab_fabric_reservation_json(node->fabric, v, run, &page->buf);
-        page->last = v->number;
+        ifab_fabric_reservation_json(node->fabric, v, run, &list->buf);
+        list->last = v->number;
     }
-    page_end(t, page);
+    list_end(t, list);
 }
 
 static void step_breakers(struct node *node, struct ticket *t)
 {
     const struct ifab_breakers *breakers = ifab_fabric_breakers(node->fabric);
-    struct page *page = page_begin(t);
+    struct list *list = list_begin(t, NULL);
     ifab_usec run = clock_now(&node->clock, NULL).run;
-    for (const struct ifab_breaker *b = ifab_breakers_next(breakers, page->after); b != NULL; b = ifab_breakers_next(breakers, b->number)) {
-        if (!page_next(page))
+    for (const struct ifab_breaker *b = ifab_breakers_next(breakers, list->after); b != NULL; b = ifab_breakers_next(breakers, b->number)) {
+        if (!list_next(list))
             break;
-        ifab_fabric_breaker_json(node->fabric, b, run, &page->buf);
-        page->last = b->number;
+        ifab_fabric_breaker_json(node->fabric, b, run, &list->buf);
+        list->last = b->number;
     }
-    page_end(t, page);
+    list_end(t, list);
 }
 
 /* {"digest":"sha256:…"|null,"items":[rows]}: small, and whole. */
@@ -354,32 +309,10 @@ static void step_rates(struct node *node, struct ticket *t)
         ifab_buf_char(&b, '}');
     }
     ifab_buf_str(&b, "],\"next\":null}");
-    if (ifab_buf_status(&b) != IFAB_OK || ifab_arena_copy(&t->arena, ifab_buf_as_view(&b), &t->reply.body) != IFAB_OK)
-        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
-    ifab_buf_fini(&b);
+    reply_body(t, &b);
 }
 
-static void queue_list(struct node *node, struct request *r, ticket_step_fn *step)
-{
-    uint64_t limit, cursor;
-    if (!request_query_u64(node, r, "limit", 1, 1000, 50, &limit) || !request_query_u64(node, r, "cursor", 0, (uint64_t)1 << 52, 0, &cursor))
-        return;
-    struct ticket *t = ticket_new(node, r);
-    struct page *page = t == NULL ? NULL : ifab_arena_calloc(&t->arena, 1, sizeof *page);
-    if (page == NULL) {
-        if (t != NULL)
-            ticket_free(node, t);
-        out_of_memory(node, r);
-        return;
-    }
-    page->after = cursor;
-    page->limit = limit;
-    t->user = page;
-    t->step = step;
-    ticket_queue(node, t);
-}
-
-void handle_budgets(struct node *node, struct request *r) { queue_list(node, r, step_budgets); }
-void handle_reservations(struct node *node, struct request *r) { queue_list(node, r, step_reservations); }
-void handle_breakers(struct node *node, struct request *r) { queue_list(node, r, step_breakers); }
-void handle_rates(struct node *node, struct request *r) { queue_list(node, r, step_rates); }
+void handle_budgets(struct node *node, struct request *r) { list_queue(node, r, step_budgets, NULL, 0); }
+void handle_reservations(struct node *node, struct request *r) { list_queue(node, r, step_reservations, NULL, 0); }
+void handle_breakers(struct node *node, struct request *r) { list_queue(node, r, step_breakers, NULL, 0); }
+void handle_rates(struct node *node, struct request *r) { list_queue(node, r, step_rates, NULL, 0); }

@@ -62,6 +62,28 @@ static void measure_money(struct node *node, struct ifab_metrics *m)
 }
 _Static_assert(IFAB_METRIC_LEVEL_COUNT == (int)IFAB_LEVEL_COUNT + 1 && IFAB_METRIC_LEVEL_STOP == (int)IFAB_LEVEL_STOP + 1, "open, then the levels");
 
+_Static_assert(IFAB_METRIC_SWARM_COUNT == (int)IFAB_SWARM_STATE_COUNT && IFAB_METRIC_SWARM_OFFLINE == (int)IFAB_SWARM_OFFLINE, "a label for each state");
+_Static_assert(IFAB_METRIC_TASK_COUNT == (int)IFAB_TASK_DEAD && IFAB_METRIC_TASK_DEAD + 1 == (int)IFAB_TASK_DEAD, "open states, from the first on");
+
+static void measure_work(struct node *node, struct ifab_metrics *m)
+{
+    const struct ifab_coordinator *coordinator = ifab_fabric_coordinator(node->fabric);
+    struct ifab_swarm_help help = ifab_swarm_help_total(coordinator);
+    ifab_usec run = clock_now(&node->clock, NULL).run;
+    uint64_t states[IFAB_METRIC_SWARM_COUNT] = {0};
+    const struct ifab_swarm *swarm = ifab_swarm_after(coordinator, (struct ifab_swarm_number){0});
+    for (; swarm != NULL; swarm = ifab_swarm_after(coordinator, swarm->number))
+        states[ifab_fabric_swarm_state(node->fabric, swarm, run)]++;
+    for (size_t i = 0; i < IFAB_METRIC_SWARM_COUNT; i++)
+        ifab_metrics_set(m, IFAB_METRIC_SWARMS, i, states[i]);
+    for (size_t i = 0; i < IFAB_METRIC_TASK_COUNT; i++)
+        ifab_metrics_set(m, IFAB_METRIC_TASKS, i, ifab_task_count(coordinator, (enum ifab_task_state)(i + 1)));
+    ifab_metrics_set(m, IFAB_METRIC_HELP_ASKED, 0, help.asked);
+    ifab_metrics_set(m, IFAB_METRIC_HELP_COMPLETED, 0, help.completed);
+    ifab_metrics_set(m, IFAB_METRIC_HELP_COST, 0, help.cost);
+    ifab_metrics_set(m, IFAB_METRIC_HELP_WASTED, 0, help.wasted);
+}
+
 void handle_metrics(struct node *node, struct request *r)
 {
     struct ifab_metrics *m = &node->metrics;
@@ -82,6 +104,7 @@ void handle_metrics(struct node *node, struct request *r)
     ifab_metrics_set(m, IFAB_METRIC_WAL_BYTES, 0, atomic_load(&node->wal_bytes));
     ifab_metrics_set(m, IFAB_METRIC_WAL_WAIT, 0, atomic_load(&node->wal_waited_usec));
     measure_money(node, m);
+    measure_work(node, m);
     ifab_metrics_write(m, &b);
     reply_text(node, r, 200, "text/plain; version=0.0.4; charset=utf-8", ifab_buf_as_view(&b));
     ifab_buf_fini(&b);

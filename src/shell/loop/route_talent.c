@@ -60,13 +60,6 @@ static const struct ifab_schema schemas[] = {
     [IFAB_ACT_TLS_KEY] = {"TLS key", tls_key_fields, IFAB_COUNT(tls_key_fields)},
 };
 
-static struct ifab_view text_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
 /* Configured names map onto the built-in roles, resolved when the talent is added. */
 enum ifab_role role_named(const struct node *node, struct ifab_view name)
 {
@@ -79,7 +72,7 @@ enum ifab_role role_named(const struct node *node, struct ifab_view name)
 
 static bool key_of(const struct node *node, struct request *r, struct ifab_talent_request *request, const struct ifab_json *body)
 {
-    struct ifab_view text = text_of(body, "pubkey"), id = text_of(body, "key_id"), spki = text_of(body, "spki");
+    struct ifab_view text = ifab_json_text(body, "pubkey"), id = ifab_json_text(body, "key_id"), spki = ifab_json_text(body, "spki");
     uint8_t *key = ifab_arena_alloc(&r->arena, 32), *digest = ifab_arena_alloc(&r->arena, 32);
     size_t size;
     if (key == NULL || digest == NULL)
@@ -113,7 +106,7 @@ static enum ifab_talent_act use_of(struct request *r)
     struct ifab_json_limits limits = {.max_size = 256 * 1024};
     const struct ifab_json *body = NULL;
     struct ifab_error err = {0};
-    if (ifab_json_read(ifab_buf_as_view(&r->body), &limits, &r->arena, &body, &err) == IFAB_OK && ifab_view_is(text_of(body, "use"), "tls"))
+    if (ifab_json_read(ifab_buf_as_view(&r->body), &limits, &r->arena, &body, &err) == IFAB_OK && ifab_view_is(ifab_json_text(body, "use"), "tls"))
         return IFAB_ACT_TLS_KEY;
     return IFAB_ACT_ROTATE;
 }
@@ -150,7 +143,7 @@ static enum ifab_code check_names(const struct ifab_json *body, struct ifab_refu
 {
     static const char *const names[] = {"name", "owner", "scope", "directory"};
     for (size_t i = 0; i < IFAB_COUNT(names); i++)
-        if (ifab_redact_hits_text(text_of(body, names[i])))
+        if (ifab_redact_hits_text(ifab_json_text(body, names[i])))
             return ifab_refuse(refusal, IFAB_CODE_INVALID_PARAMS, names[i], "looks like a secret, and names stand in the log");
     return IFAB_CODE_NONE;
 }
@@ -182,14 +175,14 @@ static void queue_talent(struct node *node, struct request *r, enum ifab_talent_
         return;
     struct ifab_talent_request request = {.expires_at = IFAB_NEVER};
     int64_t seconds = 0;
-    request.name = act == IFAB_ACT_ADD ? text_of(body, "name") : r->params[0];
-    request.owner = text_of(body, "owner");
-    request.scope = text_of(body, "scope");
-    request.mode = ifab_view_is(text_of(body, "mode"), "window") ? IFAB_ORDER_WINDOW : IFAB_ORDER_STRICT;
-    request.role_name = text_of(body, "role").size > 0 ? text_of(body, "role") : IFAB_VIEW("agent");
+    request.name = act == IFAB_ACT_ADD ? ifab_json_text(body, "name") : r->params[0];
+    request.owner = ifab_json_text(body, "owner");
+    request.scope = ifab_json_text(body, "scope");
+    request.mode = ifab_view_is(ifab_json_text(body, "mode"), "window") ? IFAB_ORDER_WINDOW : IFAB_ORDER_STRICT;
+    request.role_name = ifab_json_text(body, "role").size > 0 ? ifab_json_text(body, "role") : IFAB_VIEW("agent");
     request.role = role_named(node, request.role_name);
     if (ifab_json_get(body, "expires_at") != NULL)
-        (void)ifab_time_parse(text_of(body, "expires_at"), &request.expires_at);
+        (void)ifab_time_parse(ifab_json_text(body, "expires_at"), &request.expires_at);
     if (ifab_json_integer(ifab_json_get(body, "overlap_s"), &seconds))
         request.overlap = seconds * IFAB_SECOND;
     else if (act == IFAB_ACT_TLS_KEY)
@@ -211,7 +204,7 @@ static void queue_talent(struct node *node, struct request *r, enum ifab_talent_
     t->command.type = IFAB_COMMAND_TALENT;
     t->command.u.talent.act = act;
     t->command.u.talent.request = request;
-    t->command.why = text_of(body, "why");
+    t->command.why = ifab_json_text(body, "why");
     queue_act(node, r, t);
 }
 

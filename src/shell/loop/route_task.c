@@ -40,12 +40,6 @@ static bool check_fail_kind(struct ifab_view text, const char **ret_why)
     return ifab_view_is(text, "transient") || ifab_view_is(text, "poison") || ifab_view_is(text, "shutdown");
 }
 
-static bool check_policy(struct ifab_view text, const char **ret_why)
-{
-    *ret_why = "reject, block or shed-lowest";
-    return ifab_view_is(text, "reject") || ifab_view_is(text, "block") || ifab_view_is(text, "shed-lowest");
-}
-
 static const struct ifab_schema_field create_fields[] = {
     FIELD_NAME("id", false),
     FIELD_NAME("type", true),
@@ -58,6 +52,7 @@ static const struct ifab_schema_field create_fields[] = {
     {.name = "depends_on", .kind = IFAB_SCHEMA_LIST, .min = 0, .max = IFAB_TASK_DEPENDS_MAX, .item = &name_item},
     {.name = "max_attempts", .kind = IFAB_SCHEMA_INTEGER, .min = 1, .max = IFAB_TASK_ATTEMPTS_MAX},
     {.name = "payload", .kind = IFAB_SCHEMA_ANY},
+    {.name = "wait_ms", .kind = IFAB_SCHEMA_INTEGER, .min = 0, .max = 30000},
     FIELD_WHY,
 };
 static const struct ifab_schema_field claim_next_fields[] = {
@@ -85,32 +80,10 @@ static const struct ifab_schema_field block_fields[] = {FIELD_FENCE, FIELD_SKILL
 static const struct ifab_schema_field unblock_fields[] = {FIELD_FENCE, FIELD_NOTE("note")};
 static const struct ifab_schema_field why_fields[] = {FIELD_WHY};
 
-static const struct ifab_schema_field cost_fields[] = {
-    {.name = "usd_micro_per_hour", .kind = IFAB_SCHEMA_INTEGER, .required = true, .min = 0, .max = INT64_C(1000000000000)},
-};
-static const struct ifab_schema cost_schema = {"cost", cost_fields, IFAB_COUNT(cost_fields)};
-static const struct ifab_schema_field queue_fields[] = {
-    {.name = "limit", .kind = IFAB_SCHEMA_INTEGER, .min = 1, .max = 100000},
-    {.name = "policy", .kind = IFAB_SCHEMA_STRING, .min = 5, .max = 11, .check = check_policy},
-};
-static const struct ifab_schema queue_schema = {"queue", queue_fields, IFAB_COUNT(queue_fields)};
-static const struct ifab_schema_field swarm_fields[] = {
-    FIELD_NAME("id", true),
-    FIELD_SKILLS("skills", false, IFAB_SWARM_SKILLS_MAX),
-    FIELD_SKILLS("capabilities", false, IFAB_SWARM_SKILLS_MAX), /* an alias of skills */
-    {.name = "members", .kind = IFAB_SCHEMA_LIST, .min = 0, .max = IFAB_SWARM_MEMBERS_MAX, .item = &name_item},
-    {.name = "cost", .kind = IFAB_SCHEMA_OBJECT, .sub = &cost_schema},
-    FIELD_NAME("model", false),
-    {.name = "concurrency", .kind = IFAB_SCHEMA_INTEGER, .min = 1, .max = 1000},
-    {.name = "weight", .kind = IFAB_SCHEMA_INTEGER, .min = 1, .max = 16},
-    {.name = "queue", .kind = IFAB_SCHEMA_OBJECT, .sub = &queue_schema},
-    FIELD_WHY,
-};
 #define SCHEMA(name_, fields_) static const struct ifab_schema name_##_schema = {#name_, fields_, IFAB_COUNT(fields_)}
 SCHEMA(create, create_fields);
 SCHEMA(claim_next, claim_next_fields);
 SCHEMA(claim, claim_fields);
-SCHEMA(swarm, swarm_fields);
 static const struct {
     const char *verb;
     struct ifab_schema schema;
@@ -126,15 +99,6 @@ static const struct {
     {"replay", {"replay", why_fields, IFAB_COUNT(why_fields)}, IFAB_TASK_REPLAY},
 };
 
-static void out_of_memory(struct node *node, struct request *r) { reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory"); }
-
-static struct ifab_view text_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
 static int64_t integer_of(const struct ifab_json *object, const char *name, int64_t fallback)
 {
     (void)ifab_json_integer(ifab_json_get(object, name), &fallback);
@@ -144,12 +108,12 @@ static int64_t integer_of(const struct ifab_json *object, const char *name, int6
 static ifab_usec time_of(const struct ifab_json *object, const char *name, ifab_usec fallback)
 {
     if (ifab_json_get(object, name) != NULL)
-        (void)ifab_time_parse(text_of(object, name), &fallback);
+        (void)ifab_time_parse(ifab_json_text(object, name), &fallback);
     return fallback;
 }
 
 /* Strings of a list, in the request's arena. False: no memory. */
-static bool strings_of(struct request *r, const struct ifab_json *list, const struct ifab_view **ret_strings, size_t *ret_count)
+bool body_strings(struct request *r, const struct ifab_json *list, const struct ifab_view **ret_strings, size_t *ret_count)
 {
     *ret_count = list == NULL ? 0 : list->u.array.count;
     *ret_strings = NULL;
@@ -184,7 +148,7 @@ static bool kept_bytes(struct node *node, struct request *r, const struct ifab_j
     if (status == IFAB_TOO_LARGE)
         reply_code(node, r, IFAB_CODE_TOO_LARGE, name, "at most 64 KiB");
     else if (status != IFAB_OK)
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
     return status == IFAB_OK;
 }
 
@@ -192,48 +156,96 @@ static bool kept_bytes(struct node *node, struct request *r, const struct ifab_j
 
 static bool take_create(struct node *node, struct request *r, const struct ifab_json *body, struct ifab_command *command)
 {
-    struct ifab_view priority = text_of(body, "priority");
+    struct ifab_view priority = ifab_json_text(body, "priority");
     const struct ifab_json *budget = ifab_json_get(body, "budget");
     command->type = IFAB_COMMAND_TASK_CREATE;
-    command->u.task.id = text_of(body, "id");
-    command->u.task.type = text_of(body, "type");
-    command->u.task.swarm = text_of(body, "swarm");
+    command->u.task.id = ifab_json_text(body, "id");
+    command->u.task.type = ifab_json_text(body, "type");
+    command->u.task.swarm = ifab_json_text(body, "swarm");
     command->u.task.priority = priority.size == 2 ? (uint8_t)(priority.data[1] - '0') : 2;
     command->u.task.max_attempts = (uint32_t)integer_of(body, "max_attempts", 0);
     command->u.task.deadline = time_of(body, "deadline", IFAB_NEVER);
     command->u.task.not_before = time_of(body, "not_before", 0);
     for (size_t i = 0; i < IFAB_COUNT_OF_UNITS; i++)
         command->u.task.budget[i] = integer_of(budget, units[i], -1);
-    command->why = text_of(body, "why");
+    command->why = ifab_json_text(body, "why");
     if (!kept_bytes(node, r, body, "payload", &command->u.task.payload))
         return false;
-    if (!strings_of(r, ifab_json_get(body, "needs"), &command->u.task.needs, &command->u.task.need_count) ||
-        !strings_of(r, ifab_json_get(body, "depends_on"), &command->u.task.depends_on, &command->u.task.depends_count)) {
-        out_of_memory(node, r);
+    if (!body_strings(r, ifab_json_get(body, "needs"), &command->u.task.needs, &command->u.task.need_count) ||
+        !body_strings(r, ifab_json_get(body, "depends_on"), &command->u.task.depends_on, &command->u.task.depends_count)) {
+        reply_out_of_memory(node, r);
         return false;
     }
     return true;
 }
 
+/*
+ * A queue of the policy `block` that is full lets its maker wait: the request is asked again as the same command when there is room, or for the last time
+ * when its time is over, and then refused as any other. Authority and everything about it were judged before it waits, and are again each time.
+ */
+#define CREATE_WAIT_MS 10000
+
+struct task_create { /* in the request's arena */
+    struct ifab_command command; /* type, why and u.task */
+    ifab_usec until;             /* run: so long it may wait */
+    struct waiter *waiter;
+    struct ifab_swarm_number queue; /* at which it waits */
+};
+
+static void created(struct node *node, struct ticket *t)
+{
+    struct task_create *create = t->user;
+    struct request *r = t->request;
+    bool waits = t->reply.code == IFAB_CODE_NONE && t->reply.waits.n != 0;
+    create->queue = t->reply.waits;
+    if (waits && wait_task_again(node, r, WAIT_FOR_ROOM, create->until, create, &create->waiter))
+        return; /* it waits on, or has gone */
+    bool waited = create->waiter != NULL, unused = t->reply.code != IFAB_CODE_NONE || t->reply.replayed;
+    if (waited)
+        wait_task_end(node, create->waiter);
+    create->waiter = NULL;
+    if (!waits)
+        reply_ticket(node, t);
+    else if (!task_create_again(node, r, create, true))
+        reply_out_of_memory(node, r);
+    if (waited && unused)
+        wait_tasks(node); /* the room that it was asked for is another's */
+}
+
+bool task_create_again(struct node *node, struct request *r, void *user, bool last)
+{
+    struct task_create *create = user;
+    struct ticket *t = ticket_new(node, r);
+    if (t == NULL)
+        return false;
+    t->command.type = create->command.type;
+    t->command.u.task = create->command.u.task;
+    t->command.u.task.waits = !last;
+    t->command.why = create->command.why;
+    t->user = create;
+    t->done = created;
+    queue_act(node, r, t);
+    return true;
+}
+
+struct ifab_swarm_number task_create_queue(const void *user) { return ((const struct task_create *)user)->queue; }
+
 void handle_task_create(struct node *node, struct request *r)
 {
     const struct ifab_json *body = act_body(node, r, &create_schema);
-    struct ifab_command command = {.type = IFAB_COMMAND_NONE};
-    if (body == NULL || !take_create(node, r, body, &command))
+    struct task_create *create = body == NULL ? NULL : ifab_arena_calloc(&r->arena, 1, sizeof *create);
+    if (body != NULL && create == NULL)
+        reply_out_of_memory(node, r);
+    if (create == NULL || !take_create(node, r, body, &create->command))
         return;
-    if (ifab_redact_hits_text(command.u.task.id) || ifab_redact_hits_text(command.u.task.type)) {
+    if (ifab_redact_hits_text(create->command.u.task.id) || ifab_redact_hits_text(create->command.u.task.type)) {
         reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "id", "looks like a secret, and names stand in the log");
         return;
     }
-    struct ticket *t = ticket_new(node, r);
-    if (t == NULL) {
-        out_of_memory(node, r);
-        return;
-    }
-    t->command.type = command.type;
-    t->command.u.task = command.u.task;
-    t->command.why = command.why;
-    queue_act(node, r, t);
+    ifab_usec wait = (ifab_usec)integer_of(body, "wait_ms", CREATE_WAIT_MS) * 1000;
+    create->until = clock_now(&node->clock, NULL).run + wait;
+    if (!task_create_again(node, r, create, wait == 0))
+        reply_out_of_memory(node, r);
 }
 
 /*
@@ -334,7 +346,7 @@ static void claimed(struct node *node, struct ticket *t)
     struct task_claim *claim = t->user;
     const struct ifab_reply *reply = &t->reply;
     bool nothing = reply->code == IFAB_CODE_NONE && reply->http == 204;
-    if (nothing && wait_task_again(node, r, claim->until, claim, &claim->waiter))
+    if (nothing && wait_task_again(node, r, WAIT_FOR_TASK, claim->until, claim, &claim->waiter))
         return; /* it waits on, or has gone */
     if (claim->waiter != NULL)
         wait_task_end(node, claim->waiter);
@@ -355,7 +367,7 @@ static void claimed(struct node *node, struct ticket *t)
     struct job *job = task_payload_job(r, reply->body, reply->payload_index, 2);
     if (job == NULL) {
         give_back(node, claim);
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     job->user = claim;
@@ -407,14 +419,14 @@ static void begin_claim(struct node *node, struct request *r, const struct ifab_
     bool good = claim != NULL;
     if (good) {
         claim->command.u.claim.id = id;
-        claim->command.u.claim.swarm = text_of(body, "swarm");
+        claim->command.u.claim.swarm = ifab_json_text(body, "swarm");
         claim->command.u.claim.lease = integer_of(body, "lease_ms", 0) * 1000;
         claim->until = wait == 0 ? 0 : clock_now(&node->clock, NULL).run + wait;
-        good = strings_of(r, ifab_json_get(body, "skills"), &claim->command.u.claim.skills, &claim->command.u.claim.skill_count) &&
+        good = body_strings(r, ifab_json_get(body, "skills"), &claim->command.u.claim.skills, &claim->command.u.claim.skill_count) &&
                queue_claim(node, r, claim);
     }
     if (!good)
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
 }
 
 void handle_task_claim_next(struct node *node, struct request *r)
@@ -435,7 +447,7 @@ void handle_task_claim(struct node *node, struct request *r)
 
 static enum ifab_task_event event_of(size_t verb, const struct ifab_json *body)
 {
-    struct ifab_view kind = text_of(body, "kind");
+    struct ifab_view kind = ifab_json_text(body, "kind");
     if (ifab_view_is(kind, "poison"))
         return IFAB_TASK_POISON;
     return ifab_view_is(kind, "shutdown") ? IFAB_TASK_SHUTDOWN : verbs[verb].event;
@@ -454,16 +466,16 @@ void handle_task_act(struct node *node, struct request *r)
         return;
     struct ticket *t = ticket_new(node, r);
     if (t == NULL) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     struct ifab_command *c = &t->command;
-    if (!strings_of(r, ifab_json_get(body, "needs"), &c->u.task_act.needs, &c->u.task_act.need_count)) {
+    if (!body_strings(r, ifab_json_get(body, "needs"), &c->u.task_act.needs, &c->u.task_act.need_count)) {
         ticket_free(node, t);
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
-    note = text_of(body, "note").size > 0 ? text_of(body, "note") : text_of(body, "error");
+    note = ifab_json_text(body, "note").size > 0 ? ifab_json_text(body, "note") : ifab_json_text(body, "error");
     c->type = IFAB_COMMAND_TASK_ACT;
     c->u.task_act.id = r->params[0];
     c->u.task_act.event = event_of(row, body);
@@ -474,49 +486,6 @@ void handle_task_act(struct node *node, struct request *r)
     c->u.task_act.result = result;
     c->u.task_act.has_cost = ifab_json_get(body, "cost") != NULL;
     money_cost(ifab_json_get(body, "cost"), &c->u.task_act.cost);
-    c->why = text_of(body, "why");
-    queue_act(node, r, t);
-}
-
-/* ---- swarms ---- */
-
-void handle_swarm_register(struct node *node, struct request *r)
-{
-    const struct ifab_json *body = act_body(node, r, &swarm_schema);
-    struct ticket *t = body == NULL ? NULL : ticket_new(node, r);
-    if (t == NULL) {
-        if (body != NULL)
-            out_of_memory(node, r);
-        return;
-    }
-    struct ifab_swarm_request *request = &t->command.u.swarm.request;
-    const struct ifab_json *queue = ifab_json_get(body, "queue"), *skills = ifab_json_get(body, "skills"), *alias = ifab_json_get(body, "capabilities");
-    struct ifab_view policy = text_of(queue, "policy");
-    const char *wrong = skills != NULL && alias != NULL ? "capabilities" : skills == NULL && alias == NULL ? "skills" : NULL;
-    if (wrong != NULL) {
-        ticket_free(node, t);
-        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, wrong, "say skills, or capabilities, which means the same");
-        return;
-    }
-    if (ifab_view_is(policy, "block")) { /* a maker that waits: not built, and not taken for what it is not */
-        ticket_free(node, t);
-        reply_code(node, r, IFAB_CODE_NOT_SUPPORTED, "queue.policy", "block comes in a later version; take reject or shed-lowest");
-        return;
-    }
-    request->id = text_of(body, "id");
-    request->model = text_of(body, "model");
-    request->cost_per_hour = integer_of(ifab_json_get(body, "cost"), "usd_micro_per_hour", 0);
-    request->concurrency = (uint32_t)integer_of(body, "concurrency", 0);
-    request->weight = (uint32_t)integer_of(body, "weight", 0);
-    request->queue_limit = (uint32_t)integer_of(queue, "limit", 0);
-    request->queue_policy = ifab_view_is(policy, "shed-lowest") ? IFAB_QUEUE_SHED_LOWEST : IFAB_QUEUE_REJECT;
-    if (!strings_of(r, skills != NULL ? skills : alias, &request->skills, &request->skill_count) ||
-        !strings_of(r, ifab_json_get(body, "members"), &request->members, &request->member_count)) {
-        ticket_free(node, t);
-        out_of_memory(node, r);
-        return;
-    }
-    t->command.type = IFAB_COMMAND_SWARM;
-    t->command.why = text_of(body, "why");
+    c->why = ifab_json_text(body, "why");
     queue_act(node, r, t);
 }

@@ -43,15 +43,6 @@ struct secret {       /* in the ticket's arena; wiped when it has been told */
     uint8_t hash32[32], id16[16];
 };
 
-static struct ifab_view text_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
-static void out_of_memory(struct node *node, struct request *r) { reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory"); }
-
 /* Committed: the answer of the step with the secret as its last member. */
 static void tell(struct node *node, struct ticket *t)
 {
@@ -79,7 +70,7 @@ static struct ticket *new_secret(struct node *node, struct request *r, const cha
     if (secret == NULL) {
         if (t != NULL)
             ticket_free(node, t);
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return NULL;
     }
     secret->name = name;
@@ -94,7 +85,7 @@ static struct ticket *new_secret(struct node *node, struct request *r, const cha
 
 static bool role_given(struct node *node, struct request *r, const struct ifab_json *body, enum ifab_role *ret_role)
 {
-    struct ifab_view text = text_of(body, "role");
+    struct ifab_view text = ifab_json_text(body, "role");
     *ret_role = text.size == 0 ? IFAB_ROLE_NONE : role_named(node, text);
     if (text.size > 0 && *ret_role == IFAB_ROLE_NONE)
         reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "role", "no such role; built in are admin, operator, agent, auditor, readonly");
@@ -129,17 +120,17 @@ void handle_token_create(struct node *node, struct request *r)
     ifab_buf_fini(&text);
     if (!good) {
         ticket_free(node, t);
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     ifab_sha256(ifab_view_str(secret->text), secret->hash32);
     t->command.type = IFAB_COMMAND_TOKEN;
     struct ifab_access_request *request = &t->command.u.access.request;
-    request->talent = text_of(body, "talent");
-    request->label = text_of(body, "name");
+    request->talent = ifab_json_text(body, "talent");
+    request->label = ifab_json_text(body, "name");
     request->role = role;
     request->ttl = ttl_of(body, TOKEN_TTL);
-    t->command.why = text_of(body, "why");
+    t->command.why = ifab_json_text(body, "why");
     queue_act(node, r, t);
 }
 
@@ -149,12 +140,12 @@ void handle_token_revoke(struct node *node, struct request *r)
     struct ticket *t = body == NULL ? NULL : ticket_new(node, r);
     if (t == NULL) {
         if (body != NULL)
-            out_of_memory(node, r);
+            reply_out_of_memory(node, r);
         return;
     }
     t->command.type = IFAB_COMMAND_TOKEN;
     t->command.u.access.revoke = r->params[0];
-    t->command.why = text_of(body, "why");
+    t->command.why = ifab_json_text(body, "why");
     queue_act(node, r, t);
 }
 
@@ -181,12 +172,12 @@ void handle_invite(struct node *node, struct request *r)
     ifab_sha256(ifab_view_str(secret->text), secret->hash32);
     t->command.type = IFAB_COMMAND_INVITE;
     struct ifab_access_request *request = &t->command.u.access.request;
-    request->talent = text_of(body, "name");
-    request->owner = text_of(body, "owner");
-    request->role_name = role == IFAB_ROLE_NONE ? IFAB_VIEW("agent") : text_of(body, "role");
+    request->talent = ifab_json_text(body, "name");
+    request->owner = ifab_json_text(body, "owner");
+    request->role_name = role == IFAB_ROLE_NONE ? IFAB_VIEW("agent") : ifab_json_text(body, "role");
     request->role = role == IFAB_ROLE_NONE ? IFAB_ROLE_AGENT : role;
     request->ttl = ttl_of(body, INVITE_TTL);
-    t->command.why = text_of(body, "why");
+    t->command.why = ifab_json_text(body, "why");
     queue_act(node, r, t);
 }
 
@@ -202,7 +193,7 @@ void handle_enroll(struct node *node, struct request *r)
 {
     struct ticket *t = ticket_new(node, r);
     if (t == NULL) {
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     const char *colon = r->peer.unix_socket ? NULL : strrchr(r->peer.address, ':');
@@ -259,7 +250,7 @@ void handle_tokens(struct node *node, struct request *r)
     if (page == NULL) {
         if (t != NULL)
             ticket_free(node, t);
-        out_of_memory(node, r);
+        reply_out_of_memory(node, r);
         return;
     }
     page[0] = cursor;

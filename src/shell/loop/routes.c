@@ -42,8 +42,15 @@ static const struct route routes[] = {
     {P, "/v1/reservations/{}/settle", ROLES_ACT, ROUTE_CHANGES, 16 * KIB, handle_settle, NULL},
     {P, "/v1/reservations/{}/release", ROLES_ACT, ROUTE_CHANGES, 16 * KIB, handle_release, NULL},
     {G, "/v1/governor/match", ROLES_LIST, 0, 0, handle_match, "needs for"},
+    {G, "/v1/governor/waste", ROLES_LIST, 0, 0, handle_waste, "limit cursor"},
     {G, "/v1/breakers", ROLES_LIST, 0, 0, handle_breakers, "limit cursor"},
     {P, "/v1/breakers/reset", ROLES_OPERATE, ROUTE_CHANGES, 16 * KIB, handle_breaker_reset, NULL},
+    {G, "/v1/vault", ROLES_OPERATE, 0, 0, handle_vault, NULL},
+    {G, "/v1/secrets", ROLES_OPERATE, 0, 0, handle_secrets, "limit cursor"},
+    {P, "/v1/secrets", ROLES_OPERATE, ROUTE_CHANGES, 16 * KIB, handle_secret_set, NULL},
+    {P, "/v1/secrets/{}/rotate", ROLES_OPERATE, ROUTE_CHANGES, 16 * KIB, handle_secret_rotate, NULL},
+    {P, "/v1/secrets/{}/revoke", ROLES_OPERATE, ROUTE_CHANGES, 16 * KIB, handle_secret_revoke, NULL},
+    {P, "/v1/secrets/{}/check", ROLES_OPERATE, ROUTE_CHANGES, 16 * KIB, handle_secret_check, NULL},
     {G, "/v1/witness/entries", ROLES_OWN, 0, 0, handle_entries, "trace component type from to limit cursor"},
     {G, "/v1/witness/entries/{}", ROLES_OWN, 0, 0, handle_entry, NULL},
     {G, "/v1/witness/messages/{}", ROLES_OWN, 0, 0, handle_entry_message, NULL},
@@ -80,6 +87,8 @@ static const struct route routes[] = {
     {P, "/v1/plans/{}/close", ROLES_OPERATE, ROUTE_CHANGES, 16 * KIB, handle_plan_close, NULL},
     {G, "/v1/revocations", ROLES_ALL, 0, 0, handle_revocations, "limit cursor"},
     {P, "/v1/revocations", ROLES_OPERATE, ROUTE_CHANGES, 16 * KIB, handle_revocation, NULL},
+    {G, "/v1/swarms/{}", ROLES_ALL, 0, 0, handle_swarm, NULL},
+    {P, "/v1/swarms/{}/heartbeat", ROLES_ACT, ROUTE_CHANGES, 4 * KIB, handle_heartbeat, NULL},
     {P, "/v1/witness/erase", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_erase, NULL},
     {G, "/v1/anchors", ROLES_AUDIT, 0, 0, handle_anchors, NULL},
     {P, "/v1/anchors", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_anchor_create, NULL},
@@ -87,7 +96,7 @@ static const struct route routes[] = {
     {P, "/v1/log-keys", ROLES_OPERATE, ROUTE_CHANGES, 4 * KIB, handle_log_key_make, NULL},
     {P, "/v1/log-keys/rotate", ROLES_OPERATE, ROUTE_CHANGES, 4 * KIB, handle_log_key_rotate, NULL},
     {P, "/v1/clock/accept", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_clock_accept, NULL},
-    {G, "/v1/events", ROLES_AUDIT, 0, 0, handle_events, "component type trace"},
+    {G, "/v1/events", ROLES_OWN, 0, 0, handle_events, "component type trace"},
     {G, "/v1/fabric", ROLES_ALL, ROUTE_OPEN, 0, handle_fabric, NULL},
     {G, "/v1/slo", ROLES_LIST, 0, 0, handle_slo, NULL},
     {G, "/metrics", ROLES_LIST, 0, 0, handle_metrics, NULL},
@@ -102,7 +111,6 @@ static const struct route routes[] = {
     {P, "/v1/capabilities/{*}", ROLES_ACT, ROUTE_CHANGES, BODY, NULL, NULL},
     {P, "/v1/bus/{*}", ROLES_ACT, ROUTE_CHANGES, BODY, NULL, NULL},
     {G, "/v1/bus/dlq", ROLES_OPERATE, 0, 0, NULL, NULL},
-    {G, "/v1/secrets", ROLES_OPERATE, 0, 0, NULL, NULL},
     {P, "/mcp", ROLES_ALL, ROUTE_CHANGES, BODY, NULL, NULL},
     {G, "/", 0, ROUTE_OPEN, 0, NULL, NULL},
 };
@@ -114,11 +122,11 @@ static bool path_matches(const char *pattern, struct ifab_view path, struct ifab
 {
     size_t at = 0, param = 0;
     while (*pattern != '\0') {
-        if (strncmp(pattern, "{*}", 3) == 0) {
+        if (*pattern == '{' && pattern[1] == '*') { /* {*}: all the rest */
             params[param] = ifab_view_of(path.data + at, path.size - at);
             return path.size > at;
         }
-        if (strncmp(pattern, "{}", 2) == 0) {
+        if (*pattern == '{') { /* {}: one segment */
             size_t from = at;
             while (at < path.size && path.data[at] != '/')
                 at++;

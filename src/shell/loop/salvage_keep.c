@@ -12,14 +12,7 @@
 
 #define TALENTS_MAX IFAB_COUNT(((struct salvage *)NULL)->records)
 
-static struct ifab_view text_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
-static bool has(const struct ifab_json *tree, const char *name, const char *text) { return ifab_view_is(text_of(tree, name), text); }
+static bool has(const struct ifab_json *tree, const char *name, const char *text) { return ifab_view_is(ifab_json_text(tree, name), text); }
 
 /* A new file below the export; its folders are made. */
 static ifab_status put(struct salvage *s, const char *name, struct ifab_view bytes, struct ifab_error *err)
@@ -111,7 +104,7 @@ static ifab_status keep_change(struct salvage *s, uint64_t index, const struct i
     struct ifab_buf *record = &s->changes[s->change_count++];
     ifab_buf_init(record, 65536);
     ifab_buf_str(record, "{\"note\":");
-    ifab_json_put_string(record, text_of(payload, "note"));
+    ifab_json_put_string(record, ifab_json_text(payload, "note"));
     ifab_buf_char(record, '}');
     return ifab_buf_status(record);
 }
@@ -128,7 +121,7 @@ static ifab_status keep_message(struct salvage *s, const struct ifab_stored_entr
     struct ifab_envelope envelope;
     char name[64];
     if (entry->message.size == 0 || ifab_envelope_read(entry->message, (size_t)1 << 20, &s->arena, &envelope, NULL) != IFAB_CODE_NONE ||
-        !digest_is(text_of(payload, "message_digest"), envelope.message_digest32)) {
+        !digest_is(ifab_json_text(payload, "message_digest"), envelope.message_digest32)) {
         s->report.messages_absent++;
         return IFAB_OK;
     }
@@ -140,7 +133,7 @@ static ifab_status keep_message(struct salvage *s, const struct ifab_stored_entr
 
 static ifab_status keep_rules(struct salvage *s, const struct ifab_stored_entry *entry, const struct ifab_json *payload, struct ifab_error *err)
 {
-    struct ifab_view text = text_of(payload, "policy_digest");
+    struct ifab_view text = ifab_json_text(payload, "policy_digest");
     uint8_t digest32[32];
     char name[64];
     if (text.size != 71 || ifab_hex_decode(ifab_view_of(text.data + 7, 64), s->rules32, 32) != IFAB_OK)
@@ -185,7 +178,7 @@ static ifab_status keep_registry(struct salvage *s, const struct ifab_json *tree
     enum ifab_registry_kind kind = has(tree, "type", "publisher") ? IFAB_REGISTRY_PUBLISHER
                                    : has(tree, "operation", "allow") ? IFAB_REGISTRY_ALLOWED
                                                                      : IFAB_REGISTRY_REVOCATION;
-    const struct ifab_publisher *known = kind == IFAB_REGISTRY_PUBLISHER ? ifab_registry_publisher(s->registry, text_of(record, "name")) : NULL;
+    const struct ifab_publisher *known = kind == IFAB_REGISTRY_PUBLISHER ? ifab_registry_publisher(s->registry, ifab_json_text(record, "name")) : NULL;
     ifab_buf_clear(&s->canonical);
     ifab_json_write(&s->canonical, record);
     if (ifab_buf_status(&s->canonical) != IFAB_OK)

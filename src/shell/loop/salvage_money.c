@@ -6,13 +6,6 @@
 
 #include "salvage.h"
 
-static struct ifab_view text_of(const struct ifab_json *object, const char *name)
-{
-    struct ifab_view text = {NULL, 0};
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
-    return text;
-}
-
 static uint64_t integer_of(const struct ifab_json *object, const char *name)
 {
     int64_t value = 0;
@@ -20,7 +13,7 @@ static uint64_t integer_of(const struct ifab_json *object, const char *name)
     return value < 0 ? 0 : (uint64_t)value;
 }
 
-static bool is(const struct ifab_json *tree, const char *operation) { return ifab_view_is(text_of(tree, "operation"), operation); }
+static bool is(const struct ifab_json *tree, const char *operation) { return ifab_view_is(ifab_json_text(tree, "operation"), operation); }
 
 static ifab_status load_state(struct salvage *s, uint64_t number, const struct ifab_budget_state *state, struct ifab_error *err)
 {
@@ -33,7 +26,7 @@ static struct ifab_budget_state stated(const struct ifab_json *payload)
 {
     const struct ifab_json *of = ifab_json_get(payload, "state");
     struct ifab_budget_state state = {.settled = integer_of(of, "settled"), .overrun = integer_of(of, "overrun")};
-    if (of != NULL && ifab_time_parse(text_of(of, "period_start"), &state.period_start) == IFAB_OK)
+    if (of != NULL && ifab_time_parse(ifab_json_text(of, "period_start"), &state.period_start) == IFAB_OK)
         state.used_at = state.period_start;
     return state;
 }
@@ -41,7 +34,7 @@ static struct ifab_budget_state stated(const struct ifab_json *payload)
 static ifab_status set_budget(struct salvage *s, const struct ifab_json *payload, ifab_usec time, struct ifab_error *err)
 {
     const struct ifab_json *record = ifab_json_get(payload, "record");
-    const struct ifab_budget *old = ifab_money_budget(s->money, text_of(record, "id"));
+    const struct ifab_budget *old = ifab_money_budget(s->money, ifab_json_text(record, "id"));
     struct ifab_budget_state state = old != NULL ? old->state : stated(payload);
     uint64_t number = old != NULL ? old->number : ++s->money_number;
     unsigned unused;
@@ -64,11 +57,11 @@ static ifab_status count_cost(struct salvage *s, const struct ifab_json *tree, i
 {
     const struct ifab_json *payload = ifab_json_get(tree, "payload"), *cost = ifab_json_get(tree, "cost");
     struct ifab_money_plan *plan = ifab_arena_alloc(&s->arena, sizeof *plan);
-    struct ifab_spend spend = {.subjects = {[IFAB_SUBJECT_PROVIDER] = text_of(payload, "provider"),
-                                            [IFAB_SUBJECT_CAPABILITY] = text_of(payload, "capability"),
-                                            [IFAB_SUBJECT_TALENT] = text_of(payload, "talent"),
-                                            [IFAB_SUBJECT_SWARM] = text_of(payload, "swarm"),
-                                            [IFAB_SUBJECT_TRACE] = text_of(tree, "trace")},
+    struct ifab_spend spend = {.subjects = {[IFAB_SUBJECT_PROVIDER] = ifab_json_text(payload, "provider"),
+                                            [IFAB_SUBJECT_CAPABILITY] = ifab_json_text(payload, "capability"),
+                                            [IFAB_SUBJECT_TALENT] = ifab_json_text(payload, "talent"),
+                                            [IFAB_SUBJECT_SWARM] = ifab_json_text(payload, "swarm"),
+                                            [IFAB_SUBJECT_TRACE] = ifab_json_text(tree, "trace")},
                                .amounts = {[IFAB_UNIT_USD_MICRO] = integer_of(cost, "usd_micro"),
                                            [IFAB_UNIT_TOKENS] = integer_of(cost, "tokens_in") + integer_of(cost, "tokens_out"),
                                            [IFAB_UNIT_CALLS] = integer_of(cost, "calls")}};
@@ -84,7 +77,7 @@ static ifab_status count_cost(struct salvage *s, const struct ifab_json *tree, i
 static ifab_status keep_breaker(struct salvage *s, const struct ifab_json *tree, struct ifab_error *err)
 {
     static const char prefix[] = "swarm:";
-    struct ifab_view subject = text_of(tree, "subject"), cause = text_of(ifab_json_get(tree, "payload"), "cause");
+    struct ifab_view subject = ifab_json_text(tree, "subject"), cause = ifab_json_text(ifab_json_get(tree, "payload"), "cause");
     uint8_t packed[IFAB_BREAKER_PACKED_MAX];
     if (!ifab_view_starts(subject, IFAB_VIEW("swarm:")))
         return IFAB_OK;
@@ -99,9 +92,9 @@ static ifab_status keep_breaker(struct salvage *s, const struct ifab_json *tree,
 ifab_status salvage_money(struct salvage *s, const struct ifab_json *tree, struct ifab_error *err)
 {
     const struct ifab_json *payload = ifab_json_get(tree, "payload");
-    struct ifab_view type = text_of(tree, "type");
+    struct ifab_view type = ifab_json_text(tree, "type");
     ifab_usec time = 0;
-    if (ifab_time_parse(text_of(tree, "time"), &time) != IFAB_OK)
+    if (ifab_time_parse(ifab_json_text(tree, "time"), &time) != IFAB_OK)
         return IFAB_CORRUPT;
     if (ifab_view_is(type, "cost"))
         return count_cost(s, tree, time, err);
@@ -117,5 +110,5 @@ ifab_status salvage_money(struct salvage *s, const struct ifab_json *tree, struc
         return IFAB_OK;
     if (is(tree, "budget_set"))
         return set_budget(s, payload, time, err);
-    return is(tree, "budget_remove") || is(tree, "budget_ended") ? end_budget(s, text_of(tree, "subject"), err) : IFAB_OK;
+    return is(tree, "budget_remove") || is(tree, "budget_ended") ? end_budget(s, ifab_json_text(tree, "subject"), err) : IFAB_OK;
 }

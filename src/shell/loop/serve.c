@@ -223,7 +223,7 @@ void refusal_json(const struct ifab_refusal *refusal, const uint8_t trace16[16],
     if (refusal->offset >= 0)
         ifab_buf_format(b, ",\"offset\":%lld", (long long)refusal->offset);
     ifab_buf_format(b, ",\"retryable\":%s", info->retryable ? "true" : "false");
-    if (info->retryable)
+    if (info->retryable && refusal->retry_after_ms != IFAB_RETRY_UNKNOWN)
         ifab_buf_format(b, ",\"retry_after_ms\":%lld", (long long)(refusal->retry_after_ms >= 0 ? refusal->retry_after_ms : 1000));
     if (trace16 != NULL && memcmp(trace16, zero, 16) != 0) {
         char trace[37];
@@ -251,7 +251,7 @@ static void send_refusal(struct node *node, ifab_http_id http, const struct ifab
     const struct ifab_code_info *info = ifab_code_info(refusal->code);
     struct ifab_buf body = IFAB_BUF_INIT(8192), headers = IFAB_BUF_INIT(256);
     refusal_json(refusal, trace16, &body);
-    if (info->retryable) {
+    if (info->retryable && refusal->retry_after_ms != IFAB_RETRY_UNKNOWN) {
         int64_t ms = refusal->retry_after_ms >= 0 ? refusal->retry_after_ms : 1000;
         ifab_buf_format(&headers, "Retry-After: %lld\r\n", (long long)((ms + 999) / 1000));
     }
@@ -275,6 +275,8 @@ void reply_code(struct node *node, struct request *r, enum ifab_code code, const
     ifab_refuse(&refusal, code, field, "%s", message);
     reply_error(node, r, &refusal);
 }
+
+void reply_out_of_memory(struct node *node, struct request *r) { reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory"); }
 
 int decision_status(enum ifab_decision decision)
 {

@@ -220,8 +220,8 @@ ifab_status node_load(struct node *self, struct ifab_error *err)
         status = load_head(self, &load, err);
     if (status == IFAB_OK)
         status = check_newest(self, &arena, err);
-    if (status == IFAB_OK && !self->serving)
-        ifab_fabric_resume(self->fabric, clock_now(&self->clock, NULL));
+    if (status == IFAB_OK)
+        ifab_fabric_resume(self->fabric, clock_now(&self->clock, NULL), !self->serving);
     if (status == IFAB_OK && !self->serving)
         say_dangling(self);
     ifab_arena_fini(&arena);

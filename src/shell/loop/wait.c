@@ -8,18 +8,9 @@
 #include "waiter.h"
 
 #define STAGGER 128 /* heartbeats of streams that began together are spread over half of the time between two */
-#define PAGE 64
-#define STREAM_PAGE_BYTES ((size_t)128 << 10) /* half of what may wait on a stream: whoever resumes gets on */
 #define POLL_PAGE_BYTES ((size_t)4 << 20)
 #define HEARTBEAT (15 * IFAB_SECOND)
 #define AT_ONCE 64 /* of them on the readers; the others wait their turn, so that none is lost and other reads get on */
-
-struct page { /* of a job: what it found */
-    struct waiter *waiter;
-    uint64_t next;
-    size_t items;
-    bool more;
-};
 
 static void run_due(struct node *node);
 
@@ -130,7 +121,7 @@ static void one_line(struct ifab_buf *out, size_t from)
 
 static void inbox_page(struct node *node, struct ifab_store *store, struct job *job)
 {
-    struct page *page = job->user;
+    struct waiter_page *page = job->user;
     struct waiter *w = page->waiter;
     uint64_t indexes[1000], upto = job->a;
     size_t count = 0, limit = w->kind == STREAM_INBOX ? PAGE : (size_t)w->limit;
@@ -172,55 +163,9 @@ static void inbox_page(struct node *node, struct ifab_store *store, struct job *
         job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "%s", err.text);
 }
 
-static bool wanted(const struct waiter *w, const struct ifab_json *tree, struct ifab_view *ret_component, struct ifab_view *ret_operation)
-{
-    struct ifab_view type = {NULL, 0}, trace = {NULL, 0};
-    uint8_t trace16[16];
-    (void)ifab_json_string(ifab_json_get(tree, "component"), ret_component);
-    (void)ifab_json_string(ifab_json_get(tree, "operation"), ret_operation);
-    (void)ifab_json_string(ifab_json_get(tree, "type"), &type);
-    if (w->component[0] != '\0' && !ifab_view_is(*ret_component, w->component))
-        return false;
-    if (w->type[0] != '\0' && !ifab_view_is(type, w->type))
-        return false;
-    if (!w->has_trace)
-        return true;
-    return ifab_json_string(ifab_json_get(tree, "trace"), &trace) && ifab_uuid_parse(trace, trace16) == IFAB_OK && memcmp(trace16, w->trace16, 16) == 0;
-}
-
-static void events_page(struct node *node, struct ifab_store *store, struct job *job)
-{
-    struct page *page = job->user;
-    struct ifab_stored_entry entries[PAGE];
-    struct ifab_error err = {0};
-    struct ifab_json_limits limits = {0};
-    size_t count = 0;
-    uint64_t upto = job->a, from = job->b;
-    size_t max = upto - from > PAGE ? PAGE : (size_t)(upto - from);
-    if (ifab_store_read(store, from, max, false, &job->arena, entries, &count, &err) != IFAB_OK) {
-        job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "%s", err.text);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        const struct ifab_json *tree;
-        struct ifab_view component = {NULL, 0}, operation = {NULL, 0};
-        if (ifab_json_read(entries[i].entry, &limits, &job->arena, &tree, NULL) != IFAB_OK || !wanted(page->waiter, tree, &component, &operation))
-            continue;
-        ifab_buf_format(&job->out, "id: %s/%llu\nevent: " IFAB_FMT "." IFAB_FMT "\ndata: ", node->settings.log,
-                        (unsigned long long)entries[i].index, IFAB_ARG(component), IFAB_ARG(operation));
-        ifab_buf_view(&job->out, entries[i].entry); /* canonical JSON has no line break */
-        ifab_buf_str(&job->out, "\n\n");
-        if (job->out.size > STREAM_PAGE_BYTES)
-            count = i + 1;
-    }
-    page->items = count;
-    page->next = from + count;
-    page->more = page->next < upto;
-}
-
 static void run_page(struct node *node, struct ifab_store *store, struct job *job)
 {
-    struct page *page = job->user;
+    struct waiter_page *page = job->user;
     if (page->waiter->kind == STREAM_EVENTS)
         events_page(node, store, job);
     else
@@ -260,9 +205,11 @@ static void lagged(struct node *node, struct waiter *w)
     waiter_drop(node, w);
 }
 
-static void stream_page(struct node *node, struct job *job, struct waiter *w, const struct page *page)
+static void stream_page(struct node *node, struct job *job, struct waiter *w, const struct waiter_page *page)
 {
     w->after = page->next;
+    if (w->own)
+        events_keep_own(node, w, job, page);
     if (job->out.size > 0) {
         ifab_status status = ifab_http_stream_write(node->http, w->request->http, ifab_buf_as_view(&job->out), false);
         if (status == IFAB_FULL) {
@@ -286,7 +233,7 @@ static void stream_page(struct node *node, struct job *job, struct waiter *w, co
 
 static void on_page(struct node *node, struct job *job)
 {
-    struct page *page = job->user;
+    struct waiter_page *page = job->user;
     struct waiter *w = page->waiter;
     bool stream = w->kind == STREAM_INBOX || w->kind == STREAM_EVENTS;
     w->busy = false;
@@ -328,7 +275,7 @@ static void finish_page(struct node *node, struct job *job)
 static bool run_job(struct node *node, struct waiter *w)
 {
     struct job *job = job_new(NULL);
-    struct page *page = job == NULL ? NULL : ifab_arena_calloc(&job->arena, 1, sizeof *page);
+    struct waiter_page *page = job == NULL ? NULL : ifab_arena_calloc(&job->arena, 1, sizeof *page);
     if (page == NULL) {
         job_free(job);
         return false;
@@ -460,30 +407,6 @@ void wait_inbox(struct node *node, struct request *r)
     run_due(node);
 }
 
-static bool filters(struct node *node, struct request *r, struct waiter *filter)
-{
-    struct ifab_buf text = IFAB_BUF_INIT(1024);
-    const char *bad = NULL;
-    if (request_query(r, "component", &text)) {
-        bad = text.size == 0 || text.size >= sizeof filter->component ? "component" : bad;
-        if (bad == NULL)
-            memcpy(filter->component, text.data, text.size);
-    }
-    if (request_query(r, "type", &text)) {
-        bad = text.size == 0 || text.size >= sizeof filter->type ? "type" : bad;
-        if (bad == NULL)
-            memcpy(filter->type, text.data, text.size);
-    }
-    if (request_query(r, "trace", &text)) {
-        filter->has_trace = true;
-        bad = ifab_uuid_parse(ifab_buf_as_view(&text), filter->trace16) != IFAB_OK ? "trace" : bad;
-    }
-    ifab_buf_fini(&text);
-    if (bad != NULL)
-        reply_code(node, r, IFAB_CODE_INVALID_PARAMS, bad, "no such filter value: component and type are short words, trace is a UUID");
-    return bad == NULL;
-}
-
 void wait_events(struct node *node, struct request *r, bool inbox)
 {
     struct waiter filter = {0};
@@ -494,7 +417,10 @@ void wait_events(struct node *node, struct request *r, bool inbox)
     }
     uint64_t after = node->committed_size;
     struct ifab_view last = r->last_event;
-    if (inbox ? !inbox_owner(node, r, filter.name) : !filters(node, r, &filter))
+    if (inbox ? !inbox_owner(node, r, filter.name) : !event_filters(node, r, &filter))
+        return;
+    bool own = !inbox && !who_reads_log(&r->principal);
+    if (own && !events_room(node, r))
         return;
     const uint8_t *slash = last.size > 0 ? memrchr(last.data, '/', last.size) : NULL;
     if (slash != NULL)
@@ -512,6 +438,7 @@ void wait_events(struct node *node, struct request *r, bool inbox)
     memcpy(w->type, filter.type, sizeof w->type);
     memcpy(w->trace16, filter.trace16, 16);
     w->has_trace = filter.has_trace;
+    w->own = own;
     w->deadline -= (ifab_usec)(node->waiter_count % STAGGER) * (HEARTBEAT / STAGGER / 2);
     w->after = after < node->committed_size ? after : node->committed_size;
     if (!ifab_http_stream(node->http, r->http, 200, "text/event-stream")) {
@@ -618,6 +545,8 @@ void wait_tick(struct node *node, ifab_usec run)
                 answer_decision(node, w);
             else if (w->kind == WAIT_TASK)
                 waiter_answer_nothing(node, w);
+            else if (w->kind == WAIT_ROOM)
+                w->busy = task_create_again(node, w->request, w->claim, true);
             else if (w->kind == WAIT_INBOX)
                 wait_wake(node, w); /* past its deadline: answered even when empty */
             else
@@ -662,7 +591,7 @@ void wait_free(struct node *node)
 {
     for (int kind = 0; kind < WAITER_KINDS; kind++)
         while (node->waiters[kind] != NULL) {
-            if (kind == WAIT_TASK && node->waiters[kind]->busy)
+            if ((kind == WAIT_TASK || kind == WAIT_ROOM) && node->waiters[kind]->busy)
                 node->waiters[kind]->request = NULL; /* its ticket's */
             waiter_drop(node, node->waiters[kind]);
         }

@@ -14,10 +14,7 @@
 #define PATH_BYTES 1024
 #define OPEN_TRIES 64
 
-void ifab_module_fini(struct ifab_module_file *file)
-{
-    ifab_buf_fini(&file->bytes);
-}
+void ifab_module_fini(struct ifab_module_file *file) { ifab_buf_fini(&file->bytes); }
 
 /* Nobody but us and root may change it. */
 static ifab_status check_owner(const struct stat *st, const char *what, struct ifab_error *err)
@@ -47,7 +44,8 @@ static ifab_status open_below(const char *root, const char *path, int *ret_fd, s
     struct stat st;
     int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
-        return ifab_fail(err, errno == ENOENT ? IFAB_NOT_FOUND : IFAB_DENIED, "%s: %s; it is where modules are (capabilities.dir)", root, strerror(errno));
+        return ifab_fail(err, errno == ENOENT ? IFAB_NOT_FOUND : IFAB_DENIED, "%s: %s; it is where modules are (capabilities.dir)", root,
+                         strerror(errno));
     ifab_status status = fstat(dir, &st) == 0 ? check_owner(&st, root, err) : ifab_fail(err, IFAB_IO, "%s: %s", root, strerror(errno));
     long fd = -1;
     if (status == IFAB_OK) {
@@ -78,7 +76,8 @@ static ifab_status read_all(int fd, const char *path, size_t size, struct ifab_m
             break;
         ifab_buf_put(&file->bytes, chunk, (size_t)got);
         if (ifab_buf_status(&file->bytes) != IFAB_OK)
-            return ifab_fail(err, ifab_buf_status(&file->bytes) == IFAB_NOMEM ? IFAB_NOMEM : IFAB_IO, "%s: grew while it was read, or no memory", path);
+            return ifab_fail(err, ifab_buf_status(&file->bytes) == IFAB_NOMEM ? IFAB_NOMEM : IFAB_IO, "%s: grew while it was read, or no memory",
+                             path);
     }
     if (file->bytes.size != size)
         return ifab_fail(err, IFAB_IO, "%s: changed while it was read", path);

@@ -31,6 +31,13 @@ bool ifab_json_string(const struct ifab_json *value, struct ifab_view *ret_strin
     return true;
 }
 
+struct ifab_view ifab_json_text(const struct ifab_json *object, const char *name)
+{
+    struct ifab_view text = {NULL, 0};
+    (void)ifab_json_string(ifab_json_get(object, name), &text);
+    return text;
+}
+
 bool ifab_json_integer(const struct ifab_json *value, int64_t *ret_integer)
 {
     if (value == NULL || value->type != IFAB_JSON_NUMBER || !value->u.number.integer)

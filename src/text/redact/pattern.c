@@ -304,7 +304,7 @@ static bool match_at(struct ifab_view text, size_t at, size_t *ret_begin, size_t
     return size > 0;
 }
 
-bool ifab_redact__find(struct ifab_view text, size_t from, size_t *ret_begin, size_t *ret_end)
+bool ifab_redact__find_pattern(struct ifab_view text, size_t from, size_t *ret_begin, size_t *ret_end)
 {
     static const char mark[] = IFAB_REDACTED;
     for (size_t at = from; at < text.size; at++) {

@@ -82,12 +82,13 @@ const struct ifab_code_info *ifab_code_at(size_t i);              /* i-th row; N
  * A refusal: an answer, not an error. Zeroed = none. Caller's storage; nothing in it is owned.
  * message is made by ifab_refuse(); field names a JSON path such as "content.confidence.raw".
  */
+#define IFAB_RETRY_UNKNOWN (-2)
 struct ifab_refusal {
     enum ifab_code code;
     char message[240];
     char field[96];          /* "" when none */
     int64_t offset;          /* byte offset in the input; -1 when none */
-    int64_t retry_after_ms;  /* -1: the code's default */
+    int64_t retry_after_ms;  /* -1: the code's default; IFAB_RETRY_UNKNOWN: it can be tried again, and nobody knows when, so no time is said */
     const char *hint;        /* NULL: the code's */
     bool has_first;          /* 103: what was decided the first time */
     uint64_t first_index;

@@ -22,6 +22,7 @@
 #include "governor/money.h"
 #include "governor/prices.h"
 #include "guard/guard.h"
+#include "secret/secret.h"
 #include "talent/access.h"
 #include "talent/talent.h"
 #include "witness/witness.h"
@@ -52,10 +53,14 @@ enum ifab_kind {
     IFAB_KIND_ALLOWED = 24,
     IFAB_KIND_REVOCATION = 25,
     IFAB_KIND_PLAN = 28,         /* what a capability is to do, or is doing */
+    IFAB_KIND_SECRET = 26,       /* trust, as the next: secret/secret.h; never a byte of a value */
+    IFAB_KIND_VAULT = 27,        /* number 1: which vault file holds them all */
+    IFAB_KIND_SWARM_HELP = 40,   /* number = the swarm's: what its help came to */
     IFAB_KIND_METER = 128,  /* number = talent */
     IFAB_KIND_TOKENS = 129, /* bucket of a (talent, capability) */
     IFAB_KIND_CALLS = 131,  /* bucket of a (talent, capability): its calls */
     IFAB_KIND_COURSE = 130, /* number 0: whose turn it is among the queues */
+    IFAB_KIND_HEARD = 140,  /* number = swarm: i64 run, when it was last heard of */
 };
 
 struct ifab_fabric_settings {
@@ -122,6 +127,7 @@ enum ifab_command_type {
     IFAB_COMMAND_SWARM,        /* u.swarm: registered, or registered again */
     IFAB_COMMAND_TASK_CREATE,  /* u.task */
     IFAB_COMMAND_TASK_CLAIM,   /* u.claim */
+    IFAB_COMMAND_HEARTBEAT,    /* u.heartbeat: a swarm is there. No entry; nothing durable */
     IFAB_COMMAND_TASK_ACT,     /* u.task_act: what a holder, its maker or an operator does to it */
     IFAB_COMMAND_RESTATE,      /* u.restate: of the old fabric's, after RESTORE and before anything is served */
     IFAB_COMMAND_RESTORE,      /* u.restore: a new origin goes on from an old log */
@@ -138,6 +144,8 @@ enum ifab_command_type {
     IFAB_COMMAND_APPLY,        /* u.apply: the intent; when it is durable the shell does it and says so with: */
     IFAB_COMMAND_OUTCOME,      /* u.called: what became of an intent; the fabric's own */
     IFAB_COMMAND_PLAN_CLOSE,   /* u.close: an operator says what became of a dangling intent */
+    IFAB_COMMAND_SECRET,       /* u.secret: set, rotated, revoked; an admin act */
+    IFAB_COMMAND_SECRET_GET,   /* u.secret_get: would its value be given to this origin? An entry either way */
 };
 enum ifab_talent_act { IFAB_ACT_ADD, IFAB_ACT_GRANT, IFAB_ACT_REVOKE, IFAB_ACT_ROTATE, IFAB_ACT_TLS_KEY, IFAB_ACT_REMOVE };
 
@@ -250,6 +258,16 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             struct ifab_view problem;
         } load;
         struct {
+            struct ifab_secret_request request; /* wall is set by the step */
+            struct ifab_secret_mark mark;       /* of the vault as it is staged with this change: lent by the shell for the step */
+            enum ifab_code code;                /* why nothing is staged, with refusal; NONE: it is */
+            struct ifab_refusal refusal;
+        } secret;
+        struct {
+            struct ifab_view name, origin;
+            uint64_t plan, intent; /* of the call that is about to use it; 0: an operator looks whether it would be given */
+        } secret_get;
+        struct {
             uint8_t code_hash32[32], pubkey32[32];
             struct ifab_view source; /* who is at the other end: wrong codes are counted for it */
         } enroll;
@@ -281,6 +299,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             ifab_usec deadline, not_before;   /* wall; IFAB_NEVER, 0 */
             int64_t budget[IFAB_COUNT_OF_UNITS]; /* -1: not limited */
             struct ifab_view payload;         /* canonical JSON, kept beside the entry; may be empty */
+            bool waits; /* its maker does: a full queue of the policy `block` does not refuse it, but says so in reply.waits */
         } task;
         struct {
             struct ifab_view id, swarm; /* id: may be empty: whatever is next */
@@ -288,6 +307,9 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             size_t skill_count;         /* 0: all of the swarm's */
             ifab_usec lease;            /* 0: default */
         } claim;
+        struct {
+            struct ifab_view swarm;
+        } heartbeat;
         struct {
             struct ifab_view id;
             enum ifab_task_event event; /* of a holder, CANCEL or REPLAY */
@@ -331,12 +353,14 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             uint8_t plan16[16];
             bool done; /* else: it came to nothing */
         } close;
-        struct { /* one of them; the others NULL */
+        struct { /* one of them, and help with its swarm; the others NULL */
             const struct ifab_swarm *swarm;
+            const struct ifab_swarm_help *help; /* of the swarm; NULL: none */
             const struct ifab_task *task;
             struct ifab_view payload; /* the task's bytes; gone: empty */
             const struct ifab_closed_task *closed;
             const struct ifab_registered *registered;
+            const struct ifab_secret *secret; /* its value stays with the old vault: void */
         } restate;
         struct {
             struct ifab_view old_checkpoint; /* signed note */
@@ -371,6 +395,7 @@ struct ifab_reply {
     struct ifab_fence fence;        /* a claim that was made: given back when nobody could be told */
     struct ifab_task_number task;
     uint64_t plan, intent;          /* APPLY: what is to be done now that it is durable; 0: nothing */
+    struct ifab_swarm_number waits; /* a create that came to a full queue: nothing has been done. When this swarm's has room, it is asked again */
     int http;                       /* 0: the code's, or 200 */
     struct ifab_view body;          /* JSON; in the arena. Refusals: empty, made from refusal */
     struct ifab_refusal refusal;
@@ -435,8 +460,11 @@ struct ifab_fabric_head {
     size_t edge_size;
 };
 IFAB_MUST_CHECK ifab_status ifab_fabric_load_head(struct ifab_fabric *self, const struct ifab_fabric_head *head, struct ifab_error *err);
-/* After the last load, before the first step: leases go on from now (DESIGN section 4, Time). */
-void ifab_fabric_resume(struct ifab_fabric *self, struct ifab_now now);
+/*
+ * After the last load, before the first step: each swarm was heard of now, since there was nobody who could have; started: leases go on from now as well
+ * (DESIGN section 4, Time), else it is the same daemon after a full disk.
+ */
+void ifab_fabric_resume(struct ifab_fabric *self, struct ifab_now now, bool started);
 void ifab_fabric_head(const struct ifab_fabric *self, struct ifab_fabric_head *ret_head);
 
 /*
@@ -498,6 +526,7 @@ const struct ifab_talents *ifab_fabric_talents(const struct ifab_fabric *self);
 const struct ifab_accesses *ifab_fabric_accesses(const struct ifab_fabric *self); /* tokens and invites */
 const struct ifab_decisions *ifab_fabric_decisions(const struct ifab_fabric *self);
 const struct ifab_coordinator *ifab_fabric_coordinator(const struct ifab_fabric *self);
+const struct ifab_secrets *ifab_fabric_secrets(const struct ifab_fabric *self); /* what the log knows of them */
 /* JSON of one open task; of a swarm: its record with what it does now. */
 void ifab_fabric_task_json(const struct ifab_fabric *self, const struct ifab_task *task, struct ifab_now now, struct ifab_buf *buf);
 /*
@@ -506,7 +535,8 @@ void ifab_fabric_task_json(const struct ifab_fabric *self, const struct ifab_tas
  */
 enum ifab_code ifab_fabric_match(const struct ifab_fabric *self, const struct ifab_view *needs, size_t count, struct ifab_view not_this,
                                  struct ifab_now now, struct ifab_arena *arena, struct ifab_buf *buf, struct ifab_refusal *ret_refusal);
-void ifab_fabric_swarm_json(const struct ifab_fabric *self, const struct ifab_swarm *swarm, struct ifab_buf *buf);
+void ifab_fabric_swarm_json(const struct ifab_fabric *self, const struct ifab_swarm *swarm, struct ifab_now now, struct ifab_buf *buf);
+enum ifab_swarm_state ifab_fabric_swarm_state(const struct ifab_fabric *self, const struct ifab_swarm *swarm, ifab_usec run);
 const struct ifab_sequences *ifab_fabric_sequences(const struct ifab_fabric *self);
 const struct ifab_replay *ifab_fabric_replay(const struct ifab_fabric *self);
 const struct ifab_money *ifab_fabric_money(const struct ifab_fabric *self); /* budgets and reservations */

@@ -100,7 +100,8 @@ static ifab_status inject_basic(struct ifab_view secret, struct ifab_buf *storag
     ifab_buf_str(storage, "Basic ");
     ifab_buf_base64(storage, secret.data, secret.size);
     ifab_credential__header(to, IFAB_VIEW("Authorization"), ifab_credential__since(storage, begin));
-    struct ifab_view all = kept(storage, secret);
+    struct ifab_view all = kept(storage, secret), sent = to->headers[to->header_count - 1].value;
+    to->values[to->value_count++] = ifab_view_of(sent.data + 6, sent.size - 6); /* as it is sent: it may come back encoded once more */
     size_t user = (size_t)(colon - secret.data) + 1;
     to->values[to->value_count++] = all;
     if (all.size - user >= IFAB_LEAK_VALUE_MIN)
@@ -113,7 +114,7 @@ static void inject_hmac(struct ifab_view field, struct ifab_view secret, const s
     uint8_t mac32[32], digest32[32];
     struct ifab_buf text = IFAB_BUF_INIT(IFAB_URL_MAX + 1024);
     ifab_sha256(request->body, digest32);
-    ifab_buf_str(&text, ifab_http_method_name(request->method));
+    ifab_buf_str(&text, ifab_egress_method_name(request->method));
     ifab_buf_char(&text, '\n');
     ifab_origin_write_host(&request->url->origin, &text);
     ifab_buf_char(&text, '\n');

@@ -9,17 +9,19 @@
 #include "base/mem.h"
 #include "crypto/crypto.h"
 
-#define NODES_MAX (1U << 22)
+#define NODES_MAX   (1U << 22)
+#define NODES_LARGE 16384 /* from here on nodes below the root have too many children to walk along */
 
 struct node {
     uint32_t child, sibling, fail; /* 0: none; the root is nobody's child */
     uint8_t byte;
-    bool ends;
+    bool ends, below_root;
 };
 struct automaton {
     struct node *nodes; /* [0] is the root; owned */
     uint32_t count, room;
-    uint32_t first[256]; /* children of the root */
+    uint32_t first[256];     /* children of the root */
+    uint32_t (*second)[256]; /* of a sealed large one: their children, by both bytes; owned, may be NULL */
 };
 struct ifab_leak_set {
     struct automaton exact, folded;
@@ -50,6 +52,8 @@ static uint32_t child_of(const struct automaton *self, uint32_t node, uint8_t by
     uint32_t c;
     if (node == 0)
         return self->first[byte];
+    if (self->second != NULL && self->nodes[node].below_root)
+        return self->second[self->nodes[node].byte][byte];
     for (c = self->nodes[node].child; c != 0 && self->nodes[c].byte != byte; c = self->nodes[c].sibling)
         ;
     return c;
@@ -66,6 +70,7 @@ static bool add(struct automaton *self, const uint8_t *pattern, size_t size)
             self->nodes[next] = (struct node){.byte = pattern[i]};
             if (at == 0) {
                 self->first[pattern[i]] = next;
+                self->nodes[next].below_root = true;
             } else {
                 self->nodes[next].sibling = self->nodes[at].child;
                 self->nodes[at].child = next;
@@ -82,6 +87,20 @@ static uint32_t step(const struct automaton *self, uint32_t at, uint8_t byte)
     while ((next = child_of(self, at, byte)) == 0 && at != 0)
         at = self->nodes[at].fail;
     return next;
+}
+static bool index_second(struct automaton *self)
+{
+    if (self->count < NODES_LARGE)
+        return true;
+    uint32_t(*second)[256] = ifab_calloc(256, sizeof *second);
+    if (second == NULL)
+        return false;
+    for (unsigned a = 0; a < 256; a++) {
+        for (uint32_t c = self->first[a] == 0 ? 0 : self->nodes[self->first[a]].child; c != 0; c = self->nodes[c].sibling)
+            second[a][self->nodes[c].byte] = c;
+    }
+    self->second = second;
+    return true;
 }
 /* Breadth first: what is shallower is done. */
 static bool link_up(struct automaton *self)
@@ -111,6 +130,9 @@ static void automaton_fini(struct automaton *self)
     if (self->nodes != NULL)
         ifab_wipe(self->nodes, self->room * sizeof *self->nodes);
     ifab_free(self->nodes);
+    if (self->second != NULL)
+        ifab_wipe(self->second, 256 * sizeof *self->second);
+    ifab_free(self->second);
 }
 
 ifab_status ifab_leak_set_new(struct ifab_leak_set **ret_set)
@@ -189,7 +211,7 @@ ifab_status ifab_leak_set_add(struct ifab_leak_set *self, struct ifab_view value
 }
 ifab_status ifab_leak_set_seal(struct ifab_leak_set *self)
 {
-    if (self->broken || !link_up(&self->exact) || !link_up(&self->folded))
+    if (self->broken || !index_second(&self->exact) || !index_second(&self->folded) || !link_up(&self->exact) || !link_up(&self->folded))
         return IFAB_NOMEM;
     self->sealed = true;
     return IFAB_OK;

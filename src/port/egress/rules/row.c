@@ -2,20 +2,20 @@
 #include "base/mem.h"
 #include "egress/url.h"
 
-#define ROW(name_, text, body) [IFAB_HTTP_##name_] = {text, body},
+#define ROW(name_, text, body) [IFAB_EGRESS_METHOD_##name_] = {text, body},
 static const struct {
     const char *name;
     bool body;
-} methods[IFAB_HTTP_METHOD_COUNT] = {IFAB_HTTP_METHOD_MAP(ROW)};
+} methods[IFAB_EGRESS_METHOD_COUNT] = {IFAB_EGRESS_METHOD_MAP(ROW)};
 #undef ROW
 
-const char *ifab_http_method_name(enum ifab_http_method method) { return (size_t)method < IFAB_COUNT(methods) ? methods[method].name : ""; }
-bool ifab_http_method_has_body(enum ifab_http_method method) { return (size_t)method < IFAB_COUNT(methods) && methods[method].body; }
-bool ifab_http_method_parse(struct ifab_view text, enum ifab_http_method *ret_method)
+const char *ifab_egress_method_name(enum ifab_egress_method method) { return (size_t)method < IFAB_COUNT(methods) ? methods[method].name : ""; }
+bool ifab_egress_method_has_body(enum ifab_egress_method method) { return (size_t)method < IFAB_COUNT(methods) && methods[method].body; }
+bool ifab_egress_method_parse(struct ifab_view text, enum ifab_egress_method *ret_method)
 {
     for (size_t i = 0; i < IFAB_COUNT(methods); i++) {
         if (ifab_view_is(text, methods[i].name)) {
-            *ret_method = (enum ifab_http_method)i;
+            *ret_method = (enum ifab_egress_method)i;
             return true;
         }
     }
@@ -48,7 +48,7 @@ static bool path_matches(struct ifab_view pattern, struct ifab_view path)
     return path.size == 0;
 }
 
-bool ifab_egress_row_matches(const struct ifab_egress_row *row, const struct ifab_url *url, enum ifab_http_method method)
+bool ifab_egress_row_matches(const struct ifab_egress_row *row, const struct ifab_url *url, enum ifab_egress_method method)
 {
     if ((size_t)method >= IFAB_COUNT(methods) || (row->methods & (1U << method)) == 0 || !ifab_origin_same(&row->origin, &url->origin))
         return false;

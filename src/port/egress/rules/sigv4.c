@@ -123,7 +123,7 @@ static void signed_names(const struct ifab_egress_header *sorted, size_t count, 
 void ifab_sigv4_canonical(const struct ifab_signable *request, const struct ifab_egress_header *sorted, size_t count, bool encode_path_again,
                           struct ifab_view payload_hash, struct ifab_buf *text)
 {
-    ifab_buf_str(text, ifab_http_method_name(request->method));
+    ifab_buf_str(text, ifab_egress_method_name(request->method));
     ifab_buf_char(text, '\n');
     canonical_path(request->url->path, encode_path_again, text);
     ifab_buf_char(text, '\n');

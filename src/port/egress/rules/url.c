@@ -44,18 +44,6 @@ static int hex_value(uint8_t c)
 /* RFC 3986 pchar without the percent sign */
 static bool is_pchar(uint8_t c) { return is_unreserved(c) || (c != 0 && memchr("!$&'()*+,;=:@", c, 13) != NULL); }
 
-/* The last label decides for the WHATWG whether a host is an address: digits alone, or 0x and hexadecimal digits. */
-static bool label_is_number(struct ifab_view label)
-{
-    size_t i = 0;
-    if (label.size >= 2 && label.data[0] == '0' && label.data[1] == 'x')
-        for (i = 2; i < label.size && hex_value(label.data[i]) >= 0; i++)
-            ;
-    else
-        for (; i < label.size && is_digit(label.data[i]); i++)
-            ;
-    return i == label.size;
-}
 static bool label_valid(struct ifab_view label)
 {
     if (label.size == 0 || label.size > 63 || label.data[0] == '-' || label.data[label.size - 1] == '-')
@@ -82,7 +70,8 @@ static bool name_valid(struct ifab_view host)
             return false;
         begin = i + 1;
     }
-    return !label_is_number(label);
+    /* The last label decides for the WHATWG's URL standard whether a host is an address; no top-level domain begins with a digit. */
+    return !is_digit(label.data[0]);
 }
 
 /* What is encoded must need it, and mean nothing where a path is cut into segments. Writes the byte. */

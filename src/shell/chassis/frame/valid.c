@@ -76,8 +76,8 @@ bool ifab_frame_result_valid(const struct ifab_frame_result *result)
            (result->trap == IFAB_TRAP_NONE || printable(result->output));
 }
 
-#define CASE(name, number, text, ...) \
-    case number:                      \
+#define CASE(name, number, text) \
+    case number:                 \
         return text;
 const char *ifab_frame_type_name(enum ifab_frame_type type)
 {

@@ -173,7 +173,7 @@ const struct ifab_operation *ifab_manifest_operation(const struct ifab_manifest 
 /*
  * Parameters of a call against an operation's schema (NULL: nothing but {} fits). Keywords: type, properties, required,
  * additionalProperties (true or false; false where nothing is said), enum, minimum, maximum, minLength, maxLength (in Unicode code points),
- * maxItems, items, default, description; every other one is 207 in the manifest. Absent members that have a default get it; members
+ * maxItems (at most 4,096; 1,024 where nothing is said), items, default, description; every other one is 207 in the manifest. Absent members that have a default get it; members
  * of a default are not filled further. *ret_params: the tree with defaults, in arena or as it came; it borrows from params and schema.
  * 208 with the field; 500: out of memory.
  */

@@ -161,7 +161,7 @@ struct ifab_closed_task {
     enum ifab_task_state state; /* DONE, CANCELLED */
     struct ifab_fence fence;    /* of its last claim */
     uint32_t creator;           /* talent, 0: a person; it may read what came of it, and so may */
-    struct ifab_swarm_number owner; /* the members of the swarm that did it */
+    struct ifab_swarm_number owner; /* the members of the swarm that did it, or, when nobody had it, for which it waited */
     uint64_t index;             /* of the entry that closed it: all about it */
     ifab_usec closed;           /* wall */
 };
@@ -226,6 +226,61 @@ enum ifab_code ifab_swarm_register(const struct ifab_coordinator *self, const st
 bool ifab_swarm_has_member(const struct ifab_swarm *swarm, struct ifab_view talent);
 uint32_t ifab_swarm_in_flight(const struct ifab_coordinator *self, struct ifab_swarm_number swarm); /* owned tasks */
 uint32_t ifab_swarm_queued(const struct ifab_coordinator *self, struct ifab_swarm_number swarm);
+/* How many more tasks its queue takes. UINT32_MAX: there is none to wait for, since its policy is not `block`. */
+uint32_t ifab_swarm_room(const struct ifab_coordinator *self, struct ifab_swarm_number swarm);
+
+/*
+ * ---- how a swarm is: X(NAME, "name") ----
+ * ERROR: stopped, until a person resets its breaker. WORKING: it holds tasks and works on some. BLOCKED: it holds tasks, all of them blocked. OFFLINE:
+ * it holds none and was not heard of for IFAB_SWARM_HEARD_FOR. ACTIVE: it was, and tasks wait in its queue. IDLE: it was, and none do.
+ *
+ * Derived, and kept nowhere. Bound: a swarm whose last worker died is OFFLINE when IFAB_SWARM_HEARD_FOR has passed and the leases that it held have run
+ * out, whichever is later. After a start each was heard of just now.
+ */
+#define IFAB_SWARM_STATE_MAP(X) \
+    X(ACTIVE, "ACTIVE")         \
+    X(IDLE, "IDLE")             \
+    X(WORKING, "WORKING")       \
+    X(BLOCKED, "BLOCKED")       \
+    X(ERROR, "ERROR")           \
+    X(OFFLINE, "OFFLINE")
+#define IFAB_C_(name, text) IFAB_SWARM_##name,
+enum ifab_swarm_state { IFAB_SWARM_STATE_MAP(IFAB_C_) IFAB_SWARM_STATE_COUNT };
+#undef IFAB_C_
+enum ifab_swarm_fact {
+    IFAB_SWARM_STOPPED = 1, /* its breaker is not closed */
+    IFAB_SWARM_WORKS = 2,   /* a task of it is claimed or running */
+    IFAB_SWARM_BLOCKS = 4,  /* a task of it is blocked */
+    IFAB_SWARM_SILENT = 8,  /* not heard of */
+    IFAB_SWARM_AWAITED = 16, /* tasks wait in its queue */
+};
+#define IFAB_SWARM_HEARD_FOR  IFAB_MINUTE /* so long a heartbeat holds: twice the longest wait for a task */
+#define IFAB_SWARM_HEARD_STEP IFAB_SECOND /* closer to each other they say nothing new */
+const char *ifab_swarm_state_name(enum ifab_swarm_state state);
+enum ifab_swarm_state ifab_swarm_state_of(unsigned facts); /* bits of enum ifab_swarm_fact: the one table */
+/* stopped: the governor's to say. No such swarm: OFFLINE. */
+enum ifab_swarm_state ifab_swarm_state(const struct ifab_coordinator *self, struct ifab_swarm_number swarm, bool stopped, ifab_usec run);
+ifab_usec ifab_swarm_heard(const struct ifab_coordinator *self, struct ifab_swarm_number swarm); /* run; of the volatile record HEARD */
+void ifab_swarm_hear(struct ifab_coordinator *self, struct ifab_swarm_number swarm, ifab_usec run); /* never goes back */
+
+/*
+ * ---- what help came to: record of kind SWARM_HELP, number = the swarm that helped ----
+ * The cost of help is what its holder told when it ended; when it ended in its holder's hands without a word (cancelled, a lease that ran out, a
+ * deadline), what it might cost: its budget. All of it but what ends with complete is wasted.
+ */
+struct ifab_swarm_help { /* each at most IFAB_AMOUNT_MAX, and stays there */
+    uint64_t asked, completed; /* tasks of type help given to its queue; those that it completed, also from another's queue */
+    uint64_t cost, wasted;     /* usd_micro; wasted <= cost */
+};
+#define IFAB_SWARM_HELP_PACKED 33
+void ifab_swarm_help_add(struct ifab_swarm_help *self, const struct ifab_swarm_help *more);
+int ifab_swarm_help_permille(const struct ifab_swarm_help *self); /* wasted of cost, 0..1000, rounded down; -1: nothing was spent */
+size_t ifab_swarm_help_pack(const struct ifab_swarm_help *help, uint8_t ret_bytes[IFAB_SWARM_HELP_PACKED]);
+bool ifab_swarm_help_any(const struct ifab_swarm_help *self); /* it was asked, or has helped */
+bool ifab_swarm_help_unpack(struct ifab_view bytes, struct ifab_swarm_help *ret_help);
+const struct ifab_swarm_help *ifab_swarm_help(const struct ifab_coordinator *self, struct ifab_swarm_number swarm); /* NULL: no such swarm */
+bool ifab_swarm_put_help(struct ifab_coordinator *self, struct ifab_swarm_number swarm, const struct ifab_swarm_help *help); /* false: no such swarm */
+struct ifab_swarm_help ifab_swarm_help_total(const struct ifab_coordinator *self);
 
 /* Tasks. put copies; after reserve it cannot fail. */
 void ifab_task_put(struct ifab_coordinator *self, const struct ifab_task *task);

@@ -62,7 +62,8 @@ struct ifab_breaker { /* record kind 19, packed */
 size_t ifab_breaker_pack(const struct ifab_breaker *breaker, uint8_t ret_bytes[IFAB_BREAKER_PACKED_MAX]);
 bool ifab_breaker_unpack(struct ifab_view bytes, uint64_t number, struct ifab_breaker *ret_breaker); /* name points into bytes */
 
-/* May a call go out now? *ret_next: the breaker as it is then (a probe went out). NONE, or 303 with retry_after_ms, -1 where a person must. */
+/* May a call go out now? *ret_next: the breaker as it is then (a probe went out). NONE, or 303 with retry_after_ms,
+ * IFAB_RETRY_UNKNOWN where a person must. */
 enum ifab_code ifab_breaker_admit(const struct ifab_breaker *self, ifab_usec run, struct ifab_breaker *ret_next, struct ifab_refusal *ret_refusal);
 enum ifab_verdict { IFAB_VERDICT_GOOD, IFAB_VERDICT_FAILED, IFAB_VERDICT_CALLER }; /* of a call; CALLER: the caller's own mistake */
 /* true: it opened now. */

@@ -15,6 +15,10 @@
 #define IFAB_METRIC_STATE_MAP(X) X(HELD, "held") X(ESCALATED, "escalated")
 #define IFAB_METRIC_LEVEL_MAP(X) X(OPEN, "open") X(NOTICE, "notice") X(WARN, "warn") X(PAUSE, "pause") X(STOP, "stop")
 
+#define IFAB_METRIC_TASK_MAP(X) X(QUEUED, "queued") X(CLAIMED, "claimed") X(RUNNING, "running") X(BLOCKED, "blocked") X(DEAD, "dead")
+#define IFAB_METRIC_SWARM_MAP(X) \
+    X(ACTIVE, "ACTIVE") X(IDLE, "IDLE") X(WORKING, "WORKING") X(BLOCKED, "BLOCKED") X(ERROR, "ERROR") X(OFFLINE, "OFFLINE")
+
 #define IFAB_METRIC_E_(name, text) IFAB_METRIC_QUEUE_##name,
 enum ifab_metric_queue { IFAB_METRIC_QUEUE_MAP(IFAB_METRIC_E_) IFAB_METRIC_QUEUE_COUNT };
 #undef IFAB_METRIC_E_
@@ -24,6 +28,12 @@ enum ifab_metric_state { IFAB_METRIC_STATE_MAP(IFAB_METRIC_E_) IFAB_METRIC_STATE
 #define IFAB_METRIC_E_(name, text) IFAB_METRIC_LEVEL_##name,
 enum ifab_metric_level { IFAB_METRIC_LEVEL_MAP(IFAB_METRIC_E_) IFAB_METRIC_LEVEL_COUNT };
 #undef IFAB_METRIC_E_
+#define IFAB_METRIC_E_(name, text) IFAB_METRIC_TASK_##name,
+enum ifab_metric_task { IFAB_METRIC_TASK_MAP(IFAB_METRIC_E_) IFAB_METRIC_TASK_COUNT };
+#undef IFAB_METRIC_E_
+#define IFAB_METRIC_E_(name, text) IFAB_METRIC_SWARM_##name,
+enum ifab_metric_swarm { IFAB_METRIC_SWARM_MAP(IFAB_METRIC_E_) IFAB_METRIC_SWARM_COUNT };
+#undef IFAB_METRIC_E_
 #define IFAB_METRIC_DECISION_COUNT 4
 #define IFAB_METRIC_E_(name, number, class_, retry, http, exit_, text, hint) +1
 enum { IFAB_METRIC_CODE_COUNT = 0 IFAB_CODE_MAP(IFAB_METRIC_E_) };
@@ -32,7 +42,7 @@ enum { IFAB_METRIC_NONE_COUNT = 1, IFAB_METRIC_VERSION_COUNT = 1 };
 
 /*
  * X(NAME, "name", kind, label, unit, "help")
- * kind: COUNTER GAUGE HISTOGRAM. label: NONE, DECISION, CODE (index: ifab_metrics_code), QUEUE, STATE, LEVEL, VERSION; a histogram has none.
+ * kind: COUNTER GAUGE HISTOGRAM. label: NONE, DECISION, CODE (index: ifab_metrics_code), QUEUE, STATE, LEVEL, TASK, SWARM, VERSION; a histogram has none.
  * unit: ONE (plain numbers) or USEC (microseconds in, seconds out). Order here is the order of the text.
  */
 #define IFAB_METRIC_MAP(X)                                                                                                                \
@@ -46,6 +56,12 @@ enum { IFAB_METRIC_NONE_COUNT = 1, IFAB_METRIC_VERSION_COUNT = 1 };
     X(WAITER_READS, "ifab_waiter_reads_total", COUNTER, NONE, ONE, "Looks into the log for those who wait.")                              \
     X(QUEUE_DEPTH, "ifab_queue_depth", GAUGE, QUEUE, ONE, "Items waiting in a queue.")                                                    \
     X(OPEN_DECISIONS, "ifab_open_decisions", GAUGE, STATE, ONE, "Decisions waiting for a second source or for votes.")                    \
+    X(TASKS, "ifab_tasks", GAUGE, TASK, ONE, "Tasks that are not closed, by state.")                                                      \
+    X(SWARMS, "ifab_swarms", GAUGE, SWARM, ONE, "Swarms, by state.")                                                                      \
+    X(HELP_ASKED, "ifab_help_asked_total", COUNTER, NONE, ONE, "Help that blocked tasks were given.")                                     \
+    X(HELP_COMPLETED, "ifab_help_completed_total", COUNTER, NONE, ONE, "Help that was completed.")                                        \
+    X(HELP_COST, "ifab_help_cost_usd_micro_total", COUNTER, NONE, ONE, "Cost of all help, in micro-dollars.")                             \
+    X(HELP_WASTED, "ifab_help_wasted_usd_micro_total", COUNTER, NONE, ONE, "Cost of help that did not complete, in micro-dollars.")       \
     X(BUDGETS, "ifab_budgets", GAUGE, LEVEL, ONE, "Budgets, by the highest level reached in the period under way.")                       \
     X(RESERVATIONS, "ifab_reservations", GAUGE, NONE, ONE, "Reservations that are neither settled nor released.")                        \
     X(BREAKERS_OPEN, "ifab_breakers_open", GAUGE, NONE, ONE, "Circuit breakers that are not closed.")                                    \

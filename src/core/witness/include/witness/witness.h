@@ -96,7 +96,13 @@
     X(CAPABILITY_FAILED, "capability", "IF.chassis", "failed", "WARN")        \
     X(SANDBOX_VIOLATION, "capability", "IF.chassis", "sandbox_violation", "HIGH") \
     X(CAPABILITY_DANGLING, "capability", "IF.chassis", "dangling", "HIGH")    \
-    X(CAPABILITY_CLOSED, "capability", "IF.chassis", "closed", "WARN")
+    X(CAPABILITY_CLOSED, "capability", "IF.chassis", "closed", "WARN")                      \
+    X(SECRET_SET, "secret", "SecretVault", "set", "HIGH")                     \
+    X(SECRET_ROTATE, "secret", "SecretVault", "rotate", "INFO")               \
+    X(SECRET_REVOKE, "secret", "SecretVault", "revoke", "WARN")               \
+    X(SECRET_VOIDED, "secret", "SecretVault", "voided", "WARN")               \
+    X(SECRET_GET, "secret", "SecretVault", "get", "INFO")                     \
+    X(SECRET_DENIED, "refusal", "SecretVault", "get_denied", "WARN")
 enum ifab_event {
 #define IFAB_E_(name, type, component, operation, severity) IFAB_EVENT_##name,
     IFAB_EVENT_MAP(IFAB_E_)

@@ -163,7 +163,7 @@ IFAB_MUST_CHECK ifab_status ifab_egress_curl_open(const struct ifab_egress_setti
 
 /* Answers from a script, in order, whatever is asked; without one left, TRANSPORT. A WebSocket opens and answers each message with the next body. */
 struct ifab_egress_scripted {
-    int status; /* HTTP; 0: no answer, `failure` instead */
+    int status; /* HTTP; 0: no answer, `failure` instead (where that is zero too: TRANSPORT) */
     enum ifab_egress_failure failure;
     const char *head; /* "Name: value\r\n" lines, may be NULL */
     struct ifab_view body;

@@ -27,6 +27,7 @@ struct ifab_config {
     size_t egress_allow_count;
     char egress_ca[1024];        /* egress.ca; "": the system's authorities */
     char store_backend[16];    /* store.backend: sqlite */
+    char vault_backend[24], vault_key_file[1024]; /* vault.backend: file; vault.key_file: "" = keys.dir/vault.key */
     char http_listen[128];     /* http.listen: "127.0.0.1:8474"; "" = no TCP */
     char http_certificate[1024], http_key[1024]; /* http.certificate http.key: both or none; TLS */
     char http_hosts[16][256];  /* http.hosts: default loopback names */

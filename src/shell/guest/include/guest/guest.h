@@ -65,8 +65,8 @@ struct ifab_guest_options { /* copied, texts too; handlers are called on the loo
     ifab_usec (*wall)(void *user);
     /* A live secret of this name: its version; 0: none. */
     uint32_t (*secret)(void *user, struct ifab_view name);
-    /* May its value go there? Answered later by ifab_guest_secret(), when that stands in the log. */
-    void (*ask)(void *user, uint64_t question, uint32_t talent, struct ifab_view capability, struct ifab_view name, struct ifab_view origin);
+    /* May its value go there? call: the user of ifab_guest_begin(). Answered by ifab_guest_secret(), when that stands in the log. */
+    void (*ask)(void *user, uint64_t question, enum ifab_guest_task task, void *call, struct ifab_view name, struct ifab_view origin);
     /* Lends the value for the length of use(); returns what use returns. IFAB_DENIED, IFAB_NOT_FOUND: use is not called. */
     ifab_status (*lend)(void *user, struct ifab_view name, struct ifab_view origin, ifab_status (*use)(void *use_user, struct ifab_view value),
                         void *use_user);

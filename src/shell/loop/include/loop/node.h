@@ -48,6 +48,7 @@ struct ifab_node;
 struct ifab_run_options {
     const char *config;  /* path of ifd.yaml */
     const char *version;
+    struct ifab_view vault_passphrase; /* the vault's key comes from it; size 0: from its key file. Borrowed until the daemon serves */
     int ready_fd;        /* where the "ready …" line goes; -1: nowhere */
 };
 /* Serves until SIGTERM or SIGINT. Returns when all is closed. IFAB_OK: a clean end; else err says why it did not start or had to stop. */

@@ -67,6 +67,8 @@ const struct ifab_json *ifab_json_get(const struct ifab_json *object, const char
 /* Its string / integer when it is one. */
 bool ifab_json_string(const struct ifab_json *value, struct ifab_view *ret_string);
 bool ifab_json_integer(const struct ifab_json *value, int64_t *ret_integer);
+/* Text of a member; empty when it is absent, no string, or "". Borrowed from the tree. */
+struct ifab_view ifab_json_text(const struct ifab_json *object, const char *name);
 
 /*
  * For makers of trees: copies `count` members (at most IFAB_JSON_MAX_NAMES) into their order. NULL; or the member whose name an earlier one

@@ -18,5 +18,11 @@ bool ifab_redact_hits_json(const struct ifab_json *value);
 void ifab_redact_text(struct ifab_buf *buf, struct ifab_view text);
 /* Append the canonical form of value with secrets replaced. */
 void ifab_redact_json(struct ifab_buf *buf, const struct ifab_json *value);
+/*
+ * From now on also what this function finds: the first value that must not be shown, at or behind from. NULL: none. The marks of redaction must not be
+ * among the values. fn is called from all threads; set once, and taken away when no other thread is left.
+ */
+typedef bool ifab_redact_exact_fn(void *user, struct ifab_view text, size_t from, size_t *ret_at, size_t *ret_size);
+void ifab_redact_set_exact(ifab_redact_exact_fn *find, void *user);
 bool ifab_redact_secret_name(struct ifab_view name);
 #endif

@@ -33,7 +33,7 @@ bool ifab_credential_field_valid(enum ifab_credential_as as, struct ifab_view fi
 
 struct ifab_signable { /* the request as it will be sent */
     const struct ifab_url *url;
-    enum ifab_http_method method;
+    enum ifab_egress_method method;
     struct ifab_view body;
     const struct ifab_egress_header *headers; /* sigv4 signs all of them */
     size_t header_count;

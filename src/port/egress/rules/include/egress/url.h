@@ -44,7 +44,7 @@ struct ifab_url { /* all views borrowed from the text */
 /*
  * scheme "://" host [":" port] ["/" path] ["?" query], visible ASCII, at most IFAB_URL_MAX bytes; scheme and host in lower case; no user, no
  * fragment, no backslash; port without leading zeros. A name: labels of letters, digits and inner hyphens, 1..63 each, no dot at the end, the
- * last label not a number (so 2130706433, 0x7f.1, 127.1 and 0177.0.0.1 are no hosts); other scripts only as their xn-- form.
+ * last label begins with no digit (so 2130706433, 0x7f.1, 127.1 and 0177.0.0.1 are no hosts); other scripts only as their xn-- form.
  * IFAB_TOO_LARGE; IFAB_INVALID: err says what, with the offset. Errors hold no byte of path or query.
  */
 IFAB_MUST_CHECK ifab_status ifab_url_parse(struct ifab_view text, struct ifab_url *ret_url, struct ifab_error *err);
@@ -66,21 +66,21 @@ void ifab_url_write(const struct ifab_url *url, struct ifab_view extra_query, st
 bool ifab_path_valid(struct ifab_view path);
 
 /* X(NAME, "text", may have a body) */
-#define IFAB_HTTP_METHOD_MAP(X) \
-    X(GET, "GET", false)        \
+#define IFAB_EGRESS_METHOD_MAP(X) \
+    X(GET, "GET", false)          \
     X(HEAD, "HEAD", false) X(POST, "POST", true) X(PUT, "PUT", true) X(PATCH, "PATCH", true) X(DELETE, "DELETE", true) X(OPTIONS, "OPTIONS", false)
-#define IFAB_HTTP_METHOD_ENUM_(name, text, body) IFAB_HTTP_##name,
-enum ifab_http_method { IFAB_HTTP_METHOD_MAP(IFAB_HTTP_METHOD_ENUM_) IFAB_HTTP_METHOD_COUNT };
-#undef IFAB_HTTP_METHOD_ENUM_
-const char *ifab_http_method_name(enum ifab_http_method method);
-bool ifab_http_method_parse(struct ifab_view text, enum ifab_http_method *ret_method); /* exact, upper case */
-bool ifab_http_method_has_body(enum ifab_http_method method);
+#define IFAB_EGRESS_METHOD_ENUM_(name, text, body) IFAB_EGRESS_METHOD_##name,
+enum ifab_egress_method { IFAB_EGRESS_METHOD_MAP(IFAB_EGRESS_METHOD_ENUM_) IFAB_EGRESS_METHOD_COUNT };
+#undef IFAB_EGRESS_METHOD_ENUM_
+const char *ifab_egress_method_name(enum ifab_egress_method method);
+bool ifab_egress_method_parse(struct ifab_view text, enum ifab_egress_method *ret_method); /* exact, upper case */
+bool ifab_egress_method_has_body(enum ifab_egress_method method);
 
 struct ifab_egress_row { /* a row of the manifest's http[]; zeroed lets nothing pass */
     struct ifab_origin_parts origin;
     struct ifab_view path; /* pattern: whole segments, each as it stands; "*" is one that is not empty; "**" as the last is one or more */
-    uint32_t methods;      /* 1U << enum ifab_http_method */
+    uint32_t methods;      /* 1U << enum ifab_egress_method */
     bool read;             /* effect read: passes in dry-run */
 };
-bool ifab_egress_row_matches(const struct ifab_egress_row *row, const struct ifab_url *url, enum ifab_http_method method);
+bool ifab_egress_row_matches(const struct ifab_egress_row *row, const struct ifab_url *url, enum ifab_egress_method method);
 #endif

@@ -1,0 +1,55 @@
+"""The rows of a run: what was measured, beside what limits it; build/bench.json and the table."""
+import json
+import os
+import re
+import sys
+
+rows = []
+
+
+def note(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def add(name, notes, value=None, unit=None):
+    rows.append({"name": name, "value": None if value is None else round(value, 3), "unit": unit, "limit": None, "limit_value": None, "ratio": None, "bar": None,
+                 "met": None, "notes": notes})
+
+
+def row(name, value, unit, limit, limit_value, bar, notes="", inverse=False):
+    """bar: ("<=" or ">=", number) for ratio = value / limit_value (inverse: the other way round, for times that shall be rates)."""
+    ratio = limit_value / value if inverse else value / limit_value
+    met = ratio <= bar[1] if bar[0] == "<=" else ratio >= bar[1]
+    add(name, notes, value, unit)
+    rows[-1].update({"limit": limit, "limit_value": round(limit_value, 3), "ratio": round(ratio, 3), "bar": f"{bar[0]} {bar[1]:g}", "met": met})
+
+
+def figure(name, value, unit, notes=""):
+    """A number that nobody has set a bar for."""
+    add(name, notes, value, unit)
+
+
+def not_measured(name, why):
+    add(name, why)
+
+
+def numbers(text):
+    return {m[1]: float(m[2]) for m in re.finditer(r"^(\w+) ([0-9.]+)$", text, re.M)}
+
+
+def write(out):
+    with open(os.path.join(out, "bench.json"), "w", encoding="utf-8") as f:
+        json.dump(rows, f, indent=1)
+
+
+def table():
+    print(f"\n{'what':<46} {'value':>10} {'unit':<22} {'limit':>10}  {'ratio':>6}  {'bar':<8} met")
+    for r in rows:
+        if r["met"] is None:
+            value = "" if r["value"] is None else f"{r['value']:>10.2f} {r['unit']:<22} {'':>10}  {'':>6}  {'no bar':<8} "
+            print(f"{r['name']:<46} {value}{r['notes']}")
+            continue
+        print(f"{r['name']:<46} {r['value']:>10.2f} {r['unit']:<22} {r['limit_value']:>10.2f}  {r['ratio']:>6.2f}  {r['bar']:<8} "
+              f"{'yes' if r['met'] else 'NO'}   vs {r['limit']}{'; ' if r['notes'] else ''}{r['notes']}")
+    built = [r for r in rows if r["met"] is not None]
+    print(f"\n{sum(r['met'] for r in built)} of {len(built)} bars met")
