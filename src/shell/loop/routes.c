@@ -74,7 +74,7 @@ static const struct route routes[] = {
     {G, "/v1/publishers", ROLES_LIST, 0, 0, handle_publishers, "limit cursor"},
     {P, "/v1/publishers", ROLES_OPERATE, ROUTE_CHANGES, 16 * KIB, handle_publisher_add, NULL},
     {P, "/v1/publishers/{}/revoke", ROLES_OPERATE, ROUTE_CHANGES, 16 * KIB, handle_publisher_revoke, NULL},
-    {G, "/v1/capabilities", ROLES_ALL, 0, 0, handle_capabilities, "limit cursor"},
+    {G, "/v1/capabilities", ROLES_ALL, 0, 0, handle_capabilities, "granted limit cursor"},
     {P, "/v1/capabilities", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_capability_allow, NULL},
     {G, "/v1/capabilities/{}", ROLES_ALL, 0, 0, handle_capability, "version"},
     {P, "/v1/capabilities/{}/load", ROLES_OPERATE, ROUTE_CHANGES, 16 * KIB, handle_capability_load, NULL},
