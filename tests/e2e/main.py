@@ -20,6 +20,7 @@ MODULES = [
     "capabilities",
     "calls",
     "adapters",
+    "s3",
     "roles_cli",
     "decisions",
     "tasks",

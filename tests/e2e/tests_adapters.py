@@ -16,8 +16,10 @@ import urllib.parse
 import yaml
 
 from fabric import Skip, sha256
+from tests_calls import programs
 from tests_capabilities import allow, publisher, signed_manifest
 from tests_tokens import bearer, token
+from tests_vault import put
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -99,8 +101,9 @@ class Vmix:
         return 200, "text/plain", b"Function completed successfully."
 
 
-def ready(f, name, host, server, scopes=(), config=()):
-    """The adapter, built, its manifest for this server, signed and allowed; a talent that may use it; its token."""
+def ready(f, name, host, server, scopes=(), config=(), secrets=(), change=None):
+    """The adapter, built, its manifest for this server, signed and allowed; a talent that may use it; its token. change: of the manifest, before that."""
+    programs()
     if shutil.which("clang") is None or shutil.which("wasm-ld") is None:
         raise Skip("clang and lld are not installed: no guest can be built")
     folder = os.path.join(f.dir, "capabilities")
@@ -114,14 +117,19 @@ def ready(f, name, host, server, scopes=(), config=()):
     with open(at, "rb") as module:
         data = module.read()
     m["entrypoint"].update({"sha256": sha256(data), "size": len(data)})
+    origin = f"http://127.0.0.1:{server.port}"
     for row in m["http"]:
-        row["port"] = server.port
+        row.update({"scheme": "http", "port": server.port})
+    for secret in m.get("requires_secrets", []):
+        secret["origin"] = origin
     m["limits"].update({"rps": 1000, "burst": 1000})
     for operation in m["operations"].values():
         for parameter in operation.get("params", {}).get("properties", {}).values():
             if "://127.0.0.1" in str(parameter.get("default", "")):
                 parameter["default"] = parameter["default"].replace("://127.0.0.1", f"://127.0.0.1:{server.port}")
                 parameter["enum"] = [parameter["default"]]
+    if change is not None:
+        change(m)
     f.configure({
         "capabilities.config": [f"{name} {key} {value}" for key, value in config],
         "egress.allow": [f"{name} 127.0.0.1/32 {server.port}"],
@@ -129,6 +137,8 @@ def ready(f, name, host, server, scopes=(), config=()):
     with open(os.path.join(f.dir, "rules.yaml"), "w") as rules:
         rules.write(f"v: 1\nrules: []\ncapabilities:\n  - {{id: all, effect: share, when: {{capability: {name}}}}}\n")
     f.restart()
+    for secret, value in secrets:
+        assert put(f, secret, value, origin).status == 201
     key = publisher(f, name="Studio", namespaces=("*",))
     r = allow(f, signed_manifest(key, m))
     assert r.status == 200, r
