@@ -21,6 +21,7 @@ MODULES = [
     "calls",
     "adapters",
     "s3",
+    "homeassistant",
     "roles_cli",
     "decisions",
     "tasks",

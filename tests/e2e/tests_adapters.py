@@ -15,6 +15,7 @@ import urllib.parse
 
 import yaml
 
+from cli import Cli
 from fabric import Skip, sha256
 from tests_calls import programs
 from tests_capabilities import allow, publisher, signed_manifest
@@ -156,6 +157,17 @@ def call(f, head, name, operation, params=None, mode="apply"):
     r = plan(f, head, name, operation, params or {})
     assert r.status == 201, (operation, r)
     return f.post(f"/v1/capabilities/{name}/apply", {"plan_hash": r.json["plan_hash"], "mode": mode}, head)
+
+
+def test_the_manifests_are_read_as_they_stand(f):
+    adapters = os.path.join(ROOT, "adapters")
+    names = [name for name in sorted(os.listdir(adapters)) if os.path.isdir(os.path.join(adapters, name))]
+    for name in names:
+        shown = Cli(f).wants(0, "capability", "inspect", os.path.join(adapters, name, "manifest.yaml"), "-o", "json").json
+        assert shown["id"] == "if://capability/" + name, (name, shown)
+        with open(os.path.join(adapters, "README.md")) as text:
+            assert f"({name}/README.md)" in text.read(), name
+    assert len(names) >= 4
 
 
 def test_a_template_is_what_its_manifest_says(f):
