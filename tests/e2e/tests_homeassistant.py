@@ -320,7 +320,8 @@ def a_house(do, house):
         ("state", {"entity": "light.none"}), ("set", {"entity": "light.none", "state": "on"}), ("set", {"entity": "light.gone", "state": "on"}),
         ("set", {"entity": "input_select.mode", "state": "dusk"}), ("camera-snapshot", {"entity": "camera.none"}),
         ("notify", {"message": "x", "target": "nobody"}),
-        ("media-play", {"entity": "media_player.none"}), ("tts", {"entity": "tts.none", "player": "media_player.radio", "message": "x"}),
+        ("camera-stream", {"entity": "camera.door", "player": "media_player.none"}), ("media-play", {"entity": "media_player.none"}),
+        ("tts", {"entity": "tts.none", "player": "media_player.radio", "message": "x"}),
     ):  # fmt: skip
         r = do(operation, **params)
         assert r.code == 208, (operation, params, r)

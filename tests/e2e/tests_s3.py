@@ -196,7 +196,7 @@ def test_what_cannot_be_asked_for_is_refused_in_the_plan(f):
         do = Client(f, store(f, g))
         with open(os.path.join(g.dir, "data", "beside"), "w") as file:
             file.write("not yours")
-        for key in ("../beside", "a/../../beside", "..", ".", "a/./b", "a//b", "/a", "a/", "a\\b", "a%2fb", "a\x01b", "..;x/y", "é" * 513, "é/" * 400 + "x"):
+        for key in ("../beside", "a/../../beside", "..", ".", "a/./b", "a//b", "/a", "a/", "a\\b", "a%2fb", "a\x01b", "..;x/y", "é" * 513, "é" * 500):
             assert do.planned("get", name=key).code == 208, key
         for params in ({}, {"body": "x", "body_b64": "eA=="}, {"body_b64": "eA"}, {"body": "x", "content_type": "a\nb"}, {"body": "x", "content_type": "é"},
                        {"body": "x", "if_match": 'a"b'}, {"body": "x", "if_match": '""'}, {"body": "x", "if_match": "a", "if_absent": True}):  # fmt: skip
