@@ -353,6 +353,7 @@ def test_its_29_commands(f):
     with Double() as house:
         do = Agent(f, house)
         s = a_house(do, house)
+        assert not any(b"dusk" in body for _, _, _, body in house.server.seen)  # what is no option is not tried
 
         def sent():
             return house.calls[-1]
