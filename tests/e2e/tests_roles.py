@@ -103,7 +103,6 @@ TABLE = {
     "GET /v1/plans": ALL,  # an agent its own
     "GET /v1/plans/{}": ALL,
     "POST /v1/plans/{}/close": OPERATE,
-    "POST /v1/capabilities/{*}": ACT,
     "POST /v1/bus/{*}": ACT,
     "GET /v1/bus/dlq": OPERATE,
     "GET /v1/governor/match": LIST,

@@ -108,7 +108,6 @@ static const struct route routes[] = {
     {G, "/log/{}/checkpoint", 0, ROUTE_OPEN, 0, handle_checkpoint, NULL},
     {G, "/log/{}/tile/{*}", 0, ROUTE_OPEN, 0, handle_tile, NULL},
     /* parts that come later */
-    {P, "/v1/capabilities/{*}", ROLES_ACT, ROUTE_CHANGES, BODY, NULL, NULL},
     {P, "/v1/bus/{*}", ROLES_ACT, ROUTE_CHANGES, BODY, NULL, NULL},
     {G, "/v1/bus/dlq", ROLES_OPERATE, 0, 0, NULL, NULL},
     {P, "/mcp", ROLES_ALL, ROUTE_CHANGES, BODY, NULL, NULL},
