@@ -666,6 +666,8 @@ change("load-not-after", LOAD, "if (wall < m->not_after)", "if (true)", "registr
 change("load-module-size", LOAD, "module->size != m->entrypoint.size)", "false)", "registry fabric_capability")
 change("load-module-digest", LOAD, "!ifab_equal_ct(module->sha256, m->entrypoint.sha256, 32))", "false)", "registry")
 change("load-unread-module", "src/fabric/capability.c", "if (code == IFAB_CODE_NONE && command->u.load.module == NULL)", "if (false)", "fabric_capability")
+change("call-unread-module", "src/fabric/call.c", "if (code == IFAB_CODE_NONE && module == NULL)", "if (false)", "fabric_plan")
+change("call-unread-before-revoked", "src/fabric/call.c", "if (code == IFAB_CODE_NONE)\n        code = ifab_capability_load_check", "if (code == IFAB_CODE_NONE && module != NULL)\n        code = ifab_capability_load_check", "fabric_plan")
 change("version-becomes-another", LOAD, "if (code == IFAB_CODE_NONE && known != NULL && !same)", "if (false)", "registry")
 change("publisher-name-again", LOAD, "if (ifab_registry__lookup(self, 'n', request->name, none) != NULL)", "if (false)", "registry")
 change("publisher-key-again", LOAD, "if (ifab_registry__lookup(self, 'k', key, none) != NULL)", "if (false)", "registry")
