@@ -20,6 +20,7 @@ MODULES = [
     "capabilities",
     "calls",
     "adapters",
+    "canary",
     "roles_cli",
     "decisions",
     "tasks",
