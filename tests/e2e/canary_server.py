@@ -85,10 +85,11 @@ def answer(body, fields=b"", status=b"200 OK"):
 
 
 class Provider:
-    """values: {name: value}; saw[name]: how many requests carried it. `/hold` answers only when `release` is set."""
+    """values: {name: value}; saw[name]: how many of `requests` carried it. `hold` answers only when `release` is set, `redirect` sends on to .redirect."""
 
     def __init__(self, values):
         self.values, self.saw = {name: value.encode() for name, value in values.items()}, dict.fromkeys(values, 0)
+        self.redirect, self.requests = "", 0
         self.lock, self.release, self.held = threading.Lock(), threading.Event(), threading.Event()
         provider = self
 
@@ -114,7 +115,9 @@ class Provider:
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def carried(self, text):
-        """What the request carries, in clear: (name, value as it stands in it)."""
+        """What the request carries, in clear, and the value that stands in it."""
+        with self.lock:
+            self.requests += 1
         basic = re.search(rb"\r\nAuthorization: Basic (\S+)", text)
         clear = text + (base64.b64decode(basic[1]) if basic else b"")
         for name, value in self.values.items():
@@ -132,6 +135,8 @@ class Provider:
             self.release.wait(60)
         if form in ("hold", "pong"):
             return answer(b"pong")
+        if form == "redirect":
+            return answer(b"", b"Location: " + self.redirect.encode() + b"\r\n", b"302 Found")
         if form in BODIES:
             return answer(BODIES[form](clear))
         return {**PLACES, **ODD}[form](clear, value)

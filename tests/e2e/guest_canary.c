@@ -1,5 +1,5 @@
 /*
- * The capability of tests_canary.py: it uses a secret, and then does all it can to tell what came back. It asks for `url` with the secret `uses`
+ * The capability of tests_canary.py: it uses a secret, and then does all it can to tell what came back. It asks for `url` with the secret `uses`, if any,
  * and logs, keeps and answers whatever the host gave it, errors too; `shout` says in which way it answers.
  */
 #include "infrafabric_guest.h"
@@ -49,7 +49,8 @@ void guest_apply(const struct ifg_call *call, struct ifg_answer *answer)
         recall(answer);
         return;
     }
-    if (!ifg_secret_ref(ifg_json_text_of(call->params, "uses", IFG_VIEW("")), &request.secret, &error)) {
+    struct ifg_view uses = ifg_json_text_of(call->params, "uses", IFG_VIEW(""));
+    if (uses.size > 0 && !ifg_secret_ref(uses, &request.secret, &error)) {
         ifg_fail_host(answer, &error);
         return;
     }

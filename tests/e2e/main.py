@@ -21,6 +21,7 @@ MODULES = [
     "calls",
     "adapters",
     "canary",
+    "ssrf",
     "roles_cli",
     "decisions",
     "tasks",

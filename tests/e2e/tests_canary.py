@@ -42,7 +42,7 @@ def guest():
     return data
 
 
-def lane_manifest(name, wasm, port):
+def lane_manifest(name, wasm, port, rows=()):
     host = {"scheme": "http", "host": "127.0.0.1", "port": port, "methods": ["GET"]}
     params = {"type": "object", "properties": {n: TEXT for n in ("url", "uses", "shout", "marker")}}
     return manifest(
@@ -51,7 +51,7 @@ def lane_manifest(name, wasm, port):
         operations={"ask": {"effect": "write", "params": params}, "recall": {"effect": "read", "params": {"type": "object"}}},
         default_operation="ask",
         imports=["log", "http", "secret_ref", "kv_get", "kv_put"],
-        http=[{**host, "path": "/e/*"}],
+        http=[{**host, "path": "/e/*"}, *({**host, **row} for row in rows)],
         requires_secrets=[
             {"name": way, "origin": f"http://127.0.0.1:{port}", "as": how, **({"field": field} if field else {})} for way, (how, field) in WAYS.items()
         ],
@@ -63,7 +63,8 @@ def lane_manifest(name, wasm, port):
 class Rig:
     """A fabric with LANES capabilities of one hostile guest, a secret for each way of sending one, and the provider."""
 
-    def __init__(self):
+    def __init__(self, rows=lambda f: ()):
+        """rows: more rows of http for the manifests, of a fabric that runs."""
         programs()
         wasm = guest()
         self.values = {way: f"canary{os.urandom(20).hex()}" for way in WAYS}
@@ -76,7 +77,7 @@ class Rig:
         self.f.start()
         key = publisher(self.f, namespaces=["canary"])
         for name in self.names:
-            r = allow(self.f, signed_manifest(key, lane_manifest(name, wasm, self.provider.port)))
+            r = allow(self.f, signed_manifest(key, lane_manifest(name, wasm, self.provider.port, rows(self.f))))
             assert r.status == 200, r
         module(self.f, wasm, "canary.wasm")
         for way, value in self.values.items():
@@ -111,11 +112,13 @@ class Rig:
         assert self.f.admin(f"/v1/talents/{name}/grants", {"scope": "if://capability/" + self.names[lane]}).status == 200
         return bearer(token(self.f, name)[0])
 
-    def ask(self, c, head, lane, form, way="BEARER", operation="ask", **more):
-        """One governed call: plan and apply."""
+    def ask(self, c, head, lane, form, way="BEARER", operation="ask", refused=None, **more):
+        """One governed call: plan and apply. refused: what its plan may be refused with."""
         params = {"url": f"{self.origin}/e/{form}", "uses": way, **more} if operation == "ask" else {}
         at = "/v1/capabilities/" + self.names[lane]
         r = self.keep(c.request("POST", at + "/plan", json.dumps({"operation": operation, "params": params, "why": "looks for a leak"}).encode(), head))
+        if r.code is not None and r.code == refused:
+            return r
         assert r.status == 201, r
         return self.keep(c.request("POST", at + "/apply", json.dumps({"plan_hash": r.json["plan_hash"]}).encode(), head))
 
