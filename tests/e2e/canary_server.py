@@ -1,6 +1,7 @@
 """A provider that tells everything: it sends back the request it got, secret and all, in the form that the path names (/e/FORM)."""
 
 import base64
+import html
 import json
 import re
 import socketserver
@@ -45,6 +46,9 @@ BODIES = {
     "json-some": lambda t: b'{"echo":"' + escaped(t, lambda i: i % 4) + b'"}',
     "json-dumps": lambda t: json.dumps({"echo": t.decode("latin-1")}).encode(),
     "json-percent": lambda t: json.dumps(percent(t).decode()).encode(),
+    "html": lambda t: b"<pre>" + html.escape(t.decode("latin-1")).encode() + b"</pre>",
+    "html-numbers": lambda t: b"".join(b"&#%d;" % c for c in t),
+    "html-some": lambda t: b"".join(b"&#x%X;" % c if i % 3 else html.escape(chr(c)).encode() for i, c in enumerate(t)),
     "lines": lambda t: lines(t, 7),
     "newlines": lambda t: lines(t, 5, b"\n"),
 }
@@ -119,7 +123,8 @@ class Provider:
         with self.lock:
             self.requests += 1
         basic = re.search(rb"\r\nAuthorization: Basic (\S+)", text)
-        clear = text + (base64.b64decode(basic[1]) if basic else b"")
+        target = urllib.parse.unquote_to_bytes(text.split(b" ", 2)[1])
+        clear = text + (base64.b64decode(basic[1]) if basic else b"") + b"\r\n" + target
         for name, value in self.values.items():
             if value in clear:
                 with self.lock:

@@ -68,6 +68,7 @@ class Rig:
         programs()
         wasm = guest()
         self.values = {way: f"canary{os.urandom(20).hex()}" for way in WAYS}
+        self.values["QUERY"] += "&<\"'/+=>"  # what encoders change
         self.provider = Provider(self.values)
         self.f = Fabric()
         self.names = [f"canary.lane{n}" for n in range(LANES)]

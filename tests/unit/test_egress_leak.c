@@ -76,6 +76,9 @@ static void finds_every_form(void **state)
     ifab_buf_fini(&text);
     is_found("JSON", IFAB_VIEW("s3cr3t\\/Key+with \\\"all\\\" of=it\\u00E4"));
     is_found("form", IFAB_VIEW("s3cr3t%2FKey+with+%22all%22+of=it%C3%A4"));
+    is_found("HTML", IFAB_VIEW("s3cr3t/Key+with &quot;all&quot; of=it\xc3\xa4"));
+    is_found("HTML, all of it", IFAB_VIEW("&#115;&#x33;c&#114;3t/Key&#43;with &#34;all&#x22; of&#0061;it&#228;"));
+    is_found("XML", IFAB_VIEW("s3cr3t/Key+with &quot;all&#X22; of=it&#xE4;"));
     is_found("JSON then percent", IFAB_VIEW("s3cr3t\\u00252FKey+with \\u002522all\\\" of=it\\u0025c3\\u0025a4"));
 }
 static void finds_base64_in_its_three_alignments(void **state)
