@@ -1,6 +1,6 @@
 /*
- * The capability of tests_canary.py: it uses a secret, and then does all it can to tell what came back. It asks for `url` with the secret `uses`, if any,
- * and logs, keeps and answers whatever the host gave it, errors too; `shout` says in which way it answers.
+ * The capability of tests_canary.py: it uses a secret, and then does all it can to tell what came back. It asks for `url` with the secret `uses`, if
+ * any, and logs, keeps and answers whatever the host gave it, errors too; `shout` says in which way it answers.
  */
 #include "infrafabric_guest.h"
 
@@ -44,7 +44,8 @@ void guest_apply(const struct ifg_call *call, struct ifg_answer *answer)
     struct ifg_host_error error;
     struct ifg_http_response response;
     const struct ifg_header header = {IFG_VIEW("x-marker"), ifg_json_text_of(call->params, "marker", IFG_VIEW("none"))};
-    struct ifg_http_request request = {.method = IFG_VIEW("GET"), .url = ifg_json_text_of(call->params, "url", IFG_VIEW("")), .headers = &header, .header_count = 1};
+    struct ifg_http_request request = {
+        .method = IFG_VIEW("GET"), .url = ifg_json_text_of(call->params, "url", IFG_VIEW("")), .headers = &header, .header_count = 1};
     if (ifg_is(call->operation, "recall")) {
         recall(answer);
         return;

@@ -43,9 +43,10 @@ def asked(rig, c, head, url, way=""):
     """What the guest was told of one request, and whether the call as a whole was ended as a violation."""
     rig.keep(r := rig.ask(c, head, 0, "pong"))
     assert heard(r).endswith("\npong"), r  # the breaker stays closed; and what is allowed works, proxies or not
-    r = rig.ask(c, head, 0, "", way, refused=208, url=url)  # a user with a password in a parameter looks like a secret, and is not even planned
-    if r.status == 400:
-        return r.error["code"], False
+    plan = rig.plan(c, head, 0, "", way, url=url)
+    if plan.code == 208:  # a user with a password in a parameter looks like a secret: that is not even planned
+        return plan.error["code"], False
+    r = rig.apply(c, head, 0, plan)
     if r.status == 200:
         return heard(r).split("\n")[1].split(" ")[0], False
     assert r.json["error"]["code"] == "IF_ERR_501", (url, r)

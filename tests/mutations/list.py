@@ -587,8 +587,8 @@ change("egress-retry-after", RULES + "retry.c", "if (event->retry_after > wait)"
 change("egress-leak-end", RULES + "leak.c", "    give_up(self, TO_ONCE); /* in this order", "    /* in this order", "egress_leak_model egress_leak")
 change("egress-leak-reversed", RULES + "leak.c", "add(&self->exact, turned, size) && ", "", "egress_leak")
 change("egress-leak-html", RULES + "leak.c", "        html(self, byte);\n", "", "egress_leak")
-change("egress-leak-html-end", RULES + "leak.c", "    give_up(self, TO_HTML);\n    return self->found;", "    return self->found;", "egress_leak_model")
-change("egress-leak-html-name-whole", RULES + "leak.c", "size - 1 == strlen(names[i].name) && ", "", "egress_leak_model")
+change("egress-leak-html-end", RULES + "leak.c", "    give_up(self, TO_HTML);\n    return self->found;", "    return self->found;", "egress_leak")
+change("egress-leak-html-name-whole", RULES + "leak.c", "size - 1 == strlen(names[i].name) && ", "", "egress_leak")
 change("egress-leak-basic-as-sent", RULES + "credential.c", "to->values[to->value_count++] = ifab_view_of(sent.data + 6,",
        "(void)ifab_view_of(sent.data + 6,", "egress_attacks")
 change("egress-rows", EG + "check.c", "        status = check_rows(r, job, problem);", "        status = IFAB_OK;", "egress")

@@ -170,7 +170,14 @@ static void put_encoded(struct text *t, struct test_random *random, uint8_t c, u
     else if (form == 8)
         (void)snprintf(one, sizeof one, test_random_below(random, 4) == 0 ? "&#%03u;" : test_random_below(random, 2) ? "&#x%x;" : "&#X%X;", c);
     else if (form == 9)
-        (void)snprintf(one, sizeof one, c == '"' ? "&quot;" : c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '\'' ? "&apos;" : "%c", c);
+        (void)snprintf(one, sizeof one,
+                       c == '"'    ? "&quot;"
+                       : c == '&'  ? "&amp;"
+                       : c == '<'  ? "&lt;"
+                       : c == '>'  ? "&gt;"
+                       : c == '\'' ? "&apos;"
+                                   : "%c",
+                       c);
     else
         (void)snprintf(one, sizeof one, "%c", c);
     for (const char *p = one; *p != '\0'; p++)

@@ -144,6 +144,30 @@ static void bounds_what_it_looks_for(void **state)
     assert_false(ifab_leak_feed(&scanner, IFAB_VIEW("abcd")));
     assert_false(ifab_leak_end(&scanner));
 }
+/* An answer that ends within what may be an escape, and what looks like a reference and is none. */
+static void escapes_are_whole_or_what_they_are(void **state)
+{
+    static const struct {
+        const char *value, *text;
+        bool found;
+    } rows[] = {
+        {"key%2", "%6bey%2", true},           {"key%", "x=%6bey%", true},          {"a/key%", "a%252fkey%", true},
+        {"key\\u00", "\\u006bey\\u00", true}, {"key&c", "&#107;ey&c", true},       {"key&", "x=&#x6b;ey&", true},
+        {"ab&cd", "ab&amp;cd", true},         {"ab&cd", "ab&am;cd", false},        {"ab&cd", "ab&ampx;cd", false},
+        {"ab&cd", "ab&amp cd", false},        {"ab<cd", "ab&lt;cd", true},         {"ab&cd", "ab&&cd", false},
+        {"a&bcd", "&#97;&b&#99;d", true},     {"abcd", "&#0097;bc&#x0064;", true}, {"abcd", "&#97bcd", false},
+        {"abcd", "&#9a;abc&#100", false},     {"ab&#x63", "&#97;b&#x63", true},    {"a\xc3\xa4z1", "&#97;&#228;z1", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
+        struct ifab_leak_set *set = set_of(ifab_view_str(rows[i].value));
+        for (size_t chunk = 1; chunk < 20; chunk++) {
+            if (found_in_chunks(set, ifab_view_str(rows[i].text), chunk) != rows[i].found)
+                fail_msg("%s in %s", rows[i].value, rows[i].text);
+        }
+        ifab_leak_set_free(set);
+    }
+}
 /* So many that the larger index is used. */
 static void finds_each_of_many(void **state)
 {
@@ -192,6 +216,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(finds_base64_in_its_three_alignments),
     cmocka_unit_test(long_values_are_found_by_their_ends),
     cmocka_unit_test(bounds_what_it_looks_for),
-    cmocka_unit_test(finds_each_of_many), cmocka_unit_test(survives_failing_allocations),
+    cmocka_unit_test(escapes_are_whole_or_what_they_are),
+    cmocka_unit_test(finds_each_of_many),
+    cmocka_unit_test(survives_failing_allocations),
 };
 TEST_MAIN(tests)

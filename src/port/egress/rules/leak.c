@@ -1,6 +1,7 @@
 /*
  * Two Aho-Corasick automata over seven readings of one stream of bytes: as it is, percent-decoded once and twice, JSON-unescaped, that
- * percent-decoded, without line breaks, and with the references of HTML and XML resolved. The second automaton holds the hexadecimal forms and reads letters in lower case.
+ * percent-decoded, without line breaks, and with the references of HTML and XML resolved. The second automaton holds the hexadecimal forms and reads
+ * letters in lower case.
  * Invariants: (1) a node's fail link names the longest proper suffix of its text that is a node; (2) `ends` is true where the text of the
  * node or of one of its suffixes is a pattern; (3) memory that held a piece of a value is wiped before it is freed.
  */
@@ -9,9 +10,9 @@
 #include "base/mem.h"
 #include "crypto/crypto.h"
 
-#define NODES_MAX   (1U << 22)
-#define REFERENCE_MAX 9 /* of "#x10FFFF", with a zero or two in front */
-#define NODES_LARGE 16384 /* from here on nodes below the root have too many children to walk along */
+#define NODES_MAX     (1U << 22)
+#define REFERENCE_MAX 9     /* of "#x10FFFF", with a zero or two in front */
+#define NODES_LARGE   16384 /* from here on nodes below the root have too many children to walk along */
 
 struct node {
     uint32_t child, sibling, fail; /* 0: none; the root is nobody's child */
