@@ -177,6 +177,8 @@ def found(data, values):
 def nowhere(rig):
     """In no file below the fabric's root (log, database, tiles, vault, export, what anybody was answered), on no command line, in no environment."""
     size = 0
+    for value in rig.values.values():  # the control: the search does find what is there
+        assert all(found(form(b"x" + value.encode()), rig.values) for form in (bytes, base64.b64encode, canary_server.escaped, canary_server.percent))
     for path, data in rig.f.files(rig.f.root):
         size += len(data)
         assert not found(data, rig.values), (path, found(data, rig.values))
