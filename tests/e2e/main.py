@@ -22,6 +22,8 @@ MODULES = [
     "adapters",
     "canary",
     "ssrf",
+    "s3",
+    "homeassistant",
     "roles_cli",
     "decisions",
     "tasks",
