@@ -64,10 +64,11 @@ enum ifab_code ifab_call__check(const struct ifab_fabric *self, struct ifab_outc
     struct ifab_refusal *r = &o->reply.refusal;
     const struct ifab_allowed *allowed;
     enum ifab_code code = ifab_registry_find(self->registry, id, version, o->now.wall, &allowed, r);
-    if (code == IFAB_CODE_NONE && module == NULL)
-        code = ifab_refuse(r, IFAB_CODE_DIGEST_MISMATCH, "entrypoint.module", "the module of " IFAB_FMT " could not be read", IFAB_ARG(id));
     if (code == IFAB_CODE_NONE)
         code = ifab_capability_load_check(self->registry, allowed->manifest, module, o->now.wall, r);
+    if (code == IFAB_CODE_NONE && module == NULL) /* nothing else was wrong with it: of one that was revoked no module is read */
+        code = ifab_refuse(r, IFAB_CODE_DIGEST_MISMATCH, "entrypoint.module", "the module of " IFAB_FMT " cannot be read, or is not the one that its manifest names",
+                           IFAB_ARG(id));
     if (code != IFAB_CODE_NONE)
         return code;
     call->manifest = allowed->manifest;

@@ -292,6 +292,16 @@ static enum ifab_code guest_refused(const struct ifab_command *command, struct i
     return ifab_refuse(r, ends[end].code, end == IFAB_CALL_CALLER ? "params" : NULL, IFAB_FMT, IFAB_ARG(text.size > 0 ? text : ifab_view_str(ends[end].text)));
 }
 
+static void put_guest_words(struct ifab_buf *b, const struct ifab_command *command)
+{
+    if (command->u.plan.effects.size > 0 && command->u.plan.effects.size <= IFAB_PLAN_EFFECTS_MAX) {
+        ifab_buf_str(b, ",\"said_effects\":");
+        ifab_buf_view(b, command->u.plan.effects);
+    }
+    if (command->u.plan.summary.size > 0)
+        put_text(b, "summary", ifab_fabric__readable(command->u.plan.summary, SUMMARY_MAX));
+}
+
 static enum ifab_code plan(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool *ret_repeated)
 {
     struct ifab_call call = {.talent = NULL};
@@ -321,8 +331,7 @@ static enum ifab_code plan(const struct ifab_fabric *self, const struct ifab_com
     ifab_fabric_plan_json(self, &p, b);
     put_text(b, "reason", ifab_view_str(call.reason));
     put_text(b, "rule", ifab_view_str(call.rule));
-    if (command->u.plan.summary.size > 0)
-        put_text(b, "summary", ifab_fabric__readable(command->u.plan.summary, SUMMARY_MAX));
+    put_guest_words(b, command);
     ifab_buf_char(b, '}');
     if (!entry_of(self, o, IFAB_EVENT_CAPABILITY_PLANNED, &p, ifab_view_str(command->principal->actor), command->why, IFAB_VIEW(""), &entry))
         return IFAB_CODE_SYSTEM_ERROR;
@@ -333,8 +342,7 @@ static enum ifab_code plan(const struct ifab_fabric *self, const struct ifab_com
     put_entry(self, b, entry);
     put_text(b, "reason", ifab_view_str(call.reason));
     put_text(b, "rule", ifab_view_str(call.rule));
-    if (command->u.plan.summary.size > 0)
-        put_text(b, "summary", ifab_fabric__readable(command->u.plan.summary, SUMMARY_MAX));
+    put_guest_words(b, command);
     ifab_buf_char(b, '}');
     ifab_fabric__reply_json(o, b, 201);
     ifab_fabric__keep_reply(self, command, o);

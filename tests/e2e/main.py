@@ -20,6 +20,8 @@ MODULES = [
     "capabilities",
     "calls",
     "adapters",
+    "canary",
+    "ssrf",
     "s3",
     "homeassistant",
     "roles_cli",

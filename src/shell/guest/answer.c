@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "capability/plan.h"
 #include "json/json.h"
 #include "json/schema.h"
 #include "redact/redact.h"
@@ -124,5 +125,6 @@ bool ifab_guest_read(enum ifab_guest_task task, struct ifab_view output, struct 
     take_cost(tree, ret);
     if (task == IFAB_GUEST_PLAN)
         ret->summary = text_of(tree, "summary", arena);
-    return put_redacted(task == IFAB_GUEST_PLAN ? ifab_json_get(tree, "effects") : ifab_json_get(tree, "result"), arena, &ret->output);
+    return put_redacted(task == IFAB_GUEST_PLAN ? ifab_json_get(tree, "effects") : ifab_json_get(tree, "result"), arena, &ret->output) &&
+           (task != IFAB_GUEST_PLAN || ret->output.size <= IFAB_PLAN_EFFECTS_MAX);
 }

@@ -331,6 +331,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             uint64_t usd_micro, tokens, calls;
             enum ifab_call_end end;        /* of the guest's own look at it; OK also where it was not asked. Else problem says why */
             struct ifab_view summary, problem; /* the guest's own words, at most 256 bytes, redacted; may be empty */
+            struct ifab_view effects;          /* what it says it will do: [{"target","type"}], redacted, at most IFAB_PLAN_EFFECTS_MAX; may be empty */
         } plan;
         struct {
             struct ifab_view id; /* of the capability, without version; must be the plan's */

@@ -24,6 +24,7 @@
 #define IFAB_PLAN_PER_TALENT  64                  /* open ones */
 #define IFAB_PLAN_ENDED_MAX   1024                /* DONE and DENIED that are still known */
 #define IFAB_PLAN_PARAMS_MAX  16384 /* bytes of canonical JSON */
+#define IFAB_PLAN_EFFECTS_MAX 16384 /* bytes of what a guest says it will do: kept in the plan's entry */
 #define IFAB_PLAN_BYTES_MAX   (64U << 20) /* of all plans together; 305 */
 #define IFAB_PLAN_PACKED_MAX  (IFAB_PLAN_PARAMS_MAX + 1024)
 
