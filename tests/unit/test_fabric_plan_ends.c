@@ -95,6 +95,26 @@ static void without_params_there_are_none(void **state)
     assert_int_equal(plan(&agent_a, "vmix.switcher", "cut", NULL), IFAB_CODE_INVALID_PARAMS); /* one is required */
 }
 
+/* What was asked stands in the plan's entry alone, and what came of it beside the outcome's: there it can be erased. */
+static void only_the_plan_tells_the_params(void **state)
+{
+    (void)state;
+    static const char asked[] = "\"input\":741", said[] = "\"said\":742";
+    assert_int_equal(plan(&agent_a, "vmix.switcher", "cut", "{\"input\":741}"), IFAB_CODE_NONE);
+    assert_int_equal(dry_run("vmix.switcher"), IFAB_CODE_NONE);
+    assert_int_equal(outcome(IFAB_CALL_OK, 1, "{\"said\":742}"), IFAB_CODE_NONE);
+    assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NONE);
+    assert_int_equal(outcome(IFAB_CALL_OK, 1, "{\"said\":742}"), IFAB_CODE_NONE);
+    assert_true(body_has(said));
+    assert_int_equal(plan(&agent_a, "vmix.switcher", "cut", "{\"input\":741}"), IFAB_CODE_NONE);
+    assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NONE);
+    start_again();
+    assert_int_equal(close_plan(true), IFAB_CODE_NONE);
+    assert_int_equal(entries_with("\"operation\":\"planned\""), 2);
+    assert_int_equal(entries_with(asked), 2);
+    assert_int_equal(entries_with(said), 0);
+}
+
 /* INV-04 INV-10: what a first try may have spent stays held until somebody knows. */
 static void what_dangles_keeps_what_it_holds(void **state)
 {
@@ -154,6 +174,7 @@ static void closed_after_what_it_held_has_ended_it_still_costs(void **state)
     assert_int_equal(plan(&agent_a, PRICED, "go", "{}"), IFAB_CODE_NONE);
     assert_int_equal(apply(&agent_a, PRICED), IFAB_CODE_NONE);
     start_again();
+    assert_int_equal(apply(&agent_a, PRICED), IFAB_CODE_CONFLICT); /* nobody called it idempotent */
     rig_pass(&rig, IFAB_DAY);
     expect_state(IFAB_PLAN_DANGLING);
     assert_int_equal(close_plan(true), IFAB_CODE_NONE);
@@ -199,6 +220,7 @@ static void a_dry_run_that_was_lost_is_the_governors_to_report(void **state)
     assert_int_equal(entries_with("\"operation\":\"dangling\""), 0); /* it only read */
     assert_int_equal(entries_with("\"operation\":\"failed\""), 1);
     expect_state(IFAB_PLAN_PLANNED);
+    assert_int_equal(last_plan()->reservation, 0);
     expect_budget("usd", 0, 1500); /* it may have cost */
     assert_int_equal(apply(&agent_a, PRICED), IFAB_CODE_NONE);
     expect_budget("usd", 0, 3000);
@@ -270,7 +292,8 @@ static void a_guest_only_adds_to_its_price(void **state)
 static void what_is_not_said_costs_what_was_planned(void **state)
 {
     (void)state;
-    static const struct ifab_cost usd = {.has_usd = true, .usd_micro = 7}, tokens = {.tokens_in = 3, .tokens_out = 1}, calls = {.calls = 5}, free_of_charge = {.has_usd = true};
+    static const struct ifab_cost usd = {.has_usd = true, .usd_micro = 7}, tokens = {.tokens_in = 3, .tokens_out = 1}, calls = {.calls = 5};
+    static const struct ifab_cost free_of_charge = {.has_usd = true};
     static const struct {
         const struct ifab_cost *said;
         uint64_t usd_micro, tokens, calls;
@@ -535,6 +558,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(without_params_there_are_none, setup_priced, teardown),
+        cmocka_unit_test_setup_teardown(only_the_plan_tells_the_params, setup_priced, teardown),
         cmocka_unit_test_setup_teardown(what_dangles_keeps_what_it_holds, setup_priced, teardown),
         cmocka_unit_test_setup_teardown(what_is_done_again_costs_once, setup_priced, teardown),
         cmocka_unit_test_setup_teardown(closed_after_what_it_held_has_ended_it_still_costs, setup_priced, teardown),
