@@ -19,6 +19,7 @@ MODULES = [
     "money",
     "capabilities",
     "calls",
+    "calls_ends",
     "adapters",
     "canary",
     "ssrf",

@@ -6,6 +6,8 @@ exactly once in its file, so this list cannot fall behind the code unnoticed.
 import collections
 import shutil
 
+import list_calls
+
 Mutation = collections.namedtuple("Mutation", "id file old new tests")
 MUTATIONS = []
 
@@ -700,3 +702,4 @@ change("params-global-flag", PARAMS, "if (depth == 1 && ifab_param_name_reserved
 change("module-links", MODULE, "RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV}", "0}", "module")
 change("module-plain-file", MODULE, "if (status == IFAB_OK && !S_ISREG(st.st_mode))", "if (false)", "module")
 without("module-writable", MODULE, "if ((st->st_mode & 022) != 0)", "module")
+list_calls.rows(change)
