@@ -19,6 +19,8 @@ MODULES = [
     "money",
     "capabilities",
     "adapters",
+    "sockets",
+    "obs",
     "roles_cli",
     "decisions",
     "tasks",

@@ -99,23 +99,27 @@ class Vmix:
         return 200, "text/plain", b"Function completed successfully."
 
 
-def ready(f, name, host, server, scopes=(), config=()):
-    """The adapter, built, its manifest for this server, signed and allowed; a talent that may use it; its token."""
+def ready(f, name, host, server, scopes=(), config=(), source=None):
+    """The adapter, built, its manifest for this server, signed and allowed; a talent that may use it; its token. source: its folder."""
+    build = [os.path.join(ROOT, "adapters", "build"), name] if source is None else [os.path.join(ROOT, "sdk", "guest-c", "build"), f"{source}/guest.c", "-o"]
+    source = source or os.path.join(ROOT, "adapters", name)
     if shutil.which("clang") is None or shutil.which("wasm-ld") is None:
         raise Skip("clang and lld are not installed: no guest can be built")
     folder = os.path.join(f.dir, "capabilities")
     os.makedirs(folder, mode=0o755, exist_ok=True)
     at = os.path.join(folder, name + ".wasm")
-    done = subprocess.run([os.path.join(ROOT, "adapters", "build"), name, at], capture_output=True, text=True)
+    done = subprocess.run([*build, at], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     os.chmod(at, 0o644)
-    with open(os.path.join(ROOT, "adapters", name, "manifest.yaml")) as text:
+    with open(os.path.join(source, "manifest.yaml")) as text:
         m = yaml.load(text.read().replace(host, "127.0.0.1"), Yaml)
     with open(at, "rb") as module:
         data = module.read()
     m["entrypoint"].update({"sha256": sha256(data), "size": len(data)})
     for row in m["http"]:
         row["port"] = server.port
+    for secret in m.get("requires_secrets", ()):
+        secret["origin"] = re.sub(r":\d+$", f":{server.port}", secret["origin"])
     m["limits"].update({"rps": 1000, "burst": 1000})
     for operation in m["operations"].values():
         for parameter in operation.get("params", {}).get("properties", {}).values():
@@ -146,6 +150,12 @@ def call(f, head, name, operation, params=None, mode="apply"):
     r = plan(f, head, name, operation, params or {})
     assert r.status == 201, (operation, r)
     return f.post(f"/v1/capabilities/{name}/apply", {"plan_hash": r.json["plan_hash"], "mode": mode}, head)
+
+
+def close_breaker(f, name):
+    """After failures that were meant: the next one is to be seen too."""
+    r = f.post("/v1/breakers/reset", {"breaker": "capability:" + name, "why": "the test meant it"})
+    assert r.status in (200, 404, 409), r  # there is none yet; it is closed
 
 
 def test_a_template_is_what_its_manifest_says(f):
