@@ -1,8 +1,8 @@
 #ifndef ADAPTERS_INSTANCES_H
 #define ADAPTERS_INSTANCES_H
 /*
- * The operations add, list and remove that several adapters have: names that a capability keeps for a talent until the daemon ends. Where the capability
- * may go, its manifest alone says. The manifest imports kv_get and kv_put.
+ * The operations add, list and remove that several adapters have: names that a capability keeps for a talent until the daemon ends. Where the
+ * capability may go, its manifest alone says. The manifest imports kv_get and kv_put.
  */
 #include "infrafabric_guest.h"
 

@@ -6,66 +6,69 @@
 
 #include "../instances.h"
 
-#define WAIT_MS      5000 /* for one message of OBS; the call's deadline may come first */
-#define SKIPPED_MAX  64   /* messages that were not asked for, before one that was */
-#define FIELDS       3
+#define WAIT_MS     5000 /* for one message of OBS; the call's deadline may come first */
+#define SKIPPED_MAX 64   /* messages that were not asked for, before one that was */
+#define FIELDS      3
 
 enum op { HELLO = 0, IDENTIFY = 1, IDENTIFIED = 2, REQUEST = 6, RESPONSE = 7 };
 enum kind { PLAIN, ITEM, STATE, BOOK }; /* one request; one for a scene's item; the state in short; a note of this capability's own */
 struct field {
     const char *param, *name; /* a parameter, as it stands, and its name in OBS */
 };
+/* clang-format off */
+#define SCENE    {"scene", "sceneName"}
+#define SOURCE   {"source", "sourceName"}
+#define INPUT    {"source", "inputName"}
+#define FILTER   {"filter", "filterName"}
+#define MEDIA(w) {"OBS_WEBSOCKET_MEDIA_INPUT_ACTION_" w, "mediaAction"}
 static const struct command {
     const char *operation;
     enum kind kind;
-    const char *request;              /* of OBS; ITEM: what is done with the item */
-    struct field fields[FIELDS];      /* of requestData */
-    struct field fixed;               /* a name there, with this text: {text, name} */
-    struct field settings[FIELDS];    /* of its inputSettings */
-    int already;                      /* the code of OBS that says: it is so already */
+    const char *request; /* of OBS; ITEM: what is done with the item */
     const char *says;
+    struct field fields[FIELDS];   /* of requestData */
+    struct field fixed;            /* a name there, with this text: {text, name} */
+    struct field settings[FIELDS]; /* of its inputSettings */
+    int already;                   /* the code of OBS that says: it is so already */
 } commands[] = {
-#define NONE_     {{NULL, NULL}}
-#define SCENE     {"scene", "sceneName"}
-#define MEDIA(w)  {"OBS_WEBSOCKET_MEDIA_INPUT_ACTION_" w, "mediaAction"}
-    {"scene-list", PLAIN, "GetSceneList", NONE_, {NULL, NULL}, NONE_, 0, "list the scenes"},
-    {"scene-switch", PLAIN, "SetCurrentProgramScene", {SCENE}, {NULL, NULL}, NONE_, 0, "switch to"},
-    {"scene-create", PLAIN, "CreateScene", {SCENE}, {NULL, NULL}, NONE_, 0, "create the scene"},
-    {"scene-remove", PLAIN, "RemoveScene", {SCENE}, {NULL, NULL}, NONE_, 0, "remove the scene"},
-    {"scene-current", PLAIN, "GetCurrentProgramScene", NONE_, {NULL, NULL}, NONE_, 0, "which scene is on?"},
-    {"source-add", PLAIN, "CreateInput", {SCENE, {"source", "inputName"}, {"kind", "inputKind"}}, {NULL, NULL}, NONE_, 0, "add the source"},
-    {"source-list", PLAIN, "GetInputList", {SCENE}, {NULL, NULL}, NONE_, 0, "list the sources"},
-    {"source-show", ITEM, "SetSceneItemEnabled", {SCENE}, {NULL, NULL}, NONE_, 0, "show the source"},
-    {"source-hide", ITEM, "SetSceneItemEnabled", {SCENE}, {NULL, NULL}, NONE_, 0, "hide the source"},
-    {"source-remove", ITEM, "RemoveSceneItem", {SCENE}, {NULL, NULL}, NONE_, 0, "remove the source"},
-    {"stream-start", PLAIN, "StartStream", NONE_, {NULL, NULL}, NONE_, 500, "start streaming"},
-    {"stream-stop", PLAIN, "StopStream", NONE_, {NULL, NULL}, NONE_, 501, "stop streaming"},
-    {"stream-status", PLAIN, "GetStreamStatus", NONE_, {NULL, NULL}, NONE_, 0, "is it streaming?"},
-    {"record-start", PLAIN, "StartRecord", NONE_, {NULL, NULL}, NONE_, 500, "start recording"},
-    {"record-stop", PLAIN, "StopRecord", NONE_, {NULL, NULL}, NONE_, 501, "stop recording"},
-    {"record-status", PLAIN, "GetRecordStatus", NONE_, {NULL, NULL}, NONE_, 0, "is it recording?"},
-    {"virtualcam-start", PLAIN, "StartVirtualCam", NONE_, {NULL, NULL}, NONE_, 500, "start the virtual camera"},
-    {"virtualcam-stop", PLAIN, "StopVirtualCam", NONE_, {NULL, NULL}, NONE_, 501, "stop the virtual camera"},
-    {"virtualcam-status", PLAIN, "GetVirtualCamStatus", NONE_, {NULL, NULL}, NONE_, 0, "is the virtual camera on?"},
-    {"filter-add", PLAIN, "CreateSourceFilter", {{"source", "sourceName"}, {"filter", "filterName"}, {"kind", "filterKind"}}, {NULL, NULL}, NONE_, 0,
-     "add a filter to"},
-    {"filter-list", PLAIN, "GetSourceFilterList", {{"source", "sourceName"}}, {NULL, NULL}, NONE_, 0, "list the filters of"},
-    {"filter-remove", PLAIN, "RemoveSourceFilter", {{"source", "sourceName"}, {"filter", "filterName"}}, {NULL, NULL}, NONE_, 0, "remove a filter of"},
-    {"media-add", PLAIN, "CreateInput", {SCENE, {"source", "inputName"}}, {"ffmpeg_source", "inputKind"}, {{"file", "local_file"}, {"loop", "looping"}},
-     0, "add the media source"},
-    {"media-play", PLAIN, "TriggerMediaInputAction", {{"source", "inputName"}}, MEDIA("PLAY"), NONE_, 0, "play"},
-    {"media-pause", PLAIN, "TriggerMediaInputAction", {{"source", "inputName"}}, MEDIA("PAUSE"), NONE_, 0, "pause"},
-    {"media-stop", PLAIN, "TriggerMediaInputAction", {{"source", "inputName"}}, MEDIA("STOP"), NONE_, 0, "stop"},
-    {"browser-add", PLAIN, "CreateInput", {SCENE, {"source", "inputName"}}, {"browser_source", "inputKind"},
-     {{"url", "url"}, {"width", "width"}, {"height", "height"}}, 0, "add the browser source"},
-    {"stats", PLAIN, "GetStats", NONE_, {NULL, NULL}, NONE_, 0, "how busy is it?"},
-    {"version", PLAIN, "GetVersion", NONE_, {NULL, NULL}, NONE_, 0, "which version is it?"},
-    {"status", STATE, NULL, NONE_, {NULL, NULL}, NONE_, 0, "the state in short"},
-    {"test", PLAIN, "GetVersion", NONE_, {NULL, NULL}, NONE_, 0, "does it answer?"},
-    {"add", BOOK, NULL, NONE_, {NULL, NULL}, NONE_, 0, "note an instance"},
-    {"list", BOOK, NULL, NONE_, {NULL, NULL}, NONE_, 0, "list the instances"},
-    {"remove", BOOK, NULL, NONE_, {NULL, NULL}, NONE_, 0, "forget an instance"},
+    {"scene-list", PLAIN, "GetSceneList", "list the scenes", .already = 0},
+    {"scene-switch", PLAIN, "SetCurrentProgramScene", "switch to", .fields = {SCENE}},
+    {"scene-create", PLAIN, "CreateScene", "create the scene", .fields = {SCENE}},
+    {"scene-remove", PLAIN, "RemoveScene", "remove the scene", .fields = {SCENE}},
+    {"scene-current", PLAIN, "GetCurrentProgramScene", "which scene is on?", .already = 0},
+    {"source-add", PLAIN, "CreateInput", "add the source", .fields = {SCENE, INPUT, {"kind", "inputKind"}}},
+    {"source-list", PLAIN, "GetInputList", "list the sources", .fields = {SCENE}},
+    {"source-show", ITEM, "SetSceneItemEnabled", "show the source", .fields = {SCENE}},
+    {"source-hide", ITEM, "SetSceneItemEnabled", "hide the source", .fields = {SCENE}},
+    {"source-remove", ITEM, "RemoveSceneItem", "remove the source", .fields = {SCENE}},
+    {"stream-start", PLAIN, "StartStream", "start streaming", .already = 500},
+    {"stream-stop", PLAIN, "StopStream", "stop streaming", .already = 501},
+    {"stream-status", PLAIN, "GetStreamStatus", "is it streaming?", .already = 0},
+    {"record-start", PLAIN, "StartRecord", "start recording", .already = 500},
+    {"record-stop", PLAIN, "StopRecord", "stop recording", .already = 501},
+    {"record-status", PLAIN, "GetRecordStatus", "is it recording?", .already = 0},
+    {"virtualcam-start", PLAIN, "StartVirtualCam", "start the virtual camera", .already = 500},
+    {"virtualcam-stop", PLAIN, "StopVirtualCam", "stop the virtual camera", .already = 501},
+    {"virtualcam-status", PLAIN, "GetVirtualCamStatus", "is the virtual camera on?", .already = 0},
+    {"filter-add", PLAIN, "CreateSourceFilter", "add a filter to", .fields = {SOURCE, FILTER, {"kind", "filterKind"}}},
+    {"filter-list", PLAIN, "GetSourceFilterList", "list the filters of", .fields = {SOURCE}},
+    {"filter-remove", PLAIN, "RemoveSourceFilter", "remove a filter of", .fields = {SOURCE, FILTER}},
+    {"media-add", PLAIN, "CreateInput", "add the media source", .fields = {SCENE, INPUT}, .fixed = {"ffmpeg_source", "inputKind"},
+     .settings = {{"file", "local_file"}, {"loop", "looping"}}},
+    {"media-play", PLAIN, "TriggerMediaInputAction", "play", .fields = {INPUT}, .fixed = MEDIA("PLAY")},
+    {"media-pause", PLAIN, "TriggerMediaInputAction", "pause", .fields = {INPUT}, .fixed = MEDIA("PAUSE")},
+    {"media-stop", PLAIN, "TriggerMediaInputAction", "stop", .fields = {INPUT}, .fixed = MEDIA("STOP")},
+    {"browser-add", PLAIN, "CreateInput", "add the browser source", .fields = {SCENE, INPUT}, .fixed = {"browser_source", "inputKind"},
+     .settings = {{"url", "url"}, {"width", "width"}, {"height", "height"}}},
+    {"stats", PLAIN, "GetStats", "how busy is it?", .already = 0},
+    {"version", PLAIN, "GetVersion", "which version is it?", .already = 0},
+    {"status", STATE, NULL, "the state in short", .already = 0},
+    {"test", PLAIN, "GetVersion", "does it answer?", .already = 0},
+    {"add", BOOK, NULL, "note an instance", .already = 0},
+    {"list", BOOK, NULL, "list the instances", .already = 0},
+    {"remove", BOOK, NULL, "forget an instance", .already = 0},
 };
+/* clang-format on */
 
 static const struct command *command_of(struct ifg_view operation)
 {
@@ -119,8 +122,7 @@ static bool receive(struct session *s, enum op op, struct ifg_view id, struct if
         if (message.kind != IFG_WS_TEXT || !ifg_json_check(message.data))
             return failed(s, IFG_PROVIDER, "OBS said something that is no message of obs-websocket 5");
         *ret_data = ifg_json_member(message.data, "d");
-        if (ifg_json_i64_of(message.data, "op", -1) == op &&
-            (id.size == 0 || ifg_equal(ifg_json_text_of(*ret_data, "requestId", IFG_VIEW("")), id)))
+        if (ifg_json_i64_of(message.data, "op", -1) == op && (id.size == 0 || ifg_equal(ifg_json_text_of(*ret_data, "requestId", IFG_VIEW("")), id)))
             return true;
     }
     return failed(s, IFG_PROVIDER, "OBS says other things than what it was asked");
@@ -188,7 +190,10 @@ static bool refused(struct session *s, struct ifg_view status)
     struct ifg_buf text = {.limit = 480};
     ifg_buf_str(&text, "OBS refused: ");
     ifg_buf_put(&text, ifg_json_text_of(status, "comment", IFG_VIEW("it says no more")));
-    ifg_fail_view(s->answer, code == 207 ? IFG_TRANSIENT : code >= 400 && code < 700 ? IFG_CALLER : IFG_PROVIDER,
+    ifg_fail_view(s->answer,
+                  code == 207                 ? IFG_TRANSIENT
+                  : code >= 400 && code < 700 ? IFG_CALLER
+                                              : IFG_PROVIDER,
                   text.failed ? IFG_VIEW("OBS refused") : ifg_buf_view(&text));
     return false;
 }
@@ -266,7 +271,7 @@ static bool plain(struct session *s, const struct command *c, struct ifg_view *r
 /* A source in a scene has a number there. */
 static bool item(struct session *s, const struct command *c, struct ifg_view *ret_data)
 {
-    static const struct field by_name[FIELDS] = {SCENE, {"source", "sourceName"}};
+    static const struct field by_name[FIELDS] = {SCENE, SOURCE};
     struct ifg_view found;
     struct ifg_writer w = request_begin(s, "GetSceneItemId");
     put_fields(&w, s->call, by_name);

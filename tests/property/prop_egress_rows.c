@@ -83,6 +83,17 @@ static void credentials_are_spelled_alike(void **state)
         assert_string_equal(ifab_credential_as_name(as), ifab_secret_as_name((enum ifab_secret_as)i));
     }
     assert_int_equal(ifab_egress_credential_as_of((enum ifab_secret_as)99), IFAB_CREDENTIAL_NONE);
+    static const char *const fields[] = {"X-Sig", "", "obs-websocket-4", "obs-websocket-5 ",
+#define ROW(name, field) field,
+                                         IFAB_CHALLENGE_MAP(ROW)
+#undef ROW
+    };
+    for (size_t f = 0; f < IFAB_COUNT(fields); f++) { /* what the registry takes for a challenge, egress answers; nothing else */
+        for (int i = 0; i < IFAB_SECRET_AS_COUNT; i++)
+            assert_int_equal(ifab_secret_is_challenge((enum ifab_secret_as)i, ifab_view_str(fields[f])),
+                             ifab_credential_is_challenge(ifab_egress_credential_as_of((enum ifab_secret_as)i), ifab_view_str(fields[f])));
+        assert_int_equal(ifab_secret_is_challenge(IFAB_SECRET_AS_HMAC, ifab_view_str(fields[f])), f >= 4);
+    }
 }
 static const struct CMUnitTest tests[] = {cmocka_unit_test(both_matchers_agree), cmocka_unit_test(credentials_are_spelled_alike)};
 TEST_MAIN(tests)

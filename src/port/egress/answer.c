@@ -1,6 +1,7 @@
 /*
  * A WebSocket's answer to a challenge: the one message with something of a secret in it. The rules, in this order: shape, socket, once, a secret that
- * answers challenges, manifest's origin, no redirect before, the record's origins. What was made is wiped here; the copy on its way is wiped by who sends.
+ * answers challenges, manifest's origin, no redirect before, the record's origins. What was made is wiped here; the copy on its way is wiped by who
+ * sends.
  */
 #include "base/encode.h"
 #include "base/mem.h"
@@ -68,7 +69,8 @@ static ifab_status use(void *user, struct ifab_view secret)
     struct ifab_leak_set *set = NULL;
     if (l->calls++ > 0)
         return IFAB_INVALID; /* once an answer */
-    ifab_status status = ifab_credential_answer(l->answer->credential->field, secret, l->answer->salt, l->answer->challenge, &storage, &made, &l->err);
+    ifab_status status =
+        ifab_credential_answer(l->answer->credential->field, secret, l->answer->salt, l->answer->challenge, &storage, &made, &l->err);
     if (status == IFAB_OK)
         status = ifab_leak_set_new(&set);
     for (size_t i = 0; status == IFAB_OK && i < made.value_count; i++)

@@ -355,7 +355,8 @@ static bool keep(struct ifab_guests *self, struct socket *s, struct ifab_egress_
     if (s->state != SOCKET_OPEN)
         return false;
     if (s->waiting + sizeof *e + e->body.size > WAITING_MAX && s->first != NULL) { /* one always fits */
-        s->problem = (struct ifab_egress_problem){.failure = IFAB_EGRESS_RESPONSE_TOO_LARGE, .code = IFAB_CODE_TOO_LARGE, .text = "more messages than the call takes"};
+        s->problem = (struct ifab_egress_problem){
+            .failure = IFAB_EGRESS_RESPONSE_TOO_LARGE, .code = IFAB_CODE_TOO_LARGE, .text = "more messages than the call takes"};
         s->state = SOCKET_FAILED;
         ifab_egress_cancel(self->egress, s->egress);
         s->egress = 0;
