@@ -118,10 +118,11 @@ def test_the_real_obs_records_and_tells_how_it_is():
         do, f = s.do, s.f
         assert do("record-status")["outputActive"] is False
         do("record-start")
+        wait_for(lambda: "==== Recording Start" in s.real.log("obs"), 60)  # it says yes before it does
         assert do("record-status")["outputActive"] is True and do("record-start") == {}  # it is so already
         assert do("status")["recording"] is True
         assert do("record-stop")["outputPath"].startswith(s.real.home)
-        wait_for(lambda: "==== Recording Stop" in s.real.log("obs"))  # it writes the file to its end first
+        wait_for(lambda: "==== Recording Stop" in s.real.log("obs"), 60)  # it writes the file to its end first
         assert do("stream-status")["outputActive"] is False and do("stream-stop") == {}
         for operation in ("virtualcam-status", "virtualcam-start", "virtualcam-stop"):
             r = s.call(operation)

@@ -69,9 +69,9 @@ OPENED = {"headers": {}, "socket": 1, "status": 101}
 def test_a_guest_opens_sends_receives_and_closes(f):
     with Asker(f) as a:
         got = a.ask(
-            echo, a.open(), {"socket": 1, "send": "caf\u00e9"}, {"socket": 1, "receive": 2000}, {"socket": 1, "send_b64": "/wA="},
-            {"socket": 1, "receive": 2000}, {"socket": 1, "send": "a\0b"}, {"socket": 1, "receive": 2000}, {"socket": 1, "send": ""},
-            {"socket": 1, "receive": 2000}, {"socket": 1, "receive": 0}, {"socket": 1, "receive": 20}, {"socket": 1, "close": True},
+            echo, a.open(), {"socket": 1, "send": "caf\u00e9"}, {"socket": 1, "receive": 4000}, {"socket": 1, "send_b64": "/wA="},
+            {"socket": 1, "receive": 4000}, {"socket": 1, "send": "a\0b"}, {"socket": 1, "receive": 4000}, {"socket": 1, "send": ""},
+            {"socket": 1, "receive": 4000}, {"socket": 1, "receive": 0}, {"socket": 1, "receive": 20}, {"socket": 1, "close": True},
             {"socket": 1, "receive": 0},
         )  # fmt: skip
         assert got == [
@@ -81,7 +81,7 @@ def test_a_guest_opens_sends_receives_and_closes(f):
         ], got  # fmt: skip
         a.over()
         assert a.ask(echo, {"socket": 1, "receive": 0}) == [208]  # of an earlier call
-        got = a.ask(echo, a.open(), a.open(), a.open(), a.open(), a.open(), {"socket": 3, "send": "x"}, {"socket": 3, "receive": 2000})
+        got = a.ask(echo, a.open(), a.open(), a.open(), a.open(), a.open(), {"socket": 3, "send": "x"}, {"socket": 3, "receive": 4000})
         assert got[3]["socket"] == 4 and got[4] == 302 and got[6] == {"binary": False, "message": "x", "socket": 3}, got
         for _ in range(4):
             a.over()  # nobody closed them: they ended with the call
@@ -101,7 +101,7 @@ def test_what_is_no_form_is_refused(f):
         '{"socket":1,"socket":1,"close":true}', '{"socket":null,"close":true}', "[]", "",
     ]  # fmt: skip
     with Asker(f) as a:
-        got = a.ask(echo, a.open(), *bad, {"socket": 1, "send": "still"}, {"socket": 1, "receive": 2000})
+        got = a.ask(echo, a.open(), *bad, {"socket": 1, "send": "still"}, {"socket": 1, "receive": 4000})
         assert got[1 : 1 + len(bad)] == [208] * len(bad), got
         assert got[-1]["message"] == "still", got
         no = [a.open(method="POST"), a.open(body="x"), a.open(headers={"Origin": "http://x"}), a.open(headers={"Sec-WebSocket-Key": "x"})]
@@ -116,7 +116,7 @@ def test_what_is_no_form_is_refused(f):
 def test_a_row_tells_whether_a_dry_run_may_open_it(f):
     with Asker(f) as a:
         assert a.ask(echo, a.open("/write"), mode="dry-run") == [3]
-        got = a.ask(echo, a.open("/read"), {"socket": 1, "send": "x"}, {"socket": 1, "receive": 2000}, mode="dry-run")
+        got = a.ask(echo, a.open("/read"), {"socket": 1, "send": "x"}, {"socket": 1, "receive": 4000}, mode="dry-run")
         assert got[2] == {"binary": False, "message": "x", "socket": 1}, got
 
 
@@ -162,7 +162,7 @@ def test_a_server_that_misbehaves_costs_the_call_alone(f):
         peer.conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         peer.file.read()
 
-    receive, close = {"socket": 1, "receive": 2000}, {"socket": 1, "close": True}
+    receive, close = {"socket": 1, "receive": 4000}, {"socket": 1, "close": True}
     with Asker(f) as a:
         got = a.ask(leaves, a.open(), receive, receive, receive, receive, {"socket": 1, "send": "x"}, close, close)
         assert [g.get("message") for g in got[1:3]] == ["one", "two"], got  # what came before is told before
@@ -202,7 +202,7 @@ def test_a_challenge_is_answered_and_the_guest_sees_nothing_of_it(f):
         return script
 
     answer = {"socket": 1, "send": '{"a":"{{answer}}"}', "answer": {"secret": "PASSWORD", "salt": "salt", "challenge": "challenge"}}
-    receive = {"socket": 1, "receive": 2000}
+    receive = {"socket": 1, "receive": 4000}
     with Asker(f) as a:
         start = f.size()
         got = a.ask(asks, a.open(), dict(answer, send="no mark"), dict(answer, answer=dict(answer["answer"], secret="OTHER")), answer, receive, answer)

@@ -1,9 +1,9 @@
 /* WebSockets of a guest, step by step: forms, order, bounds, ends, secrets. The port is the scripted one; the pool is this file. INV-08, INV-09 */
-#include <cmocka.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 #include "../../src/shell/guest/guest_internal.h"
 #include "support.h"
