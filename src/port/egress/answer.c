@@ -32,7 +32,7 @@ static ifab_status refuse(struct ifab_egress_problem *problem, ifab_status statu
 static bool split(struct lending *l)
 {
     static const char mark[] = IFAB_EGRESS_ANSWER_MARK;
-    const uint8_t *at = memmem(l->text.data, l->text.size, mark, sizeof mark - 1);
+    const uint8_t *at = l->text.size == 0 ? NULL : memmem(l->text.data, l->text.size, mark, sizeof mark - 1);
     if (at == NULL)
         return false;
     l->before = ifab_view_of(l->text.data, (size_t)(at - l->text.data));
