@@ -88,7 +88,8 @@ def test_the_real_obs_shows_what_it_is_told():
         assert refused("scene-create", scene="Talk").code == 208  # there is one
         assert refused("scene-switch", scene="no such").code == 208
         # sources
-        assert do("source-add", scene="Talk", source="Red", kind="color_source_v3", settings={"color": 4278190335, "width": 64, "height": 64})["sceneItemId"] >= 1
+        red = {"color": 4278190335, "width": 64, "height": 64}
+        assert do("source-add", scene="Talk", source="Red", kind="color_source_v3", settings=red)["sceneItemId"] >= 1
         assert refused("source-add", scene="Talk", source="X", kind="no_such_kind").code == 208
         assert [i["inputName"] for i in do("source-list")["inputs"] if i["inputKind"] == "color_source_v3"] == ["Red"]
 

@@ -6,7 +6,8 @@ import json
 import os
 import threading
 
-from tests_adapters import call, close_breaker, ready
+from fabric import Gone
+from tests_adapters import call, close_breaker, plan, ready
 from tests_vault import put, spellings
 from websocket import BINARY, CLOSE, TEXT, WebSocketServer, obs_answer
 
@@ -183,6 +184,35 @@ def test_a_server_that_misbehaves_costs_the_call_alone(f):
         f.verify()
 
 
+def test_a_daemon_that_stops_leaves_its_sockets(f):
+    opened = threading.Event()
+
+    def silent(peer):
+        peer.handshake()
+        opened.set()
+        peer.receive()
+
+    with Asker(f) as a:
+        a.script = silent
+        r = plan(f, a.head, "test.sockets", "ask", {"requests": [json.dumps(a.open()), '{"socket":1,"receive":60000}']})
+        assert r.status == 201, r
+
+        def apply():
+            try:
+                f.post("/v1/capabilities/test.sockets/apply", {"plan_hash": r.json["plan_hash"]}, a.head)
+            except (OSError, Gone):
+                pass  # the daemon stopped
+
+        asking = threading.Thread(target=apply)
+        asking.start()
+        opened.wait()
+        assert f.stop() == 0
+        a.over()
+        asking.join()
+        f.start()
+        f.verify()
+
+
 def test_a_challenge_is_answered_and_the_guest_sees_nothing_of_it(f):
     right = obs_answer(PASSWORD, "salt", "challenge")
 
@@ -212,7 +242,8 @@ def test_a_challenge_is_answered_and_the_guest_sees_nothing_of_it(f):
         assert accesses[0]["payload"] == {"name": "PASSWORD", "origin": a.url, "version": 1}
         half = base64.b64encode(hashlib.sha256((PASSWORD + "salt").encode()).digest()).decode()
         for make in (
-            lambda data: (data,), lambda data: (data[::-1],), lambda data: (half,), lambda data: ("x" + PASSWORD + "y",), lambda data: (PASSWORD.encode(), BINARY),
+            lambda data: (data,), lambda data: (data[::-1],), lambda data: (half,), lambda data: ("x" + PASSWORD + "y",),
+            lambda data: (PASSWORD.encode(), BINARY),
             lambda data: (base64.b64encode(PASSWORD.encode()),), lambda data: (right.replace("=", "\\u003d"),),
         ):  # fmt: skip
             a.script = tells(make)
