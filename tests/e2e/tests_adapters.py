@@ -99,7 +99,7 @@ class Vmix:
         return 200, "text/plain", b"Function completed successfully."
 
 
-def ready(f, name, host, server, scopes=(), config=(), source=None):
+def ready(f, name, host, server, scopes=(), config=(), source=None, settings=None):
     """The adapter, built, its manifest for this server, signed and allowed; a talent that may use it; its token. source: its folder."""
     build = [os.path.join(ROOT, "adapters", "build"), name] if source is None else [os.path.join(ROOT, "sdk", "guest-c", "build"), f"{source}/guest.c", "-o"]
     source = source or os.path.join(ROOT, "adapters", name)
@@ -129,6 +129,7 @@ def ready(f, name, host, server, scopes=(), config=(), source=None):
     f.configure({
         "capabilities.config": [f"{name} {key} {value}" for key, value in config],
         "egress.allow": [f"{name} 127.0.0.1/32 {server.port}"],
+        **(settings or {}),
     })  # fmt: skip
     with open(os.path.join(f.dir, "rules.yaml"), "w") as rules:
         rules.write(f"v: 1\nrules: []\ncapabilities:\n  - {{id: all, effect: share, when: {{capability: {name}}}}}\n")

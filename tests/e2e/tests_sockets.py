@@ -4,10 +4,13 @@ import base64
 import hashlib
 import json
 import os
+import ssl
+import tempfile
 import threading
 
 from fabric import Gone
 from tests_adapters import call, close_breaker, plan, ready
+from tests_certs import openssl
 from tests_vault import put, spellings
 from websocket import BINARY, CLOSE, TEXT, WebSocketServer, obs_answer
 
@@ -18,14 +21,15 @@ PASSWORD = "canary-5f2c9e71d0"
 class Asker:
     """The fabric, the guest, and a server whose script is changed from call to call."""
 
-    def __init__(self, f):
+    def __init__(self, f, context=None, settings=None):
         self.f = f
         self.script = None
-        self.server = WebSocketServer(lambda peer: self.script(peer))
-        self.url = f"ws://127.0.0.1:{self.server.port}"
+        self.settings = settings
+        self.server = WebSocketServer(lambda peer: self.script(peer), context)
+        self.url = f"{'ws' if context is None else 'wss'}://127.0.0.1:{self.server.port}"
 
     def __enter__(self):
-        self.head = ready(self.f, "test.sockets", "sockets.example", self.server, source=GUEST)
+        self.head = ready(self.f, "test.sockets", "sockets.example", self.server, source=GUEST, settings=self.settings)
         r = put(self.f, "PASSWORD", PASSWORD, self.url)
         assert r.status == 201, r
         return self
@@ -112,6 +116,31 @@ def test_what_is_no_form_is_refused(f):
         assert a.raw(a.open("/other")).code == 501  # no row: a violation
         assert a.raw(dict(a.open(), url=a.url.replace("ws:", "http:") + "/read")).code == 501  # a row of ws is none of http
         f.verify()
+
+
+def test_over_tls_a_server_proves_who_it_is(f):
+    def sends(peer):
+        peer.handshake()
+        for _ in range(20):
+            peer.send("z" * 60000)
+        peer.receive()
+
+    with tempfile.TemporaryDirectory() as folder:
+        crt, key = os.path.join(folder, "crt"), os.path.join(folder, "key")
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", crt, "-days", "1",
+                "-subj", "/CN=here", "-addext", "subjectAltName=IP:127.0.0.1")  # fmt: skip
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(crt, key)
+        with Asker(f, context, {"egress.ca": crt}) as a:
+            got = a.ask(echo, a.open(), {"socket": 1, "send": "x"}, {"socket": 1, "receive": 4000}, {"socket": 1, "close": True})
+            assert got[2]["message"] == "x" and got[3] == {"closed": 1000, "socket": 1}, got
+            got = a.ask(sends, a.open(), *[{"socket": 1, "receive": 4000}] * 20)
+            assert all(isinstance(size, int) and size > 60000 for size in got[1:]), got
+            assert a.raw(dict(a.open(), url=a.url.replace("wss:", "ws:") + "/tls")).code == 501  # rows of wss are none of ws
+            f.configure({"capabilities.config": [], "egress.allow": [f"test.sockets 127.0.0.1/32 {a.server.port}"]})
+            f.restart()
+            assert a.ask(echo, a.open()) == [503]  # an authority that nobody named
+            f.verify()
 
 
 def test_a_row_tells_whether_a_dry_run_may_open_it(f):

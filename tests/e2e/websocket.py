@@ -64,8 +64,9 @@ class Peer:
 class WebSocketServer:
     """script(peer) runs in a thread of its own for each connection; ended: one entry for each that is over, what went wrong or None."""
 
-    def __init__(self, script):
+    def __init__(self, script, context=None):
         self.script = script
+        self.context = context  # of TLS
         self.ended = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -83,8 +84,8 @@ class WebSocketServer:
     def one(self, conn):
         problem = None
         try:
-            with conn:
-                self.script(Peer(conn))
+            with conn if self.context is None else self.context.wrap_socket(conn, server_side=True) as peer:
+                self.script(Peer(peer))
         except OSError as e:  # the client is gone
             problem = e
         self.ended.append(problem)
