@@ -22,6 +22,8 @@ MODULES = [
     "adapters",
     "sockets",
     "obs",
+    "s3",
+    "homeassistant",
     "roles_cli",
     "decisions",
     "tasks",

@@ -715,6 +715,9 @@ change("registry-in-trust-root", "src/fabric/fabric.c", "if (!ifab_fabric__regis
 change("registry-record-follows", "src/core/capability/registry.c", "if (!follows(old, row))", "if (false)", "registry")
 change("registry-record-form", "src/core/capability/registry_record.c", "if (status == IFAB_OK && !ifab_view_equal(ifab_buf_as_view(&buf), row->record))",
        "if (false)", "registry")
+without("secret-field-none", "src/core/capability/manifest.c", "if (field_of[secret->as] == FIELD_NONE && secret->field.size > 0)", "manifest")
+without("secret-field-required", "src/core/capability/manifest.c", "if (field_of[secret->as] != FIELD_NONE && secret->field.size == 0)", "manifest")
+without("secret-field-scope", "src/core/capability/manifest.c", "if (scope != (field_of[secret->as] == FIELD_SCOPE))", "manifest")
 change("row-origin", HTTP, " && ifab_origin_equal(&row->origin, origin)", "", "manifest")
 change("row-effect", HTTP, " && row->effect <= effect_max", "", "manifest")
 change("row-method", HTTP, "(row->methods & 1U << method) != 0 && ", "", "manifest")
