@@ -23,6 +23,8 @@ MODULES = [
     "adapters",
     "canary",
     "ssrf",
+    "sockets",
+    "obs",
     "s3",
     "homeassistant",
     "roles_cli",

@@ -40,6 +40,7 @@ static void unlink_running(struct running *r)
     if (r->next != NULL)
         r->next->prev = r->prev;
     r->guests->count--;
+    ifab_guest__sockets_end(r);
     ifab_arena_fini(&r->arena);
     ifab_free(r);
 }
@@ -263,7 +264,7 @@ static ifab_status start_pool(struct ifab_guests *self, const struct ifab_guest_
 
 static void freed(struct ifab_guests *self)
 {
-    if (!self->woken_closed || !self->pool_closed)
+    if (self->handles > 0 || !self->pool_closed)
         return;
     void (*closed)(void *) = self->closed;
     void *user = self->closed_user;
@@ -278,10 +279,10 @@ static void freed(struct ifab_guests *self)
         closed(user);
 }
 
-static void on_wake_closed(uv_handle_t *handle)
+static void on_handle_closed(uv_handle_t *handle)
 {
     struct ifab_guests *self = handle->data;
-    self->woken_closed = true;
+    self->handles--;
     freed(self);
 }
 
@@ -291,7 +292,8 @@ static void on_pool_closed(void *user)
     self->pool_closed = true;
     ifab_egress_close(self->egress); /* who waited for it is gone */
     self->egress = NULL;
-    uv_close((uv_handle_t *)&self->wake, on_wake_closed);
+    uv_close((uv_handle_t *)&self->wake, on_handle_closed);
+    uv_close((uv_handle_t *)&self->timer, on_handle_closed);
 }
 
 ifab_status ifab_guests_new(const struct ifab_guest_options *options, struct ifab_guests **ret_guests, struct ifab_error *err)
@@ -312,11 +314,13 @@ ifab_status ifab_guests_new(const struct ifab_guest_options *options, struct ifa
     if (status == IFAB_OK && uv_async_init(options->loop, &self->wake, on_wake) != 0)
         status = ifab_fail(err, IFAB_INTERNAL, "guests: loop");
     if (status != IFAB_OK) {
-        self->woken_closed = self->pool_closed = true;
+        self->pool_closed = true;
         freed(self);
         return status;
     }
-    self->wake.data = self;
+    (void)uv_timer_init(options->loop, &self->timer); /* cannot fail */
+    self->wake.data = self->timer.data = self;
+    self->handles = 2;
     status = ifab_egress_curl_open(&settings, &self->egress, err);
     if (status == IFAB_OK)
         status = start_pool(self, options, err);
