@@ -31,7 +31,7 @@ static void check_line(const struct ifab_buf *line)
 
 static void check_call(const struct mcp_action *a, struct ifab_buf *line)
 {
-    struct mcp_result result = {IFAB_BUF_INIT(1 << 20), IFAB_BUF_INIT(1 << 20), false};
+    struct mcp_result result = {IFAB_BUF_INIT(1 << 20), IFAB_BUF_INIT(1 << 20), false, false};
     check((size_t)a->tool < mcp_tool_count);
     if (a->refusal.code != IFAB_CODE_NONE) {
         mcp_result_refusal(&result, &a->refusal);
@@ -90,7 +90,7 @@ static void as_answer(struct ifab_view bytes)
     ifab_arena_init(&arena, MCP_ARENA_MAX);
     if (ifab_json_read(bytes, NULL, &arena, &tree, NULL) == IFAB_OK) {
         for (int way = 0; way < 4; way++) {
-            struct mcp_result result = {IFAB_BUF_INIT((size_t)16 << 20), IFAB_BUF_INIT((size_t)16 << 20), false};
+            struct mcp_result result = {IFAB_BUF_INIT((size_t)16 << 20), IFAB_BUF_INIT((size_t)16 << 20), false, false};
             struct ifab_buf line = IFAB_BUF_INIT((size_t)64 << 20);
             bool good = way == 0   ? mcp_result_receipt(&result, tree, NULL, true)
                         : way == 1 ? mcp_result_decision(&result, tree)

@@ -295,6 +295,27 @@ export class Task {
   run<T extends Json | undefined | void>(work: (task: Task) => T | Promise<T>): Promise<T>;
 }
 
+/** A plan as the fabric answers it: docs/formats/capability.md. */
+export interface Plan extends JsonObject {
+  plan_id: string;
+  plan_hash: string;
+  decision?: Decision;
+}
+export type Outcome =
+  | { done: true; decision: "SHARE"; plan: Plan; receipt: JsonObject }
+  | { done: false; decision: Decision; plan: Plan; raw?: JsonObject };
+export interface PlanOptions {
+  why?: string;
+  version?: string;
+  signal?: AbortSignal;
+}
+export class Capability {
+  private constructor();
+  readonly name: string;
+  plan(operation: string | undefined, params?: JsonObject, options?: PlanOptions): Promise<Plan>;
+  /** wait: seconds for an approval; plan: goes on with one that waited. A Refused that was begun has .receipt. */
+  apply(operation: string | undefined, params?: JsonObject, options?: PlanOptions & { wait?: number; plan?: Plan }): Promise<Outcome>;
+}
 export class Fabric {
   constructor(options: FabricOptions);
   /** The fabric, talent and key that `ifctl` would use. */
@@ -307,6 +328,8 @@ export class Fabric {
   send(options: SendOptions & { claim?: string }): Promise<Receipt>;
   /** The exact bytes of a signed envelope; may be called again with the id and body of an OutcomeUnknown. */
   sendBytes(id: string, body: Uint8Array | string, options?: { proof?: boolean; signal?: AbortSignal }): Promise<Receipt>;
+  /** A capability by its name; requests are the talent's, so give the client its token or certificate. */
+  capability(name: string): Capability;
   /** Counts once, however often the connection is lost. Where over is not empty a budget has been passed; the cost is recorded all the same. */
   cost(options: CostOptions): Promise<CostReceipt>;
   receipt(id: string, options?: { sender?: string; proof?: boolean }): Promise<Receipt>;

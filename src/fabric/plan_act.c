@@ -491,19 +491,23 @@ void ifab_fabric__decide_apply(const struct ifab_fabric *self, const struct ifab
 
 /* ---- outcome ---- */
 
-static enum ifab_verdict verdict_of(enum ifab_call_end end)
+/* A dry run is refused every effect but reads: that it fails says nothing of the capability. */
+static enum ifab_verdict verdict_of(enum ifab_call_end end, bool dry)
 {
     if (end == IFAB_CALL_OK)
         return IFAB_VERDICT_GOOD;
+    if (dry)
+        return IFAB_VERDICT_CALLER;
     return end == IFAB_CALL_CALLER || end == IFAB_CALL_REVOKED || end == IFAB_CALL_NOT_DONE ? IFAB_VERDICT_CALLER : IFAB_VERDICT_FAILED;
 }
 
-static void put_error(struct ifab_buf *b, const struct ifab_command *command)
+static void put_error(struct ifab_buf *b, const struct ifab_command *command, bool dry)
 {
     enum ifab_call_end end = command->u.called.end;
     const struct ifab_code_info *info = ifab_code_info(ends[end].code);
     struct ifab_view text = ifab_fabric__readable(command->u.called.text, SUMMARY_MAX);
-    ifab_buf_format(b, "\"error\":{\"code\":\"IF_ERR_%03d\",\"hint\":\"Plan again; this plan is used up.\",\"message\":", (int)info->code);
+    ifab_buf_format(b, "\"error\":{\"code\":\"IF_ERR_%03d\",\"hint\":\"%s\",\"message\":", (int)info->code,
+                    dry || end == IFAB_CALL_NOT_DONE ? "Nothing was used up; the plan can still be applied." : "Plan again; this plan is used up.");
     ifab_json_put_string(b, text.size > 0 ? text : ifab_view_str(ends[end].text));
     ifab_buf_format(b, ",\"name\":\"%s\",\"retryable\":false},", info->name);
 }
@@ -540,7 +544,7 @@ static void reply_outcome(const struct ifab_fabric *self, const struct ifab_comm
     put_entry(self, b, entry);
     ifab_buf_char(b, ',');
     if (end != IFAB_CALL_OK)
-        put_error(b, command);
+        put_error(b, command, dry);
     ifab_buf_format(b, "\"fuel\":%llu,\"host_calls\":%u,\"intent\":%llu,\"mode\":\"%s\",\"operation\":", (unsigned long long)command->u.called.fuel,
                     command->u.called.host_calls, (unsigned long long)p->intent, dry ? "dry-run" : "apply");
     ifab_json_put_string(b, p->operation);
@@ -569,7 +573,7 @@ static bool outcome_entry(const struct ifab_fabric *self, const struct ifab_comm
     ifab_json_put_string(b, p->capability);
     ifab_buf_format(b, ",\"duration_ms\":%lld,", (long long)(command->u.called.took / 1000));
     if (end != IFAB_CALL_OK)
-        put_error(b, command);
+        put_error(b, command, dry);
     ifab_buf_format(b, "\"fuel\":%llu,\"host_calls\":%u,\"intent\":%llu,\"mode\":\"%s\",\"operation\":", (unsigned long long)command->u.called.fuel,
                     command->u.called.host_calls, (unsigned long long)p->intent, dry ? "dry-run" : "apply");
     ifab_json_put_string(b, p->operation);
@@ -607,7 +611,7 @@ void ifab_fabric__decide_outcome(const struct ifab_fabric *self, const struct if
         bill.usd_micro = bill.tokens_in = bill.tokens_out = bill.calls = 0;
     else
         settle(self, command, o, &p, &bill);
-    ifab_fabric__breaker_note(self, o, IFAB_BREAKER_CAPABILITY, ifab_plan__name(p.capability), verdict_of(command->u.called.end), command->u.called.took, &bill);
+    ifab_fabric__breaker_note(self, o, IFAB_BREAKER_CAPABILITY, ifab_plan__name(p.capability), verdict_of(command->u.called.end, dry), command->u.called.took, &bill);
     reply_outcome(self, command, o, &p, &bill, &done, dry);
     /* What was surely not done may be tried again while the plan lives. */
     p.state = dry || command->u.called.end == IFAB_CALL_NOT_DONE ? IFAB_PLAN_PLANNED : IFAB_PLAN_DONE;

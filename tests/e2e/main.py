@@ -18,6 +18,7 @@ MODULES = [
     "roles",
     "money",
     "capabilities",
+    "calls",
     "adapters",
     "roles_cli",
     "decisions",
@@ -91,6 +92,7 @@ def main():
     for number in (signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     build, wanted, jobs = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    fabric.PROGRAM["build"] = build
     fabric.PROGRAM["ifd"] = os.path.join(build, "src/programs/ifd/ifd")
     fabric.PROGRAM["if-verify"] = os.path.join(build, "src/programs/if-verify/if-verify")
     fabric.PROGRAM["ifctl"] = os.path.join(build, "src/programs/ifctl/ifctl")

@@ -94,7 +94,6 @@ def test_global_flags_do_what_they_say(f):
     assert "talent list" in cli.wants(2, "talent", "lst").err
     # a command of a later part parses, helps and answers 509
     for line in (
-        "capability apply vmix.switcher --scene Intro --why w --trace --mode=falsify",
         "falsify --task t --mode=pre-commit",
         "bus dlq list",
     ):

@@ -201,8 +201,8 @@ def test_unknown_route_is_404_and_wrong_method_405(f):
 
 def test_parts_that_come_later_are_509(f):
     for method, path in (
-        ("GET", "/v1/secrets"),
-        ("POST", "/v1/capabilities/x"),
+        ("POST", "/v1/bus/x"),
+        ("GET", "/v1/bus/dlq"),
         ("POST", "/mcp"),
     ):
         refused(f.http(method, path, b"{}" if method == "POST" else None), 501, 509)

@@ -131,6 +131,12 @@ COMMANDS = {
     "capability list": (ALL, ()),
     "capability show": (ALL, ("x",)),
     "capability check": (OPERATE, ("x",)),
+    "capability plan": (ACT, None),  # speaks as a talent whose key it has: tests_calls
+    "capability apply": (ACT, None),
+    "capability plans": (ALL, ()),
+    "capability close": (OPERATE, ("plan-019a7782-7ae4-7cc7-a09b-d3061f2ba94a", "--outcome", "done", *WHY)),
+    "capability health": (OPERATE, ("x",)),
+    "capability logs": (LIST, ("x",)),
     "secret set": (OPERATE, (NOBODY, "--for", "https://a.example", "--value-file", "/proc/version", *WHY, *SIGNED)),
     "secret rotate": (OPERATE, (NOBODY, "--value-file", "/proc/version", *WHY, *SIGNED)),
     "secret revoke": (OPERATE, (NOBODY, *WHY, *SIGNED)),
@@ -144,9 +150,7 @@ COMMANDS = {
 # what comes later answers 509 by itself; its column is its route's
 LATER = {
     HERE: "falsify",
-    ALL: "capability-health capability-logs",
-    ACT: "bus-sub bus-pub "
-    "capability-plan capability-apply",
+    ACT: "bus-sub bus-pub",
     OPERATE: "bus-consumers bus-dlq",
 }
 # what a command asks; its column is what all of them have in common
@@ -170,9 +174,9 @@ ROUTE = {
     "decision list": "GET /v1/decisions",
     "decision watch": "GET /v1/decisions",
     "decision show": "GET /v1/decisions/{}",
-    "decision approve": "GET /v1/decisions/{} & GET /v1/talents/{} & POST /v1/decisions/{}/votes",
-    "decision refuse": "GET /v1/decisions/{} & GET /v1/talents/{} & POST /v1/decisions/{}/votes",
-    "decision scope-ok": "GET /v1/decisions/{} & GET /v1/talents/{} & POST /v1/decisions/{}/votes",
+    "decision approve": "GET /v1/decisions/{} & GET /v1/talents/{} & GET /v1/plans/{} & GET /v1/capabilities/{} & POST /v1/decisions/{}/votes",
+    "decision refuse": "GET /v1/decisions/{} & GET /v1/talents/{} & GET /v1/plans/{} & GET /v1/capabilities/{} & POST /v1/decisions/{}/votes",
+    "decision scope-ok": "GET /v1/decisions/{} & GET /v1/talents/{} & GET /v1/plans/{} & GET /v1/capabilities/{} & POST /v1/decisions/{}/votes",
     "guard explain": "POST /v1/guard/explain",
     "clock accept": "POST /v1/clock/accept",
     "backup": "POST /v1/backup",
@@ -229,7 +233,12 @@ ROUTE = {
     "capability list": "GET /v1/capabilities",
     "capability show": "GET /v1/capabilities/{}",
     "capability check": "POST /v1/capabilities/{}/load",
-    "capability plan": "POST /v1/capabilities/{*}",
+    "capability plan": "GET /v1/capabilities/{} & POST /v1/capabilities/{}/plan",
+    "capability apply": "GET /v1/capabilities/{} & POST /v1/capabilities/{}/plan & POST /v1/capabilities/{}/apply",
+    "capability plans": "GET /v1/plans",
+    "capability close": "POST /v1/plans/{}/close",
+    "capability health": "POST /v1/capabilities/{}/health",
+    "capability logs": "GET /v1/capabilities/{}/logs",
     "bus pub": "POST /v1/bus/{*}",
     "bus dlq": "GET /v1/bus/dlq",
     "secret set": "GET /v1/vault & POST /v1/secrets",

@@ -57,7 +57,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         with self.server.lock:
-            verb = self.path.rsplit("/", 1)[1]
+            verb = self.path.partition("?")[0].rsplit("/", 1)[1]
             self.server.asked.append({"verb": verb, "path": self.path, "body": json.loads(body), "key": self.headers["Idempotency-Key"]})
             rows = self.server.answers.get(verb, [DONE])
             row = rows.pop(0) if len(rows) > 1 else rows[0]

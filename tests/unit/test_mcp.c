@@ -339,7 +339,7 @@ static void results_carry_what_their_revision_demands(void **unused)
     (void)unused;
     for (int modern = 0; modern < 2; modern++) {
         struct ifab_buf line = IFAB_BUF_INIT(1 << 20);
-        mcp_put_list(&line, IFAB_VIEW("1"), modern != 0, "9.9");
+        mcp_put_list(&line, IFAB_VIEW("1"), modern != 0, "9.9", NULL, 0);
         const struct ifab_json *result = ifab_json_get(tree_of(&line), "result");
         assert_true(says(result, "resultType", "complete") == (modern != 0));
         assert_true(says(result, "cacheScope", "public") == (modern != 0));
@@ -364,7 +364,7 @@ static void the_list_shows_every_row_of_the_tables(void **unused)
 {
     (void)unused;
     struct ifab_buf line = IFAB_BUF_INIT(1 << 20);
-    mcp_put_list(&line, IFAB_VIEW("1"), true, "1");
+    mcp_put_list(&line, IFAB_VIEW("1"), true, "1", NULL, 0);
     const struct ifab_json *tools = ifab_json_get(ifab_json_get(tree_of(&line), "result"), "tools");
     assert_int_equal(tools->u.array.count, mcp_tool_count);
     for (size_t i = 0; i < mcp_tool_count; i++) {
@@ -392,7 +392,7 @@ static void the_list_shows_every_row_of_the_tables(void **unused)
 
 static struct mcp_result result_of(const char *json, int way, const char *now, bool *ret_good)
 {
-    struct mcp_result result = {IFAB_BUF_INIT(1 << 20), IFAB_BUF_INIT(1 << 20), false};
+    struct mcp_result result = {IFAB_BUF_INIT(1 << 20), IFAB_BUF_INIT(1 << 20), false, false};
     const struct ifab_json *tree, *later = NULL;
     assert_int_equal(ifab_json_read(ifab_view_str(json), NULL, &arena, &tree, NULL), IFAB_OK);
     if (now != NULL)
@@ -482,7 +482,7 @@ static void refusals_are_errors_with_code_name_and_hint(void **unused)
     expect("{\"code\":\"IF_ERR_108\",\"name\":\"WRONG_AUDIENCE\",\"message\":\"m\",\"hint\":\"\",\"retryable\":false}", 3, NULL,
            "The same call again does not help.", "\"retryable\":false");
     assert_int_equal(code_of("fabric_send", "\"claim\":7"), IFAB_CODE_INVALID_PARAMS);
-    struct mcp_result result = {IFAB_BUF_INIT(65536), IFAB_BUF_INIT(65536), false};
+    struct mcp_result result = {IFAB_BUF_INIT(65536), IFAB_BUF_INIT(65536), false, false};
     struct ifab_buf line = IFAB_BUF_INIT(65536);
     mcp_result_refusal(&result, &action.refusal);
     mcp_put_result(&line, &action, &result, "1");
@@ -563,6 +563,53 @@ static void a_passed_budget_is_told_as_one(void **unused)
     }
 }
 
+/* Capabilities as tools: what two could mean is none, a schema is closed, what describes them is text and nothing else. */
+static void offers_are_distinct_and_closed(void **unused)
+{
+    static const char *const all[] = {
+        "{\"digest\":\"sha256:0000000000000000000000000000000000000000000000000000000000000000\",\"id\":\"if://capabili"
+        "ty/vmix.switcher\",\"manifest\":{\"operations\":{\"cut\":{\"effect\":\"write\",\"params\":{\"type\":\"object\""
+        ",\"properties\":{\"input\":{\"type\":\"integer\"}},\"required\":[\"input\"]}},\"look\":{\"effect\":\"read\",\""
+        "idempotent\":true},\"lock\":{\"effect\":\"physical\"},\"odd\":{}}},\"publisher\":\"Acme\",\"summary\":\"Cuts\\n"
+        "\\\"}],x\",\"version\":\"1.0.0\"}",
+        "{\"digest\":\"sha256:1111111111111111111111111111111111111111111111111111111111111111\",\"id\":\"if://capabili"
+        "ty/vmix-switcher\",\"manifest\":{\"operations\":{\"cut\":{\"effect\":\"write\"},\"only\":{\"effect\":\"write\""
+        "}}}}",
+        "{\"digest\":\"sha256:2222222222222222222222222222222222222222222222222222222222222222\",\"id\":\"if://capabili"
+        "ty/task\",\"manifest\":{\"operations\":{\"next\":{\"effect\":\"read\"}}}}",
+    };
+    static struct mcp_offer offers[MCP_OFFERS_MAX];
+    static const bool reads[] = {false, true, false, false}, destroys[] = {true, false, true, false}; /* what names no effect is the worst */
+    struct ifab_buf line = IFAB_BUF_INIT(1 << 20);
+    size_t count = 0;
+    (void)unused;
+    for (size_t i = 0; i < IFAB_COUNT(all); i++) {
+        const struct ifab_json *tree;
+        assert_int_equal(ifab_json_read(ifab_view_str(all[i]), NULL, &arena, &tree, NULL), IFAB_OK);
+        count = mcp_offers_add(tree, offers, count, MCP_OFFERS_MAX);
+    }
+    assert_int_equal(count, 7);
+    count = mcp_offers_distinct(offers, count);
+    assert_int_equal(count, 4); /* neither vmix_switcher_cut, nor task_next */
+    assert_string_equal(offers[0].name, "vmix_switcher_lock"); /* names in order */
+    assert_string_equal(offers[3].name, "vmix_switcher_only");
+    mcp_put_list(&line, IFAB_VIEW("1"), true, "1", offers, count);
+    const struct ifab_json *result = ifab_json_get(tree_of(&line), "result"), *tools = ifab_json_get(result, "tools");
+    assert_true(says(result, "cacheScope", "private"));
+    assert_int_equal(tools->u.array.count, mcp_tool_count + 5);
+    for (size_t i = 0; i < count; i++) {
+        const struct ifab_json *tool = &tools->u.array.items[mcp_tool_count + i], *notes = ifab_json_get(tool, "annotations"),
+                               *input = ifab_json_get(tool, "inputSchema");
+        assert_true(says(tool, "name", offers[i].name));
+        assert_int_equal(ifab_json_get(notes, "readOnlyHint")->type == IFAB_JSON_TRUE, reads[i]);
+        assert_int_equal(ifab_json_get(notes, "destructiveHint")->type == IFAB_JSON_TRUE, destroys[i]);
+        assert_int_equal(ifab_json_get(input, "additionalProperties")->type, IFAB_JSON_FALSE);
+        assert_non_null(ifab_json_get(ifab_json_get(input, "properties"), "why"));
+    }
+    ifab_buf_fini(&line);
+    assert_true(mcp_offer_name_valid(IFAB_VIEW("a_b")) && !mcp_offer_name_valid(IFAB_VIEW("a.b")) && !mcp_offer_name_valid(IFAB_VIEW("")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -587,6 +634,7 @@ int main(void)
         TEST(refusals_are_errors_with_code_name_and_hint),
         TEST(tasks_carry_fence_and_entry),
         TEST(foreign_text_cannot_begin_a_message),
+        TEST(offers_are_distinct_and_closed),
     };
     return cmocka_run_group_tests_name("mcp", tests, NULL, NULL);
 }

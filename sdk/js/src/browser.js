@@ -2,6 +2,7 @@
 import { fromBase64 } from "./bytes.js";
 import { makeSigner, seedOf, wrapSigner } from "./ed25519.js";
 import { makeFabric } from "./fabric.js";
+import { withCapabilities } from "./capability.js";
 import { withTasks } from "./tasks.js";
 import { fetchTransport } from "./wire.js";
 
@@ -21,7 +22,7 @@ async function fromContext(options) {
   return { endpoint: globalThis.location?.origin, ...options };
 }
 
-export const Fabric = withTasks(
-  makeFabric({ transport: fetchTransport, loadKey, makeKey: loadKey, fromContext }),
+export const Fabric = withCapabilities(
+  withTasks(makeFabric({ transport: fetchTransport, loadKey, makeKey: loadKey, fromContext })),
 );
 export default Fabric;

@@ -5,6 +5,7 @@ import http from "node:http";
 import https from "node:https";
 import { Unreachable } from "./errors.js";
 import { makeFabric } from "./fabric.js";
+import { withCapabilities } from "./capability.js";
 import { withTasks } from "./tasks.js";
 import { makeSigner, seedOf, wrapSigner } from "./ed25519.js";
 import { fromContext } from "./context.js";
@@ -142,7 +143,7 @@ async function readKeyFile(path) {
   }
 }
 
-export const Fabric = withTasks(
-  makeFabric({ transport: nodeTransport, loadKey, makeKey, fromContext }),
+export const Fabric = withCapabilities(
+  withTasks(makeFabric({ transport: nodeTransport, loadKey, makeKey, fromContext })),
 );
 export default Fabric;

@@ -31,7 +31,7 @@ function pause(ms, signal) {
 }
 
 /* One change, once, however often the connection is lost: the same bytes under the same Idempotency-Key. */
-async function change(fabric, path, object, signal) {
+export async function change(fabric, path, object, signal) {
   const key = "task-" + uuid7(),
     body = bytesOf(object);
   let lost, retryMs;

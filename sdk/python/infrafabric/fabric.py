@@ -71,8 +71,7 @@ class Fabric:
         wire = Wire(**where)
         log = wire.ask("/v1/fabric")["origin"]  # before a key is made: is there a fabric?
         signer = env.new_key(key, options.pop("passphrase", None)) if isinstance(key, (str, os.PathLike)) else env.load_key(key)
-        body = rfc8785.dumps(env.enrolment(code, log, signer))
-        told = wire.ask("/v1/enroll", options.get("timeout", 15.0), body)
+        told = wire.ask("/v1/enroll", options.get("timeout", 15.0), rfc8785.dumps(env.enrolment(code, log, signer)))
         return cls(talent=told["talent"]["name"], key=signer, **where, **options)
 
     def send(self, claim=None, confidence=None, to=None, scope=None, evidence=None, hazards=None, performative="inform", data=None,

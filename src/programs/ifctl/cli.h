@@ -32,7 +32,8 @@ enum cli_flags {
     CMD_FREE = 8,     /* takes --anything VALUE as a parameter */
     CMD_ADMIN = 16,   /* always an admin act */
     CMD_REST = 32,    /* words after -- are not counted */
-    CMD_BARE = 64,    /* without a word it only reads, and asks for no why */
+    CMD_BARE = 64,    /* without a word it only reads, or goes on, and asks for no why */
+    CMD_MODES = 128,  /* knows --mode=dry-run and falsify */
 };
 struct cli;
 typedef int cli_run_fn(struct cli *cli);
@@ -86,6 +87,7 @@ struct cli {
     char directory[1024], endpoint[1100], token_file[1024], ca_file[1024], cert_file[1024], cert_key_file[1024], as[129], origin[300];
     char key[1024];          /* of the environment or ""; --key stands before it */
     char why[1100];
+    char token[64], token_id[48]; /* speak.c: of this command alone; "" */
     int retry;
     int64_t timeout_usec;
     struct ifab_client *client;
@@ -222,8 +224,9 @@ void cli_sequence_done(struct cli_sequence *self, uint64_t last); /* keeps it an
 int cli_key_make(struct cli *cli, const char *path, uint8_t ret_pubkey32[32]);
 /* cmd_talent.c: "KEY" or "@FILE" of --pubkey as base64url */
 int cli_pubkey_option(struct cli *cli, const char *value, char ret_text[44]);
-/* cmd_decision.c: polls until decided or the time is up, and prints it (print_open: also undecided); exit code by the decision */
-int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, bool print_open);
+/* cmd_decision.c: polls until decided or the time is up, and prints it (when decided, or also undecided); exit code by the decision */
+enum cli_wait_print { CLI_WAIT_SILENT, CLI_WAIT_DECIDED, CLI_WAIT_ALWAYS };
+int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, enum cli_wait_print print);
 /* Does a message's content name what a second source must name as well? */
 void cli_claim_named(const struct ifab_json *content, bool *ret_claim_id, bool *ret_scope);
 void cli_say_held(const struct cli *cli, const char *id, bool has_claim_id, bool has_scope); /* what releases it, as commands */
@@ -302,5 +305,6 @@ cli_run_fn cmd_init, cmd_doctor, cmd_version, cmd_explain, cmd_help, cmd_complet
     cmd_budget_release, cmd_budget_reservations, cmd_cost_track, cmd_cost_rates, cmd_cost_report, cmd_cost_estimate, cmd_governor_breakers,
     cmd_governor_reset, cmd_publisher_add, cmd_publisher_list, cmd_publisher_revoke, cmd_capability_new, cmd_capability_sign, cmd_capability_verify,
     cmd_capability_inspect, cmd_capability_allow, cmd_capability_revoke, cmd_capability_list, cmd_capability_show, cmd_capability_check,
+    cmd_capability_plan, cmd_capability_apply, cmd_capability_health, cmd_capability_logs, cmd_capability_plans, cmd_capability_close,
     cmd_secret_set, cmd_secret_rotate, cmd_secret_revoke, cmd_secret_list, cmd_secret_age, cmd_secret_check;
 #endif

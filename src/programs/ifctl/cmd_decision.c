@@ -1,5 +1,5 @@
 /* decision list|show|wait. Votes: cmd_vote.c; the live view: cmd_watch.c. */
-#include "cli.h"
+#include "call.h"
 
 #include <time.h>
 
@@ -189,6 +189,7 @@ int cmd_decision_show(struct cli *cli)
         code = cli_get_json(cli, (const char *)target.data, &arena, &tree);
     if (code == 0) {
         cli_print_tree(cli, tree, DECISION_COLUMNS "|CLAIM ID:envelope.content.claim_id|SCOPE:envelope.content.scope");
+        cli_show_plan(cli, ifab_json_get(tree, "envelope"), &arena);
         say_why(cli, tree, &arena);
         cli_say_waiting(cli, cli->words[0], tree);
     }
@@ -197,7 +198,7 @@ int cmd_decision_show(struct cli *cli)
 }
 
 /* One look, waiting at most wait_ms at the daemon. *ret_exit by the decision as it stands, *ret_done when it is decided. */
-static int look(struct cli *cli, const char *id, int64_t wait_ms, bool print_open, int *ret_exit, bool *ret_done)
+static int look(struct cli *cli, const char *id, int64_t wait_ms, enum cli_wait_print print, int *ret_exit, bool *ret_done)
 {
     struct ifab_arena arena;
     struct ifab_buf target;
@@ -215,7 +216,7 @@ static int look(struct cli *cli, const char *id, int64_t wait_ms, bool print_ope
         (void)ifab_json_string(ifab_json_get(tree, "decision"), &decision);
         *ret_done = ifab_view_is(state, "decided");
         *ret_exit = *ret_done ? cli_decision_exit(decision) : EXIT_HELD;
-        if (*ret_done || (print_open && wait_ms == 0))
+        if ((*ret_done && print != CLI_WAIT_SILENT) || (print == CLI_WAIT_ALWAYS && wait_ms == 0))
             cli_print_tree(cli, tree, DECISION_COLUMNS);
     }
     ifab_buf_fini(&target);
@@ -230,7 +231,7 @@ static int64_t run_usec(void) /* a clock that nobody sets */
     return (int64_t)t.tv_sec * IFAB_SECOND + t.tv_nsec / 1000;
 }
 
-int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, bool print_open)
+int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, enum cli_wait_print print)
 {
     int64_t end = run_usec() + wait_usec;
     int exit_code = EXIT_HELD;
@@ -239,7 +240,7 @@ int cli_decision_wait(struct cli *cli, const char *id, int64_t wait_usec, bool p
         int64_t ms = left / 1000 > 30000 ? 30000 : left / 1000;
         if (cli->client != NULL)
             ifab_client_set_timeout(cli->client, (ms + 10000) * 1000);
-        int code = look(cli, id, ms > 0 ? ms : 0, print_open, &exit_code, &done);
+        int code = look(cli, id, ms > 0 ? ms : 0, print, &exit_code, &done);
         if (code != 0)
             return code;
         if (ms <= 0)
@@ -256,5 +257,5 @@ int cmd_decision_wait(struct cli *cli)
     if (wait != NULL && !cli_duration(wait, &usec))
         return cli_usage(cli, "--wait is a time such as 5min, not \"%s\"", wait);
     cli->timeout_usec = 40 * IFAB_SECOND;
-    return cli_decision_wait(cli, cli->words[0], usec, true);
+    return cli_decision_wait(cli, cli->words[0], usec, CLI_WAIT_ALWAYS);
 }

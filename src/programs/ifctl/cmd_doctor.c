@@ -125,6 +125,29 @@ static void check_ready(struct doctor *d, struct ifab_client *client)
     doctor_say(d, DOCTOR_BAD, "ready", "%s: %s", body, mend);
 }
 
+/* Calls that were cut off: only a person can say what became of them. */
+static void check_dangling(struct doctor *d, struct ifab_client *client)
+{
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    const struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = "GET", .target = "/v1/plans?state=dangling&limit=100"};
+    struct ifab_response response;
+    struct ifab_error err = {0};
+    const struct ifab_json *tree, *items;
+    ifab_arena_init(&arena, 16 << 20);
+    if (ifab_client_call(client, &request, &response, &err) != IFAB_OK || response.status != 200 ||
+        ifab_json_read(response.body, NULL, &arena, &tree, &err) != IFAB_OK)
+        return; /* not for this one to read */
+    items = ifab_json_get(tree, "items");
+    for (size_t i = 0; items != NULL && items->type == IFAB_JSON_ARRAY && i < items->u.array.count; i++) {
+        struct ifab_view id = {NULL, 0}, capability = {NULL, 0}, operation = {NULL, 0};
+        (void)ifab_json_string(ifab_json_get(&items->u.array.items[i], "plan_id"), &id);
+        (void)ifab_json_string(ifab_json_get(&items->u.array.items[i], "capability"), &capability);
+        (void)ifab_json_string(ifab_json_get(&items->u.array.items[i], "operation"), &operation);
+        doctor_say(d, DOCTOR_WARN, "dangling", IFAB_FMT " of " IFAB_FMT " was cut off: look whether it was done, then ifctl capability close " IFAB_FMT " --outcome done|not-done --why …",
+                   IFAB_ARG(operation), IFAB_ARG(capability), IFAB_ARG(id));
+    }
+}
+
 static const char *named(const char *file) { return file[0] == '\0' ? NULL : file; }
 
 static void check_daemon(struct doctor *d)
@@ -154,6 +177,7 @@ static void check_daemon(struct doctor *d)
     } else {
         check_answer(d, tree);
         check_ready(d, client);
+        check_dangling(d, client);
     }
     ifab_client_close(client);
 }

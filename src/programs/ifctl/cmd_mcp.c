@@ -17,6 +17,8 @@
 
 #include "mcp_call.h"
 
+#define JOBS_MAX (MCP_CALLS_MAX + MCP_LISTS_MAX)
+
 struct job {
     struct server *server;
     pthread_t thread;
@@ -35,9 +37,13 @@ struct server {
     pthread_mutex_t lock, writing;
     pthread_cond_t turn;
     /* under lock */
-    struct job *jobs; /* MCP_CALLS_MAX */
+    struct job *jobs; /* JOBS_MAX: calls take the first MCP_CALLS_MAX places, lists all of them */
     uint64_t number;
     bool ended, broken; /* stdin has ended; stdout takes no more */
+    struct {
+        char name[MCP_OFFER_NAME_MAX + 1], digest[72];
+    } shown[MCP_OFFERS_MAX]; /* tools of capabilities, with the manifests they were listed with */
+    size_t shown_count;
     /* of the main thread */
     struct mcp_state state;
     struct ifab_buf listens[MCP_LISTENS_MAX]; /* ids; size 0: free */
@@ -92,7 +98,7 @@ static bool job_ended(void *user)
 
 static bool is_first(const struct job *job)
 {
-    for (size_t i = 0; i < MCP_CALLS_MAX; i++) {
+    for (size_t i = 0; i < JOBS_MAX; i++) {
         const struct job *other = &job->server->jobs[i];
         if (other->busy && other->sends && other->number < job->number)
             return false;
@@ -130,12 +136,61 @@ static void job_progress(void *user, int64_t s)
     put_line(job->server, &line);
 }
 
+/* A tool is used under the manifest it was listed with. Another one, or none: the client is told that the list has changed. */
+static bool job_listed(void *user, const struct mcp_offer *offer)
+{
+    struct job *job = user;
+    struct server *s = job->server;
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf line = IFAB_BUF_INIT(256);
+    bool same = false;
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->shown_count; i++)
+        same = same || (strcmp(s->shown[i].name, offer->name) == 0 && strcmp(s->shown[i].digest, offer->digest) == 0);
+    pthread_mutex_unlock(&s->lock);
+    if (!same && !job->action.modern) {
+        mcp_put_changed(&line);
+        put_line(s, &line);
+    }
+    return same;
+}
+
+static void run_list(struct job *job)
+{
+    struct server *s = job->server;
+    struct mcp_offer *offers = NULL;
+    size_t count = 0;
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf line = IFAB_BUF_INIT((size_t)32 << 20);
+    ifab_arena_init(&arena, (size_t)256 << 20);
+    mcp_capability_list(&job->cli, &arena, &offers, &count);
+    mcp_put_list(&line, job->action.id, job->action.modern, IFCTL_VERSION, offers, count);
+    pthread_mutex_lock(&s->lock);
+    s->shown_count = count;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(s->shown[i].name, offers[i].name, sizeof s->shown[i].name);
+        memcpy(s->shown[i].digest, offers[i].digest, sizeof s->shown[i].digest);
+    }
+    bool cancelled = job->cancelled;
+    job->busy = false; /* before the answer, as below */
+    pthread_mutex_unlock(&s->lock);
+    if (!cancelled && ifab_buf_status(&line) == IFAB_OK)
+        put_line(s, &line);
+    else if (!cancelled)
+        put_error(s, job->action.id, MCP_INTERNAL_ERROR, "the list does not fit into memory");
+    ifab_buf_fini(&job->line);
+    ifab_arena_fini(&job->arena);
+}
+
 static void *run_job(void *user)
 {
     struct job *job = user;
     struct server *s = job->server;
-    const struct mcp_caller caller = {job, job_ended, job_turn, job_turn_over, job_progress};
-    struct mcp_result result = {IFAB_BUF_INIT(IFAB_CLIENT_RESPONSE_MAX), IFAB_BUF_INIT(IFAB_CLIENT_RESPONSE_MAX), false};
+    const struct mcp_caller caller = {job, job_ended, job_turn, job_turn_over, job_progress, job_listed};
+    struct mcp_result result = {IFAB_BUF_INIT(IFAB_CLIENT_RESPONSE_MAX), IFAB_BUF_INIT(IFAB_CLIENT_RESPONSE_MAX), false, false};
+    if (job->action.kind == MCP_LIST) {
+        run_list(job);
+        return NULL;
+    }
     struct ifab_buf line = IFAB_BUF_INIT(4 * IFAB_CLIENT_RESPONSE_MAX);
     mcp_call(&job->cli, &job->action, &caller, &result);
     bool good = ifab_buf_status(&result.text) == IFAB_OK && ifab_buf_status(&result.structured) == IFAB_OK;
@@ -147,7 +202,9 @@ static void *run_job(void *user)
     bool cancelled = job->cancelled;
     job->busy = false; /* before the answer: whoever has it may use its id, and this place, again */
     pthread_mutex_unlock(&s->lock);
-    if (!cancelled && good)
+    if (!cancelled && result.unknown_tool)
+        put_error(s, job->action.id, MCP_INVALID_PARAMS, "Unknown tool");
+    else if (!cancelled && good)
         put_line(s, &line);
     else if (!cancelled)
         put_error(s, job->action.id, MCP_INTERNAL_ERROR, "the answer does not fit into memory");
@@ -171,7 +228,7 @@ static void job_clear(struct job *job)
 static void refuse_full(struct server *s, const struct mcp_action *action)
 {
     IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf line = IFAB_BUF_INIT(65536);
-    struct mcp_result result = {IFAB_BUF_INIT(8192), IFAB_BUF_INIT(8192), false};
+    struct mcp_result result = {IFAB_BUF_INIT(8192), IFAB_BUF_INIT(8192), false, false};
     struct ifab_refusal refusal = {0};
     ifab_refuse(&refusal, IFAB_CODE_QUEUE_FULL, NULL, "%d calls are under way here; nothing was done", MCP_CALLS_MAX);
     refusal.hint = "wait for one of them to be answered, or cancel one";
@@ -187,12 +244,15 @@ static bool start_job(struct server *s, struct ifab_buf *line, struct ifab_arena
 {
     struct job *job = NULL;
     pthread_mutex_lock(&s->lock);
-    for (size_t i = 0; i < MCP_CALLS_MAX && job == NULL; i++)
+    for (size_t i = 0; i < (action->kind == MCP_LIST ? JOBS_MAX : MCP_CALLS_MAX) && job == NULL; i++)
         if (!s->jobs[i].busy)
             job = &s->jobs[i];
     pthread_mutex_unlock(&s->lock);
-    if (job == NULL) {
+    if (job == NULL && action->kind == MCP_LIST)
+        put_error(s, action->id, MCP_INTERNAL_ERROR, "too many calls are under way here: ask again");
+    else if (job == NULL)
         refuse_full(s, action);
+    if (job == NULL) {
         return false;
     }
     job_clear(job);
@@ -205,7 +265,7 @@ static bool start_job(struct server *s, struct ifab_buf *line, struct ifab_arena
     job->action = *action;
     pthread_mutex_lock(&s->lock);
     job->cancelled = false;
-    job->sends = action->tool == MCP_SEND && action->refusal.code == IFAB_CODE_NONE;
+    job->sends = action->kind == MCP_CALL && action->tool == MCP_SEND && action->refusal.code == IFAB_CODE_NONE;
     job->number = s->number++;
     job->busy = true;
     pthread_mutex_unlock(&s->lock);
@@ -223,7 +283,7 @@ static bool in_use(struct server *s, struct ifab_view id)
 {
     bool found = false;
     pthread_mutex_lock(&s->lock);
-    for (size_t i = 0; i < MCP_CALLS_MAX; i++)
+    for (size_t i = 0; i < JOBS_MAX; i++)
         found = found || (s->jobs[i].busy && ifab_view_equal(s->jobs[i].action.id, id));
     pthread_mutex_unlock(&s->lock);
     for (size_t i = 0; i < MCP_LISTENS_MAX; i++)
@@ -234,7 +294,7 @@ static bool in_use(struct server *s, struct ifab_view id)
 static void cancel(struct server *s, struct ifab_view id)
 {
     pthread_mutex_lock(&s->lock);
-    for (size_t i = 0; i < MCP_CALLS_MAX; i++)
+    for (size_t i = 0; i < JOBS_MAX; i++)
         if (s->jobs[i].busy && ifab_view_equal(s->jobs[i].action.id, id))
             s->jobs[i].cancelled = true;
     pthread_cond_broadcast(&s->turn);
@@ -277,6 +337,7 @@ static bool act(struct server *s, struct ifab_buf *in, struct ifab_arena *arena,
         cancel(s, action->id);
         return false;
     case MCP_CALL:
+    case MCP_LIST:
         return start_job(s, in, arena, action);
     case MCP_LISTEN:
         listen_begin(s, action->id);
@@ -292,9 +353,6 @@ static bool act(struct server *s, struct ifab_buf *in, struct ifab_arena *arena,
         break;
     case MCP_DISCOVER:
         mcp_put_discover(&line, action->id, IFCTL_VERSION);
-        break;
-    case MCP_LIST:
-        mcp_put_list(&line, action->id, action->modern, IFCTL_VERSION);
         break;
     }
     put_line(s, &line);
@@ -392,7 +450,7 @@ static void finish(struct server *s)
     pthread_mutex_lock(&s->lock);
     s->ended = true;
     pthread_mutex_unlock(&s->lock);
-    for (size_t i = 0; i < MCP_CALLS_MAX; i++) {
+    for (size_t i = 0; i < JOBS_MAX; i++) {
         job_clear(&s->jobs[i]);
         ifab_client_close(s->jobs[i].cli.client);
     }
@@ -440,12 +498,13 @@ int cmd_mcp(struct cli *cli)
         code = cli_identity(cli);
     if (code != 0)
         return code;
-    s.jobs = ifab_calloc(MCP_CALLS_MAX, sizeof *s.jobs);
+    s.jobs = ifab_calloc(JOBS_MAX, sizeof *s.jobs);
     s.out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     if (s.jobs == NULL || s.out < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
         ifab_free(s.jobs);
         return cli_stop(cli, EXIT_SYSTEM, NULL, "stdout: %s", strerror(errno));
     }
+    s.state.offers = true;
     cli_say(cli, "MCP " MCP_MODERN " and " MCP_LEGACY " on stdin and stdout, as if://agent/%s at %s", cli->as, cli->endpoint);
     cli->quiet = true; /* calls run side by side: their talk would mix */
     code = serve(&s);

@@ -155,7 +155,7 @@ int cmd_message_send(struct cli *cli)
     }
     finish(&out, true); /* also after a refusal: the number may be used up */
     if (open && wait_usec > 0)
-        return cli_decision_wait(cli, id, wait_usec, false);
+        return cli_decision_wait(cli, id, wait_usec, CLI_WAIT_DECIDED);
     if (open)
         say_open(cli, &out, id, held);
     return code;

@@ -2,7 +2,7 @@
  * decision approve|refuse|scope-ok. Before a vote is signed, the envelope is read here, its signature checked under the key that is
  * enrolled for its sender, and its digest computed: what a person sees is what the vote binds.
  */
-#include "cli.h"
+#include "call.h"
 
 #include <stdarg.h>
 #include <sys/ioctl.h>
@@ -65,6 +65,26 @@ static void show_message(const struct ifab_json *tree, struct ifab_arena *arena)
     show("until", cli_path_text(tree, "expires_at", 10, arena));
 }
 
+static void show_row(void *user, const char *label, struct ifab_view text)
+{
+    (void)user;
+    show(label, text);
+}
+
+/* The plan that a message asks for stands with it, or the message is not approved: what binds the vote is its hash alone. */
+static int show_plan(struct cli *cli, const struct ifab_json *envelope, bool approving, struct ifab_arena *arena)
+{
+    struct plan_checked plan;
+    if (cli_plan_asked(envelope).size == 0)
+        return 0;
+    int code = cli_plan_check(cli, envelope, !approving, arena, &plan);
+    if (code == 0)
+        cli_plan_rows(&plan, arena, show_row, NULL);
+    else if (!approving)
+        show("plan", IFAB_VIEW("CANNOT BE SHOWN, or is not the one asked for: do not approve"));
+    return approving ? code : 0;
+}
+
 /* The exit code of that refusal; said, unless a screen would be spoilt. */
 __attribute__((format(printf, 4, 5))) static int unfit(struct cli *cli, bool silent, enum ifab_code code, const char *format, ...)
 {
@@ -74,6 +94,12 @@ __attribute__((format(printf, 4, 5))) static int unfit(struct cli *cli, bool sil
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     return silent ? ifab_code_info(code)->exit : cli_refuse(cli, code, "%s", text);
+}
+
+void cli_show_plan(struct cli *cli, const struct ifab_json *envelope, struct ifab_arena *arena)
+{
+    if (!cli->quiet)
+        (void)show_plan(cli, envelope, false, arena);
 }
 
 static int get_talent(struct cli *cli, const char *name, bool silent, struct ifab_arena *arena, const struct ifab_json **ret_tree)
@@ -252,7 +278,8 @@ int cli_vote(struct cli *cli, const char *verdict, const char *seen_digest)
         cli_put_text(stderr, ifab_view_str(cli->words[0]));
         fputc('\n', stderr);
         show_message(tree, &arena);
-        if (!confirmed(cli, verdict))
+        code = show_plan(cli, ifab_json_get(tree, "envelope"), strcmp(verdict, "refuse") != 0, &arena);
+        if (code == 0 && !confirmed(cli, verdict))
             code = cli_stop(cli, EXIT_USAGE, NULL, "not signed");
     }
     if (code == 0)

@@ -160,12 +160,7 @@ static void call_decision(struct call *c)
         fail(c, "FAILED", "the daemon's answer is no decision", "ask the operator", false);
 }
 
-static void unsay(struct call *c)
-{
-    ifab_buf_clear(&c->result->text);
-    ifab_buf_clear(&c->result->structured);
-    c->result->is_error = false;
-}
+static void unsay(struct call *c) { mcp_unsay(c->result); }
 
 /* After a lost answer the same bytes with their key ask once more: they cost nothing and tell what became of the first. A refusal then does
  * not: it may be of the second alone. */
@@ -480,6 +475,39 @@ static void call_cost(struct call *c)
         fail(c, "FAILED", "the daemon's answer is no receipt of a cost", "ask the operator", false);
 }
 
+const struct ifab_json *mcp_ask(struct mcp_asking *asking, struct cli_call *call)
+{
+    struct ifab_response response;
+    const struct ifab_json *tree = NULL;
+    const struct ifab_json_limits limits = {.max_size = IFAB_CLIENT_RESPONSE_MAX};
+    struct ifab_view copy;
+    struct call c = {.cli = asking->cli, .result = asking->result};
+    memset(&response, 0, sizeof response);
+    (void)cli_clean_err(asking->cli);
+    call->silent = true;
+    int code = cli_call(asking->cli, call, &response);
+    if (code != 0 && asking->cli->err.text[0] != '\0') {
+        bool lost = is_lost(&c) && strcmp(call->method, "GET") != 0;
+        fail(&c, "NO_ANSWER", lost ? "The answer was lost, so whether anything was done is unknown" : "No fabric answers. Nothing was done",
+             lost ? "look with witness_trace, or ask the operator, before you try it again" : "ask the operator whether the fabric runs: ifctl doctor", !lost);
+        return NULL;
+    }
+    bool read = response.body.size > 0 && ifab_arena_copy(asking->arena, response.body, &copy) == IFAB_OK &&
+                ifab_json_read(copy, &limits, asking->arena, &tree, NULL) == IFAB_OK;
+    if (read && (code == 0 || (asking->keeps != NULL && ifab_json_get(tree, asking->keeps) != NULL)))
+        return tree;
+    if (code == 0 || !read || !mcp_result_answer_error(asking->result, ifab_json_get(tree, "error")))
+        fail(&c, "FAILED", "the daemon's answer gives no reason", "ask the operator", false);
+    return NULL;
+}
+
+void mcp_unsay(struct mcp_result *result)
+{
+    ifab_buf_clear(&result->text);
+    ifab_buf_clear(&result->structured);
+    result->is_error = false;
+}
+
 void mcp_call(struct cli *cli, const struct mcp_action *action, const struct mcp_caller *caller, struct mcp_result *result)
 {
     struct call c = {.cli = cli, .action = action, .caller = caller, .result = result};
@@ -489,6 +517,9 @@ void mcp_call(struct cli *cli, const struct mcp_action *action, const struct mcp
         mcp_result_refusal(result, &action->refusal);
     } else {
         switch (action->tool) {
+        case MCP_CAPABILITY:
+            mcp_capability_call(cli, action, caller, result);
+            break;
         case MCP_SEND:
             call_send(&c);
             break;

@@ -169,10 +169,14 @@ static void take_call(struct reader *r, const struct ifab_json *parameters)
     char text[68];
     if (!ifab_json_string(ifab_json_get(parameters, "name"), &name))
         refuse(r, MCP_INVALID_PARAMS, "params.name must be a string");
-    else if (mcp_tool_find(name, &r->ret->tool) == NULL)
-        refuse(r, MCP_INVALID_PARAMS, "Unknown tool: %s", shown(name, text));
     else if (arguments != NULL && !is_object(arguments))
         refuse(r, MCP_INVALID_PARAMS, "params.arguments must be an object");
+    else if (mcp_tool_find(name, &r->ret->tool) == NULL && r->state->offers && mcp_offer_name_valid(name)) {
+        r->ret->tool = MCP_CAPABILITY;
+        r->ret->offer = name;
+        r->ret->offered = arguments == NULL ? &none : arguments;
+    } else if (mcp_tool_find(name, &r->ret->tool) == NULL)
+        refuse(r, MCP_INVALID_PARAMS, "Unknown tool: %s", shown(name, text));
     else
         mcp_arguments_read(r->ret->tool, arguments == NULL ? &none : arguments, r->arena, &r->ret->arguments, &r->ret->refusal);
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define SERVER_TITLE "InfraFabric"
-#define TOOLS_TTL_MS "3600000" /* the list is fixed; an hour bounds how long an older one lives on in a client */
+#define TOOLS_TTL_MS "3600000" /* without capabilities the list is fixed; an hour bounds how long an older one lives on in a client */
 #define CAPABILITIES "\"capabilities\":{\"tools\":{}}"
 #define INSTRUCTIONS                                                                                                                              \
     "Messages between agents go through this fabric, which decides about each by policy and records it. Send with fabric_send; read "             \
@@ -59,7 +59,7 @@ void mcp_put_error(struct ifab_buf *buf, const struct mcp_action *action)
 void mcp_put_initialize(struct ifab_buf *buf, struct ifab_view id, const char *version)
 {
     begin(buf, id, NULL);
-    ifab_buf_str(buf, "\"protocolVersion\":\"" MCP_LEGACY "\"," CAPABILITIES ",\"serverInfo\":");
+    ifab_buf_str(buf, "\"protocolVersion\":\"" MCP_LEGACY "\",\"capabilities\":{\"tools\":{\"listChanged\":true}},\"serverInfo\":");
     put_server(buf, version);
     ifab_buf_str(buf, ",\"instructions\":");
     ifab_json_put_cstr(buf, INSTRUCTIONS);
@@ -81,16 +81,19 @@ void mcp_put_discover(struct ifab_buf *buf, struct ifab_view id, const char *ver
     end(buf);
 }
 
-void mcp_put_list(struct ifab_buf *buf, struct ifab_view id, bool modern, const char *version)
+void mcp_put_list(struct ifab_buf *buf, struct ifab_view id, bool modern, const char *version, const struct mcp_offer *offers, size_t offer_count)
 {
     begin(buf, id, modern ? version : NULL);
     ifab_buf_str(buf, "\"tools\":");
-    mcp_tools_write(buf);
-    ifab_buf_str(buf, modern ? ",\"ttlMs\":" TOOLS_TTL_MS ",\"cacheScope\":\"public\"" : "");
+    mcp_tools_write(offers, offer_count, buf);
+    if (modern) /* what a talent may call is its own, and can change */
+        ifab_buf_str(buf, offer_count > 0 ? ",\"ttlMs\":0,\"cacheScope\":\"private\"" : ",\"ttlMs\":" TOOLS_TTL_MS ",\"cacheScope\":\"public\"");
     end(buf);
 }
 
-/* The list never changes and there are no resources: nothing that could be asked for is promised. */
+void mcp_put_changed(struct ifab_buf *buf) { ifab_buf_str(buf, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n"); }
+
+/* A list that can change is not to be kept (ttlMs 0), and there are no resources: nothing that could be asked for is promised. */
 void mcp_put_listening(struct ifab_buf *buf, struct ifab_view id)
 {
     ifab_buf_str(buf, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\",\"params\":{\"_meta\":{"

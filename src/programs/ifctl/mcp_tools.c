@@ -517,6 +517,8 @@ void mcp_arguments_read(enum mcp_tool_id tool, const struct ifab_json *arguments
     case MCP_TASK_FAIL:
         take_task(&t, tool, ret);
         return;
+    case MCP_CAPABILITY: /* never: it has no row, and the daemon checks what it is called with */
+        return;
     }
 }
 
@@ -601,7 +603,7 @@ static void put_schema(struct ifab_buf *buf, const struct ifab_schema *schema, c
     ifab_buf_str(buf, any ? "],\"type\":\"object\"" : ",\"type\":\"object\"");
 }
 
-void mcp_tools_write(struct ifab_buf *buf)
+void mcp_tools_write(const struct mcp_offer *offers, size_t offer_count, struct ifab_buf *buf)
 {
     ifab_buf_char(buf, '[');
     for (size_t i = 0; i < mcp_tool_count; i++) {
@@ -620,5 +622,6 @@ void mcp_tools_write(struct ifab_buf *buf)
         ifab_buf_str(buf, tool->annotations);
         ifab_buf_char(buf, '}');
     }
+    mcp_offers_write(offers, offer_count, buf);
     ifab_buf_char(buf, ']');
 }

@@ -80,6 +80,12 @@ static int unknown_option(const struct cli *cli, const struct cli_command *comma
                      near == NULL ? "." : "; did you mean --", near == NULL ? "" : near, near == NULL ? "" : "?", command->name);
 }
 
+/* Behind --NAME of a parameter: -3 is its value, -p and --why are not. */
+static bool looks_like_option(const char *arg)
+{
+    return arg[0] == '-' && (arg[1] == '-' || (arg[1] >= 'a' && arg[1] <= 'z') || (arg[1] >= 'A' && arg[1] <= 'Z'));
+}
+
 /* One option at argv[*at]; moves *at when it takes the next word. command NULL: only globals are known yet. */
 static int take_option(struct cli *cli, const struct cli_command *command, int argc, char *const *argv, int *at)
 {
@@ -98,7 +104,7 @@ static int take_option(struct cli *cli, const struct cli_command *command, int a
             option = NULL;
     }
     if (option == NULL && command != NULL && (command->flags & CMD_FREE) != 0) { /* -p name=value, --scene "Intro" */
-        if (value == NULL && *at + 1 < argc && strncmp(argv[*at + 1], "--", 2) != 0)
+        if (value == NULL && *at + 1 < argc && !looks_like_option(argv[*at + 1]))
             value = argv[++*at];
         return give(cli, name, value == NULL ? "" : value);
     }

@@ -43,6 +43,8 @@ int cli_open_client(struct cli *cli, bool silent)
 {
     char token[4096];
     int code = cli->client != NULL ? 0 : read_token(cli, token, sizeof token);
+    if (code == 0 && cli->client == NULL && cli->token[0] != '\0')
+        memcpy(token, cli->token, sizeof cli->token);
     if (cli->client != NULL || code != 0)
         return code;
     const struct ifab_client_options options = {.version = IFAB_CLIENT_VERSION,
@@ -344,13 +346,14 @@ int cli_origin(struct cli *cli)
     return code;
 }
 
-static void put_encoded(struct ifab_buf *target, const char *value)
+/* also: stands as it is, beside what RFC 3986 calls unreserved */
+static void put_encoded(struct ifab_buf *target, const char *value, unsigned char also)
 {
     static const char hex[] = "0123456789ABCDEF";
     for (; *value != '\0'; value++) {
         unsigned char c = (unsigned char)*value;
         bool plain =
-            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~' || c == also;
         ifab_buf_char(target, plain ? (char)c : '%');
         if (!plain) {
             ifab_buf_char(target, hex[c >> 4]);
@@ -367,11 +370,11 @@ void cli_put_query(struct ifab_buf *target, const char *name, const char *value)
     ifab_buf_char(target, first ? '?' : '&');
     ifab_buf_str(target, name);
     ifab_buf_char(target, '=');
-    put_encoded(target, value);
+    put_encoded(target, value, '-');
 }
 
 void cli_put_segment(struct ifab_buf *target, const char *value)
 {
     ifab_buf_char(target, '/');
-    put_encoded(target, value);
+    put_encoded(target, value, ':'); /* a digest as it is written: the daemon decodes no path */
 }

@@ -60,7 +60,7 @@ static int settle_mode(struct cli *cli)
         return 0;
     if (strcmp(mode, "dry-run") != 0 && strcmp(mode, "falsify") != 0)
         return cli_usage(cli, "--mode is normal, dry-run or falsify, not \"%s\"", mode);
-    if ((cli->command->flags & CMD_CHANGES) == 0) /* reading decides nothing: it is its own dry run */
+    if ((cli->command->flags & CMD_CHANGES) == 0 || (cli->command->flags & CMD_MODES) != 0) /* reading decides nothing: it is its own dry run */
         return 0;
     return cli_refuse(cli, IFAB_CODE_NOT_SUPPORTED, "--mode=%s for \"%s\" comes in a later version; nothing was done", mode,
                       cli->command->name);
@@ -253,5 +253,6 @@ int cli_ask_why(struct cli *cli)
 void cli_fini(struct cli *cli)
 {
     ifab_client_close(cli->client);
+    ifab_wipe(cli->token, sizeof cli->token);
     ifab_identity_free(cli->identity);
 }

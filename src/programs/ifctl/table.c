@@ -3,10 +3,6 @@
 #include "cli.h"
 
 #define LATER(name, group, roles, words, options, summary) {name, group, 0, 16, NULL, CMD_LATER | CMD_FREE, roles, words, options, summary}
-#define LATER_WHY(name, group, roles, words, options, summary)                                                 \
-    {                                                                                                          \
-        name, group, 0, 16, NULL, CMD_LATER | CMD_FREE | CMD_WHY | CMD_CHANGES, roles, words, options, summary \
-    }
 /* Whom the daemon lets do it: the columns of its routes, of all that a command asks. Tests compare both. */
 #define HERE    ""     /* asks no fabric, or only what is open */
 #define OPEN    "open" /* needs no token: a signature or a code decides */
@@ -128,10 +124,12 @@ const struct cli_command cli_commands[] = {
     {"capability list", "operate", 0, 0, cmd_capability_list, 0, ALL, "", "limit cursor", "list what is or was on the allow-list"},
     {"capability show", "operate", 1, 1, cmd_capability_show, 0, ALL, "ID[@VERSION]", "", "show a capability with its manifest"},
     {"capability check", "operate", 1, 1, cmd_capability_check, CMD_CHANGES, OPERATE, "ID[@VERSION]", "", "try to load it: signature, publisher, allow-list, module"},
-    LATER("capability plan", "operate", ACT, "ID", "operation", "plan a call"),
-    LATER_WHY("capability apply", "operate", ACT, "ID", "operation plan-hash", "apply a plan"),
-    LATER("capability health", "operate", ALL, "ID", "", "ask a capability how it is"),
-    LATER("capability logs", "operate", ALL, "ID", "", "read its log"),
+    {"capability plan", "operate", 1, 2, cmd_capability_plan, CHANGE | CMD_FREE, ACT, "ID[@VERSION] [OPERATION]", "operation param", "plan a call: what it would do, cost and need"},
+    {"capability apply", "operate", 0, 2, cmd_capability_apply, CHANGE | CMD_FREE | CMD_BARE | CMD_MODES, ACT, "[ID[@VERSION] [OPERATION]]", "operation param plan wait", "plan a call, have it approved where that is needed, and do it"},
+    {"capability plans", "operate", 0, 0, cmd_capability_plans, 0, ALL, "", "state limit cursor", "list plans that are not forgotten"},
+    {"capability close", "operate", 1, 1, cmd_capability_close, CHANGE, OPERATE, "PLAN", "outcome", "say what became of a call that was cut off"},
+    {"capability health", "operate", 1, 1, cmd_capability_health, CMD_CHANGES, OPERATE, "ID[@VERSION]", "", "ask a capability how it is"},
+    {"capability logs", "operate", 1, 1, cmd_capability_logs, 0, LIST, "ID", "limit", "read the lines it wrote"},
     {"secret set", "operate", 1, 1, cmd_secret_set, CHANGE | CMD_ADMIN, OPERATE, "NAME", "for value-file value-fd", "store a secret for the origins that it may go to"},
     {"secret rotate", "operate", 1, 1, cmd_secret_rotate, CHANGE | CMD_ADMIN, OPERATE, "NAME", "for value-file value-fd", "give a secret a new value"},
     {"secret revoke", "operate", 1, 1, cmd_secret_revoke, CHANGE | CMD_ADMIN, OPERATE, "NAME", "", "end a secret: its value is gone"},
@@ -231,15 +229,16 @@ const struct cli_option cli_options[] = {
     {"operations", 0, "N", "so many times (default 1)"},
     {"order", 0, "strict|window", "how sequence numbers must come"},
     {"out", 0, "PATH", "where to write; must not exist"},
+    {"outcome", 0, "done|not-done", "what became of it"},
     {"overlap", 0, "TIME", "how long old keys stay valid (default 0)"},
     {"owner", 0, "NAME", "who answers for it (default its own name)"},
+    {"param", 'p', "NAME=VALUE", "a parameter; also as --NAME VALUE"},
     {"payload", 0, "JSON|@FILE", "what the worker gets, at most 64 KiB"},
     {"pem", 0, NULL, "only the public key, as PEM: for --pubkey @FILE"},
     {"percent", 0, "N", "0 to 100"},
     {"performative", 0, "NAME", "default inform"},
     {"period", 0, "hour|day|week|month|total", "period of the budget"},
-    {"plan", 0, "HASH", "a plan"},
-    {"plan-hash", 0, "HASH", "plan to apply"},
+    {"plan", 0, "HASH", "a plan that was made before: sha256:… or plan-…"},
     {"priority", 0, "P0|P1|P2|P3", "priority"},
     {"provider", 0, "NAME", "provider it was paid to"},
     {"pubkey", 0, "KEY|@FILE", "base64url, SPKI PEM or an ssh-ed25519 line"},

@@ -6,6 +6,7 @@
 
 #include "base/encode.h"
 #include "module/module.h"
+#include "calls.h"
 #include "node.h"
 #include "redact/redact.h"
 #include "json/schema.h"
@@ -305,6 +306,7 @@ void handle_capability_load(struct node *node, struct request *r)
 struct page {
     uint64_t after, limit, shown, last;
     bool more;
+    bool granted; /* only what the caller, a talent, may call */
     struct ifab_buf buf;
 };
 
@@ -337,17 +339,36 @@ static bool page_next(struct page *page) /* there is one more to show: is there 
     return !page->more;
 }
 
+static bool may_call(const struct ifab_talent *talent, const struct ifab_manifest *m, ifab_usec wall)
+{
+    bool may = talent != NULL && ifab_talent_has_grant(talent, m->id, wall);
+    for (size_t i = 0; may && i < m->scope_count; i++)
+        may = ifab_talent_has_grant(talent, m->scopes[i], wall);
+    return may;
+}
+
 static void step_capabilities(struct node *node, struct ticket *t)
 {
     const struct ifab_registry *registry = ifab_fabric_registry(node->fabric);
     struct page *page = page_begin(t);
     ifab_usec wall = clock_now(&node->clock, NULL).wall;
+    const struct ifab_talent *talent = ifab_talents_at(ifab_fabric_talents(node->fabric), t->request->principal.talent);
     const struct ifab_allowed *a = ifab_registry_allowed_next(registry, page->after);
-    for (; a != NULL && page_next(page); a = ifab_registry_allowed_next(registry, a->number)) {
+    for (; a != NULL; a = ifab_registry_allowed_next(registry, a->number)) {
+        if (page->granted && (ifab_registry_revoked(registry, a) != NULL || !may_call(talent, a->manifest, wall)))
+            continue;
+        if (!page_next(page))
+            break;
         ifab_fabric_capability_json(node->fabric, a, wall, false, &page->buf);
         page->last = a->number;
     }
     page_end(t, page);
+}
+
+static void step_granted(struct node *node, struct ticket *t)
+{
+    ((struct page *)t->user)->granted = true;
+    step_capabilities(node, t);
 }
 
 static void step_publishers(struct node *node, struct ticket *t)
@@ -418,6 +439,19 @@ static void queue_read(struct node *node, struct request *r, ticket_step_fn *ste
 }
 
 void handle_publishers(struct node *node, struct request *r) { queue_read(node, r, step_publishers, true); }
-void handle_capabilities(struct node *node, struct request *r) { queue_read(node, r, step_capabilities, true); }
+
+/* ?granted=1: what the caller may call, by its grants; 509 where nothing can be called at all. */
+void handle_capabilities(struct node *node, struct request *r)
+{
+    struct ifab_error err = {0};
+    uint64_t granted;
+    if (!request_query_u64(node, r, "granted", 0, 1, 0, &granted))
+        return;
+    if (granted != 0 && calls_guests(node, &err) == NULL && err.status == IFAB_UNSUPPORTED)
+        reply_code(node, r, IFAB_CODE_NOT_SUPPORTED, NULL, err.text);
+    else
+        queue_read(node, r, granted != 0 ? step_granted : step_capabilities, true);
+}
+
 void handle_capability(struct node *node, struct request *r) { queue_read(node, r, step_capability, false); }
 void handle_revocations(struct node *node, struct request *r) { queue_read(node, r, step_revocations, true); }

@@ -74,7 +74,7 @@ static const struct route routes[] = {
     {G, "/v1/publishers", ROLES_LIST, 0, 0, handle_publishers, "limit cursor"},
     {P, "/v1/publishers", ROLES_OPERATE, ROUTE_CHANGES, 16 * KIB, handle_publisher_add, NULL},
     {P, "/v1/publishers/{}/revoke", ROLES_OPERATE, ROUTE_CHANGES, 16 * KIB, handle_publisher_revoke, NULL},
-    {G, "/v1/capabilities", ROLES_ALL, 0, 0, handle_capabilities, "limit cursor"},
+    {G, "/v1/capabilities", ROLES_ALL, 0, 0, handle_capabilities, "granted limit cursor"},
     {P, "/v1/capabilities", ROLES_OPERATE, ROUTE_CHANGES, BODY, handle_capability_allow, NULL},
     {G, "/v1/capabilities/{}", ROLES_ALL, 0, 0, handle_capability, "version"},
     {P, "/v1/capabilities/{}/load", ROLES_OPERATE, ROUTE_CHANGES, 16 * KIB, handle_capability_load, NULL},
@@ -108,7 +108,6 @@ static const struct route routes[] = {
     {G, "/log/{}/checkpoint", 0, ROUTE_OPEN, 0, handle_checkpoint, NULL},
     {G, "/log/{}/tile/{*}", 0, ROUTE_OPEN, 0, handle_tile, NULL},
     /* parts that come later */
-    {P, "/v1/capabilities/{*}", ROLES_ACT, ROUTE_CHANGES, BODY, NULL, NULL},
     {P, "/v1/bus/{*}", ROLES_ACT, ROUTE_CHANGES, BODY, NULL, NULL},
     {G, "/v1/bus/dlq", ROLES_OPERATE, 0, 0, NULL, NULL},
     {P, "/mcp", ROLES_ALL, ROUTE_CHANGES, BODY, NULL, NULL},

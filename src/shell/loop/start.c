@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/encode.h"
+#include "base/id.h"
 #include "node.h"
 
 ifab_status node_lock(struct node *self, struct ifab_error *err)
@@ -174,6 +175,22 @@ static ifab_status check_newest(struct node *self, struct ifab_arena *arena, str
     return IFAB_OK;
 }
 
+/* An intent without an outcome: whoever was doing it is gone, and only a person can say what became of it (INV-04). */
+static void say_dangling(const struct node *self)
+{
+    const struct ifab_plans *plans = ifab_fabric_plans(self->fabric);
+    for (const struct ifab_plan *p = ifab_plan_next(plans, 0); p != NULL; p = ifab_plan_next(plans, p->number)) {
+        char close[160] = "ifctl capability close plan-";
+        size_t at = strlen(close);
+        if (p->state != IFAB_PLAN_APPLYING && p->state != IFAB_PLAN_DANGLING) /* the fabric's first tick makes the one the other, with its entry */
+            continue;
+        ifab_uuid_format(p->id16, close + at);
+        snprintf(close + at + 36, sizeof close - at - 36, " --outcome done|not-done --why ...");
+        IFAB_LOG(IFAB_LOG_WARN, "dangling: a call was cut off, and may or may not have been done", IFAB_F_VIEW("capability", p->capability),
+                 IFAB_F_VIEW("operation", p->operation), IFAB_F_NUM("intent", p->intent), IFAB_F_TEXT("close", close));
+    }
+}
+
 ifab_status node_load(struct node *self, struct ifab_error *err)
 {
     struct load load = {.node = self};
@@ -205,6 +222,8 @@ ifab_status node_load(struct node *self, struct ifab_error *err)
         status = check_newest(self, &arena, err);
     if (status == IFAB_OK)
         ifab_fabric_resume(self->fabric, clock_now(&self->clock, NULL), !self->serving);
+    if (status == IFAB_OK && !self->serving)
+        say_dangling(self);
     ifab_arena_fini(&arena);
     return status;
 }

@@ -137,7 +137,7 @@ def lost_answers(fabric):
         def pop(self, *_):
             if len(self) == 2:  # the claim is on its way, its call is cancelled, and then it is answered
                 s.cancel(number)
-                s.ask("tools/list")
+                s.ask("server/discover")  # it has been read
             return super().pop(0)
 
     daemon = FalseDaemon(fabric, [])

@@ -1,0 +1,74 @@
+/*
+ * Who a request is from. What only a talent may ask, it asks with a token: the talent's key signs for one, it lives in this process alone, and it is
+ * revoked when the command ends; killed before that, it ends by itself.
+ */
+#include "call.h"
+
+#include <stdlib.h>
+
+#include "crypto/crypto.h"
+
+#define TOKEN_TTL_S "900" /* an approval takes at most a plan's life of 600 */
+
+static bool spoken_for(const struct cli *cli)
+{
+    const char *environment = getenv("IFAB_TOKEN_FILE");
+    return !cli->as_named || cli->token[0] != '\0' || cli->token_file[0] != '\0' || cli_get(cli, "token-file") != NULL ||
+           (environment != NULL && *environment != '\0') || cli->cert_file[0] != '\0';
+}
+
+static int take_token(struct cli *cli, struct ifab_view body)
+{
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    const struct ifab_json *tree;
+    struct ifab_view secret, id;
+    ifab_arena_init(&arena, 4 << 20);
+    if (ifab_json_read(body, NULL, &arena, &tree, cli_clean_err(cli)) != IFAB_OK || !ifab_json_string(ifab_json_get(tree, "secret"), &secret) ||
+        !ifab_json_string(ifab_json_get(ifab_json_get(tree, "token"), "id"), &id) || !cli_path(cli->token, sizeof cli->token, IFAB_FMT, IFAB_ARG(secret)) ||
+        !cli_path(cli->token_id, sizeof cli->token_id, IFAB_FMT, IFAB_ARG(id)))
+        return cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "the answer holds no token");
+    return 0;
+}
+
+int cli_speak_begin(struct cli *cli)
+{
+    struct cli_body body;
+    struct ifab_response response;
+    char name[65];
+    if (spoken_for(cli))
+        return 0;
+    int code = cli_identity(cli);
+    if (code != 0)
+        return code;
+    cli_body_begin(&body);
+    cli_body_text(&body, "talent", cli_as_name(cli, name));
+    cli_body_raw(&body, "ttl_s", TOKEN_TTL_S);
+    cli_body_text(&body, "name", "ifctl");
+    cli_body_text(&body, "why", cli->why[0] != '\0' ? cli->why : cli->command->name);
+    cli_body_end(&body);
+    code = cli_body_good(cli, &body);
+    const struct cli_call call = {.method = "POST", .target = "/v1/tokens", .body = ifab_buf_as_view(&body.buf), .act = ACT_ALWAYS};
+    if (code == 0)
+        code = cli_call(cli, &call, &response);
+    ifab_buf_fini(&body.buf);
+    if (code == 0)
+        code = take_token(cli, response.body);
+    ifab_client_close(cli->client); /* the next request opens one that has it */
+    cli->client = NULL;
+    return code;
+}
+
+void cli_speak_end(struct cli *cli)
+{
+    struct ifab_response response;
+    char target[80];
+    const struct cli_call call = {.method = "POST", .target = target, .body = IFAB_VIEW("{\"why\":\"the command has ended\"}"), .act = ACT_ALWAYS, .silent = true};
+    if (cli->token[0] == '\0')
+        return;
+    cli->retry = 0;
+    if (cli_path(target, sizeof target, "/v1/tokens/%s/revoke", cli->token_id))
+        (void)cli_call(cli, &call, &response);
+    ifab_wipe(cli->token, sizeof cli->token);
+    ifab_client_close(cli->client);
+    cli->client = NULL;
+}
