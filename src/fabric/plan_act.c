@@ -236,6 +236,15 @@ static struct ifab_view full_name(struct ifab_outcome *o, const struct ifab_mani
     return ifab_fabric__keep(o, &o->scratch);
 }
 
+/* Two go for each that comes, and each ends once: their number stays bounded. */
+static void forget_surplus(const struct ifab_fabric *self, struct ifab_outcome *o)
+{
+    uint64_t numbers[2];
+    size_t count = ifab_plans_surplus(self->plans, numbers, IFAB_COUNT(numbers));
+    for (size_t i = 0; i < count; i++)
+        ifab_fabric__change(o, IFAB_KIND_PLAN, numbers[i], NULL, 0);
+}
+
 static enum ifab_code new_plan(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_call *call,
                                struct ifab_plan *p)
 {
@@ -267,6 +276,7 @@ static enum ifab_code new_plan(const struct ifab_fabric *self, const struct ifab
     memcpy(p->manifest32, call->manifest->digest32, 32);
     memcpy(p->policy32, ifab_fabric__rules(self, o)->digest32, 32);
     memcpy(p->trace16, o->reply.trace16, 16);
+    forget_surplus(self, o);
     struct ifab_plan_facts facts = {.log = ifab_view_str(self->settings.log), .talent = call->talent->name, .scopes = call->manifest->scopes,
                                     .scope_count = call->manifest->scope_count};
     ifab_buf_clear(&o->scratch);

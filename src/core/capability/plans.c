@@ -2,7 +2,7 @@
  * Plans in memory: by number (sorted array), by hash and by the message that asks for approval (maps).
  *
  * 1. load is all or nothing. A plan that is there is followed by itself only: number, id, hash, talent and what the hash covers never change.
- * 2. bytes is the sum of all records.
+ * 2. bytes is the sum of all records; per_talent counts those that have not ended, ended the others.
  */
 #include "base/map.h"
 #include "base/mem.h"
@@ -17,7 +17,7 @@ struct plan_node {
 };
 struct ifab_plans {
     struct plan_node **nodes; /* by number */
-    size_t count, room, bytes, open;
+    size_t count, room, bytes, open, ended;
     struct ifab_map by_hash, by_message;
     struct ifab_u64map per_talent;
 };
@@ -88,6 +88,9 @@ static bool asks(const struct ifab_plan *plan)
 
 static bool without_outcome(const struct ifab_plan *plan) { return plan->state == IFAB_PLAN_APPLYING || plan->state == IFAB_PLAN_TRYING; }
 
+/* Nothing will become of it: kept to be looked at, and to say why it cannot be applied (again). */
+static bool ended(const struct ifab_plan *plan) { return plan->state == IFAB_PLAN_DONE || plan->state == IFAB_PLAN_DENIED; }
+
 static void count_talent(struct ifab_plans *self, uint32_t talent, bool more)
 {
     uint64_t count = 0;
@@ -104,7 +107,10 @@ static void drop(struct ifab_plans *self, size_t at)
     (void)ifab_map_remove(&self->by_hash, ifab_view_of(node->plan.hash32, 32));
     if (asks(&node->plan))
         (void)ifab_map_remove(&self->by_message, ifab_view_of(node->plan.message32, 32));
-    count_talent(self, node->plan.talent, false);
+    if (ended(&node->plan))
+        self->ended--;
+    else
+        count_talent(self, node->plan.talent, false);
     self->open -= without_outcome(&node->plan);
     self->bytes -= node->size;
     memmove(self->nodes + at, self->nodes + at + 1, (self->count - at - 1) * sizeof *self->nodes);
@@ -176,7 +182,10 @@ ifab_status ifab_plans_load(struct ifab_plans *self, uint64_t number, struct ifa
     self->count++;
     self->bytes += node->size;
     self->open += without_outcome(&node->plan);
-    count_talent(self, plan.talent, true);
+    if (ended(&plan))
+        self->ended++;
+    else
+        count_talent(self, plan.talent, true);
     (void)ifab_map_put(&self->by_hash, ifab_view_of(plan.hash32, 32), (uint64_t)(uintptr_t)node); /* room was made */
     if (asks(&plan))
         (void)ifab_map_put(&self->by_message, ifab_view_of(plan.message32, 32), (uint64_t)(uintptr_t)node);
@@ -202,6 +211,16 @@ const struct ifab_plan *ifab_plan_next(const struct ifab_plans *self, uint64_t n
 
 size_t ifab_plans_count(const struct ifab_plans *self) { return self->count; }
 size_t ifab_plans_open(const struct ifab_plans *self) { return self->open; }
+
+size_t ifab_plans_surplus(const struct ifab_plans *self, uint64_t *ret_numbers, size_t max)
+{
+    size_t most = self->ended > IFAB_PLAN_ENDED_MAX ? self->ended - IFAB_PLAN_ENDED_MAX : 0, count = 0;
+    most = most < max ? most : max;
+    for (size_t i = 0; count < most; i++)
+        if (ended(&self->nodes[i]->plan))
+            ret_numbers[count++] = self->nodes[i]->plan.number;
+    return count;
+}
 
 size_t ifab_plans_applying(const struct ifab_plans *self, struct ifab_view capability)
 {

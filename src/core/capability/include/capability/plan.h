@@ -8,7 +8,7 @@
  *   APPLYING --start without an outcome--> DANGLING --a person says what became of it--> gone
  *   PLANNED --refused by a vote--> DENIED
  *
- * PLANNED, DENIED and DONE are forgotten when the plan expires, APPLYING and DANGLING never by themselves: they are an intent without an outcome.
+ * PLANNED, DENIED and DONE are forgotten when the plan expires (of DENIED and DONE the oldest earlier, where there are too many), APPLYING and DANGLING never by themselves: they are an intent without an outcome.
  * A plan whose effect must be approved names the message that asks for it; the vote binds that message, which holds the plan's hash.
  *
  *   PLAN  kind 28 of the store, packed; not a trust record
@@ -19,7 +19,8 @@
 
 #define IFAB_PLAN_LIFE        (600 * IFAB_SECOND) /* wall: from plan to apply */
 #define IFAB_PLAN_MAX         10000               /* in all; 305 */
-#define IFAB_PLAN_PER_TALENT  64
+#define IFAB_PLAN_PER_TALENT  64                  /* that have not ended; 305 */
+#define IFAB_PLAN_ENDED_MAX   1000                /* DONE and DENIED of all talents: to be looked at */
 #define IFAB_PLAN_PARAMS_MAX  16384 /* bytes of canonical JSON */
 #define IFAB_PLAN_BYTES_MAX   (64U << 20) /* of all plans together; 305 */
 #define IFAB_PLAN_PACKED_MAX  (IFAB_PLAN_PARAMS_MAX + 1024)
@@ -80,6 +81,8 @@ const struct ifab_plan *ifab_plan_at(const struct ifab_plans *self, uint64_t num
 const struct ifab_plan *ifab_plan_next(const struct ifab_plans *self, uint64_t number); /* above this number, in order */
 size_t ifab_plans_count(const struct ifab_plans *self);
 size_t ifab_plans_open(const struct ifab_plans *self); /* APPLYING and TRYING: how many have no outcome yet */
+/* Numbers of the oldest DONE and DENIED above IFAB_PLAN_ENDED_MAX, at most max: to be forgotten. */
+size_t ifab_plans_surplus(const struct ifab_plans *self, uint64_t *ret_numbers, size_t max);
 /* Of one capability (without its version), APPLYING: for its limit of concurrency. */
 size_t ifab_plans_applying(const struct ifab_plans *self, struct ifab_view capability);
 /* NONE; 305: too many, of this talent, in all, or too many bytes. */
