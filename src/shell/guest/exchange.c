@@ -111,9 +111,9 @@ static bool take_request(struct question *q, struct ifab_view json)
 
 static const struct ifab_secret_use *use_of(const struct running *r, struct ifab_view name)
 {
-    for (size_t i = 0; i < r->manifest.secret_count; i++)
-        if (ifab_view_equal(r->manifest.secrets[i].name, name))
-            return &r->manifest.secrets[i];
+    for (size_t i = 0; i < r->spec->manifest.secret_count; i++)
+        if (ifab_view_equal(r->spec->manifest.secrets[i].name, name))
+            return &r->spec->manifest.secrets[i];
     return NULL;
 }
 
@@ -178,11 +178,11 @@ static ifab_status lend(void *user, struct ifab_view origin, ifab_egress_use_fn 
 static void fill(struct ifab_guests *self, struct question *q, struct ifab_egress_request *request)
 {
     const struct running *r = q->running;
-    const struct ifab_capability_limits *limits = &r->manifest.limits;
+    const struct ifab_capability_limits *limits = &r->spec->manifest.limits;
     ifab_usec left = q->until - (ifab_usec)(uv_hrtime() / 1000);
     *request = (struct ifab_egress_request){
-        .version = IFAB_EGRESS_ABI, .call = r->call, .tag = q, .tenant = r->tenant, .capability = r->manifest.id, .method = q->method, .url = q->url,
-        .headers = q->headers, .header_count = q->header_count, .body = q->body, .rows = r->rows, .row_count = r->row_count,
+        .version = IFAB_EGRESS_ABI, .call = r->call, .tag = q, .tenant = r->tenant, .capability = r->spec->manifest.id, .method = q->method, .url = q->url,
+        .headers = q->headers, .header_count = q->header_count, .body = q->body, .rows = r->spec->rows, .row_count = r->spec->row_count,
         .dry_run = r->task != IFAB_GUEST_APPLY, .timeout = left > LEAST_TIME ? left : LEAST_TIME,
         .response_max = (size_t)limits->response_kib * 1024, .idempotent = r->idempotent, .attempts = r->idempotent ? ATTEMPTS : 1,
         .wall = self->options.wall(self->options.user), .exceptions = self->exceptions, .exception_count = self->options.exception_count,
