@@ -111,7 +111,8 @@ change("vote-owner-counted-once", "src/core/guard/vote.c", "if (!first_of_owner(
 change("rules-unknown-is-a-miss", "src/core/guard/rule_evaluate.c", " || (match == IFAB_RULE_UNKNOWN && rule->effect != IFAB_RULE_PASS)", "", "ruleset")
 change("rules-more-values-unseen", "src/core/guard/rule_values.c", "values->opaque = true; /* more than are looked at", "(void)values; /* more than are looked at",
        "ruleset")
-without("rules-work", "src/core/guard/rule_evaluate.c", "if (context.work > IFAB_RULE_WORK_MAX) {", "ruleset")
+without("rules-work", "src/core/guard/rule_evaluate.c", "if (context.work > IFAB_RULE_WORK_MAX) { /* as the strictest", "ruleset")
+without("rules-work-of-a-call", "src/core/guard/rule_evaluate.c", "if (context.work > IFAB_RULE_WORK_MAX) { /* what could", "ruleset")
 change("rules-derived-hazards", "src/core/guard/evaluate.c", "(in->facts->hazards | in->facts->ruled.hazards)", "in->facts->hazards", "guard")
 change("rules-escalate", "src/core/guard/evaluate.c", "        ret->votes = ruled->votes;\n        return true;", "        return false;", "guard")
 change("rules-undefined-effect", "src/core/guard/evaluate.c", "    return answer(ret, IFAB_DECISION_DENY, ruled->reason, ruled->id);", "    return false;", "guard")
@@ -180,8 +181,8 @@ without("act-operator", "src/fabric/admin.c",
         "if (principal == NULL || (principal->role != IFAB_ROLE_OPERATOR && principal->role != IFAB_ROLE_ADMIN))", "fabric_admin")
 
 # ---- a start: what is stored is what the log covers ----
-without("start-trust-root", "src/fabric/fabric.c", "if (memcmp(trust, head->trust_root32, 32) != 0)", "fabric fabric_storm fabric_admin")
-without("start-root", "src/fabric/fabric.c", "if (memcmp(root, head->root32, 32) != 0)", "fabric fabric_storm fabric_admin")
+without("start-trust-root", "src/fabric/load.c", "if (memcmp(trust, head->trust_root32, 32) != 0)", "fabric fabric_storm fabric_admin")
+without("start-root", "src/fabric/load.c", "if (memcmp(root, head->root32, 32) != 0)", "fabric fabric_storm fabric_admin")
 
 START = "src/shell/loop/start.c"
 without("start-head-mac", START, "if (!ifab_equal_ct(mac, load->head.mac32, 32) && !log_key_is_next(load->node, &load->head, record->bytes))", "start")
