@@ -16,7 +16,7 @@
 #include <errno.h>
 #include <sys/timerfd.h>
 
-enum { TENANTS = 100, RATE = 500, NOISY_AT_ONCE = 4, CALLS = 20000, DEFAULT_WORKERS = 64 /* capabilities.workers */, COLD = 100, MOST = 65536 };
+enum { TENANTS = 100, RATE = 500, NOISY_AT_ONCE = 4, CALLS = 20000, FEW_WORKERS = 64, COLD = 100, MOST = 65536 };
 
 struct slot { /* a call that may be under way */
     double began;
@@ -178,7 +178,7 @@ static void calls(const char *folder)
     close_pool();
     throughput("one_tenant", folder, 0, 1, 4, CALLS);
     throughput("hundred_tenants", folder, TENANTS, TENANTS, 1, CALLS);
-    throughput("hundred_default", folder, DEFAULT_WORKERS, TENANTS, 1, 1000);
+    throughput("hundred_few", folder, FEW_WORKERS, TENANTS, 1, 1000);
 }
 
 /* ---- a noisy one among a hundred ---- */

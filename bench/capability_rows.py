@@ -52,7 +52,7 @@ def sandbox(b):
            f"process, load, walls, first call; p99 {got['pool_cold_p99_us']:.0f}; frames alone {got['cold_call_us']:.0f}; compiling it {got['prepare_us']:.0f}")
     for key, name, told in (("one_tenant", "capability calls, 1 tenant", "2 workers, 4 calls under way"),
                             ("hundred_tenants", "capability calls, 100 tenants", "a worker each, one call of each under way"),
-                            ("hundred_default", "capability calls, 100 tenants, 64 workers", "a call of who has no worker ends another's and starts one")):
+                            ("hundred_few", "capability calls, 100 tenants, 64 workers", "a call of who has no worker ends another's and starts one")):
         beside(name, got[key + "_rate"], "calls/s", "bare Wasmtime, one thread", 1e6 / got["bare_cycle_us"],
                f"{told}; {got[key + '_cpu_us']:.1f} us CPU of the pool a call, workers run on the same cores")
 
