@@ -20,6 +20,8 @@ MODULES = [
     "capabilities",
     "calls",
     "adapters",
+    "s3",
+    "homeassistant",
     "roles_cli",
     "decisions",
     "tasks",

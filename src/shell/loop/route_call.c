@@ -508,7 +508,7 @@ static void health_with_module(struct node *node, struct request *r, void *user,
     if (!config_of(node, r, allowed->manifest, &config))
         return;
     struct ifab_guest_call call = {.config = config, .task = IFAB_GUEST_HEALTH, .manifest = allowed->manifest, .params = IFAB_VIEW("{}"), .talent = ifab_view_str(r->principal.actor),
-                                   .talent_number = r->principal.talent, .module = module->bytes};
+                                   .talent_number = 0, .module = module->bytes};
     if (ifab_guest_begin(guests, &call, told, a) != IFAB_OK)
         reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "too many calls wait for a sandbox");
 }
