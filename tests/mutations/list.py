@@ -657,7 +657,7 @@ without("manifest-unsigned", LOAD, "if (!manifest->has_signature)", "registry")
 change("manifest-verified-copy", LOAD, "row != NULL && &row->manifest == manifest;", "row != NULL;", "registry")
 PLANS = "src/core/capability/plans.c"
 without("plan-per-talent", PLANS, "if (of_talent >= IFAB_PLAN_PER_TALENT)", "plan fabric_plan")
-change("plan-ended-in-the-way", PLANS, "    if (has_ended(&plan))\n        self->ended++;\n    else\n", "", "plan fabric_plan")
+change("plan-ended-in-the-way", PLANS, "    if (has_ended(&node->plan))\n        self->ended++;\n    else\n", "", "plan fabric_plan")
 change("plan-ended-bound", "src/fabric/plan_act.c", "    if (spare != 0 && spare != ended->number)\n", "    if (false)\n", "fabric_plan")
 change("plan-spare-waits", PLANS, "        if (has_ended(&self->nodes[i]->plan))\n            return", "        if (true)\n            return", "plan")
 without("manifest-registered-key", SIGN, "if (!ifab_equal_ct(manifest->pubkey32, registered32, 32))", "manifest")
