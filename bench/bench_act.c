@@ -41,7 +41,8 @@ static const char *ask(struct client *c, const char *act, const char *body, cons
 {
     size_t filled = 0, want = 0;
     ifab_buf_clear(&c->request);
-    ifab_buf_format(&c->request, "POST /v1/capabilities/%s/%s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n", c->capability, act, c->token);
+    ifab_buf_format(&c->request, "POST /v1/capabilities/%s/%s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n", c->capability, act,
+                    c->token);
     ifab_buf_format(&c->request, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
     bench_must(ifab_buf_status(&c->request) == IFAB_OK && write(c->fd, c->request.data, c->request.size) == (ssize_t)c->request.size, "write", NULL);
     while (want == 0 || filled < want) {
@@ -101,7 +102,8 @@ int main(int argc, char **argv)
     }
     cpu = bench_cpu() - cpu;
     for (size_t i = 0; i < 3; i++)
-        printf("%s_p50_us %.2f\n%s_p99_us %.2f\n", names[i], bench_quantile(took[i], count, .5) * 1e6, names[i], bench_quantile(took[i], count, .99) * 1e6);
+        printf("%s_p50_us %.2f\n%s_p99_us %.2f\n", names[i], bench_quantile(took[i], count, .5) * 1e6, names[i],
+               bench_quantile(took[i], count, .99) * 1e6);
     printf("client_cpu_us %.2f\n", cpu * 1e6 / (double)count);
     return 0;
 }

@@ -1,8 +1,9 @@
 /*
- * Calls of capabilities through the daemon's own pool, on real sandbox processes behind their walls, in this process and without the daemon around it.
+ * Calls of capabilities through the daemon's own pool, on real sandbox processes behind their walls, in this process and without the daemon around
+ * it.
  *
- *   bench_pool FOLDER GUEST calls           warm, cold and with one host call: µs from the request to its callback; calls a second; this process's CPU
- *   bench_pool FOLDER GUEST tenants KIND MS 100 tenants, 500 calls a second in turn; KIND: none, or what one more tenant does meanwhile as often as
+ *   bench_pool FOLDER GUEST calls           warm, cold and with one host call: µs from the request to its callback; calls a second; this process's
+ * CPU bench_pool FOLDER GUEST tenants KIND MS 100 tenants, 500 calls a second in turn; KIND: none, or what one more tenant does meanwhile as often as
  *                                           it is let: loop, bomb (grows its memory), flood (host calls). Times count from when a call was due
  *
  * FOLDER: of if-sandbox; GUEST: tests/guest.wasm, whose input is a word.
@@ -30,8 +31,8 @@ static struct world {
     struct slot slots[MOST];
     double took[MOST];
     size_t next_slot, took_count, done, wrong, turned_away;
-    uint32_t turn; /* tenants in turn */
-    size_t left;   /* calls still to begin, each when another ended */
+    uint32_t turn;     /* tenants in turn */
+    size_t left;       /* calls still to begin, each when another ended */
     const char *noise; /* NULL: the noisy tenant rests */
     size_t noisy_done;
     bool closed;
@@ -82,8 +83,16 @@ static void close_pool(void)
 
 static struct ifab_chassis_request request_of(uint32_t tenant, const char *input)
 {
-    struct ifab_chassis_request request = {.tenant = {.talent = tenant}, .module = w.module, .imports = IFAB_IMPORT_ALL, .memory_pages = 256, .export_ = IFAB_EXPORT_APPLY,
-                                           .input = ifab_view_str(input), .deadline_ms = 10000, .fuel = 100000000, .output_max = 4096, .host_calls_max = 1000};
+    struct ifab_chassis_request request = {.tenant = {.talent = tenant},
+                                           .module = w.module,
+                                           .imports = IFAB_IMPORT_ALL,
+                                           .memory_pages = 256,
+                                           .export_ = IFAB_EXPORT_APPLY,
+                                           .input = ifab_view_str(input),
+                                           .deadline_ms = 10000,
+                                           .fuel = 100000000,
+                                           .output_max = 4096,
+                                           .host_calls_max = 1000};
     return request; /* limits as a manifest has them that says nothing */
 }
 

@@ -2,14 +2,14 @@
  * bench_sandbox FOLDER GUEST: what a capability's call costs, in µs at p50: the engine in this process beside Wasmtime without our layer, then real
  * sandbox processes behind their walls, beside one with the null engine (frames and two switches of process, nothing else).
  */
-#include "sandbox/engine.h"
 #include "sandbox.h"
+#include "sandbox/engine.h"
 
 #include <time.h>
 #include <wasmtime.h>
 
 #define CYCLES 20000
-#define CALLS 20000
+#define CALLS  20000
 #define STARTS 60
 
 static double samples[CYCLES > CALLS ? CYCLES : CALLS];
@@ -161,7 +161,8 @@ static void bare_call(const struct bare *b, const char *input)
     wasmtime_store_limiter(store, 32 << 16, 1000, 1, 1, 1);
     wasmtime_context_set_epoch_deadline(context, 1000);
     bool good = wasmtime_context_set_fuel(context, 1000000) == NULL && wasmtime_instance_pre_instantiate(b->pre, context, &instance, &trap) == NULL &&
-                wasmtime_instance_export_get(context, &instance, "memory", 6, &memory) && wasmtime_instance_export_get(context, &instance, "if_alloc", 8, &alloc) &&
+                wasmtime_instance_export_get(context, &instance, "memory", 6, &memory) &&
+                wasmtime_instance_export_get(context, &instance, "if_alloc", 8, &alloc) &&
                 wasmtime_instance_export_get(context, &instance, "if_apply", 8, &apply) &&
                 wasmtime_func_call_unchecked(context, &alloc.of.func, values, 1, &trap) == NULL && trap == NULL;
     memcpy(wasmtime_memory_data(context, &memory.of.memory) + values[0].i32, input, (size_t)size);

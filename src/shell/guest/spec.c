@@ -20,7 +20,8 @@ static bool fill(struct guest_spec *spec, struct ifab_view canonical)
     struct ifab_refusal refusal;
     struct ifab_view bytes;
     char capability[IFAB_CAPABILITY_ID_MAX + IFAB_CAPABILITY_VERSION_MAX + 2];
-    if (ifab_arena_copy(&spec->arena, canonical, &bytes) != IFAB_OK || ifab_manifest_read(bytes, &spec->arena, &spec->manifest, &refusal) != IFAB_CODE_NONE)
+    if (ifab_arena_copy(&spec->arena, canonical, &bytes) != IFAB_OK ||
+        ifab_manifest_read(bytes, &spec->arena, &spec->manifest, &refusal) != IFAB_CODE_NONE)
         return false;
     (void)snprintf(capability, sizeof capability, IFAB_FMT "@" IFAB_FMT, IFAB_ARG(spec->manifest.id), IFAB_ARG(spec->manifest.version));
     spec->rows = ifab_arena_calloc(&spec->arena, IFAB_MANIFEST_HTTP_MAX, sizeof *spec->rows);

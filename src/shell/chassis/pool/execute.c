@@ -289,8 +289,8 @@ static void soft_stop(struct chassis_worker *self)
 }
 
 /*
- * A call that computes for long steps back behind the others: it has what is left of the CPUs, and a hundred short calls of other tenants do not wait for
- * its turn to end. One that waits for an answer from elsewhere does not: what counts is CPU.
+ * A call that computes for long steps back behind the others: it has what is left of the CPUs, and a hundred short calls of other tenants do not wait
+ * for its turn to end. One that waits for an answer from elsewhere does not: what counts is CPU.
  */
 static void look(struct chassis_worker *self)
 {

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define STEPPED_BACK_NICE  10     /* a tenth of the share of one that has not */
-#define STEPPED_BACK_SLICE 100000 /* ns: Linux >= 6.12 lets who wakes up have the CPU after so long, not after milliseconds; older ones pass it over */
+#define STEPPED_BACK_SLICE 100000 /* ns until who wakes up may have the CPU; Linux before 6.12 passes it over */
 
 static ifab_status cannot(struct ifab_error *err, int cause, const char *what)
 {
