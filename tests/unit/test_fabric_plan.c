@@ -217,6 +217,28 @@ static void the_rate_and_the_room_are_the_manifests(void **state)
     assert_true(refused >= 4);
 }
 
+/* The rate is the manifest's: plans that are done stand in nobody's way, and are not more than are kept. */
+static void what_has_ended_makes_room(void **state)
+{
+    (void)state;
+    uint8_t first32[32];
+    capability_allow(&rig, ADM, "vmix.switcher", "1.1.0", "\"operations\":{\"cut\":{\"effect\":\"write\"}},\"limits\":{\"rps\":100,\"burst\":100,\"backoff\":[1]}");
+    for (int i = 0; i < IFAB_PLAN_ENDED_MAX + IFAB_PLAN_PER_TALENT; i++) {
+        assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{}"), IFAB_CODE_NONE);
+        if (i == 0)
+            memcpy(first32, hash32, 32);
+        assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NONE);
+        assert_int_equal(outcome(IFAB_CALL_OK, 1, "{\"ok\":true}"), IFAB_CODE_NONE);
+        rig_pass(&rig, IFAB_SECOND / 2);
+        assert_true(ifab_plans_count(ifab_fabric_plans(rig.fabric)) <= IFAB_PLAN_ENDED_MAX + 2);
+    }
+    assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_CONFLICT); /* the last one is still known */
+    memcpy(hash32, first32, 32);
+    assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NOT_FOUND); /* the first one is not, and is not done again */
+    for (int i = 0; i <= IFAB_PLAN_PER_TALENT; i++)
+        assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{}"), i < IFAB_PLAN_PER_TALENT ? IFAB_CODE_NONE : IFAB_CODE_QUOTA_EXCEEDED);
+}
+
 static void a_dry_run_uses_nothing_up(void **state)
 {
     (void)state;
@@ -398,6 +420,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(rules_that_come_back_bring_no_approval, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_breaker_and_budget_in_that_order, setup, teardown),
         cmocka_unit_test_setup_teardown(the_rate_and_the_room_are_the_manifests, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_has_ended_makes_room, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dry_run_uses_nothing_up, setup, teardown),
         cmocka_unit_test_setup_teardown(an_intent_without_outcome_is_reported, setup, teardown),
         cmocka_unit_test_setup_teardown(an_idempotent_one_may_be_repeated, setup, teardown),

@@ -72,6 +72,7 @@ static ifab_status lend(void *user, struct ifab_view name, struct ifab_view orig
 /* ---- a call ---- */
 static struct ifab_guests *guests;
 static struct running *running;
+static struct guest_spec spec;
 static struct ifab_egress_row rows[2];
 static struct ifab_secret_use uses[2];
 
@@ -101,13 +102,16 @@ static int begin(void **state)
                                 .tenant = IFAB_VIEW("t"),
                                 .plan_id = IFAB_VIEW("plan-1"),
                                 .idempotent = true,
-                                .rows = rows,
-                                .row_count = 2,
+                                .spec = &spec,
                                 .call = 7};
-    running->manifest.id = IFAB_VIEW("if://capability/a");
-    running->manifest.secrets = uses;
-    running->manifest.secret_count = 2;
-    running->manifest.limits.response_kib = 1;
+    memset(&spec, 0, sizeof spec);
+    spec.refs = 2; /* ours, which no call ends */
+    spec.rows = rows;
+    spec.row_count = 2;
+    spec.manifest.id = IFAB_VIEW("if://capability/a");
+    spec.manifest.secrets = uses;
+    spec.manifest.secret_count = 2;
+    spec.manifest.limits.response_kib = 1;
     ifab_arena_init(&running->arena, GUEST_ARENA);
     guests->first = running;
     guests->count = 1;
@@ -365,8 +369,8 @@ static void each_use_of_a_secret_has_its_own_row(void **state)
     ifab_guest__egress_events(guests);
     assert_string_equal(said, "{\"headers\":{},\"socket\":1,\"status\":101}");
     assert_true(sent_has(0, "Authorization: Bearer " SECRET));
-    running->manifest.secrets = &uses[1]; /* it answers challenges alone: with no handshake */
-    running->manifest.secret_count = 1;
+    spec.manifest.secrets = &uses[1]; /* it answers challenges alone: with no handshake */
+    spec.manifest.secret_count = 1;
     refused("{\"method\":\"GET\",\"url\":\"" URL "\",\"secret\":\"PW\"}", "206");
     assert_int_equal(vault.lent, 1);
 }

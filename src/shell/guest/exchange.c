@@ -122,10 +122,10 @@ static bool take_request(struct question *q, const struct ifab_json *tree)
 /* A secret may be required twice: to go with requests, and to answer a challenge. */
 static const struct ifab_secret_use *use_of(const struct running *r, struct ifab_view name, bool challenge)
 {
-    for (size_t i = 0; i < r->manifest.secret_count; i++)
-        if (ifab_view_equal(r->manifest.secrets[i].name, name) &&
-            ifab_secret_is_challenge(r->manifest.secrets[i].as, r->manifest.secrets[i].field) == challenge)
-            return &r->manifest.secrets[i];
+    for (size_t i = 0; i < r->spec->manifest.secret_count; i++)
+        if (ifab_view_equal(r->spec->manifest.secrets[i].name, name) &&
+            ifab_secret_is_challenge(r->spec->manifest.secrets[i].as, r->spec->manifest.secrets[i].field) == challenge)
+            return &r->spec->manifest.secrets[i];
     return NULL;
 }
 
@@ -213,15 +213,15 @@ void ifab_guest__credential(struct ifab_guests *self, struct question *q, struct
 static void fill(struct ifab_guests *self, struct question *q, struct ifab_egress_request *request)
 {
     const struct running *r = q->running;
-    const struct ifab_capability_limits *limits = &r->manifest.limits;
+    const struct ifab_capability_limits *limits = &r->spec->manifest.limits;
     ifab_usec left = q->until - (ifab_usec)(uv_hrtime() / 1000);
     size_t response_max = (size_t)limits->response_kib * 1024;
     if (q->kind == QUESTION_OPEN && response_max > HTTP_ANSWER_MAX)
         response_max = HTTP_ANSWER_MAX; /* a message that a guest cannot be given need not wait for it */
     bool repeatable = r->idempotent && q->kind == QUESTION_HTTP;
     *request = (struct ifab_egress_request){
-        .version = IFAB_EGRESS_ABI, .call = r->call, .tag = q->kind == QUESTION_OPEN ? NULL : q, .tenant = r->tenant, .capability = r->manifest.id, .method = q->method, .url = q->url,
-        .headers = q->headers, .header_count = q->header_count, .body = q->body, .rows = r->rows, .row_count = r->row_count,
+        .version = IFAB_EGRESS_ABI, .call = r->call, .tag = q->kind == QUESTION_OPEN ? NULL : q, .tenant = r->tenant, .capability = r->spec->manifest.id, .method = q->method, .url = q->url,
+        .headers = q->headers, .header_count = q->header_count, .body = q->body, .rows = r->spec->rows, .row_count = r->spec->row_count,
         .dry_run = r->task != IFAB_GUEST_APPLY, .timeout = left > LEAST_TIME ? left : LEAST_TIME,
         .response_max = response_max, .idempotent = repeatable, .attempts = repeatable ? ATTEMPTS : 1,
         .wall = self->options.wall(self->options.user), .exceptions = self->exceptions, .exception_count = self->options.exception_count,

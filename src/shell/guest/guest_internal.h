@@ -13,6 +13,7 @@
 
 #define CALLS_MAX    1024
 #define QUESTIONS_MAX 256 /* host calls that wait for an answer from elsewhere; a guest makes one at a time */
+#define SPECS_MAX    32  /* manifests kept between calls */
 #define GUEST_ARENA  ((size_t)8 << 20)
 #define HTTP_REQUEST_MAX ((size_t)256 << 10)
 #define HTTP_ANSWER_MAX  ((size_t)1 << 20) /* of a frame */
@@ -33,20 +34,28 @@ struct socket { /* a WebSocket of a call; ends with it */
     size_t waiting;    /* bytes of them, with their events */
 };
 
+struct guest_spec { /* a manifest as it was read; counted references, spec.c */
+    unsigned refs;
+    uint64_t used; /* for which one makes room */
+    struct ifab_arena arena;
+    struct ifab_manifest manifest; /* a copy: the registry's may go meanwhile */
+    struct ifab_view capability;   /* id@version */
+    struct ifab_egress_row *rows;
+    size_t row_count;
+};
+
 struct running { /* a call from its begin to its done */
     struct ifab_guests *guests;
     struct running *next, *prev;
     enum ifab_guest_task task;
     struct ifab_arena arena;
-    struct ifab_manifest manifest; /* a copy: the registry's may go meanwhile */
-    struct ifab_view talent, capability /* id@version */, tenant /* of egress */, plan_id;
+    struct guest_spec *spec; /* a reference of its own */
+    struct ifab_view talent, tenant /* of egress */, plan_id;
     uint32_t talent_number;
     bool idempotent;
     uint32_t reached; /* host calls that went outside */
     struct ifab_view alarm; /* what it, or a provider, tried; size 0: nothing */
     uint64_t call;    /* the pool's */
-    struct ifab_egress_row *rows;
-    size_t row_count;
     struct socket sockets[SOCKETS_MAX];
     uint32_t socket_count; /* numbers given so far */
     ifab_guest_done_fn *done;
@@ -88,6 +97,8 @@ struct ifab_guests {
     size_t count;
     struct question questions[QUESTIONS_MAX];
     uint64_t serial;
+    struct guest_spec *specs[SPECS_MAX]; /* NULL: a free place */
+    uint64_t spec_uses;
     struct ifab_map kv;         /* tenant ‖ key -> value; memory only */
     struct ifab_map kv_bytes;   /* tenant -> bytes */
     struct ifab_map kv_count;   /* tenant -> keys */
@@ -128,6 +139,10 @@ void ifab_guest__sockets_end(struct running *r);
 void ifab_guest__socket_timer(uv_timer_t *timer);
 struct question *ifab_guest__question(struct ifab_guests *self, uint64_t host_call); /* 0: a free place; NULL: none */
 void ifab_guest__question_end(struct question *q);
+/* spec.c */
+struct guest_spec *ifab_guest__spec(struct ifab_guests *self, const struct ifab_manifest *manifest); /* a reference; NULL: no memory */
+void ifab_guest__spec_drop(struct guest_spec *spec);                                                  /* accepts NULL */
+void ifab_guest__specs_free(struct ifab_guests *self);
 /* kv.c */
 enum ifab_host_status ifab_guest__kv_get(struct ifab_guests *self, struct ifab_view tenant, struct ifab_view key, struct ifab_view *ret_value);
 enum ifab_host_status ifab_guest__kv_put(struct ifab_guests *self, struct ifab_view tenant, struct ifab_view key, struct ifab_view value);

@@ -404,7 +404,7 @@ struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err)
     }
     snprintf(cache, sizeof cache, "%s/artifacts", node->config.data_dir);
     struct ifab_guest_options options = {.loop = &node->loop, .cache_path = cache, .user = self, .wall = wall_of, .line = take_line, .secret = secret_version, .ask = secret_ask, .lend = secret_lend,
-                                         .listeners = listeners};
+                                         .listeners = listeners, .workers = (uint32_t)node->config.capability_workers};
     const char *colon = node->config.http_listen[0] != '\0' ? strrchr(node->config.http_listen, ':') : NULL;
     if (colon != NULL) {
         snprintf(port, sizeof port, "%.*s:%u", (int)(colon - node->config.http_listen), node->config.http_listen, node->http_port);
