@@ -659,7 +659,7 @@ change("guest-socket-order", SOCKETS, "    if (s->first != NULL)\n        give("
 change("guest-socket-ended", SOCKETS, "s == NULL || s->state == SOCKET_SHUT || s->state == SOCKET_OPENING", "s == NULL || s->state == SOCKET_OPENING", "guest_socket")
 change("guest-socket-once", EXCHANGES, "r->idempotent && q->kind == QUESTION_HTTP;", "r->idempotent;", "guest_socket")
 change("guest-socket-place", EXCHANGES, "        ifab_guest__socket_drop(q);", "        (void)0;", "guest_socket")
-change("guest-secret-use", EXCHANGES, " &&\n            ifab_secret_is_challenge(r->manifest.secrets[i].as, r->manifest.secrets[i].field) == challenge)", ")", "guest_socket")
+change("guest-secret-use", EXCHANGES, " &&\n            ifab_secret_is_challenge(r->spec->manifest.secrets[i].as, r->spec->manifest.secrets[i].field) == challenge)", ")", "guest_socket")
 MANIFEST = "src/core/capability/manifest.c"
 without("manifest-socket-get", MANIFEST, "if (ifab_origin__is_socket(rows[i].origin.scheme) && rows[i].methods != 1U << IFAB_METHOD_GET)", "manifest")
 without("manifest-challenge-origin", MANIFEST,
