@@ -478,7 +478,7 @@ static void queue_outcome(struct node *node, struct call *c)
 static void call_done(void *user, const struct ifab_guest_answer *answer)
 {
     struct call *c = user;
-    c->outcome = (struct ifab_command){.type = IFAB_COMMAND_OUTCOME};
+    c->outcome.type = IFAB_COMMAND_OUTCOME;
     c->outcome.u.called.number = c->plan;
     c->outcome.u.called.intent = c->intent;
     c->outcome.u.called.end = answer->end;
@@ -548,17 +548,23 @@ static void run(struct node *node, struct call *c, const struct ifab_plan *plan)
         not_done(c, status == IFAB_FULL ? "too many calls wait for a sandbox" : "the call could not be begun");
 }
 
-void calls_begin(struct node *node, struct request *r, uint64_t number, uint64_t intent)
+void calls_begin(struct node *node, const struct ticket *applied)
 {
     struct calls *self = calls_of(node);
-    const struct ifab_plan *plan = ifab_plan_at(ifab_fabric_plans(node->fabric), number);
+    struct request *r = applied->request;
+    const struct ifab_plan *plan = ifab_plan_at(ifab_fabric_plans(node->fabric), applied->reply.plan);
     struct call *c = self == NULL || plan == NULL ? NULL : ifab_calloc(1, sizeof *c);
     if (c == NULL) { /* the intent stands, and dangles after a restart: nobody may be told that nothing was done */
         reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory; the intent is in the log and was not begun");
         return;
     }
-    *c = (struct call){.calls = self, .request = r, .plan = number, .intent = intent, .next = self->first};
+    *c = (struct call){.calls = self, .request = r, .plan = applied->reply.plan, .intent = applied->reply.intent, .next = self->first};
     ifab_arena_init(&c->arena, 2 * IFAB_CALL_OUTPUT_MAX);
+    if (ifab_arena_copy(&c->arena, applied->command.idempotency, &c->outcome.idempotency) == IFAB_OK) {
+        memcpy(c->outcome.request16, applied->command.request16, sizeof c->outcome.request16);
+        memcpy(c->outcome.body32, applied->command.body32, sizeof c->outcome.body32);
+        c->outcome.u.called.caller = r->principal.uid;
+    }
     if (self->first != NULL)
         self->first->prev = c;
     self->first = c;
