@@ -519,6 +519,7 @@ change("pool-frame-bound", POOL_WORKER, "if (status != IFAB_OK || size > self->i
 change("pool-engine", EXECUTE, "} else if (!ifab_chassis__engine_is(self->pool, &ready)) {", "} else if (false) {", "chassis")
 change("pool-loaded-granted", EXECUTE, " || (loaded.imports & ~self->imports) != 0)", ")", "chassis")
 change("pool-host-call-open", EXECUTE, " || self->host_id != 0 || frame->call", " || frame->call", "chassis")
+change("pool-reads-nothing", EXECUTE, "if (self->out.size > 0)", "if (false)", "chassis")
 change("pool-other-call", EXECUTE, " || frame->call != self->frame_call)", ")", "chassis")
 change("pool-import-granted", EXECUTE, " || !allowed(self, args.import)) {", ") {", "chassis")
 change("pool-import-in-plan", EXECUTE, "? self->imports : self->imports & plan;", "? self->imports : self->imports;", "chassis")

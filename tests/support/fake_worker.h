@@ -227,6 +227,8 @@ static inline void fake_host(const struct ifab_frame *frame, const char *what)
 static inline void fake_wrong(const struct ifab_frame *frame, const struct ifab_frame_call *call, const char *word)
 {
     uint32_t id = frame->call;
+    for (int i = 0; i < 1000 && strcmp(word, "flood") == 0; i++) /* asks and asks, and reads no answer */
+        fake_ask(id, IFAB_IMPORT_http, "flood");
     if (strcmp(word, "garbage") == 0)
         fake_junk();
     else if (strcmp(word, "oversize") == 0)

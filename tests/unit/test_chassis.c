@@ -60,6 +60,9 @@ static void on_host_call(void *user, const struct ifab_chassis_host_call *ask)
     if (ifab_view_starts(ask->args->a, IFAB_VIEW("hold"))) {
         assert_true(w.held_count < IFAB_COUNT(w.held));
         w.held[w.held_count++] = ask->id;
+    } else if (ifab_view_is(ask->args->a, "flood")) {
+        static const uint8_t value[65536];
+        (void)ifab_chassis_host_result(w.pool, ask->id, IFAB_HOST_OK, ifab_view_of(value, sizeof value));
     } else if (ifab_view_starts(ask->args->a, IFAB_VIEW("refuse"))) {
         assert_int_equal(ifab_chassis_host_result(w.pool, ask->id, IFAB_HOST_REFUSED, (struct ifab_view){NULL, 0}), IFAB_OK);
     } else {
@@ -500,6 +503,22 @@ static void imports_are_judged_here_too(void **state)
     w.request.host_calls_max = 100;
     assert_outcome(run("hosts x"), IFAB_CODE_SANDBOX_VIOLATION, IFAB_TRAP_KILLED); /* the worker did not keep to the bound */
     assert_int_equal(w.host_count, 101);
+}
+
+/* Answers that are not read are not kept: what is held for a worker is one answer, whatever it asks. */
+static void a_worker_that_reads_nothing_is_ended(void **state)
+{
+    (void)state;
+    static const uint8_t large[IFAB_FRAME_SMALL_MAX - 4];
+    open_pool();
+    assert_outcome(run("wrong flood"), IFAB_CODE_SANDBOX_VIOLATION, IFAB_TRAP_KILLED);
+    assert_non_null(strstr(w.outcomes[0].text, "before it took"));
+    assert_true(w.host_count < 500); /* what the system buffers, and one more */
+    assert_int_equal(begin("host hold", NULL), IFAB_OK);
+    turn_until(&w.held_count, 1);
+    assert_int_equal(ifab_chassis_host_result(w.pool, w.held[0], IFAB_HOST_OK, ifab_view_of(large, sizeof large)), IFAB_OK); /* it fits */
+    turn_until(&w.ended, w.count);
+    assert_outcome(&w.outcomes[1], IFAB_CODE_NONE, IFAB_TRAP_NONE);
 }
 
 static void the_deadline_stops_everything(void **state)
@@ -944,6 +963,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_worker_that_never_gets_ready_is_killed),
     TEST(host_calls_are_answered_at_once_or_later),
     TEST(imports_are_judged_here_too),
+    TEST(a_worker_that_reads_nothing_is_ended),
     TEST(the_deadline_stops_everything),
     TEST(queues_are_bounded),
     TEST(a_call_does_not_wait_for_ever),
