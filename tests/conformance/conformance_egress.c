@@ -301,13 +301,17 @@ static void in_a_dry_run_rows_marked_read_pass(struct egress_backend *b)
     open_egress(b, script, 1, 0);
     struct ifab_egress_request r = usual(b, "GET", "/v1/x");
     struct ifab_egress_row rows[2] = {row, row};
+    rows[0].methods = 1U << IFAB_EGRESS_METHOD_POST;
     rows[1].read = true;
-    rows[1].methods = 1U << IFAB_EGRESS_METHOD_GET;
     r.rows = rows;
     r.row_count = 2;
     r.dry_run = true;
     answered(b, &r, 200, "r");
-    r.method = IFAB_VIEW("POST");
+    r.method = IFAB_VIEW("POST"); /* the second row reads, the first one fits */
+    refused(b, &r, IFAB_EGRESS_DRY_RUN);
+    rows[0].path = IFAB_VIEW("/v1/x");
+    rows[0].methods = rows[1].methods;
+    r.method = IFAB_VIEW("GET");
     refused(b, &r, IFAB_EGRESS_DRY_RUN);
     close_egress(b);
 }

@@ -590,7 +590,9 @@ change("egress-leak-reversed", RULES + "leak.c", "add(&self->exact, turned, size
 change("egress-leak-basic-as-sent", RULES + "credential.c", "to->values[to->value_count++] = ifab_view_of(sent.data + 6,",
        "(void)ifab_view_of(sent.data + 6,", "egress_attacks")
 change("egress-rows", EG + "check.c", "        status = check_rows(r, job, problem);", "        status = IFAB_OK;", "egress")
-change("egress-dry-run", EG + "check.c", "if (!r->dry_run || r->rows[i].read)", "if (true)", "egress")
+change("egress-dry-run", EG + "check.c", "(!r->dry_run || fits->read)", "true", "egress")
+change("egress-first-row-decides", EG + "check.c", "_matches(&r->rows[i], &job->url, job->method) ?", "_matches(&r->rows[i], &job->url, job->method) && (!r->dry_run || r->rows[i].read) ?", "egress")
+change("manifest-first-row-decides", "src/core/capability/http.c", "return row->effect <= effect_max ? row : NULL;", "{\n            if (row->effect <= effect_max)\n                return row;\n        }", "manifest")
 change("egress-headers-checked", EG + "check.c", "        status = check_headers(r, problem);", "        status = IFAB_OK;", "egress")
 without("egress-manifest-origin", EG + "check.c",
         "if (ifab_origin_read(c->origin, &named, NULL) != IFAB_OK || !ifab_origin_same(&named, &job->url.origin))", "egress")

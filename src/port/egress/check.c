@@ -58,15 +58,12 @@ static ifab_status check_method(const struct ifab_egress_request *r, struct ifab
 }
 static ifab_status check_rows(const struct ifab_egress_request *r, const struct ifab_egress_job *job, struct ifab_egress_problem *problem)
 {
-    bool any = false;
-    for (size_t i = 0; i < r->row_count; i++) {
-        if (!ifab_egress_row_matches(&r->rows[i], &job->url, job->method))
-            continue;
-        if (!r->dry_run || r->rows[i].read)
-            return IFAB_OK;
-        any = true;
-    }
-    ifab_egress__problem(problem, any ? IFAB_EGRESS_DRY_RUN : IFAB_EGRESS_ROW, "%s %s://" IFAB_FMT ":%u", ifab_egress_method_name(job->method),
+    const struct ifab_egress_row *fits = NULL; /* the first one decides: what it closes no later row opens */
+    for (size_t i = 0; i < r->row_count && fits == NULL; i++)
+        fits = ifab_egress_row_matches(&r->rows[i], &job->url, job->method) ? &r->rows[i] : NULL;
+    if (fits != NULL && (!r->dry_run || fits->read))
+        return IFAB_OK;
+    ifab_egress__problem(problem, fits != NULL ? IFAB_EGRESS_DRY_RUN : IFAB_EGRESS_ROW, "%s %s://" IFAB_FMT ":%u", ifab_egress_method_name(job->method),
                          ifab_scheme_name(job->url.origin.scheme), IFAB_ARG(job->url.origin.host), job->url.origin.port);
     return IFAB_DENIED;
 }
