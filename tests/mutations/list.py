@@ -560,6 +560,12 @@ if shutil.which("cargo") and shutil.which("clang"):  # the real engine and its g
     change("walls-write-any", WALLS, execute, execute.replace("WHEN(write, 0, 1)", "ANY(write)"), "escape")
     change("walls-other-doors", WALLS, "seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS)",
            "seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW)", "escape")
+# ---- what guests ask for ----
+EXCHANGE = "src/shell/guest/exchange.c"
+change("guest-key-of-an-exchange", EXCHANGE, "r->exchanges + !q->again);", "1);", "guest_exchange")
+change("guest-key-of-a-repeat", EXCHANGE, "r->exchanges + !q->again);", "r->exchanges + 1);", "guest_exchange")
+change("guest-key-in-a-dry-run", EXCHANGE, "if (r->idempotent && r->task == IFAB_GUEST_APPLY)", "if (r->idempotent)", "guest_exchange")
+
 # ---- egress: who is connected to, what is sent, what comes back ----
 EG, RULES = "src/port/egress/", "src/port/egress/rules/"
 without("egress-user-in-url", RULES + "url.c", "if (text.size > 0 && memchr(text.data, '@', text.size) != NULL)", "egress_url")

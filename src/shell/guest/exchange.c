@@ -175,6 +175,17 @@ static ifab_status lend(void *user, struct ifab_view origin, ifab_egress_use_fn 
     return l->self->options.lend == NULL ? IFAB_NOT_FOUND : l->self->options.lend(l->self->options.user, l->name, origin, use, use_user);
 }
 
+/*
+ * plan "-" place: each exchange of an apply has its own, and the same one when it, or the whole call, is made again. Else a provider that keeps
+ * answers by their key would give the first exchange's answer to the second. What is only looked at has none.
+ */
+static struct ifab_view key_of(struct question *q)
+{
+    const struct running *r = q->running;
+    int size = r->plan_id.size == 0 ? 0 : snprintf(q->key, sizeof q->key, IFAB_FMT "-%u", IFAB_ARG(r->plan_id), r->exchanges + !q->again);
+    return ifab_view_of((const uint8_t *)q->key, size > 0 && (size_t)size < sizeof q->key ? (size_t)size : 0);
+}
+
 static void fill(struct ifab_guests *self, struct question *q, struct ifab_egress_request *request)
 {
     const struct running *r = q->running;
@@ -187,8 +198,8 @@ static void fill(struct ifab_guests *self, struct question *q, struct ifab_egres
         .response_max = (size_t)limits->response_kib * 1024, .idempotent = r->idempotent, .attempts = r->idempotent ? ATTEMPTS : 1,
         .wall = self->options.wall(self->options.user), .exceptions = self->exceptions, .exception_count = self->options.exception_count,
         .listeners = self->listeners, .listener_count = self->options.listener_count};
-    if (r->idempotent)
-        request->idempotency_key = r->plan_id;
+    if (r->idempotent && r->task == IFAB_GUEST_APPLY)
+        request->idempotency_key = key_of(q);
     for (size_t i = 0; i < limits->backoff_count && i < IFAB_EGRESS_BACKOFF_MAX; i++)
         request->backoff[request->backoff_count++] = limits->backoff[i];
     if (getrandom(request->random, sizeof request->random, 0) != (ssize_t)sizeof request->random)
@@ -213,6 +224,7 @@ void ifab_guest__send(struct ifab_guests *self, struct question *q)
     ifab_status status = ifab_egress_submit(self->egress, &request, &q->egress, &problem);
     if (status == IFAB_OK) {
         q->running->reached++;
+        q->running->exchanges += !q->again;
         return;
     }
     alarm_of(q->running, &problem);

@@ -24,6 +24,7 @@ struct running { /* a call from its begin to its done */
     uint32_t talent_number;
     bool idempotent;
     uint32_t reached; /* host calls that went outside */
+    uint32_t exchanges; /* of them, without those that were made again */
     struct ifab_view alarm; /* what it, or a provider, tried; size 0: nothing */
     uint64_t call;    /* the pool's */
     struct ifab_egress_row *rows;
@@ -38,6 +39,7 @@ struct question { /* a host call that is answered later */
     uint64_t serial;    /* names it to those who look whether a secret may go */
     struct ifab_arena arena; /* of what was asked */
     struct ifab_view method, url, body, secret;
+    char key[96]; /* Idempotency-Key: that of a plan, and the place in its call */
     struct ifab_egress_header *headers;
     size_t header_count;
     const struct ifab_secret_use *use;

@@ -1,0 +1,191 @@
+/* Exchanges of a guest, step by step: their keys. The port is the scripted one; the pool is this file. INV-08 */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "../../src/shell/guest/guest_internal.h"
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ANSWERS 64
+
+/* ---- the pool: one host call at a time ---- */
+static char said[4096]; /* what the guest was told last; "" while it waits */
+static uint64_t last_call;
+
+ifab_status ifab_chassis_host_result(struct ifab_chassis *self, uint64_t host_call, enum ifab_host_status status, struct ifab_view bytes)
+{
+    (void)self;
+    assert_int_equal(host_call, last_call);
+    assert_int_equal(status, IFAB_HOST_OK);
+    assert_string_equal(said, ""); /* answered once */
+    snprintf(said, sizeof said, IFAB_FMT, IFAB_ARG(bytes));
+    return IFAB_OK;
+}
+
+/* ---- the fabric ---- */
+static uint32_t newest; /* version of the secret */
+static bool rotates;    /* once it has been lent */
+
+static ifab_usec wall(void *user)
+{
+    (void)user;
+    return 1000;
+}
+static uint32_t version(void *user, struct ifab_view name)
+{
+    (void)user;
+    (void)name;
+    return newest;
+}
+static void ask(void *user, uint64_t question, enum ifab_guest_task task, void *call, struct ifab_view name, struct ifab_view origin)
+{
+    (void)task;
+    (void)call;
+    (void)name;
+    (void)origin;
+    ifab_guest_secret(*(struct ifab_guests **)user, question, true);
+}
+static ifab_status lend(void *user, struct ifab_view name, struct ifab_view origin, ifab_status (*use)(void *use_user, struct ifab_view value),
+                        void *use_user)
+{
+    (void)user;
+    (void)name;
+    (void)origin;
+    newest += rotates;
+    rotates = false;
+    return use(use_user, IFAB_VIEW("canary-2b7e15"));
+}
+
+/* ---- calls ---- */
+static struct ifab_guests *guests;
+static struct ifab_egress_scripted script[ANSWERS];
+static struct ifab_egress_row row;
+static struct ifab_secret_use use;
+
+static int begin(void **state)
+{
+    const struct ifab_egress_settings settings = {.version = IFAB_EGRESS_ABI};
+    (void)state;
+    guests = ifab_calloc(1, sizeof *guests);
+    assert_non_null(guests);
+    for (size_t i = 0; i < ANSWERS; i++)
+        script[i] = (struct ifab_egress_scripted){.status = 200};
+    assert_int_equal(ifab_egress_memory_open(&settings, script, ANSWERS, &guests->egress, NULL), IFAB_OK);
+    guests->options = (struct ifab_guest_options){.user = &guests, .wall = wall, .secret = version, .ask = ask, .lend = lend};
+    row = (struct ifab_egress_row){.path = IFAB_VIEW("/x"), .methods = 0x7f, .read = true};
+    assert_int_equal(ifab_origin_read(IFAB_VIEW("https://a.example"), &row.origin, NULL), IFAB_OK);
+    use = (struct ifab_secret_use){.name = IFAB_VIEW("PW"), .origin_text = IFAB_VIEW("https://a.example"), .as = IFAB_SECRET_AS_BEARER};
+    newest = 1;
+    rotates = false;
+    return 0;
+}
+static int end(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QUESTIONS_MAX; i++)
+        ifab_guest__question_end(&guests->questions[i]);
+    ifab_egress_close(guests->egress);
+    ifab_free(guests);
+    return 0;
+}
+static struct running call_of(enum ifab_guest_task task, const char *plan)
+{
+    struct running r = {.guests = guests,
+                        .task = task,
+                        .tenant = IFAB_VIEW("t"),
+                        .talent_number = 1,
+                        .plan_id = ifab_view_str(plan),
+                        .idempotent = true,
+                        .rows = &row,
+                        .row_count = 1,
+                        .call = 7};
+    r.manifest.id = IFAB_VIEW("if://capability/a");
+    r.manifest.secrets = &use;
+    r.manifest.secret_count = 1;
+    r.manifest.limits.response_kib = 1;
+    r.manifest.limits.rps = r.manifest.limits.burst = 1000;
+    ifab_arena_init(&r.arena, GUEST_ARENA);
+    return r;
+}
+/* The guest asks, the provider answers. */
+static const char *exchange(struct running *r, const char *json)
+{
+    const struct ifab_frame_host_call args = {.import = IFAB_IMPORT_http, .a = ifab_view_str(json)};
+    const struct ifab_chassis_host_call host_call = {.id = ++last_call, .user = r, .args = &args, .left = 5 * IFAB_SECOND};
+    said[0] = '\0';
+    ifab_guest__http(guests, r, &host_call);
+    for (int i = 0; i < 10 && said[0] == '\0'; i++) {
+        ifab_egress_memory_run(guests->egress);
+        ifab_guest__egress_events(guests);
+    }
+    assert_string_not_equal(said, "");
+    return said;
+}
+#define GET     "{\"method\":\"GET\",\"url\":\"https://a.example/x\"}"
+#define POST    "{\"method\":\"POST\",\"url\":\"https://a.example/x\",\"body\":\"1\"}"
+#define WITH_PW "{\"method\":\"POST\",\"url\":\"https://a.example/x\",\"secret\":\"PW\"}"
+
+static void assert_key(size_t n, const char *key)
+{
+    char line[128];
+    struct ifab_view sent = ifab_egress_memory_sent(guests->egress, n);
+    assert_true(sent.size > 0);
+    snprintf(line, sizeof line, "Idempotency-Key: %s\n", key == NULL ? "" : key);
+    const char *at = memmem(sent.data, sent.size, line, strlen(line) - (key == NULL));
+    if ((at != NULL) != (key != NULL))
+        fail_msg("request %zu, expected %s: " IFAB_FMT, n, line, IFAB_ARG(sent));
+}
+
+static void each_exchange_of_an_apply_has_a_key_of_its_own(void **state)
+{
+    (void)state;
+    struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    exchange(&r, POST);
+    assert_non_null(strstr(exchange(&r, "{\"method\":\"POST\",\"url\":\"https://other.example/x\"}"), "IF_ERR_501")); /* went nowhere: no place */
+    exchange(&r, POST);
+    assert_key(0, "plan-1-1");
+    assert_key(1, "plan-1-2");
+    script[2].status = 401; /* and its secret has been rotated meanwhile: the same exchange, made again */
+    rotates = true;
+    assert_non_null(strstr(exchange(&r, WITH_PW), "\"status\":200"));
+    assert_key(2, "plan-1-3");
+    assert_key(3, "plan-1-3");
+    exchange(&r, GET);
+    assert_key(4, "plan-1-4");
+    ifab_arena_fini(&r.arena);
+    r = call_of(IFAB_GUEST_APPLY, "plan-1"); /* the call, made again */
+    exchange(&r, POST);
+    assert_key(5, "plan-1-1");
+    ifab_arena_fini(&r.arena);
+}
+
+static void what_changes_nothing_has_no_key(void **state)
+{
+    (void)state;
+    struct running r = call_of(IFAB_GUEST_DRY_RUN, "plan-1");
+    exchange(&r, GET);
+    assert_key(0, NULL);
+    ifab_arena_fini(&r.arena);
+    r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    r.idempotent = false;
+    exchange(&r, POST);
+    assert_key(1, NULL);
+    ifab_arena_fini(&r.arena);
+    r = call_of(IFAB_GUEST_APPLY, "");
+    exchange(&r, POST);
+    assert_key(2, NULL);
+    ifab_arena_fini(&r.arena);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
+static const struct CMUnitTest tests[] = {
+    TEST(each_exchange_of_an_apply_has_a_key_of_its_own),
+    TEST(what_changes_nothing_has_no_key),
+};
+TEST_MAIN(tests)
