@@ -455,6 +455,12 @@ static void injects_a_secret_where_all_three_agree(struct egress_backend *b)
     r.headers = &same;
     r.header_count = 1;
     refused(b, &r, IFAB_EGRESS_REQUEST);
+    same.name = IFAB_VIEW("X_Key"); /* CGI reads both as one */
+    refused(b, &r, IFAB_EGRESS_REQUEST);
+    r = usual(b, "GET", "/v1/x?api%5Fkey=mine");
+    r.credential = &c;
+    c = credential_of(&l, IFAB_CREDENTIAL_QUERY, "api_key", record);
+    refused(b, &r, IFAB_EGRESS_REQUEST);
     assert_int_equal(l.lent, 0);
     close_egress(b);
 }

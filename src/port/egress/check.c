@@ -249,10 +249,9 @@ static ifab_status lend(struct ifab_egress_job *job, const struct ifab_egress_re
         return refuse(problem, IFAB_DENIED, IFAB_EGRESS_CREDENTIAL_ORIGIN, "the manifest names another");
     if (redirected)
         return refuse(problem, IFAB_DENIED, IFAB_EGRESS_REDIRECTED, NULL);
-    for (size_t i = 0; i < job->header_count; i++) { /* two fields of one name are read in two ways */
-        if ((c->as == IFAB_CREDENTIAL_HEADER || c->as == IFAB_CREDENTIAL_HMAC) && ifab_view_equal_nocase(job->headers[i].name, c->field))
-            return refuse(problem, IFAB_DENIED, IFAB_EGRESS_REQUEST, "the header field that carries the secret is not a guest's");
-    }
+    const struct ifab_signable signable = {&job->url, job->method, job->body, job->headers, job->header_count, r->wall};
+    if (ifab_credential_is_set(c->as, c->field, &signable)) /* two of one name are read in two ways */
+        return refuse(problem, IFAB_DENIED, IFAB_EGRESS_REQUEST, "the header field or parameter that carries the secret is not a guest's");
     ifab_origin_write(&job->url.origin, &origin);
     ifab_status status = ifab_buf_status(&origin);
     if (status == IFAB_OK)
