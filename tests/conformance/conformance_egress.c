@@ -524,6 +524,9 @@ static void withholds_answers_that_hold_a_secret(struct egress_backend *b)
     }
     r.credential = NULL; /* values of others are looked for as well */
     failed(b, &r, IFAB_EGRESS_LEAK);
+    ifab_egress_set_blind(b->egress); /* no complete set: nothing is sent, whatever set there was */
+    refused(b, &r, IFAB_EGRESS_UNSEARCHED);
+    assert_int_equal(ifab_egress_set_live(b->egress, NULL), IFAB_OK);
     answered(b, &r, 200, "nothing");
     close_egress(b);
 }

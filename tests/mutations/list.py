@@ -564,6 +564,8 @@ if shutil.which("cargo") and shutil.which("clang"):  # the real engine and its g
 EXCHANGE = "src/shell/guest/exchange.c"
 change("guest-key-of-an-exchange", EXCHANGE, "r->exchanges + !q->again);", "1);", "guest_exchange")
 change("guest-key-of-a-repeat", EXCHANGE, "r->exchanges + !q->again);", "r->exchanges + 1);", "guest_exchange")
+change("guest-unsearched-answers", "src/shell/guest/live.c", "        ifab_egress_set_blind(self->egress);\n", "", "guest_exchange")
+change("egress-unsearched-answers", "src/port/egress/egress.c", "blind = self->blind;", "blind = false;", "egress")
 change("guest-key-in-a-dry-run", EXCHANGE, "if (r->idempotent && r->task == IFAB_GUEST_APPLY)", "if (r->idempotent)", "guest_exchange")
 
 # ---- egress: who is connected to, what is sent, what comes back ----

@@ -183,9 +183,36 @@ static void what_changes_nothing_has_no_key(void **state)
     ifab_arena_fini(&r.arena);
 }
 
+/* Gives one value; then, when it is told to, more than a set can hold. */
+static bool too_many;
+static void live(void *user, bool (*take)(void *take_user, struct ifab_view value), void *take_user)
+{
+    (void)user;
+    for (uint32_t i = 0; i < (too_many ? 100000 : 1); i++)
+        if (!take(take_user, ifab_view_of(&i, sizeof i)))
+            return;
+}
+static void nothing_is_sent_while_answers_cannot_be_searched(void **state)
+{
+    (void)state;
+    struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    assert_int_equal(ifab_guests_set_live(guests, live, NULL), IFAB_OK);
+    assert_non_null(strstr(exchange(&r, GET), "\"status\":200"));
+    too_many = true;
+    assert_int_equal(ifab_guests_set_live(guests, live, NULL), IFAB_TOO_LARGE);
+    assert_non_null(strstr(exchange(&r, GET), "IF_ERR_503"));
+    too_many = false;
+    assert_non_null(strstr(exchange(&r, GET), "IF_ERR_503")); /* not tried again at once: it costs */
+    guests->live_again = 0;
+    assert_non_null(strstr(exchange(&r, GET), "\"status\":200"));
+    assert_int_equal(ifab_egress_memory_sent(guests->egress, 2).size, 0);
+    ifab_arena_fini(&r.arena);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
 static const struct CMUnitTest tests[] = {
     TEST(each_exchange_of_an_apply_has_a_key_of_its_own),
     TEST(what_changes_nothing_has_no_key),
+    TEST(nothing_is_sent_while_answers_cannot_be_searched),
 };
 TEST_MAIN(tests)

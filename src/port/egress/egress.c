@@ -97,9 +97,17 @@ ifab_status ifab_egress_set_live(struct ifab_egress *self, struct ifab_leak_set 
     (void)pthread_mutex_lock(&self->lock);
     before = self->live;
     self->live = live;
+    self->blind = false;
     (void)pthread_mutex_unlock(&self->lock);
     live_unref(before);
     return IFAB_OK;
+}
+void ifab_egress_set_blind(struct ifab_egress *self)
+{
+    assert(usable(self));
+    (void)pthread_mutex_lock(&self->lock);
+    self->blind = true;
+    (void)pthread_mutex_unlock(&self->lock);
 }
 
 void ifab_egress__job_free(struct ifab_egress_job *job)
@@ -222,8 +230,8 @@ static bool was_redirect(struct ifab_egress *self, const struct ifab_egress_job 
     return found;
 }
 
-/* A place among those in flight, an id, and the live values. IFAB_AGAIN. */
-static ifab_status take_off(struct ifab_egress *self, struct ifab_egress_job *job)
+/* A place among those in flight, an id, and the live values. IFAB_AGAIN; IFAB_DENIED: what would come back could not be searched. */
+static ifab_status take_off(struct ifab_egress *self, struct ifab_egress_job *job, struct ifab_egress_problem *problem)
 {
     size_t free_at = SIZE_MAX, of_tenant = 0;
     (void)pthread_mutex_lock(&self->lock);
@@ -233,8 +241,8 @@ static ifab_status take_off(struct ifab_egress *self, struct ifab_egress_job *jo
         else
             of_tenant += memcmp(self->flying[i].tenant32, job->tenant32, 32) == 0;
     }
-    bool room = free_at != SIZE_MAX && of_tenant < self->tenant_max;
-    if (room) {
+    bool room = free_at != SIZE_MAX && of_tenant < self->tenant_max, blind = self->blind;
+    if (room && !blind) {
         job->id = self->next_id++;
         self->flying[free_at].id = job->id;
         self->flying[free_at].waiting = self->flying[free_at].unsent = 0;
@@ -243,7 +251,9 @@ static ifab_status take_off(struct ifab_egress *self, struct ifab_egress_job *jo
         job->live = live_ref(self->live);
     }
     (void)pthread_mutex_unlock(&self->lock);
-    return room ? IFAB_OK : IFAB_AGAIN;
+    if (blind)
+        ifab_egress__problem(problem, IFAB_EGRESS_UNSEARCHED, NULL);
+    return blind ? IFAB_DENIED : room ? IFAB_OK : IFAB_AGAIN;
 }
 static void land(struct ifab_egress *self, uint64_t id)
 {
@@ -273,7 +283,7 @@ ifab_status ifab_egress_submit(struct ifab_egress *self, const struct ifab_egres
     ifab_egress__problem(ret_problem, IFAB_EGRESS_SYSTEM, NULL);
     ifab_status status = ifab_egress__job_new(request, &job, ret_problem);
     if (status == IFAB_OK)
-        status = take_off(self, job);
+        status = take_off(self, job, ret_problem);
     if (status == IFAB_OK) {
         uint64_t id = job->id;
         status = ifab_egress__job_seal(job, request, request->redirected || was_redirect(self, job), ret_problem);

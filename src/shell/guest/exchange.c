@@ -127,6 +127,7 @@ void ifab_guest__http(struct ifab_guests *self, struct running *r, const struct 
     *q = (struct question){.host_call = host_call->id, .running = r, .serial = ++self->serial,
                            .until = (ifab_usec)(uv_hrtime() / 1000) + host_call->left};
     ifab_arena_init(&q->arena, 4 * REQUEST_MAX);
+    ifab_guest__live_again(self);
     if (!take_request(q, host_call->args->a)) {
         refuse(self, q, IFAB_CODE_INVALID_PARAMS, "not a request: {\"method\",\"url\",\"headers\"?,\"body\"? or \"body_b64\"?,\"secret\"?}");
         return;

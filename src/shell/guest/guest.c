@@ -318,32 +318,3 @@ void ifab_guests_close(struct ifab_guests *self, void (*closed)(void *user), voi
     self->closed_user = user;
     ifab_chassis_close(self->chassis, on_pool_closed, self);
 }
-
-struct taking {
-    struct ifab_leak_set *set;
-    ifab_status status;
-};
-
-static bool take_live(void *user, struct ifab_view value)
-{
-    struct taking *t = user;
-    if (t->status == IFAB_OK)
-        t->status = ifab_leak_set_add(t->set, value);
-    return t->status == IFAB_OK;
-}
-
-ifab_status ifab_guests_set_live(struct ifab_guests *self, ifab_guest_live_fn *each, void *user)
-{
-    struct taking t = {NULL, IFAB_OK};
-    t.status = ifab_leak_set_new(&t.set);
-    if (t.status != IFAB_OK)
-        return t.status;
-    each(user, take_live, &t);
-    if (t.status == IFAB_OK)
-        t.status = ifab_leak_set_seal(t.set);
-    if (t.status == IFAB_OK)
-        t.status = ifab_egress_set_live(self->egress, t.set);
-    if (t.status != IFAB_OK)
-        ifab_leak_set_free(t.set);
-    return t.status;
-}

@@ -67,6 +67,10 @@ struct ifab_guests {
     struct ifab_map kv;         /* tenant ‖ key -> value; memory only */
     struct ifab_map kv_bytes;   /* tenant -> bytes */
     struct ifab_map kv_count;   /* tenant -> keys */
+    ifab_guest_live_fn *each_live;
+    void *each_live_user;
+    ifab_usec live_again; /* µs of uv_hrtime()/1000: a try before that is none */
+    bool blind;           /* egress has no complete set: it sends nothing */
     bool closing, woken_closed, pool_closed;
     void (*closed)(void *user);
     void *closed_user;
@@ -76,6 +80,8 @@ struct ifab_guests {
 void ifab_guest__host_call(void *user, const struct ifab_chassis_host_call *host_call);
 void ifab_guest__host_gone(void *user, uint64_t host_call);
 void ifab_guest__egress_events(struct ifab_guests *self);
+/* live.c: once more, where the last try failed */
+void ifab_guest__live_again(struct ifab_guests *self);
 /* exchange.c */
 void ifab_guest__http(struct ifab_guests *self, struct running *running, const struct ifab_chassis_host_call *host_call);
 void ifab_guest__http_error(struct ifab_guests *self, uint64_t host_call, enum ifab_code code, const char *text);

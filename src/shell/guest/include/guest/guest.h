@@ -87,7 +87,8 @@ void ifab_guest_secret(struct ifab_guests *self, uint64_t question, bool granted
 /* INV-07: everything of this manifest, or talent, ends now. */
 void ifab_guests_revoke(struct ifab_guests *self, const uint8_t manifest32[32]);
 void ifab_guests_revoke_talent(struct ifab_guests *self, uint32_t talent);
-/* Values that no answer from outside may hold, one after the other; called anew whenever a secret has changed. */
+/* Values that no answer from outside may hold, one after the other; called anew whenever a secret has changed, and later again where it failed: until
+ * one succeeds nothing is sent (503). each and user: as long as self. */
 typedef void ifab_guest_live_fn(void *user, bool (*take)(void *take_user, struct ifab_view value), void *take_user);
 ifab_status ifab_guests_set_live(struct ifab_guests *self, ifab_guest_live_fn *each, void *user);
 
