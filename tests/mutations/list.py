@@ -566,6 +566,8 @@ change("guest-key-of-an-exchange", EXCHANGE, "r->exchanges + !q->again);", "1);"
 change("guest-key-of-a-repeat", EXCHANGE, "r->exchanges + !q->again);", "r->exchanges + 1);", "guest_exchange")
 change("guest-unsearched-answers", "src/shell/guest/live.c", "        ifab_egress_set_blind(self->egress);\n", "", "guest_exchange")
 change("egress-unsearched-answers", "src/port/egress/egress.c", "blind = self->blind;", "blind = false;", "egress")
+without("guest-rate-of-requests", EXCHANGE, "if (!within_rate(self, r))", "guest_exchange")
+change("guest-rate-of-a-talent", EXCHANGE, "_take(self->rates, r->talent_number,", "_take(self->rates, 0,", "guest_exchange")
 change("guest-key-in-a-dry-run", EXCHANGE, "if (r->idempotent && r->task == IFAB_GUEST_APPLY)", "if (r->idempotent)", "guest_exchange")
 
 # ---- egress: who is connected to, what is sent, what comes back ----

@@ -1,4 +1,4 @@
-/* Exchanges of a guest, step by step: their keys. The port is the scripted one; the pool is this file. INV-08 */
+/* Exchanges of a guest, step by step: their keys and their rate. The port is the scripted one; the pool is this file. INV-08, INV-10 */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -6,13 +6,14 @@
 #include <cmocka.h>
 
 #include "../../src/shell/guest/guest_internal.h"
+#include "governor/breaker.h"
 #include "support.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWERS 64
+#define ANSWERS 256
 
 /* ---- the pool: one host call at a time ---- */
 static char said[4096]; /* what the guest was told last; "" while it waits */
@@ -91,6 +92,7 @@ static int end(void **state)
     for (size_t i = 0; i < QUESTIONS_MAX; i++)
         ifab_guest__question_end(&guests->questions[i]);
     ifab_egress_close(guests->egress);
+    ifab_token_table_free(guests->rates);
     ifab_free(guests);
     return 0;
 }
@@ -183,6 +185,37 @@ static void what_changes_nothing_has_no_key(void **state)
     ifab_arena_fini(&r.arena);
 }
 
+/* How many of 50 requests go out; what refilled meanwhile, on a slow machine, is not counted. */
+static uint64_t burst_of(struct running *r)
+{
+    uint64_t began = uv_hrtime(), passed = 0;
+    for (int i = 0; i < 50; i++) {
+        bool good = strstr(exchange(r, GET), "\"status\":200") != NULL;
+        if (!good)
+            assert_non_null(strstr(said, "IF_ERR_302"));
+        passed += good;
+    }
+    uint64_t refilled = (uv_hrtime() - began) / 1000000000 + 1;
+    return passed > refilled ? passed - refilled : 0;
+}
+static void requests_have_a_rate(void **state)
+{
+    (void)state;
+    struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    r.manifest.limits.rps = r.manifest.limits.burst = 1;
+    assert_in_range(burst_of(&r), 8, 10); /* ten at least */
+    ifab_arena_fini(&r.arena);
+    struct running again = call_of(IFAB_GUEST_DRY_RUN, "plan-2"); /* another call: the same bucket */
+    again.manifest.limits = r.manifest.limits;
+    assert_in_range(burst_of(&again), 0, 1);
+    again.talent_number = 2;
+    again.manifest.limits.burst = 20;
+    assert_in_range(burst_of(&again), 18, 20);
+    again.manifest.id = IFAB_VIEW("if://capability/b");
+    assert_in_range(burst_of(&again), 18, 20);
+    ifab_arena_fini(&again.arena);
+}
+
 /* Gives one value; then, when it is told to, more than a set can hold. */
 static bool too_many;
 static void live(void *user, bool (*take)(void *take_user, struct ifab_view value), void *take_user)
@@ -213,6 +246,7 @@ static void nothing_is_sent_while_answers_cannot_be_searched(void **state)
 static const struct CMUnitTest tests[] = {
     TEST(each_exchange_of_an_apply_has_a_key_of_its_own),
     TEST(what_changes_nothing_has_no_key),
+    TEST(requests_have_a_rate),
     TEST(nothing_is_sent_while_answers_cannot_be_searched),
 };
 TEST_MAIN(tests)

@@ -6,6 +6,7 @@
 
 #include "base/encode.h"
 #include "crypto/crypto.h"
+#include "governor/breaker.h"
 #include "json/json.h"
 #include "json/schema.h"
 
@@ -16,6 +17,7 @@
 #define ANSWER_MAX   ((size_t)1 << 20) /* of a frame */
 #define REQUEST_MAX  ((size_t)256 << 10)
 #define ATTEMPTS     3
+#define BURST_LEAST  10 /* requests that may go at once, whatever the manifest says: a call is rarely one of them alone */
 #define LEAST_TIME   (10 * 1000) /* µs: less is not worth a connection */
 
 static const struct ifab_schema_field request_fields[] = {
@@ -117,6 +119,18 @@ static const struct ifab_secret_use *use_of(const struct running *r, struct ifab
     return NULL;
 }
 
+/* limits.rps counts calls where they come in, and requests here: over all calls of this capability by this talent. */
+static bool within_rate(struct ifab_guests *self, const struct running *r)
+{
+    const struct ifab_capability_limits *limits = &r->manifest.limits;
+    uint32_t rate = limits->rps > 0 ? limits->rps : 1, burst = limits->burst > BURST_LEAST ? limits->burst : BURST_LEAST;
+    struct ifab_tokens left;
+    if (self->rates == NULL && ifab_token_table_new(4, &self->rates) != IFAB_OK)
+        return false;
+    return ifab_token_table_take(self->rates, r->talent_number, r->manifest.id, rate, burst, (ifab_usec)(uv_hrtime() / 1000), &left, NULL) == IFAB_CODE_NONE &&
+           ifab_token_table_put(self->rates, r->talent_number, r->manifest.id, rate, burst, &left) == IFAB_OK;
+}
+
 void ifab_guest__http(struct ifab_guests *self, struct running *r, const struct ifab_chassis_host_call *host_call)
 {
     struct question *q = ifab_guest__question(self, 0);
@@ -130,6 +144,10 @@ void ifab_guest__http(struct ifab_guests *self, struct running *r, const struct 
     ifab_guest__live_again(self);
     if (!take_request(q, host_call->args->a)) {
         refuse(self, q, IFAB_CODE_INVALID_PARAMS, "not a request: {\"method\",\"url\",\"headers\"?,\"body\"? or \"body_b64\"?,\"secret\"?}");
+        return;
+    }
+    if (!within_rate(self, r)) {
+        refuse(self, q, IFAB_CODE_RATE_LIMIT_EXCEEDED, "more requests than the manifest's limits.rps and limits.burst allow");
         return;
     }
     if (q->secret.size == 0) {

@@ -3,6 +3,7 @@
 
 #include "base/id.h"
 #include "crypto/crypto.h"
+#include "governor/breaker.h"
 #include "json/json.h"
 #include "redact/redact.h"
 
@@ -251,6 +252,7 @@ static void freed(struct ifab_guests *self)
     void (*closed)(void *) = self->closed;
     void *user = self->closed_user;
     ifab_guest__kv_free(self);
+    ifab_token_table_free(self->rates);
     for (size_t i = 0; i < QUESTIONS_MAX; i++)
         ifab_guest__question_end(&self->questions[i]);
     ifab_free(self->exceptions);

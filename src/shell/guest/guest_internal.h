@@ -67,6 +67,7 @@ struct ifab_guests {
     struct ifab_map kv;         /* tenant ‖ key -> value; memory only */
     struct ifab_map kv_bytes;   /* tenant -> bytes */
     struct ifab_map kv_count;   /* tenant -> keys */
+    struct ifab_token_table *rates; /* of requests, by talent and capability; made with the first one */
     ifab_guest_live_fn *each_live;
     void *each_live_user;
     ifab_usec live_again; /* µs of uv_hrtime()/1000: a try before that is none */
