@@ -19,6 +19,7 @@ MODULES = [
     "money",
     "capabilities",
     "calls",
+    "walls",
     "adapters",
     "roles_cli",
     "decisions",

@@ -164,6 +164,20 @@ ifab_status ifab_guests_module(struct ifab_view wasm, const uint8_t sha256[32], 
 {
     return ifab_chassis_module_new(wasm, sha256, ret_module, err);
 }
+void ifab_guests_sandbox(const struct ifab_guests *self, struct ifab_guest_sandbox *ret)
+{
+    struct ifab_chassis_stats stats;
+    memset(ret, 0, sizeof *ret);
+    ifab_chassis_stats(self->chassis, &stats);
+    _Static_assert(sizeof ret->engine >= 2 * IFAB_FRAME_NAME_MAX + 2, "room for an engine");
+    if (!ifab_chassis_engine(self->chassis, ret->engine, &ret->walls))
+        ret->engine[0] = '\0';
+    ret->workers = stats.workers;
+    ret->refused_walls = stats.refused_walls;
+    ret->wrong_frames = stats.wrong_frames;
+    ret->deadline_kills = stats.deadline_kills;
+    ret->cache_bad = stats.cache_bad;
+}
 void ifab_guests_module_drop(struct ifab_chassis_module *module) { ifab_chassis_module_unref(module); }
 
 /* ---- life ---- */
@@ -236,6 +250,7 @@ static ifab_status start_pool(struct ifab_guests *self, const struct ifab_guest_
     options.prepare_path = o->prepare_path != NULL ? o->prepare_path : prepare;
     options.cache_path = o->cache_path;
     memcpy(options.mac_key32, o->mac_key32, 32);
+    options.walls |= o->walls;
     if (o->workers > 0) {
         options.workers = o->workers;
         options.workers_per_tenant = options.workers_per_tenant < o->workers ? options.workers_per_tenant : o->workers;

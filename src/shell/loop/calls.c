@@ -6,6 +6,7 @@
 #include "base/encode.h"
 #include "base/id.h"
 #include "egress/leak.h"
+#include "frame/frame.h"
 #include "module/module.h"
 #include "node.h"
 #include "redact/redact.h"
@@ -418,6 +419,8 @@ struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err)
     options.exceptions = exceptions;
     options.exception_count = node->config.egress_allow_count;
     options.ca_file = node->config.egress_ca[0] != '\0' ? node->config.egress_ca : NULL;
+    for (size_t i = 0; i < node->config.sandbox_wall_count; i++)
+        options.walls |= ifab_wall_of(node->config.sandbox_walls[i]);
     ifab_signer_derive(node->log_key, "artifact cache", options.mac_key32);
     if (status == IFAB_OK)
         status = ifab_guests_new(&options, &self->guests, err);
@@ -433,6 +436,14 @@ struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err)
     self->registry_version = ifab_fabric_registry_version(node->fabric);
     self->access_version = ifab_fabric_access_version(node->fabric);
     return self->guests;
+}
+
+bool calls_sandbox(const struct node *node, struct ifab_guest_sandbox *ret)
+{
+    if (node->calls == NULL || node->calls->guests == NULL || node->calls->stopping)
+        return false;
+    ifab_guests_sandbox(node->calls->guests, ret);
+    return true;
 }
 
 /* ---- from the intent to its outcome ---- */

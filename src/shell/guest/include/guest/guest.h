@@ -56,6 +56,7 @@ struct ifab_guest_options { /* copied, texts too; handlers are called on the loo
     const char *cache_path;                  /* of compiled modules */
     uint8_t mac_key32[32];
     uint32_t workers;                        /* 0: the default */
+    uint32_t walls;                          /* bits of enum ifab_wall that must stand beside the mandatory ones */
     const char *ca_file;                     /* NULL: the system's authorities */
     const struct ifab_guest_exception *exceptions;
     size_t exception_count;
@@ -76,6 +77,15 @@ struct ifab_guest_options { /* copied, texts too; handlers are called on the loo
 ifab_status ifab_guests_new(const struct ifab_guest_options *options, struct ifab_guests **ret_guests, struct ifab_error *err);
 /* Ends all calls (their done comes), then frees. closed is called once nothing runs any more. */
 void ifab_guests_close(struct ifab_guests *self, void (*closed)(void *user), void *user);
+
+/* What stands around guests, and what went wrong with it since the start. */
+struct ifab_guest_sandbox {
+    char engine[72]; /* "wasmtime 48.0.8"; "": not told yet */
+    uint32_t walls;  /* bits of enum ifab_wall of the process that told it */
+    uint32_t workers;
+    uint64_t refused_walls, wrong_frames, deadline_kills, cache_bad;
+};
+void ifab_guests_sandbox(const struct ifab_guests *self, struct ifab_guest_sandbox *ret);
 
 /* The bytes must have this digest: IFAB_DENIED. */
 ifab_status ifab_guests_module(struct ifab_view wasm, const uint8_t sha256[32], struct ifab_chassis_module **ret_module, struct ifab_error *err);
