@@ -424,6 +424,24 @@ static void a_module_that_does_not_compile_is_told_why(void **state)
     assert_int_equal(stats().started, 1 + 3);
 }
 
+static void modules_are_compiled_in_the_order_in_which_they_are_wanted(void **state)
+{
+    (void)state;
+    struct ifab_chassis_options defaults;
+    ifab_chassis_options_default(&defaults);
+    assert_true(defaults.prepare_ms < defaults.wait_ms); /* who waits for a module outlasts its compiler */
+    w.options.preparers = 1;
+    open_pool();
+    for (int i = 0; i < 4; i++) { /* each ends its call when its turn comes */
+        set_module("?refuse");
+        assert_int_equal(begin("echo x", NULL), IFAB_OK);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        turn_until(&w.ended, i + 1);
+        assert_true(w.outcomes[i].done);
+    }
+}
+
 static void a_compiler_that_is_none_fails_calls_and_nothing_else(void **state)
 {
     (void)state;
@@ -776,6 +794,14 @@ static void what_cannot_work_is_refused_at_once(void **state)
     } while (0)
     REFUSED(IFAB_UNSUPPORTED, o.execute_path = "/nonexistent/if-sandbox");
     REFUSED(IFAB_UNSUPPORTED, o.prepare_path = w.dir);
+    for (mode_t mode = 0722; mode != 0; mode = mode == 0722 ? 0702 : mode == 0702 ? 0720 : 0) {
+        char writable[96];
+        snprintf(writable, sizeof writable, "%s/writable", w.dir);
+        int fd = open(writable, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+        assert_int_equal(fchmod(fd, mode), 0);
+        close(fd);
+        REFUSED(IFAB_UNSUPPORTED, o.execute_path = writable); /* by others, or by a group */
+    }
     REFUSED(IFAB_INVALID, o.execute_path = "if-sandbox"); /* never by PATH */
     REFUSED(IFAB_INVALID, o.walls = 0);
     REFUSED(IFAB_INVALID, o.workers = 0);
@@ -959,6 +985,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_trap_is_told_and_the_worker_recycled),
     TEST(a_module_that_does_not_load_is_told_why),
     TEST(a_module_that_does_not_compile_is_told_why),
+    TEST(modules_are_compiled_in_the_order_in_which_they_are_wanted),
     TEST(a_compiler_that_is_none_fails_calls_and_nothing_else),
     TEST(a_worker_that_never_gets_ready_is_killed),
     TEST(host_calls_are_answered_at_once_or_later),

@@ -73,7 +73,8 @@ struct ifab_guest_options { /* copied, texts too; handlers are called on the loo
                         void *use_user);
     void (*line)(void *user, struct ifab_view capability, uint32_t talent, unsigned level, struct ifab_view text); /* redacted */
 };
-/* IFAB_UNSUPPORTED: built or installed without the sandbox (509); IFAB_INVALID: an exception or a listener; IFAB_IO, IFAB_NOMEM. */
+/* IFAB_UNSUPPORTED: built or installed without the sandbox (509); IFAB_INVALID: an exception or a listener; IFAB_DENIED: others may look into the cache;
+ * IFAB_IO, IFAB_NOMEM. */
 ifab_status ifab_guests_new(const struct ifab_guest_options *options, struct ifab_guests **ret_guests, struct ifab_error *err);
 /* Ends all calls (their done comes), then frees. closed is called once nothing runs any more. */
 void ifab_guests_close(struct ifab_guests *self, void (*closed)(void *user), void *user);
