@@ -1,4 +1,7 @@
-/* Exchanges of a guest, step by step: their keys and their rate. The port is the scripted one; the pool is this file. INV-08, INV-10 */
+/*
+ * Exchanges of a guest, step by step: their keys, their rate, what must not come back; and lines of its log. The port is the scripted one;
+ * the pool is this file. INV-08, INV-09, INV-10
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -216,6 +219,51 @@ static void requests_have_a_rate(void **state)
     ifab_arena_fini(&again.arena);
 }
 
+static char kept[4096];
+static void keep_line(void *user, struct ifab_view capability, uint32_t talent, unsigned level, struct ifab_view text)
+{
+    (void)user;
+    (void)capability;
+    (void)talent;
+    (void)level;
+    snprintf(kept, sizeof kept, IFAB_FMT, IFAB_ARG(text));
+}
+static const char *log_line(struct running *r, const char *text)
+{
+    const struct ifab_frame_host_call args = {.import = IFAB_IMPORT_log, .number = 1, .a = ifab_view_str(text)};
+    const struct ifab_chassis_host_call host_call = {.id = ++last_call, .user = r, .args = &args};
+    said[0] = kept[0] = '\0';
+    ifab_guest__host_call(guests, &host_call);
+    return kept;
+}
+/* A secret across the place where a line is cut: half of it would not look like one. */
+static void a_line_is_redacted_before_it_is_cut(void **state)
+{
+    static char text[40000];
+    (void)state;
+    guests->options.line = keep_line;
+    struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    memset(text, 'x', sizeof text - 1);
+    memcpy(text + 1000, " ghp_0123456789abcdefghijklmnopqrstuvwxyz ", 42);
+    assert_int_equal(strlen(log_line(&r, text)), 1024);
+    assert_null(strstr(kept, "ghp_"));
+    assert_non_null(strstr(kept, " ***REDACTED***"));
+    memset(text, 'x', sizeof text - 1);
+    memcpy(text + 1023, "\xc3\xa4", 2); /* between characters, here and where the reading ends */
+    memcpy(text + 16383, "\xf0\x9f\x8e\xac", 4);
+    assert_int_equal(strlen(log_line(&r, text)), 1023);
+    memset(text, 'a', sizeof text - 1);
+    memcpy(text, "Bearer 0", 8); /* so much of it goes that the end of what was read comes to be shown */
+    memcpy(text + 16370, " ghp_0123456789abcdefghijklmnopqrstuvwxyz ", 42);
+    assert_string_equal(log_line(&r, text), "(too long to show)");
+    text[16384] = '\0'; /* no more than is read: nothing is half read */
+    memset(text + 16370, ' ', 14);
+    assert_string_equal(log_line(&r, text), "Bearer ***REDACTED***              ");
+    assert_string_equal(log_line(&r, "short \xc3\xa4"), "short \xc3\xa4");
+    assert_string_equal(log_line(&r, "\xc3"), "(not text)");
+    ifab_arena_fini(&r.arena);
+}
+
 /* Gives one value; then, when it is told to, more than a set can hold. */
 static bool too_many;
 static void live(void *user, bool (*take)(void *take_user, struct ifab_view value), void *take_user)
@@ -247,6 +295,7 @@ static const struct CMUnitTest tests[] = {
     TEST(each_exchange_of_an_apply_has_a_key_of_its_own),
     TEST(what_changes_nothing_has_no_key),
     TEST(requests_have_a_rate),
+    TEST(a_line_is_redacted_before_it_is_cut),
     TEST(nothing_is_sent_while_answers_cannot_be_searched),
 };
 TEST_MAIN(tests)

@@ -67,7 +67,7 @@ static void on_done(void *user, uint64_t call, const struct ifab_chassis_result 
     if (result->code != IFAB_CODE_NONE) {
         answer.end = end_of(result);
         answer.code = result->code;
-        answer.text = ifab_view_str(result->text != NULL ? result->text : "");
+        answer.text = ifab_guest__text(ifab_view_str(result->text != NULL ? result->text : ""), &r->arena);
     } else if (!ifab_guest_read(r->task, result->output, &r->arena, &answer)) {
         answer.end = IFAB_CALL_TRAP;
         answer.code = IFAB_CODE_SANDBOX_VIOLATION;
@@ -76,7 +76,7 @@ static void on_done(void *user, uint64_t call, const struct ifab_chassis_result 
     if (r->alarm.size > 0 && answer.end != IFAB_CALL_REVOKED) {
         answer.end = IFAB_CALL_VIOLATION;
         answer.code = IFAB_CODE_SANDBOX_VIOLATION;
-        answer.text = r->alarm;
+        answer.text = ifab_guest__text(r->alarm, &r->arena);
         answer.output = IFAB_VIEW("");
     }
     ifab_guest_done_fn *done = r->done;
@@ -102,11 +102,11 @@ static bool take_call(struct running *r, const struct ifab_guest_call *call)
     struct ifab_refusal refusal;
     struct ifab_view bytes;
     char capability[IFAB_CAPABILITY_ID_MAX + IFAB_CAPABILITY_VERSION_MAX + 2], tenant[128];
-    char digest[17];
+    char digest[65];
     if (!copy_text(&r->arena, call->manifest->canonical, &bytes) || ifab_manifest_read(bytes, &r->arena, &r->manifest, &refusal) != IFAB_CODE_NONE)
         return false;
     snprintf(capability, sizeof capability, IFAB_FMT "@" IFAB_FMT, IFAB_ARG(r->manifest.id), IFAB_ARG(r->manifest.version));
-    for (size_t i = 0; i < 8; i++)
+    for (size_t i = 0; i < sizeof r->manifest.digest32; i++) /* whole: a part of it could be met by another manifest */
         snprintf(digest + 2 * i, 3, "%02x", r->manifest.digest32[i]);
     snprintf(tenant, sizeof tenant, "%u/%s", call->talent_number, digest);
     return copy_text(&r->arena, ifab_view_str(capability), &r->capability) && copy_text(&r->arena, ifab_view_str(tenant), &r->tenant) &&
@@ -245,7 +245,8 @@ static ifab_status start_pool(struct ifab_guests *self, const struct ifab_guest_
     ifab_chassis_options_default(&options);
     if ((o->execute_path == NULL && !find_program("if-sandbox", execute, sizeof execute)) ||
         (o->prepare_path == NULL && !find_program("if-sandbox-prepare", prepare, sizeof prepare)))
-        return ifab_fail(err, IFAB_UNSUPPORTED, "if-sandbox and if-sandbox-prepare are not beside ifd: it was built or installed without capabilities");
+        return ifab_fail(err, IFAB_UNSUPPORTED, "if-sandbox and if-sandbox-prepare are not beside ifd, or others than their owner may write to them: it was "
+                                                "built or installed without capabilities");
     options.execute_path = o->execute_path != NULL ? o->execute_path : execute;
     options.prepare_path = o->prepare_path != NULL ? o->prepare_path : prepare;
     options.cache_path = o->cache_path;

@@ -77,6 +77,9 @@ struct ifab_guests {
     void *closed_user;
 };
 
+/* answer.c: at most so many bytes, cut between characters; what an answer shows of a text: redacted, then cut to 256 bytes */
+struct ifab_view ifab_guest__cut(struct ifab_view text, size_t most);
+struct ifab_view ifab_guest__text(struct ifab_view text, struct ifab_arena *arena);
 /* host.c */
 void ifab_guest__host_call(void *user, const struct ifab_chassis_host_call *host_call);
 void ifab_guest__host_gone(void *user, uint64_t host_call);
