@@ -4,6 +4,7 @@ from cli import Cli
 from tests_calls import Studio
 
 POLICY = ("landlock", "namespaces")
+MANDATORY = ("no_new_privs", "pdeathsig", "not_dumpable", "rlimits", "descriptors", "seccomp")
 
 
 def series(f):
@@ -16,7 +17,7 @@ def test_walls_are_told_and_wanted_by_policy():
         s.apply(0, "--scene", "x")
         told = series(s.f)
         assert [n for n in told if n.startswith('ifab_sandbox_info{engine="wasmtime ') and told[n] == 1], told
-        assert told['ifab_sandbox_wall{wall="seccomp"}'] == 1 and told["ifab_sandbox_workers"] >= 1, told
+        assert all(told[f'ifab_sandbox_wall{{wall="{w}"}}'] == 1 for w in MANDATORY) and told["ifab_sandbox_workers"] >= 1, told
         stands = [w for w in POLICY if told[f'ifab_sandbox_wall{{wall="{w}"}}']]
         rows = [i for i in Cli(s.f).json("doctor")["items"] if i["check"] == "sandbox"]
         assert len(rows) == 1 and "wasmtime" in rows[0]["detail"] and (rows[0]["state"] == "good") == (len(stands) == len(POLICY)), rows

@@ -8,6 +8,8 @@
 
 #define LIVE_AGAIN (10 * IFAB_SECOND) /* until another try: it costs as much as the one that failed */
 
+_Static_assert(IFAB_GUEST_LIVE_MAX == IFAB_LEAK_VALUES_MAX, "as it is told");
+
 struct taking {
     struct ifab_leak_set *set;
     ifab_status status;

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "calls.h"
-#include "frame/frame.h"
 #include "node.h"
 
 void handle_fabric(struct node *node, struct request *r)
@@ -86,23 +85,25 @@ static void measure_work(struct node *node, struct ifab_metrics *m)
     ifab_metrics_set(m, IFAB_METRIC_HELP_WASTED, 0, help.wasted);
 }
 
+#define TEXT(name, text) text,
+static const char *const walls[] = {IFAB_METRIC_WALL_MAP(TEXT)};
+#undef TEXT
+_Static_assert(IFAB_COUNT(walls) == IFAB_GUEST_WALLS, "a label for each");
+
 static void measure_sandbox(const struct node *node, struct ifab_metrics *m)
 {
     struct ifab_guest_sandbox s;
     if (!calls_sandbox(node, &s))
         return;
     ifab_metrics_engine(m, s.engine);
-    for (size_t i = 0; i < IFAB_METRIC_WALL_COUNT; i++)
-        ifab_metrics_set(m, IFAB_METRIC_SANDBOX_WALL, i, s.walls >> i & 1);
+    for (size_t i = 0; i < IFAB_COUNT(walls); i++)
+        ifab_metrics_set(m, IFAB_METRIC_SANDBOX_WALL, i, (s.walls & ifab_guests_wall(walls[i])) != 0);
     ifab_metrics_set(m, IFAB_METRIC_SANDBOX_WORKERS, 0, s.workers);
     ifab_metrics_set(m, IFAB_METRIC_SANDBOX_REFUSED_WALLS, 0, s.refused_walls);
     ifab_metrics_set(m, IFAB_METRIC_SANDBOX_WRONG_FRAMES, 0, s.wrong_frames);
     ifab_metrics_set(m, IFAB_METRIC_SANDBOX_DEADLINE_KILLS, 0, s.deadline_kills);
     ifab_metrics_set(m, IFAB_METRIC_SANDBOX_CACHE_BAD, 0, s.cache_bad);
 }
-#define SAME_BIT(name, bit, text) _Static_assert((int)IFAB_METRIC_WALL_##name == (bit), "a label for each wall");
-IFAB_WALL_MAP(SAME_BIT)
-#undef SAME_BIT
 
 void handle_metrics(struct node *node, struct request *r)
 {

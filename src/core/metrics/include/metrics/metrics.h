@@ -19,7 +19,7 @@
 #define IFAB_METRIC_SWARM_MAP(X) \
     X(ACTIVE, "ACTIVE") X(IDLE, "IDLE") X(WORKING, "WORKING") X(BLOCKED, "BLOCKED") X(ERROR, "ERROR") X(OFFLINE, "OFFLINE")
 
-/* of sandbox processes; order of the bits of frame/frame.h */
+/* of sandbox processes; names as in frame/frame.h */
 #define IFAB_METRIC_WALL_MAP(X)                                                                                                   \
     X(NO_NEW_PRIVS, "no_new_privs") X(PDEATHSIG, "pdeathsig") X(NOT_DUMPABLE, "not_dumpable") X(LANDLOCK, "landlock") X(RLIMITS, "rlimits") \
     X(NAMESPACES, "namespaces") X(DESCRIPTORS, "descriptors") X(SECCOMP, "seccomp")
