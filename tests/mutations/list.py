@@ -596,7 +596,7 @@ without("egress-mapped", RULES + "address.c", "if (v6_begins(a, \"\\0\\0\\0\\0\\
 without("egress-6to4", RULES + "address.c", "if (v6_begins(a, \"\\x20\\x02\", 16))", "egress_address")
 without("egress-header-ours", RULES + "header.c", "if (ifab_egress_header_is_ours(name))", "egress_header")
 without("egress-header-bytes", RULES + "header.c", "if (!ifab_egress_header_value_valid(value))", "egress_header")
-change("egress-header-underscore", RULES + "header.c", "name.data[i] == '_' || name.data[i] == '.' ?", "false ?", "egress_header")
+change("egress-header-underscore", RULES + "header.c", "text[i] = folded(name.data[i]);", "text[i] = name.data[i];", "egress_header")
 without("egress-retry-repeatable", RULES + "retry.c",
         "if (!policy->repeatable || !worth || event->attempt == 0 || event->attempt >= policy->attempts || count > IFAB_EGRESS_BACKOFF_MAX)",
         "egress_retry")
@@ -711,7 +711,7 @@ without("secret-field-none", "src/core/capability/manifest.c", "if (field_of[sec
 without("secret-field-required", "src/core/capability/manifest.c", "if (field_of[secret->as] != FIELD_NONE && secret->field.size == 0)", "manifest")
 without("secret-field-scope", "src/core/capability/manifest.c", "if (scope != (field_of[secret->as] == FIELD_SCOPE))", "manifest")
 change("row-origin", HTTP, " && ifab_origin_equal(&row->origin, origin)", "", "manifest")
-change("row-effect", HTTP, " && row->effect <= effect_max", "", "manifest")
+change("row-effect", HTTP, "return row->effect <= effect_max ? row : NULL;", "return row;", "manifest")
 change("row-method", HTTP, "(row->methods & 1U << method) != 0 && ", "", "manifest")
 change("path-dots", HTTP, "if (ifab_view_is(segment, \".\") || ifab_view_is(segment, \"..\"))", "if (false)", "manifest")
 change("path-escapes", HTTP, "if (!may_escape || !escape_valid(segment, i))", "if (false)", "manifest")
