@@ -71,6 +71,8 @@ static struct ifab_guests *guests;
 static struct ifab_egress_scripted script[ANSWERS];
 static struct ifab_egress_row row;
 static struct ifab_secret_use use;
+static struct guest_spec specs[8]; /* one a call */
+static size_t spec_count;
 
 static int begin(void **state)
 {
@@ -107,14 +109,14 @@ static struct running call_of(enum ifab_guest_task task, const char *plan)
                         .talent_number = 1,
                         .plan_id = ifab_view_str(plan),
                         .idempotent = true,
-                        .rows = &row,
-                        .row_count = 1,
+                        .spec = &specs[spec_count++ % IFAB_COUNT(specs)],
                         .call = 7};
-    r.manifest.id = IFAB_VIEW("if://capability/a");
-    r.manifest.secrets = &use;
-    r.manifest.secret_count = 1;
-    r.manifest.limits.response_kib = 1;
-    r.manifest.limits.rps = r.manifest.limits.burst = 1000;
+    *r.spec = (struct guest_spec){.refs = 1, .rows = &row, .row_count = 1};
+    r.spec->manifest.id = IFAB_VIEW("if://capability/a");
+    r.spec->manifest.secrets = &use;
+    r.spec->manifest.secret_count = 1;
+    r.spec->manifest.limits.response_kib = 1;
+    r.spec->manifest.limits.rps = r.spec->manifest.limits.burst = 1000;
     ifab_arena_init(&r.arena, GUEST_ARENA);
     return r;
 }
@@ -205,16 +207,16 @@ static void requests_have_a_rate(void **state)
 {
     (void)state;
     struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
-    r.manifest.limits.rps = r.manifest.limits.burst = 1;
+    r.spec->manifest.limits.rps = r.spec->manifest.limits.burst = 1;
     assert_in_range(burst_of(&r), 8, 10); /* ten at least */
     ifab_arena_fini(&r.arena);
     struct running again = call_of(IFAB_GUEST_DRY_RUN, "plan-2"); /* another call: the same bucket */
-    again.manifest.limits = r.manifest.limits;
+    again.spec->manifest.limits = r.spec->manifest.limits;
     assert_in_range(burst_of(&again), 0, 1);
     again.talent_number = 2;
-    again.manifest.limits.burst = 20;
+    again.spec->manifest.limits.burst = 20;
     assert_in_range(burst_of(&again), 18, 20);
-    again.manifest.id = IFAB_VIEW("if://capability/b");
+    again.spec->manifest.id = IFAB_VIEW("if://capability/b");
     assert_in_range(burst_of(&again), 18, 20);
     ifab_arena_fini(&again.arena);
 }
