@@ -20,6 +20,7 @@ MODULES = [
     "capabilities",
     "calls",
     "calls_ends",
+    "walls",
     "adapters",
     "canary",
     "ssrf",

@@ -332,6 +332,7 @@ static bool tell_value(void *user, struct ifab_view value)
     return !t->take(t->take_user, value); /* true ends it */
 }
 
+_Static_assert(IFAB_GUEST_LIVE_MAX >= 2 * IFAB_VAULT_RECORDS_MAX + IFAB_VAULT_STAGED_MAX, "a set holds what a vault can: in force, before, staged");
 static void each_live(void *user, bool (*take)(void *take_user, struct ifab_view value), void *take_user)
 {
     struct telling t = {take, take_user};
@@ -343,8 +344,7 @@ void calls_secrets(struct node *node)
     struct calls *self = node->calls;
     if (self == NULL || self->guests == NULL || node->vault == NULL)
         return;
-    if (ifab_guests_set_live(self->guests, each_live, node->vault) != IFAB_OK)
-        IFAB_LOG(IFAB_LOG_ERROR, "calls: answers from outside are not searched for the newest secrets", IFAB_F_TEXT("error", "out of memory"));
+    (void)ifab_guests_set_live(self->guests, each_live, node->vault); /* where it fails nothing is sent: it says so */
 }
 
 static void take_line(void *user, struct ifab_view capability, uint32_t talent, unsigned level, struct ifab_view text)
@@ -417,6 +417,8 @@ struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err)
     options.exceptions = exceptions;
     options.exception_count = node->config.egress_allow_count;
     options.ca_file = node->config.egress_ca[0] != '\0' ? node->config.egress_ca : NULL;
+    for (size_t i = 0; i < node->config.sandbox_wall_count; i++)
+        options.walls |= ifab_guests_wall(node->config.sandbox_walls[i]);
     ifab_signer_derive(node->log_key, "artifact cache", options.mac_key32);
     if (status == IFAB_OK)
         status = ifab_guests_new(&options, &self->guests, err);
@@ -432,6 +434,14 @@ struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err)
     self->registry_version = ifab_fabric_registry_version(node->fabric);
     self->access_version = ifab_fabric_access_version(node->fabric);
     return self->guests;
+}
+
+bool calls_sandbox(const struct node *node, struct ifab_guest_sandbox *ret)
+{
+    if (node->calls == NULL || node->calls->guests == NULL || node->calls->stopping)
+        return false;
+    ifab_guests_sandbox(node->calls->guests, ret);
+    return true;
 }
 
 /* ---- from the intent to its outcome ---- */

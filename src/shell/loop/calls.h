@@ -35,6 +35,8 @@ void calls_begin(struct node *node, const struct ticket *applied);
  * In node.h, for the daemon's life: calls_turn() puts outcomes that found no room in again; calls_changed(), behind a commit, ends what was revoked;
  * calls_idle(): no intent without its outcome; calls_stop() ends every call.
  */
+/* false: no sandbox was needed yet, or there is none. */
+bool calls_sandbox(const struct node *node, struct ifab_guest_sandbox *ret);
 /* The newest lines that guests wrote, oldest first. */
 void calls_lines(const struct node *node, struct ifab_view capability, size_t most, struct ifab_buf *buf);
 #endif
