@@ -434,6 +434,7 @@ static void modules_are_compiled_in_the_order_in_which_they_are_wanted(void **st
     open_pool();
     for (int i = 0; i < 4; i++) { /* each ends its call when its turn comes */
         set_module("?refuse");
+        w.request.tenant.talent = 10 + (uint64_t)i;
         assert_int_equal(begin("echo x", NULL), IFAB_OK);
     }
     for (size_t i = 0; i < 4; i++) {
