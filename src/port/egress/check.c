@@ -58,15 +58,17 @@ static ifab_status check_method(const struct ifab_egress_request *r, struct ifab
 }
 static ifab_status check_rows(const struct ifab_egress_request *r, const struct ifab_egress_job *job, struct ifab_egress_problem *problem)
 {
-    bool any = false;
+    enum ifab_egress_failure why = IFAB_EGRESS_ROW;
     for (size_t i = 0; i < r->row_count; i++) {
         if (!ifab_egress_row_matches(&r->rows[i], &job->url, job->method))
             continue;
-        if (!r->dry_run || r->rows[i].read)
+        bool held = r->dry_run && !r->rows[i].read; /* outside of a dry run it might pass */
+        if (!held && !r->rows[i].beyond)
             return IFAB_OK;
-        any = true;
+        if (why != IFAB_EGRESS_DRY_RUN)
+            why = r->rows[i].beyond ? IFAB_EGRESS_EFFECT : IFAB_EGRESS_DRY_RUN;
     }
-    ifab_egress__problem(problem, any ? IFAB_EGRESS_DRY_RUN : IFAB_EGRESS_ROW, "%s %s://" IFAB_FMT ":%u", ifab_egress_method_name(job->method),
+    ifab_egress__problem(problem, why, "%s %s://" IFAB_FMT ":%u", ifab_egress_method_name(job->method),
                          ifab_scheme_name(job->url.origin.scheme), IFAB_ARG(job->url.origin.host), job->url.origin.port);
     return IFAB_DENIED;
 }

@@ -87,11 +87,11 @@ static void on_done(void *user, uint64_t call, const struct ifab_chassis_result 
 
 static bool copy_text(struct ifab_arena *arena, struct ifab_view text, struct ifab_view *ret) { return ifab_arena_copy(arena, text, ret) == IFAB_OK; }
 
-static bool take_rows(struct running *r)
+static bool take_rows(struct running *r, const struct ifab_operation *operation)
 {
     r->rows = ifab_arena_calloc(&r->arena, IFAB_MANIFEST_HTTP_MAX, sizeof *r->rows);
     if (r->rows != NULL)
-        r->row_count = ifab_egress_rows_of(&r->manifest, r->rows);
+        r->row_count = ifab_egress_rows_of(&r->manifest, operation != NULL ? operation->effect : IFAB_EFFECT_NONE, r->rows);
     return r->rows != NULL;
 }
 
@@ -109,7 +109,7 @@ static bool take_call(struct running *r, const struct ifab_guest_call *call)
         snprintf(digest + 2 * i, 3, "%02x", r->manifest.digest32[i]);
     snprintf(tenant, sizeof tenant, "%u/%s", call->talent_number, digest);
     return copy_text(&r->arena, ifab_view_str(capability), &r->capability) && copy_text(&r->arena, ifab_view_str(tenant), &r->tenant) &&
-           copy_text(&r->arena, call->talent, &r->talent) && copy_text(&r->arena, call->plan_id, &r->plan_id) && take_rows(r);
+           copy_text(&r->arena, call->talent, &r->talent) && copy_text(&r->arena, call->plan_id, &r->plan_id) && take_rows(r, call->operation);
 }
 
 static ifab_status start(struct ifab_guests *self, struct running *r, const struct ifab_guest_call *call)
