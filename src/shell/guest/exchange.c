@@ -109,12 +109,26 @@ static bool take_request(struct question *q, struct ifab_view json)
     return take_headers(q, ifab_json_get(tree, "headers")) && take_body(q, tree);
 }
 
-static const struct ifab_secret_use *use_of(const struct running *r, struct ifab_view name)
+static bool goes_to(const struct ifab_secret_use *use, struct ifab_view url)
 {
-    for (size_t i = 0; i < r->manifest.secret_count; i++)
-        if (ifab_view_equal(r->manifest.secrets[i].name, name))
-            return &r->manifest.secrets[i];
-    return NULL;
+    struct ifab_url to;
+    struct ifab_origin_parts origin;
+    return ifab_url_parse(url, &to, NULL) == IFAB_OK && ifab_origin_read(use->origin_text, &origin, NULL) == IFAB_OK && ifab_origin_same(&origin, &to.origin);
+}
+
+/* One name may be meant for several origins, each with a row of its own. Where none is that of the URL, the first: egress refuses it by its origin. */
+static const struct ifab_secret_use *use_of(const struct running *r, struct ifab_view name, struct ifab_view url)
+{
+    const struct ifab_secret_use *first = NULL;
+    for (size_t i = 0; i < r->manifest.secret_count; i++) {
+        const struct ifab_secret_use *use = &r->manifest.secrets[i];
+        if (!ifab_view_equal(use->name, name))
+            continue;
+        if (goes_to(use, url))
+            return use;
+        first = first != NULL ? first : use;
+    }
+    return first;
 }
 
 void ifab_guest__http(struct ifab_guests *self, struct running *r, const struct ifab_chassis_host_call *host_call)
@@ -135,7 +149,7 @@ void ifab_guest__http(struct ifab_guests *self, struct running *r, const struct 
         ifab_guest__send(self, q);
         return;
     }
-    q->use = use_of(r, q->secret);
+    q->use = use_of(r, q->secret, q->url);
     if (q->use == NULL || self->options.ask == NULL)
         refuse(self, q, IFAB_CODE_SECRET_NOT_FOUND, "the manifest names no such secret");
     else
