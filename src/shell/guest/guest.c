@@ -157,6 +157,17 @@ ifab_status ifab_guest_begin(struct ifab_guests *self, const struct ifab_guest_c
 }
 
 void ifab_guests_revoke(struct ifab_guests *self, const uint8_t manifest32[32]) { (void)ifab_chassis_revoke(self->chassis, manifest32); }
+void ifab_guests_recheck(struct ifab_guests *self, ifab_guest_good_fn *good, void *user)
+{
+    for (const struct running *r = self->first; r != NULL; r = r->next)
+        if (!good(user, 0, r->manifest.digest32))
+            (void)ifab_chassis_revoke(self->chassis, r->manifest.digest32); /* their done comes later: nothing is unlinked here */
+    for (struct kv_tenant *t = self->kv_first, *next; t != NULL; t = next) {
+        next = t->next;
+        if (!good(user, t->talent, t->manifest32))
+            ifab_guest__kv_drop(self, t);
+    }
+}
 void ifab_guests_revoke_talent(struct ifab_guests *self, uint32_t talent) { (void)ifab_chassis_revoke_talent(self->chassis, talent); }
 
 ifab_status ifab_guests_module(struct ifab_view wasm, const uint8_t sha256[32], struct ifab_chassis_module **ret_module, struct ifab_error *err)
@@ -286,8 +297,7 @@ ifab_status ifab_guests_new(const struct ifab_guest_options *options, struct ifa
     ifab_wipe(self->options.mac_key32, sizeof self->options.mac_key32);
     self->options.exception_count = 0;
     ifab_map_init(&self->kv, 1);
-    ifab_map_init(&self->kv_bytes, 2);
-    ifab_map_init(&self->kv_count, 3);
+    ifab_map_init(&self->kv_tenants, 2);
     const struct ifab_egress_settings settings = {.version = IFAB_EGRESS_ABI, .wake = wake, .user = self, .ca_file = options->ca_file};
     ifab_status status = take_exceptions(self, options, err);
     if (status == IFAB_OK)

@@ -45,9 +45,15 @@ struct question { /* a host call that is answered later */
     bool again;       /* it has been asked anew with a newer one */
     ifab_usec until;  /* µs of uv_hrtime()/1000: the call's deadline */
 };
-struct kv_item {
-    uint8_t *value; /* owned */
-    size_t value_size;
+struct kv_item;
+struct kv_tenant { /* what one capability keeps for one talent; at least one key */
+    struct kv_tenant *next, *prev;
+    struct kv_item *first;
+    size_t keys;
+    uint64_t bytes; /* of values */
+    uint32_t talent;
+    uint8_t manifest32[32];
+    char name[64]; /* as running.tenant */
 };
 struct ifab_guests {
     struct ifab_guest_options options;
@@ -62,9 +68,10 @@ struct ifab_guests {
     size_t count;
     struct question questions[QUESTIONS_MAX];
     uint64_t serial;
-    struct ifab_map kv;         /* tenant ‖ key -> value; memory only */
-    struct ifab_map kv_bytes;   /* tenant -> bytes */
-    struct ifab_map kv_count;   /* tenant -> keys */
+    struct ifab_map kv;         /* tenant ‖ key -> kv_item; memory only */
+    struct ifab_map kv_tenants; /* tenant -> kv_tenant */
+    struct kv_tenant *kv_first;
+    uint64_t kv_total; /* bytes of all values */
     bool closing, woken_closed, pool_closed;
     void (*closed)(void *user);
     void *closed_user;
@@ -82,6 +89,7 @@ struct question *ifab_guest__question(struct ifab_guests *self, uint64_t host_ca
 void ifab_guest__question_end(struct question *q);
 /* kv.c */
 enum ifab_host_status ifab_guest__kv_get(struct ifab_guests *self, struct ifab_view tenant, struct ifab_view key, struct ifab_view *ret_value);
-enum ifab_host_status ifab_guest__kv_put(struct ifab_guests *self, struct ifab_view tenant, struct ifab_view key, struct ifab_view value);
+enum ifab_host_status ifab_guest__kv_put(struct ifab_guests *self, const struct running *running, struct ifab_view key, struct ifab_view value);
+void ifab_guest__kv_drop(struct ifab_guests *self, struct kv_tenant *tenant); /* frees it */
 void ifab_guest__kv_free(struct ifab_guests *self);
 #endif

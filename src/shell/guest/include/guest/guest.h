@@ -87,6 +87,12 @@ void ifab_guest_secret(struct ifab_guests *self, uint64_t question, bool granted
 /* INV-07: everything of this manifest, or talent, ends now. */
 void ifab_guests_revoke(struct ifab_guests *self, const uint8_t manifest32[32]);
 void ifab_guests_revoke_talent(struct ifab_guests *self, uint32_t talent);
+/*
+ * The registry or a talent has changed. good is asked of each manifest that runs (talent 0) and of each pair that keeps keys and values, whether its
+ * module is still held or not. Calls of what is not good end; keys and values of it go.
+ */
+typedef bool ifab_guest_good_fn(void *user, uint32_t talent, const uint8_t manifest32[32]);
+void ifab_guests_recheck(struct ifab_guests *self, ifab_guest_good_fn *good, void *user);
 /* Values that no answer from outside may hold, one after the other; called anew whenever a secret has changed. */
 typedef void ifab_guest_live_fn(void *user, bool (*take)(void *take_user, struct ifab_view value), void *take_user);
 ifab_status ifab_guests_set_live(struct ifab_guests *self, ifab_guest_live_fn *each, void *user);
