@@ -188,6 +188,31 @@ static void a_plan_is_applied_once(void **state)
     assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NOT_FOUND);
 }
 
+/* A module is read only for who has every grant: asked before it is read, and the step says the same of one that was not. */
+static void nobody_reads_a_module_without_grants(void **state) /* INV-07 */
+{
+    const struct ifab_manifest *manifest = NULL;
+    struct ifab_view id = IFAB_VIEW("if://capability/vmix.switcher"), none = IFAB_VIEW("");
+    struct ifab_principal reader = agent_a;
+    struct ifab_command command = {.type = IFAB_COMMAND_PLAN, .principal = &agent_b, .why = IFAB_VIEW("the show begins")};
+    (void)state;
+    command.u.plan.id = id;
+    assert_true(ifab_fabric_may_call(rig.fabric, &agent_a, id, none, rig.now, &manifest));
+    assert_true(ifab_view_equal(manifest->id, id));
+    assert_false(ifab_fabric_may_call(rig.fabric, &agent_a, IFAB_VIEW("if://capability/no.such"), none, rig.now, &manifest));
+    assert_false(ifab_fabric_may_call(rig.fabric, &rig.principal, id, none, rig.now, &manifest));
+    reader.role = IFAB_ROLE_READONLY;
+    assert_false(ifab_fabric_may_call(rig.fabric, &reader, id, none, rig.now, &manifest));
+    assert_false(ifab_fabric_may_call(rig.fabric, &agent_b, id, none, rig.now, &manifest));
+    assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_GRANT_MISSING);
+    rig_grant(&rig, "B", "if://capability/vmix.switcher");
+    assert_false(ifab_fabric_may_call(rig.fabric, &agent_b, id, none, rig.now, &manifest)); /* a scope is missing */
+    assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_GRANT_MISSING);
+    rig_grant(&rig, "B", "studio:control");
+    assert_true(ifab_fabric_may_call(rig.fabric, &agent_b, id, none, rig.now, &manifest));
+    assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_DIGEST_MISMATCH); /* nothing but the module is missing */
+}
+
 static void checks_come_in_their_order(void **state) /* INV-07 */
 {
     (void)state;
@@ -514,6 +539,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_plan_is_applied_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_reads_a_module_without_grants, setup, teardown),
         cmocka_unit_test_setup_teardown(checks_come_in_their_order, setup, teardown),
         cmocka_unit_test_setup_teardown(no_rule_no_effect, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_physical_waits_for_a_vote, setup, teardown),

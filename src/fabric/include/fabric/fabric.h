@@ -256,6 +256,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             struct ifab_view id, version;     /* version size 0: the largest that is allowed */
             const struct ifab_module *module; /* of its bytes as opened; NULL: they could not be, and problem says why */
             struct ifab_view problem;
+            uint32_t talent;                  /* for whose call; 0: nobody's. A refusal is this talent's */
         } load;
         struct {
             struct ifab_secret_request request; /* wall is set by the step */
@@ -556,6 +557,9 @@ void ifab_fabric_plan_json(const struct ifab_fabric *self, const struct ifab_pla
 enum ifab_code ifab_fabric_plan_check(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_now now, struct ifab_arena *arena,
                                       const struct ifab_manifest **ret_manifest, const struct ifab_operation **ret_operation,
                                       const struct ifab_json **ret_params, struct ifab_refusal *ret_refusal);
+/* May this principal call it at all, by its role and grants? Reads only, for the shell to ask before it reads a module for a call. */
+bool ifab_fabric_may_call(const struct ifab_fabric *self, const struct ifab_principal *principal, struct ifab_view id, struct ifab_view version,
+                          struct ifab_now now, const struct ifab_manifest **ret_manifest);
 /* JSON of one of each, as lists and answers show it. wall: which period it is. */
 void ifab_fabric_budget_json(const struct ifab_fabric *self, const struct ifab_budget *budget, const struct ifab_budget_state *state, ifab_usec wall,
                              struct ifab_buf *buf);
