@@ -19,6 +19,7 @@ MODULES = [
     "money",
     "capabilities",
     "calls",
+    "call_attacks",
     "adapters",
     "roles_cli",
     "decisions",

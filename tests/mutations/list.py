@@ -589,7 +589,10 @@ change("egress-leak-reversed", RULES + "leak.c", "add(&self->exact, turned, size
 change("egress-leak-basic-as-sent", RULES + "credential.c", "to->values[to->value_count++] = ifab_view_of(sent.data + 6,",
        "(void)ifab_view_of(sent.data + 6,", "egress_attacks")
 change("egress-rows", EG + "check.c", "        status = check_rows(r, job, problem);", "        status = IFAB_OK;", "egress")
-change("egress-dry-run", EG + "check.c", "if (!r->dry_run || r->rows[i].read)", "if (true)", "egress")
+change("egress-dry-run", EG + "check.c", "bool held = r->dry_run && !r->rows[i].read;", "bool held = false;", "egress")
+change("egress-effect", EG + "check.c", "if (!held && !r->rows[i].beyond)", "if (!held)", "egress")
+change("egress-effect-of-the-operation", EG + "manifest.c", ".beyond = !covers(effect, row->effect),", ".beyond = false,", "egress_rows")
+change("egress-effect-physical-and-payment", EG + "manifest.c", "(row <= IFAB_EFFECT_WRITE && row < operation)", "row < operation", "egress_rows")
 change("egress-headers-checked", EG + "check.c", "        status = check_headers(r, problem);", "        status = IFAB_OK;", "egress")
 without("egress-manifest-origin", EG + "check.c",
         "if (ifab_origin_read(c->origin, &named, NULL) != IFAB_OK || !ifab_origin_same(&named, &job->url.origin))", "egress")
@@ -692,3 +695,21 @@ change("params-global-flag", PARAMS, "if (depth == 1 && ifab_param_name_reserved
 change("module-links", MODULE, "RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV}", "0}", "module")
 change("module-plain-file", MODULE, "if (status == IFAB_OK && !S_ISREG(st.st_mode))", "if (false)", "module")
 without("module-writable", MODULE, "if ((st->st_mode & 022) != 0)", "module")
+# ---- what a call may take up, and who may make one ----
+KV, ROOM, KEPT = "src/shell/guest/kv.c", "src/shell/loop/lines.c", "src/shell/loop/modules.c"
+without("kv-total", KV, "if (self->kv_total - less + value.size > TOTAL_MAX)", "guest_kv")
+change("kv-share", KV, "bytes - less + value.size > BYTES_MAX || ", "", "guest_kv")
+change("kv-keys", KV, "keys + (old == NULL) > KEYS_MAX || ", "", "guest_kv")
+without("kv-revoked", "src/shell/guest/guest.c", "if (!good(user, t->talent, t->manifest32))", "guest_kv")
+change("modules-bytes", KEPT, "while (self->bytes + about->size > MODULES_BYTES_MAX)", "while (false)", "modules")
+change("modules-unused-longest", KEPT, "self->rows[i].used < found->used", "self->rows[i].used > found->used", "modules")
+change("lines-share", ROOM, "while (owner != NULL && owner->count >= LINES_SHARE && room->count > owner->count)", "while (false)", "lines")
+change("lines-largest", ROOM, "drop_oldest(room, largest(room));", "drop_oldest(room, &room->owners[room->lines[room->order[0]].owner]);", "lines")
+change("lines-whole-name", ROOM, "ifab_view_equal(ifab_view_of(o->id, o->id_size), id)", "ifab_view_starts(ifab_view_of(o->id, o->id_size), id)", "lines")
+change("call-grant-before-module", "src/fabric/call.c", "        granted(talent, allowed->manifest, now.wall, &nothing.reply.refusal) != IFAB_CODE_NONE)", "        false)", "fabric_plan")
+change("call-module-unread", "src/fabric/call.c", "if (code == IFAB_CODE_NONE && module == NULL)", "if (false)", "fabric_plan")
+change("load-refused-of-the-caller", "src/fabric/capability.c", "command->u.load.talent != 0 ? command->u.load.talent : signer_of(command)", "signer_of(command)", "fabric_capability")
+ALLOW = "src/shell/config/egress_allow.c"
+change("config-egress-name", ALLOW, "if (!name_valid(row.name))", "if (false)", "config")
+change("config-egress-net", ALLOW, "else if (ifab_cidr_parse(row.net, &net, NULL) != IFAB_OK)", "else if (ifab_cidr_parse(row.net, &net, NULL) == IFAB_NOMEM)", "config")
+change("config-egress-port", ALLOW, "else if (!port_parse(text, &row.port))", "else if (!port_parse(text, &row.port) && false)", "config")
