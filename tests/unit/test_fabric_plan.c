@@ -197,19 +197,19 @@ static void nobody_reads_a_module_without_grants(void **state) /* INV-07 */
     struct ifab_command command = {.type = IFAB_COMMAND_PLAN, .principal = &agent_b, .why = IFAB_VIEW("the show begins")};
     (void)state;
     command.u.plan.id = id;
-    assert_true(ifab_fabric_may_call(rig.fabric, &agent_a, id, none, rig.now, &manifest));
+    assert_true(ifab_fabric_may_use(rig.fabric, &agent_a, id, none, rig.now, &manifest));
     assert_true(ifab_view_equal(manifest->id, id));
-    assert_false(ifab_fabric_may_call(rig.fabric, &agent_a, IFAB_VIEW("if://capability/no.such"), none, rig.now, &manifest));
-    assert_false(ifab_fabric_may_call(rig.fabric, &rig.principal, id, none, rig.now, &manifest));
+    assert_false(ifab_fabric_may_use(rig.fabric, &agent_a, IFAB_VIEW("if://capability/no.such"), none, rig.now, &manifest));
+    assert_false(ifab_fabric_may_use(rig.fabric, &rig.principal, id, none, rig.now, &manifest));
     reader.role = IFAB_ROLE_READONLY;
-    assert_false(ifab_fabric_may_call(rig.fabric, &reader, id, none, rig.now, &manifest));
-    assert_false(ifab_fabric_may_call(rig.fabric, &agent_b, id, none, rig.now, &manifest));
+    assert_false(ifab_fabric_may_use(rig.fabric, &reader, id, none, rig.now, &manifest));
+    assert_false(ifab_fabric_may_use(rig.fabric, &agent_b, id, none, rig.now, &manifest));
     assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_GRANT_MISSING);
     rig_grant(&rig, "B", "if://capability/vmix.switcher");
-    assert_false(ifab_fabric_may_call(rig.fabric, &agent_b, id, none, rig.now, &manifest)); /* a scope is missing */
+    assert_false(ifab_fabric_may_use(rig.fabric, &agent_b, id, none, rig.now, &manifest)); /* a scope is missing */
     assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_GRANT_MISSING);
     rig_grant(&rig, "B", "studio:control");
-    assert_true(ifab_fabric_may_call(rig.fabric, &agent_b, id, none, rig.now, &manifest));
+    assert_true(ifab_fabric_may_use(rig.fabric, &agent_b, id, none, rig.now, &manifest));
     assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_DIGEST_MISMATCH); /* nothing but the module is missing */
 }
 
@@ -235,6 +235,7 @@ static void checks_come_in_their_order(void **state) /* INV-07 */
     assert_int_equal(apply(&agent_a, "asked.first"), IFAB_CODE_NOT_FOUND);
     capability_revoke(&rig, ADM, "vmix.switcher"); /* in between */
     assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_CAPABILITY_NOT_ALLOWED);
+    assert_int_equal(apply_with(&agent_a, "vmix.switcher", false, NULL), IFAB_CODE_CAPABILITY_NOT_ALLOWED); /* nothing is read of what is revoked */
     assert_int_equal(rig.outcome.reply.plan, 0);
 }
 

@@ -319,6 +319,30 @@ static void too_much_work_escalates(void **state) /* INV-06 */
     ifab_buf_fini(&text);
 }
 
+static void too_much_work_for_a_call_allows_nothing(void **state) /* INV-06 */
+{
+    struct ifab_buf text = IFAB_BUF_INIT(8 << 20), params = IFAB_BUF_INIT(1 << 20);
+    struct ifab_rule_answer a;
+    (void)state;
+    ifab_buf_str(&text, "{\"v\":1,\"capabilities\":[");
+    for (int i = 0; i < IFAB_RULE_CAPABILITIES_MAX - 1; i++)
+        ifab_buf_format(&text, "{\"id\":\"r%d\",\"effect\":\"deny\",\"when\":{\"param.text\":{\"contains\":\"aaaaaaaaaaab%d\"}}},", i, i);
+    ifab_buf_str(&text, "{\"id\":\"z\",\"effect\":\"share\",\"when\":{\"capability\":\"vmix.switcher\"}}],\"rules\":[]}");
+    ifab_buf_char(&text, '\0');
+    struct ifab_ruleset *set = good((const char *)text.data);
+    assert_int_equal(capability(set, "vmix.switcher", "read", "{\"text\":\"a\"}", &a), IFAB_RULE_PASS);
+    ifab_buf_str(&params, "{\"text\":\"");
+    for (int i = 0; i < 16000; i++)
+        ifab_buf_char(&params, 'a');
+    ifab_buf_str(&params, "\"}");
+    ifab_buf_char(&params, '\0');
+    assert_int_equal(capability(set, "vmix.switcher", "read", (const char *)params.data, &a), IFAB_RULE_DENY);
+    assert_string_equal(a.id, "builtin.rules-work");
+    ifab_ruleset_free(set);
+    ifab_buf_fini(&text);
+    ifab_buf_fini(&params);
+}
+
 static void bounds_hold_at_their_edge(void **state)
 {
     static const struct {
@@ -385,6 +409,7 @@ int main(void)
         cmocka_unit_test(first_match_by_id_answers),
         cmocka_unit_test(derived_hazards_stand_before_the_rules),
         cmocka_unit_test(what_a_capability_does_is_denied_without_a_rule),
+        cmocka_unit_test(too_much_work_for_a_call_allows_nothing),
         cmocka_unit_test(too_much_work_escalates),
         cmocka_unit_test(bounds_hold_at_their_edge),
         cmocka_unit_test(memory_may_end_at_any_allocation),

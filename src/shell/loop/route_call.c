@@ -115,6 +115,7 @@ static void fill_plan(const struct planning *p, struct ifab_command *command)
     command->u.plan.params = p->params;
     command->u.plan.module = p->has_module ? &p->about : NULL;
     command->u.plan.summary = p->answer.summary;
+    command->u.plan.effects = p->answer.output;
     command->u.plan.problem = p->answer.text;
     command->u.plan.end = p->asked ? p->answer.end : IFAB_CALL_OK;
     command->u.plan.has_cost = p->answer.has_cost;
@@ -137,15 +138,16 @@ static void queue_plan(struct planning *p)
 static void planned(void *user, const struct ifab_guest_answer *answer)
 {
     struct planning *p = user;
-    struct ifab_view text, summary;
-    if (ifab_arena_copy(&p->request->arena, answer->text, &text) != IFAB_OK || ifab_arena_copy(&p->request->arena, answer->summary, &summary) != IFAB_OK) {
+    struct ifab_view text, summary, effects;
+    if (ifab_arena_copy(&p->request->arena, answer->text, &text) != IFAB_OK || ifab_arena_copy(&p->request->arena, answer->summary, &summary) != IFAB_OK ||
+        ifab_arena_copy(&p->request->arena, answer->output, &effects) != IFAB_OK) {
         out_of_memory(p->node, p->request);
         return;
     }
     p->answer = *answer;
     p->answer.text = text;
     p->answer.summary = summary;
-    p->answer.output = IFAB_VIEW("");
+    p->answer.output = effects;
     p->asked = true;
     queue_plan(p);
 }
@@ -213,7 +215,7 @@ void handle_capability_plan(struct node *node, struct request *r)
         reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "params", "holds what looks like a secret; a capability is given secrets by their names");
         return;
     }
-    if (!ifab_fabric_may_call(node->fabric, &r->principal, p->id, p->version, clock_now(&node->clock, NULL), &manifest))
+    if (!ifab_fabric_may_use(node->fabric, &r->principal, p->id, p->version, clock_now(&node->clock, NULL), &manifest))
         queue_plan(p); /* the step refuses it, and says so in the log: no file is read for who may not call it */
     else
         calls_module(node, r, manifest, with_module, p);
@@ -311,8 +313,8 @@ void handle_capability_apply(struct node *node, struct request *r)
     at = plan == NULL ? NULL : memchr(plan->capability.data, '@', plan->capability.size);
     size_t id = at == NULL ? 0 : (size_t)(at - plan->capability.data);
     if (at == NULL || plan->talent != r->principal.talent ||
-        !ifab_fabric_may_call(node->fabric, &r->principal, ifab_view_of(plan->capability.data, id), ifab_view_of(at + 1, plan->capability.size - id - 1),
-                              clock_now(&node->clock, NULL), &manifest))
+        !ifab_fabric_may_use(node->fabric, &r->principal, ifab_view_of(plan->capability.data, id), ifab_view_of(at + 1, plan->capability.size - id - 1),
+                             clock_now(&node->clock, NULL), &manifest))
         apply_with_module(node, r, a, NULL, ""); /* the step says what is wrong */
     else if (a->falsify || config_of(node, r, manifest, &config)) /* what cannot be begun gets no intent */
         calls_module(node, r, manifest, apply_with_module, a);
@@ -511,7 +513,7 @@ static void health_with_module(struct node *node, struct request *r, void *user,
     if (!config_of(node, r, allowed->manifest, &config))
         return;
     struct ifab_guest_call call = {.config = config, .task = IFAB_GUEST_HEALTH, .manifest = allowed->manifest, .params = IFAB_VIEW("{}"), .talent = ifab_view_str(r->principal.actor),
-                                   .talent_number = r->principal.talent, .module = module->bytes};
+                                   .talent_number = 0, .module = module->bytes};
     if (ifab_guest_begin(guests, &call, told, a) != IFAB_OK)
         reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "too many calls wait for a sandbox");
 }
