@@ -715,6 +715,9 @@ change("lines-share", ROOM, "while (owner != NULL && owner->count >= LINES_SHARE
 change("lines-largest", ROOM, "drop_oldest(room, largest(room));", "drop_oldest(room, &room->owners[room->lines[room->order[0]].owner]);", "lines")
 change("lines-whole-name", ROOM, "ifab_view_equal(ifab_view_of(o->id, o->id_size), id)", "ifab_view_starts(ifab_view_of(o->id, o->id_size), id)", "lines")
 change("call-grant-before-module", "src/fabric/call.c", "        granted(talent, allowed->manifest, now.wall, &nothing.reply.refusal) != IFAB_CODE_NONE)", "        false)", "fabric_plan")
+change("call-never-began", "src/fabric/plan_act.c", "return end >= IFAB_CALL_NOT_DONE;", "return end == IFAB_CALL_NOT_DONE;", "fabric_plan")
+change("call-used-up-is-not-retryable", "src/fabric/plan_act.c", "lives && info->retryable ?", "info->retryable ?", "fabric_plan")
+change("call-retryable-by-its-code", "src/fabric/plan_act.c", "lives && info->retryable ?", "lives ?", "fabric_plan")
 change("load-refused-of-the-caller", "src/fabric/capability.c", "command->u.load.talent != 0 ? command->u.load.talent : signer_of(command)", "signer_of(command)", "fabric_capability")
 ALLOW = "src/shell/config/egress_allow.c"
 change("config-egress-name", ALLOW, "if (!name_valid(row.name))", "if (false)", "config")

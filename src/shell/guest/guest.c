@@ -48,7 +48,7 @@ static void unlink_running(struct running *r)
 static enum ifab_call_end end_of(const struct ifab_chassis_result *result)
 {
     if (result->code == IFAB_CODE_CAPABILITY_NOT_ALLOWED)
-        return IFAB_CALL_REVOKED;
+        return result->began ? IFAB_CALL_REVOKED : IFAB_CALL_GONE;
     if (!result->began && (result->code == IFAB_CODE_QUEUE_FULL || result->code == IFAB_CODE_SYSTEM_ERROR))
         return IFAB_CALL_NOT_DONE;
     if (result->code == IFAB_CODE_DEADLINE_EXCEEDED)

@@ -439,9 +439,10 @@ static void call_done(void *user, const struct ifab_guest_answer *answer)
     queue_outcome(c->calls->node, c);
 }
 
-static void not_done(struct call *c, const char *why)
+/* end: one of those of which nothing ran. */
+static void not_done(struct call *c, enum ifab_call_end end, const char *why)
 {
-    const struct ifab_guest_answer answer = {.end = IFAB_CALL_NOT_DONE, .code = IFAB_CODE_QUEUE_FULL, .text = ifab_view_str(why)};
+    const struct ifab_guest_answer answer = {.end = end, .text = ifab_view_str(why)}; /* its code is the end's */
     call_done(c, &answer);
 }
 
@@ -461,24 +462,22 @@ static void run(struct node *node, struct call *c, const struct ifab_plan *plan)
     if (at == NULL || talent == NULL || ifab_arena_copy(&c->arena, ifab_view_of(plan->capability.data, id), &c->capability) != IFAB_OK ||
         ifab_registry_find(ifab_fabric_registry(node->fabric), c->capability, ifab_view_of(at + 1, plan->capability.size - id - 1), wall_of(self), &allowed,
                            &refusal) != IFAB_CODE_NONE) {
-        not_done(c, "the capability is not there any more");
+        not_done(c, IFAB_CALL_GONE, "the capability is not there any more");
         return;
     }
     if (guests == NULL || module == NULL) {
-        not_done(c, guests == NULL ? err.text : "its module is not loaded any more; try again");
+        not_done(c, IFAB_CALL_NOT_DONE, guests == NULL ? err.text : "its module is not loaded any more; try again");
         return;
     }
-    if (!ifab_fabric_may_call(node->fabric, plan->talent, allowed->manifest, wall_of(self))) { /* revoked in the batch of its intent */
-        const struct ifab_guest_answer answer = {.end = IFAB_CALL_REVOKED, .code = IFAB_CODE_CAPABILITY_NOT_ALLOWED,
-                                                 .text = IFAB_VIEW("what it needs was revoked before it began")};
-        call_done(c, &answer);
+    if (!ifab_fabric_may_call(node->fabric, plan->talent, allowed->manifest, wall_of(self))) {
+        not_done(c, IFAB_CALL_GONE, "what it needs was revoked before it began"); /* in the batch of its intent */
         return;
     }
     ifab_uuid_format(plan->id16, plan_id + 5);
     struct ifab_view config;
     const char *missing;
     if (!calls_config(node, allowed->manifest, &c->arena, &config, &missing)) {
-        not_done(c, "capabilities.config lacks a value that its manifest asks for");
+        not_done(c, IFAB_CALL_UNCONFIGURED, "capabilities.config lacks a value that its manifest asks for");
         return;
     }
     struct ifab_guest_call call = {.config = config, .task = plan->state == IFAB_PLAN_TRYING ? IFAB_GUEST_DRY_RUN : IFAB_GUEST_APPLY, .manifest = allowed->manifest,
@@ -487,7 +486,7 @@ static void run(struct node *node, struct call *c, const struct ifab_plan *plan)
     memcpy(call.trace16, plan->trace16, 16);
     ifab_status status = ifab_guest_begin(guests, &call, call_done, c);
     if (status != IFAB_OK)
-        not_done(c, status == IFAB_FULL ? "too many calls wait for a sandbox" : "the call could not be begun");
+        not_done(c, IFAB_CALL_NOT_DONE, status == IFAB_FULL ? "too many calls wait for a sandbox" : "the call could not be begun");
 }
 
 void calls_begin(struct node *node, struct request *r, uint64_t number, uint64_t intent)

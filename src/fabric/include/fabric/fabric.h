@@ -173,7 +173,8 @@ struct ifab_registered { /* one record of the registry, as another fabric had it
     uint8_t kind;
     struct ifab_view subject, bytes;
 };
-/* How a call of a guest ended; X(NAME, refusal, text). The breaker counts all but OK, CALLER, REVOKED and NOT_DONE as failures. */
+/* How a call of a guest ended; X(NAME, refusal, text). From NOT_DONE on nothing of the guest ran: it costs nothing, and the plan lives on. The breaker
+ * counts all but OK, CALLER, REVOKED and these as failures. */
 #define IFAB_CALL_END_MAP(X)                                                                        \
     X(OK, NONE, "done")                                                                             \
     X(CALLER, INVALID_PARAMS, "the capability refused what it was asked")                           \
@@ -182,7 +183,9 @@ struct ifab_registered { /* one record of the registry, as another fabric had it
     X(TRAP, SANDBOX_VIOLATION, "the guest trapped")                                                 \
     X(VIOLATION, SANDBOX_VIOLATION, "the guest was stopped at a wall of its sandbox")               \
     X(REVOKED, CAPABILITY_NOT_ALLOWED, "the capability was revoked while it ran")                   \
-    X(NOT_DONE, QUEUE_FULL, "no sandbox was free; nothing was done")
+    X(NOT_DONE, QUEUE_FULL, "no sandbox was free; nothing was done")                                \
+    X(UNCONFIGURED, INVALID_CONFIG, "its configuration lacks a value; nothing was done")            \
+    X(GONE, CAPABILITY_NOT_ALLOWED, "the capability was revoked before it began; nothing was done")
 #define IFAB_F_(name, code, text) IFAB_CALL_##name,
 enum ifab_call_end { IFAB_CALL_END_MAP(IFAB_F_) IFAB_CALL_END_COUNT };
 #undef IFAB_F_
