@@ -19,7 +19,7 @@ def web(server, rows, operations, secrets=(), **change):
     fixed = {"type": "string"}
 
     def one(effect, method, path, secret=None):
-        said = {"method": method, "url": path if "://" in path else f"http://127.0.0.1:{server.port}{path}", **({"secret": secret} if secret else {})}
+        said = {"method": method, "url": path if "://" in path else f"http://127.0.0.1:{server.port}{path}", **({"uses": secret} if secret else {})}
         return {"effect": effect, "params": {"type": "object", "properties": {k: {**fixed, "enum": [v], "default": v} for k, v in said.items()}}}
 
     return {"id": ANY, "version": "1.0.0", "summary": "Asks what its manifest says", "operations": {k: one(*v) for k, v in operations.items()},
