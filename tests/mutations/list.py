@@ -714,7 +714,7 @@ change("modules-unused-longest", KEPT, "self->rows[i].used < found->used", "self
 change("lines-share", ROOM, "while (owner != NULL && owner->count >= LINES_SHARE && room->count > owner->count)", "while (false)", "lines")
 change("lines-largest", ROOM, "drop_oldest(room, largest(room));", "drop_oldest(room, &room->owners[room->lines[room->order[0]].owner]);", "lines")
 change("lines-whole-name", ROOM, "ifab_view_equal(ifab_view_of(o->id, o->id_size), id)", "ifab_view_starts(ifab_view_of(o->id, o->id_size), id)", "lines")
-change("call-grant-before-module", "src/fabric/call.c", "        granted(talent, allowed->manifest, now.wall, &nothing.reply.refusal) != IFAB_CODE_NONE)", "        false)", "fabric_plan")
+change("call-grant-before-module", "src/fabric/call.c", "        granted(call.talent, allowed->manifest, now.wall, &nothing.reply.refusal) != IFAB_CODE_NONE)", "        false)", "fabric_plan")
 change("call-never-began", "src/fabric/plan_act.c", "return end >= IFAB_CALL_NOT_DONE;", "return end == IFAB_CALL_NOT_DONE;", "fabric_plan")
 change("call-used-up-is-not-retryable", "src/fabric/plan_act.c", "lives && info->retryable ?", "info->retryable ?", "fabric_plan")
 change("call-retryable-by-its-code", "src/fabric/plan_act.c", "lives && info->retryable ?", "lives ?", "fabric_plan")
