@@ -166,6 +166,22 @@ def test_a_revocation_ends_what_runs_of_a_module_that_is_held_no_more():
         assert "IF_ERR_201" in done.err and done.json["entry"]["index"] > done.json["intent"], done
 
 
+def test_what_is_revoked_before_it_began_says_so():
+    # INV-04 INV-07: a talent has two sandboxes of one capability; the third call waits, and nothing of it ran
+    with Studio(limits={"rps": 100, "burst": 100, "backoff": [1], "fuel": 10**12, "deadline_ms": 300000}) as s:
+        plans = [s.plan("spin") for _ in range(3)]
+        runs = []
+        for number, plan_ in enumerate(plans, 1):
+            runs.append(Background(s, "capability", "apply", "--plan", plan_["plan_hash"], *AS, "-o", "json"))
+            wait_for(lambda: len(applying(s)) == number, 20, "its intent")  # noqa: B023
+        assert s.f.admin("/v1/revocations", {"id": ID, "version": "1.1.0"}).status == 200
+        waited = [run.end() for run in runs][2]
+        assert "IF_ERR_201" in waited.err and "can still be applied" in waited.err and waited.json["host_calls"] == waited.json["fuel"] == 0, waited
+        assert not waited.json["error"]["retryable"] and waited.json["cost"]["calls"] == 0, waited
+        assert s.f.get(f"/v1/plans/{plans[2]['plan_hash']}").json["state"] == "planned"
+        fails(s.go_on(12, plans[2]), 202)
+
+
 def test_rows_of_egress_are_read_at_check_and_start(f):
     row = "egress.allow: [%s]\n"
     path = os.path.join(f.dir, "ifd.yaml")
