@@ -16,6 +16,7 @@
 
 static struct ifab_guests guests;
 static struct running who[TENANTS];
+static struct guest_spec specs[TENANTS];
 static char names[TENANTS][32];
 static uint8_t bytes[65537];
 
@@ -28,7 +29,8 @@ static int set_up(void **state)
     memset(bytes, 'v', sizeof bytes);
     for (unsigned i = 0; i < TENANTS; i++) { /* two talents a manifest */
         who[i] = (struct running){.guests = &guests, .talent_number = 1 + i % 2};
-        who[i].manifest.digest32[0] = (uint8_t)(i / 2);
+        specs[i].manifest.digest32[0] = (uint8_t)(i / 2);
+        who[i].spec = &specs[i];
         snprintf(names[i], sizeof names[i], "%u/%016x", 1 + i % 2, i / 2);
         who[i].tenant = ifab_view_str(names[i]);
     }

@@ -18,12 +18,21 @@ static bool covers(enum ifab_effect operation, enum ifab_effect row)
 {
     return row != IFAB_EFFECT_NONE && (row == operation || (row <= IFAB_EFFECT_WRITE && row < operation));
 }
+static enum ifab_scheme scheme_of(enum ifab_origin_scheme scheme)
+{
+    static const enum ifab_scheme ours[IFAB_ORIGIN_SCHEME_COUNT] = {
+#define ROW(name, text, port, tls, socket) [IFAB_ORIGIN_##name] = IFAB_SCHEME_##name,
+        IFAB_ORIGIN_SCHEME_MAP(ROW)
+#undef ROW
+    };
+    return ours[scheme];
+}
 size_t ifab_egress_rows_of(const struct ifab_manifest *manifest, enum ifab_effect effect, struct ifab_egress_row *ret_rows)
 {
     for (size_t i = 0; i < manifest->http_count; i++) {
         const struct ifab_http_row *row = &manifest->http[i];
         ret_rows[i] = (struct ifab_egress_row){
-            .origin = {row->origin.tls ? IFAB_SCHEME_HTTPS : IFAB_SCHEME_HTTP, row->origin.host, row->origin.port},
+            .origin = {scheme_of(row->origin.scheme), row->origin.host, row->origin.port},
             .path = row->path,
             .methods = methods_of(row->methods),
             .read = row->effect == IFAB_EFFECT_READ,

@@ -95,7 +95,7 @@ static struct kv_tenant *tenant_new(struct ifab_guests *self, const struct runni
         return NULL;
     }
     memcpy(tenant->name, r->tenant.data, r->tenant.size);
-    memcpy(tenant->manifest32, r->manifest.digest32, 32);
+    memcpy(tenant->manifest32, r->spec->manifest.digest32, 32);
     tenant->talent = r->talent_number;
     tenant->next = self->kv_first;
     if (tenant->next != NULL)
