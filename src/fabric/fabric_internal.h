@@ -259,6 +259,7 @@ ifab_status ifab_fabric__load_log_key(struct ifab_fabric *self, uint64_t number,
 bool ifab_fabric__idempotent(const struct ifab_fabric *self, const struct ifab_command *command, enum ifab_code authority, struct ifab_outcome *o);
 void ifab_fabric__keep_secret(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o); /* that it was done, not its answer */
 void ifab_fabric__keep_reply(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
+void ifab_fabric__keep_reply_of(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, uint32_t uid); /* of another's command */
 ifab_status ifab_fabric__load_kept(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
 ifab_usec ifab_fabric__kept_due(const struct ifab_fabric *self); /* wall; when the oldest ends */
 size_t ifab_fabric__kept_dead(const struct ifab_fabric *self, ifab_usec wall, uint64_t *ret_numbers, size_t max);

@@ -63,23 +63,30 @@ bool ifab_fabric__idempotent(const struct ifab_fabric *self, const struct ifab_c
     return true;
 }
 
-static void keep(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, uint32_t http, struct ifab_view body);
+static void keep(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, uint32_t uid, uint32_t http, struct ifab_view body);
 
 void ifab_fabric__keep_reply(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
+    if (command->principal != NULL)
+        ifab_fabric__keep_reply_of(self, command, o, command->principal->uid);
+}
+
+void ifab_fabric__keep_reply_of(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, uint32_t uid)
+{
     if (o->reply.body.size <= IFAB_KEPT_REPLY_BODY_MAX)
-        keep(self, command, o, (uint32_t)o->reply.http, o->reply.body);
+        keep(self, command, o, uid, (uint32_t)o->reply.http, o->reply.body);
 }
 
 void ifab_fabric__keep_secret(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
-    keep(self, command, o, KEPT_SECRET, (struct ifab_view){NULL, 0});
+    if (command->principal != NULL)
+        keep(self, command, o, command->principal->uid, KEPT_SECRET, (struct ifab_view){NULL, 0});
 }
 
-static void keep(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, uint32_t http, struct ifab_view body)
+static void keep(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, uint32_t uid, uint32_t http, struct ifab_view body)
 {
     uint64_t number;
-    if (command->idempotency.size == 0 || command->principal == NULL || o->failed)
+    if (command->idempotency.size == 0 || o->failed)
         return;
     if (ifab_map_get(&self->kept_by_request, ifab_view_of(command->request16, 16), &number))
         ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, number, NULL, 0); /* an ended one gives way */
@@ -90,7 +97,7 @@ static void keep(const struct ifab_fabric *self, const struct ifab_command *comm
     ifab_put_bytes(&at, command->request16, 16);
     ifab_put_bytes(&at, command->body32, 32);
     ifab_put_u64(&at, (uint64_t)(o->now.wall + KEPT_LIFE));
-    ifab_put_u32(&at, command->principal->uid);
+    ifab_put_u32(&at, uid);
     ifab_put_u32(&at, http);
     ifab_put_bytes(&at, body.data, body.size);
     ifab_fabric__change(o, IFAB_KIND_IDEMPOTENCY, o->next_number++, bytes, KEPT_HEAD + body.size);

@@ -453,6 +453,8 @@ static enum ifab_code apply(const struct ifab_fabric *self, const struct ifab_co
     enum ifab_code code = ifab_call__who(self, command, o, &call);
     if (code != IFAB_CODE_NONE)
         return code;
+    if (ifab_fabric__idempotent(self, command, IFAB_CODE_NONE, o)) /* what became of it, for who lost the answer */
+        return IFAB_CODE_NONE;
     const struct ifab_plan *found = ifab_plan_by_hash(self->plans, command->u.apply.hash32);
     code = ready(self, command, o, call.talent, found, r);
     if (code == IFAB_CODE_NONE)
@@ -644,6 +646,8 @@ void ifab_fabric__decide_outcome(const struct ifab_fabric *self, const struct if
         settle(self, command, o, &p, &bill);
     ifab_fabric__breaker_note(self, o, IFAB_BREAKER_CAPABILITY, ifab_plan__name(p.capability), verdict_of(command->u.called.end, dry), command->u.called.took, &bill);
     reply_outcome(self, command, o, &p, &bill, &done, dry);
+    if (!not_done && (!dry || command->u.called.end == IFAB_CALL_OK)) /* an error that may be tried again is not the end of it */
+        ifab_fabric__keep_reply_of(self, command, o, command->u.called.caller);
     /* What was surely not done may be tried again while the plan lives. */
     p.state = dry || (not_done && !again) ? IFAB_PLAN_PLANNED : not_done ? IFAB_PLAN_DANGLING : IFAB_PLAN_DONE;
     if (p.state != IFAB_PLAN_DANGLING)

@@ -301,13 +301,17 @@ static void in_a_dry_run_rows_marked_read_pass(struct egress_backend *b)
     open_egress(b, script, 1, 0);
     struct ifab_egress_request r = usual(b, "GET", "/v1/x");
     struct ifab_egress_row rows[2] = {row, row};
+    rows[0].methods = 1U << IFAB_EGRESS_METHOD_POST;
     rows[1].read = true;
-    rows[1].methods = 1U << IFAB_EGRESS_METHOD_GET;
     r.rows = rows;
     r.row_count = 2;
     r.dry_run = true;
     answered(b, &r, 200, "r");
-    r.method = IFAB_VIEW("POST");
+    r.method = IFAB_VIEW("POST"); /* the second row reads, the first one fits */
+    refused(b, &r, IFAB_EGRESS_DRY_RUN);
+    rows[0].path = IFAB_VIEW("/v1/x");
+    rows[0].methods = rows[1].methods;
+    r.method = IFAB_VIEW("GET");
     refused(b, &r, IFAB_EGRESS_DRY_RUN);
     close_egress(b);
 }
@@ -321,7 +325,9 @@ static void only_rows_of_the_operations_effect_pass(struct egress_backend *b)
     rows[1].methods = 1U << IFAB_EGRESS_METHOD_GET;
     r.rows = rows;
     r.row_count = 2;
-    answered(b, &r, 200, "r"); /* a later row lets it pass */
+    refused(b, &r, IFAB_EGRESS_EFFECT); /* the first row that fits decides: no later one lets it pass */
+    rows[0].methods = 1U << IFAB_EGRESS_METHOD_POST;
+    answered(b, &r, 200, "r");
     r.method = IFAB_VIEW("POST");
     refused(b, &r, IFAB_EGRESS_EFFECT);
     r.dry_run = true;
@@ -469,6 +475,12 @@ static void injects_a_secret_where_all_three_agree(struct egress_backend *b)
     r.headers = &same;
     r.header_count = 1;
     refused(b, &r, IFAB_EGRESS_REQUEST);
+    same.name = IFAB_VIEW("X_Key"); /* CGI reads both as one */
+    refused(b, &r, IFAB_EGRESS_REQUEST);
+    r = usual(b, "GET", "/v1/x?api%5Fkey=mine");
+    r.credential = &c;
+    c = credential_of(&l, IFAB_CREDENTIAL_QUERY, "api_key", record);
+    refused(b, &r, IFAB_EGRESS_REQUEST);
     assert_int_equal(l.lent, 0);
     close_egress(b);
 }
@@ -532,6 +544,9 @@ static void withholds_answers_that_hold_a_secret(struct egress_backend *b)
     }
     r.credential = NULL; /* values of others are looked for as well */
     failed(b, &r, IFAB_EGRESS_LEAK);
+    ifab_egress_set_blind(b->egress); /* no complete set: nothing is sent, whatever set there was */
+    refused(b, &r, IFAB_EGRESS_UNSEARCHED);
+    assert_int_equal(ifab_egress_set_live(b->egress, NULL), IFAB_OK);
     answered(b, &r, 200, "nothing");
     close_egress(b);
 }

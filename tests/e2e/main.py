@@ -21,6 +21,7 @@ MODULES = [
     "calls",
     "call_attacks",
     "calls_ends",
+    "walls",
     "adapters",
     "canary",
     "ssrf",

@@ -73,9 +73,9 @@ def test_an_operation_has_no_more_effect_than_it_says(f):
     # INV-06 INV-08: the plan, the approver and the rules saw the operation's effect
     with Server(lambda *_: (200, "application/json", b"{}")) as server:
         rows = [("/read", ["GET"], "read"), ("/plain", ["POST"], None), ("/door", ["POST"], "physical"), ("/pay", ["POST"], "payment"),
-                ("/both", ["GET"], "payment"), ("/both", ["GET"], "read")]  # fmt: skip
-        operations = {f"{effect}-{path[1:]}": (effect, "GET" if path in ("/read", "/both") else "POST", path)
-                      for effect in ("read", "write") for path in ("/read", "/plain", "/door", "/pay", "/both")}  # fmt: skip
+                ("/both", ["GET"], "read"), ("/both", ["GET"], "payment"), ("/closed", ["GET"], "payment"), ("/**", ["GET"], "read")]  # fmt: skip
+        operations = {f"{effect}-{path[1:]}": (effect, "GET" if path in ("/read", "/both", "/closed") else "POST", path)
+                      for effect in ("read", "write") for path in ("/read", "/plain", "/door", "/pay", "/both", "/closed")}  # fmt: skip
         head = let_in(f, [web(server, rows, operations)], [server])
         for operation, (_, method, path) in operations.items():  # the good ones in between keep the breaker closed
             sent = len(server.seen)

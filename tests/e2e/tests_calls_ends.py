@@ -101,6 +101,30 @@ def test_parameters_may_be_left_out():
         assert r.status == 200 and r.json["result"]["params"] == {}, r
 
 
+def test_a_lost_answer_is_had_again_with_its_key():
+    # INV-04
+    with Studio() as s:
+        head = {**bearer(token(s.f, "Studio.A")[0]), "Idempotency-Key": "take-1"}
+        route, body = f"/v1/capabilities/{NAME}/apply", {"plan_hash": s.plan("--scene", "Intro")["plan_hash"]}
+        with s.f.conn() as c:  # it hangs up before the answer comes
+            c.send(c.bytes_of("POST", route, json.dumps(body).encode(), head))
+            wait_for(lambda: s.entries("intent"), 20, "its intent")
+        wait_for(lambda: s.entries("outcome"), 20, "its outcome")
+        for _ in range(2):
+            r = s.f.post(route, body, head)
+            assert r.status == 200 and r.headers["idempotent-replayed"] == "true", r
+            assert r.json["result"]["params"] == {"scene": "Intro"}, r
+            s.f.kill()
+            s.f.start()
+        assert len(s.entries("intent")) == len(s.entries("outcome")) == 1
+        other = {"plan_hash": s.plan("--scene", "Outro")["plan_hash"]}
+        for headers, asked in ((head, other), ({**head, "Idempotency-Key": "take-2"}, body)):
+            r = s.f.post(route, asked, headers)
+            assert r.status == 409 and "idempotent-replayed" not in r.headers, r
+        assert len(s.entries("intent")) == 1
+        s.f.verify()
+
+
 def dangling(f):
     return {p["plan_id"]: p for p in f.get("/v1/plans?state=dangling").json["items"]}
 

@@ -521,6 +521,7 @@ change("pool-frame-bound", POOL_WORKER, "if (status != IFAB_OK || size > self->i
 change("pool-engine", EXECUTE, "} else if (!ifab_chassis__engine_is(self->pool, &ready)) {", "} else if (false) {", "chassis")
 change("pool-loaded-granted", EXECUTE, " || (loaded.imports & ~self->imports) != 0)", ")", "chassis")
 change("pool-host-call-open", EXECUTE, " || self->host_id != 0 || frame->call", " || frame->call", "chassis")
+change("pool-reads-nothing", EXECUTE, "if (self->out.size > 0)", "if (false)", "chassis")
 change("pool-other-call", EXECUTE, " || frame->call != self->frame_call)", ")", "chassis")
 change("pool-import-granted", EXECUTE, " || !allowed(self, args.import)) {", ") {", "chassis")
 change("pool-import-in-plan", EXECUTE, "? self->imports : self->imports & plan;", "? self->imports : self->imports;", "chassis")
@@ -541,6 +542,8 @@ change("pool-steps-back", EXECUTE, "if (used > before && used - before > LOOK_MS
 change("pool-steps-back-by-cpu", EXECUTE, "used - before > LOOK_MSEC * UINT64_C(1000000)", "true", "chassis")
 without("pool-revoked-workers", CALLS, "if (w->role == IFAB_SANDBOX_EXECUTE && meant)", "chassis")
 without("pool-module-digest", POOL, "if (!ifab_equal_ct(digest32, wasm_sha256, sizeof digest32))", "chassis")
+change("pool-oldest-module-first", "src/shell/chassis/pool/prepare.c", "    module->next = NULL;\n    *last = ", "    module->next = pool->modules;\n    last = &pool->modules;\n    *last = ", "chassis")
+change("pool-program-of-a-group", POOL, "(S_IWGRP | S_IWOTH)", "S_IWOTH", "chassis")
 change("pool-descriptors", SPAWN, "        (failed = posix_spawn_file_actions_addclosefrom_np(&actions, 3)) == 0 &&\n", "", "chassis")
 change("pool-environment", SPAWN, "&attributes, argv, envp);", "&attributes, argv, environ);", "chassis")
 change("pool-signal-mask", SPAWN, " | POSIX_SPAWN_SETSIGMASK", "", "chassis")
@@ -548,7 +551,7 @@ without("artifact-mac", ARTIFACT, "if (!ifab_equal_ct(mac, expected, sizeof mac)
 change("artifact-key-config", ARTIFACT, "    add_sized(&hash, config);\n", "    (void)config;\n", "artifact")
 change("artifact-key-in-mac", ARTIFACT, "    memcpy(whole->data, key32, KEY_SIZE);\n", "    memset(whole->data, 9, KEY_SIZE);\n", "artifact")
 change("artifact-link", ARTIFACT, "O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK", "O_RDONLY | O_CLOEXEC | O_NONBLOCK", "artifact")
-change("artifact-directory", ARTIFACT, " || (st.st_mode & 022) != 0)", ")", "artifact")
+change("artifact-directory", ARTIFACT, " || (st.st_mode & 077) != 0)", ")", "artifact")
 if shutil.which("cargo") and shutil.which("clang"):  # the real engine and its guests
     change("guest-pointer", CALL, "if (at > all || size > all - at)", "if (false)", "guests")
     change("guest-pointer-wrap", CALL, "if (at > all || size > all - at)", "if (at + size > all)", "guests")
@@ -566,6 +569,20 @@ if shutil.which("cargo") and shutil.which("clang"):  # the real engine and its g
     change("walls-write-any", WALLS, execute, execute.replace("WHEN(write, 0, 1)", "ANY(write)"), "escape")
     change("walls-other-doors", WALLS, "seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS)",
            "seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW)", "escape")
+# ---- what guests ask for ----
+EXCHANGE = "src/shell/guest/exchange.c"
+change("guest-key-of-an-exchange", EXCHANGE, "r->exchanges + !q->again);", "1);", "guest_exchange")
+change("guest-key-of-a-repeat", EXCHANGE, "r->exchanges + !q->again);", "r->exchanges + 1);", "guest_exchange")
+change("guest-unsearched-answers", "src/shell/guest/live.c", "        ifab_egress_set_blind(self->egress);\n", "", "guest_exchange")
+change("egress-unsearched-answers", "src/port/egress/egress.c", "blind = self->blind;", "blind = false;", "egress")
+change("guest-line-redacted-whole", "src/shell/guest/host.c", "cut(args->a, LINE_READ);", "cut(args->a, LINE_KEPT);", "guest_exchange")
+change("guest-line-half-read", "src/shell/guest/host.c", "sure = !more ? clean.size : clean.size > LINE_TAIL ? clean.size - LINE_TAIL : 0;", "sure = clean.size;", "guest_exchange")
+change("guest-why-redacted", "src/shell/guest/guest.c", "ifab_guest__text(ifab_view_str(result->text != NULL ? result->text : \"\"), &r->arena);", "ifab_view_str(result->text != NULL ? result->text : \"\");", "guest_begin")
+change("guest-tenant-whole-digest", "src/shell/guest/guest.c", "i < sizeof r->spec->manifest.digest32; i++)", "i < 8; i++)", "guest_begin")
+without("guest-rate-of-requests", EXCHANGE, "if (!within_rate(self, q->running))", "guest_exchange")
+change("guest-rate-of-a-talent", EXCHANGE, "_take(self->rates, r->talent_number,", "_take(self->rates, 0,", "guest_exchange")
+change("guest-key-in-a-dry-run", EXCHANGE, "if (repeatable && r->task == IFAB_GUEST_APPLY)", "if (repeatable)", "guest_exchange")
+
 # ---- egress: who is connected to, what is sent, what comes back ----
 EG, RULES = "src/port/egress/", "src/port/egress/rules/"
 without("egress-user-in-url", RULES + "url.c", "if (text.size > 0 && memchr(text.data, '@', text.size) != NULL)", "egress_url")
@@ -586,7 +603,7 @@ without("egress-mapped", RULES + "address.c", "if (v6_begins(a, \"\\0\\0\\0\\0\\
 without("egress-6to4", RULES + "address.c", "if (v6_begins(a, \"\\x20\\x02\", 16))", "egress_address")
 without("egress-header-ours", RULES + "header.c", "if (ifab_egress_header_is_ours(name))", "egress_header")
 without("egress-header-bytes", RULES + "header.c", "if (!ifab_egress_header_value_valid(value))", "egress_header")
-change("egress-header-underscore", RULES + "header.c", "name.data[i] == '_' || name.data[i] == '.' ?", "false ?", "egress_header")
+change("egress-header-underscore", RULES + "header.c", "text[i] = folded(name.data[i]);", "text[i] = name.data[i];", "egress_header")
 without("egress-retry-repeatable", RULES + "retry.c",
         "if (!policy->repeatable || !worth || event->attempt == 0 || event->attempt >= policy->attempts || count > IFAB_EGRESS_BACKOFF_MAX)",
         "egress_retry")
@@ -599,15 +616,21 @@ change("egress-leak-html-name-whole", RULES + "leak.c", "size - 1 == strlen(name
 change("egress-leak-basic-as-sent", RULES + "credential.c", "to->values[to->value_count++] = ifab_view_of(sent.data + 6,",
        "(void)ifab_view_of(sent.data + 6,", "egress_attacks")
 change("egress-rows", EG + "check.c", "        status = check_rows(r, job, problem);", "        status = IFAB_OK;", "egress")
-change("egress-dry-run", EG + "check.c", "bool held = r->dry_run && !r->rows[i].read;", "bool held = false;", "egress")
-change("egress-effect", EG + "check.c", "if (!held && !r->rows[i].beyond)", "if (!held)", "egress")
+change("egress-dry-run", EG + "check.c", "(!r->dry_run || fits->read)", "true", "egress")
+change("egress-effect", EG + "check.c", "!fits->beyond && ", "", "egress")
 change("egress-effect-of-the-operation", EG + "manifest.c", ".beyond = !covers(effect, row->effect),", ".beyond = false,", "egress_rows")
 change("egress-effect-physical-and-payment", EG + "manifest.c", "(row <= IFAB_EFFECT_WRITE && row < operation)", "row < operation", "egress_rows")
+change("egress-first-row-decides", EG + "check.c", "_matches(&r->rows[i], &job->url, job->method) ?", "_matches(&r->rows[i], &job->url, job->method) && (!r->dry_run || r->rows[i].read) ?", "egress")
+change("manifest-first-row-decides", "src/core/capability/http.c", "return row->effect <= effect_max ? row : NULL;", "{\n            if (row->effect <= effect_max)\n                return row;\n        }", "manifest")
 change("egress-headers-checked", EG + "check.c", "        status = check_headers(r, problem);", "        status = IFAB_OK;", "egress")
 without("egress-manifest-origin", EG + "check.c",
         "if (ifab_origin_read(c->origin, &named, NULL) != IFAB_OK || !ifab_origin_same(&named, &job->url.origin))", "egress")
 without("egress-record-origin", EG + "check.c", "if (status == IFAB_DENIED)\n        return refuse(problem, IFAB_DENIED, IFAB_EGRESS_CREDENTIAL_ORIGIN", "egress")
 without("egress-after-redirect", EG + "check.c", "if (redirected)", "egress")
+without("egress-set-by-the-guest", EG + "check.c", "if (ifab_credential_is_set(c->as, c->field, &signable))", "egress")
+change("egress-set-folded", RULES + "header.c", "return c == '_' || c == '.' ? '-' : c >=", "return c >=", "egress_credential")
+change("egress-set-timestamp", RULES + "credential.c", "second = ifab_view_of(name, field.size + sizeof stamp - 1);", "second = ifab_view_of(name, 0);", "egress_credential")
+change("egress-set-decoded", RULES + "credential.c", "if (byte == '%' && *at + 2 < query.size)", "if (false)", "egress_credential")
 change("egress-pool-tenant", EG + "check.c", "    add_part(&hash, r->tenant);\n", "", "egress_attacks")
 change("egress-pool-credential", EG + "check.c", "        add_part(&hash, r->credential->id);\n", "", "egress_attacks")
 without("egress-open-judged", EG + "curl_easy.c", "if (!permitted(t, &a, port))\n        return CURL_SOCKET_BAD;", "egress_attacks egress_dns")
@@ -741,7 +764,7 @@ without("secret-field-none", "src/core/capability/manifest.c", "if (field_of[sec
 without("secret-field-required", "src/core/capability/manifest.c", "if (field_of[secret->as] != FIELD_NONE && secret->field.size == 0)", "manifest")
 without("secret-field-scope", "src/core/capability/manifest.c", "if (scope != (field_of[secret->as] == FIELD_SCOPE))", "manifest")
 change("row-origin", HTTP, " && ifab_origin_equal(&row->origin, origin)", "", "manifest")
-change("row-effect", HTTP, " && row->effect <= effect_max", "", "manifest")
+change("row-effect", HTTP, "return row->effect <= effect_max ? row : NULL;", "return row;", "manifest")
 change("row-method", HTTP, "(row->methods & 1U << method) != 0 && ", "", "manifest")
 change("path-dots", HTTP, "if (ifab_view_is(segment, \".\") || ifab_view_is(segment, \"..\"))", "if (false)", "manifest")
 change("path-escapes", HTTP, "if (!may_escape || !escape_valid(segment, i))", "if (false)", "manifest")

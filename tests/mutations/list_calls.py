@@ -1,5 +1,5 @@
 """Rows of list.py, which takes them in: how plans end, what that costs, and what is revoked meanwhile (docs/formats/plan.md)."""
-PLANS, PARAMS, ACT, DUE = "src/core/capability/plans.c", "src/core/capability/params.c", "src/fabric/plan_act.c", "src/fabric/plan_due.c"
+PLANS, PARAMS, ACT, DUE = "src/core/capability/plans.c", "src/core/capability/params.c", ACT, "src/fabric/plan_due.c"
 CALL, ANSWER, FALSIFY, CURL = "src/fabric/call.c", "src/shell/guest/answer.c", "src/falsify/falsify.c", "src/port/egress/egress_curl.c"
 ENDS = "fabric_plan_ends"
 
@@ -61,6 +61,11 @@ CHANGES = [  # id, file, old, new, tests
     ("egress-deadline", CURL, "else if (t->deadline <= now)", "else if (t->job->socket && t->deadline <= now)", "egress_attacks"),
     ("egress-deadline-woken", CURL, "t->state == TRANSFER_WAITING && t->due < t->deadline ? t->due : t->deadline;",
      "t->state == TRANSFER_WAITING ? t->due : t->job->socket ? t->deadline : IFAB_NEVER;", "egress_attacks"),
+    # an answer is kept for its key, and only one that is the end
+    ("call-answer-again", ACT, "if (ifab_fabric__idempotent(self, command, IFAB_CODE_NONE, o)) /* what became of it", "if (false) /* what became of it", ENDS),
+    ("call-answer-kept", ACT, "        ifab_fabric__keep_reply_of(self, command, o, command->u.called.caller);\n", "        ;\n", ENDS),
+    ("call-answer-not-done", ACT, "if (!not_done && (!dry || ", "if ((!dry || ", ENDS),
+    ("call-answer-failed-try", ACT, " && (!dry || command->u.called.end == IFAB_CALL_OK)) /* an error", ") /* an error", ENDS),
     # nothing is said to have survived that was not looked at
     ("falsify-of-another", FALSIFY, "if (x.plan != NULL && x.plan->talent != command->principal->talent)", "if (false)", "fabric_plan"),
     ("falsify-secret-of-none", FALSIFY, "    if (x->plan == NULL)\n        return;\n    say(f, x->secret_found", "    say(f, x->secret_found", "fabric_plan"),

@@ -228,6 +228,8 @@ static inline void fake_host(const struct ifab_frame *frame, const char *what)
 static inline void fake_wrong(const struct ifab_frame *frame, const struct ifab_frame_call *call, const char *word)
 {
     uint32_t id = frame->call;
+    for (int i = 0; i < 1000 && strcmp(word, "flood") == 0; i++) /* asks and asks, and reads no answer */
+        fake_ask(id, IFAB_IMPORT_http, "flood");
     if (strcmp(word, "garbage") == 0)
         fake_junk();
     else if (strcmp(word, "oversize") == 0)
@@ -262,6 +264,17 @@ static inline void fake_wrong(const struct ifab_frame *frame, const struct ifab_
     fake_sleep();
 }
 
+static inline void fake_guest(uint32_t id, const char *input)
+{
+    char answer[4200];
+    const char *trap = strstr(input, "\"params\":{\"trap\":\"");
+    snprintf(answer, sizeof answer, "{\"result\":%s}", input);
+    if (trap != NULL)
+        fake_result(id, IFAB_TRAP_UNREACHABLE, 1, 0, ifab_view_of(trap + 18, strcspn(trap + 18, "\"")));
+    else
+        fake_result(id, IFAB_TRAP_NONE, 1, 0, ifab_view_str(answer));
+}
+
 static inline void fake_alarm(int number)
 {
     (void)number;
@@ -269,7 +282,8 @@ static inline void fake_alarm(int number)
 }
 
 /* fake_calls: "echo TEXT" "pid" "start" "trap N" "host TEXT" "hosts TEXT" (for ever) "stubborn TEXT" (for ever, whatever is said) "spin"
- * "compute" (until it has stepped back) "alarm" (until SIGALRM) "after" (one result more) "dribble" (a result in pieces) "nothing"; "wrong WORD": see fake_wrong(). */
+ * "compute" (until it has stepped back) "alarm" (until SIGALRM) "after" (one result more) "dribble" (a result in pieces) "nothing"; "wrong WORD": see
+ * fake_wrong(). JSON, as guests get it: answers with it as the result, or traps with the text of its params where they are one. */
 static inline void fake_call(const struct ifab_frame *frame)
 {
     struct ifab_frame_call call;
@@ -279,7 +293,9 @@ static inline void fake_call(const struct ifab_frame *frame)
         fake_exit(6);
     snprintf(text, sizeof text, "%.*s", (int)(call.input.size < sizeof text ? call.input.size : sizeof text - 1), (const char *)call.input.data);
     (void)sscanf(text, "%31s %3999[^\n]", word, rest);
-    if (strcmp(word, "echo") == 0) {
+    if (text[0] == '{') {
+        fake_guest(id, text);
+    } else if (strcmp(word, "echo") == 0) {
         fake_result(id, IFAB_TRAP_NONE, strlen(rest), 0, ifab_view_str(rest));
     } else if (strcmp(word, "pid") == 0) {
         snprintf(text, sizeof text, "%d", (int)getpid());

@@ -13,6 +13,7 @@ static struct ifab_ruleset *rules;
 enum { ADM = 2, OPS, A, B };
 static uint8_t hash32[32]; /* of the last plan */
 static char plan_text[80];
+static const char *key_said; /* Idempotency-Key of the next apply, and of the outcome of it; NULL: none */
 static const struct ifab_cost *cost_said; /* by the guest, at the next plan or outcome alone; NULL: nothing */
 
 static const char RULES[] = "{\"v\":1,\"rules\":[],\"capabilities\":["
@@ -124,6 +125,15 @@ static inline enum ifab_code plan(const struct ifab_principal *who, const char *
     return reply->code;
 }
 
+static inline void key_of_call(struct ifab_command *command) /* the request is the key, the body is the plan */
+{
+    if (key_said == NULL)
+        return;
+    command->idempotency = ifab_view_str(key_said);
+    snprintf((char *)command->request16, sizeof command->request16, "%.15s", key_said);
+    memcpy(command->body32, hash32, sizeof command->body32);
+}
+
 static struct ifab_module good_module;
 static inline enum ifab_code apply_with(const struct ifab_principal *who, const char *name, bool dry, const struct ifab_module *module)
 {
@@ -134,6 +144,7 @@ static inline enum ifab_code apply_with(const struct ifab_principal *who, const 
     memcpy(command.u.apply.hash32, hash32, 32);
     command.u.apply.module = module;
     command.u.apply.dry_run = dry;
+    key_of_call(&command);
     return rig_do(&rig, &command)->code;
 }
 
@@ -155,6 +166,8 @@ static inline enum ifab_code outcome(enum ifab_call_end end, uint32_t host_calls
     command.u.called.took = 7000;
     command.u.called.host_calls = host_calls;
     command.u.called.output = ifab_view_str(output);
+    command.u.called.caller = agent_a.uid;
+    key_of_call(&command);
     if (cost_said != NULL) {
         command.u.called.has_cost = true;
         command.u.called.cost = *cost_said;

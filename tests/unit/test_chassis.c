@@ -60,6 +60,9 @@ static void on_host_call(void *user, const struct ifab_chassis_host_call *ask)
     if (ifab_view_starts(ask->args->a, IFAB_VIEW("hold"))) {
         assert_true(w.held_count < IFAB_COUNT(w.held));
         w.held[w.held_count++] = ask->id;
+    } else if (ifab_view_is(ask->args->a, "flood")) {
+        static const uint8_t value[65536];
+        (void)ifab_chassis_host_result(w.pool, ask->id, IFAB_HOST_OK, ifab_view_of(value, sizeof value));
     } else if (ifab_view_starts(ask->args->a, IFAB_VIEW("refuse"))) {
         assert_int_equal(ifab_chassis_host_result(w.pool, ask->id, IFAB_HOST_REFUSED, (struct ifab_view){NULL, 0}), IFAB_OK);
     } else {
@@ -421,6 +424,24 @@ static void a_module_that_does_not_compile_is_told_why(void **state)
     assert_int_equal(stats().started, 1 + 3);
 }
 
+static void modules_are_compiled_in_the_order_in_which_they_are_wanted(void **state)
+{
+    (void)state;
+    struct ifab_chassis_options defaults;
+    ifab_chassis_options_default(&defaults);
+    assert_true(defaults.prepare_ms < defaults.wait_ms); /* who waits for a module outlasts its compiler */
+    w.options.preparers = 1;
+    open_pool();
+    for (int i = 0; i < 4; i++) { /* each ends its call when its turn comes */
+        set_module("?refuse");
+        assert_int_equal(begin("echo x", NULL), IFAB_OK);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        turn_until(&w.ended, i + 1);
+        assert_true(w.outcomes[i].done);
+    }
+}
+
 static void a_compiler_that_is_none_fails_calls_and_nothing_else(void **state)
 {
     (void)state;
@@ -500,6 +521,22 @@ static void imports_are_judged_here_too(void **state)
     w.request.host_calls_max = 100;
     assert_outcome(run("hosts x"), IFAB_CODE_SANDBOX_VIOLATION, IFAB_TRAP_KILLED); /* the worker did not keep to the bound */
     assert_int_equal(w.host_count, 101);
+}
+
+/* Answers that are not read are not kept: what is held for a worker is one answer, whatever it asks. */
+static void a_worker_that_reads_nothing_is_ended(void **state)
+{
+    (void)state;
+    static const uint8_t large[IFAB_FRAME_SMALL_MAX - 4];
+    open_pool();
+    assert_outcome(run("wrong flood"), IFAB_CODE_SANDBOX_VIOLATION, IFAB_TRAP_KILLED);
+    assert_non_null(strstr(w.outcomes[0].text, "before it took"));
+    assert_true(w.host_count < 500); /* what the system buffers, and one more */
+    assert_int_equal(begin("host hold", NULL), IFAB_OK);
+    turn_until(&w.held_count, 1);
+    assert_int_equal(ifab_chassis_host_result(w.pool, w.held[0], IFAB_HOST_OK, ifab_view_of(large, sizeof large)), IFAB_OK); /* it fits */
+    turn_until(&w.ended, w.count);
+    assert_outcome(&w.outcomes[1], IFAB_CODE_NONE, IFAB_TRAP_NONE);
 }
 
 static void the_deadline_stops_everything(void **state)
@@ -771,6 +808,14 @@ static void what_cannot_work_is_refused_at_once(void **state)
     } while (0)
     REFUSED(IFAB_UNSUPPORTED, o.execute_path = "/nonexistent/if-sandbox");
     REFUSED(IFAB_UNSUPPORTED, o.prepare_path = w.dir);
+    for (mode_t mode = 0722; mode != 0; mode = mode == 0722 ? 0702 : mode == 0702 ? 0720 : 0) {
+        char writable[96];
+        snprintf(writable, sizeof writable, "%s/writable", w.dir);
+        int fd = open(writable, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+        assert_int_equal(fchmod(fd, mode), 0);
+        close(fd);
+        REFUSED(IFAB_UNSUPPORTED, o.execute_path = writable); /* by others, or by a group */
+    }
     REFUSED(IFAB_INVALID, o.execute_path = "if-sandbox"); /* never by PATH */
     REFUSED(IFAB_INVALID, o.walls = 0);
     REFUSED(IFAB_INVALID, o.workers = 0);
@@ -954,10 +999,12 @@ static const struct CMUnitTest tests[] = {
     TEST(a_trap_is_told_and_the_worker_recycled),
     TEST(a_module_that_does_not_load_is_told_why),
     TEST(a_module_that_does_not_compile_is_told_why),
+    TEST(modules_are_compiled_in_the_order_in_which_they_are_wanted),
     TEST(a_compiler_that_is_none_fails_calls_and_nothing_else),
     TEST(a_worker_that_never_gets_ready_is_killed),
     TEST(host_calls_are_answered_at_once_or_later),
     TEST(imports_are_judged_here_too),
+    TEST(a_worker_that_reads_nothing_is_ended),
     TEST(the_deadline_stops_everything),
     TEST(a_call_that_computes_steps_back),
     TEST(queues_are_bounded),

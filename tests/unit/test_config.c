@@ -157,6 +157,8 @@ static void refuses_with_line_and_reason(void **state)
         {"name: a//b\n", "expected labels"},
         {"name: a+b\n", "expected labels"},
         {"- a\n- b\n", "expected a mapping"},
+        {"sandbox.walls: [moat]\n", "expected landlock or namespaces"},
+        {"sandbox.walls: [landlock, namespaces, landlock]\n", "sandbox.walls"},
         {"data.dir: \"a\\tb\"\n", "control characters"},
         {"data.dir: \"\"\n", "expected a path"},
     };

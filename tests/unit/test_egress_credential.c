@@ -40,6 +40,39 @@ static ifab_status simple(enum ifab_credential_as as, const char *field, const c
     return inject(as, field, secret, IFAB_EGRESS_METHOD_GET, "https://a/x?y=1", "", NULL, 0, "2026-01-02T03:04:05Z");
 }
 
+static void sees_what_a_guest_has_set_itself(void **state)
+{
+    static const struct {
+        enum ifab_credential_as as;
+        const char *field, *header, *query;
+        bool set;
+    } cases[] = {
+        {IFAB_CREDENTIAL_HEADER, "X-Key", "X-Key", "", true},        {IFAB_CREDENTIAL_HEADER, "X-Key", "x_kEY", "", true},
+        {IFAB_CREDENTIAL_HEADER, "X-Key", "x.key", "", true},        {IFAB_CREDENTIAL_HEADER, "X_Key", "X-Key", "", true},
+        {IFAB_CREDENTIAL_HEADER, "X-Key", "X-Keys", "", false},      {IFAB_CREDENTIAL_HEADER, "X-Key", "X-Ke", "", false},
+        {IFAB_CREDENTIAL_HEADER, "X-Key", "X-A", "X-Key=1", false},  {IFAB_CREDENTIAL_HEADER, "X-Key", "X-Key-Timestamp", "", false},
+        {IFAB_CREDENTIAL_HMAC, "X-Sig", "x-sig", "", true},          {IFAB_CREDENTIAL_HMAC, "X-Sig", "X-Sig-Timestamp", "", true},
+        {IFAB_CREDENTIAL_HMAC, "X-Sig", "X_Sig_timestamp", "", true}, {IFAB_CREDENTIAL_HMAC, "X-Sig", "X-Sig-Time", "", false},
+        {IFAB_CREDENTIAL_QUERY, "key", "key", "", false},            {IFAB_CREDENTIAL_QUERY, "key", "X-A", "key=1", true},
+        {IFAB_CREDENTIAL_QUERY, "key", "X-A", "a=b&key", true},      {IFAB_CREDENTIAL_QUERY, "key", "X-A", "a=b&KEY=", true},
+        {IFAB_CREDENTIAL_QUERY, "key", "X-A", "a;key=1", true},      {IFAB_CREDENTIAL_QUERY, "key", "X-A", "&&k%65y=1", true},
+        {IFAB_CREDENTIAL_QUERY, "key", "X-A", "%6B%65%79=1", true},  {IFAB_CREDENTIAL_QUERY, "key", "X-A", "key%5B%5D=1", true},
+        {IFAB_CREDENTIAL_QUERY, "api_key", "X-A", "api.key=1", true}, {IFAB_CREDENTIAL_QUERY, "key", "X-A", "a=key&keys=key", false},
+        {IFAB_CREDENTIAL_QUERY, "key", "X-A", "a=b=key", false},     {IFAB_CREDENTIAL_QUERY, "key", "X-A", "", false},
+        {IFAB_CREDENTIAL_BEARER, "", "X-A", "a=b", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
+        char text[200];
+        struct ifab_url url;
+        struct ifab_egress_header h = {ifab_view_str(cases[i].header), IFAB_VIEW("1")};
+        const struct ifab_signable request = {&url, IFAB_EGRESS_METHOD_GET, IFAB_VIEW(""), &h, 1, 0};
+        (void)snprintf(text, sizeof text, "https://a/x%s%s", cases[i].query[0] != '\0' ? "?" : "", cases[i].query);
+        assert_int_equal(ifab_url_parse(ifab_view_str(text), &url, NULL), IFAB_OK);
+        if (ifab_credential_is_set(cases[i].as, ifab_view_str(cases[i].field), &request) != cases[i].set)
+            fail_msg("%s %s, header %s, query %s", ifab_credential_as_name(cases[i].as), cases[i].field, cases[i].header, cases[i].query);
+    }
+}
 static void puts_secrets_where_the_table_says(void **state)
 {
     (void)state;
@@ -265,7 +298,7 @@ static void fails_whole_without_memory(void **state)
     ifab_buf_fini(&storage);
 }
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(puts_secrets_where_the_table_says),
+    cmocka_unit_test(sees_what_a_guest_has_set_itself), cmocka_unit_test(puts_secrets_where_the_table_says),
     cmocka_unit_test(signs_with_hmac),
     cmocka_unit_test(answers_a_challenge),
                                           cmocka_unit_test(refuses_secrets_and_fields_of_another_form),

@@ -33,6 +33,7 @@ static void refuses_what_is_ours(void **state)
                                       "Proxy-Authorization",
                                       "Proxy-Connection",
                                       "proxy-x",
+                                      "Proxy", /* CGI reads HTTP_PROXY out of it */
                                       "Connection",
                                       "Content-Length",
                                       "Transfer-Encoding",

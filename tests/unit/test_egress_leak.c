@@ -144,6 +144,26 @@ static void bounds_what_it_looks_for(void **state)
     assert_false(ifab_leak_feed(&scanner, IFAB_VIEW("abcd")));
     assert_false(ifab_leak_end(&scanner));
 }
+/* All that a vault can hold, each as long as it may be and nothing alike. */
+static void holds_its_bound(void **state)
+{
+    static uint8_t value[4096], last[4096];
+    struct test_random random = {12};
+    struct ifab_leak_set *set = NULL;
+    (void)state;
+    assert_int_equal(ifab_leak_set_new(&set), IFAB_OK);
+    for (size_t i = 0; i < IFAB_LEAK_VALUES_MAX; i++) {
+        test_random_bytes(&random, value, sizeof value);
+        assert_int_equal(ifab_leak_set_add(set, ifab_view_of(value, sizeof value)), IFAB_OK);
+        if (i + 2 == IFAB_LEAK_VALUES_MAX)
+            memcpy(last, value, sizeof last);
+    }
+    assert_int_equal(ifab_leak_set_seal(set), IFAB_OK);
+    assert_true(found_in_chunks(set, ifab_view_of(last, IFAB_LEAK_WINDOW), 7));
+    assert_true(found_in_chunks(set, ifab_view_of(value, sizeof value), 1000));
+    assert_false(found_in_chunks(set, ifab_view_of(value + IFAB_LEAK_WINDOW, 1000), 7));
+    ifab_leak_set_free(set);
+}
 /* An answer that ends within what may be an escape, and what looks like a reference and is none. */
 static void escapes_are_whole_or_what_they_are(void **state)
 {
@@ -216,6 +236,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(finds_base64_in_its_three_alignments),
     cmocka_unit_test(long_values_are_found_by_their_ends),
     cmocka_unit_test(bounds_what_it_looks_for),
+    cmocka_unit_test(holds_its_bound),
     cmocka_unit_test(escapes_are_whole_or_what_they_are),
     cmocka_unit_test(finds_each_of_many),
     cmocka_unit_test(survives_failing_allocations),

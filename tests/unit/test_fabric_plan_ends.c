@@ -210,6 +210,50 @@ static void a_dry_run_holds_and_pays_what_it_costs(void **state)
     assert_int_equal(apply(&agent_a, PRICED), IFAB_CODE_BUDGET_EXCEEDED);
 }
 
+/* Whoever lost the answer gets it again with its key; nothing is done, held or entered for that. */
+static void an_answer_is_kept_for_its_key(void **state)
+{
+    (void)state;
+    char first[1024];
+    budget("usd", IFAB_UNIT_USD_MICRO, 40000);
+    assert_int_equal(plan(&agent_a, PRICED, "go", "{}"), IFAB_CODE_NONE);
+    key_said = "dry";
+    assert_int_equal(dry_run(PRICED), IFAB_CODE_NONE);
+    assert_int_equal(outcome(IFAB_CALL_PROVIDER, 1, "{}"), IFAB_CODE_NONE);
+    assert_int_equal(dry_run(PRICED), IFAB_CODE_NONE); /* it failed, and may be tried again */
+    assert_false(rig.outcome.reply.replayed);
+    assert_int_equal(outcome(IFAB_CALL_OK, 1, "{}"), IFAB_CODE_NONE);
+    key_said = "one";
+    assert_int_equal(apply(&agent_a, PRICED), IFAB_CODE_NONE);
+    assert_int_equal(apply(&agent_a, PRICED), IFAB_CODE_CONFLICT); /* under way */
+    assert_int_equal(outcome(IFAB_CALL_NOT_DONE, 0, ""), IFAB_CODE_NONE);
+    assert_int_equal(apply(&agent_a, PRICED), IFAB_CODE_NONE); /* that was no end */
+    assert_false(rig.outcome.reply.replayed);
+    assert_int_equal(outcome(IFAB_CALL_OK, 1, "{\"said\":1}"), IFAB_CODE_NONE);
+    assert_true(rig.outcome.reply.body.size < sizeof first);
+    snprintf(first, sizeof first, IFAB_FMT, IFAB_ARG(rig.outcome.reply.body));
+    size_t entries = rig.entry_count;
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(apply(&agent_a, PRICED), IFAB_CODE_NONE);
+        assert_true(rig.outcome.reply.replayed);
+        assert_int_equal(rig.outcome.reply.http, 200);
+        assert_true(ifab_view_is(rig.outcome.reply.body, first));
+        assert_int_equal(rig.outcome.reply.plan, 0); /* nothing is begun */
+        assert_int_equal(rig.entry_count, entries);
+        start_again();
+        entries = rig.entry_count;
+    }
+    assert_int_equal(plan(&agent_a, PRICED, "go", "{}"), IFAB_CODE_NONE);
+    assert_int_equal(apply(&agent_a, PRICED), IFAB_CODE_CONFLICT); /* one key, another plan */
+    key_said = "two";
+    assert_int_equal(apply(&agent_a, PRICED), IFAB_CODE_NONE);
+    assert_int_equal(outcome(IFAB_CALL_PROVIDER, 1, ""), IFAB_CODE_NONE);
+    assert_int_equal(apply(&agent_a, PRICED), IFAB_CODE_NONE); /* how it failed is an answer too */
+    assert_true(rig.outcome.reply.replayed && rig.outcome.reply.http >= 500 && body_has("IF_ERR_"));
+    key_said = NULL;
+    assert_int_equal(apply(&agent_a, PRICED), IFAB_CODE_CONFLICT);
+}
+
 static void a_dry_run_that_was_lost_is_the_governors_to_report(void **state)
 {
     (void)state;
@@ -563,6 +607,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_done_again_costs_once, setup_priced, teardown),
         cmocka_unit_test_setup_teardown(closed_after_what_it_held_has_ended_it_still_costs, setup_priced, teardown),
         cmocka_unit_test_setup_teardown(a_dry_run_holds_and_pays_what_it_costs, setup_priced, teardown),
+        cmocka_unit_test_setup_teardown(an_answer_is_kept_for_its_key, setup_priced, teardown),
         cmocka_unit_test_setup_teardown(a_dry_run_that_was_lost_is_the_governors_to_report, setup_priced, teardown),
         cmocka_unit_test_setup_teardown(what_has_ended_takes_nobodys_place, setup_priced, teardown),
         cmocka_unit_test_setup_teardown(a_guest_only_adds_to_its_price, setup_priced, teardown),

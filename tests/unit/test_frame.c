@@ -258,6 +258,9 @@ static void walls_have_names(void **state)
     assert_string_equal(text, "landlock seccomp");
     ifab_wall_text(UINT32_MAX, text);
     assert_string_equal(text, "no_new_privs pdeathsig not_dumpable landlock rlimits namespaces descriptors seccomp");
+    assert_int_equal(ifab_wall_of("landlock"), IFAB_WALL_LANDLOCK);
+    assert_int_equal(ifab_wall_of("namespaces"), IFAB_WALL_NAMESPACES);
+    assert_int_equal(ifab_wall_of("land"), 0);
     assert_string_equal(ifab_trap_name(IFAB_TRAP_HOST_DENIED), "host_denied");
     assert_string_equal(ifab_trap_name((enum ifab_trap)99), "?");
     assert_string_equal(ifab_frame_type_name(IFAB_FRAME_HOST_CALL), "HOST_CALL");

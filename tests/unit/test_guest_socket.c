@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "../../src/shell/guest/guest_internal.h"
+#include "governor/breaker.h"
 #include "support.h"
 
 #include <stdio.h>
@@ -114,6 +115,7 @@ static int begin(void **state)
     spec.manifest.secrets = uses;
     spec.manifest.secret_count = IFAB_COUNT(uses);
     spec.manifest.limits.response_kib = 1;
+    spec.manifest.limits.rps = spec.manifest.limits.burst = 1000;
     ifab_arena_init(&running->arena, GUEST_ARENA);
     guests->first = running;
     guests->count = 1;
@@ -130,6 +132,7 @@ static int end(void **state)
     for (size_t i = 0; i < QUESTIONS_MAX; i++)
         ifab_guest__question_end(&guests->questions[i]);
     ifab_egress_close(guests->egress);
+    ifab_token_table_free(guests->rates);
     uv_close((uv_handle_t *)&guests->timer, NULL);
     (void)uv_run(uv_default_loop(), UV_RUN_NOWAIT);
     ifab_arena_fini(&running->arena);

@@ -470,6 +470,9 @@ static void a_row_lets_pass_what_it_says_and_nothing_else(void **state)
     assert_null(ifab_http_row_match(&f.manifest, IFAB_METHOD_GET, &origin, IFAB_VIEW("/api/a"), IFAB_EFFECT_READ)); /* the row writes */
     assert_null(ifab_http_row_match(&f.manifest, IFAB_METHOD_GET, &origin, IFAB_VIEW("/api/a/scenes"), IFAB_EFFECT_NONE));
     assert_null(ifab_http_row_match(&f.manifest, IFAB_METHOD_GET, &origin, IFAB_VIEW("/api/%2e%2e"), IFAB_EFFECT_PAYMENT));
+    struct ifab_http_row turned[2] = {f.manifest.http[1], f.manifest.http[0]}; /* the first one that fits decides: what it closes no later row opens */
+    f.manifest.http = turned;
+    assert_null(ifab_http_row_match(&f.manifest, IFAB_METHOD_GET, &origin, IFAB_VIEW("/api/a/scenes"), IFAB_EFFECT_READ));
     ifab_arena_fini(&f.arena);
 }
 

@@ -53,6 +53,9 @@ static void counts_by_label(void **state)
     ifab_metrics_set(&metrics, IFAB_METRIC_LOG_ENTRIES, 0, 1000000);
     ifab_metrics_set(&metrics, IFAB_METRIC_QUEUE_DEPTH, IFAB_METRIC_QUEUE_COMMIT, 17);
     ifab_metrics_set(&metrics, IFAB_METRIC_OPEN_DECISIONS, IFAB_METRIC_STATE_ESCALATED, 9);
+    ifab_metrics_engine(&metrics, "wasmtime 48.0.8\"\n");
+    ifab_metrics_set(&metrics, IFAB_METRIC_SANDBOX_WALL, IFAB_METRIC_WALL_LANDLOCK, 1);
+    ifab_metrics_set(&metrics, IFAB_METRIC_SANDBOX_WRONG_FRAMES, 0, 4);
     ifab_metrics_set(&metrics, IFAB_METRIC_BUDGETS, IFAB_METRIC_LEVEL_PAUSE, 3);
     ifab_metrics_set(&metrics, IFAB_METRIC_QUEUE_DEPTH, IFAB_METRIC_QUEUE_COMMIT, 16);
     assert_int_equal(ifab_metrics_value(&metrics, IFAB_METRIC_MESSAGES, IFAB_DECISION_SHARE), 7);
@@ -75,6 +78,10 @@ static void counts_by_label(void **state)
         "ifab_budgets{level=\"open\"} 0",
         "ifab_reservations 0",
         "ifab_breakers_open 0",
+        "ifab_sandbox_info{engine=\"wasmtime 48.0.8__\"} 1",
+        "ifab_sandbox_wall{wall=\"landlock\"} 1",
+        "ifab_sandbox_wall{wall=\"namespaces\"} 0",
+        "ifab_sandbox_wrong_frames_total 4",
         "ifab_replay_tags 0",
         "ifab_connections 0",
         "ifab_wal_bytes 0",

@@ -241,9 +241,8 @@ const struct ifab_http_row *ifab_http_row_match(const struct ifab_manifest *mani
         return NULL;
     for (size_t i = 0; i < manifest->http_count; i++) {
         const struct ifab_http_row *row = &manifest->http[i];
-        if ((row->methods & 1U << method) != 0 && row->effect <= effect_max && ifab_origin_equal(&row->origin, origin) &&
-            path_matches(row->path, path))
-            return row;
+        if ((row->methods & 1U << method) != 0 && ifab_origin_equal(&row->origin, origin) && path_matches(row->path, path))
+            return row->effect <= effect_max ? row : NULL;
     }
     return NULL;
 }

@@ -35,15 +35,29 @@ static uint64_t *series(struct ifab_metrics *self, enum ifab_metric metric, size
     return &self->of[metric].values[label];
 }
 
+/* As the value of a label: nothing in it has to be escaped. */
+static void put_clean(char *to, size_t size, const char *text, char also)
+{
+    size_t i = 0;
+    for (; text != NULL && i + 1 < size && text[i] != '\0'; i++) {
+        char c = text[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '+' || c == '_' ||
+                     c == '~' || c == '-' || c == also;
+        to[i] = plain ? c : '_';
+    }
+    to[i] = '\0';
+}
+
+void ifab_metrics_engine(struct ifab_metrics *self, const char *engine)
+{
+    put_clean(self->engine, sizeof self->engine, engine, ' ');
+    ifab_metrics_set(self, IFAB_METRIC_SANDBOX_INFO, 0, self->engine[0] != '\0');
+}
+
 void ifab_metrics_init(struct ifab_metrics *self, const char *version)
 {
     memset(self, 0, sizeof *self);
-    for (size_t i = 0; version != NULL && i + 1 < sizeof self->version && version[i] != '\0'; i++) {
-        char c = version[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '+' || c == '_' ||
-                     c == '~' || c == '-';
-        self->version[i] = plain ? c : '_';
-    }
+    put_clean(self->version, sizeof self->version, version, '_');
     ifab_metrics_set(self, IFAB_METRIC_BUILD_INFO, 0, 1);
 }
 

@@ -13,6 +13,7 @@ static const char *const state_texts[] = {IFAB_METRIC_STATE_MAP(TEXT)};
 static const char *const level_texts[] = {IFAB_METRIC_LEVEL_MAP(TEXT)};
 static const char *const task_texts[] = {IFAB_METRIC_TASK_MAP(TEXT)};
 static const char *const swarm_texts[] = {IFAB_METRIC_SWARM_MAP(TEXT)};
+static const char *const wall_texts[] = {IFAB_METRIC_WALL_MAP(TEXT)};
 #undef TEXT
 _Static_assert(IFAB_COUNT(decision_texts) == IFAB_METRIC_DECISION_COUNT, "one label a decision");
 
@@ -43,8 +44,14 @@ static void put_label(struct ifab_buf *buf, const struct ifab_metrics *self, enu
     case IFAB_METRICS__LABEL_SWARM:
         ifab_buf_format(buf, "{state=\"%s\"}", swarm_texts[at]);
         return;
+    case IFAB_METRICS__LABEL_WALL:
+        ifab_buf_format(buf, "{wall=\"%s\"}", wall_texts[at]);
+        return;
     case IFAB_METRICS__LABEL_VERSION:
         ifab_buf_format(buf, "{version=\"%s\"}", self->version);
+        return;
+    case IFAB_METRICS__LABEL_ENGINE:
+        ifab_buf_format(buf, "{engine=\"%s\"}", self->engine);
         return;
     }
 }

@@ -58,17 +58,12 @@ static ifab_status check_method(const struct ifab_egress_request *r, struct ifab
 }
 static ifab_status check_rows(const struct ifab_egress_request *r, const struct ifab_egress_job *job, struct ifab_egress_problem *problem)
 {
-    enum ifab_egress_failure why = IFAB_EGRESS_ROW;
-    for (size_t i = 0; i < r->row_count; i++) {
-        if (!ifab_egress_row_matches(&r->rows[i], &job->url, job->method))
-            continue;
-        bool held = r->dry_run && !r->rows[i].read; /* outside of a dry run it might pass */
-        if (!held && !r->rows[i].beyond)
-            return IFAB_OK;
-        if (why != IFAB_EGRESS_DRY_RUN)
-            why = r->rows[i].beyond ? IFAB_EGRESS_EFFECT : IFAB_EGRESS_DRY_RUN;
-    }
-    ifab_egress__problem(problem, why, "%s %s://" IFAB_FMT ":%u", ifab_egress_method_name(job->method),
+    const struct ifab_egress_row *fits = NULL; /* the first one decides: what it closes no later row opens */
+    for (size_t i = 0; i < r->row_count && fits == NULL; i++)
+        fits = ifab_egress_row_matches(&r->rows[i], &job->url, job->method) ? &r->rows[i] : NULL;
+    if (fits != NULL && !fits->beyond && (!r->dry_run || fits->read))
+        return IFAB_OK;
+    ifab_egress__problem(problem, fits == NULL ? IFAB_EGRESS_ROW : fits->beyond ? IFAB_EGRESS_EFFECT : IFAB_EGRESS_DRY_RUN, "%s %s://" IFAB_FMT ":%u", ifab_egress_method_name(job->method),
                          ifab_scheme_name(job->url.origin.scheme), IFAB_ARG(job->url.origin.host), job->url.origin.port);
     return IFAB_DENIED;
 }
@@ -254,10 +249,9 @@ static ifab_status lend(struct ifab_egress_job *job, const struct ifab_egress_re
         return refuse(problem, IFAB_DENIED, IFAB_EGRESS_CREDENTIAL_ORIGIN, "the manifest names another");
     if (redirected)
         return refuse(problem, IFAB_DENIED, IFAB_EGRESS_REDIRECTED, NULL);
-    for (size_t i = 0; i < job->header_count; i++) { /* two fields of one name are read in two ways */
-        if ((c->as == IFAB_CREDENTIAL_HEADER || c->as == IFAB_CREDENTIAL_HMAC) && ifab_view_equal_nocase(job->headers[i].name, c->field))
-            return refuse(problem, IFAB_DENIED, IFAB_EGRESS_REQUEST, "the header field that carries the secret is not a guest's");
-    }
+    const struct ifab_signable signable = {&job->url, job->method, job->body, job->headers, job->header_count, r->wall};
+    if (ifab_credential_is_set(c->as, c->field, &signable)) /* two of one name are read in two ways */
+        return refuse(problem, IFAB_DENIED, IFAB_EGRESS_REQUEST, "the header field or parameter that carries the secret is not a guest's");
     ifab_origin_write(&job->url.origin, &origin);
     ifab_status status = ifab_buf_status(&origin);
     if (status == IFAB_OK)

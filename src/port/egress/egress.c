@@ -97,9 +97,17 @@ ifab_status ifab_egress_set_live(struct ifab_egress *self, struct ifab_leak_set 
     (void)pthread_mutex_lock(&self->lock);
     before = self->live;
     self->live = live;
+    self->blind = false;
     (void)pthread_mutex_unlock(&self->lock);
     live_unref(before);
     return IFAB_OK;
+}
+void ifab_egress_set_blind(struct ifab_egress *self)
+{
+    assert(usable(self));
+    (void)pthread_mutex_lock(&self->lock);
+    self->blind = true;
+    (void)pthread_mutex_unlock(&self->lock);
 }
 
 void ifab_egress__job_free(struct ifab_egress_job *job)
@@ -225,8 +233,8 @@ static bool was_redirect(struct ifab_egress *self, const struct ifab_egress_job 
     return found;
 }
 
-/* A place among those in flight, an id, and the live values. IFAB_AGAIN, IFAB_NOMEM. */
-static ifab_status take_off(struct ifab_egress *self, struct ifab_egress_job *job, bool redirected)
+/* A place among those in flight, an id, and the live values. IFAB_AGAIN, IFAB_NOMEM; IFAB_DENIED: what would come back could not be searched. */
+static ifab_status take_off(struct ifab_egress *self, struct ifab_egress_job *job, bool redirected, struct ifab_egress_problem *problem)
 {
     size_t free_at = SIZE_MAX, of_tenant = 0;
     struct ifab_buf origin = IFAB_BUF_INIT(IFAB_EGRESS__ORIGIN_MAX);
@@ -243,8 +251,8 @@ static ifab_status take_off(struct ifab_egress *self, struct ifab_egress_job *jo
         else
             of_tenant += memcmp(self->flying[i].tenant32, job->tenant32, 32) == 0;
     }
-    bool room = free_at != SIZE_MAX && of_tenant < self->tenant_max;
-    if (room) {
+    bool room = free_at != SIZE_MAX && of_tenant < self->tenant_max, blind = self->blind;
+    if (room && !blind) {
         job->id = self->next_id++;
         self->flying[free_at].id = job->id;
         self->flying[free_at].waiting = self->flying[free_at].unsent = 0;
@@ -256,7 +264,9 @@ static ifab_status take_off(struct ifab_egress *self, struct ifab_egress_job *jo
     }
     (void)pthread_mutex_unlock(&self->lock);
     ifab_buf_fini(&origin);
-    return room ? IFAB_OK : IFAB_AGAIN;
+    if (blind)
+        ifab_egress__problem(problem, IFAB_EGRESS_UNSEARCHED, NULL);
+    return blind ? IFAB_DENIED : room ? IFAB_OK : IFAB_AGAIN;
 }
 static void land(struct ifab_egress *self, uint64_t id)
 {
@@ -287,7 +297,7 @@ ifab_status ifab_egress_submit(struct ifab_egress *self, const struct ifab_egres
     ifab_status status = ifab_egress__job_new(request, &job, ret_problem);
     bool redirected = status == IFAB_OK && (request->redirected || was_redirect(self, job));
     if (status == IFAB_OK)
-        status = take_off(self, job, redirected);
+        status = take_off(self, job, redirected, ret_problem);
     if (status == IFAB_OK) {
         uint64_t id = job->id;
         status = ifab_egress__job_seal(job, request, redirected, ret_problem);

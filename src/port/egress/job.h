@@ -64,6 +64,7 @@ struct ifab_egress { /* the head of every back-end's own struct */
     } flying[IFAB_EGRESS_REQUESTS_MAX];
     uint64_t next_id;
     struct ifab_egress_live *live;
+    bool blind; /* live is not complete */
     struct {
         uint64_t call;
         uint8_t target32[32];

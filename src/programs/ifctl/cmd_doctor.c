@@ -148,6 +148,55 @@ static void check_dangling(struct doctor *d, struct ifab_client *client)
     }
 }
 
+/* The value of a series of GET /metrics; -1: none. */
+static long long series(const char *text, const char *name)
+{
+    size_t size = strlen(name);
+    for (const char *at = text; (at = strstr(at, name)) != NULL; at += size)
+        if ((at == text || at[-1] == '\n') && at[size] == ' ')
+            return strtoll(at + size, NULL, 10);
+    return -1;
+}
+
+static void check_sandbox_counts(struct doctor *d, const char *text)
+{
+    static const struct {
+        const char *series, *means;
+    } counts[] = {{"ifab_sandbox_refused_walls_total", "sandbox processes lacked a wall of sandbox.walls: this kernel, or a container around ifd, does not allow it"},
+                  {"ifab_sandbox_wrong_frames_total", "sandbox processes were ended for what they sent: look for \"sandbox: worker ended\" in the daemon's log, and revoke what did it"},
+                  {"ifab_sandbox_cache_bad_total", "compiled modules in the cache had been changed: find out who writes in data.dir"}};
+    for (size_t i = 0; i < IFAB_COUNT(counts); i++)
+        if (series(text, counts[i].series) > 0)
+            doctor_say(d, DOCTOR_WARN, "sandbox", "%lld %s", series(text, counts[i].series), counts[i].means);
+}
+
+/* Around capabilities: which engine, which walls, and what went wrong with them since the daemon began. */
+static void check_sandbox(struct doctor *d, struct ifab_client *client)
+{
+    static const char *const by_policy[] = {"landlock", "namespaces"};
+    const struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = "GET", .target = "/metrics"};
+    struct ifab_response response;
+    struct ifab_error err = {0};
+    char name[64], missing[64] = "";
+    if (ifab_client_call(client, &request, &response, &err) != IFAB_OK || response.status != 200)
+        return; /* not for this one to read */
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf text = IFAB_BUF_INIT(1 << 20);
+    ifab_buf_view(&text, response.body);
+    ifab_buf_char(&text, '\0');
+    const char *all = ifab_buf_status(&text) == IFAB_OK ? (const char *)text.data : "", *engine = strstr(all, "\nifab_sandbox_info{engine=\"");
+    check_sandbox_counts(d, all);
+    if (engine == NULL || engine[strlen("\nifab_sandbox_info{engine=\"")] == '"')
+        return; /* nothing has been run yet */
+    engine += strlen("\nifab_sandbox_info{engine=\"");
+    for (size_t i = 0; i < IFAB_COUNT(by_policy); i++) {
+        snprintf(name, sizeof name, "ifab_sandbox_wall{wall=\"%s\"}", by_policy[i]);
+        if (series(all, name) == 0)
+            snprintf(missing + strlen(missing), sizeof missing - strlen(missing), "%s%s", missing[0] == '\0' ? "" : ", ", by_policy[i]);
+    }
+    doctor_say(d, missing[0] == '\0' ? DOCTOR_GOOD : DOCTOR_WARN, "sandbox", "%.*s; %s%s", (int)strcspn(engine, "\""), engine,
+               missing[0] == '\0' ? "every wall stands" : "walls that this kernel does not allow: ", missing);
+}
+
 static const char *named(const char *file) { return file[0] == '\0' ? NULL : file; }
 
 static void check_daemon(struct doctor *d)
@@ -178,6 +227,7 @@ static void check_daemon(struct doctor *d)
         check_answer(d, tree);
         check_ready(d, client);
         check_dangling(d, client);
+        check_sandbox(d, client);
     }
     ifab_client_close(client);
 }

@@ -124,6 +124,12 @@ static const char *check_egress(struct ifab_view text)
     return ifab_config_egress_read(text, &row, &why) ? NULL : why;
 }
 
+static const char *check_wall(struct ifab_view text)
+{
+    bool known = ifab_view_is(text, "landlock") || ifab_view_is(text, "namespaces"); /* the others are never left out */
+    return known ? NULL : "expected landlock or namespaces";
+}
+
 static const char *check_scope(struct ifab_view text)
 {
     for (size_t i = 0; i < text.size; i++)
@@ -163,6 +169,8 @@ const struct ifab_setting ifab_setting__rows[] = {
          "values that manifests ask for under requires_config; no secrets"),
     LIST(IFAB_SETTING_TEXTS, "egress.allow", egress_allow, egress_allow_count, "0..32 rows NAME CIDR PORT", "[]", check_egress, "restart",
          "addresses that are not public and that one capability may reach all the same"),
+    LIST(IFAB_SETTING_TEXTS, "sandbox.walls", sandbox_walls, sandbox_wall_count, "0..2 of landlock namespaces", "[]", check_wall, "restart",
+         "walls around capabilities that must stand beside those that always do; without one nothing is run"),
     PATH("egress.ca", egress_ca, "", "authorities in PEM that capabilities trust instead of the system's"),
     TEXT("store.backend", store_backend, "sqlite", "sqlite", check_store, "restart", "where the log is stored"),
     TEXT("vault.backend", vault_backend, "file kv2 aws", "file", check_vault, "restart", "where values of secrets are kept; kv2 and aws come later (IF_ERR_509)"),

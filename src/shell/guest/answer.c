@@ -1,5 +1,5 @@
 /* What a guest answered: {"result"}, {"summary","effects","cost"?}, or {"error":{"kind","message"}}. Refused, never repaired; everything is redacted. */
-#include "guest/guest.h"
+#include "guest_internal.h"
 
 #include "base/arena.h"
 #include "base/mem.h"
@@ -67,23 +67,30 @@ static void take_cost(const struct ifab_json *tree, struct ifab_guest_answer *re
                                    .tokens_in = amount(cost, "tokens_in"), .tokens_out = amount(cost, "tokens_out"), .calls = amount(cost, "calls")};
 }
 
-/* Redacted, at most TEXT_KEPT bytes, cut between characters. */
-static struct ifab_view text_of(const struct ifab_json *object, const char *name, struct ifab_arena *arena)
+struct ifab_view ifab_guest__cut(struct ifab_view text, size_t most)
+{
+    size_t size = text.size > most ? most : text.size;
+    while (size > 0 && size < text.size && (text.data[size] & 0xC0) == 0x80)
+        size--;
+    return ifab_view_of(text.data, size);
+}
+
+struct ifab_view ifab_guest__text(struct ifab_view text, struct ifab_arena *arena)
 {
     struct ifab_buf clean = IFAB_BUF_INIT(65536);
-    struct ifab_view text = {NULL, 0}, kept = IFAB_VIEW(IFAB_REDACTED);
-    (void)ifab_json_string(ifab_json_get(object, name), &text);
+    struct ifab_view kept = IFAB_VIEW(IFAB_REDACTED);
     ifab_redact_text(&clean, text);
-    struct ifab_view all = ifab_buf_as_view(&clean);
-    if (all.size > TEXT_KEPT) {
-        all.size = TEXT_KEPT;
-        while (all.size > 0 && (all.data[all.size] & 0xC0) == 0x80)
-            all.size--;
-    }
-    if (ifab_buf_status(&clean) != IFAB_OK || ifab_arena_copy(arena, all, &kept) != IFAB_OK)
+    if (ifab_buf_status(&clean) != IFAB_OK || ifab_arena_copy(arena, ifab_guest__cut(ifab_buf_as_view(&clean), TEXT_KEPT), &kept) != IFAB_OK)
         kept = IFAB_VIEW(IFAB_REDACTED);
     ifab_buf_fini(&clean);
     return kept;
+}
+
+static struct ifab_view text_of(const struct ifab_json *object, const char *name, struct ifab_arena *arena)
+{
+    struct ifab_view text = {NULL, 0};
+    (void)ifab_json_string(ifab_json_get(object, name), &text);
+    return ifab_guest__text(text, arena);
 }
 
 static bool take_error(const struct ifab_json *tree, struct ifab_arena *arena, struct ifab_guest_answer *ret)

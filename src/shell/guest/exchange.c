@@ -6,6 +6,7 @@
 
 #include "base/encode.h"
 #include "crypto/crypto.h"
+#include "governor/breaker.h"
 #include "json/schema.h"
 
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <sys/random.h>
 
 #define ATTEMPTS     3
+#define BURST_LEAST  10 /* requests that may go at once, whatever the manifest says: a call is rarely one of them alone */
 #define LEAST_TIME   (10 * 1000) /* µs: less is not worth a connection */
 
 static const struct ifab_schema_field request_fields[] = {
@@ -144,6 +146,18 @@ static const struct ifab_secret_use *use_of(const struct running *r, struct ifab
     return first;
 }
 
+/* limits.rps counts calls where they come in, and requests here: over all calls of this capability by this talent. */
+static bool within_rate(struct ifab_guests *self, const struct running *r)
+{
+    const struct ifab_capability_limits *limits = &r->spec->manifest.limits;
+    uint32_t rate = limits->rps > 0 ? limits->rps : 1, burst = limits->burst > BURST_LEAST ? limits->burst : BURST_LEAST;
+    struct ifab_tokens left;
+    if (self->rates == NULL && ifab_token_table_new(4, &self->rates) != IFAB_OK)
+        return false;
+    return ifab_token_table_take(self->rates, r->talent_number, r->spec->manifest.id, rate, burst, (ifab_usec)(uv_hrtime() / 1000), &left, NULL) == IFAB_CODE_NONE &&
+           ifab_token_table_put(self->rates, r->talent_number, r->spec->manifest.id, rate, burst, &left) == IFAB_OK;
+}
+
 void ifab_guest__ask(struct ifab_guests *self, struct question *q, bool challenge)
 {
     const struct running *r = q->running;
@@ -161,7 +175,9 @@ static void exchange(struct ifab_guests *self, struct question *q, const struct 
         ifab_guest__refuse(self, q, IFAB_CODE_INVALID_PARAMS, "not a request: {\"method\",\"url\",\"headers\"?,\"body\"? or \"body_b64\"?,\"secret\"?}");
         return;
     }
-    if (ifab_guest__is_socket(q->url) && !ifab_guest__socket_begin(q))
+    if (!within_rate(self, q->running))
+        ifab_guest__refuse(self, q, IFAB_CODE_RATE_LIMIT_EXCEEDED, "more requests than the manifest's limits.rps and limits.burst allow");
+    else if (ifab_guest__is_socket(q->url) && !ifab_guest__socket_begin(q))
         ifab_guest__refuse(self, q, IFAB_CODE_RATE_LIMIT_EXCEEDED, "a call has no more WebSockets than this");
     else if (q->secret.size == 0)
         ifab_guest__send(self, q);
@@ -179,6 +195,7 @@ void ifab_guest__http(struct ifab_guests *self, struct running *r, const struct 
     *q = (struct question){.host_call = host_call->id, .running = r, .serial = ++self->serial,
                            .until = (ifab_usec)(uv_hrtime() / 1000) + host_call->left};
     ifab_arena_init(&q->arena, 4 * HTTP_REQUEST_MAX);
+    ifab_guest__live_again(self);
     const struct ifab_json *tree = take_tree(q, host_call->args->a);
     if (tree != NULL && ifab_json_get(tree, "socket") != NULL)
         ifab_guest__socket_call(self, q, tree);
@@ -216,6 +233,17 @@ static ifab_status lend(void *user, struct ifab_view origin, ifab_egress_use_fn 
     return l->self->options.lend == NULL ? IFAB_NOT_FOUND : l->self->options.lend(l->self->options.user, l->name, origin, use, use_user);
 }
 
+/*
+ * plan "-" place: each exchange of an apply has its own, and the same one when it, or the whole call, is made again. Else a provider that keeps
+ * answers by their key would give the first exchange's answer to the second. What is only looked at has none.
+ */
+static struct ifab_view key_of(struct question *q)
+{
+    const struct running *r = q->running;
+    int size = r->plan_id.size == 0 ? 0 : snprintf(q->key, sizeof q->key, IFAB_FMT "-%u", IFAB_ARG(r->plan_id), r->exchanges + !q->again);
+    return ifab_view_of((const uint8_t *)q->key, size > 0 && (size_t)size < sizeof q->key ? (size_t)size : 0);
+}
+
 void ifab_guest__credential(struct ifab_guests *self, struct question *q, struct lending *lending, struct ifab_egress_credential *ret_credential)
 {
     *lending = (struct lending){.self = self, .name = q->secret};
@@ -241,8 +269,8 @@ static void fill(struct ifab_guests *self, struct question *q, struct ifab_egres
         .response_max = response_max, .idempotent = repeatable, .attempts = repeatable ? ATTEMPTS : 1,
         .wall = self->options.wall(self->options.user), .exceptions = self->exceptions, .exception_count = self->options.exception_count,
         .listeners = self->listeners, .listener_count = self->options.listener_count};
-    if (repeatable)
-        request->idempotency_key = r->plan_id;
+    if (repeatable && r->task == IFAB_GUEST_APPLY)
+        request->idempotency_key = key_of(q);
     for (size_t i = 0; i < limits->backoff_count && i < IFAB_EGRESS_BACKOFF_MAX; i++)
         request->backoff[request->backoff_count++] = limits->backoff[i];
     if (getrandom(request->random, sizeof request->random, 0) != (ssize_t)sizeof request->random)
@@ -263,6 +291,7 @@ void ifab_guest__send(struct ifab_guests *self, struct question *q)
     ifab_status status = ifab_egress_submit(self->egress, &request, &q->egress, &problem);
     if (status == IFAB_OK) {
         q->running->reached++;
+        q->running->exchanges += !q->again;
         if (q->kind == QUESTION_OPEN)
             ifab_guest__socket_submitted(q);
         return;

@@ -3,6 +3,7 @@
 
 #include "base/id.h"
 #include "crypto/crypto.h"
+#include "governor/breaker.h"
 #include "json/json.h"
 #include "redact/redact.h"
 
@@ -68,7 +69,7 @@ static void on_done(void *user, uint64_t call, const struct ifab_chassis_result 
     if (result->code != IFAB_CODE_NONE) {
         answer.end = end_of(result);
         answer.code = result->code;
-        answer.text = ifab_view_str(result->text != NULL ? result->text : "");
+        answer.text = ifab_guest__text(ifab_view_str(result->text != NULL ? result->text : ""), &r->arena);
     } else if (!ifab_guest_read(r->task, result->output, &r->arena, &answer)) {
         answer.end = IFAB_CALL_TRAP;
         answer.code = IFAB_CODE_SANDBOX_VIOLATION;
@@ -77,7 +78,7 @@ static void on_done(void *user, uint64_t call, const struct ifab_chassis_result 
     if (r->alarm.size > 0 && answer.end != IFAB_CALL_REVOKED) {
         answer.end = IFAB_CALL_VIOLATION;
         answer.code = IFAB_CODE_SANDBOX_VIOLATION;
-        answer.text = r->alarm;
+        answer.text = ifab_guest__text(r->alarm, &r->arena);
         answer.output = IFAB_VIEW("");
     }
     ifab_guest_done_fn *done = r->done;
@@ -100,11 +101,11 @@ static bool take_rows(struct running *r, const struct ifab_operation *operation)
 
 static bool take_call(struct ifab_guests *self, struct running *r, const struct ifab_guest_call *call)
 {
-    char tenant[128], digest[17];
+    char tenant[128], digest[65];
     r->spec = ifab_guest__spec(self, call->manifest);
     if (r->spec == NULL)
         return false;
-    for (size_t i = 0; i < 8; i++)
+    for (size_t i = 0; i < sizeof r->spec->manifest.digest32; i++) /* whole: a part of it could be met by another manifest */
         snprintf(digest + 2 * i, 3, "%02x", r->spec->manifest.digest32[i]);
     snprintf(tenant, sizeof tenant, "%u/%s", call->talent_number, digest);
     return copy_text(&r->arena, ifab_view_str(tenant), &r->tenant) && copy_text(&r->arena, call->talent, &r->talent) &&
@@ -193,6 +194,24 @@ ifab_status ifab_guests_module(struct ifab_view wasm, const uint8_t sha256[32], 
 {
     return ifab_chassis_module_new(wasm, sha256, ret_module, err);
 }
+void ifab_guests_sandbox(const struct ifab_guests *self, struct ifab_guest_sandbox *ret)
+{
+    struct ifab_chassis_stats stats;
+    memset(ret, 0, sizeof *ret);
+    ifab_chassis_stats(self->chassis, &stats);
+    _Static_assert(sizeof ret->engine >= 2 * IFAB_FRAME_NAME_MAX + 2, "room for an engine");
+    if (!ifab_chassis_engine(self->chassis, ret->engine, &ret->walls))
+        ret->engine[0] = '\0';
+    ret->workers = stats.workers;
+    ret->refused_walls = stats.refused_walls;
+    ret->wrong_frames = stats.wrong_frames;
+    ret->deadline_kills = stats.deadline_kills;
+    ret->cache_bad = stats.cache_bad;
+}
+#define ONE_MORE(name, bit, text) +1
+_Static_assert(0 IFAB_WALL_MAP(ONE_MORE) == IFAB_GUEST_WALLS, "all of them");
+#undef ONE_MORE
+uint32_t ifab_guests_wall(const char *name) { return ifab_wall_of(name); }
 void ifab_guests_module_drop(struct ifab_chassis_module *module) { ifab_chassis_module_unref(module); }
 
 /* ---- life ---- */
@@ -260,11 +279,13 @@ static ifab_status start_pool(struct ifab_guests *self, const struct ifab_guest_
     ifab_chassis_options_default(&options);
     if ((o->execute_path == NULL && !find_program("if-sandbox", execute, sizeof execute)) ||
         (o->prepare_path == NULL && !find_program("if-sandbox-prepare", prepare, sizeof prepare)))
-        return ifab_fail(err, IFAB_UNSUPPORTED, "if-sandbox and if-sandbox-prepare are not beside ifd: it was built or installed without capabilities");
+        return ifab_fail(err, IFAB_UNSUPPORTED, "if-sandbox and if-sandbox-prepare are not beside ifd, or others than their owner may write to them: it was "
+                                                "built or installed without capabilities");
     options.execute_path = o->execute_path != NULL ? o->execute_path : execute;
     options.prepare_path = o->prepare_path != NULL ? o->prepare_path : prepare;
     options.cache_path = o->cache_path;
     memcpy(options.mac_key32, o->mac_key32, 32);
+    options.walls |= o->walls;
     if (o->workers > 0) {
         options.workers = o->workers;
         options.workers_per_tenant = options.workers_per_tenant < o->workers ? options.workers_per_tenant : o->workers;
@@ -281,6 +302,7 @@ static void freed(struct ifab_guests *self)
     void (*closed)(void *) = self->closed;
     void *user = self->closed_user;
     ifab_guest__kv_free(self);
+    ifab_token_table_free(self->rates);
     ifab_guest__specs_free(self);
     for (size_t i = 0; i < QUESTIONS_MAX; i++)
         ifab_guest__question_end(&self->questions[i]);
@@ -350,33 +372,4 @@ void ifab_guests_close(struct ifab_guests *self, void (*closed)(void *user), voi
     self->closed = closed;
     self->closed_user = user;
     ifab_chassis_close(self->chassis, on_pool_closed, self);
-}
-
-struct taking {
-    struct ifab_leak_set *set;
-    ifab_status status;
-};
-
-static bool take_live(void *user, struct ifab_view value)
-{
-    struct taking *t = user;
-    if (t->status == IFAB_OK)
-        t->status = ifab_leak_set_add(t->set, value);
-    return t->status == IFAB_OK;
-}
-
-ifab_status ifab_guests_set_live(struct ifab_guests *self, ifab_guest_live_fn *each, void *user)
-{
-    struct taking t = {NULL, IFAB_OK};
-    t.status = ifab_leak_set_new(&t.set);
-    if (t.status != IFAB_OK)
-        return t.status;
-    each(user, take_live, &t);
-    if (t.status == IFAB_OK)
-        t.status = ifab_leak_set_seal(t.set);
-    if (t.status == IFAB_OK)
-        t.status = ifab_egress_set_live(self->egress, t.set);
-    if (t.status != IFAB_OK)
-        ifab_leak_set_free(t.set);
-    return t.status;
 }

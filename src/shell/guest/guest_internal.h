@@ -55,6 +55,7 @@ struct running { /* a call from its begin to its done */
     uint32_t talent_number;
     bool idempotent;
     uint32_t reached; /* host calls that went outside */
+    uint32_t exchanges; /* of them, without those that were made again */
     struct ifab_view alarm; /* what it, or a provider, tried; size 0: nothing */
     uint64_t call;    /* the pool's */
     struct socket sockets[SOCKETS_MAX];
@@ -70,6 +71,7 @@ struct question { /* a host call that is answered later */
     uint64_t serial;    /* names it to those who look whether a secret may go */
     struct ifab_arena arena; /* of what was asked */
     struct ifab_view method, url, body, secret;
+    char key[96]; /* Idempotency-Key: that of a plan, and the place in its call */
     struct ifab_egress_header *headers;
     size_t header_count;
     const struct ifab_secret_use *use;
@@ -88,7 +90,7 @@ struct kv_tenant { /* what one capability keeps for one talent; at least one key
     uint64_t bytes; /* of values */
     uint32_t talent;
     uint8_t manifest32[32];
-    char name[64]; /* as running.tenant */
+    char name[96]; /* as running.tenant: number and digest */
 };
 struct ifab_guests {
     struct ifab_guest_options options;
@@ -110,16 +112,26 @@ struct ifab_guests {
     struct ifab_map kv_tenants; /* tenant -> kv_tenant */
     struct kv_tenant *kv_first;
     uint64_t kv_total; /* bytes of all values */
+    struct ifab_token_table *rates; /* of requests, by talent and capability; made with the first one */
+    ifab_guest_live_fn *each_live;
+    void *each_live_user;
+    ifab_usec live_again; /* µs of uv_hrtime()/1000: a try before that is none */
+    bool blind;           /* egress has no complete set: it sends nothing */
     bool closing, pool_closed;
     unsigned handles; /* of the loop that are not closed yet */
     void (*closed)(void *user);
     void *closed_user;
 };
 
+/* answer.c: at most so many bytes, cut between characters; what an answer shows of a text: redacted, then cut to 256 bytes */
+struct ifab_view ifab_guest__cut(struct ifab_view text, size_t most);
+struct ifab_view ifab_guest__text(struct ifab_view text, struct ifab_arena *arena);
 /* host.c */
 void ifab_guest__host_call(void *user, const struct ifab_chassis_host_call *host_call);
 void ifab_guest__host_gone(void *user, uint64_t host_call);
 void ifab_guest__egress_events(struct ifab_guests *self);
+/* live.c: once more, where the last try failed */
+void ifab_guest__live_again(struct ifab_guests *self);
 /* exchange.c */
 void ifab_guest__http(struct ifab_guests *self, struct running *running, const struct ifab_chassis_host_call *host_call);
 void ifab_guest__http_error(struct ifab_guests *self, uint64_t host_call, enum ifab_code code, const char *text);

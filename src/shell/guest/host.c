@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define LINE_MAX_KEPT 1024
+#define LINE_KEPT 1024
+#define LINE_READ ((size_t)16384) /* a bound for the work */
+#define LINE_TAIL ((size_t)4096)  /* where the reading ends a secret may be half read: the longest value of a vault */
 
 static void answer(struct ifab_guests *self, uint64_t host_call, enum ifab_host_status status, struct ifab_view bytes)
 {
@@ -15,17 +17,25 @@ static void answer(struct ifab_guests *self, uint64_t host_call, enum ifab_host_
         (void)ifab_chassis_host_result(self->chassis, host_call, IFAB_HOST_UNAVAILABLE, IFAB_VIEW(""));
 }
 
+/* What is kept of a line, redacted before: half a secret does not look like one. more: there was more of it than was read. */
+static struct ifab_view shown(struct ifab_view clean, bool more)
+{
+    size_t sure = !more ? clean.size : clean.size > LINE_TAIL ? clean.size - LINE_TAIL : 0;
+    return more && sure == 0 ? IFAB_VIEW("(too long to show)") : ifab_guest__cut(clean, sure < LINE_KEPT ? sure : LINE_KEPT);
+}
+
 static void take_line(struct ifab_guests *self, const struct running *r, const struct ifab_frame_host_call *args)
 {
     struct ifab_buf clean = IFAB_BUF_INIT((size_t)1 << 20);
-    struct ifab_view text = args->a;
-    if (text.size > LINE_MAX_KEPT)
-        text.size = LINE_MAX_KEPT;
-    while (text.size > 0 && !ifab_utf8_valid(text) && args->a.size > LINE_MAX_KEPT && args->a.size - text.size < 4 + (args->a.size - LINE_MAX_KEPT))
-        text.size--; /* cut between characters */
-    ifab_redact_text(&clean, ifab_utf8_valid(text) ? text : IFAB_VIEW("(not text)"));
+    struct ifab_view text = ifab_guest__cut(args->a, LINE_READ);
+    bool more = text.size < args->a.size;
+    if (!ifab_utf8_valid(text)) {
+        text = IFAB_VIEW("(not text)");
+        more = false;
+    }
+    ifab_redact_text(&clean, text);
     if (ifab_buf_status(&clean) == IFAB_OK && self->options.line != NULL)
-        self->options.line(self->options.user, r->spec->capability, r->talent_number, args->number, ifab_buf_as_view(&clean));
+        self->options.line(self->options.user, r->spec->capability, r->talent_number, args->number, shown(ifab_buf_as_view(&clean), more));
     ifab_buf_fini(&clean);
 }
 

@@ -289,6 +289,7 @@ static bool tell_value(void *user, struct ifab_view value)
     return !t->take(t->take_user, value); /* true ends it */
 }
 
+_Static_assert(IFAB_GUEST_LIVE_MAX >= 2 * IFAB_VAULT_RECORDS_MAX + IFAB_VAULT_STAGED_MAX, "a set holds what a vault can: in force, before, staged");
 static void each_live(void *user, bool (*take)(void *take_user, struct ifab_view value), void *take_user)
 {
     struct telling t = {take, take_user};
@@ -300,8 +301,7 @@ void calls_secrets(struct node *node)
     struct calls *self = node->calls;
     if (self == NULL || self->guests == NULL || node->vault == NULL)
         return;
-    if (ifab_guests_set_live(self->guests, each_live, node->vault) != IFAB_OK)
-        IFAB_LOG(IFAB_LOG_ERROR, "calls: answers from outside are not searched for the newest secrets", IFAB_F_TEXT("error", "out of memory"));
+    (void)ifab_guests_set_live(self->guests, each_live, node->vault); /* where it fails nothing is sent: it says so */
 }
 
 static void take_line(void *user, struct ifab_view capability, uint32_t talent, unsigned level, struct ifab_view text)
@@ -359,6 +359,8 @@ struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err)
     options.exceptions = exceptions;
     options.exception_count = node->config.egress_allow_count;
     options.ca_file = node->config.egress_ca[0] != '\0' ? node->config.egress_ca : NULL;
+    for (size_t i = 0; i < node->config.sandbox_wall_count; i++)
+        options.walls |= ifab_guests_wall(node->config.sandbox_walls[i]);
     ifab_signer_derive(node->log_key, "artifact cache", options.mac_key32);
     if (status == IFAB_OK)
         status = ifab_guests_new(&options, &self->guests, err);
@@ -374,6 +376,14 @@ struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err)
     self->registry_version = ifab_fabric_registry_version(node->fabric);
     self->access_version = ifab_fabric_access_version(node->fabric);
     return self->guests;
+}
+
+bool calls_sandbox(const struct node *node, struct ifab_guest_sandbox *ret)
+{
+    if (node->calls == NULL || node->calls->guests == NULL || node->calls->stopping)
+        return false;
+    ifab_guests_sandbox(node->calls->guests, ret);
+    return true;
 }
 
 /* ---- from the intent to its outcome ---- */
@@ -420,7 +430,7 @@ static void queue_outcome(struct node *node, struct call *c)
 static void call_done(void *user, const struct ifab_guest_answer *answer)
 {
     struct call *c = user;
-    c->outcome = (struct ifab_command){.type = IFAB_COMMAND_OUTCOME};
+    c->outcome.type = IFAB_COMMAND_OUTCOME;
     c->outcome.u.called.number = c->plan;
     c->outcome.u.called.intent = c->intent;
     c->outcome.u.called.end = answer->end;
@@ -489,17 +499,23 @@ static void run(struct node *node, struct call *c, const struct ifab_plan *plan)
         not_done(c, IFAB_CALL_NOT_DONE, status == IFAB_FULL ? "too many calls wait for a sandbox" : "the call could not be begun");
 }
 
-void calls_begin(struct node *node, struct request *r, uint64_t number, uint64_t intent)
+void calls_begin(struct node *node, const struct ticket *applied)
 {
     struct calls *self = calls_of(node);
-    const struct ifab_plan *plan = ifab_plan_at(ifab_fabric_plans(node->fabric), number);
+    struct request *r = applied->request;
+    const struct ifab_plan *plan = ifab_plan_at(ifab_fabric_plans(node->fabric), applied->reply.plan);
     struct call *c = self == NULL || plan == NULL ? NULL : ifab_calloc(1, sizeof *c);
     if (c == NULL) { /* the intent stands, and dangles after a restart: nobody may be told that nothing was done */
         reply_code(node, r, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory; the intent is in the log and was not begun");
         return;
     }
-    *c = (struct call){.calls = self, .request = r, .plan = number, .intent = intent, .next = self->first};
+    *c = (struct call){.calls = self, .request = r, .plan = applied->reply.plan, .intent = applied->reply.intent, .next = self->first};
     ifab_arena_init(&c->arena, 2 * IFAB_CALL_OUTPUT_MAX);
+    if (ifab_arena_copy(&c->arena, applied->command.idempotency, &c->outcome.idempotency) == IFAB_OK) {
+        memcpy(c->outcome.request16, applied->command.request16, sizeof c->outcome.request16);
+        memcpy(c->outcome.body32, applied->command.body32, sizeof c->outcome.body32);
+        c->outcome.u.called.caller = r->principal.uid;
+    }
     if (self->first != NULL)
         self->first->prev = c;
     self->first = c;

@@ -22,12 +22,15 @@ void calls_module(struct node *node, struct request *request, const struct ifab_
 struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err);
 /* What the operator configured for it, as a JSON object in arena. false: a value is missing; *ret_missing names it (NULL: out of memory). */
 bool calls_config(const struct node *node, const struct ifab_manifest *manifest, struct ifab_arena *arena, struct ifab_view *ret_config, const char **ret_missing);
-/* An APPLY has been committed with reply.plan: it is done now. The request is answered with the outcome. */
-void calls_begin(struct node *node, struct request *request, uint64_t plan, uint64_t intent);
+/* An APPLY has been committed with reply.plan: it is done now. Its request is answered with the outcome, which is kept for its Idempotency-Key. */
+struct ticket;
+void calls_begin(struct node *node, const struct ticket *applied);
 /*
  * In node.h, for the daemon's life: calls_turn() puts outcomes that found no room in again; calls_changed(), behind a commit, ends what was revoked;
  * calls_idle(): no intent without its outcome; calls_stop() ends every call.
  */
+/* false: no sandbox was needed yet, or there is none. */
+bool calls_sandbox(const struct node *node, struct ifab_guest_sandbox *ret);
 /* The newest lines that guests of this capability wrote, oldest first; id: without version, exact. Returns how many. */
 size_t calls_lines(const struct node *node, struct ifab_view id, size_t most, struct ifab_buf *buf);
 #endif

@@ -233,7 +233,7 @@ struct applying { /* in the request's arena */
 static void applied(struct node *node, struct ticket *t)
 {
     if (t->reply.code == IFAB_CODE_NONE && t->reply.plan != 0)
-        calls_begin(node, t->request, t->reply.plan, t->reply.intent);
+        calls_begin(node, t);
     else
         reply_ticket(node, t);
 }
@@ -288,6 +288,7 @@ static void apply_with_module(struct node *node, struct request *r, void *user, 
         return;
     }
     fill_apply(a, &t->command);
+    set_idempotency(t, r);
     t->done = applied;
     ticket_queue(node, t);
 }

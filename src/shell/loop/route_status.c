@@ -1,6 +1,7 @@
 /* Status: what the fabric is, how it does, whether it is ready. */
 #include <string.h>
 
+#include "calls.h"
 #include "node.h"
 
 void handle_fabric(struct node *node, struct request *r)
@@ -84,6 +85,26 @@ static void measure_work(struct node *node, struct ifab_metrics *m)
     ifab_metrics_set(m, IFAB_METRIC_HELP_WASTED, 0, help.wasted);
 }
 
+#define TEXT(name, text) text,
+static const char *const walls[] = {IFAB_METRIC_WALL_MAP(TEXT)};
+#undef TEXT
+_Static_assert(IFAB_COUNT(walls) == IFAB_GUEST_WALLS, "a label for each");
+
+static void measure_sandbox(const struct node *node, struct ifab_metrics *m)
+{
+    struct ifab_guest_sandbox s;
+    if (!calls_sandbox(node, &s))
+        return;
+    ifab_metrics_engine(m, s.engine);
+    for (size_t i = 0; i < IFAB_COUNT(walls); i++)
+        ifab_metrics_set(m, IFAB_METRIC_SANDBOX_WALL, i, (s.walls & ifab_guests_wall(walls[i])) != 0);
+    ifab_metrics_set(m, IFAB_METRIC_SANDBOX_WORKERS, 0, s.workers);
+    ifab_metrics_set(m, IFAB_METRIC_SANDBOX_REFUSED_WALLS, 0, s.refused_walls);
+    ifab_metrics_set(m, IFAB_METRIC_SANDBOX_WRONG_FRAMES, 0, s.wrong_frames);
+    ifab_metrics_set(m, IFAB_METRIC_SANDBOX_DEADLINE_KILLS, 0, s.deadline_kills);
+    ifab_metrics_set(m, IFAB_METRIC_SANDBOX_CACHE_BAD, 0, s.cache_bad);
+}
+
 void handle_metrics(struct node *node, struct request *r)
 {
     struct ifab_metrics *m = &node->metrics;
@@ -105,6 +126,7 @@ void handle_metrics(struct node *node, struct request *r)
     ifab_metrics_set(m, IFAB_METRIC_WAL_WAIT, 0, atomic_load(&node->wal_waited_usec));
     measure_money(node, m);
     measure_work(node, m);
+    measure_sandbox(node, m);
     ifab_metrics_write(m, &b);
     reply_text(node, r, 200, "text/plain; version=0.0.4; charset=utf-8", ifab_buf_as_view(&b));
     ifab_buf_fini(&b);

@@ -353,6 +353,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             struct ifab_view output; /* canonical JSON, redacted, <= IFAB_CALL_OUTPUT_MAX; may be empty */
             bool has_cost;          /* what the guest says it did cost */
             struct ifab_cost cost;
+            uint32_t caller; /* uid of the principal whose Idempotency-Key the command has; the answer is kept for it */
         } called;
         struct {
             uint8_t plan16[16];

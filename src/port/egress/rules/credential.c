@@ -63,6 +63,48 @@ bool ifab_credential_field_valid(enum ifab_credential_as as, struct ifab_view fi
     return false;
 }
 
+static unsigned nibble(uint8_t digit) { return digit <= '9' ? digit - (unsigned)'0' : (digit | 0x20U) - 'a' + 10U; }
+/* The name of the parameter that begins at *at, decoded, up to a "[" of a list; *at behind its value. */
+static struct ifab_view next_name(struct ifab_view query, size_t *at, uint8_t *storage, size_t room)
+{
+    size_t size = 0;
+    bool in_name = true;
+    for (; *at < query.size && query.data[*at] != '&' && query.data[*at] != ';'; ++*at) {
+        uint8_t byte = query.data[*at];
+        in_name = in_name && byte != '=' && size < room;
+        if (!in_name)
+            continue;
+        if (byte == '%' && *at + 2 < query.size) { /* two digits: the URL is valid */
+            byte = (uint8_t)(nibble(query.data[*at + 1]) << 4 | nibble(query.data[*at + 2]));
+            *at += 2;
+        }
+        in_name = byte != '[';
+        storage[size] = byte;
+        size += in_name;
+    }
+    ++*at;
+    return ifab_view_of(storage, size);
+}
+bool ifab_credential_is_set(enum ifab_credential_as as, struct ifab_view field, const struct ifab_signable *request)
+{
+    static const char stamp[] = "-Timestamp"; /* of inject_hmac() */
+    uint8_t name[64 + sizeof stamp];
+    struct ifab_view second = {NULL, 0};
+    if (as == IFAB_CREDENTIAL_HMAC && field.size <= 64) {
+        memcpy(name, field.data, field.size);
+        memcpy(name + field.size, stamp, sizeof stamp - 1);
+        second = ifab_view_of(name, field.size + sizeof stamp - 1);
+    }
+    bool in_header = as == IFAB_CREDENTIAL_HEADER || as == IFAB_CREDENTIAL_HMAC;
+    for (size_t i = 0; in_header && i < request->header_count; i++)
+        if (ifab_egress_header_same(request->headers[i].name, field) || ifab_egress_header_same(request->headers[i].name, second))
+            return true;
+    for (size_t at = 0; as == IFAB_CREDENTIAL_QUERY && request->url->has_query && at < request->url->query.size;)
+        if (ifab_egress_header_same(next_name(request->url->query, &at, name, sizeof name), field))
+            return true;
+    return false;
+}
+
 struct ifab_view ifab_credential__since(const struct ifab_buf *buf, size_t begin) { return ifab_view_of(buf->data + begin, buf->size - begin); }
 
 void ifab_credential__header(struct ifab_injection *to, struct ifab_view name, struct ifab_view value)

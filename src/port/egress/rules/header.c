@@ -42,6 +42,7 @@ static const char *const ours[] = {
     "idempotency-key",
     "keep-alive",
     "origin",
+    "proxy",
     "proxy-",
     "referer",
     "sec-",
@@ -116,13 +117,21 @@ static bool in_table(struct ifab_view name, const char *const *table, size_t cou
     return false;
 }
 /* A server that turns '_' into '-' (CGI does) must not read one of ours out of a guest's field. */
+static uint8_t folded(uint8_t c) { return c == '_' || c == '.' ? '-' : c >= 'A' && c <= 'Z' ? c | 0x20 : c; }
+bool ifab_egress_header_same(struct ifab_view a, struct ifab_view b)
+{
+    size_t at = 0;
+    while (at < a.size && at < b.size && folded(a.data[at]) == folded(b.data[at]))
+        at++;
+    return at == a.size && at == b.size;
+}
 bool ifab_egress_header_is_ours(struct ifab_view name)
 {
     uint8_t text[IFAB_EGRESS_HEADER_NAME_MAX];
     if (name.size == 0 || name.size > sizeof text)
         return true;
     for (size_t i = 0; i < name.size; i++)
-        text[i] = name.data[i] == '_' || name.data[i] == '.' ? '-' : name.data[i];
+        text[i] = folded(name.data[i]);
     return in_table(ifab_view_of(text, name.size), ours, IFAB_COUNT(ours));
 }
 bool ifab_egress_header_is_shown(struct ifab_view name) { return in_table(name, shown, IFAB_COUNT(shown)); }

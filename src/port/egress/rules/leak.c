@@ -10,9 +10,11 @@
 #include "base/mem.h"
 #include "crypto/crypto.h"
 
-#define NODES_MAX     (1U << 22)
-#define REFERENCE_MAX 9     /* of "#x10FFFF", with a zero or two in front */
-#define NODES_LARGE   16384 /* from here on nodes below the root have too many children to walk along */
+#define NODES_MAX     (1U << 23) /* 128 MiB: every value long, and none like another */
+#define REFERENCE_MAX 9          /* of "#x10FFFF", with a zero or two in front */
+#define NODES_LARGE   16384      /* from here on nodes below the root have too many children to walk along */
+
+_Static_assert((uint64_t)IFAB_LEAK_VALUES_MAX * 2 * (3 * IFAB_LEAK_WINDOW + 6 * ((IFAB_LEAK_WINDOW + 2) * 4 / 3 + 1)) < NODES_MAX, "the set holds its bound");
 
 struct node {
     uint32_t child, sibling, fail; /* 0: none; the root is nobody's child */

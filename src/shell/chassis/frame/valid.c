@@ -129,6 +129,13 @@ const char *ifab_import_name(enum ifab_import import)
 }
 #undef CASE
 
+uint32_t ifab_wall_of(const char *name)
+{
+#define BIT(wall, bit, text) | (strcmp(name, text) == 0 ? 1U << (bit) : 0U)
+    return 0U IFAB_WALL_MAP(BIT);
+#undef BIT
+}
+
 void ifab_wall_text(uint32_t walls, char ret_text[IFAB_WALL_TEXT])
 {
 #define NAME(name, bit, text) text,

@@ -77,9 +77,9 @@ ifab_status ifab_artifact_cache_open(const char *path, const uint8_t mac_key32[3
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return system_fail(err, "open its directory");
-    if (fstat(fd, &st) != 0 || st.st_uid != geteuid() || (st.st_mode & 022) != 0) {
+    if (fstat(fd, &st) != 0 || st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
         (void)close(fd);
-        return ifab_fail(err, IFAB_DENIED, "artifact cache: its directory must be ours, and nobody else's to write to (chmod 700)");
+        return ifab_fail(err, IFAB_DENIED, "artifact cache: its directory must be ours, and nobody else's to look into (chmod 700)");
     }
     struct ifab_artifact_cache *self = ifab_calloc(1, sizeof *self);
     if (self == NULL) {

@@ -1,6 +1,7 @@
 /*
  * An execute worker: loads for one call, runs it, then waits for the next of its tenant. The three stops are here.
- * Invariant: self->call is set exactly while LOADING and BUSY; a host call is open only while BUSY.
+ * Invariant: self->call is set exactly while LOADING and BUSY; a host call is open only while BUSY; a frame counts only from a worker that has
+ * taken all it was sent, so that what is kept for one that does not read is a single answer.
  */
 #include "pool_internal.h"
 
@@ -139,6 +140,7 @@ static void loading(struct chassis_worker *self, const struct ifab_frame *frame)
     } else {
         struct chassis_call *call = self->call;
         ifab_chassis__worker_state(self, CHASSIS_IDLE);
+        self->out.limit = IFAB_FRAME_HEAD + (size_t)IFAB_FRAME_SMALL_MAX; /* no module any more, and flush() gave its room back */
         self->call = NULL;
         self->ready_nsec = ifab_chassis__cpu(&self->process);
         call->worker = NULL;
@@ -261,7 +263,9 @@ ifab_status ifab_chassis_host_result(struct ifab_chassis *self, uint64_t host_ca
 
 void ifab_chassis__execute_frame(struct chassis_worker *self, const struct ifab_frame *frame)
 {
-    if (self->state == CHASSIS_LOADING)
+    if (self->out.size > 0)
+        wrong(self, "the sandbox process sent a frame before it took what it was sent");
+    else if (self->state == CHASSIS_LOADING)
         loading(self, frame);
     else if (self->state != CHASSIS_BUSY || self->host_id != 0 || frame->call != self->frame_call)
         wrong(self, "the sandbox process sent a frame out of turn");

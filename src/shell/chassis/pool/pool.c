@@ -23,7 +23,7 @@ void ifab_chassis_options_default(struct ifab_chassis_options *ret)
         .calls_per_worker = 10000,
         .wait_ms = 30000,
         .load_ms = 5000,
-        .prepare_ms = 60000,
+        .prepare_ms = 25000, /* below wait_ms: the call that waits for it gets the answer */
         .idle_ms = 60000,
         .margin_ms = 20,
         .worker_cpu_seconds = 600,
@@ -42,11 +42,11 @@ static bool options_valid(const struct ifab_chassis_options *o)
            in(o->margin_ms, 1, 60000) && in(o->worker_cpu_seconds, 1, IFAB_FRAME_CPU_MAX) && in(o->artifact_bytes, 1, IFAB_CHASSIS_ARTIFACT_MAX);
 }
 
-/* A program to start: a regular file that we may run and that only root or we may change. */
+/* A program to start: a regular file that we may run and that only root or we may change; a group is others too. */
 static bool program_ok(const char *path)
 {
     struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_uid == 0 || st.st_uid == geteuid()) && (st.st_mode & S_IWOTH) == 0 &&
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_uid == 0 || st.st_uid == geteuid()) && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
            access(path, X_OK) == 0;
 }
 

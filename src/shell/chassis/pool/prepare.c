@@ -233,9 +233,12 @@ void ifab_chassis__want(struct ifab_chassis *pool, struct ifab_chassis_module *m
 {
     if (module->state != CHASSIS_NONE)
         return;
+    struct ifab_chassis_module **last = &pool->modules; /* behind those that wait already: each gets its turn */
+    while (*last != NULL)
+        last = &(*last)->next;
     module->state = CHASSIS_WANTED;
-    module->next = pool->modules;
-    pool->modules = ifab_chassis_module_ref(module);
+    module->next = NULL;
+    *last = ifab_chassis_module_ref(module);
 }
 
 void ifab_chassis__prepare_pump(struct ifab_chassis *pool)

@@ -195,9 +195,8 @@ enum ifab_code ifab_params_check(const struct ifab_json *schema, const struct if
 bool ifab_param_name_reserved(struct ifab_view name);
 
 /*
- * The first row that lets this request pass; NULL: none does. Exact scheme, host, port and method; path by whole segments: each as it
+ * The first row that fits this request decides; NULL: none fits, or its effect is heavier than effect_max (dry-run: READ). Exact scheme, host, port and method; path by whole segments: each as it
  * stands, "*" one that is not empty, "**" as the last one or more; nothing is decoded, and a path that is not valid matches no row.
- * effect_max: rows of a heavier effect are passed over (dry-run: READ).
  */
 const struct ifab_http_row *ifab_http_row_match(const struct ifab_manifest *manifest, enum ifab_method method, const struct ifab_origin *origin,
                                                 struct ifab_view path, enum ifab_effect effect_max);

@@ -19,6 +19,14 @@
 #define IFAB_METRIC_SWARM_MAP(X) \
     X(ACTIVE, "ACTIVE") X(IDLE, "IDLE") X(WORKING, "WORKING") X(BLOCKED, "BLOCKED") X(ERROR, "ERROR") X(OFFLINE, "OFFLINE")
 
+/* of sandbox processes; names as in frame/frame.h */
+#define IFAB_METRIC_WALL_MAP(X)                                                                                                   \
+    X(NO_NEW_PRIVS, "no_new_privs") X(PDEATHSIG, "pdeathsig") X(NOT_DUMPABLE, "not_dumpable") X(LANDLOCK, "landlock") X(RLIMITS, "rlimits") \
+    X(NAMESPACES, "namespaces") X(DESCRIPTORS, "descriptors") X(SECCOMP, "seccomp")
+
+#define IFAB_METRIC_E_(name, text) IFAB_METRIC_WALL_##name,
+enum ifab_metric_wall { IFAB_METRIC_WALL_MAP(IFAB_METRIC_E_) IFAB_METRIC_WALL_COUNT };
+#undef IFAB_METRIC_E_
 #define IFAB_METRIC_E_(name, text) IFAB_METRIC_QUEUE_##name,
 enum ifab_metric_queue { IFAB_METRIC_QUEUE_MAP(IFAB_METRIC_E_) IFAB_METRIC_QUEUE_COUNT };
 #undef IFAB_METRIC_E_
@@ -38,11 +46,12 @@ enum ifab_metric_swarm { IFAB_METRIC_SWARM_MAP(IFAB_METRIC_E_) IFAB_METRIC_SWARM
 #define IFAB_METRIC_E_(name, number, class_, retry, http, exit_, text, hint) +1
 enum { IFAB_METRIC_CODE_COUNT = 0 IFAB_CODE_MAP(IFAB_METRIC_E_) };
 #undef IFAB_METRIC_E_
-enum { IFAB_METRIC_NONE_COUNT = 1, IFAB_METRIC_VERSION_COUNT = 1 };
+enum { IFAB_METRIC_NONE_COUNT = 1, IFAB_METRIC_VERSION_COUNT = 1, IFAB_METRIC_ENGINE_COUNT = 1 };
 
 /*
  * X(NAME, "name", kind, label, unit, "help")
- * kind: COUNTER GAUGE HISTOGRAM. label: NONE, DECISION, CODE (index: ifab_metrics_code), QUEUE, STATE, LEVEL, TASK, SWARM, VERSION; a histogram has none.
+ * kind: COUNTER GAUGE HISTOGRAM. label: NONE, DECISION, CODE (index: ifab_metrics_code), QUEUE, STATE, LEVEL, TASK, SWARM, WALL, VERSION, ENGINE; a histogram has
+ * none.
  * unit: ONE (plain numbers) or USEC (microseconds in, seconds out). Order here is the order of the text.
  */
 #define IFAB_METRIC_MAP(X)                                                                                                                \
@@ -65,6 +74,13 @@ enum { IFAB_METRIC_NONE_COUNT = 1, IFAB_METRIC_VERSION_COUNT = 1 };
     X(BUDGETS, "ifab_budgets", GAUGE, LEVEL, ONE, "Budgets, by the highest level reached in the period under way.")                       \
     X(RESERVATIONS, "ifab_reservations", GAUGE, NONE, ONE, "Reservations that are neither settled nor released.")                        \
     X(BREAKERS_OPEN, "ifab_breakers_open", GAUGE, NONE, ONE, "Circuit breakers that are not closed.")                                    \
+    X(SANDBOX_INFO, "ifab_sandbox_info", GAUGE, ENGINE, ONE, "Engine of capabilities; 1 once a sandbox process has told it.")             \
+    X(SANDBOX_WALL, "ifab_sandbox_wall", GAUGE, WALL, ONE, "Walls around sandbox processes that stand, 1 each.")                         \
+    X(SANDBOX_WORKERS, "ifab_sandbox_workers", GAUGE, NONE, ONE, "Sandbox processes.")                                                    \
+    X(SANDBOX_REFUSED_WALLS, "ifab_sandbox_refused_walls_total", COUNTER, NONE, ONE, "Sandbox processes refused for a wall that was missing.") \
+    X(SANDBOX_WRONG_FRAMES, "ifab_sandbox_wrong_frames_total", COUNTER, NONE, ONE, "Sandbox processes ended for what they sent.")          \
+    X(SANDBOX_DEADLINE_KILLS, "ifab_sandbox_deadline_kills_total", COUNTER, NONE, ONE, "Sandbox processes killed at a call's deadline.")  \
+    X(SANDBOX_CACHE_BAD, "ifab_sandbox_cache_bad_total", COUNTER, NONE, ONE, "Compiled modules in the cache that were not as they were left.") \
     X(REPLAY_TAGS, "ifab_replay_tags", GAUGE, NONE, ONE, "Messages in the replay memory.")                                                \
     X(WAL_BYTES, "ifab_wal_bytes", GAUGE, NONE, ONE, "Size of the store's write-ahead log.")                                              \
     X(WAL_WAIT, "ifab_wal_wait_seconds_total", COUNTER, NONE, USEC, "Time the writer waited for a checkpoint of the write-ahead log.")      \
@@ -86,7 +102,7 @@ struct ifab_metric_histogram {
 };
 /* Caller's storage; zeroed = all zero, no version. A struct copy is a snapshot. */
 struct ifab_metrics {
-    char version[32];
+    char version[32], engine[72];
     union {
         uint64_t values[IFAB_METRIC_SERIES_MAX];
         struct ifab_metric_histogram histogram;
@@ -94,6 +110,7 @@ struct ifab_metrics {
 };
 
 void ifab_metrics_init(struct ifab_metrics *self, const char *version); /* cut to 31 bytes of [A-Za-z0-9.+_~-]; others become '_' */
+void ifab_metrics_engine(struct ifab_metrics *self, const char *engine); /* "wasmtime 48.0.8"; cut and cleaned likewise, spaces stay */
 /* Place of a code among the labels of ifab_refusals_total; IFAB_METRIC_CODE_COUNT for no code, which add ignores. */
 size_t ifab_metrics_code(enum ifab_code code);
 

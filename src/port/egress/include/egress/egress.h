@@ -54,6 +54,7 @@
     X(CREDENTIAL, SECRET_NOT_FOUND, false, "the secret cannot be used")                                \
     X(REDIRECTED, PERMISSION_DENIED, false, "no secret goes where a redirect led")                     \
     X(LEAK, SANDBOX_VIOLATION, true, "the answer held a secret and was withheld")                      \
+    X(UNSEARCHED, PROVIDER_UNAVAILABLE, false, "nothing is sent while answers cannot be searched for every live secret") \
     X(RESPONSE_TOO_LARGE, TOO_LARGE, false, "the answer is larger than the limit")                     \
     X(RESPONSE, PROVIDER_UNAVAILABLE, false, "the answer is not one that is let through")              \
     X(TLS, PROVIDER_UNAVAILABLE, false, "the server did not prove who it is")                          \
@@ -213,6 +214,8 @@ void ifab_egress_cancel(struct ifab_egress *self, uint64_t id);
 /* Values that no answer may hold, of whatever tenant, beside those the request itself carries. Sealed; moved. NULL: none. For answers that begin from
  * now on. */
 IFAB_MUST_CHECK ifab_status ifab_egress_set_live(struct ifab_egress *self, struct ifab_leak_set *set);
+/* No complete set can be had: from now on every submit is refused with UNSEARCHED, until a set comes. */
+void ifab_egress_set_blind(struct ifab_egress *self);
 struct ifab_egress_event *ifab_egress_take(struct ifab_egress *self); /* NULL: none */
 void ifab_egress_event_free(struct ifab_egress_event *event);         /* wipes the body; accepts NULL */
 size_t ifab_egress_in_flight(struct ifab_egress *self);

@@ -26,6 +26,8 @@ struct ifab_config {
     size_t capability_config_count;
     char egress_allow[32][192];  /* egress.allow: "NAME CIDR PORT": this capability may reach these addresses that are not public */
     size_t egress_allow_count;
+    char sandbox_walls[2][16];   /* sandbox.walls: beside the mandatory ones */
+    size_t sandbox_wall_count;
     char egress_ca[1024];        /* egress.ca; "": the system's authorities */
     char store_backend[16];    /* store.backend: sqlite */
     char vault_backend[24], vault_key_file[1024]; /* vault.backend: file; vault.key_file: "" = keys.dir/vault.key */

@@ -56,6 +56,7 @@ struct ifab_guest_options { /* copied, texts too; handlers are called on the loo
     const char *cache_path;                  /* of compiled modules */
     uint8_t mac_key32[32];
     uint32_t workers;                        /* 0: the default */
+    uint32_t walls;                          /* ifab_guests_wall() of those that must stand beside the mandatory ones */
     const char *ca_file;                     /* NULL: the system's authorities */
     const struct ifab_guest_exception *exceptions;
     size_t exception_count;
@@ -72,10 +73,22 @@ struct ifab_guest_options { /* copied, texts too; handlers are called on the loo
                         void *use_user);
     void (*line)(void *user, struct ifab_view capability, uint32_t talent, unsigned level, struct ifab_view text); /* redacted */
 };
-/* IFAB_UNSUPPORTED: built or installed without the sandbox (509); IFAB_INVALID: an exception or a listener; IFAB_IO, IFAB_NOMEM. */
+/* IFAB_UNSUPPORTED: built or installed without the sandbox (509); IFAB_INVALID: an exception or a listener; IFAB_DENIED: others may look into the cache;
+ * IFAB_IO, IFAB_NOMEM. */
 ifab_status ifab_guests_new(const struct ifab_guest_options *options, struct ifab_guests **ret_guests, struct ifab_error *err);
 /* Ends all calls (their done comes), then frees. closed is called once nothing runs any more. */
 void ifab_guests_close(struct ifab_guests *self, void (*closed)(void *user), void *user);
+
+/* What stands around guests, and what went wrong with it since the start. */
+struct ifab_guest_sandbox {
+    char engine[72]; /* "wasmtime 48.0.8"; "": not told yet */
+    uint32_t walls;  /* ifab_guests_wall() of those of the process that told it */
+    uint32_t workers;
+    uint64_t refused_walls, wrong_frames, deadline_kills, cache_bad;
+};
+void ifab_guests_sandbox(const struct ifab_guests *self, struct ifab_guest_sandbox *ret);
+#define IFAB_GUEST_WALLS 8 /* so many there are */
+uint32_t ifab_guests_wall(const char *name); /* the bit of a wall by its name in docs/formats/sandbox.md; 0: no wall */
 
 /* The bytes must have this digest: IFAB_DENIED. */
 ifab_status ifab_guests_module(struct ifab_view wasm, const uint8_t sha256[32], struct ifab_chassis_module **ret_module, struct ifab_error *err);
@@ -94,7 +107,9 @@ void ifab_guests_review(struct ifab_guests *self, bool (*may)(void *user, uint32
  */
 typedef bool ifab_guest_good_fn(void *user, uint32_t talent, const uint8_t manifest32[32]);
 void ifab_guests_recheck(struct ifab_guests *self, ifab_guest_good_fn *good, void *user);
-/* Values that no answer from outside may hold, one after the other; called anew whenever a secret has changed. */
+/* Values that no answer from outside may hold, one after the other, IFAB_GUEST_LIVE_MAX at most; called anew whenever a secret has changed, and
+ * later again where it failed: until one succeeds nothing is sent (503). each and user: as long as self. */
+#define IFAB_GUEST_LIVE_MAX 2112
 typedef void ifab_guest_live_fn(void *user, bool (*take)(void *take_user, struct ifab_view value), void *take_user);
 ifab_status ifab_guests_set_live(struct ifab_guests *self, ifab_guest_live_fn *each, void *user);
 

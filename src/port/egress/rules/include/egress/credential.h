@@ -42,6 +42,9 @@ struct ifab_signable { /* the request as it will be sent */
 };
 #define IFAB_CREDENTIAL_HEADERS_MAX 5
 #define IFAB_CREDENTIAL_VALUES_MAX  4
+/* The guest's own request holds a field or a parameter that some server reads as the one the secret would go into. */
+bool ifab_credential_is_set(enum ifab_credential_as as, struct ifab_view field, const struct ifab_signable *request);
+
 struct ifab_injection { /* everything in the buf that made it; wipe that */
     struct ifab_egress_header headers[IFAB_CREDENTIAL_HEADERS_MAX];
     size_t header_count;

@@ -18,6 +18,8 @@ bool ifab_egress_header_name_valid(struct ifab_view name);
 bool ifab_egress_header_value_valid(struct ifab_view value);
 /* true: the fabric's own (Host, Authorization, Cookie, Proxy-*, Connection, lengths, forwarding, …); no guest sets it. Any letter case. */
 bool ifab_egress_header_is_ours(struct ifab_view name);
+/* Some server reads them as one: in any letter case, '_' and '.' as '-'. */
+bool ifab_egress_header_same(struct ifab_view a, struct ifab_view b);
 /* true: what an answer may show to a guest. Any letter case. */
 bool ifab_egress_header_is_shown(struct ifab_view name);
 /*

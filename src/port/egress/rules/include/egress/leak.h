@@ -12,9 +12,9 @@
 
 #define IFAB_LEAK_VALUE_MIN  4     /* bytes: what is shorter cannot be told from chance; adding it is IFAB_INVALID */
 #define IFAB_LEAK_BASE64_MIN 6     /* bytes: shorter ones are not looked for in base64 */
-#define IFAB_LEAK_WINDOW     256   /* bytes: of a longer value the first and the last so many are looked for */
+#define IFAB_LEAK_WINDOW     128   /* bytes: of a longer value the first and the last so many are looked for */
 #define IFAB_LEAK_VALUE_MAX  65536 /* bytes */
-#define IFAB_LEAK_VALUES_MAX 2048
+#define IFAB_LEAK_VALUES_MAX 2112  /* all that a vault can hold: in force, before, staged */
 
 struct ifab_leak_set;
 IFAB_MUST_CHECK ifab_status ifab_leak_set_new(struct ifab_leak_set **ret_set); /* IFAB_NOMEM */

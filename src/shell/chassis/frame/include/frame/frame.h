@@ -275,4 +275,5 @@ const char *ifab_import_name(enum ifab_import import);
 /* The names of the bits of walls, joined by ' '; ret_text holds at least IFAB_WALL_TEXT bytes. */
 #define IFAB_WALL_TEXT 128U
 void ifab_wall_text(uint32_t walls, char ret_text[IFAB_WALL_TEXT]);
+uint32_t ifab_wall_of(const char *name); /* its bit; 0: no wall */
 #endif

@@ -33,10 +33,10 @@ struct ifab_chassis_options {
     uint32_t walls;                          /* bits of enum ifab_wall that every worker must have; IFAB_WALL_MANDATORY at least */
     uint32_t workers, workers_per_tenant;    /* 1..256; 1..workers */
     uint32_t waiting, waiting_per_tenant;    /* calls that wait for a worker: 1..4,096; 1..waiting */
-    uint32_t preparers;                      /* compilers at a time: 1..4 */
+    uint32_t preparers;                      /* compilers at a time: 1..4; modules in the order in which they were first called */
     uint32_t calls_per_worker;               /* 1..1,000,000 */
     uint32_t wait_ms;                        /* longest a call waits for a worker, its start included: then 304 */
-    uint32_t load_ms, prepare_ms;            /* LOAD sent to READY; start of a compiler to its artifact: then SIGKILL */
+    uint32_t load_ms, prepare_ms;            /* LOAD sent to READY; start of a compiler to its artifact, best below wait_ms: then SIGKILL */
     uint32_t idle_ms;                        /* a worker without work ends */
     uint32_t margin_ms;                      /* around the deadline; at most half of it */
     uint32_t worker_cpu_seconds;             /* RLIMIT_CPU over a worker's life; recycled before: see frame.h */

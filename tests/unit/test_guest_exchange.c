@@ -1,0 +1,305 @@
+/*
+ * Exchanges of a guest, step by step: their keys, their rate, what must not come back; and lines of its log. The port is the scripted one;
+ * the pool is this file. INV-08, INV-09, INV-10
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "../../src/shell/guest/guest_internal.h"
+#include "governor/breaker.h"
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ANSWERS 256
+
+/* ---- the pool: one host call at a time ---- */
+static char said[4096]; /* what the guest was told last; "" while it waits */
+static uint64_t last_call;
+
+ifab_status ifab_chassis_host_result(struct ifab_chassis *self, uint64_t host_call, enum ifab_host_status status, struct ifab_view bytes)
+{
+    (void)self;
+    assert_int_equal(host_call, last_call);
+    assert_int_equal(status, IFAB_HOST_OK);
+    assert_string_equal(said, ""); /* answered once */
+    snprintf(said, sizeof said, IFAB_FMT, IFAB_ARG(bytes));
+    return IFAB_OK;
+}
+
+/* ---- the fabric ---- */
+static uint32_t newest; /* version of the secret */
+static bool rotates;    /* once it has been lent */
+
+static ifab_usec wall(void *user)
+{
+    (void)user;
+    return 1000;
+}
+static uint32_t version(void *user, struct ifab_view name)
+{
+    (void)user;
+    (void)name;
+    return newest;
+}
+static void ask(void *user, uint64_t question, enum ifab_guest_task task, void *call, struct ifab_view name, struct ifab_view origin)
+{
+    (void)task;
+    (void)call;
+    (void)name;
+    (void)origin;
+    ifab_guest_secret(*(struct ifab_guests **)user, question, true);
+}
+static ifab_status lend(void *user, struct ifab_view name, struct ifab_view origin, ifab_status (*use)(void *use_user, struct ifab_view value),
+                        void *use_user)
+{
+    (void)user;
+    (void)name;
+    (void)origin;
+    newest += rotates;
+    rotates = false;
+    return use(use_user, IFAB_VIEW("canary-2b7e15"));
+}
+
+/* ---- calls ---- */
+static struct ifab_guests *guests;
+static struct ifab_egress_scripted script[ANSWERS];
+static struct ifab_egress_row row;
+static struct ifab_secret_use use;
+static struct guest_spec specs[8]; /* one a call */
+static size_t spec_count;
+
+static int begin(void **state)
+{
+    const struct ifab_egress_settings settings = {.version = IFAB_EGRESS_ABI};
+    (void)state;
+    guests = ifab_calloc(1, sizeof *guests);
+    assert_non_null(guests);
+    for (size_t i = 0; i < ANSWERS; i++)
+        script[i] = (struct ifab_egress_scripted){.status = 200};
+    assert_int_equal(ifab_egress_memory_open(&settings, script, ANSWERS, &guests->egress, NULL), IFAB_OK);
+    guests->options = (struct ifab_guest_options){.user = &guests, .wall = wall, .secret = version, .ask = ask, .lend = lend};
+    row = (struct ifab_egress_row){.path = IFAB_VIEW("/x"), .methods = 0x7f, .read = true};
+    assert_int_equal(ifab_origin_read(IFAB_VIEW("https://a.example"), &row.origin, NULL), IFAB_OK);
+    use = (struct ifab_secret_use){.name = IFAB_VIEW("PW"), .origin_text = IFAB_VIEW("https://a.example"), .as = IFAB_SECRET_AS_BEARER};
+    newest = 1;
+    rotates = false;
+    return 0;
+}
+static int end(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QUESTIONS_MAX; i++)
+        ifab_guest__question_end(&guests->questions[i]);
+    ifab_egress_close(guests->egress);
+    ifab_token_table_free(guests->rates);
+    ifab_free(guests);
+    return 0;
+}
+static struct running call_of(enum ifab_guest_task task, const char *plan)
+{
+    struct running r = {.guests = guests,
+                        .task = task,
+                        .tenant = IFAB_VIEW("t"),
+                        .talent_number = 1,
+                        .plan_id = ifab_view_str(plan),
+                        .idempotent = true,
+                        .spec = &specs[spec_count++ % IFAB_COUNT(specs)],
+                        .call = 7};
+    *r.spec = (struct guest_spec){.refs = 1};
+    r.rows = &row;
+    r.row_count = 1;
+    r.spec->manifest.id = IFAB_VIEW("if://capability/a");
+    r.spec->manifest.secrets = &use;
+    r.spec->manifest.secret_count = 1;
+    r.spec->manifest.limits.response_kib = 1;
+    r.spec->manifest.limits.rps = r.spec->manifest.limits.burst = 1000;
+    ifab_arena_init(&r.arena, GUEST_ARENA);
+    return r;
+}
+/* The guest asks, the provider answers. */
+static const char *exchange(struct running *r, const char *json)
+{
+    const struct ifab_frame_host_call args = {.import = IFAB_IMPORT_http, .a = ifab_view_str(json)};
+    const struct ifab_chassis_host_call host_call = {.id = ++last_call, .user = r, .args = &args, .left = 5 * IFAB_SECOND};
+    said[0] = '\0';
+    ifab_guest__http(guests, r, &host_call);
+    for (int i = 0; i < 10 && said[0] == '\0'; i++) {
+        ifab_egress_memory_run(guests->egress);
+        ifab_guest__egress_events(guests);
+    }
+    assert_string_not_equal(said, "");
+    return said;
+}
+#define GET     "{\"method\":\"GET\",\"url\":\"https://a.example/x\"}"
+#define POST    "{\"method\":\"POST\",\"url\":\"https://a.example/x\",\"body\":\"1\"}"
+#define WITH_PW "{\"method\":\"POST\",\"url\":\"https://a.example/x\",\"secret\":\"PW\"}"
+
+static void assert_key(size_t n, const char *key)
+{
+    char line[128];
+    struct ifab_view sent = ifab_egress_memory_sent(guests->egress, n);
+    assert_true(sent.size > 0);
+    snprintf(line, sizeof line, "Idempotency-Key: %s\n", key == NULL ? "" : key);
+    const char *at = memmem(sent.data, sent.size, line, strlen(line) - (key == NULL));
+    if ((at != NULL) != (key != NULL))
+        fail_msg("request %zu, expected %s: " IFAB_FMT, n, line, IFAB_ARG(sent));
+}
+
+static void each_exchange_of_an_apply_has_a_key_of_its_own(void **state)
+{
+    (void)state;
+    struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    exchange(&r, POST);
+    assert_non_null(strstr(exchange(&r, "{\"method\":\"POST\",\"url\":\"https://other.example/x\"}"), "IF_ERR_501")); /* went nowhere: no place */
+    exchange(&r, POST);
+    assert_key(0, "plan-1-1");
+    assert_key(1, "plan-1-2");
+    script[2].status = 401; /* and its secret has been rotated meanwhile: the same exchange, made again */
+    rotates = true;
+    assert_non_null(strstr(exchange(&r, WITH_PW), "\"status\":200"));
+    assert_key(2, "plan-1-3");
+    assert_key(3, "plan-1-3");
+    exchange(&r, GET);
+    assert_key(4, "plan-1-4");
+    ifab_arena_fini(&r.arena);
+    r = call_of(IFAB_GUEST_APPLY, "plan-1"); /* the call, made again */
+    exchange(&r, POST);
+    assert_key(5, "plan-1-1");
+    ifab_arena_fini(&r.arena);
+}
+
+static void what_changes_nothing_has_no_key(void **state)
+{
+    (void)state;
+    struct running r = call_of(IFAB_GUEST_DRY_RUN, "plan-1");
+    exchange(&r, GET);
+    assert_key(0, NULL);
+    ifab_arena_fini(&r.arena);
+    r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    r.idempotent = false;
+    exchange(&r, POST);
+    assert_key(1, NULL);
+    ifab_arena_fini(&r.arena);
+    r = call_of(IFAB_GUEST_APPLY, "");
+    exchange(&r, POST);
+    assert_key(2, NULL);
+    ifab_arena_fini(&r.arena);
+}
+
+/* How many of 50 requests go out; what refilled meanwhile, on a slow machine, is not counted. */
+static uint64_t burst_of(struct running *r)
+{
+    uint64_t began = uv_hrtime(), passed = 0;
+    for (int i = 0; i < 50; i++) {
+        bool good = strstr(exchange(r, GET), "\"status\":200") != NULL;
+        if (!good)
+            assert_non_null(strstr(said, "IF_ERR_302"));
+        passed += good;
+    }
+    uint64_t refilled = (uv_hrtime() - began) / 1000000000 + 1;
+    return passed > refilled ? passed - refilled : 0;
+}
+static void requests_have_a_rate(void **state)
+{
+    (void)state;
+    struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    r.spec->manifest.limits.rps = r.spec->manifest.limits.burst = 1;
+    assert_in_range(burst_of(&r), 8, 10); /* ten at least */
+    ifab_arena_fini(&r.arena);
+    struct running again = call_of(IFAB_GUEST_DRY_RUN, "plan-2"); /* another call: the same bucket */
+    again.spec->manifest.limits = r.spec->manifest.limits;
+    assert_in_range(burst_of(&again), 0, 1);
+    again.talent_number = 2;
+    again.spec->manifest.limits.burst = 20;
+    assert_in_range(burst_of(&again), 18, 20);
+    again.spec->manifest.id = IFAB_VIEW("if://capability/b");
+    assert_in_range(burst_of(&again), 18, 20);
+    ifab_arena_fini(&again.arena);
+}
+
+static char kept[4096];
+static void keep_line(void *user, struct ifab_view capability, uint32_t talent, unsigned level, struct ifab_view text)
+{
+    (void)user;
+    (void)capability;
+    (void)talent;
+    (void)level;
+    snprintf(kept, sizeof kept, IFAB_FMT, IFAB_ARG(text));
+}
+static const char *log_line(struct running *r, const char *text)
+{
+    const struct ifab_frame_host_call args = {.import = IFAB_IMPORT_log, .number = 1, .a = ifab_view_str(text)};
+    const struct ifab_chassis_host_call host_call = {.id = ++last_call, .user = r, .args = &args};
+    said[0] = kept[0] = '\0';
+    ifab_guest__host_call(guests, &host_call);
+    return kept;
+}
+/* A secret across the place where a line is cut: half of it would not look like one. */
+static void a_line_is_redacted_before_it_is_cut(void **state)
+{
+    static char text[40000];
+    (void)state;
+    guests->options.line = keep_line;
+    struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    memset(text, 'x', sizeof text - 1);
+    memcpy(text + 1000, " ghp_0123456789abcdefghijklmnopqrstuvwxyz ", 42);
+    assert_int_equal(strlen(log_line(&r, text)), 1024);
+    assert_null(strstr(kept, "ghp_"));
+    assert_non_null(strstr(kept, " ***REDACTED***"));
+    memset(text, 'x', sizeof text - 1);
+    memcpy(text + 1023, "\xc3\xa4", 2); /* between characters, here and where the reading ends */
+    memcpy(text + 16383, "\xf0\x9f\x8e\xac", 4);
+    assert_int_equal(strlen(log_line(&r, text)), 1023);
+    memset(text, 'a', sizeof text - 1);
+    memcpy(text, "Bearer 0", 8); /* so much of it goes that the end of what was read comes to be shown */
+    memcpy(text + 16370, " ghp_0123456789abcdefghijklmnopqrstuvwxyz ", 42);
+    assert_string_equal(log_line(&r, text), "(too long to show)");
+    text[16384] = '\0'; /* no more than is read: nothing is half read */
+    memset(text + 16370, ' ', 14);
+    assert_string_equal(log_line(&r, text), "Bearer ***REDACTED***              ");
+    assert_string_equal(log_line(&r, "short \xc3\xa4"), "short \xc3\xa4");
+    assert_string_equal(log_line(&r, "\xc3"), "(not text)");
+    ifab_arena_fini(&r.arena);
+}
+
+/* Gives one value; then, when it is told to, more than a set can hold. */
+static bool too_many;
+static void live(void *user, bool (*take)(void *take_user, struct ifab_view value), void *take_user)
+{
+    (void)user;
+    for (uint32_t i = 0; i < (too_many ? 100000 : 1); i++)
+        if (!take(take_user, ifab_view_of(&i, sizeof i)))
+            return;
+}
+static void nothing_is_sent_while_answers_cannot_be_searched(void **state)
+{
+    (void)state;
+    struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    assert_int_equal(ifab_guests_set_live(guests, live, NULL), IFAB_OK);
+    assert_non_null(strstr(exchange(&r, GET), "\"status\":200"));
+    too_many = true;
+    assert_int_equal(ifab_guests_set_live(guests, live, NULL), IFAB_TOO_LARGE);
+    assert_non_null(strstr(exchange(&r, GET), "IF_ERR_503"));
+    too_many = false;
+    assert_non_null(strstr(exchange(&r, GET), "IF_ERR_503")); /* not tried again at once: it costs */
+    guests->live_again = 0;
+    assert_non_null(strstr(exchange(&r, GET), "\"status\":200"));
+    assert_int_equal(ifab_egress_memory_sent(guests->egress, 2).size, 0);
+    ifab_arena_fini(&r.arena);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
+static const struct CMUnitTest tests[] = {
+    TEST(each_exchange_of_an_apply_has_a_key_of_its_own),
+    TEST(what_changes_nothing_has_no_key),
+    TEST(requests_have_a_rate),
+    TEST(a_line_is_redacted_before_it_is_cut),
+    TEST(nothing_is_sent_while_answers_cannot_be_searched),
+};
+TEST_MAIN(tests)
