@@ -1,5 +1,5 @@
 """Rows of list.py, which takes them in: how plans end, what that costs, and what is revoked meanwhile (docs/formats/plan.md)."""
-PLANS, PARAMS, ACT, DUE = "src/core/capability/plans.c", "src/core/capability/params.c", ACT, "src/fabric/plan_due.c"
+PLANS, PARAMS, ACT, DUE = "src/core/capability/plans.c", "src/core/capability/params.c", "src/fabric/plan_act.c", "src/fabric/plan_due.c"
 CALL, ANSWER, FALSIFY, CURL = "src/fabric/call.c", "src/shell/guest/answer.c", "src/falsify/falsify.c", "src/port/egress/egress_curl.c"
 ENDS = "fabric_plan_ends"
 
