@@ -58,6 +58,16 @@ static enum ifab_code missing(struct ifab_refusal *r, const char *field, struct 
     return IFAB_CODE_GRANT_MISSING;
 }
 
+static enum ifab_code granted(const struct ifab_talent *talent, const struct ifab_manifest *manifest, ifab_usec wall, struct ifab_refusal *r)
+{
+    if (!ifab_talent_has_grant(talent, manifest->id, wall))
+        return missing(r, "grant", talent->name, manifest->id);
+    for (size_t i = 0; i < manifest->scope_count; i++)
+        if (!ifab_talent_has_grant(talent, manifest->scopes[i], wall))
+            return missing(r, "scope", talent->name, manifest->scopes[i]);
+    return IFAB_CODE_NONE;
+}
+
 enum ifab_code ifab_call__check(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_view id, struct ifab_view version,
                                 const struct ifab_module *module, struct ifab_call *call)
 {
@@ -66,18 +76,30 @@ enum ifab_code ifab_call__check(const struct ifab_fabric *self, struct ifab_outc
     enum ifab_code code = ifab_registry_find(self->registry, id, version, o->now.wall, &allowed, r);
     if (code == IFAB_CODE_NONE)
         code = ifab_capability_load_check(self->registry, allowed->manifest, module, o->now.wall, r);
-    if (code == IFAB_CODE_NONE && module == NULL) /* nothing else was wrong with it: of one that was revoked no module is read */
-        code = ifab_refuse(r, IFAB_CODE_DIGEST_MISMATCH, "entrypoint.module", "the module of " IFAB_FMT " cannot be read, or is not the one that its manifest names",
-                           IFAB_ARG(id));
     if (code != IFAB_CODE_NONE)
         return code;
     call->manifest = allowed->manifest;
-    if (!ifab_talent_has_grant(call->talent, call->manifest->id, o->now.wall))
-        return missing(r, "grant", call->talent->name, call->manifest->id);
-    for (size_t i = 0; i < call->manifest->scope_count; i++)
-        if (!ifab_talent_has_grant(call->talent, call->manifest->scopes[i], o->now.wall))
-            return missing(r, "scope", call->talent->name, call->manifest->scopes[i]);
-    return IFAB_CODE_NONE;
+    code = granted(call->talent, call->manifest, o->now.wall, r);
+    /* Nothing else was wrong: nobody is told of a file that is not theirs to use, and of a capability that was revoked no module is read. */
+    if (code == IFAB_CODE_NONE && module == NULL)
+        code = ifab_refuse(r, IFAB_CODE_DIGEST_MISMATCH, "entrypoint.module", "the module of " IFAB_FMT " cannot be read, or is not the one that its manifest names",
+                           IFAB_ARG(id));
+    return code;
+}
+
+bool ifab_fabric_may_use(const struct ifab_fabric *self, const struct ifab_principal *principal, struct ifab_view id, struct ifab_view version,
+                         struct ifab_now now, const struct ifab_manifest **ret_manifest)
+{
+    struct ifab_outcome nothing = {.now = now, .reply.refusal = {.offset = -1, .retry_after_ms = -1}};
+    const struct ifab_command command = {.principal = principal};
+    const struct ifab_allowed *allowed;
+    struct ifab_call call = {.talent = NULL};
+    if (ifab_call__who(self, &command, &nothing, &call) != IFAB_CODE_NONE ||
+        ifab_registry_find(self->registry, id, version, now.wall, &allowed, &nothing.reply.refusal) != IFAB_CODE_NONE ||
+        granted(call.talent, allowed->manifest, now.wall, &nothing.reply.refusal) != IFAB_CODE_NONE)
+        return false;
+    *ret_manifest = allowed->manifest;
+    return true;
 }
 
 static bool touches_sensitive(const struct ifab_fabric *self, const struct ifab_manifest *manifest)

@@ -18,7 +18,7 @@ struct ifab_call { /* what is looked at again at every plan and apply */
 };
 /*
  * INV-07, in its order: manifest, publisher, allow-list and module; then grant and scopes; then what the operator's rules say of it, which the caller
- * acts on. NONE, or the refusal in o->reply.refusal. module NULL: its bytes could not be read (204).
+ * acts on. NONE, or the refusal in o->reply.refusal. module NULL: its bytes were not, or could not be, read; that is told last (204).
  */
 enum ifab_code ifab_call__check(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_view id, struct ifab_view version,
                                 const struct ifab_module *module, struct ifab_call *call);

@@ -227,7 +227,8 @@ void ifab_fabric__decide_load(const struct ifab_fabric *self, const struct ifab_
     struct ifab_view version = allowed != NULL ? allowed->manifest->version : command->u.load.version;
     struct ifab_view subject = subject_of(o, id, version);
     if (code != IFAB_CODE_NONE) {
-        ifab_fabric__refuse_as(self, command, o, IFAB_EVENT_CAPABILITY_LOAD_REFUSED, code, signer_of(command), subject);
+        uint32_t who = command->u.load.talent != 0 ? command->u.load.talent : signer_of(command);
+        ifab_fabric__refuse_as(self, command, o, IFAB_EVENT_CAPABILITY_LOAD_REFUSED, code, who, subject);
         return;
     }
     ifab_buf_clear(p);

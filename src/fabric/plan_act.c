@@ -510,6 +510,8 @@ void ifab_fabric__decide_apply(const struct ifab_fabric *self, const struct ifab
 
 /* ---- outcome ---- */
 
+static bool never_began(enum ifab_call_end end) { return end >= IFAB_CALL_NOT_DONE; }
+
 /* A dry run is refused every effect but reads: how it ends says nothing of the capability. */
 static enum ifab_verdict verdict_of(enum ifab_call_end end, bool dry)
 {
@@ -517,7 +519,7 @@ static enum ifab_verdict verdict_of(enum ifab_call_end end, bool dry)
         return IFAB_VERDICT_CALLER;
     if (end == IFAB_CALL_OK)
         return IFAB_VERDICT_GOOD;
-    return end == IFAB_CALL_CALLER || end == IFAB_CALL_REVOKED || end == IFAB_CALL_NOT_DONE ? IFAB_VERDICT_CALLER : IFAB_VERDICT_FAILED;
+    return end == IFAB_CALL_CALLER || end == IFAB_CALL_REVOKED || never_began(end) ? IFAB_VERDICT_CALLER : IFAB_VERDICT_FAILED;
 }
 
 static void put_error(struct ifab_buf *b, const struct ifab_command *command, bool dry)
@@ -525,10 +527,11 @@ static void put_error(struct ifab_buf *b, const struct ifab_command *command, bo
     enum ifab_call_end end = command->u.called.end;
     const struct ifab_code_info *info = ifab_code_info(ends[end].code);
     struct ifab_view text = ifab_fabric__readable(command->u.called.text, SUMMARY_MAX);
+    bool lives = dry || never_began(end); /* the plan; else the same apply again cannot help, whatever the code */
     ifab_buf_format(b, "\"error\":{\"code\":\"IF_ERR_%03d\",\"hint\":\"%s\",\"message\":", (int)info->code,
-                    dry || end == IFAB_CALL_NOT_DONE ? "Nothing was used up; the plan can still be applied." : "Plan again; this plan is used up.");
+                    lives ? "Nothing was used up; the plan can still be applied." : "Plan again; this plan is used up.");
     ifab_json_put_string(b, text.size > 0 ? text : ifab_view_str(ends[end].text));
-    ifab_buf_format(b, ",\"name\":\"%s\",\"retryable\":%s},", info->name, dry || end == IFAB_CALL_NOT_DONE ? "true" : "false");
+    ifab_buf_format(b, ",\"name\":\"%s\",\"retryable\":%s},", info->name, lives && info->retryable ? "true" : "false");
 }
 
 /* What it did cost: as the guest says, member by member; what it does not say is as estimated, unless nothing went out. */
@@ -636,7 +639,7 @@ void ifab_fabric__decide_outcome(const struct ifab_fabric *self, const struct if
     if (!outcome_entry(self, command, o, &p, dry, &entry))
         return;
     struct ifab_outcome_entry done = *entry; /* others may move the list */
-    bool not_done = command->u.called.end == IFAB_CALL_NOT_DONE, again = p.state == IFAB_PLAN_AGAIN;
+    bool not_done = never_began(command->u.called.end), again = p.state == IFAB_PLAN_AGAIN;
     if (not_done && again) /* the first try's end is as unknown as before, and so is what it holds */
         bill.usd_micro = bill.tokens_in = bill.tokens_out = bill.calls = 0;
     else

@@ -315,6 +315,26 @@ static void in_a_dry_run_rows_marked_read_pass(struct egress_backend *b)
     refused(b, &r, IFAB_EGRESS_DRY_RUN);
     close_egress(b);
 }
+static void only_rows_of_the_operations_effect_pass(struct egress_backend *b)
+{
+    static const struct ifab_egress_scripted script[] = {{.status = 200, .body = {(const uint8_t *)"r", 1}}};
+    open_egress(b, script, 1, 0);
+    struct ifab_egress_request r = usual(b, "GET", "/v1/x");
+    struct ifab_egress_row rows[2] = {row, row};
+    rows[0].beyond = true;
+    rows[1].methods = 1U << IFAB_EGRESS_METHOD_GET;
+    r.rows = rows;
+    r.row_count = 2;
+    refused(b, &r, IFAB_EGRESS_EFFECT); /* the first row that fits decides: no later one lets it pass */
+    rows[0].methods = 1U << IFAB_EGRESS_METHOD_POST;
+    answered(b, &r, 200, "r");
+    r.method = IFAB_VIEW("POST");
+    refused(b, &r, IFAB_EGRESS_EFFECT);
+    r.dry_run = true;
+    rows[0].read = true; /* marked read, and yet beyond: as nothing ever should be */
+    refused(b, &r, IFAB_EGRESS_EFFECT);
+    close_egress(b);
+}
 static void bounds_the_answer(struct egress_backend *b)
 {
     static uint8_t large[1001];
@@ -603,6 +623,7 @@ ON_ALL(answers_with_shown_headers_and_body)
 ON_ALL(refuses_before_anything_is_sent)
 ON_ALL(refuses_members_outside_of_their_bounds)
 ON_ALL(in_a_dry_run_rows_marked_read_pass)
+ON_ALL(only_rows_of_the_operations_effect_pass)
 ON_ALL(bounds_the_answer)
 ON_ALL(bounds_what_is_in_flight)
 ON_ALL(makes_again_what_may_be_repeated)
@@ -615,7 +636,7 @@ ON_ALL(submit_without_memory_leaves_nothing)
 #define EGRESS_CONFORMANCE                                                                                                       \
     cmocka_unit_test(all_answers_with_shown_headers_and_body), cmocka_unit_test(all_refuses_before_anything_is_sent),            \
         cmocka_unit_test(all_refuses_members_outside_of_their_bounds), cmocka_unit_test(all_in_a_dry_run_rows_marked_read_pass), \
-        cmocka_unit_test(all_bounds_the_answer), cmocka_unit_test(all_bounds_what_is_in_flight),                                 \
+        cmocka_unit_test(all_only_rows_of_the_operations_effect_pass), cmocka_unit_test(all_bounds_the_answer), cmocka_unit_test(all_bounds_what_is_in_flight),                                 \
         cmocka_unit_test(all_makes_again_what_may_be_repeated), cmocka_unit_test(all_injects_a_secret_where_all_three_agree),    \
         cmocka_unit_test(all_no_secret_follows_a_redirect), cmocka_unit_test(all_withholds_answers_that_hold_a_secret),          \
         cmocka_unit_test(all_what_is_cancelled_ends_once), cmocka_unit_test(all_closing_ends_what_runs),                         \

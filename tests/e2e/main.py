@@ -19,6 +19,7 @@ MODULES = [
     "money",
     "capabilities",
     "calls",
+    "call_attacks",
     "calls_ends",
     "walls",
     "adapters",

@@ -509,7 +509,7 @@ def test_a_model_calls_what_is_granted():
             assert schema["additionalProperties"] is False and schema["required"] == ["why"] and schema["properties"]["input"] == {"type": "integer", "minimum": 1}
             notes = {o: tools[f"studio_mixer_{o}"]["annotations"] for o in ("look", "take", "lock", "pay")}
             assert [notes[o]["readOnlyHint"] for o in notes] == [True, False, False, False], notes
-            assert [notes[o]["destructiveHint"] for o in notes] == [False, False, True, True] and notes["lock"]["openWorldHint"], notes
+            assert [notes[o]["destructiveHint"] for o in notes] == [False, True, True, True] and notes["lock"]["openWorldHint"], notes
             done = m.call("studio_mixer_take", scene="Intro", why="the show begins")
             assert not done["isError"] and done["structuredContent"]["done"] is True, done
             receipt = done["structuredContent"]["receipt"]

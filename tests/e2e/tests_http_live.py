@@ -133,7 +133,7 @@ def test_tcp_without_a_token_is_401_on_every_protected_route(f):
         ("/v1/decisions/msg-" + uuid7() + "/votes", {}),
     ):
         refused(f.post(path, body, tcp=True), 401, 2)
-    assert f.size() == size
+    assert not [e for e in f.entries(size) if e["operation"] != "refusals_counted"]  # those may come at any time
 
 
 def test_admin_act_over_tcp_does_not_replace_a_token(f):

@@ -593,7 +593,7 @@ def test_sensitive_grant_needs_two_admins_of_different_owners(f):
     refused(f.post(route, body, {"IF-Admin": headers["IF-Admin"] + ","}), 400, 208)
     assert f.get("/v1/talents/Demo.A").json["grants"] == []
     assert f.post(route, body, headers).status == 200
-    entry = f.entries()[-1]
+    entry = [e for e in f.entries() if e["type"] != "refusal"][-1]  # those may be counted at any time
     assert entry["actor"] == "if://agent/operator" and entry["payload"]["second"] == {"actor": two.uri, "why": "because"}, entry
     refused(f.post(route, body, headers), 409, 103)
     data = json.dumps({"name": "X", "why": "t"}).encode()

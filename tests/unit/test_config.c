@@ -71,6 +71,20 @@ static void reads_maps_lists_and_paths(void **state)
     assert_string_equal(config.run_dir, "/run/fabric");
 }
 
+static void reads_rows_of_egress(void **state)
+{
+    struct ifab_config_egress row;
+    const char *why = NULL;
+    (void)state;
+    assert_int_equal(parse("egress.allow: [vmix.switcher 10.0.0.5/32 8088, \"ha   fd00::/8  65535\"]\n"), IFAB_OK);
+    assert_int_equal(config.egress_allow_count, 2);
+    assert_true(ifab_config_egress_read(ifab_view_str(config.egress_allow[0]), &row, &why));
+    assert_true(ifab_view_is(row.name, "vmix.switcher") && ifab_view_is(row.net, "10.0.0.5/32") && row.port == 8088);
+    assert_true(ifab_config_egress_read(ifab_view_str(config.egress_allow[1]), &row, &why));
+    assert_true(ifab_view_is(row.name, "ha") && ifab_view_is(row.net, "fd00::/8") && row.port == 65535);
+    assert_null(why);
+}
+
 static void takes_the_seeds_name_of_the_store(void **state)
 {
     (void)state;
@@ -115,6 +129,20 @@ static void refuses_with_line_and_reason(void **state)
         {"roles: {admin: agent}\n", "built in"},
         {"roles: {boss: king}\n", "expected agent, readonly"},
         {"log: other\n", "one log"},
+        {"egress.allow: [this says nothing at all]\n", "CIDR is an address or a net"},
+        {"egress.allow: [vmix]\n", "expected NAME CIDR PORT"},
+        {"egress.allow: [\"\"]\n", "expected NAME CIDR PORT"},
+        {"egress.allow: [Vmix 10.0.0.0/8 80]\n", "NAME is what stands behind if://capability/"},
+        {"egress.allow: [\"if://capability/vmix 10.0.0.0/8 80\"]\n", "NAME is what stands behind if://capability/"},
+        {"egress.allow: [vmix 10.0.0.1/8 80]\n", "no bit set behind its length"},
+        {"egress.allow: [vmix studio.local 80]\n", "CIDR is an address or a net"},
+        {"egress.allow: [vmix 10.0.0.0/33 80]\n", "CIDR is an address or a net"},
+        {"egress.allow: [vmix 10.0.0.0/8]\n", "PORT is 1 to 65535"},
+        {"egress.allow: [vmix 10.0.0.0/8 0]\n", "PORT is 1 to 65535"},
+        {"egress.allow: [vmix 10.0.0.0/8 65536]\n", "PORT is 1 to 65535"},
+        {"egress.allow: [vmix 10.0.0.0/8 080]\n", "PORT is 1 to 65535"},
+        {"egress.allow: [vmix 10.0.0.0/8 80-90]\n", "PORT is 1 to 65535"},
+        {"egress.allow: [vmix 10.0.0.0/8 80 90]\n", "nothing stands behind it"},
         {"log.level: loud\n", "expected debug"},
         {"store.backend: postgres\n", "expected sqlite"},
         {"witness_db_url: postgres://x\n", "expected sqlite:DIRECTORY"},
@@ -307,6 +335,7 @@ int main(void)
         cmocka_unit_test(empty_file_gives_the_defaults_of_the_table),
         cmocka_unit_test(nested_and_dotted_names_mean_the_same),
         cmocka_unit_test(reads_maps_lists_and_paths),
+        cmocka_unit_test(reads_rows_of_egress),
         cmocka_unit_test(takes_the_seeds_name_of_the_store),
         cmocka_unit_test(refuses_with_line_and_reason),
         cmocka_unit_test(limits_of_lists_hold_at_their_edge),

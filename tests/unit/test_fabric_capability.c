@@ -181,6 +181,28 @@ static void every_load_is_an_entry(void **state) /* INV-07 */
     assert_int_equal(load_as(&rig.principal, "1.0.0", &module), IFAB_CODE_UNTRUSTED_PUBLISHER);
 }
 
+/* What a talent's calls have refused is of that talent's allowance, and stands in its name; the socket's operator keeps an own one. INV-12 */
+static void a_load_for_a_call_is_its_talents(void **state)
+{
+    (void)state;
+    struct ifab_command command = {.type = IFAB_COMMAND_CAPABILITY_LOAD, .principal = &rig.principal};
+    assert_int_equal(rig_add(&rig, "A", "alice", IFAB_ROLE_AGENT, 12, IFAB_ORDER_STRICT), 2);
+    command.u.load.id = IFAB_VIEW("if://capability/vmix");
+    command.u.load.problem = IFAB_VIEW("no such file");
+    command.u.load.talent = 2;
+    size_t before = rig.entry_count;
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_CAPABILITY_NOT_ALLOWED);
+    assert_non_null(strstr(rig_last(&rig), "\"actor\":\"if://agent/A\""));
+    assert_non_null(strstr(rig_last(&rig), "\"operation\":\"load_refused\""));
+    assert_true(rig.entry_count - before < 100); /* its allowance is used up, the rest is counted */
+    before = rig.entry_count;
+    command.u.load.talent = 0;
+    assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_CAPABILITY_NOT_ALLOWED);
+    assert_int_equal(rig.entry_count, before + 1);
+    assert_null(strstr(rig_last(&rig), "if://agent/A"));
+}
+
 static void a_key_of_a_publisher_is_no_talents_and_the_other_way_round(void **state) /* INV-02 */
 {
     (void)state;
@@ -244,6 +266,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_an_admins_signature_changes_the_registry, setup, teardown),
         cmocka_unit_test_setup_teardown(a_start_finds_what_was_there_and_nothing_else, setup, teardown),
         cmocka_unit_test_setup_teardown(every_load_is_an_entry, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_load_for_a_call_is_its_talents, setup, teardown),
         cmocka_unit_test_setup_teardown(a_key_of_a_publisher_is_no_talents_and_the_other_way_round, setup, teardown),
         cmocka_unit_test_setup_teardown(a_changed_manifest_is_told_by_its_places, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_restated_is_the_same_registry, setup, teardown),

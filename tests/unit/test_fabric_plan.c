@@ -44,6 +44,31 @@ static void a_plan_is_applied_once(void **state)
     assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NOT_FOUND);
 }
 
+/* A module is read only for who has every grant: asked before it is read, and the step says the same of one that was not. */
+static void nobody_reads_a_module_without_grants(void **state) /* INV-07 */
+{
+    const struct ifab_manifest *manifest = NULL;
+    struct ifab_view id = IFAB_VIEW("if://capability/vmix.switcher"), none = IFAB_VIEW("");
+    struct ifab_principal reader = agent_a;
+    struct ifab_command command = {.type = IFAB_COMMAND_PLAN, .principal = &agent_b, .why = IFAB_VIEW("the show begins")};
+    (void)state;
+    command.u.plan.id = id;
+    assert_true(ifab_fabric_may_use(rig.fabric, &agent_a, id, none, rig.now, &manifest));
+    assert_true(ifab_view_equal(manifest->id, id));
+    assert_false(ifab_fabric_may_use(rig.fabric, &agent_a, IFAB_VIEW("if://capability/no.such"), none, rig.now, &manifest));
+    assert_false(ifab_fabric_may_use(rig.fabric, &rig.principal, id, none, rig.now, &manifest));
+    reader.role = IFAB_ROLE_READONLY;
+    assert_false(ifab_fabric_may_use(rig.fabric, &reader, id, none, rig.now, &manifest));
+    assert_false(ifab_fabric_may_use(rig.fabric, &agent_b, id, none, rig.now, &manifest));
+    assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_GRANT_MISSING);
+    rig_grant(&rig, "B", "if://capability/vmix.switcher");
+    assert_false(ifab_fabric_may_use(rig.fabric, &agent_b, id, none, rig.now, &manifest)); /* a scope is missing */
+    assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_GRANT_MISSING);
+    rig_grant(&rig, "B", "studio:control");
+    assert_true(ifab_fabric_may_use(rig.fabric, &agent_b, id, none, rig.now, &manifest));
+    assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_DIGEST_MISMATCH); /* nothing but the module is missing */
+}
+
 static void checks_come_in_their_order(void **state) /* INV-07 */
 {
     (void)state;
@@ -148,14 +173,19 @@ static void rules_that_come_back_bring_no_approval(void **state)
     assert_true(strstr(rig.outcome.reply.refusal.message, "denied") != NULL);
 }
 
+static void budget(enum ifab_unit unit, uint64_t limit)
+{
+    struct ifab_command command = {.type = IFAB_COMMAND_BUDGET, .principal = &rig.principal};
+    command.u.budget.request = (struct ifab_budget_request){.id = IFAB_VIEW("cap"), .name = IFAB_VIEW("vmix.switcher"), .subject = IFAB_SUBJECT_CAPABILITY,
+                                                            .unit = unit, .period = IFAB_PERIOD_TOTAL, .limit = limit};
+    command.act = rig_act(&rig, ADM);
+    assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_NONE);
+}
+
 static void limits_breaker_and_budget_in_that_order(void **state)
 {
     (void)state;
-    struct ifab_command budget = {.type = IFAB_COMMAND_BUDGET, .principal = &rig.principal};
-    budget.u.budget.request = (struct ifab_budget_request){.id = IFAB_VIEW("cap"), .name = IFAB_VIEW("vmix.switcher"), .subject = IFAB_SUBJECT_CAPABILITY,
-                                                           .unit = IFAB_UNIT_USD_MICRO, .period = IFAB_PERIOD_TOTAL, .limit = 7 * 1500};
-    budget.act = rig_act(&rig, ADM);
-    assert_int_equal(rig_do(&rig, &budget)->code, IFAB_CODE_NONE);
+    budget(IFAB_UNIT_USD_MICRO, 7 * 1500);
     for (int i = 0; i < 5; i++) { /* failures in a row */
         assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
         assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NONE);
@@ -295,6 +325,44 @@ static void an_idempotent_one_may_be_repeated(void **state)
     assert_int_equal(ifab_money_reservation_count(ifab_fabric_money(rig.fabric)), 0);
 }
 
+static void what_never_began_says_why_and_leaves_the_plan(void **state)
+{
+    static const struct {
+        enum ifab_call_end end;
+        const char *code, *retryable;
+        uint16_t http;
+    } rows[] = {
+        {IFAB_CALL_NOT_DONE, "IF_ERR_304", "\"retryable\":true", 503},
+        {IFAB_CALL_UNCONFIGURED, "IF_ERR_506", "\"retryable\":false", 500},
+        {IFAB_CALL_GONE, "IF_ERR_201", "\"retryable\":false", 403},
+    };
+    (void)state;
+    budget(IFAB_UNIT_CALLS, 10);
+    const struct ifab_budget *calls = ifab_money_budget(ifab_fabric_money(rig.fabric), IFAB_VIEW("cap"));
+    assert_int_equal(plan(&agent_a, "vmix.switcher", "state", "{}"), IFAB_CODE_NONE);
+    for (int again = 0; again < 2; again++) {
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+            assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NONE);
+            assert_int_equal(outcome(rows[i].end, 0, ""), IFAB_CODE_NONE);
+            assert_int_equal(rig.outcome.reply.http, rows[i].http);
+            assert_true(body_has(rows[i].code) && body_has(rows[i].retryable) && body_has("can still be applied") && body_has("\"usd_micro\":0"));
+            assert_int_equal(ifab_plan_by_hash(ifab_fabric_plans(rig.fabric), hash32)->state, again ? IFAB_PLAN_DANGLING : IFAB_PLAN_PLANNED);
+            assert_int_equal(calls->state.reserved, again); /* of the first try: what it cost nobody knows */
+            assert_int_equal(calls->state.settled, 0);
+            rig_pass(&rig, IFAB_SECOND);
+        }
+        if (again)
+            continue;
+        assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NONE);
+        rig_restart(&rig); /* from here on nobody knows whether the first try happened */
+        calls = ifab_money_budget(ifab_fabric_money(rig.fabric), IFAB_VIEW("cap"));
+        rig_pass(&rig, IFAB_SECOND);
+    }
+    assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NONE);
+    assert_int_equal(outcome(IFAB_CALL_PROVIDER, 1, ""), IFAB_CODE_NONE);
+    assert_true(body_has("IF_ERR_503") && body_has("\"retryable\":false") && body_has("Plan again")); /* this plan is used up */
+}
+
 static void a_sandbox_that_was_attacked_is_high(void **state)
 {
     (void)state;
@@ -413,6 +481,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_plan_is_applied_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_reads_a_module_without_grants, setup, teardown),
         cmocka_unit_test_setup_teardown(checks_come_in_their_order, setup, teardown),
         cmocka_unit_test_setup_teardown(no_rule_no_effect, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_physical_waits_for_a_vote, setup, teardown),
@@ -424,6 +493,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_dry_run_uses_nothing_up, setup, teardown),
         cmocka_unit_test_setup_teardown(an_intent_without_outcome_is_reported, setup, teardown),
         cmocka_unit_test_setup_teardown(an_idempotent_one_may_be_repeated, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_never_began_says_why_and_leaves_the_plan, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sandbox_that_was_attacked_is_high, setup, teardown),
         cmocka_unit_test_setup_teardown(a_good_act_survives_its_challenges, setup, teardown),
         cmocka_unit_test_setup_teardown(what_would_stop_it_is_named, setup, teardown),

@@ -111,7 +111,9 @@ static struct running call_of(enum ifab_guest_task task, const char *plan)
                         .idempotent = true,
                         .spec = &specs[spec_count++ % IFAB_COUNT(specs)],
                         .call = 7};
-    *r.spec = (struct guest_spec){.refs = 1, .rows = &row, .row_count = 1};
+    *r.spec = (struct guest_spec){.refs = 1};
+    r.rows = &row;
+    r.row_count = 1;
     r.spec->manifest.id = IFAB_VIEW("if://capability/a");
     r.spec->manifest.secrets = &use;
     r.spec->manifest.secret_count = 1;

@@ -75,7 +75,7 @@ static struct ifab_guests *guests;
 static struct running *running;
 static struct guest_spec spec;
 static struct ifab_egress_row rows[2];
-static struct ifab_secret_use uses[2];
+static struct ifab_secret_use uses[3];
 
 static int begin(void **state)
 {
@@ -98,20 +98,22 @@ static int begin(void **state)
     uses[1] = uses[0];
     uses[1].as = IFAB_SECRET_AS_HMAC;
     uses[1].field = IFAB_VIEW("obs-websocket-5");
+    uses[2] = uses[1];
+    uses[1].origin_text = IFAB_VIEW("ws://c.example"); /* the same secret, for another server */
     *running = (struct running){.guests = guests,
                                 .task = IFAB_GUEST_APPLY,
                                 .tenant = IFAB_VIEW("t"),
                                 .plan_id = IFAB_VIEW("plan-1"),
                                 .idempotent = true,
                                 .spec = &spec,
+                                .rows = rows,
+                                .row_count = 2,
                                 .call = 7};
     memset(&spec, 0, sizeof spec);
     spec.refs = 2; /* ours, which no call ends */
-    spec.rows = rows;
-    spec.row_count = 2;
     spec.manifest.id = IFAB_VIEW("if://capability/a");
     spec.manifest.secrets = uses;
-    spec.manifest.secret_count = 2;
+    spec.manifest.secret_count = IFAB_COUNT(uses);
     spec.manifest.limits.response_kib = 1;
     spec.manifest.limits.rps = spec.manifest.limits.burst = 1000;
     ifab_arena_init(&running->arena, GUEST_ARENA);

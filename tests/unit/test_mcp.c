@@ -579,7 +579,7 @@ static void offers_are_distinct_and_closed(void **unused)
         "ty/task\",\"manifest\":{\"operations\":{\"next\":{\"effect\":\"read\"}}}}",
     };
     static struct mcp_offer offers[MCP_OFFERS_MAX];
-    static const bool reads[] = {false, true, false, false}, destroys[] = {true, false, true, false}; /* what names no effect is the worst */
+    static const bool reads[] = {false, true, false, false}, destroys[] = {true, false, true, true}; /* all but a read: a write may delete */
     struct ifab_buf line = IFAB_BUF_INIT(1 << 20);
     size_t count = 0;
     (void)unused;

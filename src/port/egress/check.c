@@ -61,9 +61,9 @@ static ifab_status check_rows(const struct ifab_egress_request *r, const struct 
     const struct ifab_egress_row *fits = NULL; /* the first one decides: what it closes no later row opens */
     for (size_t i = 0; i < r->row_count && fits == NULL; i++)
         fits = ifab_egress_row_matches(&r->rows[i], &job->url, job->method) ? &r->rows[i] : NULL;
-    if (fits != NULL && (!r->dry_run || fits->read))
+    if (fits != NULL && !fits->beyond && (!r->dry_run || fits->read))
         return IFAB_OK;
-    ifab_egress__problem(problem, fits != NULL ? IFAB_EGRESS_DRY_RUN : IFAB_EGRESS_ROW, "%s %s://" IFAB_FMT ":%u", ifab_egress_method_name(job->method),
+    ifab_egress__problem(problem, fits == NULL ? IFAB_EGRESS_ROW : fits->beyond ? IFAB_EGRESS_EFFECT : IFAB_EGRESS_DRY_RUN, "%s %s://" IFAB_FMT ":%u", ifab_egress_method_name(job->method),
                          ifab_scheme_name(job->url.origin.scheme), IFAB_ARG(job->url.origin.host), job->url.origin.port);
     return IFAB_DENIED;
 }

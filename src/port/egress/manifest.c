@@ -13,6 +13,11 @@ static uint32_t methods_of(uint32_t theirs)
 #undef ROW
     return ours;
 }
+/* What an operation declares was planned and approved, and no more: physical and payment are each beyond the other. */
+static bool covers(enum ifab_effect operation, enum ifab_effect row)
+{
+    return row != IFAB_EFFECT_NONE && (row == operation || (row <= IFAB_EFFECT_WRITE && row < operation));
+}
 static enum ifab_scheme scheme_of(enum ifab_origin_scheme scheme)
 {
     static const enum ifab_scheme ours[IFAB_ORIGIN_SCHEME_COUNT] = {
@@ -22,7 +27,7 @@ static enum ifab_scheme scheme_of(enum ifab_origin_scheme scheme)
     };
     return ours[scheme];
 }
-size_t ifab_egress_rows_of(const struct ifab_manifest *manifest, struct ifab_egress_row *ret_rows)
+size_t ifab_egress_rows_of(const struct ifab_manifest *manifest, enum ifab_effect effect, struct ifab_egress_row *ret_rows)
 {
     for (size_t i = 0; i < manifest->http_count; i++) {
         const struct ifab_http_row *row = &manifest->http[i];
@@ -31,6 +36,7 @@ size_t ifab_egress_rows_of(const struct ifab_manifest *manifest, struct ifab_egr
             .path = row->path,
             .methods = methods_of(row->methods),
             .read = row->effect == IFAB_EFFECT_READ,
+            .beyond = !covers(effect, row->effect),
         };
     }
     return manifest->http_count;

@@ -118,8 +118,9 @@ static void put_offer(struct ifab_buf *buf, const struct mcp_offer *o)
     ifab_json_put_string(buf, ifab_buf_as_view(&text));
     ifab_buf_str(buf, ",\"inputSchema\":");
     put_input(buf, o->params);
+    /* A write may delete: "not destructive" would say that it only adds, and clients do such calls without asking. */
     ifab_buf_format(buf, ",\"annotations\":{\"destructiveHint\":%s,\"idempotentHint\":%s,\"openWorldHint\":true,\"readOnlyHint\":%s},\"_meta\":{\"infrafabric/manifest\":\"%s\"}}",
-                    read || write ? "false" : "true", o->idempotent ? "true" : "false", read ? "true" : "false", o->digest);
+                    read ? "false" : "true", o->idempotent ? "true" : "false", read ? "true" : "false", o->digest);
 }
 
 void mcp_offers_write(const struct mcp_offer *offers, size_t count, struct ifab_buf *buf)

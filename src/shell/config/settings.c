@@ -119,7 +119,9 @@ static const char *check_capability_config(struct ifab_view text)
 
 static const char *check_egress(struct ifab_view text)
 {
-    return words(text, 3) ? NULL : "expected NAME CIDR PORT, e.g. vmix.switcher 10.0.0.5/32 8088";
+    struct ifab_config_egress row;
+    const char *why = NULL;
+    return ifab_config_egress_read(text, &row, &why) ? NULL : why;
 }
 
 static const char *check_wall(struct ifab_view text)

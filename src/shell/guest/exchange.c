@@ -121,14 +121,29 @@ static bool take_request(struct question *q, const struct ifab_json *tree)
     return take_headers(q, ifab_json_get(tree, "headers")) && take_body(q, tree);
 }
 
-/* A secret may be required twice: to go with requests, and to answer a challenge. */
-static const struct ifab_secret_use *use_of(const struct running *r, struct ifab_view name, bool challenge)
+static bool goes_to(const struct ifab_secret_use *use, struct ifab_view url)
 {
-    for (size_t i = 0; i < r->spec->manifest.secret_count; i++)
-        if (ifab_view_equal(r->spec->manifest.secrets[i].name, name) &&
-            ifab_secret_is_challenge(r->spec->manifest.secrets[i].as, r->spec->manifest.secrets[i].field) == challenge)
-            return &r->spec->manifest.secrets[i];
-    return NULL;
+    struct ifab_url to;
+    struct ifab_origin_parts origin;
+    return ifab_url_parse(url, &to, NULL) == IFAB_OK && ifab_origin_read(use->origin_text, &origin, NULL) == IFAB_OK && ifab_origin_same(&origin, &to.origin);
+}
+
+/*
+ * One name may be meant for several origins, and to go with requests as well as to answer a challenge: each has a row of its own. Where none is that of
+ * the URL, the first: egress refuses it by its origin.
+ */
+static const struct ifab_secret_use *use_of(const struct running *r, struct ifab_view name, struct ifab_view url, bool challenge)
+{
+    const struct ifab_secret_use *first = NULL;
+    for (size_t i = 0; i < r->spec->manifest.secret_count; i++) {
+        const struct ifab_secret_use *use = &r->spec->manifest.secrets[i];
+        if (!ifab_view_equal(use->name, name) || ifab_secret_is_challenge(use->as, use->field) != challenge)
+            continue;
+        if (goes_to(use, url))
+            return use;
+        first = first != NULL ? first : use;
+    }
+    return first;
 }
 
 /* limits.rps counts calls where they come in, and requests here: over all calls of this capability by this talent. */
@@ -146,7 +161,7 @@ static bool within_rate(struct ifab_guests *self, const struct running *r)
 void ifab_guest__ask(struct ifab_guests *self, struct question *q, bool challenge)
 {
     const struct running *r = q->running;
-    q->use = use_of(r, q->secret, challenge);
+    q->use = use_of(r, q->secret, q->url, challenge);
     if (q->use == NULL || self->options.ask == NULL)
         ifab_guest__refuse(self, q, IFAB_CODE_SECRET_NOT_FOUND, "the manifest names no such secret");
     else
@@ -249,7 +264,7 @@ static void fill(struct ifab_guests *self, struct question *q, struct ifab_egres
     bool repeatable = r->idempotent && q->kind == QUESTION_HTTP;
     *request = (struct ifab_egress_request){
         .version = IFAB_EGRESS_ABI, .call = r->call, .tag = q->kind == QUESTION_OPEN ? NULL : q, .tenant = r->tenant, .capability = r->spec->manifest.id, .method = q->method, .url = q->url,
-        .headers = q->headers, .header_count = q->header_count, .body = q->body, .rows = r->spec->rows, .row_count = r->spec->row_count,
+        .headers = q->headers, .header_count = q->header_count, .body = q->body, .rows = r->rows, .row_count = r->row_count,
         .dry_run = r->task != IFAB_GUEST_APPLY, .timeout = left > LEAST_TIME ? left : LEAST_TIME,
         .response_max = response_max, .idempotent = repeatable, .attempts = repeatable ? ATTEMPTS : 1,
         .wall = self->options.wall(self->options.user), .exceptions = self->exceptions, .exception_count = self->options.exception_count,

@@ -51,7 +51,7 @@ static void unlink_running(struct running *r)
 static enum ifab_call_end end_of(const struct ifab_chassis_result *result)
 {
     if (result->code == IFAB_CODE_CAPABILITY_NOT_ALLOWED)
-        return IFAB_CALL_REVOKED;
+        return result->began ? IFAB_CALL_REVOKED : IFAB_CALL_GONE;
     if (!result->began && (result->code == IFAB_CODE_QUEUE_FULL || result->code == IFAB_CODE_SYSTEM_ERROR))
         return IFAB_CALL_NOT_DONE;
     if (result->code == IFAB_CODE_DEADLINE_EXCEEDED)
@@ -90,6 +90,15 @@ static void on_done(void *user, uint64_t call, const struct ifab_chassis_result 
 
 static bool copy_text(struct ifab_arena *arena, struct ifab_view text, struct ifab_view *ret) { return ifab_arena_copy(arena, text, ret) == IFAB_OK; }
 
+/* Of one operation's effect, so not the spec's; their texts are. */
+static bool take_rows(struct running *r, const struct ifab_operation *operation)
+{
+    r->rows = ifab_arena_calloc(&r->arena, r->spec->manifest.http_count + 1, sizeof *r->rows);
+    if (r->rows != NULL)
+        r->row_count = ifab_egress_rows_of(&r->spec->manifest, operation != NULL ? operation->effect : IFAB_EFFECT_NONE, r->rows);
+    return r->rows != NULL;
+}
+
 static bool take_call(struct ifab_guests *self, struct running *r, const struct ifab_guest_call *call)
 {
     char tenant[128], digest[65];
@@ -100,7 +109,7 @@ static bool take_call(struct ifab_guests *self, struct running *r, const struct 
         snprintf(digest + 2 * i, 3, "%02x", r->spec->manifest.digest32[i]);
     snprintf(tenant, sizeof tenant, "%u/%s", call->talent_number, digest);
     return copy_text(&r->arena, ifab_view_str(tenant), &r->tenant) && copy_text(&r->arena, call->talent, &r->talent) &&
-           copy_text(&r->arena, call->plan_id, &r->plan_id);
+           copy_text(&r->arena, call->plan_id, &r->plan_id) && take_rows(r, call->operation);
 }
 
 static ifab_status start(struct ifab_guests *self, struct running *r, const struct ifab_guest_call *call)
@@ -164,6 +173,20 @@ void ifab_guests_review(struct ifab_guests *self, bool (*may)(void *user, uint32
             continue;
         (void)ifab_chassis_cancel(self->chassis, r->call, IFAB_CODE_CAPABILITY_NOT_ALLOWED, "what it needs was revoked while it ran");
         end_questions(self, r);
+    }
+}
+
+void ifab_guests_recheck(struct ifab_guests *self, ifab_guest_good_fn *good, void *user)
+{
+    for (const struct running *r = self->first; r != NULL; r = r->next)
+        if (!good(user, 0, r->spec->manifest.digest32)) {
+            (void)ifab_chassis_revoke(self->chassis, r->spec->manifest.digest32); /* its done comes later: nothing is unlinked here */
+            end_questions(self, r);
+        }
+    for (struct kv_tenant *t = self->kv_first, *next; t != NULL; t = next) {
+        next = t->next;
+        if (!good(user, t->talent, t->manifest32))
+            ifab_guest__kv_drop(self, t);
     }
 }
 
@@ -317,8 +340,7 @@ ifab_status ifab_guests_new(const struct ifab_guest_options *options, struct ifa
     ifab_wipe(self->options.mac_key32, sizeof self->options.mac_key32);
     self->options.exception_count = 0;
     ifab_map_init(&self->kv, 1);
-    ifab_map_init(&self->kv_bytes, 2);
-    ifab_map_init(&self->kv_count, 3);
+    ifab_map_init(&self->kv_tenants, 2);
     const struct ifab_egress_settings settings = {.version = IFAB_EGRESS_ABI, .wake = wake, .user = self, .ca_file = options->ca_file};
     ifab_status status = take_exceptions(self, options, err);
     if (status == IFAB_OK)

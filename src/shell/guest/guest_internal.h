@@ -28,6 +28,7 @@ struct socket { /* a WebSocket of a call; ends with it */
     enum socket_state state;
     uint32_t number;   /* what the guest calls it: 1, 2, … in its call */
     uint64_t egress;   /* the port's id; 0: none, or its last event has come */
+    char origin[288];  /* text; empty: unknown */
     int code;          /* CLOSED */
     struct ifab_egress_problem problem; /* FAILED */
     struct ifab_egress_event *first, *last; /* messages that wait for a receive, oldest first; owned */
@@ -40,8 +41,6 @@ struct guest_spec { /* a manifest as it was read; counted references, spec.c */
     struct ifab_arena arena;
     struct ifab_manifest manifest; /* a copy: the registry's may go meanwhile */
     struct ifab_view capability;   /* id@version */
-    struct ifab_egress_row *rows;
-    size_t row_count;
 };
 
 struct running { /* a call from its begin to its done */
@@ -50,6 +49,8 @@ struct running { /* a call from its begin to its done */
     enum ifab_guest_task task;
     struct ifab_arena arena;
     struct guest_spec *spec; /* a reference of its own */
+    struct ifab_egress_row *rows; /* as far as the operation's effect covers them */
+    size_t row_count;
     struct ifab_view talent, tenant /* of egress */, plan_id;
     uint32_t talent_number;
     bool idempotent;
@@ -81,9 +82,15 @@ struct question { /* a host call that is answered later */
     uint32_t socket;  /* OPEN, RECEIVE, ANSWER: its number */
     struct ifab_view salt, challenge; /* ANSWER; body is its text */
 };
-struct kv_item {
-    uint8_t *value; /* owned */
-    size_t value_size;
+struct kv_item;
+struct kv_tenant { /* what one capability keeps for one talent; at least one key */
+    struct kv_tenant *next, *prev;
+    struct kv_item *first;
+    size_t keys;
+    uint64_t bytes; /* of values */
+    uint32_t talent;
+    uint8_t manifest32[32];
+    char name[96]; /* as running.tenant: number and digest */
 };
 struct ifab_guests {
     struct ifab_guest_options options;
@@ -101,9 +108,10 @@ struct ifab_guests {
     uint64_t serial;
     struct guest_spec *specs[SPECS_MAX]; /* NULL: a free place */
     uint64_t spec_uses;
-    struct ifab_map kv;         /* tenant ‖ key -> value; memory only */
-    struct ifab_map kv_bytes;   /* tenant -> bytes */
-    struct ifab_map kv_count;   /* tenant -> keys */
+    struct ifab_map kv;         /* tenant ‖ key -> kv_item; memory only */
+    struct ifab_map kv_tenants; /* tenant -> kv_tenant */
+    struct kv_tenant *kv_first;
+    uint64_t kv_total; /* bytes of all values */
     struct ifab_token_table *rates; /* of requests, by talent and capability; made with the first one */
     ifab_guest_live_fn *each_live;
     void *each_live_user;
@@ -157,6 +165,7 @@ void ifab_guest__spec_drop(struct guest_spec *spec);                            
 void ifab_guest__specs_free(struct ifab_guests *self);
 /* kv.c */
 enum ifab_host_status ifab_guest__kv_get(struct ifab_guests *self, struct ifab_view tenant, struct ifab_view key, struct ifab_view *ret_value);
-enum ifab_host_status ifab_guest__kv_put(struct ifab_guests *self, struct ifab_view tenant, struct ifab_view key, struct ifab_view value);
+enum ifab_host_status ifab_guest__kv_put(struct ifab_guests *self, const struct running *running, struct ifab_view key, struct ifab_view value);
+void ifab_guest__kv_drop(struct ifab_guests *self, struct kv_tenant *tenant); /* frees it */
 void ifab_guest__kv_free(struct ifab_guests *self);
 #endif

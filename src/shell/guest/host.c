@@ -90,7 +90,7 @@ void ifab_guest__host_call(void *user, const struct ifab_chassis_host_call *host
         break;
     case IFAB_IMPORT_kv_put:
         if (r->task == IFAB_GUEST_APPLY) /* a dry run keeps nothing */
-            status = ifab_guest__kv_put(self, r->tenant, args->a, args->b);
+            status = ifab_guest__kv_put(self, r, args->a, args->b);
         break;
     case IFAB_IMPORT_now:
         give_now(self, host_call->id);

@@ -45,6 +45,18 @@ static struct socket *find(struct running *r, uint32_t number)
     return NULL;
 }
 
+/* Where an answer to a challenge would go. Without memory: nowhere, and egress refuses what is not for the first origin. */
+static void note_origin(struct socket *s, struct ifab_view url)
+{
+    struct ifab_url to;
+    struct ifab_buf text = IFAB_BUF_INIT(sizeof s->origin - 1);
+    if (ifab_url_parse(url, &to, NULL) == IFAB_OK)
+        ifab_origin_write(&to.origin, &text);
+    if (ifab_buf_status(&text) == IFAB_OK && text.size > 0)
+        memcpy(s->origin, text.data, text.size);
+    ifab_buf_fini(&text);
+}
+
 bool ifab_guest__socket_begin(struct question *q)
 {
     struct running *r = q->running;
@@ -52,6 +64,7 @@ bool ifab_guest__socket_begin(struct question *q)
         if (r->sockets[i].state != SOCKET_FREE)
             continue;
         r->sockets[i] = (struct socket){.state = SOCKET_OPENING, .number = ++r->socket_count};
+        note_origin(&r->sockets[i], q->url);
         q->kind = QUESTION_OPEN;
         q->socket = r->sockets[i].number;
         return true;
@@ -257,6 +270,7 @@ static void send_message(struct ifab_guests *self, struct question *q, struct so
     } else {
         q->kind = QUESTION_ANSWER;
         q->body = text;
+        q->url = ifab_view_str(s->origin);
         (void)ifab_json_string(ifab_json_get(challenge, "secret"), &q->secret);
         (void)ifab_json_string(ifab_json_get(challenge, "salt"), &q->salt);
         (void)ifab_json_string(ifab_json_get(challenge, "challenge"), &q->challenge);

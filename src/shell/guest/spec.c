@@ -24,11 +24,7 @@ static bool fill(struct guest_spec *spec, struct ifab_view canonical)
         ifab_manifest_read(bytes, &spec->arena, &spec->manifest, &refusal) != IFAB_CODE_NONE)
         return false;
     (void)snprintf(capability, sizeof capability, IFAB_FMT "@" IFAB_FMT, IFAB_ARG(spec->manifest.id), IFAB_ARG(spec->manifest.version));
-    spec->rows = ifab_arena_calloc(&spec->arena, IFAB_MANIFEST_HTTP_MAX, sizeof *spec->rows);
-    if (spec->rows == NULL || ifab_arena_copy(&spec->arena, ifab_view_str(capability), &spec->capability) != IFAB_OK)
-        return false;
-    spec->row_count = ifab_egress_rows_of(&spec->manifest, spec->rows);
-    return true;
+    return ifab_arena_copy(&spec->arena, ifab_view_str(capability), &spec->capability) == IFAB_OK;
 }
 
 static struct guest_spec *read_spec(struct ifab_view canonical)

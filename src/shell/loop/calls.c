@@ -5,13 +5,12 @@
 
 #include "base/encode.h"
 #include "base/id.h"
+#include "base/map.h"
+#include "lines.h"
 #include "module/module.h"
+#include "modules.h"
 #include "node.h"
 #include "redact/redact.h"
-
-#define MODULES_MAX 64
-#define LINES_MAX   512
-#define LINE_SIZE   1024
 
 struct call { /* an intent until its outcome stands in the log */
     struct calls *calls;
@@ -23,25 +22,16 @@ struct call { /* an intent until its outcome stands in the log */
     bool over, queued;       /* it has ended; its outcome is on its way into the log */
     struct ifab_command outcome;
 };
-struct line {
-    ifab_usec wall;
-    uint32_t talent;
-    unsigned level;
-    char capability[IFAB_CAPABILITY_ID_MAX + IFAB_CAPABILITY_VERSION_MAX + 2];
-    uint16_t size;
-    char text[LINE_SIZE];
-};
 struct calls {
     struct node *node;
     struct ifab_guests *guests; /* NULL: not made yet, or closed */
     bool refused, stopping, closed;
     char why[320]; /* refused: why there are none */
-    struct call_module modules[MODULES_MAX];
-    uint64_t used, registry_version, access_version;
+    struct modules modules;
+    uint64_t registry_version, access_version;
     struct call *first;
     ifab_usec reviewed; /* wall: grants and manifests end by themselves too */
-    struct line *lines; /* LINES_MAX, made with the first one */
-    uint64_t line_count;
+    struct lines lines;
 };
 
 static struct calls *calls_of(struct node *node)
@@ -56,32 +46,7 @@ static struct calls *calls_of(struct node *node)
 
 /* ---- modules ---- */
 
-static struct call_module *module_of(struct calls *self, const uint8_t manifest32[32])
-{
-    for (size_t i = 0; i < MODULES_MAX; i++)
-        if (self->modules[i].bytes != NULL && memcmp(self->modules[i].manifest32, manifest32, 32) == 0)
-            return &self->modules[i];
-    return NULL;
-}
-
-static void module_drop(struct call_module *m)
-{
-    ifab_guests_module_drop(m->bytes);
-    memset(m, 0, sizeof *m);
-}
-
-static struct call_module *module_place(struct calls *self)
-{
-    struct call_module *oldest = &self->modules[0];
-    for (size_t i = 0; i < MODULES_MAX; i++) {
-        if (self->modules[i].bytes == NULL)
-            return &self->modules[i];
-        if (self->modules[i].used < oldest->used)
-            oldest = &self->modules[i];
-    }
-    module_drop(oldest);
-    return oldest;
-}
+static const struct call_module *module_of(struct calls *self, const uint8_t manifest32[32]) { return modules_find(&self->modules, manifest32); }
 
 struct module_job {
     calls_module_fn *then;
@@ -117,17 +82,11 @@ static void module_loaded(struct node *node, struct ticket *t)
 {
     struct module_job *m = t->user;
     struct calls *self = node->calls;
-    struct call_module *place = NULL;
+    const struct call_module *place = NULL;
     const char *why = t->reply.code != IFAB_CODE_NONE ? t->reply.refusal.message : m->problem;
     if (t->reply.code == IFAB_CODE_NONE && m->bytes != NULL) {
-        place = module_of(self, m->manifest32); /* two may have asked at once */
-        if (place == NULL) {
-            place = module_place(self);
-            *place = (struct call_module){.about = m->about, .bytes = m->bytes};
-            memcpy(place->manifest32, m->manifest32, 32);
-            m->bytes = NULL;
-        }
-        place->used = ++self->used;
+        place = modules_put(&self->modules, m->manifest32, &m->about, m->bytes); /* two may have asked at once */
+        m->bytes = NULL;
     }
     ifab_guests_module_drop(m->bytes);
     m->bytes = NULL;
@@ -155,6 +114,7 @@ static void finish_module(struct node *node, struct job *job)
     t->command.why = IFAB_VIEW("needed by a call");
     t->command.u.load.module = m->read ? &kept->about : NULL;
     t->command.u.load.problem = ifab_view_str(kept->problem);
+    t->command.u.load.talent = kept->request->principal.kind == IFAB_PRINCIPAL_TALENT ? kept->request->principal.talent : 0;
     t->user = kept;
     t->done = module_loaded;
     job_free(job);
@@ -164,9 +124,8 @@ static void finish_module(struct node *node, struct job *job)
 void calls_module(struct node *node, struct request *r, const struct ifab_manifest *manifest, calls_module_fn *then, void *user)
 {
     struct calls *self = calls_of(node);
-    struct call_module *there = self == NULL ? NULL : module_of(self, manifest->digest32);
+    const struct call_module *there = self == NULL ? NULL : module_of(self, manifest->digest32);
     if (there != NULL) {
-        there->used = ++self->used;
         then(node, r, user, there, "");
         return;
     }
@@ -250,18 +209,16 @@ static ifab_status exceptions_of(const struct node *node, struct ifab_arena *are
 {
     struct ifab_guest_exception *rows = ifab_arena_calloc(arena, node->config.egress_allow_count + 1, sizeof *rows);
     for (size_t i = 0; rows != NULL && i < node->config.egress_allow_count; i++) {
-        struct ifab_view rest = ifab_view_str(node->config.egress_allow[i]), name = word(&rest), net = word(&rest), port = word(&rest);
-        char *capability = ifab_arena_calloc(arena, name.size + sizeof "if://capability/", 1), *text = ifab_arena_calloc(arena, net.size + 1, 1);
-        uint64_t number = 0;
-        for (size_t k = 0; k < port.size && number <= 65535; k++)
-            number = port.data[k] >= '0' && port.data[k] <= '9' ? number * 10 + (uint64_t)(port.data[k] - '0') : 65536;
+        struct ifab_config_egress row;
+        const char *why;
+        if (!ifab_config_egress_read(ifab_view_str(node->config.egress_allow[i]), &row, &why)) /* the start has looked */
+            return ifab_fail(err, IFAB_INVALID, "egress.allow: \"%s\": %s", node->config.egress_allow[i], why);
+        char *capability = ifab_arena_calloc(arena, row.name.size + sizeof "if://capability/", 1), *text = ifab_arena_calloc(arena, row.net.size + 1, 1);
         if (capability == NULL || text == NULL)
             return ifab_fail(err, IFAB_NOMEM, "out of memory");
-        snprintf(capability, name.size + sizeof "if://capability/", "if://capability/" IFAB_FMT, IFAB_ARG(name));
-        memcpy(text, net.data, net.size);
-        if (!ifab_capability_id_valid(ifab_view_str(capability)) || number == 0 || number > 65535)
-            return ifab_fail(err, IFAB_INVALID, "egress.allow: \"%s\" is not NAME CIDR PORT", node->config.egress_allow[i]);
-        rows[i] = (struct ifab_guest_exception){capability, text, (uint16_t)number};
+        snprintf(capability, row.name.size + sizeof "if://capability/", "if://capability/" IFAB_FMT, IFAB_ARG(row.name));
+        memcpy(text, row.net.data, row.net.size);
+        rows[i] = (struct ifab_guest_exception){capability, text, row.port};
     }
     *ret = rows;
     return rows != NULL ? IFAB_OK : ifab_fail(err, IFAB_NOMEM, "out of memory");
@@ -349,34 +306,18 @@ void calls_secrets(struct node *node)
 
 static void take_line(void *user, struct ifab_view capability, uint32_t talent, unsigned level, struct ifab_view text)
 {
-    struct calls *self = user;
-    if (self->lines == NULL)
-        self->lines = ifab_calloc(LINES_MAX, sizeof *self->lines);
-    if (self->lines == NULL)
-        return;
-    struct line *l = &self->lines[self->line_count++ % LINES_MAX];
-    *l = (struct line){.wall = wall_of(user), .talent = talent, .level = level};
-    size_t name = capability.size < sizeof l->capability - 1 ? capability.size : sizeof l->capability - 1;
-    memcpy(l->capability, capability.data, name);
-    l->size = (uint16_t)(text.size < LINE_SIZE ? text.size : LINE_SIZE);
-    if (l->size > 0)
-        memcpy(l->text, text.data, l->size);
+    lines_put(&((struct calls *)user)->lines, wall_of(user), capability, talent, level, text);
 }
 
-void calls_lines(const struct node *node, struct ifab_view capability, size_t most, struct ifab_buf *b)
+size_t calls_lines(const struct node *node, struct ifab_view id, size_t most, struct ifab_buf *b)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error"};
-    const struct calls *self = node->calls;
-    uint64_t count = self == NULL || self->lines == NULL ? 0 : self->line_count, shown = 0;
-    uint64_t from = count > LINES_MAX ? count - LINES_MAX : 0, fits = 0;
-    for (uint64_t i = from; i < count; i++)
-        fits += ifab_view_starts(ifab_view_str(self->lines[i % LINES_MAX].capability), capability);
-    for (uint64_t i = from; i < count; i++) {
-        const struct line *l = &self->lines[i % LINES_MAX];
+    const struct line *lines[LINES_MAX];
+    size_t count = node->calls == NULL ? 0 : lines_of(&node->calls->lines, id, most, lines);
+    for (size_t i = 0; i < count; i++) {
+        const struct line *l = lines[i];
         const struct ifab_talent *talent = ifab_talents_at(ifab_fabric_talents(node->fabric), l->talent);
-        if (!ifab_view_starts(ifab_view_str(l->capability), capability) || fits-- > most)
-            continue;
-        ifab_buf_str(b, shown++ > 0 ? ",{\"at\":\"" : "{\"at\":\"");
+        ifab_buf_str(b, i > 0 ? ",{\"at\":\"" : "{\"at\":\"");
         ifab_buf_time(b, l->wall);
         ifab_buf_str(b, "\",\"capability\":");
         ifab_json_put_cstr(b, l->capability);
@@ -386,6 +327,7 @@ void calls_lines(const struct node *node, struct ifab_view capability, size_t mo
         ifab_json_put_string(b, ifab_view_of((const uint8_t *)l->text, l->size));
         ifab_buf_char(b, '}');
     }
+    return count;
 }
 
 struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err)
@@ -507,9 +449,10 @@ static void call_done(void *user, const struct ifab_guest_answer *answer)
     queue_outcome(c->calls->node, c);
 }
 
-static void not_done(struct call *c, const char *why)
+/* end: one of those of which nothing ran. */
+static void not_done(struct call *c, enum ifab_call_end end, const char *why)
 {
-    const struct ifab_guest_answer answer = {.end = IFAB_CALL_NOT_DONE, .code = IFAB_CODE_QUEUE_FULL, .text = ifab_view_str(why)};
+    const struct ifab_guest_answer answer = {.end = end, .text = ifab_view_str(why)}; /* its code is the end's */
     call_done(c, &answer);
 }
 
@@ -529,24 +472,22 @@ static void run(struct node *node, struct call *c, const struct ifab_plan *plan)
     if (at == NULL || talent == NULL || ifab_arena_copy(&c->arena, ifab_view_of(plan->capability.data, id), &c->capability) != IFAB_OK ||
         ifab_registry_find(ifab_fabric_registry(node->fabric), c->capability, ifab_view_of(at + 1, plan->capability.size - id - 1), wall_of(self), &allowed,
                            &refusal) != IFAB_CODE_NONE) {
-        not_done(c, "the capability is not there any more");
+        not_done(c, IFAB_CALL_GONE, "the capability is not there any more");
         return;
     }
     if (guests == NULL || module == NULL) {
-        not_done(c, guests == NULL ? err.text : "its module is not loaded any more; try again");
+        not_done(c, IFAB_CALL_NOT_DONE, guests == NULL ? err.text : "its module is not loaded any more; try again");
         return;
     }
-    if (!ifab_fabric_may_call(node->fabric, plan->talent, allowed->manifest, wall_of(self))) { /* revoked in the batch of its intent */
-        const struct ifab_guest_answer answer = {.end = IFAB_CALL_REVOKED, .code = IFAB_CODE_CAPABILITY_NOT_ALLOWED,
-                                                 .text = IFAB_VIEW("what it needs was revoked before it began")};
-        call_done(c, &answer);
+    if (!ifab_fabric_may_call(node->fabric, plan->talent, allowed->manifest, wall_of(self))) {
+        not_done(c, IFAB_CALL_GONE, "what it needs was revoked before it began"); /* in the batch of its intent */
         return;
     }
     ifab_uuid_format(plan->id16, plan_id + 5);
     struct ifab_view config;
     const char *missing;
     if (!calls_config(node, allowed->manifest, &c->arena, &config, &missing)) {
-        not_done(c, "capabilities.config lacks a value that its manifest asks for");
+        not_done(c, IFAB_CALL_UNCONFIGURED, "capabilities.config lacks a value that its manifest asks for");
         return;
     }
     struct ifab_guest_call call = {.config = config, .task = plan->state == IFAB_PLAN_TRYING ? IFAB_GUEST_DRY_RUN : IFAB_GUEST_APPLY, .manifest = allowed->manifest,
@@ -555,7 +496,7 @@ static void run(struct node *node, struct call *c, const struct ifab_plan *plan)
     memcpy(call.trace16, plan->trace16, 16);
     ifab_status status = ifab_guest_begin(guests, &call, call_done, c);
     if (status != IFAB_OK)
-        not_done(c, status == IFAB_FULL ? "too many calls wait for a sandbox" : "the call could not be begun");
+        not_done(c, IFAB_CALL_NOT_DONE, status == IFAB_FULL ? "too many calls wait for a sandbox" : "the call could not be begun");
 }
 
 void calls_begin(struct node *node, const struct ticket *applied)
@@ -605,6 +546,37 @@ void calls_turn(struct node *node)
         review(self);
 }
 
+struct rechecking { /* a signature is verified once a manifest: many talents share one */
+    const struct calls *calls;
+    struct ifab_map manifests; /* digest -> it may be loaded */
+};
+
+/* Of any manifest, whether its module is still held or was pushed out of the memory since. */
+static bool loadable(void *user, uint32_t talent, const uint8_t manifest32[32])
+{
+    struct rechecking *self = user;
+    const struct ifab_registry *registry = ifab_fabric_registry(self->calls->node->fabric);
+    const struct ifab_allowed *a = ifab_registry_allowed_next(registry, 0);
+    struct ifab_refusal refusal;
+    uint64_t good;
+    (void)talent;
+    if (ifab_map_get(&self->manifests, ifab_view_of(manifest32, 32), &good))
+        return good != 0;
+    while (a != NULL && memcmp(a->manifest->digest32, manifest32, 32) != 0)
+        a = ifab_registry_allowed_next(registry, a->number);
+    good = a != NULL && ifab_capability_load_check(registry, a->manifest, NULL, clock_now(&self->calls->node->clock, NULL).wall, &refusal) == IFAB_CODE_NONE;
+    (void)ifab_map_put(&self->manifests, ifab_view_of(manifest32, 32), good); /* without memory it is asked again */
+    return good != 0;
+}
+
+static bool still_there(void *user, uint32_t talent, const uint8_t manifest32[32])
+{
+    const struct calls *self = user;
+    const struct ifab_talent *who = ifab_talents_at(ifab_fabric_talents(self->node->fabric), talent);
+    (void)manifest32;
+    return talent == 0 || (who != NULL && who->removed_at == IFAB_NEVER);
+}
+
 /* INV-07: what may not be loaded any more ends, and so does every call of a talent that has no grant for it, or for a scope of it, any more. */
 void calls_changed(struct node *node)
 {
@@ -616,7 +588,7 @@ void calls_changed(struct node *node)
     if (self->registry_version != ifab_fabric_registry_version(node->fabric)) {
         self->registry_version = ifab_fabric_registry_version(node->fabric);
         for (size_t i = 0; i < MODULES_MAX; i++) {
-            struct call_module *m = &self->modules[i];
+            struct call_module *m = &self->modules.rows[i];
             bool good = m->bytes == NULL;
             const struct ifab_allowed *a = ifab_registry_allowed_next(ifab_fabric_registry(node->fabric), 0);
             for (; !good && a != NULL; a = ifab_registry_allowed_next(ifab_fabric_registry(node->fabric), a->number))
@@ -625,12 +597,17 @@ void calls_changed(struct node *node)
             if (good)
                 continue;
             ifab_guests_revoke(self->guests, m->manifest32);
-            module_drop(m);
+            modules_drop(&self->modules, m);
         }
+        struct rechecking all = {.calls = self};
+        ifab_map_init(&all.manifests, self->registry_version);
+        ifab_guests_recheck(self->guests, loadable, &all);
+        ifab_map_fini(&all.manifests);
     }
     if (!anew && self->access_version == ifab_fabric_access_version(node->fabric))
         return;
     self->access_version = ifab_fabric_access_version(node->fabric);
+    ifab_guests_recheck(self->guests, still_there, self);
     review(self);
 }
 
@@ -668,10 +645,8 @@ void calls_free(struct node *node)
         request_free(self->first->request);
         call_free(self->first);
     }
-    for (size_t i = 0; i < MODULES_MAX; i++)
-        if (self->modules[i].bytes != NULL)
-            module_drop(&self->modules[i]);
-    ifab_free(self->lines);
+    modules_free(&self->modules);
+    lines_free(&self->lines);
     ifab_free(self);
     node->calls = NULL;
 }

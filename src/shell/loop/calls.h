@@ -8,18 +8,12 @@
  */
 #include "capability/registry.h"
 #include "guest/guest.h"
+#include "modules.h"
 
 struct node;
 struct request;
 struct calls;
 
-/* A module's bytes as they were read, once; found by the digest of its manifest. */
-struct call_module {
-    uint8_t manifest32[32];
-    struct ifab_module about;
-    struct ifab_chassis_module *bytes; /* a reference of the cache's; NULL: a free place */
-    uint64_t used;                     /* for who has to make room */
-};
 /* NULL: it could not be read or loaded; why says so, borrowed until it returns. Runs at once when the module is there. */
 typedef void calls_module_fn(struct node *node, struct request *request, void *user, const struct call_module *module, const char *why);
 /* Reads it on a reader's thread where it must; each attempt to load leaves an entry (INV-07). The request is the callback's to answer. */
@@ -37,6 +31,6 @@ void calls_begin(struct node *node, const struct ticket *applied);
  */
 /* false: no sandbox was needed yet, or there is none. */
 bool calls_sandbox(const struct node *node, struct ifab_guest_sandbox *ret);
-/* The newest lines that guests wrote, oldest first. */
-void calls_lines(const struct node *node, struct ifab_view capability, size_t most, struct ifab_buf *buf);
+/* The newest lines that guests of this capability wrote, oldest first; id: without version, exact. Returns how many. */
+size_t calls_lines(const struct node *node, struct ifab_view id, size_t most, struct ifab_buf *buf);
 #endif

@@ -198,8 +198,7 @@ static void with_module(struct node *node, struct request *r, void *user, const 
 void handle_capability_plan(struct node *node, struct request *r)
 {
     const struct ifab_json *body = act_body(node, r, &plan_schema);
-    struct ifab_refusal refusal = {.offset = -1, .retry_after_ms = -1};
-    const struct ifab_allowed *allowed;
+    const struct ifab_manifest *manifest;
     struct planning *p;
     if (body == NULL)
         return;
@@ -216,10 +215,10 @@ void handle_capability_plan(struct node *node, struct request *r)
         reply_code(node, r, IFAB_CODE_INVALID_PARAMS, "params", "holds what looks like a secret; a capability is given secrets by their names");
         return;
     }
-    if (ifab_registry_find(ifab_fabric_registry(node->fabric), p->id, p->version, clock_now(&node->clock, NULL).wall, &allowed, &refusal) != IFAB_CODE_NONE)
-        queue_plan(p); /* the step refuses it, and says so in the log */
+    if (!ifab_fabric_may_use(node->fabric, &r->principal, p->id, p->version, clock_now(&node->clock, NULL), &manifest))
+        queue_plan(p); /* the step refuses it, and says so in the log: no file is read for who may not call it */
     else
-        calls_module(node, r, allowed->manifest, with_module, p);
+        calls_module(node, r, manifest, with_module, p);
 }
 
 /* ---- apply ---- */
@@ -297,8 +296,7 @@ static void apply_with_module(struct node *node, struct request *r, void *user, 
 void handle_capability_apply(struct node *node, struct request *r)
 {
     const struct ifab_json *body = act_body(node, r, &apply_schema);
-    struct ifab_refusal refusal = {.offset = -1, .retry_after_ms = -1};
-    const struct ifab_allowed *allowed = NULL;
+    const struct ifab_manifest *manifest = NULL;
     const uint8_t *at;
     struct applying *a = body == NULL ? NULL : ifab_arena_calloc(&r->arena, 1, sizeof *a);
     if (a == NULL) {
@@ -306,7 +304,7 @@ void handle_capability_apply(struct node *node, struct request *r)
             out_of_memory(node, r);
         return;
     }
-    struct ifab_view hash = text_of(body, "plan_hash"), mode = text_of(body, "mode");
+    struct ifab_view hash = text_of(body, "plan_hash"), mode = text_of(body, "mode"), config;
     (void)ifab_hex_decode(ifab_view_of(hash.data + 7, 64), a->hash32, 32); /* the schema has looked */
     a->dry_run = ifab_view_is(mode, "dry-run");
     a->falsify = ifab_view_is(mode, "falsify");
@@ -316,11 +314,11 @@ void handle_capability_apply(struct node *node, struct request *r)
     at = plan == NULL ? NULL : memchr(plan->capability.data, '@', plan->capability.size);
     size_t id = at == NULL ? 0 : (size_t)(at - plan->capability.data);
     if (at == NULL || plan->talent != r->principal.talent ||
-        ifab_registry_find(ifab_fabric_registry(node->fabric), ifab_view_of(plan->capability.data, id), ifab_view_of(at + 1, plan->capability.size - id - 1),
-                           clock_now(&node->clock, NULL).wall, &allowed, &refusal) != IFAB_CODE_NONE)
+        !ifab_fabric_may_use(node->fabric, &r->principal, ifab_view_of(plan->capability.data, id), ifab_view_of(at + 1, plan->capability.size - id - 1),
+                             clock_now(&node->clock, NULL), &manifest))
         apply_with_module(node, r, a, NULL, ""); /* the step says what is wrong */
-    else
-        calls_module(node, r, allowed->manifest, apply_with_module, a);
+    else if (a->falsify || config_of(node, r, manifest, &config)) /* what cannot be begun gets no intent */
+        calls_module(node, r, manifest, apply_with_module, a);
 }
 
 /* ---- what a person says of a dangling intent ---- */
@@ -449,13 +447,18 @@ void handle_capability_logs(struct node *node, struct request *r)
 {
     struct ifab_view id;
     uint64_t limit;
+    const struct ifab_allowed *allowed;
+    struct ifab_refusal refusal = {.offset = -1, .retry_after_ms = -1};
     struct ifab_buf b = IFAB_BUF_INIT((size_t)4 << 20);
     if (!request_query_u64(node, r, "limit", 1, 500, 100, &limit) || !id_of(node, r, &id))
         return;
     ifab_buf_str(&b, "{\"items\":[");
-    calls_lines(node, id, limit, &b);
+    size_t count = calls_lines(node, id, limit, &b);
     ifab_buf_str(&b, "],\"next\":null}");
-    if (ifab_buf_status(&b) == IFAB_OK)
+    if (count == 0 && /* what was revoked meanwhile keeps its lines: that is when they are asked for */
+        ifab_registry_find(ifab_fabric_registry(node->fabric), id, IFAB_VIEW(""), clock_now(&node->clock, NULL).wall, &allowed, &refusal) != IFAB_CODE_NONE)
+        reply_error(node, r, &refusal);
+    else if (ifab_buf_status(&b) == IFAB_OK)
         reply_json(node, r, 200, ifab_buf_as_view(&b));
     else
         out_of_memory(node, r);

@@ -173,7 +173,8 @@ struct ifab_registered { /* one record of the registry, as another fabric had it
     uint8_t kind;
     struct ifab_view subject, bytes;
 };
-/* How a call of a guest ended; X(NAME, refusal, text). The breaker counts all but OK, CALLER, REVOKED and NOT_DONE as failures. */
+/* How a call of a guest ended; X(NAME, refusal, text). From NOT_DONE on nothing of the guest ran: it costs nothing, and the plan lives on. The breaker
+ * counts all but OK, CALLER, REVOKED and these as failures. */
 #define IFAB_CALL_END_MAP(X)                                                                        \
     X(OK, NONE, "done")                                                                             \
     X(CALLER, INVALID_PARAMS, "the capability refused what it was asked")                           \
@@ -182,7 +183,9 @@ struct ifab_registered { /* one record of the registry, as another fabric had it
     X(TRAP, SANDBOX_VIOLATION, "the guest trapped")                                                 \
     X(VIOLATION, SANDBOX_VIOLATION, "the guest was stopped at a wall of its sandbox")               \
     X(REVOKED, CAPABILITY_NOT_ALLOWED, "the capability was revoked while it ran")                   \
-    X(NOT_DONE, QUEUE_FULL, "no sandbox was free; nothing was done")
+    X(NOT_DONE, QUEUE_FULL, "no sandbox was free; nothing was done")                                \
+    X(UNCONFIGURED, INVALID_CONFIG, "its configuration lacks a value; nothing was done")            \
+    X(GONE, CAPABILITY_NOT_ALLOWED, "the capability was revoked before it began; nothing was done")
 #define IFAB_F_(name, code, text) IFAB_CALL_##name,
 enum ifab_call_end { IFAB_CALL_END_MAP(IFAB_F_) IFAB_CALL_END_COUNT };
 #undef IFAB_F_
@@ -256,6 +259,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             struct ifab_view id, version;     /* version size 0: the largest that is allowed */
             const struct ifab_module *module; /* of its bytes as opened; NULL: they could not be, and problem says why */
             struct ifab_view problem;
+            uint32_t talent;                  /* for whose call; 0: nobody's. A refusal is this talent's */
         } load;
         struct {
             struct ifab_secret_request request; /* wall is set by the step */
@@ -564,6 +568,9 @@ bool ifab_fabric_may_call(const struct ifab_fabric *self, uint32_t talent, const
 enum ifab_code ifab_fabric_plan_check(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_now now, struct ifab_arena *arena,
                                       const struct ifab_manifest **ret_manifest, const struct ifab_operation **ret_operation,
                                       const struct ifab_json **ret_params, struct ifab_refusal *ret_refusal);
+/* May this principal call it at all, by its role and grants? Reads only, for the shell to ask before it reads a module for a call. */
+bool ifab_fabric_may_use(const struct ifab_fabric *self, const struct ifab_principal *principal, struct ifab_view id, struct ifab_view version,
+                         struct ifab_now now, const struct ifab_manifest **ret_manifest);
 /* JSON of one of each, as lists and answers show it. wall: which period it is. */
 void ifab_fabric_budget_json(const struct ifab_fabric *self, const struct ifab_budget *budget, const struct ifab_budget_state *state, ifab_usec wall,
                              struct ifab_buf *buf);

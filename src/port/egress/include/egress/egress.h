@@ -46,6 +46,7 @@
     X(TOO_LARGE, TOO_LARGE, false, "larger than its limit")                                            \
     X(ROW, SANDBOX_VIOLATION, true, "no http row of the manifest lets it pass")                        \
     X(DRY_RUN, PERMISSION_DENIED, false, "in a dry run only rows marked read pass")                    \
+    X(EFFECT, PERMISSION_DENIED, true, "only rows pass whose effect the operation has")                \
     X(ADDRESS, PERMISSION_DENIED, false, "the address is not a public one, and no exception names it") \
     X(FORBIDDEN_ADDRESS, SANDBOX_VIOLATION, true, "the address is one that nobody may reach")          \
     X(OWN_LISTENER, SANDBOX_VIOLATION, true, "the address is the fabric's own")                        \

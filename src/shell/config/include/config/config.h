@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "base/time.h"
+#include "base/view.h"
 #include "guard/ruleset.h"
 
 #define IFAB_CONFIG_UIDS_MAX 64
@@ -62,6 +63,12 @@ struct ifab_setting_info {
     const char *name, *type, *range, *default_text, *unit, *applies /* "reload" "restart" */, *help;
 };
 const struct ifab_setting_info *ifab_setting_at(size_t i); /* NULL past the end */
+struct ifab_config_egress {      /* a row of egress.allow; views borrowed from its text */
+    struct ifab_view name, net; /* "vmix.switcher"; "10.0.0.5/32", a good one */
+    uint16_t port;              /* 1..65535 */
+};
+/* false: ret_why, static text, says what is expected. */
+bool ifab_config_egress_read(struct ifab_view text, struct ifab_config_egress *ret_row, const char **ret_why);
 /* Reads path; defaults where absent. IFAB_INVALID: err says "ifd.yaml line 3: unknown setting \"htpp.listen\"; did you mean \"http.listen\"?". */
 IFAB_MUST_CHECK ifab_status ifab_config_load(const char *path, struct ifab_config *ret_config, struct ifab_error *err);
 /* For a reload: the first setting that differs and applies at a restart only, NULL: none; and taking over what applies at a reload, nothing else. */

@@ -101,6 +101,12 @@ void ifab_guest_secret(struct ifab_guests *self, uint64_t question, bool granted
 void ifab_guests_revoke(struct ifab_guests *self, const uint8_t manifest32[32]);
 /* And every call that may not run any more, with what it is asking outside. may: talent 0 is the fabric's own look at a capability's health. */
 void ifab_guests_review(struct ifab_guests *self, bool (*may)(void *user, uint32_t talent, const struct ifab_manifest *manifest), void *user);
+/*
+ * The registry or a talent has changed. good is asked of each manifest that runs (talent 0) and of each pair that keeps keys and values, whether its
+ * module is still held or not. Calls of what is not good end; keys and values of it go.
+ */
+typedef bool ifab_guest_good_fn(void *user, uint32_t talent, const uint8_t manifest32[32]);
+void ifab_guests_recheck(struct ifab_guests *self, ifab_guest_good_fn *good, void *user);
 /* Values that no answer from outside may hold, one after the other, IFAB_GUEST_LIVE_MAX at most; called anew whenever a secret has changed, and
  * later again where it failed: until one succeeds nothing is sent (503). each and user: as long as self. */
 #define IFAB_GUEST_LIVE_MAX 2112

@@ -81,6 +81,7 @@ struct ifab_egress_row { /* a row of the manifest's http[]; zeroed lets nothing 
     struct ifab_view path; /* pattern: whole segments, each as it stands; "*" is one that is not empty; "**" as the last is one or more */
     uint32_t methods;      /* 1U << enum ifab_egress_method */
     bool read;             /* effect read: passes in dry-run */
+    bool beyond;           /* its effect is more than the call's operation may have: it never passes */
 };
 bool ifab_egress_row_matches(const struct ifab_egress_row *row, const struct ifab_url *url, enum ifab_egress_method method);
 #endif
