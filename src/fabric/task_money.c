@@ -2,7 +2,9 @@
  * What tasks cost: held when one is claimed, settled when it is done, released when it comes to nothing; all in the step that does it, so that a crash
  * leaves both or neither (INV-10). A swarm whose tasks fail again and again is stopped by its breaker until a person resets it.
  */
-#include "fabric_internal.h"
+#include "money_internal.h"
+
+#include "base/id.h"
 
 #include <string.h>
 
@@ -28,28 +30,53 @@ static struct ifab_fabric__bill bill_of(const struct ifab_fabric *self, const st
     return bill;
 }
 
-enum ifab_code ifab_fabric__task_hold(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_swarm *swarm,
-                                      struct ifab_task_principal worker, struct ifab_view actor, uint64_t *ret_reservation)
+static struct ifab_fabric__hold hold_of(const struct ifab_fabric *self, const struct ifab_task *task, const struct ifab_swarm *swarm,
+                                        struct ifab_task_principal worker, struct ifab_view actor)
 {
     struct ifab_task claimed = *task;
     claimed.worker = worker;
-    enum ifab_code code = ifab_fabric__breaker_admit(self, o, IFAB_BREAKER_SWARM, swarm->id);
-    *ret_reservation = task->reservation;
-    if (code != IFAB_CODE_NONE || task->reservation != 0)
-        return code; /* a helper's part was held when it was asked */
     struct ifab_fabric__hold hold = {.bill = bill_of(self, &claimed, swarm, actor), .urgent = task->priority == 0, .deadline = IFAB_NEVER};
     hold.bill.usd_micro = task->budget[0] > 0 ? (uint64_t)task->budget[0] : 0;
     hold.bill.tokens_in = task->budget[1] > 0 ? (uint64_t)task->budget[1] : 0;
     hold.bill.calls = task->budget[2] > 0 ? (uint64_t)task->budget[2] : 0;
+    return hold;
+}
+
+static bool holds_anything(const struct ifab_fabric__hold *hold)
+{
+    return hold->bill.usd_micro > 0 || hold->bill.tokens_in > 0 || hold->bill.calls > 0;
+}
+
+/* What is spent lets nothing new begin, whatever that says it would cost: it may cost more, and in units that it does not name. */
+static enum ifab_code admit(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_fabric__hold *hold)
+{
+    char trace[37];
+    ifab_uuid_format(task->trace16, trace);
+    const struct ifab_view subjects[IFAB_SUBJECT_COUNT] = {
+        [IFAB_SUBJECT_TALENT] = hold->bill.talent,
+        [IFAB_SUBJECT_SWARM] = hold->bill.swarm,
+        [IFAB_SUBJECT_TRACE] = ifab_view_str(trace),
+    };
+    struct ifab_money_plan *room = ifab_fabric__alloc(o, sizeof *room);
+    struct ifab_reservation *own = ifab_fabric__alloc(o, sizeof *own);
+    if (room == NULL || own == NULL)
+        return IFAB_CODE_SYSTEM_ERROR;
+    bool held = ifab_money__reservation(self, o, task->reservation, own);
+    return ifab_money_admit(self->money, subjects, held ? own : NULL, hold->urgent, ifab_money__time(o), ifab_money__look, o, room, &o->reply.refusal);
+}
+
+enum ifab_code ifab_fabric__task_hold(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_swarm *swarm,
+                                      struct ifab_task_principal worker, struct ifab_view actor, uint64_t *ret_reservation)
+{
+    struct ifab_fabric__hold hold = hold_of(self, task, swarm, worker, actor);
     uint8_t before16[16];
-    bool open, spent = false;
-    if (hold.bill.usd_micro == 0 && hold.bill.tokens_in == 0 && hold.bill.calls == 0) { /* nothing is held for it; but nothing may be left at all */
-        ifab_fabric__swarm_standing(self, o, swarm->id, &open, &spent);
-        return spent ? ifab_refuse(&o->reply.refusal, IFAB_CODE_BUDGET_EXCEEDED, "swarm", "a budget of the swarm " IFAB_FMT " has nothing left", IFAB_ARG(swarm->id))
-                     : IFAB_CODE_NONE;
-    }
+    enum ifab_code code = ifab_fabric__breaker_admit(self, o, IFAB_BREAKER_SWARM, swarm->id);
+    *ret_reservation = task->reservation; /* a helper's part was held when it was asked */
     join_trace(o, task->trace16, before16);
-    code = ifab_fabric__reserve_for(self, o, &hold, ret_reservation);
+    if (code == IFAB_CODE_NONE)
+        code = admit(self, o, task, &hold);
+    if (code == IFAB_CODE_NONE && task->reservation == 0 && holds_anything(&hold))
+        code = ifab_fabric__reserve_for(self, o, &hold, ret_reservation);
     memcpy(o->reply.trace16, before16, 16);
     return code;
 }
