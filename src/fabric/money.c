@@ -270,6 +270,14 @@ void ifab_fabric__decide_breaker_reset(const struct ifab_fabric *self, const str
 
 /* ---- spending ---- */
 
+enum ifab_code ifab_money__amounts(const struct ifab_fabric__bill *bill, struct ifab_refusal *r)
+{
+    if (bill->usd_micro > IFAB_MONEY_MAX || bill->calls > IFAB_MONEY_MAX || bill->tokens_in > IFAB_MONEY_MAX ||
+        bill->tokens_out > IFAB_MONEY_MAX - bill->tokens_in)
+        return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "cost", "amounts are 0 to 2^53-1, both kinds of tokens together too");
+    return IFAB_CODE_NONE;
+}
+
 static enum ifab_code spend_of(const struct ifab_fabric__bill *bill, const char trace[37], struct ifab_spend *ret, struct ifab_refusal *r)
 {
     *ret = (struct ifab_spend){
@@ -280,9 +288,9 @@ static enum ifab_code spend_of(const struct ifab_fabric__bill *bill, const char 
                      [IFAB_SUBJECT_TRACE] = ifab_view_str(trace)},
         .amounts = {[IFAB_UNIT_USD_MICRO] = bill->usd_micro, [IFAB_UNIT_TOKENS] = bill->tokens_in + bill->tokens_out, [IFAB_UNIT_CALLS] = bill->calls},
     };
-    if (bill->usd_micro > IFAB_MONEY_MAX || bill->calls > IFAB_MONEY_MAX || bill->tokens_in > IFAB_MONEY_MAX ||
-        bill->tokens_out > IFAB_MONEY_MAX - bill->tokens_in)
-        return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "cost", "amounts are 0 to 2^53-1, both kinds of tokens together too");
+    enum ifab_code code = ifab_money__amounts(bill, r);
+    if (code != IFAB_CODE_NONE)
+        return code;
     for (size_t i = 0; i < IFAB_SUBJECT_TRACE; i++)
         if (ret->subjects[i].size > 0 && !ifab_subject_valid((enum ifab_subject)i, ret->subjects[i]))
             return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, ifab_subject_name((enum ifab_subject)i), "not the name of a %s",

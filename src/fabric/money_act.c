@@ -309,6 +309,9 @@ enum ifab_code ifab_fabric__price(const struct ifab_fabric *self, const struct i
     bill->tokens_in = cost->tokens_in;
     bill->tokens_out = cost->tokens_out;
     bill->calls = cost->calls;
+    enum ifab_code code = ifab_money__amounts(bill, r);
+    if (code != IFAB_CODE_NONE)
+        return code;
     if (cost->has_usd || cost->model.size == 0)
         return IFAB_CODE_NONE;
     if (price == NULL)

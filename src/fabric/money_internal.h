@@ -9,6 +9,8 @@ ifab_usec ifab_money__time(const struct ifab_outcome *o);
 ifab_money_look_fn ifab_money__look; /* user: the outcome */
 void ifab_money__put_text(struct ifab_buf *p, const char *name, struct ifab_view text); /* ,"name":"text"; nothing when it is empty */
 void ifab_money__put_entry(const struct ifab_fabric *self, struct ifab_buf *p, const struct ifab_outcome_entry *entry); /* ,"entry":{…} */
+/* Can all of it be written? 208. Asked before anything of a step that spends is written. */
+enum ifab_code ifab_money__amounts(const struct ifab_fabric__bill *bill, struct ifab_refusal *ret_refusal);
 void ifab_money__id(const uint8_t id16[16], char ret_text[41]);
 bool ifab_money__put_state(struct ifab_outcome *o, uint64_t number, const struct ifab_budget_state *state);
 void ifab_money__levels(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_budget *budget, uint64_t limit,

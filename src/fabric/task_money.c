@@ -99,10 +99,9 @@ static enum ifab_verdict verdict_of(enum ifab_task_event event)
     case IFAB_TASK_COMPLETE:
         return IFAB_VERDICT_GOOD;
     case IFAB_TASK_FAIL:
-    case IFAB_TASK_POISON:
         return IFAB_VERDICT_FAILED;
-    default:
-        return IFAB_VERDICT_CALLER; /* shutdown, a worker that died, cancelled, too late, given back: says nothing of what the swarm can do */
+    default: /* poison: whoever made it could stop the swarm; shutdown, a worker that died, cancelled, too late, given back */
+        return IFAB_VERDICT_CALLER; /* says nothing of what the swarm can do */
     }
 }
 

@@ -429,8 +429,8 @@ def test_a_stopped_swarm_says_no_time_at_which_it_goes_on(f):
     for i in range(4):
         create(f, f"t{i}")
     for i in range(3):
-        assert act(f, f"t{i}", "fail", fence=claim(f, id=f"t{i}").json["fence"], kind="poison", error="no").status == 200
-    r = claim(f)
+        assert act(f, f"t{i}", "fail", fence=claim(f, id=f"t{i}").json["fence"], kind="transient", error="no").status == 200
+    r = claim(f, id="t3")
     refused(r, 503, 303)
     assert "retry_after_ms" not in r.error and "retry-after" not in r.headers, r
     assert "governor reset" in r.error["hint"] and state(f) == "ERROR", r

@@ -359,6 +359,9 @@ change("money-admit-left", PLAN, "if (paused || ifab_budget_left(limit, &others)
 change("money-admit-own", PLAN, "others.reserved -= holds < others.reserved ? holds : others.reserved;", ";", "money_model")
 change("money-admit-units", PLAN, "if (amounts == NULL || amounts[n->budget.unit] > 0)", "if (amounts == NULL ? n->budget.unit == IFAB_UNIT_USD_MICRO : amounts[n->budget.unit] > 0)",
        "money_model fabric_purse")
+change("poison-fails-the-swarm", "src/fabric/task_money.c", "    case IFAB_TASK_FAIL:\n        return IFAB_VERDICT_FAILED;", "    case IFAB_TASK_FAIL:\n    case IFAB_TASK_POISON:\n        return IFAB_VERDICT_FAILED;",
+       "fabric_purse")
+change("cost-can-be-written", STEP_MONEY_ACT, "    enum ifab_code code = ifab_money__amounts(bill, r);\n", "    enum ifab_code code = IFAB_CODE_NONE;\n", "fabric_purse")
 change("claim-admit", "src/fabric/task_money.c", "        code = admit(self, o, task, &hold);\n", "        code = IFAB_CODE_NONE;\n", "fabric_purse")
 change("claim-admit-talent", "src/fabric/task_money.c", "        [IFAB_SUBJECT_TALENT] = hold->bill.talent,\n", "", "fabric_purse")
 change("claim-admit-trace", "src/fabric/task_money.c", "        [IFAB_SUBJECT_TRACE] = ifab_view_str(trace),\n", "", "fabric_purse")

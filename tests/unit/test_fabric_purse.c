@@ -134,11 +134,55 @@ static void an_overrun_is_the_last(void **state)
     assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
 }
 
+/* Who makes a task is a stranger to those who do it: what nobody can do says nothing of them. */
+static void poison_stops_nobody_but_itself(void **state)
+{
+    char id[8];
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        snprintf(id, sizeof id, "t%d", i);
+        make(id, 2, -1);
+        assert_int_equal(claim(ANN, "data", id), IFAB_CODE_NONE);
+        assert_int_equal(act(ANN, id, i < 5 ? IFAB_TASK_POISON : IFAB_TASK_FAIL, fence), IFAB_CODE_NONE);
+        assert_int_equal(entries_with("\"operation\":\"tripped\""), i < 7 ? 0 : 1);
+    }
+    make("next", 0, -1);
+    assert_int_equal(claim(ANN, "data", "next"), IFAB_CODE_CIRCUIT_BREAKER_OPEN);
+}
+
+/* Both kinds of tokens are counted as one: a sum that cannot be written is the caller's mistake, and changes nothing. */
+static void a_sum_that_cannot_be_written_is_refused(void **state)
+{
+    static const struct {
+        uint64_t in, out;
+        enum ifab_code code;
+    } cases[] = {
+        {IFAB_MONEY_MAX, 1, IFAB_CODE_INVALID_PARAMS},
+        {1, IFAB_MONEY_MAX, IFAB_CODE_INVALID_PARAMS},
+        {IFAB_MONEY_MAX, IFAB_MONEY_MAX, IFAB_CODE_INVALID_PARAMS},
+        {IFAB_MONEY_MAX - 1, 1, IFAB_CODE_NONE},
+    };
+    (void)state;
+    make("t", 2, -1);
+    struct ifab_principal operator = as(0);
+    struct ifab_command c = {.type = IFAB_COMMAND_TASK_CLAIM, .principal = &operator};
+    c.u.claim.swarm = IFAB_VIEW("data");
+    assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+    fence = rig.outcome.reply.fence.n;
+    for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
+        struct ifab_cost cost = {.has_usd = true, .tokens_in = cases[i].in, .tokens_out = cases[i].out};
+        assert_int_equal(complete(0, "t", cost), cases[i].code);
+        assert_int_equal(state_of("t"), cases[i].code == IFAB_CODE_NONE ? IFAB_TASK_DONE : IFAB_TASK_CLAIMED);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_spent_lets_nothing_new_begin, setup, teardown),
         cmocka_unit_test_setup_teardown(an_overrun_is_the_last, setup, teardown),
+        cmocka_unit_test_setup_teardown(poison_stops_nobody_but_itself, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_sum_that_cannot_be_written_is_refused, setup, teardown),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)
         return 1;

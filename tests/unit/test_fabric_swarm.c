@@ -60,7 +60,7 @@ static void a_swarm_goes_through_its_states(void **state)
         snprintf(id, sizeof id, "f%d", i);
         assert_int_equal(create(id, "sql"), IFAB_CODE_NONE);
         assert_int_equal(claim(ANN, "data", id), IFAB_CODE_NONE);
-        assert_int_equal(act(ANN, id, IFAB_TASK_POISON, fence), IFAB_CODE_NONE);
+        assert_int_equal(act(ANN, id, IFAB_TASK_FAIL, fence), IFAB_CODE_NONE);
     }
     assert_string_equal(swarm_is("data"), "ERROR");
     pass(2 * IFAB_SWARM_HEARD_FOR);
