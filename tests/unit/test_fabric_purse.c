@@ -176,6 +176,41 @@ static void a_sum_that_cannot_be_written_is_refused(void **state)
     }
 }
 
+static uint64_t blocked(const char *id, int64_t usd_micro) /* by Ann; who helps knows go */
+{
+    make(id, 2, usd_micro);
+    assert_int_equal(claim(ANN, "data", id), IFAB_CODE_NONE);
+    uint64_t held = fence;
+    assert_int_equal(act(ANN, id, IFAB_TASK_BLOCK, fence), IFAB_CODE_NONE);
+    return held;
+}
+
+/* What it may cost is held for the swarm that was asked: however long that one's queue, nobody else works at its expense. */
+static void help_is_not_stolen(void **state)
+{
+    char id[8];
+    (void)state;
+    assert_int_equal(swarm("near", "go", "Eve", 20), IFAB_CODE_NONE);
+    have("purse", IFAB_SUBJECT_SWARM, "near", IFAB_UNIT_USD_MICRO, 1000000);
+    assert_int_equal(swarm("data", "sql", "Ann", 20), IFAB_CODE_NONE);
+    for (int i = 0; i < IFAB_STEAL_ABOVE + 1; i++) {
+        snprintf(id, sizeof id, "t%d", i);
+        (void)blocked(id, 100);
+        assert_non_null(helper_of(id, 0));
+    }
+    assert_int_equal(swarm("thief", "go", "Bob", 20), IFAB_CODE_NONE);
+    assert_int_equal(claim(BOB, "thief", ""), IFAB_CODE_NOT_FOUND);
+    assert_int_equal(claim(BOB, "thief", helper_of("t0", 0)->id), IFAB_CODE_PERMISSION_DENIED);
+    struct ifab_command own = new_task("own", "go"); /* no help: that may be taken */
+    own.u.task.swarm = IFAB_VIEW("near");
+    own.u.task.priority = 0;
+    assert_int_equal(rig_do(&rig, &own)->code, IFAB_CODE_NONE);
+    assert_int_equal(claim(BOB, "thief", ""), IFAB_CODE_NONE);
+    assert_int_equal(task("own")->owner.n, ifab_swarm_find(ifab_fabric_coordinator(rig.fabric), IFAB_VIEW("thief"))->number.n);
+    assert_int_equal(claim(BOB, "thief", ""), IFAB_CODE_NOT_FOUND);
+    assert_int_equal(claim(EVE, "near", ""), IFAB_CODE_NONE);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -183,6 +218,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_overrun_is_the_last, setup, teardown),
         cmocka_unit_test_setup_teardown(poison_stops_nobody_but_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sum_that_cannot_be_written_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(help_is_not_stolen, setup, teardown),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)
         return 1;

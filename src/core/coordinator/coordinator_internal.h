@@ -37,11 +37,12 @@ struct task_class { /* one set of needs, as long as something queued has it */
     uint32_t steal_root;        /* lanes of swarms whose queue is long: least priority, oldest */
     uint32_t previous, next;    /* in the list of all */
 };
-struct lane { /* of one account, priority and class */
+struct lane { /* of one account, priority and class, help apart */
     uint32_t account, task_class, root, queued, ready; /* queued: also those that are not ready */
     uint32_t previous, next;                            /* in the account's list */
     struct pairing_links links;
     uint8_t priority;
+    bool help; /* its tasks help another: what they may cost is held for the swarm that was asked, so nobody steals them */
     enum { LANE_IDLE, LANE_OPEN, LANE_STEAL } in; /* which heap of its class */
 };
 struct account { /* a swarm's queue, or that of one who makes tasks open to all */
@@ -76,7 +77,7 @@ struct ifab_coordinator {
     /* queues */
     struct ifab_u64map account_by_key;
     struct ifab_map class_by_needs;
-    struct ifab_map lane_by_key; /* account, priority, class -> slot */
+    struct ifab_map lane_by_key; /* account, priority, class, help -> slot */
     uint32_t class_list;
     uint64_t course; /* virtual time */
     /* closed ones */

@@ -1,8 +1,8 @@
 /*
  * Which task next: accounts, lanes, and the course of the queue. See coordinator.h and docs/decisions/fair-claims.md.
  *
- *   account (a swarm's queue, or of one maker of open tasks)  --< lane (priority, set of needs)  --< ready tasks, the oldest first
- *   class (a set of needs)  --< lanes open to all, by start tag      --< lanes of long queues of swarms, least priority and oldest first
+ *   account (a swarm's queue, or of one maker of open tasks)  --< lane (priority, set of needs, help or not)  --< ready tasks, the oldest first
+ *   class (a set of needs)  --< lanes open to all, by start tag      --< lanes of long queues of swarms but help, least priority and oldest first
  *
  * 1. A flow is an account's ready tasks of one priority. Its start tag grows with each task served by SCALE over its weight, so flows that always
  *    have work are served in proportion to their weights; one that comes anew starts at the course, so nothing is saved up by being idle.
@@ -82,7 +82,7 @@ static void lane_in(struct ifab_coordinator *self, uint32_t slot)
     if ((account->key & OPEN_ACCOUNT) != 0) {
         class->open_root = ifab_pairing__insert(&by_course, self, class->open_root, slot);
         lane->in = LANE_OPEN;
-    } else if (account->ready > IFAB_STEAL_ABOVE) {
+    } else if (account->ready > IFAB_STEAL_ABOVE && !lane->help) {
         class->steal_root = ifab_pairing__insert(&by_stealing, self, class->steal_root, slot);
         lane->in = LANE_STEAL;
     }
@@ -167,27 +167,29 @@ static void class_release(struct ifab_coordinator *self, uint32_t slot)
     ifab_slot_pool_give(&self->classes, slot);
 }
 
-static struct ifab_view lane_key(uint8_t storage[9], uint32_t account, unsigned priority, uint32_t class)
+#define LANE_KEY 10
+static struct ifab_view lane_key(uint8_t storage[LANE_KEY], uint32_t account, unsigned priority, uint32_t class, bool help)
 {
     uint8_t *at = storage;
     ifab_put_u32(&at, account);
     ifab_put_u8(&at, (uint8_t)priority);
     ifab_put_u32(&at, class);
-    return ifab_view_of(storage, 9);
+    ifab_put_u8(&at, help);
+    return ifab_view_of(storage, LANE_KEY);
 }
 
 static uint32_t lane_of(struct ifab_coordinator *self, const struct ifab_task *task)
 {
-    uint8_t key[9];
+    uint8_t key[LANE_KEY];
     uint64_t found;
     uint32_t account = account_of(self, ifab_queue__key(task)), class = class_of(self, task);
-    struct ifab_view name = lane_key(key, account, task->priority, class);
+    struct ifab_view name = lane_key(key, account, task->priority, class, task->parent != 0);
     if (ifab_map_get(&self->lane_by_key, name, &found))
         return (uint32_t)found;
     uint32_t slot = ifab_slot_pool_take(&self->lanes);
     struct lane *lane = lane_at(self, slot);
     struct account *of = account_at(self, account);
-    *lane = (struct lane){.account = account, .task_class = class, .priority = task->priority, .next = of->lanes};
+    *lane = (struct lane){.account = account, .task_class = class, .priority = task->priority, .help = task->parent != 0, .next = of->lanes};
     if (of->lanes != 0)
         lane_at(self, of->lanes)->previous = slot;
     of->lanes = slot;
@@ -201,10 +203,10 @@ static void lane_release(struct ifab_coordinator *self, uint32_t slot)
 {
     struct lane *lane = lane_at(self, slot);
     struct account *account = account_at(self, lane->account);
-    uint8_t key[9];
+    uint8_t key[LANE_KEY];
     if (lane->queued > 0)
         return;
-    (void)ifab_map_remove(&self->lane_by_key, lane_key(key, lane->account, lane->priority, lane->task_class));
+    (void)ifab_map_remove(&self->lane_by_key, lane_key(key, lane->account, lane->priority, lane->task_class, lane->help));
     if (lane->previous != 0)
         lane_at(self, lane->previous)->next = lane->next;
     else

@@ -308,7 +308,7 @@ bool ifab_task_ready(const struct ifab_task *task); /* queued, waits for no othe
 /*
  * Which one next? For a claimer of this swarm (0: a person, for the tasks open to all) that has these skills: NULL, or the task and whether it
  * is taken out of another swarm's queue, and the course of the queue after it: bytes of the volatile record COURSE. Work is taken from another
- * swarm when more than five wait there and nothing else fits: of lowest priority, the oldest.
+ * swarm when more than five wait there and nothing else fits: of lowest priority, the oldest; never help, which is paid by whom it was asked of.
  */
 #define IFAB_COURSE_PACKED 25
 #define IFAB_STEAL_ABOVE   5
