@@ -305,6 +305,8 @@ struct ifab_ratio ifab_fabric__reputation(const struct ifab_fabric *self, const 
 /* Has some budget of this swarm nothing left, or is its breaker open? For the matching. */
 void ifab_fabric__swarm_standing(const struct ifab_fabric *self, const struct ifab_outcome *o, struct ifab_view swarm, bool *ret_breaker_open,
                                  bool *ret_budget_spent);
+/* By unit, what is least left of the budgets of this swarm; UINT64_MAX where none counts it. */
+void ifab_fabric__swarm_left(const struct ifab_fabric *self, const struct ifab_outcome *o, struct ifab_view swarm, uint64_t ret_left[IFAB_UNIT_COUNT]);
 /* The newest bytes of a record in this step; false: the step has not touched it. Size 0: it was deleted. */
 bool ifab_fabric__changed(const struct ifab_outcome *o, uint8_t kind, uint64_t number, struct ifab_view *ret_bytes);
 
@@ -314,6 +316,20 @@ bool ifab_fabric__changed(const struct ifab_outcome *o, uint8_t kind, uint64_t n
  */
 enum ifab_code ifab_fabric__task_hold(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_swarm *swarm,
                                       struct ifab_task_principal worker, struct ifab_view actor, uint64_t *ret_reservation);
+/*
+ * Help is paid by the swarm that is asked, and asked for by another: each of `of` helpers gets its part of what the blocked task may cost, in each unit
+ * at most IFAB_HELP_PERCENT of what is least left of its swarm's budgets. fits: may all of that be held, behind what *holds has already? Nothing is
+ * written; *holds grows. No: a part of something came to nothing, too.
+ */
+#define IFAB_HELP_PERCENT 10
+struct ifab_fabric__holds {
+    struct ifab_money_plan *plans[2]; /* in the arena: of the one before, and room for the next */
+    size_t count;
+};
+void ifab_fabric__help_budget(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_task *blocked, const struct ifab_swarm *swarm,
+                              size_t of, int64_t ret_budget[IFAB_COUNT_OF_UNITS]);
+bool ifab_fabric__help_fits(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *help, const struct ifab_task *blocked,
+                            const struct ifab_swarm *swarm, struct ifab_fabric__holds *holds);
 enum ifab_code ifab_fabric__task_price(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o,
                                        struct ifab_fabric__bill *bill);
 void ifab_fabric__task_over(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *held, enum ifab_task_event event,

@@ -213,9 +213,18 @@ void ifab_fabric__swarm_standing(const struct ifab_fabric *self, const struct if
 {
     struct ifab_breaker breaker;
     breaker_now(self, o, IFAB_BREAKER_SWARM, swarm, &breaker);
+    uint64_t left[IFAB_UNIT_COUNT];
     *ret_breaker_open = breaker.state != IFAB_BREAKER_CLOSED;
+    ifab_fabric__swarm_left(self, o, swarm, left);
     *ret_budget_spent = false;
-    for (uint64_t n = 0; !*ret_budget_spent;) {
+    for (size_t i = 0; i < IFAB_UNIT_COUNT; i++)
+        *ret_budget_spent = *ret_budget_spent || left[i] == 0;
+}
+
+void ifab_fabric__swarm_left(const struct ifab_fabric *self, const struct ifab_outcome *o, struct ifab_view swarm, uint64_t ret_left[IFAB_UNIT_COUNT])
+{
+    memset(ret_left, 0xff, IFAB_UNIT_COUNT * sizeof *ret_left);
+    for (uint64_t n = 0;;) {
         const struct ifab_budget *budget = ifab_money_of(self->money, IFAB_SUBJECT_SWARM, swarm, n);
         struct ifab_view bytes;
         if (budget == NULL)
@@ -225,7 +234,9 @@ void ifab_fabric__swarm_standing(const struct ifab_fabric *self, const struct if
         if (ifab_fabric__changed(o, IFAB_KIND_BUDGET_STATE, n, &bytes))
             (void)ifab_budget_state_unpack(bytes, &state);
         state = ifab_budget_now(budget->period, &state, ifab_money__time(o));
-        *ret_budget_spent = ifab_budget_left(budget->limit, &state) == 0;
+        uint64_t left = ifab_budget_left(budget->limit, &state);
+        if (left < ret_left[budget->unit])
+            ret_left[budget->unit] = left;
     }
 }
 
@@ -310,9 +321,9 @@ static void make_id(const struct ifab_outcome *o, uint64_t number, uint8_t ret_i
     ifab_uuid7_make(ifab_money__time(o), digest, ret_id16);
 }
 
-static enum ifab_code room_for(const struct ifab_fabric *self, const struct ifab_outcome *o, uint32_t owner, struct ifab_refusal *r)
+enum ifab_code ifab_money__room(const struct ifab_fabric *self, const struct ifab_outcome *o, uint32_t owner, size_t more, struct ifab_refusal *r)
 {
-    size_t made = 0;
+    size_t made = more;
     for (size_t i = 0; i < o->change_count; i++)
         made += o->changes[i].kind == IFAB_KIND_RESERVATION && o->changes[i].bytes.size > 0;
     if (ifab_money_reservation_count(self->money) + made >= IFAB_RESERVATION_MAX)
@@ -349,7 +360,7 @@ enum ifab_code ifab_money__reserve(const struct ifab_fabric *self, struct ifab_o
         code = ifab_money_reserve(self->money, &ret->spend, hold->urgent, ifab_money__time(o), ifab_money__look, o, plan, r);
     if (code != IFAB_CODE_NONE || (plan->count == 0 && !always))
         return code;
-    code = room_for(self, o, hold->owner, r);
+    code = ifab_money__room(self, o, hold->owner, 0, r);
     if (code != IFAB_CODE_NONE)
         return code;
     ret->number = o->next_number++;

@@ -17,6 +17,8 @@ void ifab_money__levels(const struct ifab_fabric *self, struct ifab_outcome *o, 
                         const struct ifab_budget_state *state, unsigned reached, uint64_t cause);
 enum ifab_code ifab_money__reserve(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_fabric__hold *hold, bool always,
                                    struct ifab_reservation *ret, struct ifab_outcome_entry **ret_entry);
+/* Room for one more of this owner, behind so many more? 304, 305. */
+enum ifab_code ifab_money__room(const struct ifab_fabric *self, const struct ifab_outcome *o, uint32_t owner, size_t more, struct ifab_refusal *ret_refusal);
 bool ifab_money__reservation(const struct ifab_fabric *self, const struct ifab_outcome *o, uint64_t number, struct ifab_reservation *ret);
 struct ifab_money_spent {
     const struct ifab_money_plan *plan; /* in the arena */

@@ -47,22 +47,26 @@ static bool holds_anything(const struct ifab_fabric__hold *hold)
     return hold->bill.usd_micro > 0 || hold->bill.tokens_in > 0 || hold->bill.calls > 0;
 }
 
+static struct ifab_spend spend_of(const struct ifab_task *task, const struct ifab_fabric__hold *hold, char trace[37])
+{
+    ifab_uuid_format(task->trace16, trace);
+    return (struct ifab_spend){
+        .subjects = {[IFAB_SUBJECT_TALENT] = hold->bill.talent, [IFAB_SUBJECT_SWARM] = hold->bill.swarm, [IFAB_SUBJECT_TRACE] = ifab_view_str(trace)},
+        .amounts = {[IFAB_UNIT_USD_MICRO] = hold->bill.usd_micro, [IFAB_UNIT_TOKENS] = hold->bill.tokens_in, [IFAB_UNIT_CALLS] = hold->bill.calls},
+    };
+}
+
 /* What is spent lets nothing new begin, whatever that says it would cost: it may cost more, and in units that it does not name. */
 static enum ifab_code admit(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_fabric__hold *hold)
 {
     char trace[37];
-    ifab_uuid_format(task->trace16, trace);
-    const struct ifab_view subjects[IFAB_SUBJECT_COUNT] = {
-        [IFAB_SUBJECT_TALENT] = hold->bill.talent,
-        [IFAB_SUBJECT_SWARM] = hold->bill.swarm,
-        [IFAB_SUBJECT_TRACE] = ifab_view_str(trace),
-    };
+    struct ifab_spend spend = spend_of(task, hold, trace);
     struct ifab_money_plan *room = ifab_fabric__alloc(o, sizeof *room);
     struct ifab_reservation *own = ifab_fabric__alloc(o, sizeof *own);
     if (room == NULL || own == NULL)
         return IFAB_CODE_SYSTEM_ERROR;
     bool held = ifab_money__reservation(self, o, task->reservation, own);
-    return ifab_money_admit(self->money, subjects, held ? own : NULL, hold->urgent, ifab_money__time(o), ifab_money__look, o, room, &o->reply.refusal);
+    return ifab_money_admit(self->money, spend.subjects, held ? own : NULL, hold->urgent, ifab_money__time(o), ifab_money__look, o, room, &o->reply.refusal);
 }
 
 enum ifab_code ifab_fabric__task_hold(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_swarm *swarm,
@@ -103,6 +107,70 @@ static enum ifab_verdict verdict_of(enum ifab_task_event event)
     default: /* poison: whoever made it could stop the swarm; shutdown, a worker that died, cancelled, too late, given back */
         return IFAB_VERDICT_CALLER; /* says nothing of what the swarm can do */
     }
+}
+
+/* ---- what help may hold ---- */
+
+void ifab_fabric__help_budget(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_task *blocked, const struct ifab_swarm *swarm,
+                              size_t of, int64_t ret_budget[IFAB_COUNT_OF_UNITS])
+{
+    uint64_t left[IFAB_UNIT_COUNT];
+    ifab_fabric__swarm_left(self, o, swarm->id, left);
+    for (size_t i = 0; i < IFAB_COUNT_OF_UNITS; i++) {
+        uint64_t most = left[i] / 100 * IFAB_HELP_PERCENT + left[i] % 100 * IFAB_HELP_PERCENT / 100;
+        ret_budget[i] = blocked->budget[i] < 0 ? -1 : blocked->budget[i] / (int64_t)of;
+        if (left[i] != UINT64_MAX && ret_budget[i] > 0 && (uint64_t)ret_budget[i] > most)
+            ret_budget[i] = (int64_t)most;
+    }
+}
+
+_Static_assert(IFAB_TASK_HELPERS_MAX == 2, "the second one looks behind the first alone");
+struct behind { /* this step, and what another helper would hold in it */
+    struct ifab_outcome *o;
+    const struct ifab_money_plan *plan;
+};
+
+static bool look_behind(void *user, uint64_t budget, struct ifab_budget_state *ret_state)
+{
+    const struct behind *behind = user;
+    for (size_t i = 0; i < behind->plan->count; i++)
+        if (behind->plan->lines[i].budget->number == budget) {
+            *ret_state = behind->plan->lines[i].next;
+            return true;
+        }
+    return ifab_money__look(behind->o, budget, ret_state);
+}
+
+bool ifab_fabric__help_fits(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *help, const struct ifab_task *blocked,
+                            const struct ifab_swarm *swarm, struct ifab_fabric__holds *holds)
+{
+    struct ifab_fabric__hold hold = hold_of(self, help, swarm, (struct ifab_task_principal){0, 0}, IFAB_VIEW(""));
+    char trace[37];
+    struct ifab_spend spend = spend_of(help, &hold, trace);
+    for (size_t i = 0; i < IFAB_COUNT_OF_UNITS; i++)
+        if (blocked->budget[i] > 0 && help->budget[i] == 0)
+            return false;
+    struct ifab_money_plan *before = holds->plans[0], *next = holds->plans[1];
+    if (before == NULL) {
+        before = ifab_fabric__alloc(o, sizeof *before);
+        next = ifab_fabric__alloc(o, sizeof *next);
+    }
+    if (before == NULL || next == NULL)
+        return false;
+    if (holds->count == 0)
+        before->count = 0;
+    struct behind behind = {o, before};
+    if (ifab_money_admit(self->money, spend.subjects, NULL, hold.urgent, ifab_money__time(o), look_behind, &behind, next, NULL) != IFAB_CODE_NONE)
+        return false;
+    next->count = 0;
+    if (holds_anything(&hold) &&
+        (ifab_money__room(self, o, hold.owner, holds->count, NULL) != IFAB_CODE_NONE ||
+         ifab_money_reserve(self->money, &spend, hold.urgent, ifab_money__time(o), look_behind, &behind, next, NULL) != IFAB_CODE_NONE))
+        return false;
+    holds->count++;
+    holds->plans[0] = next;
+    holds->plans[1] = before;
+    return true;
 }
 
 /* ---- what help came to ---- */

@@ -211,6 +211,202 @@ static void help_is_not_stolen(void **state)
     assert_int_equal(claim(EVE, "near", ""), IFAB_CODE_NONE);
 }
 
+/* skills, needs: one letter each */
+static size_t letters(const char *text, struct ifab_view ret[8])
+{
+    for (size_t i = 0; text[i] != '\0'; i++)
+        ret[i] = ifab_view_of(text + i, 1);
+    return strlen(text);
+}
+
+static void helper_swarm(const char *id, const char *skills, uint64_t cost, uint32_t queue_limit)
+{
+    struct ifab_view have[8], eve[] = {IFAB_VIEW("Eve")};
+    struct ifab_command c = {.type = IFAB_COMMAND_SWARM, .principal = &rig.principal, .why = IFAB_VIEW("a swarm")};
+    c.u.swarm.request = (struct ifab_swarm_request){.id = ifab_view_str(id), .skills = have, .skill_count = letters(skills, have), .members = eve,
+                                                    .member_count = 1, .concurrency = 50, .cost_per_hour = (int64_t)cost, .queue_limit = queue_limit,
+                                                    .queue_policy = IFAB_QUEUE_REJECT};
+    assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+}
+
+static uint64_t block_for(const char *id, const char *needs, int64_t usd_micro)
+{
+    struct ifab_view missing[8];
+    struct ifab_principal p = as(ANN);
+    struct ifab_command c = {.type = IFAB_COMMAND_TASK_ACT, .principal = &p};
+    make(id, 2, usd_micro);
+    assert_int_equal(claim(ANN, "data", id), IFAB_CODE_NONE);
+    c.u.task_act.id = ifab_view_str(id);
+    c.u.task_act.event = IFAB_TASK_BLOCK;
+    c.u.task_act.fence.n = fence;
+    c.u.task_act.percent = -1;
+    c.u.task_act.needs = missing;
+    c.u.task_act.need_count = letters(needs, missing);
+    assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+    return fence;
+}
+
+static void assert_asked(const char *id, const char *first, int64_t first_usd, const char *second, int64_t second_usd)
+{
+    const struct ifab_coordinator *c = ifab_fabric_coordinator(rig.fabric);
+    const struct ifab_task *helpers[] = {helper_of(id, 0), helper_of(id, 1)};
+    const char *const names[] = {first, second};
+    int64_t usd[] = {first_usd, second_usd};
+    for (size_t i = 0; i < 2; i++) {
+        if (names[i] == NULL) {
+            assert_null(helpers[i]);
+            continue;
+        }
+        assert_non_null(helpers[i]);
+        assert_true(ifab_view_is(ifab_swarm_at(c, helpers[i]->queue)->id, names[i]));
+        assert_int_equal(helpers[i]->budget[IFAB_UNIT_USD_MICRO], usd[i]);
+    }
+}
+
+static void spend(const char *of, uint64_t usd_micro)
+{
+    struct ifab_command c = {.type = IFAB_COMMAND_COST, .principal = &rig.principal};
+    c.u.cost.cost = cost_of(IFAB_UNIT_USD_MICRO, usd_micro);
+    c.u.cost.swarm = ifab_view_str(of);
+    assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+}
+
+/* Who has no room in its queue or its money is passed over for the next best; what is asked covers 0.70, or nobody is asked but a person. FL-GOV-4 */
+static void who_cannot_help_is_passed_over(void **state)
+{
+    (void)state;
+    helper_swarm("best", "g", 1, 100);
+    helper_swarm("full", "g", 2, 1);
+    helper_swarm("next", "g", 1000, 100);
+    have("purse", IFAB_SUBJECT_SWARM, "best", IFAB_UNIT_USD_MICRO, 1000);
+    struct ifab_command waits = new_task("waits", "g");
+    waits.u.task.swarm = IFAB_VIEW("full");
+    assert_int_equal(rig_do(&rig, &waits)->code, IFAB_CODE_NONE);
+    (void)block_for("t0", "g", 40);
+    assert_asked("t0", "best", 40, NULL, 0);
+    spend("best", 951); /* paused, with some left */
+    (void)block_for("t1", "g", 40);
+    assert_asked("t1", "next", 40, NULL, 0);
+    assert_int_equal(entries_with("\"operation\":\"help_wanted\""), 0);
+    /* two that need each other */
+    helper_swarm("p", "p", 1, 100);
+    helper_swarm("q-poor", "q", 1, 100);
+    helper_swarm("q-rich", "q", 1000, 100);
+    have("poor", IFAB_SUBJECT_SWARM, "q-poor", IFAB_UNIT_USD_MICRO, 9); /* a tenth of it is nothing */
+    (void)block_for("t2", "pq", 400);
+    assert_asked("t2", "p", 200, "q-rich", 200);
+    assert_int_equal(purse("poor").reserved, 0);
+    helper_swarm("q-rich", "z", 1000, 100);
+    size_t held = ifab_money_reservation_count(ifab_fabric_money(rig.fabric)), asked = entries_with("\"operation\":\"help\"");
+    (void)block_for("t3", "pq", 400);
+    assert_asked("t3", NULL, 0, NULL, 0);
+    assert_int_equal(entries_with("\"operation\":\"help_wanted\""), 1);
+    assert_int_equal(ifab_money_reservation_count(ifab_fabric_money(rig.fabric)), held);
+    assert_int_equal(entries_with("\"operation\":\"help\""), asked);
+}
+
+/* Each gets its part of those who are asked, not of those who might have been. FL-GOV-12 */
+static void a_part_is_of_those_who_are_asked(void **state)
+{
+    (void)state;
+    helper_swarm("most", "abc", 1, 100);
+    helper_swarm("rest", "d", 1, 100);
+    (void)block_for("t0", "abcd", 400);
+    assert_asked("t0", "most", 200, "rest", 200);
+    have("poor", IFAB_SUBJECT_SWARM, "rest", IFAB_UNIT_USD_MICRO, 9);
+    (void)block_for("t1", "abcd", 400);
+    assert_asked("t1", "most", 400, NULL, 0);
+}
+
+/* What both would hold together is asked, not each by itself. */
+static void two_helpers_share_what_is_left_of_a_trace(void **state)
+{
+    char trace[37];
+    (void)state;
+    helper_swarm("p", "p", 1, 100);
+    helper_swarm("q", "q", 1, 100);
+    make("t", 2, 400);
+    ifab_uuid_format(task("t")->trace16, trace);
+    assert_int_equal(act(0, "t", IFAB_TASK_CANCEL, 0), IFAB_CODE_NONE);
+    have("way", IFAB_SUBJECT_TRACE, trace, IFAB_UNIT_USD_MICRO, 799);
+    struct ifab_command c = new_task("u", "sql");
+    c.u.task.budget[IFAB_UNIT_USD_MICRO] = 400;
+    (void)ifab_uuid_parse(ifab_view_str(trace), c.trace16);
+    assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "u"), IFAB_CODE_NONE); /* 399 are left */
+    struct ifab_view needs[8];
+    struct ifab_principal p = as(ANN);
+    struct ifab_command b = {.type = IFAB_COMMAND_TASK_ACT, .principal = &p};
+    b.u.task_act.id = IFAB_VIEW("u");
+    b.u.task_act.event = IFAB_TASK_BLOCK;
+    b.u.task_act.fence.n = fence;
+    b.u.task_act.percent = -1;
+    b.u.task_act.needs = needs;
+    b.u.task_act.need_count = letters("pq", needs);
+    assert_int_equal(rig_do(&rig, &b)->code, IFAB_CODE_NONE);
+    assert_asked("u", NULL, 0, NULL, 0);
+    assert_int_equal(purse("way").reserved, 400);
+    have("way", IFAB_SUBJECT_TRACE, trace, IFAB_UNIT_USD_MICRO, 800);
+    assert_int_equal(act(ANN, "u", IFAB_TASK_UNBLOCK, fence), IFAB_CODE_NONE);
+    assert_int_equal(rig_do(&rig, &b)->code, IFAB_CODE_NONE);
+    assert_asked("u", "p", 200, "q", 200);
+    assert_int_equal(purse("way").reserved, 800);
+}
+
+/* A stranger's block takes a tenth of what is left of the tightest budget in each unit, and never the last of it. INV-10 */
+static void help_takes_a_tenth_of_what_is_left(void **state)
+{
+    char id[8];
+    (void)state;
+    assert_int_equal(swarm("data", "sql", "Ann", 1000), IFAB_CODE_NONE);
+    helper_swarm("near", "g", 1, 1000);
+    have("wide", IFAB_SUBJECT_SWARM, "near", IFAB_UNIT_USD_MICRO, 1000000);
+    (void)block_for("t", "g", 1000000);
+    assert_asked("t", "near", 100000, NULL, 0);
+    assert_int_equal(purse("wide").reserved, 100000);
+    struct ifab_command tight = {.type = IFAB_COMMAND_BUDGET, .principal = &rig.principal, .why = IFAB_VIEW("a purse"), .act = rig_act(&rig, ADM)};
+    tight.u.budget.request = (struct ifab_budget_request){.id = IFAB_VIEW("tight"), .name = IFAB_VIEW("near"), .subject = IFAB_SUBJECT_SWARM,
+                                                          .unit = IFAB_UNIT_USD_MICRO, .period = IFAB_PERIOD_DAY, .limit = 1005};
+    assert_int_equal(rig_do(&rig, &tight)->code, IFAB_CODE_NONE);
+    have("tokens", IFAB_SUBJECT_SWARM, "near", IFAB_UNIT_TOKENS, 5); /* of another unit: of no account */
+    for (int i = 0; i < 100; i++) {
+        snprintf(id, sizeof id, "t%d", i);
+        (void)block_for(id, "g", 1000000);
+        if (i == 0)
+            assert_asked(id, "near", 100, NULL, 0);
+    }
+    assert_true(purse("tight").reserved >= 990 && purse("tight").reserved < 1000);
+    assert_null(helper_of("t99", 0)); /* a tenth of nine is nothing: a person is asked */
+    struct ifab_command own = new_task("own", "g");
+    own.u.task.swarm = IFAB_VIEW("near");
+    own.u.task.budget[IFAB_UNIT_USD_MICRO] = 5;
+    assert_int_equal(rig_do(&rig, &own)->code, IFAB_CODE_NONE);
+    assert_int_equal(claim(EVE, "near", "own"), IFAB_CODE_NONE);
+}
+
+/* Who helps claims as anybody does: what is held for it is there for it alone, and what is spent stops it. */
+static void what_is_held_for_a_helper_lets_it_begin(void **state)
+{
+    char helper[65];
+    (void)state;
+    helper_swarm("near", "g", 1, 100);
+    have("purse", IFAB_SUBJECT_SWARM, "near", IFAB_UNIT_USD_MICRO, 1000);
+    (void)block_for("t", "g", 100);
+    memcpy(helper, helper_of("t", 0)->id, sizeof helper);
+    spend("near", 900);
+    struct ifab_command own = new_task("own", "g");
+    own.u.task.swarm = IFAB_VIEW("near");
+    assert_int_equal(rig_do(&rig, &own)->code, IFAB_CODE_NONE);
+    assert_int_equal(claim(EVE, "near", "own"), IFAB_CODE_BUDGET_EXCEEDED);
+    have("calls", IFAB_SUBJECT_TALENT, "Eve", IFAB_UNIT_CALLS, 0);
+    assert_int_equal(claim(EVE, "near", helper), IFAB_CODE_BUDGET_EXCEEDED);
+    have("calls", IFAB_SUBJECT_TALENT, "Eve", IFAB_UNIT_CALLS, 1);
+    assert_int_equal(claim(EVE, "near", helper), IFAB_CODE_NONE);
+    assert_int_equal(end_with(EVE, helper, IFAB_TASK_COMPLETE, fence, 100), IFAB_CODE_NONE);
+    assert_int_equal(purse("purse").settled, 1000);
+    assert_int_equal(purse("purse").overrun, 0);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -219,6 +415,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(poison_stops_nobody_but_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sum_that_cannot_be_written_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(help_is_not_stolen, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_cannot_help_is_passed_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_part_is_of_those_who_are_asked, setup, teardown),
+        cmocka_unit_test_setup_teardown(two_helpers_share_what_is_left_of_a_trace, setup, teardown),
+        cmocka_unit_test_setup_teardown(help_takes_a_tenth_of_what_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_held_for_a_helper_lets_it_begin, setup, teardown),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)
         return 1;
