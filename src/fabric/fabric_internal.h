@@ -272,6 +272,7 @@ struct ifab_fabric__bill { /* every view borrowed until the call returns */
     struct ifab_view actor, why;                          /* of the entries; why empty: inherited from why_from */
     uint64_t why_from;                                    /* index of an entry */
     struct ifab_view subject;                             /* what it was for, e.g. a task's id; empty: the reservation's */
+    const int64_t *most;                                  /* by unit: what it was to cost at most, -1: not said. NULL: as the reservation says, if any */
 };
 struct ifab_fabric__hold {
     struct ifab_fabric__bill bill; /* the estimate: model and operation are not asked */
@@ -288,9 +289,11 @@ enum ifab_code ifab_fabric__reserve_for(const struct ifab_fabric *self, struct i
 /*
  * It is over: this is what it did cost, less, equal or more. The reservation ends; an entry IF.optimise/cost_incurred, and one for each level
  * reached, for an overrun, for a swarm's breaker that this opened. number 0, or one that is gone: charged without a reservation. Never refuses:
- * what was spent is recorded. The bill's subjects stand only where the reservation named none. *ret_over (may be NULL): some budget has been passed.
+ * what was spent is recorded. The bill's subjects stand only where the reservation named none. *ret_passed (may be NULL): members for an answer,
+ * ,"over":[…] and, where it is more than was held, ,"over_reserved":{…}; in the arena.
  */
-void ifab_fabric__settle_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill, bool *ret_over);
+void ifab_fabric__settle_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill,
+                              struct ifab_view *ret_passed);
 /* It came to nothing: what was held is free again. An entry IF.governor/released. number 0, or one that is gone: nothing. */
 void ifab_fabric__release_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill);
 /* What a request says it did cost, as a bill: by the price table where it names a model and no money. 208: no price holds. */

@@ -43,16 +43,17 @@ void ifab_money__put_text(struct ifab_buf *p, const char *name, struct ifab_view
     ifab_json_put_string(p, text);
 }
 
-static void put_ids(struct ifab_buf *p, const struct ifab_money_plan *plan, bool over)
+static void put_ids(struct ifab_buf *p, const struct ifab_money_plan *plan, bool over, size_t most)
 {
     const char *comma = "";
     ifab_buf_char(p, '[');
-    for (size_t i = 0; i < plan->count; i++) {
+    for (size_t i = 0; i < plan->count && most > 0; i++) {
         if (over && plan->lines[i].overrun == 0)
             continue;
         ifab_buf_str(p, comma);
         ifab_json_put_string(p, plan->lines[i].budget->id);
         comma = ",";
+        most--;
     }
     ifab_buf_char(p, ']');
 }
@@ -333,10 +334,10 @@ enum ifab_code ifab_money__room(const struct ifab_fabric *self, const struct ifa
     return IFAB_CODE_NONE;
 }
 
-static void put_amounts(struct ifab_buf *p, const struct ifab_spend *spend)
+static void put_amounts(struct ifab_buf *p, const uint64_t amounts[IFAB_UNIT_COUNT])
 {
-    ifab_buf_format(p, "{\"calls\":%llu,\"tokens\":%llu,\"usd_micro\":%llu}", (unsigned long long)spend->amounts[IFAB_UNIT_CALLS],
-                    (unsigned long long)spend->amounts[IFAB_UNIT_TOKENS], (unsigned long long)spend->amounts[IFAB_UNIT_USD_MICRO]);
+    ifab_buf_format(p, "{\"calls\":%llu,\"tokens\":%llu,\"usd_micro\":%llu}", (unsigned long long)amounts[IFAB_UNIT_CALLS],
+                    (unsigned long long)amounts[IFAB_UNIT_TOKENS], (unsigned long long)amounts[IFAB_UNIT_USD_MICRO]);
 }
 
 static void put_subjects(struct ifab_buf *p, const struct ifab_spend *spend)
@@ -377,9 +378,9 @@ enum ifab_code ifab_money__reserve(const struct ifab_fabric *self, struct ifab_o
     struct ifab_buf *p = &o->payload;
     ifab_buf_clear(p);
     ifab_buf_str(p, "{\"amounts\":");
-    put_amounts(p, &ret->spend);
+    put_amounts(p, ret->spend.amounts);
     ifab_buf_str(p, ",\"budgets\":");
-    put_ids(p, plan, false);
+    put_ids(p, plan, false, SIZE_MAX);
     ifab_money__put_text(p, "capability", ret->spend.subjects[IFAB_SUBJECT_CAPABILITY]);
     ifab_money__put_text(p, "for", hold->bill.subject);
     put_subjects(p, &ret->spend);
@@ -442,20 +443,39 @@ static bool take_plan(const struct ifab_fabric *self, struct ifab_outcome *o, co
 
 static struct ifab_view first_of(struct ifab_view a, struct ifab_view b) { return a.size > 0 ? a : b; }
 
+void ifab_money__put_passed(struct ifab_buf *p, const struct ifab_money_spent *spent, size_t most)
+{
+    ifab_buf_str(p, ",\"over\":");
+    put_ids(p, spent->plan, true, most);
+    if (!spent->over_reserved)
+        return;
+    ifab_buf_str(p, ",\"over_reserved\":");
+    put_amounts(p, spent->beyond);
+}
+
+/* More than it was to cost is recorded, whether its budgets have room for it or not (INV-10). */
+static void look_beyond(const struct ifab_fabric__bill *bill, const struct ifab_reservation *held, const struct ifab_spend *spend, struct ifab_money_spent *ret)
+{
+    for (size_t i = 0; i < IFAB_UNIT_COUNT && (bill->most != NULL || held != NULL); i++) {
+        uint64_t most = bill->most == NULL ? held->spend.amounts[i] : bill->most[i] < 0 ? IFAB_MONEY_MAX : (uint64_t)bill->most[i];
+        ret->beyond[i] = spend->amounts[i] > most ? spend->amounts[i] - most : 0;
+        ret->over_reserved = ret->over_reserved || ret->beyond[i] > 0;
+    }
+}
+
 /* The entry about what was spent: the only kind that carries a cost, so that their sum is what all of it did cost. */
 static bool cost_entry(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_fabric__bill *bill, const struct ifab_spend *spend,
-                       const struct ifab_money_plan *plan, const char *reservation, const uint8_t *rates32, struct ifab_outcome_entry **ret_entry)
+                       const struct ifab_money_spent *spent, const char *reservation, const uint8_t *rates32, struct ifab_outcome_entry **ret_entry)
 {
     struct ifab_buf *p = &o->payload;
     struct ifab_entry_cost cost = {bill->usd_micro, bill->tokens_in, bill->tokens_out, bill->calls, bill->model, rates32};
     struct ifab_entry fields = fields_of(o, bill, IFAB_EVENT_COST_INCURRED, first_of(bill->subject, ifab_view_str(reservation)));
     ifab_buf_clear(p);
     ifab_buf_str(p, "{\"budgets\":");
-    put_ids(p, plan, false);
+    put_ids(p, spent->plan, false, SIZE_MAX);
     ifab_money__put_text(p, "capability", spend->subjects[IFAB_SUBJECT_CAPABILITY]);
     ifab_money__put_text(p, "operation", bill->operation);
-    ifab_buf_str(p, ",\"over\":");
-    put_ids(p, plan, true);
+    ifab_money__put_passed(p, spent, SIZE_MAX);
     ifab_money__put_text(p, "provider", spend->subjects[IFAB_SUBJECT_PROVIDER]);
     ifab_money__put_text(p, "reservation", ifab_view_str(reservation));
     ifab_money__put_text(p, "swarm", spend->subjects[IFAB_SUBJECT_SWARM]);
@@ -486,6 +506,7 @@ enum ifab_code ifab_money__spend(const struct ifab_fabric *self, struct ifab_out
         return code;
     ret->plan = plan;
     ret->entry_at = o->entry_count;
+    look_beyond(bill, held ? v : NULL, &spend, ret);
     if (held) {
         for (size_t i = 0; i < IFAB_SUBJECT_COUNT; i++)
             v->spend.subjects[i] = first_of(v->spend.subjects[i], spend.subjects[i]);
@@ -497,26 +518,30 @@ enum ifab_code ifab_money__spend(const struct ifab_fabric *self, struct ifab_out
         ifab_money_charge(self->money, &spend, ifab_money__time(o), ifab_money__look, o, plan);
     }
     struct ifab_outcome_entry *entry;
-    if (!cost_entry(self, o, bill, &spend, plan, id, rates32, &entry))
+    if (!cost_entry(self, o, bill, &spend, ret, id, rates32, &entry))
         return IFAB_CODE_SYSTEM_ERROR;
     ret->over = take_plan(self, o, plan, entry->index);
     return IFAB_CODE_NONE;
 }
 
-void ifab_fabric__settle_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill, bool *ret_over)
+void ifab_fabric__settle_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill,
+                              struct ifab_view *ret_passed)
 {
     struct ifab_money_spent spent = {0};
     bool nothing = bill->usd_micro == 0 && bill->tokens_in == 0 && bill->tokens_out == 0 && bill->calls == 0;
-    if (ret_over != NULL)
-        *ret_over = false;
+    if (ret_passed != NULL)
+        *ret_passed = IFAB_VIEW(",\"over\":[]");
     if (nothing) { /* no cost: nothing to say of one */
         ifab_fabric__release_for(self, o, number, bill);
         return;
     }
     if (ifab_money__spend(self, o, number, bill, NULL, &spent) != IFAB_CODE_NONE)
         o->failed = true; /* the caller's bill was not checked: ours, not anybody's outside */
-    if (ret_over != NULL)
-        *ret_over = spent.over;
+    if (ret_passed == NULL || spent.plan == NULL)
+        return;
+    ifab_buf_clear(&o->payload);
+    ifab_money__put_passed(&o->payload, &spent, IFAB_MONEY_SHOWN_MAX);
+    *ret_passed = ifab_fabric__keep(o, &o->payload);
 }
 
 bool ifab_money__release(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_reservation *v, enum ifab_event event,
@@ -531,7 +556,7 @@ bool ifab_money__release(const struct ifab_fabric *self, struct ifab_outcome *o,
     ifab_money__id(v->id16, id);
     ifab_buf_clear(p);
     ifab_buf_str(p, "{\"amounts\":");
-    put_amounts(p, &v->spend);
+    put_amounts(p, v->spend.amounts);
     ifab_buf_format(p, ",\"dangling\":%s", v->dangling ? "true" : "false");
     ifab_money__put_text(p, "for", bill->subject);
     ifab_buf_format(p, ",\"reserved\":%llu", (unsigned long long)v->index);

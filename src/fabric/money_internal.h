@@ -23,8 +23,12 @@ bool ifab_money__reservation(const struct ifab_fabric *self, const struct ifab_o
 struct ifab_money_spent {
     const struct ifab_money_plan *plan; /* in the arena */
     size_t entry_at;                    /* place of the cost's entry in the outcome */
-    bool over;
+    bool over, over_reserved;
+    uint64_t beyond[IFAB_UNIT_COUNT]; /* of what it was to cost */
 };
+#define IFAB_MONEY_SHOWN_MAX 12 /* budgets in an answer: one that is too large is not kept for its Idempotency-Key, and must be (IFAB_KEPT_REPLY_BODY_MAX) */
+/* ,"over":[…],"over_reserved"?:{…} */
+void ifab_money__put_passed(struct ifab_buf *p, const struct ifab_money_spent *spent, size_t most);
 enum ifab_code ifab_money__spend(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill,
                                  const uint8_t *rates32, struct ifab_money_spent *ret);
 bool ifab_money__release(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_reservation *reservation, enum ifab_event event,

@@ -111,6 +111,7 @@ static void reply_task(const struct ifab_fabric *self, struct ifab_outcome *o, c
     ifab_fabric_task_json(self, task, o->now, b);
     b->size -= b->size > 0; /* its last brace */
     put_entry(self, b, entry);
+    ifab_buf_view(b, o->passed);
     ifab_buf_char(b, '}');
     ifab_fabric__reply_json(o, b, http);
 }

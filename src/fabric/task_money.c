@@ -193,31 +193,14 @@ bool ifab_fabric__load_help(struct ifab_fabric *self, uint64_t number, struct if
     return ifab_swarm_help_unpack(bytes, &help) && ifab_swarm_put_help(self->coordinator, (struct ifab_swarm_number){number}, &help);
 }
 
-/* Its holder was told that it is over, or lost it: nobody said what it did cost. */
-static bool ends_unsaid(enum ifab_task_event event)
-{
-    switch ((int)event) {
-    case IFAB_TASK_COMPLETE:
-    case IFAB_TASK_FAIL:
-    case IFAB_TASK_POISON:
-    case IFAB_TASK_SHUTDOWN:  /* by the holder: who says nothing of a cost had none */
-    case IFAB_TASK_GIVE_BACK: /* nobody heard of the claim */
-        return false;
-    default:
-        return true;
-    }
-}
-
 static void help_over(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *held, struct ifab_swarm_number swarm,
                       enum ifab_task_event event, const struct ifab_fabric__bill *spent)
 {
     struct ifab_swarm_help more = {.completed = event == IFAB_TASK_COMPLETE};
     if (held->parent == 0 || !ifab_task_owned(held->state))
         return;
-    if (spent != NULL)
+    if (spent != NULL) /* as its entry says; what nobody said stands in none, and counts nowhere */
         more.cost = spent->usd_micro;
-    else if (ends_unsaid(event) && held->budget[0] > 0)
-        more.cost = (uint64_t)held->budget[0];
     more.wasted = event == IFAB_TASK_COMPLETE ? 0 : more.cost;
     if (more.completed > 0 || more.cost > 0)
         ifab_fabric__count_help(self, o, swarm, &more);
@@ -239,7 +222,8 @@ void ifab_fabric__task_over(const struct ifab_fabric *self, struct ifab_outcome 
         bill.tokens_out = spent->tokens_out;
         bill.calls = spent->calls;
         bill.model = spent->model;
-        ifab_fabric__settle_for(self, o, held->reservation, &bill, NULL);
+        bill.most = held->budget;
+        ifab_fabric__settle_for(self, o, held->reservation, &bill, &o->passed);
     } else if (held->reservation != 0) {
         ifab_fabric__release_for(self, o, held->reservation, &bill);
     }

@@ -500,7 +500,11 @@ change("give-back-is-no-heartbeat", TASK, " && what.event != IFAB_TASK_GIVE_BACK
 change("queue-that-rejects-waits", TASK, " && ifab_swarm_at(self->coordinator, t.queue)->queue_policy == IFAB_QUEUE_BLOCK)", ")", "fabric_swarm")
 change("queue-waits-unasked", TASK, "code == IFAB_CODE_QUEUE_FULL && command->u.task.waits && ", "code == IFAB_CODE_QUEUE_FULL && ", "fabric_swarm")
 change("help-that-is-none", "src/fabric/task_money.c", "if (held->parent == 0 || ", "if (", "fabric_swarm")
-change("help-unsaid", "src/fabric/task_money.c", "    else if (ends_unsaid(event) && held->budget[0] > 0)\n        more.cost = (uint64_t)held->budget[0];\n", "", "fabric_swarm")
+change("help-unsaid", "src/fabric/task_money.c", "    if (spent != NULL) /* as its entry says; what nobody said stands in none, and counts nowhere */\n        more.cost = spent->usd_micro;\n",
+       "    more.cost = spent != NULL ? spent->usd_micro : held->budget[0] > 0 ? (uint64_t)held->budget[0] : 0;\n", "fabric_swarm")
+change("cost-beyond-what-was-held", STEP_MONEY, "        ret->over_reserved = ret->over_reserved || ret->beyond[i] > 0;\n", "", "fabric_purse")
+change("cost-of-a-task-of-nothing", STEP_MONEY, "bill->most[i] < 0 ? IFAB_MONEY_MAX", "bill->most[i] <= 0 ? IFAB_MONEY_MAX", "fabric_purse")
+change("task-says-what-it-passed", TASK, "    ifab_buf_view(b, o->passed);\n", "", "fabric_purse")
 change("help-wasted", "src/fabric/task_money.c", "event == IFAB_TASK_COMPLETE ? 0 : more.cost", "0", "fabric_swarm")
 change("help-wasted-more-than-all", "src/core/coordinator/help.c", " || h.wasted > h.cost)", ")", "fabric_swarm")
 without("swarm-members-known", SWARM, "if (talent == NULL || talent->removed_at != IFAB_NEVER)", "fabric_task")

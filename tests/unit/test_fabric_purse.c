@@ -407,6 +407,94 @@ static void what_is_held_for_a_helper_lets_it_begin(void **state)
     assert_int_equal(purse("purse").overrun, 0);
 }
 
+static void assert_body(const char *text, bool has)
+{
+    struct ifab_view body = rig.outcome.reply.body;
+    if ((memmem(body.data, body.size, text, strlen(text)) != NULL) != has)
+        fail_msg("%s: %.*s", text, (int)body.size, (const char *)body.data);
+}
+
+/* More than it was to cost: recorded and said, also while its budget has room; 0 is nothing, and what is absent has no bound. INV-10 */
+static void more_than_was_held_is_recorded(void **state)
+{
+    static const struct {
+        int64_t usd, tokens;
+        uint64_t told_usd, told_tokens;
+        const char *beyond; /* NULL: none */
+    } cases[] = {
+        {400, -1, 400, 9, NULL},
+        {400, -1, 401, 9, "\"over_reserved\":{\"calls\":0,\"tokens\":0,\"usd_micro\":1}"},
+        {0, -1, 0, 9, NULL},
+        {0, -1, 5, 9, "\"over_reserved\":{\"calls\":0,\"tokens\":0,\"usd_micro\":5}"},
+        {-1, -1, 5, 9, NULL},
+        {-1, 7, 5, 9, "\"over_reserved\":{\"calls\":0,\"tokens\":2,\"usd_micro\":0}"},
+    };
+    (void)state;
+    for (int purse_there = 0; purse_there < 2; purse_there++) {
+        if (purse_there)
+            have("purse", IFAB_SUBJECT_SWARM, "data", IFAB_UNIT_USD_MICRO, 1000000);
+        for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
+            char id[8];
+            snprintf(id, sizeof id, "t%d-%zu", purse_there, i);
+            struct ifab_command c = new_task(id, "sql");
+            c.u.task.budget[IFAB_UNIT_USD_MICRO] = cases[i].usd;
+            c.u.task.budget[IFAB_UNIT_TOKENS] = cases[i].tokens;
+            assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+            assert_int_equal(claim(ANN, "data", id), IFAB_CODE_NONE);
+            size_t before = entries_with("\"over_reserved\":");
+            struct ifab_cost cost = {.has_usd = true, .usd_micro = cases[i].told_usd, .tokens_in = cases[i].told_tokens};
+            assert_int_equal(complete(ANN, id, cost), IFAB_CODE_NONE);
+            assert_int_equal(entries_with("\"over_reserved\":") - before, cases[i].beyond != NULL);
+            assert_body("\"over\":[]", true);
+            assert_body("over_reserved", cases[i].beyond != NULL);
+            if (cases[i].beyond != NULL) {
+                assert_body(cases[i].beyond, true);
+                assert_true(entries_with(cases[i].beyond) > 0);
+            }
+        }
+    }
+    assert_int_equal(purse("purse").overrun, 0);
+    make("last", 2, -1);
+    assert_int_equal(claim(ANN, "data", "last"), IFAB_CODE_NONE);
+    assert_int_equal(complete(ANN, "last", cost_of(IFAB_UNIT_USD_MICRO, 1000000)), IFAB_CODE_NONE); /* passes the purse, and says so */
+    assert_body("\"over\":[\"purse\"]", true);
+    assert_body("\"state\":\"done\"", true);
+    make("plain", 0, -1);
+    struct ifab_command reset = {.type = IFAB_COMMAND_BREAKER_RESET, .principal = &rig.principal, .why = IFAB_VIEW("seen")};
+    reset.u.breaker.kind = IFAB_BREAKER_SWARM;
+    reset.u.breaker.name = IFAB_VIEW("data");
+    assert_int_equal(rig_do(&rig, &reset)->code, IFAB_CODE_NONE);
+    have("purse", IFAB_SUBJECT_SWARM, "data", IFAB_UNIT_USD_MICRO, 9000000);
+    assert_int_equal(claim(ANN, "data", "plain"), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "plain", IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+    assert_body("\"over", false); /* no cost, nothing to say of one */
+}
+
+/* The same of a reservation over HTTP. */
+static void a_settlement_of_more_says_so(void **state)
+{
+    char id[41];
+    (void)state;
+    struct ifab_command c = {.type = IFAB_COMMAND_RESERVE, .principal = &rig.principal};
+    c.u.cost.ttl = IFAB_MINUTE;
+    for (uint64_t i = 0; i < 2; i++) {
+        c.type = IFAB_COMMAND_RESERVE;
+        c.u.cost.id = IFAB_VIEW("");
+        c.u.cost.cost = cost_of(IFAB_UNIT_USD_MICRO, 10);
+        assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+        const char *at = memmem(rig.outcome.reply.body.data, rig.outcome.reply.body.size, "rsv-", 4);
+        assert_non_null(at);
+        snprintf(id, sizeof id, "%.40s", at);
+        c.type = IFAB_COMMAND_SETTLE;
+        c.u.cost.id = ifab_view_str(id);
+        c.u.cost.cost = cost_of(IFAB_UNIT_USD_MICRO, 10 + i);
+        assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+        assert_int_equal(rig.outcome.reply.http, 200);
+        assert_body("\"over_reserved\":{\"calls\":0,\"tokens\":0,\"usd_micro\":1}", i == 1);
+        assert_int_equal(strstr(rig_last(&rig), "\"over_reserved\"") != NULL, i == 1);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -415,6 +503,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(poison_stops_nobody_but_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sum_that_cannot_be_written_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(help_is_not_stolen, setup, teardown),
+        cmocka_unit_test_setup_teardown(more_than_was_held_is_recorded, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_settlement_of_more_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(who_cannot_help_is_passed_over, setup, teardown),
         cmocka_unit_test_setup_teardown(a_part_is_of_those_who_are_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(two_helpers_share_what_is_left_of_a_trace, setup, teardown),

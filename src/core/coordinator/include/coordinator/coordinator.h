@@ -265,8 +265,8 @@ void ifab_swarm_hear(struct ifab_coordinator *self, struct ifab_swarm_number swa
 
 /*
  * ---- what help came to: record of kind SWARM_HELP, number = the swarm that helped ----
- * The cost of help is what its holder told when it ended; when it ended in its holder's hands without a word (cancelled, a lease that ran out, a
- * deadline), what it might cost: its budget. All of it but what ends with complete is wasted.
+ * The cost of help is what its holder told when it ended, as the entries of costs say: what ended without a word (cancelled, a lease that ran out, a
+ * deadline) counts none. All of it but what ends with complete is wasted.
  */
 struct ifab_swarm_help { /* each at most IFAB_AMOUNT_MAX, and stays there */
     uint64_t asked, completed; /* tasks of type help given to its queue; those that it completed, also from another's queue */
