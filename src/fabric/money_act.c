@@ -321,11 +321,27 @@ enum ifab_code ifab_fabric__price(const struct ifab_fabric *self, const struct i
     return IFAB_CODE_NONE;
 }
 
+/* A capability that is registered has a bucket of its own, however it is spelled; all other words share one, since any may be said. */
+static struct ifab_view bucket_of(const struct ifab_fabric *self, const struct ifab_outcome *o, struct ifab_view said)
+{
+    static const char front[] = "if://capability/";
+    char id[sizeof front + IFAB_SUBJECT_NAME_MAX];
+    struct ifab_uri uri;
+    const struct ifab_allowed *allowed;
+    struct ifab_view name = ifab_uri_parse(said, &uri, NULL) == IFAB_OK && ifab_view_is(uri.type, "capability") ? uri.path : said;
+    if (name.size > 0 && name.size <= IFAB_SUBJECT_NAME_MAX) {
+        snprintf(id, sizeof id, "%s" IFAB_FMT, front, IFAB_ARG(name));
+        if (ifab_registry_find(self->registry, ifab_view_str(id), IFAB_VIEW(""), ifab_money__time(o), &allowed, NULL) == IFAB_CODE_NONE)
+            return allowed->manifest->name;
+    }
+    return IFAB_VIEW("");
+}
+
 /* A bucket of the (talent, capability): each of these acts is an entry. */
 static enum ifab_code take_token(const struct ifab_fabric *self, struct ifab_outcome *o, const struct spender *s)
 {
     uint8_t bytes[20 + IFAB_SUBJECT_NAME_MAX], *at = bytes;
-    struct ifab_view name = s->bill.capability;
+    struct ifab_view name = bucket_of(self, o, s->bill.capability);
     struct ifab_tokens next;
     enum ifab_code code = ifab_token_table_take(self->tokens, s->talent, name, self->settings.cost_rate, self->settings.cost_burst, o->now.run, &next,
                                                 &o->reply.refusal);

@@ -411,6 +411,7 @@ without("cost-of-a-swarm", STEP_MONEY_ACT, "if (request->swarm.size > 0 && (swar
 change("cost-of-a-swarm-of-others", STEP_MONEY_ACT, "(swarm == NULL || !ifab_swarm_has_member(swarm, own->name))", "swarm == NULL", "fabric_swarm")
 without("cost-of-a-reader", STEP_MONEY_ACT, "if (p->role != IFAB_ROLE_OPERATOR && p->role != IFAB_ROLE_ADMIN)", "fabric_money")
 without("reservation-of-another", STEP_MONEY_ACT, "if (s->talent != 0 && ret->owner != s->talent)", "fabric_money")
+change("cost-rate-by-any-word", STEP_MONEY_ACT, "bucket_of(self, o, s->bill.capability);", "(bucket_of(self, o, s->bill.capability), s->bill.capability);", "fabric_money")
 change("cost-rate", STEP_MONEY_ACT, "    if (code == IFAB_CODE_NONE)\n        code = take_token(self, o, &s);\n", "", "fabric_money")
 change("settled-twice", STEP_MONEY, "ifab_fabric__change(o, IFAB_KIND_RESERVATION, number, NULL, 0);", "(void)number;", "fabric_money")
 without("reservations-bound", STEP_MONEY, "if (owner != 0 && ifab_money_reservations_of(self->money, owner) >= IFAB_RESERVATION_PER_OWNER)", "fabric_money")
