@@ -362,7 +362,12 @@ ifab_status node_made(struct making *making, ifab_status status, struct ifab_err
 #define BACKUP_RULES "rules.json"
 #define BACKUP_SETTINGS "ifd.yaml"
 /* restore.c; salvage.c goes on in the same way */
-ifab_status restore_open_new(const struct ifab_restore_options *options, uint64_t fence_offset, struct node *node, struct ifab_error *err);
+struct restore_old { /* of the lost fabric */
+    uint64_t fence_offset, size;
+    ifab_usec wall; /* the latest time it is known to have written */
+};
+ifab_status restore_fence_offset(ifab_usec wall, const struct restore_old *old, uint64_t *ret_offset, struct ifab_error *err);
+ifab_status restore_open_new(const struct ifab_restore_options *options, const struct restore_old *old, struct node *node, struct ifab_error *err);
 ifab_status restore_take_settings(const struct ifab_restore_options *options, struct ifab_error *err);
 ifab_status restore_copy_operator_key(const struct ifab_restore_options *options, struct ifab_error *err);
 /* Publishers, allow-list and revocations go on as they were, each in an entry of the new log. */
