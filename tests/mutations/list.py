@@ -461,8 +461,8 @@ without("task-role", SWARM, "if (p != NULL && p->kind != IFAB_PRINCIPAL_NONE && 
 change("task-id-closed", TASK, " || ifab_closed_task_find(self->coordinator, ifab_view_str(t->id)) != NULL)\n        return ifab_refuse(r, IFAB_CODE_CONFLICT", ")\n        return ifab_refuse(r, IFAB_CODE_CONFLICT", "fabric_task")
 without("task-why", TASK, "if (code == IFAB_CODE_NONE && command->why.size == 0)", "fabric_task")
 without("task-concurrency", TASK, "if (!ifab_task_owned(task->state) && ifab_swarm_in_flight(self->coordinator, swarm->number) >= swarm->concurrency)", "fabric_task")
-change("task-concurrency-next", TASK, "ifab_swarm_in_flight(self->coordinator, swarm->number) >= swarm->concurrency\n                                       ? NULL",
-       "false\n                                       ? NULL", "fabric_task")
+change("task-concurrency-next", TASK, "full = ifab_swarm_in_flight(self->coordinator, swarm->number) >= swarm->concurrency;", "full = false;", "fabric_task")
+change("task-dear-one-stops-all", TASK, "if (code != IFAB_CODE_BUDGET_EXCEEDED)\n            return code;", "if (code != IFAB_CODE_NONE || true)\n            return code;", "fabric_task")
 change("task-room-put", "src/core/coordinator/tasks.c", "const struct ifab_task *task)\n{\n    self->reserved = 0;", "const struct ifab_task *task)\n{", "coordinator")
 change("task-room-closed", "src/core/coordinator/closed.c", "    self->reserved = 0;\n", "", "coordinator")
 change("task-skills", "src/core/coordinator/tasks.c", " && ifab_names_cover(skills, &needs);", ";", "fabric_task")
