@@ -25,6 +25,7 @@ MODULES = [
     "tasks",
     "tasks_cli",
     "tasks_proofs",
+    "tasks_bounds",
     "swarms",
     "rules",
     "tls",

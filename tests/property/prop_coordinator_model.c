@@ -375,7 +375,7 @@ static void claim_next(void)
     uint8_t course[IFAB_COURSE_PACKED];
     bool stolen, naive_stolen;
     struct ifab_names skills = pack_bits(have, room);
-    const struct ifab_task *picked = ifab_task_pick(core, (struct ifab_swarm_number){swarm}, &skills, m.now.run, &stolen, course);
+    const struct ifab_task *picked = ifab_task_pick(core, (struct ifab_swarm_number){swarm}, &skills, m.now.run, NULL, &stolen, course);
     const struct ifab_task *naive = naive_pick(swarm, have, &naive_stolen);
     assert_int_equal(picked == NULL ? 0 : picked->number.n, naive == NULL ? 0 : naive->number.n);
     assert_int_equal(stolen, naive_stolen);
