@@ -25,14 +25,14 @@ static const unsigned swarm_of[WORKERS] = {0, 0, 1}; /* two may act for `many`; 
 static const char *const swarm_names[] = {"many", "one"};
 static const uint32_t swarm_limit[] = {5, 1};
 
-/* One is of a swarm, one of a worker of it; the third worker's money nobody counts. Each task holds as much, and costs less or more. */
-enum { BUDGETS = 2, HELD = 2 };
+/* One is of a swarm, one of a worker of it; the third worker's money nobody counts. A task costs less than it holds, or more; one is dear to one worker. */
+enum { BUDGETS = 2, FAILED_COST = 1 };
 static const struct {
     const char *id, *name;
     enum ifab_subject subject;
     uint64_t limit;
-} purses[BUDGETS] = {{"of-many", "many", IFAB_SUBJECT_SWARM, 4}, {"of-ann", "Ann", IFAB_SUBJECT_TALENT, 2}};
-static const uint64_t costs[TASKS] = {1, 3};
+} purses[BUDGETS] = {{"of-many", "many", IFAB_SUBJECT_SWARM, 5}, {"of-ann", "Ann", IFAB_SUBJECT_TALENT, 3}};
+static const uint64_t holds[TASKS] = {2, 4}, costs[TASKS] = {1, 5};
 static bool counts(unsigned budget, unsigned worker) { return budget == 0 ? swarm_of[worker] == 0 : worker == 0; }
 
 /* ---- commands ---- */
@@ -83,7 +83,7 @@ static uint64_t held_in(const struct model *m, unsigned budget)
 {
     uint64_t held = 0;
     for (size_t i = 0; i < TASKS; i++)
-        held += owned(&m->tasks[i]) && counts(budget, m->tasks[i].owner) ? HELD : 0;
+        held += owned(&m->tasks[i]) && counts(budget, m->tasks[i].owner) ? holds[i] : 0;
     return held;
 }
 
@@ -93,20 +93,20 @@ static uint64_t left_in(const struct model *m, unsigned budget)
     return taken < purses[budget].limit ? purses[budget].limit - taken : 0;
 }
 
-static bool affords(const struct model *m, unsigned worker)
+static bool affords(const struct model *m, unsigned worker, unsigned task)
 {
     for (unsigned b = 0; b < BUDGETS; b++)
-        if (counts(b, worker) && left_in(m, b) < HELD)
+        if (counts(b, worker) && left_in(m, b) < holds[task])
             return false;
     return true;
 }
 
 static unsigned is_held(unsigned worker) { return counts(0, worker) || counts(1, worker); }
 
-static void model_spend(struct model *m, const struct model_task *t, uint64_t cost) /* it is in nobody's hands any more */
+static void model_spend(struct model *m, const struct model_task *t, uint64_t held, uint64_t cost) /* it is in nobody's hands any more */
 {
     for (unsigned b = 0; b < BUDGETS; b++) {
-        uint64_t within = cost < HELD ? cost : HELD, beyond = cost - within;
+        uint64_t within = cost < held ? cost : held, beyond = cost - within;
         if (!counts(b, t->owner))
             continue;
         m->budgets[b].settled += within;
@@ -116,15 +116,24 @@ static void model_spend(struct model *m, const struct model_task *t, uint64_t co
     }
 }
 
-/* Which one a worker is given: the oldest that is ready; TASKS: none. */
-static unsigned model_next(const struct model *m, unsigned worker)
+/* Which one a worker is given: the oldest that is ready and that it can pay for; TASKS: none, and then *ret_code says whether it was for want of money. */
+static unsigned model_next(const struct model *m, unsigned worker, enum ifab_code *ret_code)
 {
     unsigned best = TASKS;
+    bool dear = false;
+    *ret_code = IFAB_CODE_NONE;
     if (in_flight(m, swarm_of[worker]) >= swarm_limit[swarm_of[worker]])
         return TASKS;
-    for (unsigned i = 0; i < TASKS; i++)
-        if (m->tasks[i].place == QUEUED && m->tasks[i].until == 0 && (best == TASKS || m->tasks[i].queued < m->tasks[best].queued))
+    for (unsigned i = 0; i < TASKS; i++) {
+        if (m->tasks[i].place != QUEUED || m->tasks[i].until != 0)
+            continue;
+        if (!affords(m, worker, i))
+            dear = true;
+        else if (best == TASKS || m->tasks[i].queued < m->tasks[best].queued)
             best = i;
+    }
+    if (best == TASKS && dear)
+        *ret_code = IFAB_CODE_BUDGET_EXCEEDED;
     return best;
 }
 
@@ -180,9 +189,12 @@ static enum ifab_code model_holder(struct model *m, const struct step *s, uint64
     case RENEW: t->until = m->now.run + LEASE; break;
     case COMPLETE:
         t->place = DONE;
-        model_spend(m, t, costs[s->task]);
+        model_spend(m, t, holds[s->task], costs[s->task]);
         break;
-    case FAIL: model_again(m, t, index); break;
+    case FAIL:
+        model_again(m, t, index);
+        model_spend(m, t, holds[s->task], FAILED_COST);
+        break;
     case SHUTDOWN: model_queue(m, t, false, index); break;
     default:
         if (t->place != CLAIMED)
@@ -205,7 +217,7 @@ static enum ifab_code model_claim_code(const struct model *m, const struct step 
         return IFAB_CODE_QUOTA_EXCEEDED;
     if (t->place != QUEUED || t->until != 0)
         return IFAB_CODE_INVALID_TRANSITION;
-    return affords(m, s->worker) ? IFAB_CODE_NONE : IFAB_CODE_BUDGET_EXCEEDED;
+    return affords(m, s->worker, s->task) ? IFAB_CODE_NONE : IFAB_CODE_BUDGET_EXCEEDED;
 }
 
 static enum ifab_code model_operator(struct model *m, const struct step *s, uint64_t index)
@@ -467,7 +479,7 @@ static void decide(const struct model *m, const struct step *s)
         c.u.task.max_attempts = ATTEMPTS_MAX;
         c.u.task.deadline = IFAB_NEVER;
         for (size_t i = 0; i < IFAB_COUNT_OF_UNITS; i++)
-            c.u.task.budget[i] = i == IFAB_UNIT_USD_MICRO ? HELD : -1;
+            c.u.task.budget[i] = i == IFAB_UNIT_USD_MICRO ? (int64_t)holds[s->task] : -1;
     } else if (s->verb == CLAIM || s->verb == NEXT) {
         c.type = IFAB_COMMAND_TASK_CLAIM;
         c.u.claim.id = s->verb == CLAIM ? ifab_view_str(ids[s->task]) : IFAB_VIEW("");
@@ -488,9 +500,9 @@ static void decide(const struct model *m, const struct step *s)
         c.u.task_act.id = ifab_view_str(ids[s->task]);
         c.u.task_act.event = events[s->verb];
         c.u.task_act.percent = -1;
-        c.u.task_act.has_cost = s->verb == COMPLETE;
+        c.u.task_act.has_cost = s->verb == COMPLETE || s->verb == FAIL;
         if (c.u.task_act.has_cost)
-            c.u.task_act.cost = (struct ifab_cost){.has_usd = true, .usd_micro = costs[s->task]};
+            c.u.task_act.cost = (struct ifab_cost){.has_usd = true, .usd_micro = s->verb == FAIL ? FAILED_COST : costs[s->task]};
     }
     ifab_arena_reset(&rig.arena);
     rig_decide(&rig, &c);
@@ -508,10 +520,8 @@ static enum ifab_code expected(struct model *m, const struct step *s, uint64_t i
         if (*ret_changes)
             model_claim(m, s->task, s->worker, index);
     } else if (s->verb == NEXT) {
-        unsigned next = model_next(m, s->worker);
-        if (next < TASKS && !affords(m, s->worker))
-            code = IFAB_CODE_BUDGET_EXCEEDED;
-        *ret_changes = next < TASKS && code == IFAB_CODE_NONE;
+        unsigned next = model_next(m, s->worker, &code);
+        *ret_changes = next < TASKS;
         if (*ret_changes)
             model_claim(m, next, s->worker, index);
     } else if (s->verb == TICK) {
