@@ -33,7 +33,7 @@ build: $(BUILD)/build.ninja
 	@ln -sf ifctl "$(BUILD)/if"
 	@for l in a so; do ln -sf "src/programs/ifctl/libinfrafabric.$$l" "$(BUILD)/libinfrafabric.$$l"; done
 
-# make demo, or make demo CHAPTER=agents or CHAPTER=tasks.
+# make demo, or make demo CHAPTER=agents, CHAPTER=tasks or CHAPTER=capabilities.
 demo: build
 	demo/run $(BUILD) $(CHAPTER)
 

@@ -1,6 +1,6 @@
 /*
- * A documented REST operation as a capability, by its manifest alone. The operation's own parameters `method`, `url`, `content_type`, `body`, `secret`
- * are strings with one allowed value each (enum of one, and the default): the caller cannot change them, and the signature covers them. {NAME} in url
+ * A documented REST operation as a capability, by its manifest alone. The operation's own parameters `method`, `url`, `content_type`, `body` and `uses`
+ * (a secret's name) are strings with one allowed value each (enum of one, and the default): the caller cannot change them, and the signature covers them. {NAME} in url
  * stands for the parameter NAME, percent-encoded as one value; in body for its JSON. README.md has an example.
  */
 #include "infrafabric_guest.h"
@@ -103,7 +103,7 @@ void guest_apply(const struct ifg_call *call, struct ifg_answer *answer)
     struct ifg_buf url = {.limit = 8192}, body = {.limit = 0};
     struct ifg_host_error error;
     struct ifg_http_response response;
-    struct ifg_view type = fixed(call, "content_type"), secret = fixed(call, "secret"), template = fixed(call, "body");
+    struct ifg_view type = fixed(call, "content_type"), secret = fixed(call, "uses"), template = fixed(call, "body");
     const struct ifg_header header = {IFG_VIEW("content-type"), type.size > 0 ? type : IFG_VIEW("application/json")};
     struct ifg_http_request request = {.method = fixed(call, "method")};
     if (!fill(fixed(call, "url"), call->params, false, &url, answer) || (template.size > 0 && !fill(template, call->params, true, &body, answer)))

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum ifab_code ifab_call__who(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_talent **ret_talent)
+enum ifab_code ifab_call__who(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, struct ifab_call *call)
 {
     const struct ifab_principal *p = command->principal;
     struct ifab_refusal *r = &o->reply.refusal;
@@ -22,8 +22,23 @@ enum ifab_code ifab_call__who(const struct ifab_fabric *self, const struct ifab_
         r->hint = "Say who: --as NAME, with that talent's key.";
         return IFAB_CODE_PERMISSION_DENIED;
     }
-    *ret_talent = talent;
+    call->talent = talent;
+    call->role = p->role; /* of this way in: not above the talent's own */
     return IFAB_CODE_NONE;
+}
+
+bool ifab_fabric_may_call(const struct ifab_fabric *self, uint32_t talent, const struct ifab_manifest *manifest, ifab_usec wall)
+{
+    const struct ifab_talent *t = ifab_talents_at(self->talents, talent);
+    struct ifab_refusal unused;
+    const struct ifab_allowed *allowed;
+    if (t == NULL || t->removed_at != IFAB_NEVER || !ifab_talent_has_grant(t, manifest->id, wall))
+        return false;
+    for (size_t i = 0; i < manifest->scope_count; i++)
+        if (!ifab_talent_has_grant(t, manifest->scopes[i], wall))
+            return false;
+    return ifab_registry_find(self->registry, manifest->id, manifest->version, wall, &allowed, &unused) == IFAB_CODE_NONE &&
+           memcmp(allowed->manifest->digest32, manifest->digest32, 32) == 0;
 }
 
 static enum ifab_code missing(struct ifab_refusal *r, const char *field, struct ifab_view talent, struct ifab_view what)
@@ -38,10 +53,11 @@ enum ifab_code ifab_call__check(const struct ifab_fabric *self, struct ifab_outc
     struct ifab_refusal *r = &o->reply.refusal;
     const struct ifab_allowed *allowed;
     enum ifab_code code = ifab_registry_find(self->registry, id, version, o->now.wall, &allowed, r);
-    if (code == IFAB_CODE_NONE && module == NULL)
-        code = ifab_refuse(r, IFAB_CODE_DIGEST_MISMATCH, "entrypoint.module", "the module of " IFAB_FMT " could not be read", IFAB_ARG(id));
     if (code == IFAB_CODE_NONE)
         code = ifab_capability_load_check(self->registry, allowed->manifest, module, o->now.wall, r);
+    if (code == IFAB_CODE_NONE && module == NULL) /* nothing else was wrong with it: of one that was revoked no module is read */
+        code = ifab_refuse(r, IFAB_CODE_DIGEST_MISMATCH, "entrypoint.module", "the module of " IFAB_FMT " cannot be read, or is not the one that its manifest names",
+                           IFAB_ARG(id));
     if (code != IFAB_CODE_NONE)
         return code;
     call->manifest = allowed->manifest;
@@ -75,7 +91,7 @@ void ifab_call__policy(const struct ifab_fabric *self, const struct ifab_outcome
     struct ifab_rule_answer answer = {.effect = IFAB_RULE_NONE};
     struct ifab_rule_subject subject = {
         .sender = call->talent->name,
-        .role = ifab_view_str(ifab_role_name(call->talent->role)),
+        .role = ifab_view_str(ifab_role_name(call->role)),
         .owner = call->talent->owner,
         .capability = call->manifest->name,
         .version = call->manifest->version,

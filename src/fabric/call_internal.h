@@ -7,6 +7,7 @@
 
 struct ifab_call { /* what is looked at again at every plan and apply */
     const struct ifab_talent *talent;
+    enum ifab_role role; /* of who asks: the talent's, or less where its token says so */
     const struct ifab_manifest *manifest;
     const struct ifab_operation *operation;
     const struct ifab_json *params;
@@ -25,11 +26,13 @@ enum ifab_code ifab_call__check(const struct ifab_fabric *self, struct ifab_outc
 enum ifab_code ifab_call__limits(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_call *call);
 /* By operation, params and cost: fills decision, votes, rule, reason. Fails to DENY (INV-06). */
 void ifab_call__policy(const struct ifab_fabric *self, const struct ifab_outcome *o, struct ifab_call *call);
-/* Whose command this is: a talent that is there and may call at all. */
-enum ifab_code ifab_call__who(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_talent **ret_talent);
+/* Whose command this is: a talent that is there and may call at all. Fills talent and role. */
+enum ifab_code ifab_call__who(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, struct ifab_call *call);
 /* As this step sees it; views stand in the record's bytes. */
 bool ifab_plan__now(const struct ifab_fabric *self, const struct ifab_outcome *o, uint64_t number, struct ifab_plan *ret_plan);
 void ifab_plan__put(struct ifab_outcome *o, const struct ifab_plan *plan);
+/* Behind a plan that ended: the oldest one that did goes, where there are many. */
+void ifab_plan__make_room(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_plan *ended);
 void ifab_plan__id(const struct ifab_plan *plan, char ret_text[42]); /* "plan-…" */
 /* What it was for, or did, as a bill of the talent. */
 struct ifab_fabric__bill ifab_plan__bill(const struct ifab_fabric *self, const struct ifab_plan *plan, struct ifab_view actor, struct ifab_view subject);

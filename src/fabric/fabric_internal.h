@@ -133,6 +133,8 @@ enum ifab_code ifab_fabric__second_admin(const struct ifab_fabric *self, const s
 const struct ifab_guard_rules *ifab_fabric__rules(const struct ifab_fabric *self, const struct ifab_outcome *o); /* those of this step */
 enum { IFAB_TRUST_TALENTS = 1, IFAB_TRUST_MONEY = 2, IFAB_TRUST_ALL = 3, IFAB_TRUST_SWARMS = 4, IFAB_TRUST_REGISTRY = 8, IFAB_TRUST_SECRETS = 16,
        IFAB_TRUST_ROOT = 32 };
+/* plan_due.c: of the old fabric, running or dangling; here it dangles, or has ended if it only read. */
+void ifab_fabric__restate_plan(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_plan *old);
 /* load.c: a change of an outcome; adds to roots what must be computed anew. */
 ifab_status ifab_fabric__load(struct ifab_fabric *self, const struct ifab_change *change, unsigned *roots);
 void ifab_fabric__trust_root(struct ifab_fabric *self, unsigned anew, uint8_t ret_root32[32]); /* anew: parts that have changed */

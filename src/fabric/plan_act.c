@@ -26,6 +26,13 @@ void ifab_plan__put(struct ifab_outcome *o, const struct ifab_plan *plan)
         ifab_fabric__change(o, IFAB_KIND_PLAN, plan->number, bytes, ifab_plan_pack(plan, bytes));
 }
 
+void ifab_plan__make_room(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_plan *ended)
+{
+    uint64_t spare = ended->state == IFAB_PLAN_DONE || ended->state == IFAB_PLAN_DENIED ? ifab_plans_spare(self->plans) : 0;
+    if (spare != 0 && spare != ended->number)
+        ifab_fabric__change(o, IFAB_KIND_PLAN, spare, NULL, 0);
+}
+
 bool ifab_plan__now(const struct ifab_fabric *self, const struct ifab_outcome *o, uint64_t number, struct ifab_plan *ret)
 {
     struct ifab_view bytes;
@@ -216,10 +223,12 @@ static enum ifab_code judge(const struct ifab_fabric *self, const struct ifab_co
     code = ifab_params_check(call->operation->params, command->u.plan.params, o->arena, &call->params, r);
     if (code != IFAB_CODE_NONE)
         return code;
+    /* A guest may say that it will cost more than its publisher signed, never less: budgets hold what is signed. */
+    const struct ifab_operation *signed_ = call->operation;
     bool own = command->u.plan.has_cost;
-    call->usd_micro = own ? command->u.plan.usd_micro : call->operation->cost.usd_micro;
-    call->tokens = own ? command->u.plan.tokens : call->operation->cost.tokens;
-    call->calls = own ? command->u.plan.calls : call->operation->cost.calls;
+    call->usd_micro = own && command->u.plan.usd_micro > signed_->cost.usd_micro ? command->u.plan.usd_micro : signed_->cost.usd_micro;
+    call->tokens = own && command->u.plan.tokens > signed_->cost.tokens ? command->u.plan.tokens : signed_->cost.tokens;
+    call->calls = own && command->u.plan.calls > signed_->cost.calls ? command->u.plan.calls : signed_->cost.calls;
     if (call->usd_micro > IFAB_MONEY_MAX || call->tokens > IFAB_MONEY_MAX || call->calls > IFAB_MONEY_MAX)
         return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "cost", "the capability estimates more than can be written");
     ifab_call__policy(self, o, call);
@@ -283,12 +292,22 @@ static enum ifab_code guest_refused(const struct ifab_command *command, struct i
     return ifab_refuse(r, ends[end].code, end == IFAB_CALL_CALLER ? "params" : NULL, IFAB_FMT, IFAB_ARG(text.size > 0 ? text : ifab_view_str(ends[end].text)));
 }
 
+static void put_guest_words(struct ifab_buf *b, const struct ifab_command *command)
+{
+    if (command->u.plan.effects.size > 0 && command->u.plan.effects.size <= IFAB_PLAN_EFFECTS_MAX) {
+        ifab_buf_str(b, ",\"said_effects\":");
+        ifab_buf_view(b, command->u.plan.effects);
+    }
+    if (command->u.plan.summary.size > 0)
+        put_text(b, "summary", ifab_fabric__readable(command->u.plan.summary, SUMMARY_MAX));
+}
+
 static enum ifab_code plan(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool *ret_repeated)
 {
     struct ifab_call call = {.talent = NULL};
     struct ifab_plan p;
     struct ifab_outcome_entry *entry;
-    enum ifab_code code = ifab_call__who(self, command, o, &call.talent);
+    enum ifab_code code = ifab_call__who(self, command, o, &call);
     *ret_repeated = ifab_fabric__idempotent(self, command, code, o);
     if (*ret_repeated || code != IFAB_CODE_NONE)
         return code;
@@ -312,8 +331,7 @@ static enum ifab_code plan(const struct ifab_fabric *self, const struct ifab_com
     ifab_fabric_plan_json(self, &p, b);
     put_text(b, "reason", ifab_view_str(call.reason));
     put_text(b, "rule", ifab_view_str(call.rule));
-    if (command->u.plan.summary.size > 0)
-        put_text(b, "summary", ifab_fabric__readable(command->u.plan.summary, SUMMARY_MAX));
+    put_guest_words(b, command);
     ifab_buf_char(b, '}');
     if (!entry_of(self, o, IFAB_EVENT_CAPABILITY_PLANNED, &p, ifab_view_str(command->principal->actor), command->why, IFAB_VIEW(""), &entry))
         return IFAB_CODE_SYSTEM_ERROR;
@@ -324,8 +342,7 @@ static enum ifab_code plan(const struct ifab_fabric *self, const struct ifab_com
     put_entry(self, b, entry);
     put_text(b, "reason", ifab_view_str(call.reason));
     put_text(b, "rule", ifab_view_str(call.rule));
-    if (command->u.plan.summary.size > 0)
-        put_text(b, "summary", ifab_fabric__readable(command->u.plan.summary, SUMMARY_MAX));
+    put_guest_words(b, command);
     ifab_buf_char(b, '}');
     ifab_fabric__reply_json(o, b, 201);
     ifab_fabric__keep_reply(self, command, o);
@@ -346,7 +363,7 @@ enum ifab_code ifab_fabric_plan_check(const struct ifab_fabric *self, const stru
 {
     struct ifab_outcome nothing = {.arena = arena, .now = now, .last_time = self->last_time, .reply.refusal = {.offset = -1, .retry_after_ms = -1}};
     struct ifab_call call = {.talent = NULL};
-    enum ifab_code code = ifab_call__who(self, command, &nothing, &call.talent);
+    enum ifab_code code = ifab_call__who(self, command, &nothing, &call);
     if (code == IFAB_CODE_NONE)
         code = judge(self, command, &nothing, &call);
     if (code == IFAB_CODE_NONE && call.decision == IFAB_DECISION_DENY)
@@ -366,15 +383,19 @@ enum ifab_code ifab_fabric_plan_check(const struct ifab_fabric *self, const stru
 static enum ifab_code ready(const struct ifab_fabric *self, const struct ifab_command *command, const struct ifab_outcome *o, const struct ifab_talent *talent,
                             const struct ifab_plan *p, struct ifab_refusal *r)
 {
+    static const uint8_t none32[32];
+    bool dry = command->u.apply.dry_run;
     if (p == NULL || p->talent != talent->number) /* another's plan is told apart from none by nobody */
         return ifab_refuse(r, IFAB_CODE_NOT_FOUND, "plan_hash", "no plan of " IFAB_FMT " with this hash; plans live 10 minutes", IFAB_ARG(talent->name));
     if (!ifab_view_starts(p->capability, command->u.apply.id) || p->capability.size <= command->u.apply.id.size ||
         p->capability.data[command->u.apply.id.size] != '@')
         return ifab_refuse(r, IFAB_CODE_NOT_FOUND, "plan_hash", "this plan is of " IFAB_FMT, IFAB_ARG(p->capability));
-    bool again = p->state == IFAB_PLAN_DANGLING && p->idempotent;
+    bool again = p->state == IFAB_PLAN_DANGLING && p->idempotent && !dry;
     if (p->state != IFAB_PLAN_PLANNED && !again)
         return ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash", p->state == IFAB_PLAN_DENIED ? "this plan was refused by a vote (%s)" : "a plan is applied once; this one is %s",
                            ifab_plan_state_name(p->state));
+    if (dry && !p->approved && memcmp(p->message32, none32, 32) != 0) /* a vote finds the plan as it was asked about */
+        return ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash", "approval was asked for and is not decided; try it before asking, or after");
     if (o->now.wall >= p->expires)
         return ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash", "this plan has expired; plan again");
     if (memcmp(p->policy32, ifab_fabric__rules(self, o)->digest32, 32) != 0)
@@ -429,7 +450,7 @@ static enum ifab_code apply(const struct ifab_fabric *self, const struct ifab_co
     struct ifab_view actor = command->principal != NULL ? ifab_view_str(command->principal->actor) : IFAB_VIEW("");
     struct ifab_outcome_entry *entry;
     bool dry = command->u.apply.dry_run;
-    enum ifab_code code = ifab_call__who(self, command, o, &call.talent);
+    enum ifab_code code = ifab_call__who(self, command, o, &call);
     if (code != IFAB_CODE_NONE)
         return code;
     const struct ifab_plan *found = ifab_plan_by_hash(self->plans, command->u.apply.hash32);
@@ -448,16 +469,12 @@ static enum ifab_code apply(const struct ifab_fabric *self, const struct ifab_co
         code = approved(&p, &call, r);
     if (code == IFAB_CODE_NONE)
         code = ifab_call__limits(self, o, &call);
-    if (code == IFAB_CODE_NONE && !dry) {
-        if (p.reservation != 0) { /* of the first try, whose end nobody knows: its money is not free before this one has its own */
-            struct ifab_fabric__bill bill = ifab_plan__bill(self, &p, actor, IFAB_VIEW(""));
-            ifab_fabric__release_for(self, o, p.reservation, &bill);
-        }
+    /* What is done again is the same effect under the same key: what its first try holds, and may have spent, is for both. A try costs too: it reads. */
+    if (code == IFAB_CODE_NONE && p.state != IFAB_PLAN_DANGLING)
         code = hold_cost(self, o, &call, &p, actor);
-    }
     if (code != IFAB_CODE_NONE)
         return code;
-    p.state = dry ? IFAB_PLAN_TRYING : IFAB_PLAN_APPLYING;
+    p.state = dry ? IFAB_PLAN_TRYING : p.state == IFAB_PLAN_DANGLING ? IFAB_PLAN_AGAIN : IFAB_PLAN_APPLYING;
     p.intent = o->next_index;
     p.started = o->now.wall;
     ifab_buf_clear(&o->payload);
@@ -491,13 +508,13 @@ void ifab_fabric__decide_apply(const struct ifab_fabric *self, const struct ifab
 
 /* ---- outcome ---- */
 
-/* A dry run is refused every effect but reads: that it fails says nothing of the capability. */
+/* A dry run is refused every effect but reads: how it ends says nothing of the capability. */
 static enum ifab_verdict verdict_of(enum ifab_call_end end, bool dry)
 {
-    if (end == IFAB_CALL_OK)
-        return IFAB_VERDICT_GOOD;
     if (dry)
         return IFAB_VERDICT_CALLER;
+    if (end == IFAB_CALL_OK)
+        return IFAB_VERDICT_GOOD;
     return end == IFAB_CALL_CALLER || end == IFAB_CALL_REVOKED || end == IFAB_CALL_NOT_DONE ? IFAB_VERDICT_CALLER : IFAB_VERDICT_FAILED;
 }
 
@@ -509,7 +526,7 @@ static void put_error(struct ifab_buf *b, const struct ifab_command *command, bo
     ifab_buf_format(b, "\"error\":{\"code\":\"IF_ERR_%03d\",\"hint\":\"%s\",\"message\":", (int)info->code,
                     dry || end == IFAB_CALL_NOT_DONE ? "Nothing was used up; the plan can still be applied." : "Plan again; this plan is used up.");
     ifab_json_put_string(b, text.size > 0 ? text : ifab_view_str(ends[end].text));
-    ifab_buf_format(b, ",\"name\":\"%s\",\"retryable\":false},", info->name);
+    ifab_buf_format(b, ",\"name\":\"%s\",\"retryable\":%s},", info->name, dry || end == IFAB_CALL_NOT_DONE ? "true" : "false");
 }
 
 /* What it did cost: as the guest says; else the estimate, unless nothing went out. */
@@ -517,10 +534,10 @@ static void settle(const struct ifab_fabric *self, const struct ifab_command *co
                    struct ifab_fabric__bill *bill)
 {
     const uint8_t *rates32;
-    bool spent = command->u.called.end == IFAB_CALL_OK || command->u.called.host_calls > 0;
+    bool spent = command->u.called.host_calls > 0 || (command->u.called.end == IFAB_CALL_OK && p->state != IFAB_PLAN_TRYING);
     if (command->u.called.has_cost &&
         ifab_fabric__price(self, o, &command->u.called.cost, bill, &rates32, NULL) == IFAB_CODE_NONE && bill->tokens_in <= IFAB_MONEY_MAX - bill->tokens_out)
-        bill->model = command->u.called.cost.model;
+        bill->model = command->u.called.cost.model, bill->calls = bill->calls > 0 ? bill->calls : p->calls; /* none: not said */
     else
         *bill = ifab_plan__bill(self, p, bill->actor, bill->subject);
     if (!spent && !command->u.called.has_cost)
@@ -595,28 +612,32 @@ void ifab_fabric__decide_outcome(const struct ifab_fabric *self, const struct if
     char id[42];
     if (found == NULL || found->intent != command->u.called.intent || command->u.called.end >= IFAB_CALL_END_COUNT ||
         command->u.called.output.size > IFAB_CALL_OUTPUT_MAX ||
-        (found->state != IFAB_PLAN_APPLYING && found->state != IFAB_PLAN_TRYING && found->state != IFAB_PLAN_DANGLING)) {
+        (!ifab_plan_is_running(found) && found->state != IFAB_PLAN_DANGLING)) {
         ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, NULL, "no such call is under way: its intent was closed by another");
         ifab_fabric__refused(o, IFAB_CODE_CONFLICT);
         return;
     }
     struct ifab_plan p = *found;
     bool dry = p.state == IFAB_PLAN_TRYING;
+    memcpy(o->reply.trace16, p.trace16, 16); /* of all that this step writes */
     ifab_plan__id(&p, id);
     struct ifab_fabric__bill bill = ifab_plan__bill(self, &p, ifab_view_str(self->settings.fabric_actor), ifab_view_str(id));
     if (!outcome_entry(self, command, o, &p, dry, &entry))
         return;
     struct ifab_outcome_entry done = *entry; /* others may move the list */
-    if (dry)
+    bool not_done = command->u.called.end == IFAB_CALL_NOT_DONE, again = p.state == IFAB_PLAN_AGAIN;
+    if (not_done && again) /* the first try's end is as unknown as before, and so is what it holds */
         bill.usd_micro = bill.tokens_in = bill.tokens_out = bill.calls = 0;
     else
         settle(self, command, o, &p, &bill);
     ifab_fabric__breaker_note(self, o, IFAB_BREAKER_CAPABILITY, ifab_plan__name(p.capability), verdict_of(command->u.called.end, dry), command->u.called.took, &bill);
     reply_outcome(self, command, o, &p, &bill, &done, dry);
     /* What was surely not done may be tried again while the plan lives. */
-    p.state = dry || command->u.called.end == IFAB_CALL_NOT_DONE ? IFAB_PLAN_PLANNED : IFAB_PLAN_DONE;
-    p.reservation = 0;
+    p.state = dry || (not_done && !again) ? IFAB_PLAN_PLANNED : not_done ? IFAB_PLAN_DANGLING : IFAB_PLAN_DONE;
+    if (p.state != IFAB_PLAN_DANGLING)
+        p.reservation = 0;
     ifab_plan__put(o, &p);
+    ifab_plan__make_room(self, o, &p);
 }
 
 /* ---- a person says what became of it ---- */
@@ -642,6 +663,7 @@ void ifab_fabric__decide_plan_close(const struct ifab_fabric *self, const struct
         return;
     }
     ifab_plan__id(p, id);
+    memcpy(o->reply.trace16, p->trace16, 16);
     struct ifab_fabric__bill bill = ifab_plan__bill(self, p, ifab_view_str(actor), ifab_view_str(id));
     ifab_buf_clear(&o->payload);
     ifab_buf_format(&o->payload, "{\"intent\":%llu,\"outcome\":\"%s\"}", (unsigned long long)p->intent, command->u.close.done ? "done" : "not-done");

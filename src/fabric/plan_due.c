@@ -95,6 +95,7 @@ void ifab_fabric__plan_voted(const struct ifab_fabric *self, struct ifab_outcome
     p.approved = approved;
     p.state = approved ? IFAB_PLAN_PLANNED : IFAB_PLAN_DENIED;
     ifab_plan__put(o, &p);
+    ifab_plan__make_room(self, o, &p);
 }
 
 /* ---- time ---- */
@@ -102,32 +103,52 @@ void ifab_fabric__plan_voted(const struct ifab_fabric *self, struct ifab_outcome
 /* An intent from before the start: whoever was doing it is gone. */
 static bool lost(const struct ifab_fabric *self, const struct ifab_plan *p)
 {
-    return (p->state == IFAB_PLAN_APPLYING || p->state == IFAB_PLAN_TRYING) && p->intent < self->loaded_size;
+    return ifab_plan_is_running(p) && p->intent < self->loaded_size;
+}
+
+/* Writes the entry, by which the intent is reported. why_from: index of the entry whose why it has. */
+static bool put_dangling(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_plan *p, uint64_t why_from)
+{
+    char id[42];
+    bool dry = p->state == IFAB_PLAN_TRYING;
+    ifab_plan__id(p, id);
+    ifab_buf_clear(&o->payload);
+    ifab_buf_str(&o->payload, "{\"capability\":");
+    ifab_json_put_string(&o->payload, p->capability);
+    ifab_buf_format(&o->payload, ",\"idempotent\":%s,\"intent\":%llu,\"mode\":\"%s\",\"operation\":", p->idempotent ? "true" : "false",
+                    (unsigned long long)p->intent, dry ? "dry-run" : "apply");
+    ifab_json_put_string(&o->payload, p->operation);
+    ifab_buf_char(&o->payload, '}');
+    struct ifab_entry fields = {.event = dry ? IFAB_EVENT_CAPABILITY_FAILED : IFAB_EVENT_CAPABILITY_DANGLING,
+                                .actor = ifab_view_str(self->settings.fabric_actor),
+                                .has_why_from = true,
+                                .why_from = why_from,
+                                .subject = ifab_view_str(id),
+                                .payload = ifab_buf_as_view(&o->payload)};
+    memcpy(fields.trace16, p->trace16, 16);
+    return ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), NULL);
 }
 
 static void dangle(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_plan *found)
 {
     struct ifab_plan p = *found;
-    char id[42];
     bool dry = p.state == IFAB_PLAN_TRYING;
-    ifab_plan__id(&p, id);
-    ifab_buf_clear(&o->payload);
-    ifab_buf_str(&o->payload, "{\"capability\":");
-    ifab_json_put_string(&o->payload, p.capability);
-    ifab_buf_format(&o->payload, ",\"idempotent\":%s,\"intent\":%llu,\"mode\":\"%s\",\"operation\":", p.idempotent ? "true" : "false",
-                    (unsigned long long)p.intent, dry ? "dry-run" : "apply");
-    ifab_json_put_string(&o->payload, p.operation);
-    ifab_buf_char(&o->payload, '}');
-    struct ifab_entry fields = {.event = dry ? IFAB_EVENT_CAPABILITY_FAILED : IFAB_EVENT_CAPABILITY_DANGLING,
-                                .actor = ifab_view_str(self->settings.fabric_actor),
-                                .has_why_from = true,
-                                .why_from = p.index,
-                                .subject = ifab_view_str(id),
-                                .payload = ifab_buf_as_view(&o->payload)};
-    memcpy(fields.trace16, p.trace16, 16);
-    if (!ifab_fabric__entry(self, o, &fields, IFAB_VIEW(""), NULL))
+    if (!put_dangling(self, o, &p, p.index))
         return;
     p.state = dry ? IFAB_PLAN_PLANNED : IFAB_PLAN_DANGLING;
+    if (dry)
+        p.reservation = 0; /* what it read may have cost: the governor reports what is held, and lets go of it in its time */
+    ifab_plan__put(o, &p);
+}
+
+void ifab_fabric__restate_plan(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_plan *old)
+{
+    struct ifab_plan p = *old;
+    uint64_t index = o->next_index;
+    if (!put_dangling(self, o, &p, 0) || p.state == IFAB_PLAN_TRYING)
+        return;
+    p.state = IFAB_PLAN_DANGLING;
+    p.index = p.intent = index; /* those of the old log name other entries here */
     ifab_plan__put(o, &p);
 }
 

@@ -59,6 +59,7 @@ static void count_all(struct ifab_fabric *self, const struct ifab_refusal_row *r
 
 void ifab_fabric_keep_counts(struct ifab_fabric *self, const struct ifab_fabric *old)
 {
+    self->loaded_size = old->loaded_size; /* what runs goes on */
     ifab_usec first = old->rows_first != IFAB_NEVER ? old->rows_first : old->rows_since;
     bool lost = false;
     self->access_version += old->access_version + 1; /* who waits looks again whether they may stay */

@@ -101,6 +101,8 @@ void ifab_fabric__decide_restate(const struct ifab_fabric *self, const struct if
         ifab_fabric__restate_registry(self, o, command->u.restate.registered);
     if (command->u.restate.task != NULL)
         restate_task(self, o, command->u.restate.task, command->u.restate.payload);
+    if (command->u.restate.plan != NULL)
+        ifab_fabric__restate_plan(self, o, command->u.restate.plan);
     if (command->u.restate.secret != NULL)
         ifab_fabric__void_secret(self, o, command->u.restate.secret);
     if (command->u.restate.closed != NULL) {

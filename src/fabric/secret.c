@@ -136,6 +136,19 @@ enum ifab_code ifab_fabric__secret_ask(const struct ifab_fabric *self, struct if
     return code;
 }
 
+/* What was revoked since its intent gets nothing more. */
+static bool still_allowed(const struct ifab_fabric *self, const struct ifab_plan *plan, ifab_usec wall)
+{
+    const uint8_t *at = memchr(plan->capability.data, '@', plan->capability.size);
+    size_t id = at == NULL ? 0 : (size_t)(at - plan->capability.data);
+    const struct ifab_allowed *allowed;
+    struct ifab_refusal unused;
+    return at != NULL &&
+           ifab_registry_find(self->registry, ifab_view_of(plan->capability.data, id), ifab_view_of(at + 1, plan->capability.size - id - 1), wall, &allowed,
+                              &unused) == IFAB_CODE_NONE &&
+           memcmp(allowed->manifest->digest32, plan->manifest32, 32) == 0 && ifab_fabric_may_call(self, plan->talent, allowed->manifest, wall);
+}
+
 /* A call under way is about to use it: the manifest names it, egress looks where it goes. The entry has the plan's why. */
 static void decide_for_call(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
@@ -143,7 +156,7 @@ static void decide_for_call(const struct ifab_fabric *self, const struct ifab_co
     const struct ifab_talent *talent = plan == NULL ? NULL : ifab_talents_at(self->talents, plan->talent);
     const struct ifab_secret *secret;
     char actor[96];
-    if (talent == NULL || plan->intent != command->u.secret_get.intent || (plan->state != IFAB_PLAN_APPLYING && plan->state != IFAB_PLAN_TRYING)) {
+    if (talent == NULL || plan->intent != command->u.secret_get.intent || !ifab_plan_is_running(plan) || !still_allowed(self, plan, o->now.wall)) {
         ifab_refuse(&o->reply.refusal, IFAB_CODE_CONFLICT, NULL, "no such call is under way");
         ifab_fabric__refused(o, IFAB_CODE_CONFLICT);
         return;

@@ -15,9 +15,12 @@ import urllib.parse
 
 import yaml
 
+from cli import Cli
 from fabric import Skip, sha256
+from tests_calls import programs
 from tests_capabilities import allow, publisher, signed_manifest
 from tests_tokens import bearer, token
+from tests_vault import put
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -99,8 +102,9 @@ class Vmix:
         return 200, "text/plain", b"Function completed successfully."
 
 
-def ready(f, name, host, server, scopes=(), config=()):
-    """The adapter, built, its manifest for this server, signed and allowed; a talent that may use it; its token."""
+def ready(f, name, host, server, scopes=(), config=(), secrets=(), change=None):
+    """The adapter, built, its manifest for this server, signed and allowed; a talent that may use it; its token. change: of the manifest, before that."""
+    programs()
     if shutil.which("clang") is None or shutil.which("wasm-ld") is None:
         raise Skip("clang and lld are not installed: no guest can be built")
     folder = os.path.join(f.dir, "capabilities")
@@ -114,14 +118,19 @@ def ready(f, name, host, server, scopes=(), config=()):
     with open(at, "rb") as module:
         data = module.read()
     m["entrypoint"].update({"sha256": sha256(data), "size": len(data)})
+    origin = f"http://127.0.0.1:{server.port}"
     for row in m["http"]:
-        row["port"] = server.port
+        row.update({"scheme": "http", "port": server.port})
+    for secret in m.get("requires_secrets", []):
+        secret["origin"] = origin
     m["limits"].update({"rps": 1000, "burst": 1000})
     for operation in m["operations"].values():
         for parameter in operation.get("params", {}).get("properties", {}).values():
             if "://127.0.0.1" in str(parameter.get("default", "")):
                 parameter["default"] = parameter["default"].replace("://127.0.0.1", f"://127.0.0.1:{server.port}")
                 parameter["enum"] = [parameter["default"]]
+    if change is not None:
+        change(m)
     f.configure({
         "capabilities.config": [f"{name} {key} {value}" for key, value in config],
         "egress.allow": [f"{name} 127.0.0.1/32 {server.port}"],
@@ -129,6 +138,8 @@ def ready(f, name, host, server, scopes=(), config=()):
     with open(os.path.join(f.dir, "rules.yaml"), "w") as rules:
         rules.write(f"v: 1\nrules: []\ncapabilities:\n  - {{id: all, effect: share, when: {{capability: {name}}}}}\n")
     f.restart()
+    for secret, value in secrets:
+        assert put(f, secret, value, origin).status == 201
     key = publisher(f, name="Studio", namespaces=("*",))
     r = allow(f, signed_manifest(key, m))
     assert r.status == 200, r
@@ -146,6 +157,17 @@ def call(f, head, name, operation, params=None, mode="apply"):
     r = plan(f, head, name, operation, params or {})
     assert r.status == 201, (operation, r)
     return f.post(f"/v1/capabilities/{name}/apply", {"plan_hash": r.json["plan_hash"], "mode": mode}, head)
+
+
+def test_the_manifests_are_read_as_they_stand(f):
+    adapters = os.path.join(ROOT, "adapters")
+    names = [name for name in sorted(os.listdir(adapters)) if os.path.isdir(os.path.join(adapters, name))]
+    for name in names:
+        shown = Cli(f).wants(0, "capability", "inspect", os.path.join(adapters, name, "manifest.yaml"), "-o", "json").json
+        assert shown["id"] == "if://capability/" + name, (name, shown)
+        with open(os.path.join(adapters, "README.md")) as text:
+            assert f"({name}/README.md)" in text.read(), name
+    assert len(names) >= 4
 
 
 def test_a_template_is_what_its_manifest_says(f):

@@ -611,6 +611,9 @@ without("egress-retry-repeatable", RULES + "retry.c",
 change("egress-retry-after", RULES + "retry.c", "if (event->retry_after > wait)", "if (false)", "egress_retry")
 change("egress-leak-end", RULES + "leak.c", "    give_up(self, TO_ONCE); /* in this order", "    /* in this order", "egress_leak_model egress_leak")
 change("egress-leak-reversed", RULES + "leak.c", "add(&self->exact, turned, size) && ", "", "egress_leak")
+change("egress-leak-html", RULES + "leak.c", "        html(self, byte);\n", "", "egress_leak")
+change("egress-leak-html-end", RULES + "leak.c", "    give_up(self, TO_HTML);\n    return self->found;", "    return self->found;", "egress_leak")
+change("egress-leak-html-name-whole", RULES + "leak.c", "size - 1 == strlen(names[i].name) && ", "", "egress_leak")
 change("egress-leak-basic-as-sent", RULES + "credential.c", "to->values[to->value_count++] = ifab_view_of(sent.data + 6,",
        "(void)ifab_view_of(sent.data + 6,", "egress_attacks")
 change("egress-rows", EG + "check.c", "        status = check_rows(r, job, problem);", "        status = IFAB_OK;", "egress")
@@ -692,6 +695,8 @@ change("load-not-after", LOAD, "if (wall < m->not_after)", "if (true)", "registr
 change("load-module-size", LOAD, "module->size != m->entrypoint.size)", "false)", "registry fabric_capability")
 change("load-module-digest", LOAD, "!ifab_equal_ct(module->sha256, m->entrypoint.sha256, 32))", "false)", "registry")
 change("load-unread-module", "src/fabric/capability.c", "if (code == IFAB_CODE_NONE && command->u.load.module == NULL)", "if (false)", "fabric_capability")
+change("call-unread-module", "src/fabric/call.c", "if (code == IFAB_CODE_NONE && module == NULL)", "if (false)", "fabric_plan")
+change("call-unread-before-revoked", "src/fabric/call.c", "if (code == IFAB_CODE_NONE)\n        code = ifab_capability_load_check", "if (code == IFAB_CODE_NONE && module != NULL)\n        code = ifab_capability_load_check", "fabric_plan")
 change("version-becomes-another", LOAD, "if (code == IFAB_CODE_NONE && known != NULL && !same)", "if (false)", "registry")
 change("publisher-name-again", LOAD, "if (ifab_registry__lookup(self, 'n', request->name, none) != NULL)", "if (false)", "registry")
 change("publisher-key-again", LOAD, "if (ifab_registry__lookup(self, 'k', key, none) != NULL)", "if (false)", "registry")
@@ -704,6 +709,9 @@ change("registry-in-trust-root", "src/fabric/fabric.c", "if (!ifab_fabric__regis
 change("registry-record-follows", "src/core/capability/registry.c", "if (!follows(old, row))", "if (false)", "registry")
 change("registry-record-form", "src/core/capability/registry_record.c", "if (status == IFAB_OK && !ifab_view_equal(ifab_buf_as_view(&buf), row->record))",
        "if (false)", "registry")
+without("secret-field-none", "src/core/capability/manifest.c", "if (field_of[secret->as] == FIELD_NONE && secret->field.size > 0)", "manifest")
+without("secret-field-required", "src/core/capability/manifest.c", "if (field_of[secret->as] != FIELD_NONE && secret->field.size == 0)", "manifest")
+without("secret-field-scope", "src/core/capability/manifest.c", "if (scope != (field_of[secret->as] == FIELD_SCOPE))", "manifest")
 change("row-origin", HTTP, " && ifab_origin_equal(&row->origin, origin)", "", "manifest")
 change("row-effect", HTTP, " && row->effect <= effect_max", "", "manifest")
 change("row-method", HTTP, "(row->methods & 1U << method) != 0 && ", "", "manifest")

@@ -100,6 +100,35 @@ static bool has_base64(const struct text *t, const uint8_t *secret, size_t size,
         ifab_buf_fini(&texts[i]);
     return found;
 }
+static struct text html(const struct text *t) /* "&", up to nine letters, digits or "#", ";" */
+{
+    struct text to = {.size = 0};
+    for (size_t i = 0; i < t->size; i++) {
+        static const char *const names[] = {"amp", "&", "lt", "<", "gt", ">", "quot", "\"", "apos", "'"};
+        char word[16] = "", *rest = word;
+        size_t n = 0;
+        unsigned long c = 0;
+        while (t->bytes[i] == '&' && i + 1 + n < t->size && n < 9 && (t->bytes[i + 1 + n] == '#' || isalnum(t->bytes[i + 1 + n]))) {
+            word[n] = (char)t->bytes[i + 1 + n];
+            n++;
+        }
+        bool ends = n > 0 && i + 1 + n < t->size && t->bytes[i + 1 + n] == ';';
+        for (size_t k = 0; ends && k < IFAB_COUNT(names); k += 2)
+            c = strcmp(word, names[k]) == 0 ? (unsigned char)names[k + 1][0] : c;
+        if (ends && c == 0 && word[0] == '#') {
+            bool hex = tolower((unsigned char)word[1]) == 'x';
+            c = isxdigit((unsigned char)word[hex ? 2 : 1]) ? strtoul(word + (hex ? 2 : 1), &rest, hex ? 16 : 10) : 0;
+            c = *rest == '\0' ? c : 0;
+        }
+        if (c == 0 || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) {
+            put(&to, t->bytes[i]);
+            continue;
+        }
+        i += n + 1;
+        put(&to, (uint8_t)(c < 0x80 ? c : 0xff)); /* the secrets here are ASCII */
+    }
+    return to;
+}
 static bool in_reading(const struct text *t, const uint8_t *secret, size_t size)
 {
     uint8_t turned[64], plus[64];
@@ -119,9 +148,9 @@ static bool in_reading(const struct text *t, const uint8_t *secret, size_t size)
 }
 static bool naive(const struct text *t, const uint8_t *secret, size_t size)
 {
-    struct text once = percent(t), twice = percent(&once), j = json(t), j_once = percent(&j), lines = without_breaks(t);
+    struct text once = percent(t), twice = percent(&once), j = json(t), j_once = percent(&j), lines = without_breaks(t), h = html(t);
     return in_reading(t, secret, size) || in_reading(&once, secret, size) || in_reading(&twice, secret, size) || in_reading(&j, secret, size) ||
-           in_reading(&j_once, secret, size) || in_reading(&lines, secret, size);
+           in_reading(&j_once, secret, size) || in_reading(&lines, secret, size) || in_reading(&h, secret, size);
 }
 
 /* One character of the secret in one of the forms a percent- or JSON-encoder may choose. */
@@ -138,6 +167,17 @@ static void put_encoded(struct text *t, struct test_random *random, uint8_t c, u
         (void)snprintf(one, sizeof one, "%02X", c);
     else if (form == 7)
         (void)snprintf(one, sizeof one, test_random_below(random, 3) ? "%c" : "\n%c", c);
+    else if (form == 8)
+        (void)snprintf(one, sizeof one, test_random_below(random, 4) == 0 ? "&#%03u;" : test_random_below(random, 2) ? "&#x%x;" : "&#X%X;", c);
+    else if (form == 9)
+        (void)snprintf(one, sizeof one,
+                       c == '"'    ? "&quot;"
+                       : c == '&'  ? "&amp;"
+                       : c == '<'  ? "&lt;"
+                       : c == '>'  ? "&gt;"
+                       : c == '\'' ? "&apos;"
+                                   : "%c",
+                       c);
     else
         (void)snprintf(one, sizeof one, "%c", c);
     for (const char *p = one; *p != '\0'; p++)
@@ -145,26 +185,26 @@ static void put_encoded(struct text *t, struct test_random *random, uint8_t c, u
 }
 static void put_piece(struct text *t, struct test_random *random, const uint8_t *secret, size_t size)
 {
-    unsigned form = (unsigned)test_random_below(random, 12);
+    unsigned form = (unsigned)test_random_below(random, 14);
     size_t upto = test_random_below(random, 3) ? size : test_random_below(random, size + 1);
-    if (form < 8) {
+    if (form < 10) {
         for (size_t i = 0; i < upto; i++)
             put_encoded(t, random, secret[i], form);
-    } else if (form == 8) {
+    } else if (form == 10) {
         for (size_t i = 0; i < upto; i++)
             put(t, secret[size - 1 - i]);
-    } else if (form < 11) {
+    } else if (form < 13) {
         uint8_t plain[64];
         struct ifab_buf text = IFAB_BUF_INIT(200);
         size_t before = test_random_below(random, 4), behind = test_random_below(random, 3);
         test_random_bytes(random, plain, sizeof plain);
         memcpy(plain + before, secret, size);
-        (form == 9 ? ifab_buf_base64 : ifab_buf_base64url)(&text, plain, before + upto + behind);
+        (form == 11 ? ifab_buf_base64 : ifab_buf_base64url)(&text, plain, before + upto + behind);
         for (size_t i = 0; i < text.size; i++)
             put(t, text.data[i]);
         ifab_buf_fini(&text);
     } else {
-        static const char noise[] = "%%\\\\uu0025abAB+/\"\r\n =";
+        static const char noise[] = "%%\\\\uu0025abAB+/\"\r\n =&#;xX&amp;&#3;";
         for (size_t i = test_random_below(random, 12); i > 0; i--)
             put(t, (uint8_t)noise[test_random_below(random, sizeof noise - 1)]);
     }
@@ -177,7 +217,7 @@ static void agrees_with_a_naive_search(void **state)
     (void)state;
     print_message("# seed %llu\n", (unsigned long long)random.state);
     for (uint64_t run = 0; run < runs; run++) {
-        static const char alphabet[] = "aAbB01 +/%\\\"u=&n";
+        static const char alphabet[] = "aAbB01 +/%\\\"u=&n<>'";
         uint8_t secret[12];
         size_t size = IFAB_LEAK_VALUE_MIN + test_random_below(&random, sizeof secret - IFAB_LEAK_VALUE_MIN + 1);
         struct text t = {.size = 0};

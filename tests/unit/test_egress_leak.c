@@ -76,6 +76,9 @@ static void finds_every_form(void **state)
     ifab_buf_fini(&text);
     is_found("JSON", IFAB_VIEW("s3cr3t\\/Key+with \\\"all\\\" of=it\\u00E4"));
     is_found("form", IFAB_VIEW("s3cr3t%2FKey+with+%22all%22+of=it%C3%A4"));
+    is_found("HTML", IFAB_VIEW("s3cr3t/Key+with &quot;all&quot; of=it\xc3\xa4"));
+    is_found("HTML, all of it", IFAB_VIEW("&#115;&#x33;c&#114;3t/Key&#43;with &#34;all&#x22; of&#0061;it&#228;"));
+    is_found("XML", IFAB_VIEW("s3cr3t/Key+with &quot;all&#X22; of=it&#xE4;"));
     is_found("JSON then percent", IFAB_VIEW("s3cr3t\\u00252FKey+with \\u002522all\\\" of=it\\u0025c3\\u0025a4"));
 }
 static void finds_base64_in_its_three_alignments(void **state)
@@ -141,6 +144,30 @@ static void bounds_what_it_looks_for(void **state)
     assert_false(ifab_leak_feed(&scanner, IFAB_VIEW("abcd")));
     assert_false(ifab_leak_end(&scanner));
 }
+/* An answer that ends within what may be an escape, and what looks like a reference and is none. */
+static void escapes_are_whole_or_what_they_are(void **state)
+{
+    static const struct {
+        const char *value, *text;
+        bool found;
+    } rows[] = {
+        {"key%2", "%6bey%2", true},           {"key%", "x=%6bey%", true},          {"a/key%", "a%252fkey%", true},
+        {"key\\u00", "\\u006bey\\u00", true}, {"key&c", "&#107;ey&c", true},       {"key&", "x=&#x6b;ey&", true},
+        {"ab&cd", "ab&amp;cd", true},         {"ab&cd", "ab&am;cd", false},        {"ab&cd", "ab&ampx;cd", false},
+        {"ab&cd", "ab&amp cd", false},        {"ab<cd", "ab&lt;cd", true},         {"ab&cd", "ab&&cd", false},
+        {"a&bcd", "&#97;&b&#99;d", true},     {"abcd", "&#0097;bc&#x0064;", true}, {"abcd", "&#97bcd", false},
+        {"abcd", "&#9a;abc&#100", false},     {"ab&#x63", "&#97;b&#x63", true},    {"a\xc3\xa4z1", "&#97;&#228;z1", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
+        struct ifab_leak_set *set = set_of(ifab_view_str(rows[i].value));
+        for (size_t chunk = 1; chunk < 20; chunk++) {
+            if (found_in_chunks(set, ifab_view_str(rows[i].text), chunk) != rows[i].found)
+                fail_msg("%s in %s", rows[i].value, rows[i].text);
+        }
+        ifab_leak_set_free(set);
+    }
+}
 /* So many that the larger index is used. */
 static void finds_each_of_many(void **state)
 {
@@ -189,6 +216,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(finds_base64_in_its_three_alignments),
     cmocka_unit_test(long_values_are_found_by_their_ends),
     cmocka_unit_test(bounds_what_it_looks_for),
-    cmocka_unit_test(finds_each_of_many), cmocka_unit_test(survives_failing_allocations),
+    cmocka_unit_test(escapes_are_whole_or_what_they_are),
+    cmocka_unit_test(finds_each_of_many),
+    cmocka_unit_test(survives_failing_allocations),
 };
 TEST_MAIN(tests)

@@ -210,6 +210,7 @@ static void checks_come_in_their_order(void **state) /* INV-07 */
     assert_int_equal(apply(&agent_a, "asked.first"), IFAB_CODE_NOT_FOUND);
     capability_revoke(&rig, ADM, "vmix.switcher"); /* in between */
     assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_CAPABILITY_NOT_ALLOWED);
+    assert_int_equal(apply_with(&agent_a, "vmix.switcher", false, NULL), IFAB_CODE_CAPABILITY_NOT_ALLOWED); /* nothing is read of what is revoked */
     assert_int_equal(rig.outcome.reply.plan, 0);
 }
 

@@ -183,6 +183,14 @@ static void every_violation_is_207_with_its_field(void **state)
         {"\"X-Api-Key\"", "\"Proxy-Authorization\"", "requires_secrets"},
         {"\"X-Api-Key\"", "\"HOST\"", "requires_secrets"},
         {"\"X-Api-Key\"", "\"X:Y\"", "requires_secrets[0].field"},
+        {"\"X-Api-Key\"", "\"X/Y\"", "requires_secrets"},
+        {"\"header\",\"field\":\"X-Api-Key\"", "\"sigv4\",\"field\":\"us-east-1\"", "requires_secrets"},
+        {"\"header\",\"field\":\"X-Api-Key\"", "\"sigv4\",\"field\":\"us-east-1/\"", "requires_secrets[0].field"},
+        {"\"header\",\"field\":\"X-Api-Key\"", "\"sigv4\",\"field\":\"/s3\"", "requires_secrets[0].field"},
+        {"\"header\",\"field\":\"X-Api-Key\"", "\"sigv4\",\"field\":\"us-east-1/s3/x\"", "requires_secrets[0].field"},
+        {"\"header\",\"field\":\"X-Api-Key\"", "\"sigv4\"", "requires_secrets"},
+        {"\"header\",\"field\":\"X-Api-Key\"", "\"hmac\"", "requires_secrets"},
+        {"\"as\":\"header\"", "\"as\":\"basic\"", "requires_secrets"},
         {"[\"VMIX_HOST\"]", "[\"VMIX_HOST\",\"VMIX_HOST\"]", "requires_config"},
         {"[\"studio:control\"]", "[\"studio control\"]", "scopes[0]"},
         {"\"rps\":3,", "", "limits.rps"},
@@ -215,6 +223,22 @@ static void every_violation_is_207_with_its_field(void **state)
     assert_non_null(strstr(f.refusal.hint, "Guests are WASM"));
     ifab_arena_fini(&f.arena);
     free(text);
+}
+
+static void a_secrets_field_is_what_its_way_needs(void **state)
+{
+    static const char *const uses[] = {"\"header\",\"field\":\"X-Api-Key\"", "\"query\",\"field\":\"api_key\"", "\"hmac\",\"field\":\"X-Signature\"",
+                                       "\"sigv4\",\"field\":\"eu-north-1/s3\"", "\"bearer\"", "\"basic\""};
+    (void)state;
+    for (size_t i = 0; i < IFAB_COUNT(uses); i++) {
+        struct fixture f;
+        char *text = changed(base, uses[0], uses[i]);
+        if (read_text(&f, text) != IFAB_CODE_NONE)
+            fail_msg("%s: %s", uses[i], f.refusal.message);
+        assert_int_equal(f.manifest.secret_count, 1);
+        ifab_arena_fini(&f.arena);
+        free(text);
+    }
 }
 
 static struct ifab_signer *signer_of(uint8_t byte)
@@ -509,7 +533,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_manifest_is_read_whole),
-        cmocka_unit_test(every_violation_is_207_with_its_field),
+        cmocka_unit_test(every_violation_is_207_with_its_field), cmocka_unit_test(a_secrets_field_is_what_its_way_needs),
         cmocka_unit_test(only_the_registered_key_verifies),
         cmocka_unit_test(a_signature_in_one_string_becomes_the_object),
         cmocka_unit_test(params_are_checked_and_filled),

@@ -195,7 +195,7 @@ static void agrees_with_a_list(void **state)
         size_t count = 0, open = 0;
         for (size_t n = 0; n < 64; n++) {
             count += there[n];
-            open += there[n] && (list[n].state == IFAB_PLAN_APPLYING || list[n].state == IFAB_PLAN_TRYING);
+            open += there[n] && ifab_plan_is_running(&list[n]);
         }
         assert_int_equal(ifab_plans_count(plans), count);
         assert_int_equal(ifab_plans_open(plans), open);

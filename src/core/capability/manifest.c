@@ -48,14 +48,17 @@ static bool check_origin(struct ifab_view text, const char **ret_why)
     return ifab_origin_parse(text, &origin);
 }
 
-/* A header's or a parameter's name: RFC 9110 token. */
+/* A header's or a parameter's name, RFC 9110 token; one / between two of them: region/service. Which of both, check_secret() looks. */
 static bool check_field(struct ifab_view text, const char **ret_why)
 {
-    *ret_why = "a header or parameter name";
-    for (size_t i = 0; i < text.size; i++)
-        if (text.data[i] <= 0x20 || text.data[i] > 0x7e || memchr("\"(),/:;<=>?@[\\]{}", text.data[i], 17) != NULL)
+    size_t slashes = 0;
+    *ret_why = "a header or parameter name, or region/service";
+    for (size_t i = 0; i < text.size; i++) {
+        slashes += text.data[i] == '/';
+        if (text.data[i] <= 0x20 || text.data[i] > 0x7e || memchr("\"(),:;<=>?@[\\]{}", text.data[i], 16) != NULL)
             return false;
-    return true;
+    }
+    return slashes == 0 || (slashes == 1 && text.data[0] != '/' && text.data[text.size - 1] != '/');
 }
 
 static bool check_scope(struct ifab_view text, const char **ret_why)
@@ -391,14 +394,27 @@ static bool header_is_ours(struct ifab_view name)
     return name.size >= 6 && ifab_view_equal_nocase(ifab_view_of(name.data, 6), IFAB_VIEW("proxy-"));
 }
 
+/* What the field is for each way in which a secret goes into a request: docs/formats/egress.md, Credential. */
+enum field { FIELD_NONE, FIELD_NAME, FIELD_SCOPE };
+static const enum field field_of[IFAB_SECRET_AS_COUNT] = {
+    [IFAB_SECRET_AS_HEADER] = FIELD_NAME,
+    [IFAB_SECRET_AS_QUERY] = FIELD_NAME,
+    [IFAB_SECRET_AS_HMAC] = FIELD_NAME,
+    [IFAB_SECRET_AS_SIGV4] = FIELD_SCOPE,
+};
+
 static enum ifab_code check_secret(const struct ifab_manifest *manifest, const struct ifab_json *item, const struct ifab_secret_use *secret, size_t i,
                                    struct ifab_refusal *ret_refusal)
 {
-    bool needs = secret->as == IFAB_SECRET_AS_HEADER || secret->as == IFAB_SECRET_AS_QUERY, goes = false;
-    if (needs && secret->field.size == 0)
-        return invalid(ret_refusal, item, "requires_secrets", "requires_secrets[%zu].field is required with %s", i, ifab_secret_as_name(secret->as));
-    if (secret->as == IFAB_SECRET_AS_BEARER && secret->field.size > 0)
-        return invalid(ret_refusal, item, "requires_secrets", "requires_secrets[%zu].field means nothing with bearer", i);
+    const char *as = ifab_secret_as_name(secret->as);
+    bool goes = false, scope = secret->field.size > 0 && memchr(secret->field.data, '/', secret->field.size) != NULL;
+    if (field_of[secret->as] != FIELD_NONE && secret->field.size == 0)
+        return invalid(ret_refusal, item, "requires_secrets", "requires_secrets[%zu].field is required with %s", i, as);
+    if (field_of[secret->as] == FIELD_NONE && secret->field.size > 0)
+        return invalid(ret_refusal, item, "requires_secrets", "requires_secrets[%zu].field means nothing with %s", i, as);
+    if (scope != (field_of[secret->as] == FIELD_SCOPE))
+        return invalid(ret_refusal, item, "requires_secrets", "requires_secrets[%zu].field is %s with %s", i, scope ? "one name" : "region/service",
+                       as);
     if (secret->as != IFAB_SECRET_AS_QUERY && header_is_ours(secret->field))
         return invalid(ret_refusal, item, "requires_secrets", "requires_secrets[%zu].field is a header of the fabric's own", i);
     for (size_t row = 0; row < manifest->http_count; row++)

@@ -455,7 +455,10 @@ static bool size_fits(const struct ifab_json *params)
 enum ifab_code ifab_params_check(const struct ifab_json *schema, const struct ifab_json *params, struct ifab_arena *arena,
                                  const struct ifab_json **ret_params, struct ifab_refusal *ret_refusal)
 {
+    static const struct ifab_json nothing = {.type = IFAB_JSON_OBJECT};
     struct where root = {NULL, {NULL, 0}};
+    if (params == NULL)
+        params = &nothing;
     if (params->type != IFAB_JSON_OBJECT)
         return refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, &root, params, "must be an object");
     if (schema == NULL && params->u.object.count > 0) {

@@ -2,7 +2,7 @@
  * Plans in memory: by number (sorted array), by hash and by the message that asks for approval (maps).
  *
  * 1. load is all or nothing. A plan that is there is followed by itself only: number, id, hash, talent and what the hash covers never change.
- * 2. bytes is the sum of all records.
+ * 2. bytes is the sum of all records; running lists those without an outcome; ended and per_talent count those that have and have not ended.
  */
 #include "base/map.h"
 #include "base/mem.h"
@@ -17,7 +17,8 @@ struct plan_node {
 };
 struct ifab_plans {
     struct plan_node **nodes; /* by number */
-    size_t count, room, bytes, open;
+    size_t count, room, bytes, ended, open;
+    struct plan_node **running; /* open of them, in no order; room as for nodes */
     struct ifab_map by_hash, by_message;
     struct ifab_u64map per_talent;
 };
@@ -47,6 +48,7 @@ void ifab_plans_free(struct ifab_plans *self)
     for (size_t i = 0; i < self->count; i++)
         node_free(self->nodes[i]);
     ifab_free(self->nodes);
+    ifab_free(self->running);
     ifab_map_fini(&self->by_hash);
     ifab_map_fini(&self->by_message);
     ifab_u64map_fini(&self->per_talent);
@@ -86,7 +88,12 @@ static bool asks(const struct ifab_plan *plan)
     return memcmp(plan->message32, none32, 32) != 0;
 }
 
-static bool without_outcome(const struct ifab_plan *plan) { return plan->state == IFAB_PLAN_APPLYING || plan->state == IFAB_PLAN_TRYING; }
+bool ifab_plan_is_running(const struct ifab_plan *plan)
+{
+    return plan->state == IFAB_PLAN_APPLYING || plan->state == IFAB_PLAN_TRYING || plan->state == IFAB_PLAN_AGAIN;
+}
+
+static bool has_ended(const struct ifab_plan *plan) { return plan->state == IFAB_PLAN_DONE || plan->state == IFAB_PLAN_DENIED; }
 
 static void count_talent(struct ifab_plans *self, uint32_t talent, bool more)
 {
@@ -104,8 +111,13 @@ static void drop(struct ifab_plans *self, size_t at)
     (void)ifab_map_remove(&self->by_hash, ifab_view_of(node->plan.hash32, 32));
     if (asks(&node->plan))
         (void)ifab_map_remove(&self->by_message, ifab_view_of(node->plan.message32, 32));
-    count_talent(self, node->plan.talent, false);
-    self->open -= without_outcome(&node->plan);
+    if (has_ended(&node->plan))
+        self->ended--;
+    else
+        count_talent(self, node->plan.talent, false);
+    for (size_t i = 0; i < self->open; i++)
+        if (self->running[i] == node)
+            self->running[i] = self->running[--self->open];
     self->bytes -= node->size;
     memmove(self->nodes + at, self->nodes + at + 1, (self->count - at - 1) * sizeof *self->nodes);
     self->count--;
@@ -133,6 +145,10 @@ static ifab_status make_room(struct ifab_plans *self)
     if (bigger == NULL)
         return IFAB_NOMEM;
     self->nodes = bigger;
+    bigger = ifab_realloc(self->running, room * sizeof(struct plan_node *));
+    if (bigger == NULL)
+        return IFAB_NOMEM;
+    self->running = bigger;
     self->room = room;
     return IFAB_OK;
 }
@@ -175,8 +191,12 @@ ifab_status ifab_plans_load(struct ifab_plans *self, uint64_t number, struct ifa
     self->nodes[at] = node;
     self->count++;
     self->bytes += node->size;
-    self->open += without_outcome(&node->plan);
-    count_talent(self, plan.talent, true);
+    if (ifab_plan_is_running(&node->plan))
+        self->running[self->open++] = node;
+    if (has_ended(&node->plan))
+        self->ended++;
+    else
+        count_talent(self, plan.talent, true);
     (void)ifab_map_put(&self->by_hash, ifab_view_of(plan.hash32, 32), (uint64_t)(uintptr_t)node); /* room was made */
     if (asks(&plan))
         (void)ifab_map_put(&self->by_message, ifab_view_of(plan.message32, 32), (uint64_t)(uintptr_t)node);
@@ -203,12 +223,20 @@ const struct ifab_plan *ifab_plan_next(const struct ifab_plans *self, uint64_t n
 size_t ifab_plans_count(const struct ifab_plans *self) { return self->count; }
 size_t ifab_plans_open(const struct ifab_plans *self) { return self->open; }
 
+uint64_t ifab_plans_spare(const struct ifab_plans *self)
+{
+    for (size_t i = 0; i < self->count && self->ended >= IFAB_PLAN_ENDED_MAX; i++)
+        if (has_ended(&self->nodes[i]->plan))
+            return self->nodes[i]->plan.number;
+    return 0;
+}
+
 size_t ifab_plans_applying(const struct ifab_plans *self, struct ifab_view capability)
 {
     size_t count = 0;
-    for (size_t i = 0; i < self->count && self->open > 0; i++) {
-        const struct ifab_plan *p = &self->nodes[i]->plan;
-        count += without_outcome(p) && p->capability.size > capability.size && ifab_view_starts(p->capability, capability) &&
+    for (size_t i = 0; i < self->open; i++) {
+        const struct ifab_plan *p = &self->running[i]->plan;
+        count += p->capability.size > capability.size && ifab_view_starts(p->capability, capability) &&
                  p->capability.data[capability.size] == '@';
     }
     return count;
@@ -220,7 +248,7 @@ enum ifab_code ifab_plans_room(const struct ifab_plans *self, uint32_t talent, s
     (void)ifab_u64map_get(&self->per_talent, talent, &of_talent);
     if (of_talent >= IFAB_PLAN_PER_TALENT)
         return ifab_refuse(r, IFAB_CODE_QUOTA_EXCEEDED, NULL, "%d plans of this talent wait to be applied or to expire", IFAB_PLAN_PER_TALENT);
-    if (self->count >= IFAB_PLAN_MAX || bytes > IFAB_PLAN_BYTES_MAX - self->bytes)
+    if (self->count - self->ended >= IFAB_PLAN_MAX || bytes > IFAB_PLAN_BYTES_MAX - self->bytes)
         return ifab_refuse(r, IFAB_CODE_QUOTA_EXCEEDED, NULL, "so many plans wait that there is no room for one more");
     return IFAB_CODE_NONE;
 }
@@ -231,12 +259,13 @@ size_t ifab_plans_expired(const struct ifab_plans *self, ifab_usec wall, uint64_
     *ret_due = IFAB_NEVER;
     for (size_t i = 0; i < self->count; i++) {
         const struct ifab_plan *p = &self->nodes[i]->plan;
-        if (without_outcome(p) || p->state == IFAB_PLAN_DANGLING)
+        if (ifab_plan_is_running(p) || p->state == IFAB_PLAN_DANGLING)
             continue;
-        if (p->expires <= wall && count < max)
-            ret_numbers[count++] = p->number;
-        else if (p->expires < *ret_due)
+        if (p->expires > wall || count == max) {
             *ret_due = p->expires;
+            break;
+        }
+        ret_numbers[count++] = p->number;
     }
     return count;
 }

@@ -348,7 +348,7 @@ static void run_timers(struct egress_curl *self)
         next = t->next;
         if (t->state == TRANSFER_WAITING && t->due <= now)
             begin(self, t);
-        else if (t->job->socket && t->deadline <= now)
+        else if (t->deadline <= now) /* libcurl's own timer may come a moment before its time and then never again */
             fail(self, t, IFAB_EGRESS_DEADLINE, NULL);
     }
     ifab_egress__pool_reap(self, now);
@@ -362,7 +362,7 @@ static int wait_ms(const struct egress_curl *self)
         due = at < due ? at : due;
     }
     for (const struct transfer *t = self->transfers; t != NULL; t = t->next) {
-        ifab_usec at = t->state == TRANSFER_WAITING ? t->due : t->job->socket ? t->deadline : IFAB_NEVER;
+        ifab_usec at = t->state == TRANSFER_WAITING && t->due < t->deadline ? t->due : t->deadline;
         due = at < due ? at : due;
     }
     if (due == IFAB_NEVER)

@@ -207,7 +207,7 @@ static void show(const char *label, struct ifab_view text)
 void call_show(const struct call *self)
 {
     static const char *const rows[][2] = {{"capability", "capability"}, {"operation", "operation"}, {"params", "params"},     {"effect", "effect"},
-                                          {"summary", "summary"},       {"cost", "cost"},           {"until", "expires_at"}, {"plan", "plan_hash"}};
+                                          {"summary", "summary"},       {"will", "said_effects"},   {"cost", "cost"},           {"until", "expires_at"}, {"plan", "plan_hash"}};
     IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
     ifab_arena_init(&arena, 8 << 20);
     if (self->cli->quiet)

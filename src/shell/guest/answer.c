@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "capability/plan.h"
 #include "json/json.h"
 #include "json/schema.h"
 #include "redact/redact.h"
@@ -59,10 +60,11 @@ static uint64_t amount(const struct ifab_json *object, const char *name)
 static void take_cost(const struct ifab_json *tree, struct ifab_guest_answer *ret)
 {
     const struct ifab_json *cost = ifab_json_get(tree, "cost");
-    if (cost == NULL)
-        return;
+    bool usd = ifab_json_get(cost, "usd_micro") != NULL;
+    if (cost == NULL || (!usd && ifab_json_get(cost, "tokens_in") == NULL && ifab_json_get(cost, "tokens_out") == NULL))
+        return; /* what is not said is as it was planned */
     ret->has_cost = true;
-    ret->cost = (struct ifab_cost){.has_usd = true, .usd_micro = amount(cost, "usd_micro"), .tokens_in = amount(cost, "tokens_in"),
+    ret->cost = (struct ifab_cost){.has_usd = usd, .usd_micro = amount(cost, "usd_micro"), .tokens_in = amount(cost, "tokens_in"),
                                    .tokens_out = amount(cost, "tokens_out"), .calls = amount(cost, "calls")};
 }
 
@@ -124,5 +126,6 @@ bool ifab_guest_read(enum ifab_guest_task task, struct ifab_view output, struct 
     take_cost(tree, ret);
     if (task == IFAB_GUEST_PLAN)
         ret->summary = text_of(tree, "summary", arena);
-    return put_redacted(task == IFAB_GUEST_PLAN ? ifab_json_get(tree, "effects") : ifab_json_get(tree, "result"), arena, &ret->output);
+    return put_redacted(task == IFAB_GUEST_PLAN ? ifab_json_get(tree, "effects") : ifab_json_get(tree, "result"), arena, &ret->output) &&
+           (task != IFAB_GUEST_PLAN || ret->output.size <= IFAB_PLAN_EFFECTS_MAX);
 }

@@ -157,7 +157,24 @@ ifab_status ifab_guest_begin(struct ifab_guests *self, const struct ifab_guest_c
 }
 
 void ifab_guests_revoke(struct ifab_guests *self, const uint8_t manifest32[32]) { (void)ifab_chassis_revoke(self->chassis, manifest32); }
-void ifab_guests_revoke_talent(struct ifab_guests *self, uint32_t talent) { (void)ifab_chassis_revoke_talent(self->chassis, talent); }
+
+/* What it asks outside ends in this very turn: an answer about a secret that is on its way here finds nobody. */
+static void end_questions(struct ifab_guests *self, const struct running *r)
+{
+    for (size_t i = 0; i < QUESTIONS_MAX; i++)
+        if (self->questions[i].host_call != 0 && self->questions[i].running == r)
+            ifab_guest__host_gone(self, self->questions[i].host_call);
+}
+
+void ifab_guests_review(struct ifab_guests *self, bool (*may)(void *user, uint32_t talent, const struct ifab_manifest *manifest), void *user)
+{
+    for (struct running *r = self->first; r != NULL; r = r->next) {
+        if (may(user, r->talent_number, &r->manifest))
+            continue;
+        (void)ifab_chassis_cancel(self->chassis, r->call, IFAB_CODE_CAPABILITY_NOT_ALLOWED, "what it needs was revoked while it ran");
+        end_questions(self, r);
+    }
+}
 
 ifab_status ifab_guests_module(struct ifab_view wasm, const uint8_t sha256[32], struct ifab_chassis_module **ret_module, struct ifab_error *err)
 {

@@ -19,7 +19,6 @@ struct call { /* an intent until its outcome stands in the log */
     struct request *request; /* NULL: nobody waits */
     struct ifab_arena arena;
     uint64_t plan, intent;
-    uint32_t talent;
     struct ifab_view capability; /* id, without version */
     bool over, queued;       /* it has ended; its outcome is on its way into the log */
     struct ifab_command outcome;
@@ -40,6 +39,7 @@ struct calls {
     struct call_module modules[MODULES_MAX];
     uint64_t used, registry_version, access_version;
     struct call *first;
+    ifab_usec reviewed; /* wall: grants and manifests end by themselves too */
     struct line *lines; /* LINES_MAX, made with the first one */
     uint64_t line_count;
 };
@@ -453,6 +453,8 @@ static void outcome_done(struct node *node, struct ticket *t)
     c->queued = false;
     if (t->reply.code == IFAB_CODE_STORE_UNAVAILABLE) /* it did happen: it is put in again when there is room */
         return;
+    if (t->reply.code != IFAB_CODE_NONE)
+        IFAB_LOG(IFAB_LOG_ERROR, "calls: the outcome of a call could not be entered", IFAB_F_TEXT("error", t->reply.refusal.message));
     t->request = c->request;
     c->request = NULL;
     reply_ticket(node, t);
@@ -524,7 +526,12 @@ static void run(struct node *node, struct call *c, const struct ifab_plan *plan)
         not_done(c, guests == NULL ? err.text : "its module is not loaded any more; try again");
         return;
     }
-    c->talent = plan->talent;
+    if (!ifab_fabric_may_call(node->fabric, plan->talent, allowed->manifest, wall_of(self))) { /* revoked in the batch of its intent */
+        const struct ifab_guest_answer answer = {.end = IFAB_CALL_REVOKED, .code = IFAB_CODE_CAPABILITY_NOT_ALLOWED,
+                                                 .text = IFAB_VIEW("what it needs was revoked before it began")};
+        call_done(c, &answer);
+        return;
+    }
     ifab_uuid_format(plan->id16, plan_id + 5);
     struct ifab_view config;
     const char *missing;
@@ -558,21 +565,43 @@ void calls_begin(struct node *node, struct request *r, uint64_t number, uint64_t
     run(node, c, plan);
 }
 
+/* Also calls whose module is not kept any more: each brings its own manifest. */
+static bool may_run(void *user, uint32_t talent, const struct ifab_manifest *manifest)
+{
+    const struct calls *self = user;
+    const struct ifab_allowed *allowed;
+    struct ifab_refusal unused;
+    if (talent != 0)
+        return ifab_fabric_may_call(self->node->fabric, talent, manifest, wall_of(user));
+    return ifab_registry_find(ifab_fabric_registry(self->node->fabric), manifest->id, manifest->version, wall_of(user), &allowed, &unused) == IFAB_CODE_NONE &&
+           memcmp(allowed->manifest->digest32, manifest->digest32, 32) == 0;
+}
+
+static void review(struct calls *self)
+{
+    self->reviewed = wall_of(self);
+    if (!self->stopping)
+        ifab_guests_review(self->guests, may_run, self);
+}
+
 void calls_turn(struct node *node)
 {
     struct calls *self = node->calls;
     for (struct call *c = self == NULL || node->closed_full ? NULL : self->first; c != NULL; c = c->next)
         if (c->over && !c->queued)
             queue_outcome(node, c);
+    if (self != NULL && self->guests != NULL && wall_of(self) - self->reviewed >= IFAB_SECOND)
+        review(self);
 }
 
-/* INV-07: what may not be loaded any more ends, and so does every call of a talent that has no grant for it any more. */
+/* INV-07: what may not be loaded any more ends, and so does every call of a talent that has no grant for it, or for a scope of it, any more. */
 void calls_changed(struct node *node)
 {
     struct calls *self = node->calls;
     struct ifab_refusal refusal;
     if (self == NULL || self->guests == NULL || self->stopping)
         return;
+    bool anew = self->registry_version != ifab_fabric_registry_version(node->fabric);
     if (self->registry_version != ifab_fabric_registry_version(node->fabric)) {
         self->registry_version = ifab_fabric_registry_version(node->fabric);
         for (size_t i = 0; i < MODULES_MAX; i++) {
@@ -588,14 +617,10 @@ void calls_changed(struct node *node)
             module_drop(m);
         }
     }
-    if (self->access_version == ifab_fabric_access_version(node->fabric))
+    if (!anew && self->access_version == ifab_fabric_access_version(node->fabric))
         return;
     self->access_version = ifab_fabric_access_version(node->fabric);
-    for (struct call *c = self->first; c != NULL; c = c->next) {
-        const struct ifab_talent *talent = ifab_talents_at(ifab_fabric_talents(node->fabric), c->talent);
-        if (!c->over && (talent == NULL || talent->removed_at != IFAB_NEVER || !ifab_talent_has_grant(talent, c->capability, wall_of(self))))
-            ifab_guests_revoke_talent(self->guests, c->talent);
-    }
+    review(self);
 }
 
 /* ---- the end ---- */

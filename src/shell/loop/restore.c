@@ -109,6 +109,14 @@ static ifab_status restate_all(struct node *old, struct node *new, struct batch 
         command.u.restate.closed = closed;
         IFAB_TRY(restate(new, batch, &command, err));
     }
+    const struct ifab_plans *plans = ifab_fabric_plans(old->fabric);
+    for (const struct ifab_plan *p = ifab_plan_next(plans, 0); p != NULL; p = ifab_plan_next(plans, p->number)) {
+        struct ifab_command command = {.type = IFAB_COMMAND_RESTATE};
+        if (!ifab_plan_is_running(p) && p->state != IFAB_PLAN_DANGLING)
+            continue;
+        command.u.restate.plan = p;
+        IFAB_TRY(restate(new, batch, &command, err));
+    }
     const struct ifab_secrets *secrets = ifab_fabric_secrets(old->fabric);
     for (const struct ifab_secret *s = ifab_secrets_next(secrets, 0); s != NULL; s = ifab_secrets_next(secrets, s->number)) {
         struct ifab_command command = {.type = IFAB_COMMAND_RESTATE};

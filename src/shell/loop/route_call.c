@@ -115,6 +115,7 @@ static void fill_plan(const struct planning *p, struct ifab_command *command)
     command->u.plan.params = p->params;
     command->u.plan.module = p->has_module ? &p->about : NULL;
     command->u.plan.summary = p->answer.summary;
+    command->u.plan.effects = p->answer.output;
     command->u.plan.problem = p->answer.text;
     command->u.plan.end = p->asked ? p->answer.end : IFAB_CALL_OK;
     command->u.plan.has_cost = p->answer.has_cost;
@@ -137,15 +138,16 @@ static void queue_plan(struct planning *p)
 static void planned(void *user, const struct ifab_guest_answer *answer)
 {
     struct planning *p = user;
-    struct ifab_view text, summary;
-    if (ifab_arena_copy(&p->request->arena, answer->text, &text) != IFAB_OK || ifab_arena_copy(&p->request->arena, answer->summary, &summary) != IFAB_OK) {
+    struct ifab_view text, summary, effects;
+    if (ifab_arena_copy(&p->request->arena, answer->text, &text) != IFAB_OK || ifab_arena_copy(&p->request->arena, answer->summary, &summary) != IFAB_OK ||
+        ifab_arena_copy(&p->request->arena, answer->output, &effects) != IFAB_OK) {
         out_of_memory(p->node, p->request);
         return;
     }
     p->answer = *answer;
     p->answer.text = text;
     p->answer.summary = summary;
-    p->answer.output = IFAB_VIEW("");
+    p->answer.output = effects;
     p->asked = true;
     queue_plan(p);
 }
@@ -508,7 +510,7 @@ static void health_with_module(struct node *node, struct request *r, void *user,
     if (!config_of(node, r, allowed->manifest, &config))
         return;
     struct ifab_guest_call call = {.config = config, .task = IFAB_GUEST_HEALTH, .manifest = allowed->manifest, .params = IFAB_VIEW("{}"), .talent = ifab_view_str(r->principal.actor),
-                                   .talent_number = r->principal.talent, .module = module->bytes};
+                                   .talent_number = 0, .module = module->bytes};
     if (ifab_guest_begin(guests, &call, told, a) != IFAB_OK)
         reply_code(node, r, IFAB_CODE_QUEUE_FULL, NULL, "too many calls wait for a sandbox");
 }

@@ -331,6 +331,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             uint64_t usd_micro, tokens, calls;
             enum ifab_call_end end;        /* of the guest's own look at it; OK also where it was not asked. Else problem says why */
             struct ifab_view summary, problem; /* the guest's own words, at most 256 bytes, redacted; may be empty */
+            struct ifab_view effects;          /* what it says it will do: [{"target","type"}], redacted, at most IFAB_PLAN_EFFECTS_MAX; may be empty */
         } plan;
         struct {
             struct ifab_view id; /* of the capability, without version; must be the plan's */
@@ -360,6 +361,7 @@ struct ifab_command { /* everything borrowed until apply returns; signatures wer
             struct ifab_view payload; /* the task's bytes; gone: empty */
             const struct ifab_closed_task *closed;
             const struct ifab_registered *registered;
+            const struct ifab_plan *plan; /* an intent without an outcome: it dangles */
             const struct ifab_secret *secret; /* its value stays with the old vault: void */
         } restate;
         struct {
@@ -554,6 +556,8 @@ void ifab_fabric_plan_json(const struct ifab_fabric *self, const struct ifab_pla
  * Would this plan be made now? Reads only, for the shell to ask before it lets a guest look at params: NONE with the manifest that holds, its operation
  * and the params with defaults (in arena); the same refusals as IFAB_COMMAND_PLAN, 003 where a rule denies it.
  */
+/* Has this talent, now, all that a call of this very manifest needs: itself, the grants of capability and scopes, a manifest that is allowed? INV-07 */
+bool ifab_fabric_may_call(const struct ifab_fabric *self, uint32_t talent, const struct ifab_manifest *manifest, ifab_usec wall);
 enum ifab_code ifab_fabric_plan_check(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_now now, struct ifab_arena *arena,
                                       const struct ifab_manifest **ret_manifest, const struct ifab_operation **ret_operation,
                                       const struct ifab_json **ret_params, struct ifab_refusal *ret_refusal);

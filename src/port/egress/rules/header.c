@@ -75,6 +75,7 @@ static const char *const shown[] = {
     "cache-control",
     "content-disposition",
     "content-language",
+    "content-length", /* of what a HEAD asks for; else the size of the body, and no news */
     "content-location",
     "content-md5",
     "content-range",

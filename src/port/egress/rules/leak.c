@@ -1,6 +1,7 @@
 /*
- * Two Aho-Corasick automata over six readings of one stream of bytes: as it is, percent-decoded once and twice, JSON-unescaped, that
- * percent-decoded, and without line breaks. The second automaton holds the hexadecimal forms and reads letters in lower case.
+ * Two Aho-Corasick automata over seven readings of one stream of bytes: as it is, percent-decoded once and twice, JSON-unescaped, that
+ * percent-decoded, without line breaks, and with the references of HTML and XML resolved. The second automaton holds the hexadecimal forms and reads
+ * letters in lower case.
  * Invariants: (1) a node's fail link names the longest proper suffix of its text that is a node; (2) `ends` is true where the text of the
  * node or of one of its suffixes is a pattern; (3) memory that held a piece of a value is wiped before it is freed.
  */
@@ -9,8 +10,9 @@
 #include "base/mem.h"
 #include "crypto/crypto.h"
 
-#define NODES_MAX   (1U << 22)
-#define NODES_LARGE 16384 /* from here on nodes below the root have too many children to walk along */
+#define NODES_MAX     (1U << 22)
+#define REFERENCE_MAX 9     /* of "#x10FFFF", with a zero or two in front */
+#define NODES_LARGE   16384 /* from here on nodes below the root have too many children to walk along */
 
 struct node {
     uint32_t child, sibling, fail; /* 0: none; the root is nobody's child */
@@ -218,8 +220,8 @@ ifab_status ifab_leak_set_seal(struct ifab_leak_set *self)
 }
 
 /* Readings: the numbers of the streams, and of the decoders in front of them. */
-enum { PLAIN, ONCE, TWICE, JSON, JSON_ONCE, NO_BREAKS };
-enum { TO_ONCE, TO_TWICE, TO_JSON, TO_JSON_ONCE };
+enum { PLAIN, ONCE, TWICE, JSON, JSON_ONCE, NO_BREAKS, HTML };
+enum { TO_ONCE, TO_TWICE, TO_JSON, TO_JSON_ONCE, TO_HTML };
 
 /* Readings of plain text stand in the same place: what one has just found out is true for the next. */
 static void look(struct ifab_leak_scanner *self, unsigned stream, uint8_t byte)
@@ -246,7 +248,7 @@ static int hex_value(uint8_t c)
 static void percent(struct ifab_leak_scanner *self, unsigned which, uint8_t byte);
 static void decoded(struct ifab_leak_scanner *self, unsigned which, uint8_t byte)
 {
-    static const uint8_t stream[] = {[TO_ONCE] = ONCE, [TO_TWICE] = TWICE, [TO_JSON] = JSON, [TO_JSON_ONCE] = JSON_ONCE};
+    static const uint8_t stream[] = {[TO_ONCE] = ONCE, [TO_TWICE] = TWICE, [TO_JSON] = JSON, [TO_JSON_ONCE] = JSON_ONCE, [TO_HTML] = HTML};
     look(self, stream[which], byte);
     if (which == TO_ONCE)
         percent(self, TO_TWICE, byte);
@@ -280,21 +282,21 @@ static uint32_t unit_at(const uint8_t *digits)
 {
     return (uint32_t)(hex_value(digits[0]) << 12 | hex_value(digits[1]) << 8 | hex_value(digits[2]) << 4 | hex_value(digits[3]));
 }
-static void decoded_point(struct ifab_leak_scanner *self, uint32_t c)
+static void decoded_point(struct ifab_leak_scanner *self, unsigned which, uint32_t c)
 {
     if (c < 0x80) {
-        decoded(self, TO_JSON, (uint8_t)c);
+        decoded(self, which, (uint8_t)c);
         return;
     }
     if (c < 0x800) {
-        decoded(self, TO_JSON, (uint8_t)(0xc0 | c >> 6));
+        decoded(self, which, (uint8_t)(0xc0 | c >> 6));
     } else {
-        decoded(self, TO_JSON, (uint8_t)(c < 0x10000 ? 0xe0 | c >> 12 : 0xf0 | c >> 18));
+        decoded(self, which, (uint8_t)(c < 0x10000 ? 0xe0 | c >> 12 : 0xf0 | c >> 18));
         if (c >= 0x10000)
-            decoded(self, TO_JSON, (uint8_t)(0x80 | (c >> 12 & 0x3f)));
-        decoded(self, TO_JSON, (uint8_t)(0x80 | (c >> 6 & 0x3f)));
+            decoded(self, which, (uint8_t)(0x80 | (c >> 12 & 0x3f)));
+        decoded(self, which, (uint8_t)(0x80 | (c >> 6 & 0x3f)));
     }
-    decoded(self, TO_JSON, (uint8_t)(0x80 | (c & 0x3f)));
+    decoded(self, which, (uint8_t)(0x80 | (c & 0x3f)));
 }
 /* RFC 8259 section 7. Kept: "\", "\u", up to four digits, and behind a high surrogate the same again. */
 static void json(struct ifab_leak_scanner *self, uint8_t byte)
@@ -324,7 +326,7 @@ static void json(struct ifab_leak_scanner *self, uint8_t byte)
         if (unit >= 0xd800 && unit <= 0xdbff)
             return; /* the other half may follow */
         d->count = 0;
-        decoded_point(self, unit);
+        decoded_point(self, TO_JSON, unit);
     } else if (d->count == 12) {
         uint32_t high = unit_at(d->have + 2), low = unit_at(d->have + 8);
         if (low < 0xdc00 || low > 0xdfff) {
@@ -332,8 +334,52 @@ static void json(struct ifab_leak_scanner *self, uint8_t byte)
             return;
         }
         d->count = 0;
-        decoded_point(self, 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00));
+        decoded_point(self, TO_JSON, 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00));
     }
+}
+
+/* The character that "&" and what follows it stand for; 0: none. The five names are those of XML, what an echo in HTML escapes. */
+static uint32_t reference(const uint8_t *text, size_t size)
+{
+    static const struct {
+        char name[5];
+        uint8_t c;
+    } names[] = {{"amp", '&'}, {"lt", '<'}, {"gt", '>'}, {"quot", '"'}, {"apos", '\''}};
+    bool hex = size > 2 && text[1] == '#' && (text[2] | 0x20) == 'x';
+    uint32_t c = 0;
+    for (size_t i = 0; i < IFAB_COUNT(names); i++) {
+        if (size - 1 == strlen(names[i].name) && memcmp(text + 1, names[i].name, size - 1) == 0)
+            return names[i].c;
+    }
+    if (size < 3 || text[1] != '#')
+        return 0;
+    for (size_t i = hex ? 3 : 2; i < size; i++) {
+        int digit = hex_value(text[i]);
+        if (digit < 0 || (!hex && digit > 9))
+            return 0;
+        c = c * (hex ? 16 : 10) + (uint32_t)digit;
+    }
+    return c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : c;
+}
+/* Kept: "&" and up to REFERENCE_MAX letters, digits and "#" behind it, till a ";" says what they were. */
+static void html(struct ifab_leak_scanner *self, uint8_t byte)
+{
+    struct ifab_leak_decoder *d = &self->decoder[TO_HTML];
+    bool word = byte == '#' || (byte >= '0' && byte <= '9') || ((byte | 0x20) >= 'a' && (byte | 0x20) <= 'z');
+    if (byte == '&' || (d->count > 0 && word && d->count <= REFERENCE_MAX)) {
+        if (byte == '&')
+            give_up(self, TO_HTML);
+        d->have[d->count++] = byte;
+        return;
+    }
+    uint32_t c = byte == ';' && d->count > 0 ? reference(d->have, d->count) : 0;
+    if (c != 0) {
+        d->count = 0;
+        decoded_point(self, TO_HTML, c);
+        return;
+    }
+    give_up(self, TO_HTML);
+    decoded(self, TO_HTML, byte);
 }
 
 void ifab_leak_begin(struct ifab_leak_scanner *self, const struct ifab_leak_set *set)
@@ -350,6 +396,7 @@ bool ifab_leak_feed(struct ifab_leak_scanner *self, struct ifab_view bytes)
         look(self, PLAIN, byte);
         percent(self, TO_ONCE, byte);
         json(self, byte);
+        html(self, byte);
         if (byte != '\r' && byte != '\n')
             look(self, NO_BREAKS, byte);
     }
@@ -363,5 +410,6 @@ bool ifab_leak_end(struct ifab_leak_scanner *self)
     give_up(self, TO_TWICE);
     give_up(self, TO_JSON);
     give_up(self, TO_JSON_ONCE);
+    give_up(self, TO_HTML);
     return self->found;
 }

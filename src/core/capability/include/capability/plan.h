@@ -6,9 +6,11 @@
  *   PLANNED --apply--> APPLYING --outcome--> DONE            a plan is applied once, by its own talent, until it expires
  *   PLANNED --dry run--> TRYING --outcome--> PLANNED         reads only; nothing is used up
  *   APPLYING --start without an outcome--> DANGLING --a person says what became of it--> gone
+ *   DANGLING --apply, of what may be done twice--> AGAIN --outcome--> DONE, or DANGLING when it was not begun
  *   PLANNED --refused by a vote--> DENIED
  *
- * PLANNED, DENIED and DONE are forgotten when the plan expires, APPLYING and DANGLING never by themselves: they are an intent without an outcome.
+ * PLANNED, DENIED and DONE are forgotten when the plan expires, of the last two the oldest sooner where there are many; APPLYING, AGAIN and DANGLING
+ * never by themselves: they are an intent without an outcome.
  * A plan whose effect must be approved names the message that asks for it; the vote binds that message, which holds the plan's hash.
  *
  *   PLAN  kind 28 of the store, packed; not a trust record
@@ -18,15 +20,18 @@
 #include "base/time.h"
 
 #define IFAB_PLAN_LIFE        (600 * IFAB_SECOND) /* wall: from plan to apply */
-#define IFAB_PLAN_MAX         10000               /* in all; 305 */
-#define IFAB_PLAN_PER_TALENT  64
+#define IFAB_PLAN_MAX         10000               /* open ones in all; 305 */
+#define IFAB_PLAN_PER_TALENT  64                  /* open ones */
+#define IFAB_PLAN_ENDED_MAX   1024                /* DONE and DENIED that are still known */
 #define IFAB_PLAN_PARAMS_MAX  16384 /* bytes of canonical JSON */
+#define IFAB_PLAN_EFFECTS_MAX 16384 /* bytes of what a guest says it will do: kept in the plan's entry */
 #define IFAB_PLAN_BYTES_MAX   (64U << 20) /* of all plans together; 305 */
 #define IFAB_PLAN_PACKED_MAX  (IFAB_PLAN_PARAMS_MAX + 1024)
 
 /* X(NAME, "word"): the order is on disk. */
 #define IFAB_PLAN_STATE_MAP(X)                                                                                              \
-    X(PLANNED, "planned") X(TRYING, "trying") X(APPLYING, "applying") X(DONE, "done") X(DANGLING, "dangling") X(DENIED, "denied")
+    X(PLANNED, "planned") X(TRYING, "trying") X(APPLYING, "applying") X(DONE, "done") X(DANGLING, "dangling") X(DENIED, "denied") \
+    X(AGAIN, "applying-again")
 #define IFAB_C_(name, text) IFAB_PLAN_##name,
 enum ifab_plan_state { IFAB_PLAN_STATE_MAP(IFAB_C_) IFAB_PLAN_STATE_COUNT };
 #undef IFAB_C_
@@ -79,11 +84,15 @@ const struct ifab_plan *ifab_plan_by_message(const struct ifab_plans *self, cons
 const struct ifab_plan *ifab_plan_at(const struct ifab_plans *self, uint64_t number);
 const struct ifab_plan *ifab_plan_next(const struct ifab_plans *self, uint64_t number); /* above this number, in order */
 size_t ifab_plans_count(const struct ifab_plans *self);
-size_t ifab_plans_open(const struct ifab_plans *self); /* APPLYING and TRYING: how many have no outcome yet */
-/* Of one capability (without its version), APPLYING: for its limit of concurrency. */
+bool ifab_plan_is_running(const struct ifab_plan *plan); /* APPLYING, AGAIN, TRYING: no outcome yet */
+size_t ifab_plans_open(const struct ifab_plans *self);   /* how many of these */
+/* The oldest that has ended where there are IFAB_PLAN_ENDED_MAX of them: it makes room for the next. 0: none has to. */
+uint64_t ifab_plans_spare(const struct ifab_plans *self);
+/* Of one capability (without its version), those that run: for its limit of concurrency. */
 size_t ifab_plans_applying(const struct ifab_plans *self, struct ifab_view capability);
 /* NONE; 305: too many, of this talent, in all, or too many bytes. */
 enum ifab_code ifab_plans_room(const struct ifab_plans *self, uint32_t talent, size_t bytes, struct ifab_refusal *ret_refusal);
-/* Numbers of those that have expired and can be forgotten, in order of number, at most max; *ret_due, wall: when the next one will be. */
+/* Numbers of those that have expired and can be forgotten, in order of number, at most max; *ret_due, wall: when the next one will be. Plans live
+   equally long: where the clock was set back a younger one waits for the older. */
 size_t ifab_plans_expired(const struct ifab_plans *self, ifab_usec wall, uint64_t *ret_numbers, size_t max, ifab_usec *ret_due);
 #endif

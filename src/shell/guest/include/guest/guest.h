@@ -84,9 +84,10 @@ void ifab_guests_module_drop(struct ifab_chassis_module *module);
 /* IFAB_FULL: no room; IFAB_INVALID, IFAB_AGAIN (closing), IFAB_NOMEM: done will not come, nothing was begun. */
 IFAB_MUST_CHECK ifab_status ifab_guest_begin(struct ifab_guests *self, const struct ifab_guest_call *call, ifab_guest_done_fn *done, void *user);
 void ifab_guest_secret(struct ifab_guests *self, uint64_t question, bool granted);
-/* INV-07: everything of this manifest, or talent, ends now. */
+/* INV-07: everything of this manifest ends now, instances that wait warm too. */
 void ifab_guests_revoke(struct ifab_guests *self, const uint8_t manifest32[32]);
-void ifab_guests_revoke_talent(struct ifab_guests *self, uint32_t talent);
+/* And every call that may not run any more, with what it is asking outside. may: talent 0 is the fabric's own look at a capability's health. */
+void ifab_guests_review(struct ifab_guests *self, bool (*may)(void *user, uint32_t talent, const struct ifab_manifest *manifest), void *user);
 /* Values that no answer from outside may hold, one after the other; called anew whenever a secret has changed. */
 typedef void ifab_guest_live_fn(void *user, bool (*take)(void *take_user, struct ifab_view value), void *take_user);
 ifab_status ifab_guests_set_live(struct ifab_guests *self, ifab_guest_live_fn *each, void *user);

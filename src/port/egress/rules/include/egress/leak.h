@@ -3,7 +3,7 @@
 /*
  * Finds live secret values in what a provider answers, whatever chunks it comes in (INV-09). A value is found raw, reversed, in hex of either
  * case, in base64 and base64url at each of the three alignments; all of these also percent-encoded (in part, once or twice, '+' for a space),
- * JSON-escaped (in part, and percent-encoded within), and with line breaks put in between.
+ * JSON-escaped (in part, and percent-encoded within), escaped as in HTML and XML (in part), and with line breaks put in between.
  * It is a net for honest mistakes and simple echoes: a provider that has the secret can always write it in a form nobody looks for.
  * Pure; a set may be read by any number of scanners at once, a scanner belongs to one thread at a time.
  */
@@ -24,14 +24,14 @@ IFAB_MUST_CHECK ifab_status ifab_leak_set_add(struct ifab_leak_set *self, struct
 IFAB_MUST_CHECK ifab_status ifab_leak_set_seal(struct ifab_leak_set *self);
 void ifab_leak_set_free(struct ifab_leak_set *self); /* wipes; accepts NULL */
 
-#define IFAB_LEAK_STREAMS 6
+#define IFAB_LEAK_STREAMS 7
 struct ifab_leak_scanner { /* caller's storage; zero it with ifab_leak_begin() */
     const struct ifab_leak_set *set;
     uint32_t state[IFAB_LEAK_STREAMS], folded[IFAB_LEAK_STREAMS];
     struct ifab_leak_decoder {
         uint8_t have[12]; /* bytes of an escape that is not whole yet */
         uint8_t count;
-    } decoder[4];
+    } decoder[5];
     struct ifab_leak_step {
         uint32_t state, folded, next_state, next_folded;
         uint8_t byte;
