@@ -201,6 +201,8 @@ enum ifab_code ifab_fabric__may_act(const struct ifab_command *command, struct i
 /* 003: the swarm does not name who asks; an operator of the socket may for any. */
 enum ifab_code ifab_fabric__may_act_for(const struct ifab_fabric *self, const struct ifab_command *command, const struct ifab_swarm *swarm,
                                         struct ifab_refusal *refusal);
+/* Neither a member of this swarm nor an operator: it may fill half of the queue, and nothing of others gives way for it. */
+bool ifab_fabric__stranger(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_swarm_number queue);
 #define IFAB_FABRIC_DUE_TASKS 256
 #define IFAB_FABRIC_TASKS_IN_STEP 64 /* made or closed by one command: a block, with what helps its helpers */
 void ifab_fabric__decide_swarm(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
@@ -335,6 +337,8 @@ void ifab_fabric__help_budget(const struct ifab_fabric *self, const struct ifab_
                               size_t of, int64_t ret_budget[IFAB_COUNT_OF_UNITS]);
 bool ifab_fabric__help_fits(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *help, const struct ifab_task *blocked,
                             const struct ifab_swarm *swarm, struct ifab_fabric__holds *holds);
+/* Is there a budget of the trace of this task alone? What refuses it may let go on what stands beside it. */
+bool ifab_fabric__trace_has_purse(const struct ifab_fabric *self, const struct ifab_task *task);
 enum ifab_code ifab_fabric__task_price(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o,
                                        struct ifab_fabric__bill *bill);
 void ifab_fabric__task_over(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *held, enum ifab_task_event event,

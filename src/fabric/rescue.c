@@ -83,11 +83,15 @@ static size_t cannot(const struct ifab_fabric *self, const struct ifab_command *
                      const struct asked *asked, const struct ifab_helper *helpers, size_t of)
 {
     struct ifab_fabric__holds holds = {.count = 0};
-    struct ifab_task_number shed;
+    struct ifab_task_number shed = {0};
     for (size_t i = 0; i < of; i++) {
         struct ifab_task t = help_task(self, command, o, blocked, asked, &helpers[i], i, of);
         if (ifab_task_find(self->coordinator, ifab_view_str(t.id)) != NULL || ifab_task_admit(self->coordinator, &t, &shed, NULL) != IFAB_CODE_NONE ||
-            shed.n != 0 || !ifab_fabric__help_fits(self, o, &t, blocked, asked->swarms[helpers[i].candidate], &holds))
+            shed.n != 0)
+            return i;
+        if (ifab_fabric__stranger(self, command, t.queue) && ifab_task_stranger(self->coordinator, &t, &shed, NULL) != IFAB_CODE_NONE)
+            return i; /* help is made by whoever blocks: it has no more of a queue by that than by asking itself */
+        if (!ifab_fabric__help_fits(self, o, &t, blocked, asked->swarms[helpers[i].candidate], &holds))
             return i;
     }
     return of;

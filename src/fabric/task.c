@@ -251,8 +251,7 @@ static void create_payload(const struct ifab_fabric *self, struct ifab_outcome *
     ifab_buf_char(&o->payload, '}');
 }
 
-/* Neither a member of this swarm nor an operator: it may fill half of the queue, and nothing of others gives way for it. */
-static bool stranger(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_swarm_number queue)
+bool ifab_fabric__stranger(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_swarm_number queue)
 {
     const struct ifab_swarm *swarm = ifab_swarm_at(self->coordinator, queue);
     return swarm != NULL && !ifab_fabric__operates(command->principal) && ifab_fabric__may_act_for(self, command, swarm, NULL) != IFAB_CODE_NONE;
@@ -263,7 +262,7 @@ static enum ifab_code readmit(const struct ifab_fabric *self, const struct ifab_
 {
     struct ifab_task_number none = {0};
     enum ifab_code code = ifab_task_readmit(self->coordinator, task, r);
-    return code == IFAB_CODE_NONE && stranger(self, command, task->queue) ? ifab_task_stranger(self->coordinator, task, &none, r) : code;
+    return code == IFAB_CODE_NONE && ifab_fabric__stranger(self, command, task->queue) ? ifab_task_stranger(self->coordinator, task, &none, r) : code;
 }
 
 static enum ifab_code create(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool *ret_repeated)
@@ -280,7 +279,7 @@ static enum ifab_code create(const struct ifab_fabric *self, const struct ifab_c
         code = ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "why", "say why");
     if (code == IFAB_CODE_NONE)
         code = ifab_task_admit(self->coordinator, &t, &given_up, r);
-    if (code == IFAB_CODE_NONE && stranger(self, command, t.queue))
+    if (code == IFAB_CODE_NONE && ifab_fabric__stranger(self, command, t.queue))
         code = ifab_task_stranger(self->coordinator, &t, &given_up, r);
     if (code == IFAB_CODE_QUEUE_FULL && command->u.task.waits && ifab_swarm_at(self->coordinator, t.queue)->queue_policy == IFAB_QUEUE_BLOCK) {
         o->reply.code = IFAB_CODE_NONE;
@@ -427,12 +426,12 @@ static enum ifab_code claim_next(const struct ifab_fabric *self, const struct if
             ifab_fabric__change(o, IFAB_KIND_COURSE, 0, course, sizeof course);
         if (code != IFAB_CODE_BUDGET_EXCEEDED)
             return code;
-        if (passed.count == 0)
+        if (first.code == IFAB_CODE_NONE)
             first = o->reply.refusal;
-        if (!ifab_task_pass(self->coordinator, task->number, &passed))
+        if (!ifab_task_pass(self->coordinator, task->number, ifab_fabric__trace_has_purse(self, task), &passed))
             break;
     }
-    if (passed.count > 0) {
+    if (first.code != IFAB_CODE_NONE) {
         o->reply.refusal = first;
         return IFAB_CODE_BUDGET_EXCEEDED;
     }

@@ -69,6 +69,13 @@ static enum ifab_code admit(const struct ifab_fabric *self, struct ifab_outcome 
     return ifab_money_admit(self->money, spend.subjects, held ? own : NULL, hold->urgent, ifab_money__time(o), ifab_money__look, o, room, &o->reply.refusal);
 }
 
+bool ifab_fabric__trace_has_purse(const struct ifab_fabric *self, const struct ifab_task *task)
+{
+    char trace[37];
+    ifab_uuid_format(task->trace16, trace);
+    return ifab_money_of(self->money, IFAB_SUBJECT_TRACE, ifab_view_str(trace), 0) != NULL;
+}
+
 enum ifab_code ifab_fabric__task_hold(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_swarm *swarm,
                                       struct ifab_task_principal worker, struct ifab_view actor, uint64_t *ret_reservation)
 {

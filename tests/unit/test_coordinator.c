@@ -298,7 +298,7 @@ static void who_cannot_pay_passes_over(void **state)
         assert_true(count < IFAB_COUNT(seen));
         assert_false(stolen);
         seen[count++] = t->number.n;
-        if (!ifab_task_pass(self, t->number, &passed))
+        if (!ifab_task_pass(self, t->number, false, &passed))
             break;
     }
     static const uint64_t own[] = {10, 12, 13, 15}; /* 11 and 14 are like 10; what costs nothing is one kind */
@@ -316,10 +316,48 @@ static void who_cannot_pay_passes_over(void **state)
         struct ifab_task more = task_of(600 + n, 0, (uint32_t)(20 + n), 2);
         put(self, &more);
     }
-    while ((t = ifab_task_pick(self, (struct ifab_swarm_number){1}, &skills, 0, &passed, &stolen, course)) != NULL && ifab_task_pass(self, t->number, &passed))
+    while ((t = ifab_task_pick(self, (struct ifab_swarm_number){1}, &skills, 0, &passed, &stolen, course)) != NULL && ifab_task_pass(self, t->number, false, &passed))
         continue;
     assert_non_null(t);
     assert_int_equal(passed.count, IFAB_TASK_PASSED_MAX);
+    ifab_coordinator_free(self);
+}
+
+/* What is of a trace that was passed over is not picked, however much of it stands before the others of its kind; of a ninth trace its kind is passed over. */
+static void a_trace_is_passed_over_alone(void **state)
+{
+    static const char have[] = "rust\0sql";
+    struct ifab_coordinator *self = make();
+    struct ifab_task_passed passed = {.count = 0};
+    struct ifab_names skills;
+    uint8_t course[IFAB_COURSE_PACKED];
+    bool stolen;
+    (void)state;
+    assert_true(ifab_names_read(ifab_view_of(have, sizeof have), &skills));
+    swarm_with(self, 1, "mine", 1, 10000, IFAB_QUEUE_REJECT);
+    swarm_with(self, 2, "thief", 1, 10000, IFAB_QUEUE_REJECT);
+    for (uint64_t n = 0; n < 100; n++) { /* ten of each of ten traces, in turn; all alike otherwise */
+        struct ifab_task t = task_of(10 + n, 1, 1, 2);
+        t.trace16[15] = (uint8_t)(n / 10);
+        put(self, &t);
+    }
+    const struct ifab_task *t;
+    for (uint64_t i = 0; i < IFAB_TASK_PASSED_TRACES; i++) {
+        t = ifab_task_pick(self, (struct ifab_swarm_number){1}, &skills, 0, &passed, &stolen, course);
+        assert_non_null(t);
+        assert_int_equal(t->number.n, 10 + 10 * i);
+        assert_true(ifab_task_pass(self, t->number, true, &passed));
+        t = ifab_task_pick(self, (struct ifab_swarm_number){2}, &skills, 0, &passed, &stolen, course); /* who steals passes over them as well */
+        assert_non_null(t);
+        assert_true(stolen);
+        assert_int_equal(t->number.n, 20 + 10 * i);
+    }
+    assert_int_equal(passed.count, 0);
+    assert_true(ifab_task_pass(self, t->number, true, &passed));
+    assert_int_equal(passed.count, 1);
+    assert_null(ifab_task_pick(self, (struct ifab_swarm_number){1}, &skills, 0, &passed, &stolen, course));
+    t = ifab_task_pick(self, (struct ifab_swarm_number){1}, &skills, 0, NULL, &stolen, course); /* for who can pay nothing has changed */
+    assert_int_equal(t->number.n, 10);
     ifab_coordinator_free(self);
 }
 
@@ -623,6 +661,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_says_so_or_sheds),
         cmocka_unit_test(each_task_is_offered_once),
         cmocka_unit_test(who_cannot_pay_passes_over),
+        cmocka_unit_test(a_trace_is_passed_over_alone),
         cmocka_unit_test(a_stranger_has_half_of_a_queue),
         cmocka_unit_test(each_circle_of_waits_gives_up_one),
         cmocka_unit_test(bounds_hold),

@@ -112,6 +112,25 @@ static void what_is_spent_lets_nothing_new_begin(void **state)
     }
 }
 
+/* The purse of a trace is nobody else's: what is of it waits, and what is beside it in the same queue, like it in all else, does not. */
+static void a_spent_trace_holds_up_nothing_else(void **state)
+{
+    char trace[37];
+    (void)state;
+    make("first", 2, 10);
+    make("second", 2, 10);
+    ifab_uuid_format(task("first")->trace16, trace);
+    have("purse", IFAB_SUBJECT_TRACE, trace, IFAB_UNIT_USD_MICRO, 9);
+    assert_int_equal(claim(ANN, "data", ""), IFAB_CODE_NONE);
+    assert_int_equal(state_of("second"), IFAB_TASK_CLAIMED);
+    assert_int_equal(claim(ANN, "data", ""), IFAB_CODE_BUDGET_EXCEEDED); /* nothing but the first is left */
+    assert_non_null(strstr(rig.outcome.reply.refusal.message, "purse has 9 of 9"));
+    assert_int_equal(state_of("first"), IFAB_TASK_QUEUED);
+    have("purse", IFAB_SUBJECT_TRACE, trace, IFAB_UNIT_USD_MICRO, 10);
+    assert_int_equal(claim(ANN, "data", ""), IFAB_CODE_NONE);
+    assert_int_equal(state_of("first"), IFAB_TASK_CLAIMED);
+}
+
 /* The overrun of one is the last: the next does not begin, neither named nor as what comes next. */
 static void an_overrun_is_the_last(void **state)
 {
@@ -303,6 +322,23 @@ static void who_cannot_help_is_passed_over(void **state)
     assert_int_equal(entries_with("\"operation\":\"help_wanted\""), 1);
     assert_int_equal(ifab_money_reservation_count(ifab_fabric_money(rig.fabric)), held);
     assert_int_equal(entries_with("\"operation\":\"help\""), asked);
+}
+
+/* Of the queue of a swarm that it is no member of nobody gets more than half, by asking for help neither. */
+static void help_fills_half_of_a_queue(void **state)
+{
+    (void)state;
+    helper_swarm("best", "g", 1, 4);
+    helper_swarm("next", "g", 1000, 100);
+    (void)block_for("t0", "g", 40);
+    (void)block_for("t1", "g", 40);
+    assert_asked("t0", "best", 40, NULL, 0);
+    assert_asked("t1", "best", 40, NULL, 0);
+    (void)block_for("t2", "g", 40);
+    assert_asked("t2", "next", 40, NULL, 0);
+    struct ifab_command own = new_task("own", "g"); /* an operator's is for two more */
+    own.u.task.swarm = IFAB_VIEW("best");
+    assert_int_equal(rig_do(&rig, &own)->code, IFAB_CODE_NONE);
 }
 
 /* Each gets its part of those who are asked, not of those who might have been. FL-GOV-12 */
@@ -499,6 +535,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_spent_lets_nothing_new_begin, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_spent_trace_holds_up_nothing_else, setup, teardown),
         cmocka_unit_test_setup_teardown(an_overrun_is_the_last, setup, teardown),
         cmocka_unit_test_setup_teardown(poison_stops_nobody_but_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sum_that_cannot_be_written_is_refused, setup, teardown),
@@ -506,6 +543,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(more_than_was_held_is_recorded, setup, teardown),
         cmocka_unit_test_setup_teardown(a_settlement_of_more_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(who_cannot_help_is_passed_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(help_fills_half_of_a_queue, setup, teardown),
         cmocka_unit_test_setup_teardown(a_part_is_of_those_who_are_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(two_helpers_share_what_is_left_of_a_trace, setup, teardown),
         cmocka_unit_test_setup_teardown(help_takes_a_tenth_of_what_is_left, setup, teardown),

@@ -15,6 +15,8 @@
 
 #include "base/encode.h"
 
+#include <string.h>
+
 #define SCALE ((uint64_t)1 << 32)
 #define AGE IFAB_MINUTE
 static const uint32_t weights[IFAB_PRIORITIES] = {8, 4, 2, 1};
@@ -379,35 +381,25 @@ static void consider(const struct ifab_coordinator *self, uint32_t slot, struct 
         *best = (struct choice){lane, tag};
 }
 
-/* Was this lane looked at and passed over, or as many of its account as are? */
-static bool passed_over(const struct ifab_coordinator *self, const struct ifab_task_passed *passed, uint32_t slot)
-{
-    size_t of_account = 0;
-    for (size_t i = 0; passed != NULL && i < passed->count; i++) {
-        if (passed->lanes[i] == slot)
-            return true;
-        of_account += passed->accounts[i] == lane_at(self, slot)->account;
-    }
-    return of_account >= IFAB_TASK_PASSED_EACH;
-}
-
 /*
- * The first lane of a heap that was not passed over; 0: none. Those that were lie at its top, so only their children are looked at, and so much of them
+ * The first of a heap that was not passed over; 0: none. Those that were lie at its top, so only their children are looked at, and so much of them
  * as ends in time.
  */
 #define PASSED_IN_HEAP 512
 #define LOOKED_AT_MOST 4096
-static uint32_t first_in(const struct ifab_coordinator *self, const struct pairing_order *order, uint32_t root, const struct ifab_task_passed *passed)
+typedef bool passed_fn(const struct ifab_coordinator *self, const struct ifab_task_passed *passed, uint32_t slot);
+static uint32_t first_in(const struct ifab_coordinator *self, const struct pairing_order *order, uint32_t root, passed_fn *is_passed,
+                         const struct ifab_task_passed *passed)
 {
     uint32_t above[PASSED_IN_HEAP], best = 0;
     size_t count = 0, looked = 0;
-    if (root == 0 || !passed_over(self, passed, root))
+    if (root == 0 || !is_passed(self, passed, root))
         return root;
     above[count++] = root;
     while (count > 0) {
         uint32_t child = order->links(self, above[--count])->child;
         for (; child != 0 && looked < LOOKED_AT_MOST; looked++, child = order->links(self, child)->next) {
-            if (!passed_over(self, passed, child))
+            if (!is_passed(self, passed, child))
                 best = best == 0 || order->before(self, child, best) ? child : best;
             else if (count < PASSED_IN_HEAP)
                 above[count++] = child;
@@ -416,13 +408,34 @@ static uint32_t first_in(const struct ifab_coordinator *self, const struct pairi
     return best;
 }
 
+static bool task_passed(const struct ifab_coordinator *self, const struct ifab_task_passed *passed, uint32_t slot)
+{
+    for (size_t i = 0; passed != NULL && i < passed->trace_count; i++)
+        if (memcmp(passed->traces16[i], task_item_at(self, slot)->task.trace16, 16) == 0)
+            return true;
+    return false;
+}
+
+/* Was this lane looked at and passed over, or as many of its account as are, or is there nothing in it but what was? */
+static bool lane_passed(const struct ifab_coordinator *self, const struct ifab_task_passed *passed, uint32_t slot)
+{
+    const struct lane *lane = lane_at(self, slot);
+    size_t of_account = 0;
+    for (size_t i = 0; passed != NULL && i < passed->count; i++) {
+        if (passed->lanes[i] == slot)
+            return true;
+        of_account += passed->accounts[i] == lane->account;
+    }
+    return of_account >= IFAB_TASK_PASSED_EACH || first_in(self, &by_age, lane->root, task_passed, passed) == 0;
+}
+
 /* Lanes of the claimer's own queue need no look: whatever of them fits was taken before. */
 static const struct lane *steal(const struct ifab_coordinator *self, const struct ifab_names *skills, const struct ifab_task_passed *passed)
 {
     uint32_t best = 0;
     for (uint32_t c = self->class_list; c != 0; c = class_at(self, c)->next) {
         const struct task_class *class = class_at(self, c);
-        uint32_t first = class->steal_root == 0 || !ifab_names_cover(skills, &class->names) ? 0 : first_in(self, &by_stealing, class->steal_root, passed);
+        uint32_t first = class->steal_root == 0 || !ifab_names_cover(skills, &class->names) ? 0 : first_in(self, &by_stealing, class->steal_root, lane_passed, passed);
         if (first != 0 && (best == 0 || steal_before(self, first, best)))
             best = first;
     }
@@ -458,11 +471,11 @@ const struct ifab_task *ifab_task_pick(const struct ifab_coordinator *self, stru
     struct choice best = {NULL, 0};
     *ret_stolen = false;
     for (uint32_t slot = own == NULL ? 0 : own->lanes; slot != 0; slot = lane_at(self, slot)->next)
-        if (ifab_names_cover(skills, &class_at(self, lane_at(self, slot)->task_class)->names) && !passed_over(self, passed, slot))
+        if (ifab_names_cover(skills, &class_at(self, lane_at(self, slot)->task_class)->names) && !lane_passed(self, passed, slot))
             consider(self, slot, &best);
     for (uint32_t c = self->class_list; c != 0; c = class_at(self, c)->next) {
         uint32_t root = class_at(self, c)->open_root;
-        uint32_t first = root == 0 || !ifab_names_cover(skills, &class_at(self, c)->names) ? 0 : first_in(self, &by_course, root, passed);
+        uint32_t first = root == 0 || !ifab_names_cover(skills, &class_at(self, c)->names) ? 0 : first_in(self, &by_course, root, lane_passed, passed);
         if (first != 0)
             consider(self, first, &best);
     }
@@ -473,14 +486,18 @@ const struct ifab_task *ifab_task_pick(const struct ifab_coordinator *self, stru
     if (best.lane == NULL)
         return NULL;
     write_course(self, best.lane, run, ret_course);
-    return first_of(self, best.lane);
+    return &task_item_at(self, first_in(self, &by_age, best.lane->root, task_passed, passed))->task;
 }
 
-bool ifab_task_pass(const struct ifab_coordinator *self, struct ifab_task_number number, struct ifab_task_passed *passed)
+bool ifab_task_pass(const struct ifab_coordinator *self, struct ifab_task_number number, bool of_trace, struct ifab_task_passed *passed)
 {
     uint64_t slot;
     if (passed->count == IFAB_TASK_PASSED_MAX || !ifab_u64map_get(&self->task_by_number, number.n, &slot))
         return false;
+    if (of_trace && passed->trace_count < IFAB_TASK_PASSED_TRACES) {
+        memcpy(passed->traces16[passed->trace_count++], task_item_at(self, (uint32_t)slot)->task.trace16, 16);
+        return true;
+    }
     passed->lanes[passed->count] = task_item_at(self, (uint32_t)slot)->lane;
     passed->accounts[passed->count] = lane_at(self, passed->lanes[passed->count])->account;
     passed->count++;

@@ -324,19 +324,22 @@ bool ifab_task_ready(const struct ifab_task *task); /* queued, waits for no othe
 #define IFAB_STEAL_ABOVE   5
 /*
  * What a claimer cannot pay for is passed over, and with it what waits in the same queue with the same priority, the same needs and a like price (up to the
- * same power of four, in each unit); then the next is picked. So many at most, and of one queue (a swarm's, or a maker's of tasks open to all).
+ * same power of four, in each unit); then the next is picked. So many at most, and of one queue (a swarm's, or a maker's of tasks open to all). A task
+ * whose trace has a purse of its own is passed over with what is of that trace alone: what only waits beside it has other money. So many traces at most.
  */
-#define IFAB_TASK_PASSED_MAX  32
-#define IFAB_TASK_PASSED_EACH 8
+#define IFAB_TASK_PASSED_MAX    32
+#define IFAB_TASK_PASSED_EACH   8
+#define IFAB_TASK_PASSED_TRACES 8
 struct ifab_task_passed { /* zeroed: nothing; valid until a task changes */
     uint32_t lanes[IFAB_TASK_PASSED_MAX], accounts[IFAB_TASK_PASSED_MAX];
-    size_t count;
+    uint8_t traces16[IFAB_TASK_PASSED_TRACES][16];
+    size_t count, trace_count;
 };
 const struct ifab_task *ifab_task_pick(const struct ifab_coordinator *self, struct ifab_swarm_number swarm, const struct ifab_names *skills,
                                        ifab_usec run, const struct ifab_task_passed *passed /* NULL: nothing */, bool *ret_stolen,
                                        uint8_t ret_course[IFAB_COURSE_PACKED]);
-/* This one, which was just picked, is passed over. False: as many as may be were. */
-bool ifab_task_pass(const struct ifab_coordinator *self, struct ifab_task_number number, struct ifab_task_passed *passed);
+/* This one, which was just picked, is passed over, with its kind or, while there is room for one more of these, with its trace. False: as many as may be were. */
+bool ifab_task_pass(const struct ifab_coordinator *self, struct ifab_task_number number, bool of_trace, struct ifab_task_passed *passed);
 /*
  * Of those who wait for work, who is told to ask? Is there a ready task that this one may take and that was offered to none in this round? Then it
  * counts as offered: a round begins with an empty map, and each task is offered once. Of what is taken out of others' queues one at a time.
