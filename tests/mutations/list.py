@@ -356,7 +356,7 @@ change("money-reserved-counts", PLAN, "uint64_t taken = ifab_budget_spent(state)
 change("money-overrun-blocks", PLAN, "uint64_t sum = state->settled + state->overrun;", "uint64_t sum = state->settled;", "money_model fabric_money")
 change("money-admit-paused", PLAN, "if (paused || ifab_budget_left(limit, &others) == 0)", "if (ifab_budget_left(limit, &others) == 0)", "money_model fabric_purse")
 change("money-admit-left", PLAN, "if (paused || ifab_budget_left(limit, &others) == 0)", "if (paused)", "money_model fabric_purse")
-change("money-admit-own", PLAN, "others.reserved -= holds < others.reserved ? holds : others.reserved;", ";", "money_model")
+change("money-admit-own", PLAN, "others.reserved -= holds < others.reserved ? holds : others.reserved;", ";", "fabric_purse")
 change("money-admit-units", PLAN, "if (amounts == NULL || amounts[n->budget.unit] > 0)", "if (amounts == NULL ? n->budget.unit == IFAB_UNIT_USD_MICRO : amounts[n->budget.unit] > 0)",
        "money_model fabric_purse")
 change("poison-fails-the-swarm", "src/fabric/task_money.c", "    case IFAB_TASK_FAIL:\n        return IFAB_VERDICT_FAILED;", "    case IFAB_TASK_FAIL:\n    case IFAB_TASK_POISON:\n        return IFAB_VERDICT_FAILED;",
@@ -517,6 +517,8 @@ change("help-outlives-block", TASK, "    else if (next.state != IFAB_TASK_BLOCKE
 change("help-for-oneself", "src/fabric/rescue.c", ".not_this = owner != NULL ? owner->id : IFAB_VIEW(\"\")", ".not_this = IFAB_VIEW(\"\")", "fabric_task")
 TASK_ACT, STEP_TASK, STATES = ACT, TASK, "src/core/coordinator/task_state.c"
 change("task-fence-grows", STEP_TASK, "{o->next_index + self->fence_offset}", "{task->fence.n == 0 ? o->next_index : task->fence.n}", "task_domain")
+change("task-hold-kept", "src/core/governor/plan.c", "line->next.reserved -= was < line->next.reserved ? was : line->next.reserved;", "(void)was;", "task_domain")
+change("task-dear-one-stops-the-others", TASK, "if (code != IFAB_CODE_BUDGET_EXCEEDED)\n            return code;", "if (true)\n            return code;", "task_domain")
 change("task-let-go", TASK_ACT, "    next->owner.n = 0;\n", "", "task_domain")
 change("task-running-expires", STATES, "[IFAB_TASK_EXPIRE] = {false, {[C] = Q, [R] = Q,", "[IFAB_TASK_EXPIRE] = {false, {[C] = Q,", "task_domain")
 change("task-given-back-late", STATES, "[IFAB_TASK_GIVE_BACK] = {true, {[C] = Q}}", "[IFAB_TASK_GIVE_BACK] = {true, {[C] = Q, [R] = Q}}", "task_domain")

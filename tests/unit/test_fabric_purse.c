@@ -306,6 +306,8 @@ static void who_cannot_help_is_passed_over(void **state)
     spend("best", 951); /* paused, with some left */
     (void)block_for("t1", "g", 40);
     assert_asked("t1", "next", 40, NULL, 0);
+    (void)block_for("unsaid", "g", -1); /* nothing would be held for it: it may not begin all the same */
+    assert_asked("unsaid", "next", -1, NULL, 0);
     assert_int_equal(entries_with("\"operation\":\"help_wanted\""), 0);
     /* two that need each other */
     helper_swarm("p", "p", 1, 100);
