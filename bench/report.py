@@ -24,6 +24,12 @@ def row(name, value, unit, limit, limit_value, bar, notes="", inverse=False):
     rows[-1].update({"limit": limit, "limit_value": round(limit_value, 3), "ratio": round(ratio, 3), "bar": f"{bar[0]} {bar[1]:g}", "met": met})
 
 
+def beside(name, value, unit, limit, limit_value, notes="", inverse=False):
+    """A ratio that nobody has set a bar for."""
+    add(name, notes, value, unit)
+    rows[-1].update({"limit": limit, "limit_value": round(limit_value, 3), "ratio": round(limit_value / value if inverse else value / limit_value, 3)})
+
+
 def figure(name, value, unit, notes=""):
     """A number that nobody has set a bar for."""
     add(name, notes, value, unit)
@@ -46,8 +52,10 @@ def table():
     print(f"\n{'what':<46} {'value':>10} {'unit':<22} {'limit':>10}  {'ratio':>6}  {'bar':<8} met")
     for r in rows:
         if r["met"] is None:
-            value = "" if r["value"] is None else f"{r['value']:>10.2f} {r['unit']:<22} {'':>10}  {'':>6}  {'no bar':<8} "
-            print(f"{r['name']:<46} {value}{r['notes']}")
+            limit = f"{'':>10}  {'':>6}" if r["limit"] is None else f"{r['limit_value']:>10.2f}  {r['ratio']:>6.2f}"
+            value = "" if r["value"] is None else f"{r['value']:>10.2f} {r['unit']:<22} {limit}  {'no bar':<8} "
+            against = "" if r["limit"] is None else f"vs {r['limit']}{'; ' if r['notes'] else ''}"
+            print(f"{r['name']:<46} {value}{against}{r['notes']}")
             continue
         print(f"{r['name']:<46} {r['value']:>10.2f} {r['unit']:<22} {r['limit_value']:>10.2f}  {r['ratio']:>6.2f}  {r['bar']:<8} "
               f"{'yes' if r['met'] else 'NO'}   vs {r['limit']}{'; ' if r['notes'] else ''}{r['notes']}")

@@ -4,6 +4,8 @@
  */
 #include "infrafabric_guest.h"
 
+#include "../instances.h"
+
 enum kind { DO, READ, BOOK }; /* a function of vMix; something of its state; a note of this capability's own */
 static const struct command {
     const char *operation;
@@ -256,46 +258,6 @@ static void write_state(const struct command *c, struct ifg_view xml, struct ifg
     ifg_end_object(w);
 }
 
-/* ---- instances: names that this capability keeps for a talent; where it may go, its manifest alone says ---- */
-
-static void book(const struct ifg_call *call, struct ifg_answer *answer)
-{
-    struct ifg_host_error error;
-    struct ifg_view known, name = param(call, "name"), value;
-    struct ifg_writer list = {.depth = 0};
-    bool add = ifg_is(call->operation, "add"), listing = ifg_is(call->operation, "list"), found = false;
-    if (!ifg_kv_get(IFG_VIEW("instances"), &known, &error)) {
-        ifg_fail_host(answer, &error);
-        return;
-    }
-    ifg_begin_array(&list);
-    struct ifg_view none;
-    for (size_t at = 0; known.data != NULL && ifg_json_next(known, &at, &none, &value);) {
-        struct ifg_view text = {NULL, 0};
-        if (!ifg_json_string(value, &text))
-            continue;
-        bool same = !listing && ifg_equal(text, name);
-        found = found || same;
-        if (!same || add)
-            ifg_text(&list, text);
-    }
-    if (add && !found)
-        ifg_text(&list, name);
-    ifg_end_array(&list);
-    if (!listing && !add && !found) {
-        ifg_fail(answer, IFG_CALLER, "no instance of this name was noted");
-        return;
-    }
-    if (!listing && !ifg_kv_put(IFG_VIEW("instances"), ifg_buf_view(&list.out), &error)) {
-        ifg_fail_host(answer, &error);
-        return;
-    }
-    ifg_begin_object(&answer->result);
-    ifg_name(&answer->result, "instances");
-    ifg_raw(&answer->result, ifg_buf_view(&list.out));
-    ifg_end_object(&answer->result);
-}
-
 /* ---- apply ---- */
 
 static bool exchange(struct ifg_view url, struct ifg_http_response *ret_response, struct ifg_answer *answer)
@@ -324,7 +286,7 @@ void guest_apply(const struct ifg_call *call, struct ifg_answer *answer)
         return;
     }
     if (c->kind == BOOK) {
-        book(call, answer);
+        instances_book(call, answer);
         return;
     }
     if (!exchange(url_of(call, c), &response, answer))

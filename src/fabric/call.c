@@ -27,18 +27,29 @@ enum ifab_code ifab_call__who(const struct ifab_fabric *self, const struct ifab_
     return IFAB_CODE_NONE;
 }
 
+/* ifab_registry_find() tells of an exact version also where it is revoked. */
+static bool is_allowed(const struct ifab_fabric *self, const struct ifab_manifest *manifest, ifab_usec wall)
+{
+    const struct ifab_allowed *allowed;
+    struct ifab_refusal unused;
+    return ifab_registry_find(self->registry, manifest->id, manifest->version, wall, &allowed, &unused) == IFAB_CODE_NONE &&
+           memcmp(allowed->manifest->digest32, manifest->digest32, 32) == 0 &&
+           ifab_capability_load_check(self->registry, allowed->manifest, NULL, wall, &unused) == IFAB_CODE_NONE;
+}
+
 bool ifab_fabric_may_call(const struct ifab_fabric *self, uint32_t talent, const struct ifab_manifest *manifest, ifab_usec wall)
 {
+    if (!is_allowed(self, manifest, wall))
+        return false;
+    if (talent == 0)
+        return true;
     const struct ifab_talent *t = ifab_talents_at(self->talents, talent);
-    struct ifab_refusal unused;
-    const struct ifab_allowed *allowed;
     if (t == NULL || t->removed_at != IFAB_NEVER || !ifab_talent_has_grant(t, manifest->id, wall))
         return false;
     for (size_t i = 0; i < manifest->scope_count; i++)
         if (!ifab_talent_has_grant(t, manifest->scopes[i], wall))
             return false;
-    return ifab_registry_find(self->registry, manifest->id, manifest->version, wall, &allowed, &unused) == IFAB_CODE_NONE &&
-           memcmp(allowed->manifest->digest32, manifest->digest32, 32) == 0;
+    return true;
 }
 
 static enum ifab_code missing(struct ifab_refusal *r, const char *field, struct ifab_view talent, struct ifab_view what)

@@ -529,19 +529,28 @@ static void put_error(struct ifab_buf *b, const struct ifab_command *command, bo
     ifab_buf_format(b, ",\"name\":\"%s\",\"retryable\":%s},", info->name, dry || end == IFAB_CALL_NOT_DONE ? "true" : "false");
 }
 
-/* What it did cost: as the guest says; else the estimate, unless nothing went out. */
+/* What it did cost: as the guest says, member by member; what it does not say is as estimated, unless nothing went out. */
 static void settle(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_plan *p,
                    struct ifab_fabric__bill *bill)
 {
+    const struct ifab_cost *said = &command->u.called.cost;
+    struct ifab_fabric__bill estimate = ifab_plan__bill(self, p, bill->actor, bill->subject);
     const uint8_t *rates32;
-    bool spent = command->u.called.host_calls > 0 || (command->u.called.end == IFAB_CALL_OK && p->state != IFAB_PLAN_TRYING);
-    if (command->u.called.has_cost &&
-        ifab_fabric__price(self, o, &command->u.called.cost, bill, &rates32, NULL) == IFAB_CODE_NONE && bill->tokens_in <= IFAB_MONEY_MAX - bill->tokens_out)
-        bill->model = command->u.called.cost.model, bill->calls = bill->calls > 0 ? bill->calls : p->calls; /* none: not said */
-    else
-        *bill = ifab_plan__bill(self, p, bill->actor, bill->subject);
-    if (!spent && !command->u.called.has_cost)
-        bill->usd_micro = bill->tokens_in = bill->tokens_out = bill->calls = 0;
+    if (command->u.called.host_calls == 0 && (command->u.called.end != IFAB_CALL_OK || p->state == IFAB_PLAN_TRYING))
+        estimate.usd_micro = estimate.tokens_in = estimate.tokens_out = estimate.calls = 0;
+    if (!command->u.called.has_cost || ifab_fabric__price(self, o, said, bill, &rates32, NULL) != IFAB_CODE_NONE ||
+        bill->tokens_in > IFAB_MONEY_MAX - bill->tokens_out) {
+        *bill = estimate;
+    } else {
+        bill->model = said->model;
+        if (!said->has_usd && said->model.size == 0)
+            bill->usd_micro = estimate.usd_micro;
+        if (said->tokens_in == 0 && said->tokens_out == 0) { /* none: not said */
+            bill->tokens_in = estimate.tokens_in;
+            bill->tokens_out = estimate.tokens_out;
+        }
+        bill->calls = said->calls > 0 ? said->calls : estimate.calls;
+    }
     ifab_fabric__settle_for(self, o, p->reservation, bill, NULL);
 }
 

@@ -11,7 +11,7 @@
 struct examination { /* what all challenges look at */
     const struct ifab_fabric *fabric;
     const struct ifab_command *command;
-    const struct ifab_plan *plan; /* NULL: none with this hash */
+    const struct ifab_plan *plan; /* NULL: the caller has none with this hash, and of another's nothing is told */
     struct ifab_now now;
     struct ifab_arena *arena;
     bool secret_found;
@@ -87,6 +87,8 @@ static void try_stale_plan(const struct examination *x, struct finding *f)
 
 static void try_secret(const struct examination *x, struct finding *f)
 {
+    if (x->plan == NULL)
+        return;
     say(f, x->secret_found ? IFAB_FALSIFIED : IFAB_SURVIVED, x->secret_found ? "a parameter looks like a secret" : "no parameter looks like a secret");
 }
 
@@ -102,21 +104,33 @@ static void try_tampered_module(const struct examination *x, struct finding *f)
     must_refuse(x, &changed, x->now, "with one bit of the module changed", f);
 }
 
-static void try_grant(const struct examination *x, struct finding *f)
+static uint32_t another_talent(const struct examination *x)
 {
     const struct ifab_talents *talents = ifab_fabric_talents(x->fabric);
-    struct ifab_principal other = *x->command->principal;
-    struct ifab_command changed = *x->command;
     for (uint32_t n = 1; n <= ifab_talents_count(talents); n++) {
         const struct ifab_talent *t = ifab_talents_at(talents, n);
-        if (n == other.talent || t == NULL || t->removed_at != IFAB_NEVER)
-            continue;
-        other.talent = n;
-        other.role = IFAB_ROLE_AGENT;
-        changed.principal = &other;
-        must_refuse(x, &changed, x->now, "by another talent", f);
-        return;
+        if (n != x->command->principal->talent && t != NULL && t->removed_at == IFAB_NEVER)
+            return n;
     }
+    return 0;
+}
+
+/* Another talent must be refused; but it is so for having no such plan: that grants are looked at shows only the act itself, where it comes so far. */
+static void try_grant(const struct examination *x, struct finding *f)
+{
+    struct ifab_principal other = *x->command->principal;
+    struct ifab_command changed = *x->command;
+    other.talent = another_talent(x);
+    other.role = IFAB_ROLE_AGENT;
+    changed.principal = &other;
+    struct ifab_reply reply = {.code = IFAB_CODE_NOT_FOUND};
+    if (other.talent != 0)
+        reply = ask(x, &changed, x->now);
+    if (passes(&reply))
+        say_reply(f, IFAB_FALSIFIED, "by another talent", &reply);
+    else if (x->stopped > IFAB_CHALLENGE_GRANT)
+        say(f, IFAB_SURVIVED, other.talent != 0 ? "the step looked for the grant and every scope and found them; another talent is refused"
+                                                : "the step looked for the grant and every scope and found them");
 }
 
 static void try_approval(const struct examination *x, struct finding *f)
@@ -196,6 +210,8 @@ enum ifab_falsified ifab_falsify_apply(const struct ifab_fabric *fabric, const s
     struct examination x = {.fabric = fabric, .command = command, .now = now, .arena = arena, .secret_found = secret_found,
                                  .plan = ifab_plan_by_hash(ifab_fabric_plans(fabric), command->u.apply.hash32)};
     enum ifab_falsified whole = IFAB_SURVIVED;
+    if (x.plan != NULL && x.plan->talent != command->principal->talent)
+        x.plan = NULL;
     x.base = ask(&x, command, now);
     x.stopped = stops_at(&x.base);
     ifab_buf_str(buf, "{\"challenges\":[");

@@ -102,27 +102,31 @@ class Vmix:
         return 200, "text/plain", b"Function completed successfully."
 
 
-def ready(f, name, host, server, scopes=(), config=(), secrets=(), change=None):
-    """The adapter, built, its manifest for this server, signed and allowed; a talent that may use it; its token. change: of the manifest, before that."""
+def ready(f, name, host, server, scopes=(), config=(), secrets=(), change=None, source=None, settings=None):
+    """The adapter, built, its manifest for this server, signed and allowed; a talent that may use it; its token. change: of the manifest, before that.
+    source: its folder, where it is none of adapters/; settings: more of ifd.yaml."""
     programs()
+    build = [os.path.join(ROOT, "adapters", "build"), name] if source is None else [os.path.join(ROOT, "sdk", "guest-c", "build"), f"{source}/guest.c", "-o"]
+    source = source or os.path.join(ROOT, "adapters", name)
     if shutil.which("clang") is None or shutil.which("wasm-ld") is None:
         raise Skip("clang and lld are not installed: no guest can be built")
     folder = os.path.join(f.dir, "capabilities")
     os.makedirs(folder, mode=0o755, exist_ok=True)
     at = os.path.join(folder, name + ".wasm")
-    done = subprocess.run([os.path.join(ROOT, "adapters", "build"), name, at], capture_output=True, text=True)
+    done = subprocess.run([*build, at], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     os.chmod(at, 0o644)
-    with open(os.path.join(ROOT, "adapters", name, "manifest.yaml")) as text:
+    with open(os.path.join(source, "manifest.yaml")) as text:
         m = yaml.load(text.read().replace(host, "127.0.0.1"), Yaml)
     with open(at, "rb") as module:
         data = module.read()
     m["entrypoint"].update({"sha256": sha256(data), "size": len(data)})
     origin = f"http://127.0.0.1:{server.port}"
     for row in m["http"]:
-        row.update({"scheme": "http", "port": server.port})
+        row.update({"scheme": row["scheme"].replace("https", "http"), "port": server.port})
     for secret in m.get("requires_secrets", []):
-        secret["origin"] = origin
+        scheme = secret["origin"].split(":")[0]
+        secret["origin"] = origin if scheme.startswith("http") else f"{scheme}://127.0.0.1:{server.port}"
     m["limits"].update({"rps": 1000, "burst": 1000})
     for operation in m["operations"].values():
         for parameter in operation.get("params", {}).get("properties", {}).values():
@@ -134,6 +138,7 @@ def ready(f, name, host, server, scopes=(), config=(), secrets=(), change=None):
     f.configure({
         "capabilities.config": [f"{name} {key} {value}" for key, value in config],
         "egress.allow": [f"{name} 127.0.0.1/32 {server.port}"],
+        **(settings or {}),
     })  # fmt: skip
     with open(os.path.join(f.dir, "rules.yaml"), "w") as rules:
         rules.write(f"v: 1\nrules: []\ncapabilities:\n  - {{id: all, effect: share, when: {{capability: {name}}}}}\n")
@@ -157,6 +162,12 @@ def call(f, head, name, operation, params=None, mode="apply"):
     r = plan(f, head, name, operation, params or {})
     assert r.status == 201, (operation, r)
     return f.post(f"/v1/capabilities/{name}/apply", {"plan_hash": r.json["plan_hash"], "mode": mode}, head)
+
+
+def close_breaker(f, name):
+    """After failures that were meant: the next one is to be seen too."""
+    r = f.post("/v1/breakers/reset", {"breaker": "capability:" + name, "why": "the test meant it"})
+    assert r.status in (200, 404, 409), r  # there is none yet; it is closed
 
 
 def test_the_manifests_are_read_as_they_stand(f):

@@ -108,6 +108,7 @@ class Studio:
             self.cli.wants(0, "talent", "grant", "Studio.A", "--capability", ID, *WHY)
         probe = self.f.post(f"/v1/capabilities/{NAME}/health", {})
         if probe.status != 200 or not probe.json["healthy"]:
+            self.f.close()  # nobody enters it
             if probe.code == 509 or b"wall" in probe.body or b"sandbox" in probe.body:
                 raise Skip(f"no sandbox here: {probe!r}")
             raise AssertionError(probe)

@@ -1,13 +1,18 @@
 """ifctl and if-verify from init to restore: exit codes, what is printed, what must never be."""
 
+import http.server
 import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 
 from cli import DENIED, HELD, SCOPE, Cli, Screen
-from fabric import PROGRAM, Fabric, check_note, stamp, uuid7, wait_for
+from fabric import PROGRAM, Fabric, Skip, check_note, stamp, uuid7, wait_for
+from tests_calls import programs
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def test_init_makes_a_fabric_and_says_what_is_next():
@@ -32,11 +37,12 @@ def test_init_makes_a_fabric_and_says_what_is_next():
         root.close()
 
 
-def test_the_readme_is_literally_true():
-    readme = os.path.join(os.path.dirname(__file__), "../../README.md")
+def as_the_readme_says(to, change=lambda lines: lines, config=""):
+    """Runs every line of the README's "In earnest" up to the mark, in a home of its own; what they print. config: for the fabric that they made."""
+    readme = os.path.join(ROOT, "README.md")
     with open(readme) as file:
         section = file.read().split("## In earnest")[1].split("\n## ")[0]
-    lines = [line[4:] for line in section.splitlines() if line.startswith("    ")]
+    lines = [line[4:] for line in section[: section.index(to) if to else None].splitlines() if line.startswith("    ")]
     daemon = [line for line in lines if line.startswith("build/ifd ")]
     assert len(lines) >= 10 and len(daemon) == 1 and "init ~/fabric " in lines[0], lines
     root = Fabric(init=False)
@@ -46,21 +52,63 @@ def test_the_readme_is_literally_true():
         os.mkdir(os.path.join(home, "build"))
         for name in ("ifd", "ifctl", "if-verify"):
             os.symlink(PROGRAM[name], os.path.join(home, "build", name))
+        for name in ("adapters", "sdk"):
+            os.symlink(os.path.join(ROOT, name), os.path.join(home, name))
         lines[0] = lines[0].replace("init ~/fabric ", "init ~/fabric --http 127.0.0.1:0 ")  # tests run beside each other
 
         def shell(script):
-            p = subprocess.run(["sh", "-euc", script], cwd=home, env=cli.env, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+            p = subprocess.run(["sh", "-euc", script], cwd=home, env=cli.env, capture_output=True, stdin=subprocess.DEVNULL, timeout=120)
             assert p.returncode == 0, (script, p)
             return p.stdout.decode()
 
         at = lines.index(daemon[0])
         shell("\n".join(lines[:at]))
         root.dir = os.path.join(home, "fabric")
+        with open(os.path.join(root.dir, "ifd.yaml"), "a") as file:
+            file.write(config)
         root.start()
-        said = shell("\n".join(lines[at + 1 :]))
-        assert said.count("SHARE") == 3 and said.endswith("verified\n"), said
+        return shell("\n".join(change(lines[at + 1 :])))
     finally:
         root.close()
+
+
+def test_the_readme_is_literally_true():
+    said = as_the_readme_says("### A first tool")
+    assert said.count("SHARE") == 3 and said.endswith("verified\n"), said
+
+
+def test_the_first_tool_of_the_readme_reads_a_page():
+    """As it stands there, but for the host: a page of this test's own stands for the one of the network."""
+    programs()
+    if shutil.which("clang") is None or shutil.which("wasm-ld") is None:
+        raise Skip("clang and lld are not installed: no guest can be built")
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "10")
+            self.end_headers()
+            self.wfile.write(b"Good page.")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    here = f"127.0.0.1:{server.server_port}"
+
+    def local(lines):
+        text = "\n".join(lines)
+        assert text.count("https://example.com/") == 2 and text.count("scheme: https, host: example.com,") == 1, text
+        text = text.replace("https://example.com/", f"http://{here}/")
+        return text.replace("scheme: https, host: example.com,", f"scheme: http, host: 127.0.0.1, port: {server.server_port},").split("\n")
+
+    try:
+        said = as_the_readme_says(None, local, f'egress:\n  allow: ["web.page 127.0.0.1/32 {server.server_port}"]\n')
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "verified\n" in said and "Good page." in said.split("verified\n")[1], said
 
 
 def test_a_directory_that_is_no_fabric_is_called_so(f):

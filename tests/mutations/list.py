@@ -6,6 +6,8 @@ exactly once in its file, so this list cannot fall behind the code unnoticed.
 import collections
 import shutil
 
+import list_calls
+
 Mutation = collections.namedtuple("Mutation", "id file old new tests")
 MUTATIONS = []
 
@@ -559,10 +561,15 @@ change("pool-result-fuel", EXECUTE, "body.fuel_used <= call->request.fuel", "tru
 change("pool-result-host-calls", EXECUTE, "body.host_calls >= self->host_calls", "true", "chassis")
 change("pool-fuel-billed", EXECUTE, "whole ? call->request.fuel : body.fuel_used", "body.fuel_used", "chassis")
 change("pool-recycled-after-trap", EXECUTE, "if (reuse && self->served", "if (self->served", "chassis")
-change("pool-tenant", CALLS, "w->state == CHASSIS_IDLE && ifab_chassis__same_tenant(&w->tenant, &call->request.tenant) &&", "w->state == CHASSIS_IDLE &&", "chassis")
+change("pool-tenant", CALLS, "w->state == CHASSIS_IDLE && w->shared == call->tenant &&", "w->state == CHASSIS_IDLE &&", "chassis")
 change("pool-limits-of-a-tenant", CALLS, "memcmp(w->load32, call->load32, 32) == 0", "true", "chassis")
-change("pool-waiting-of-a-tenant", CALLS, "return same < self->options.waiting_per_tenant;", "return true;", "chassis")
-without("pool-waiting", CALLS, "if (self->waiting.count >= self->options.waiting)", "chassis")
+change("pool-waiting-of-a-tenant", CALLS, " && tenant->waiting < self->options.waiting_per_tenant;", ";", "chassis")
+change("pool-waiting", CALLS, "return self->waiting.count < self->options.waiting && ", "return ", "chassis")
+change("pool-waiting-ends", CALLS, "    call->tenant->waiting -= list->waits;\n", "", "chassis")
+change("pool-workers-of-a-tenant", CALLS, "bool full = tenant->live >= self->options.workers_per_tenant;", "bool full = false;", "chassis")
+change("pool-workers", CALLS, "if (!full && self->live < self->options.workers)", "if (!full)", "chassis")
+change("pool-steps-back", EXECUTE, "if (used > before && used - before > LOOK_MSEC * UINT64_C(1000000)) {", "if (false) {", "chassis")
+change("pool-steps-back-by-cpu", EXECUTE, "used - before > LOOK_MSEC * UINT64_C(1000000)", "true", "chassis")
 without("pool-revoked-workers", CALLS, "if (w->role == IFAB_SANDBOX_EXECUTE && meant)", "chassis")
 without("pool-module-digest", POOL, "if (!ifab_equal_ct(digest32, wasm_sha256, sizeof digest32))", "chassis")
 change("pool-descriptors", SPAWN, "        (failed = posix_spawn_file_actions_addclosefrom_np(&actions, 3)) == 0 &&\n", "", "chassis")
@@ -647,12 +654,48 @@ change("egress-compressed", EG + "reader.c", "!ifab_view_equal_nocase(value, IFA
 without("egress-shown", EG + "reader.c", "if (!ifab_egress_header_is_shown(name))", "egress")
 change("egress-tenant-share", EG + "egress.c", " && of_tenant < self->tenant_max", "", "egress_attacks")
 change("egress-socket-accept", EG + "websocket.c", "ifab_view_is(value, self->accept) ? 1U : 2U", "1U", "egress_websocket")
-change("egress-socket-leaks", EG + "websocket.c", "else if (ifab_leak_feed(&self->own, bytes) || ifab_leak_feed(&self->live, bytes))", "else if (false)",
+change("egress-socket-leaks", EG + "websocket.c", "else if (ifab_leak_feed(&self->own, bytes) || ifab_leak_feed(&self->live, bytes) ||", "else if (",
        "egress_websocket")
-change("egress-socket-waiting", EG + "egress_curl.c", "ifab_egress__waiting(&t->owner->base, t->job->id) + bytes.size > IFAB_EGRESS_SOCKET_QUEUE ||", "",
+change("egress-socket-waiting", EG + "egress_curl.c", "ifab_egress__waiting(&t->owner->base, t->job->id) + sizeof(struct ifab_egress_event) + bytes.size > IFAB_EGRESS_SOCKET_QUEUE ||", "",
        "egress_websocket")
+change("egress-socket-empty", EG + "egress.c", "event->body.size + sizeof *event : 0", "event->body.size : 0", "egress_websocket")
+# a challenge: what goes into a message, where to, and what must not come back
+ANSWERS, CHALLENGE = EG + "answer.c", RULES + "challenge.c"
+without("challenge-manifest-origin", ANSWERS, "if (ifab_origin_read(c->origin, &named, NULL) != IFAB_OK || ifab_origin_read(ifab_view_str(origin), &is, NULL) != IFAB_OK ||\n"
+        "        !ifab_origin_same(&named, &is))", "egress_websocket")
+without("challenge-record-origin", ANSWERS, "if (status == IFAB_DENIED)", "egress_websocket")
+without("challenge-after-redirect", ANSWERS, "if (redirected)", "egress_websocket")
+without("challenge-once", ANSWERS, "if (answered)", "egress_websocket")
+without("challenge-field", ANSWERS, "if (!ifab_credential_is_challenge(c->as, c->field))", "egress_websocket")
+change("challenge-one-mark", ANSWERS, "return memmem(l->behind.data, l->behind.size, mark, sizeof mark - 1) == NULL;", "return true;", "egress_websocket")
+change("challenge-answer-leaks", EG + "websocket.c", "ifab_leak_feed(&self->answer, bytes))", "false)", "egress_websocket")
+change("challenge-standing-leaks", CHALLENGE, "    to->values[to->value_count++] = standing;\n", "", "egress_credential egress_websocket")
+without("challenge-text-size", CHALLENGE, "if (!text_fits(salt) || !text_fits(challenge))", "egress_credential")
+without("challenge-in-no-request", RULES + "credential.c", "if (ifab_credential_is_challenge(as, field))", "egress_credential")
 without("egress-names-given-up", EG + "curl_easy.c", "if (t->resolving)", "egress_dns")
 change("egress-too-many-names", EG + "curl_easy.c", "all == ABANDONED_MAX || of_tenant >= ABANDONED_TENANT", "false", "egress_dns")
+# ---- WebSockets of guests: whose, how many, how much, what ends them ----
+SOCKETS, EXCHANGES = "src/shell/guest/socket.c", "src/shell/guest/exchange.c"
+change("guest-socket-count", "src/shell/guest/guest_internal.h", "#define SOCKETS_MAX  4 ", "#define SOCKETS_MAX  5 ", "guest_socket")
+without("guest-socket-waiting", SOCKETS, "if (s->waiting + sizeof *e + e->body.size > WAITING_MAX && s->first != NULL)", "guest_socket")
+change("guest-socket-weight", SOCKETS, "s->waiting + sizeof *e + e->body.size > WAITING_MAX", "s->waiting + e->body.size > WAITING_MAX + s->waiting", "guest_socket")
+without("guest-socket-ends", SOCKETS, "if (s->egress != 0 && egress != NULL)", "guest_socket")
+change("guest-socket-asked", SOCKETS, "        ifab_guest__ask(self, q, true);", "        q->use = &q->running->manifest.secrets[1];\n        ifab_guest__socket_answer(self, q);",
+       "guest_socket")
+change("guest-socket-one-act", SOCKETS, "return count == 1 && (", "return count >= 1 && (", "guest_socket")
+change("guest-socket-answer-in-text", SOCKETS, "(ifab_json_get(tree, \"answer\") == NULL || ifab_json_get(tree, \"send\") != NULL)", "true", "guest_socket")
+change("guest-socket-alarm", SOCKETS, "        ifab_guest__alarm(r, &e->problem);", "        (void)r;", "guest_socket")
+change("guest-socket-answer-alarm", SOCKETS, "        ifab_guest__alarm(q->running, problem);\n", "", "guest_socket")
+change("guest-socket-order", SOCKETS, "    if (s->first != NULL)\n        give(", "    if (s->first != NULL && s->state == SOCKET_OPEN)\n        give(", "guest_socket")
+change("guest-socket-ended", SOCKETS, "s == NULL || s->state == SOCKET_SHUT || s->state == SOCKET_OPENING", "s == NULL || s->state == SOCKET_OPENING", "guest_socket")
+change("guest-socket-once", EXCHANGES, "r->idempotent && q->kind == QUESTION_HTTP;", "r->idempotent;", "guest_socket")
+change("guest-socket-place", EXCHANGES, "        ifab_guest__socket_drop(q);", "        (void)0;", "guest_socket")
+change("guest-secret-use", EXCHANGES, " &&\n            ifab_secret_is_challenge(r->spec->manifest.secrets[i].as, r->spec->manifest.secrets[i].field) == challenge)", ")", "guest_socket")
+MANIFEST = "src/core/capability/manifest.c"
+without("manifest-socket-get", MANIFEST, "if (ifab_origin__is_socket(rows[i].origin.scheme) && rows[i].methods != 1U << IFAB_METHOD_GET)", "manifest")
+without("manifest-challenge-origin", MANIFEST,
+        "if (ifab_secret_is_challenge(secret->as, secret->field) && !ifab_origin__is_socket(secret->origin.scheme))", "manifest")
+change("manifest-row-scheme", "src/core/capability/http.c", "a->scheme == b->scheme && ", "", "manifest")
 # ---- the vault: who is given a value, and which file holds it ----
 VAULT, VAULT_FILE, VAULT_FORM = "src/port/vault/vault.c", "src/port/vault/vault_file.c", "src/port/vault/vault_file_format.c"
 SECRETS, STEP_SECRET = "src/core/secret/secrets.c", "src/fabric/secret.c"
@@ -683,6 +726,12 @@ change("secret-in-trust-root", "src/fabric/fabric.c", "if (ifab_secrets_count(se
 LOAD, SIGN, HTTP, PARAMS, MODULE = (f"src/{name}.c" for name in ("core/capability/registry_act", "core/capability/sign", "core/capability/http",
                                                                    "core/capability/params", "shell/module/module"))
 without("manifest-unsigned", LOAD, "if (!manifest->has_signature)", "registry")
+change("manifest-verified-copy", LOAD, "row != NULL && &row->manifest == manifest;", "row != NULL;", "registry")
+PLANS = "src/core/capability/plans.c"
+without("plan-per-talent", PLANS, "if (of_talent >= IFAB_PLAN_PER_TALENT)", "plan fabric_plan")
+change("plan-ended-in-the-way", PLANS, "    if (has_ended(&node->plan))\n        self->ended++;\n    else\n", "", "plan fabric_plan")
+change("plan-ended-bound", "src/fabric/plan_act.c", "    if (spare != 0 && spare != ended->number)\n", "    if (false)\n", "fabric_plan")
+change("plan-spare-waits", PLANS, "        if (has_ended(&self->nodes[i]->plan))\n            return", "        if (true)\n            return", "plan")
 without("manifest-registered-key", SIGN, "if (!ifab_equal_ct(manifest->pubkey32, registered32, 32))", "manifest")
 without("manifest-signature", SIGN, "if (!ifab_ed25519_verify(registered32, manifest->signed_bytes, manifest->sig64))", "manifest registry")
 without("manifest-key-id", SIGN, "if (said.size > 0 && !ifab_view_is(said, key_id))", "manifest")
@@ -731,3 +780,4 @@ change("params-global-flag", PARAMS, "if (depth == 1 && ifab_param_name_reserved
 change("module-links", MODULE, "RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV}", "0}", "module")
 change("module-plain-file", MODULE, "if (status == IFAB_OK && !S_ISREG(st.st_mode))", "if (false)", "module")
 without("module-writable", MODULE, "if ((st->st_mode & 022) != 0)", "module")
+list_calls.rows(change)

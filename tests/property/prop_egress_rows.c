@@ -44,12 +44,12 @@ static void both_matchers_agree(void **state)
         struct ifab_manifest manifest = {.http = rows, .http_count = 3};
         for (size_t i = 0; i < 3; i++) {
             rows[i] = (struct ifab_http_row){
-                {test_random_below(&random, 2), ifab_view_str(hosts[test_random_below(&random, test_random_below(&random, 8) ? 1 : 5)]), test_random_below(&random, 3) ? 443 : 80},
+                {(enum ifab_origin_scheme)test_random_below(&random, IFAB_ORIGIN_SCHEME_COUNT), ifab_view_str(hosts[test_random_below(&random, test_random_below(&random, 8) ? 1 : 5)]), test_random_below(&random, 3) ? 443 : 80},
                 ifab_view_str(text_of(&random, row_paths[i], sizeof row_paths[i], true)),
                 test_random_below(&random, 2) ? 127U : (uint32_t)test_random_below(&random, 128),
                 (enum ifab_effect)(1 + test_random_below(&random, 4))};
         }
-        (void)snprintf(url_text, sizeof url_text, "%s://%s%s%s%s", test_random_below(&random, 2) ? "https" : "http",
+        (void)snprintf(url_text, sizeof url_text, "%s://%s%s%s%s", ifab_origin_scheme_name((enum ifab_origin_scheme)test_random_below(&random, IFAB_ORIGIN_SCHEME_COUNT)),
                        hosts[test_random_below(&random, test_random_below(&random, 4) ? 1 : IFAB_COUNT(hosts))], ports[test_random_below(&random, test_random_below(&random, 2) ? 1 : IFAB_COUNT(ports))],
                        text_of(&random, path, sizeof path, false), test_random_below(&random, 4) ? "" : "?q=1");
         enum ifab_method method = (enum ifab_method)test_random_below(&random, IFAB_METHOD_COUNT);
@@ -83,6 +83,17 @@ static void credentials_are_spelled_alike(void **state)
         assert_string_equal(ifab_credential_as_name(as), ifab_secret_as_name((enum ifab_secret_as)i));
     }
     assert_int_equal(ifab_egress_credential_as_of((enum ifab_secret_as)99), IFAB_CREDENTIAL_NONE);
+    static const char *const fields[] = {"X-Sig", "", "obs-websocket-4", "obs-websocket-5 ",
+#define ROW(name, field) field,
+                                         IFAB_CHALLENGE_MAP(ROW)
+#undef ROW
+    };
+    for (size_t f = 0; f < IFAB_COUNT(fields); f++) { /* what the registry takes for a challenge, egress answers; nothing else */
+        for (int i = 0; i < IFAB_SECRET_AS_COUNT; i++)
+            assert_int_equal(ifab_secret_is_challenge((enum ifab_secret_as)i, ifab_view_str(fields[f])),
+                             ifab_credential_is_challenge(ifab_egress_credential_as_of((enum ifab_secret_as)i), ifab_view_str(fields[f])));
+        assert_int_equal(ifab_secret_is_challenge(IFAB_SECRET_AS_HMAC, ifab_view_str(fields[f])), f >= 4);
+    }
 }
 static const struct CMUnitTest tests[] = {cmocka_unit_test(both_matchers_agree), cmocka_unit_test(credentials_are_spelled_alike)};
 TEST_MAIN(tests)

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -268,7 +269,7 @@ static inline void fake_alarm(int number)
 }
 
 /* fake_calls: "echo TEXT" "pid" "start" "trap N" "host TEXT" "hosts TEXT" (for ever) "stubborn TEXT" (for ever, whatever is said) "spin"
- * "alarm" (until SIGALRM) "after" (one result more) "dribble" (a result in pieces) "nothing"; "wrong WORD": see fake_wrong(). */
+ * "compute" (until it has stepped back) "alarm" (until SIGALRM) "after" (one result more) "dribble" (a result in pieces) "nothing"; "wrong WORD": see fake_wrong(). */
 static inline void fake_call(const struct ifab_frame *frame)
 {
     struct ifab_frame_call call;
@@ -294,6 +295,11 @@ static inline void fake_call(const struct ifab_frame *frame)
         fake_host_loop(frame, rest, word[0] == 's');
     } else if (strcmp(word, "spin") == 0) {
         fake_sleep();
+    } else if (strcmp(word, "compute") == 0) {
+        while (getpriority(PRIO_PROCESS, 0) == 0)
+            ;
+        snprintf(text, sizeof text, "nice %d", getpriority(PRIO_PROCESS, 0));
+        fake_result(id, IFAB_TRAP_NONE, 1, 0, ifab_view_str(text));
     } else if (strcmp(word, "alarm") == 0) {
         while (!fake_alarmed)
             (void)poll(NULL, 0, 10);

@@ -529,6 +529,20 @@ static void the_deadline_stops_everything(void **state)
     assert_echo("alive");
 }
 
+/* INV-08: who computes for long has what the others leave of the CPUs; who waits is not meant. */
+static void a_call_that_computes_steps_back(void **state)
+{
+    (void)state;
+    open_pool();
+    w.request.deadline_ms = 1000;
+    assert_outcome(run("host hold"), IFAB_CODE_DEADLINE_EXCEEDED, IFAB_TRAP_DEADLINE);
+    assert_int_equal(stats().stepped_back, 0);
+    w.request.deadline_ms = 60000;
+    assert_outcome(run("compute"), IFAB_CODE_NONE, IFAB_TRAP_NONE);
+    assert_string_equal(w.outcomes[1].output, "nice 10");
+    assert_int_equal(stats().stepped_back, 1);
+}
+
 static void queues_are_bounded(void **state)
 {
     (void)state;
@@ -945,6 +959,7 @@ static const struct CMUnitTest tests[] = {
     TEST(host_calls_are_answered_at_once_or_later),
     TEST(imports_are_judged_here_too),
     TEST(the_deadline_stops_everything),
+    TEST(a_call_that_computes_steps_back),
     TEST(queues_are_bounded),
     TEST(a_call_does_not_wait_for_ever),
     TEST(workers_end_by_use_by_idleness_and_to_make_room),

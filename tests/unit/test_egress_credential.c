@@ -76,6 +76,40 @@ static void signs_with_hmac(void **state)
     assert_string_equal(test_text(made.values[0]), "hmac key");
     ifab_buf_fini(&hex);
 }
+/* The password, salt and challenge of obs-websocket's protocol.md; the answer by another implementation (Python's hashlib). */
+static void answers_a_challenge(void **state)
+{
+    static const char salt[] = "lM1GncleQOaCu9lT1yeUZhFYnqhsLLP1G5lAGo3ixaI=", challenge[] = "+IxH4CnCiqpX1rM9scsNynZzbOe4KhDeYcTNS3PDaeY=";
+    static char long_text[IFAB_CHALLENGE_TEXT_MAX + 2];
+    struct ifab_challenge_answer answer;
+    struct ifab_buf kept = IFAB_BUF_INIT(IFAB_CHALLENGE_STORAGE);
+    struct ifab_error err = {.status = IFAB_OK};
+    (void)state;
+    assert_int_equal(ifab_credential_answer(IFAB_VIEW("obs-websocket-5"), IFAB_VIEW("supersecretpassword"), ifab_view_str(salt), ifab_view_str(challenge),
+                                            &kept, &answer, &err),
+                     IFAB_OK);
+    assert_string_equal(test_text(answer.text), "1Ct943GAT+6YQUUX47Ia/ncufilbe6+oD6lY+5kaCu4=");
+    assert_int_equal(answer.value_count, 3);
+    assert_string_equal(test_text(answer.values[0]), "supersecretpassword");
+    assert_string_equal(test_text(answer.values[1]), "H1IfVz1pSREUQzbFTVnX/Tyb+gMhMik5x7yUBCY0PTs=");
+    memset(long_text, 'x', sizeof long_text - 1);
+    const struct {
+        const char *field, *secret, *salt, *challenge;
+    } bad[] = {{"X-Sig", "supersecret", "s", "c"},           {"obs-websocket-4", "supersecret", "s", "c"},  {"", "supersecret", "s", "c"},
+               {"obs-websocket-5", "abc", "s", "c"},         {"obs-websocket-5", "supersecret", "", "c"},   {"obs-websocket-5", "supersecret", "s", ""},
+               {"obs-websocket-5", "supersecret", long_text, "c"}, {"obs-websocket-5", "supersecret", "s", long_text}};
+    for (size_t i = 0; i < IFAB_COUNT(bad); i++) {
+        ifab_buf_fini(&kept);
+        kept = (struct ifab_buf)IFAB_BUF_INIT(IFAB_CHALLENGE_STORAGE);
+        assert_int_equal(ifab_credential_answer(ifab_view_str(bad[i].field), ifab_view_str(bad[i].secret), ifab_view_str(bad[i].salt),
+                                                ifab_view_str(bad[i].challenge), &kept, &answer, &err),
+                         IFAB_INVALID);
+    }
+    ifab_buf_fini(&kept);
+    assert_int_equal(simple(IFAB_CREDENTIAL_HMAC, "obs-websocket-5", "supersecretpassword"), IFAB_INVALID); /* no header of that name, ever */
+    assert_true(ifab_credential_is_challenge(IFAB_CREDENTIAL_HMAC, IFAB_VIEW("obs-websocket-5")));
+    assert_false(ifab_credential_is_challenge(IFAB_CREDENTIAL_HEADER, IFAB_VIEW("obs-websocket-5")));
+}
 static void refuses_secrets_and_fields_of_another_form(void **state)
 {
     static const struct {
@@ -233,7 +267,8 @@ static void fails_whole_without_memory(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(puts_secrets_where_the_table_says),
     cmocka_unit_test(signs_with_hmac),
-    cmocka_unit_test(refuses_secrets_and_fields_of_another_form),
+    cmocka_unit_test(answers_a_challenge),
+                                          cmocka_unit_test(refuses_secrets_and_fields_of_another_form),
     cmocka_unit_test(signs_the_published_examples_of_s3),
     cmocka_unit_test(signs_the_published_suite_for_other_services),
     cmocka_unit_test(signs_the_session_too),

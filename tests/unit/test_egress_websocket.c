@@ -89,6 +89,9 @@ static void handshake(int fd, char what, const char *accept)
     }
     peer_text(fd, text);
 }
+/* base64(SHA-256(base64(SHA-256(CANARY || "salt")) || "challenge")), by Python's hashlib */
+#define ANSWER "LVtM+jfXAm4GGDEM2OgR7VkT3muWUpQRKc3YHuwoI+M="
+static const char right_message[] = "{\"a\":\"" ANSWER "\"}";
 static bool ws_peer(struct peer *peer, int fd, struct ifab_view request, void *user)
 {
     static uint8_t large[70000];
@@ -141,10 +144,20 @@ static bool ws_peer(struct peer *peer, int fd, struct ifab_view request, void *u
         for (int i = 0; i < 100000 && !atomic_load(&peer->stopping); i++)
             ws_frame(fd, 0x82, large, 1000);
         return false;
+    case 'z': /* the same with messages of no bytes */
+        for (int i = 0; i < 1000000 && !atomic_load(&peer->stopping); i++)
+            ws_frame(fd, 0x81, "", 0);
+        return false;
     case 'q': /* ends without a word */
         return false;
     case 'd': /* closes */
         ws_frame(fd, 0x88, "\x0f\xa1gone", 6);
+        break;
+    case 'a': /* says whether the answer is right, then sends what stands for the password */
+        if (ws_read(fd, bytes, &size) == 1)
+            ws_frame(fd, 0x81, size == strlen(right_message) && memcmp(bytes, right_message, size) == 0 ? "right" : "wrong", 5);
+        if (ws_read(fd, bytes, &size) == 1)
+            ws_frame(fd, 0x81, "YV9EQcp6IcBaFYtWlGVjSXRmJnnKFyhIuqknGhd01ac=", 44);
         break;
     default:
         break;
@@ -290,6 +303,17 @@ static void floods_are_cut_off(void **state)
     assert_int_equal(event->id, id);
     assert_int_equal(event->problem.failure, IFAB_EGRESS_RESPONSE_TOO_LARGE);
     ifab_egress_event_free(event);
+    r = socket_request('z');
+    id = opened(&r);
+    while (ifab_egress_in_flight(b->egress) > 0)
+        (void)usleep(1000);
+    size_t count = 0;
+    for (; (event = ifab_egress_take(b->egress)) != NULL && event->kind == IFAB_EGRESS_MESSAGE; count++)
+        ifab_egress_event_free(event);
+    assert_true(count > 0 && count <= IFAB_EGRESS_SOCKET_QUEUE / sizeof *event);
+    assert_non_null(event);
+    assert_int_equal(event->problem.failure, IFAB_EGRESS_RESPONSE_TOO_LARGE);
+    ifab_egress_event_free(event);
     r = socket_request('p');
     id = opened(&r);
     event = next_event(b);
@@ -328,7 +352,69 @@ static void a_socket_is_under_the_same_rules(void **state)
     (void)opened(&r); /* closing the port ends it */
     close_peer();
 }
+static void a_challenge_is_answered_where_the_text_says(void **state)
+{
+    (void)state;
+    open_peer();
+    struct ifab_egress_request r = socket_request('a');
+    struct ifab_egress_problem problem;
+    r.credential = NULL;
+    lender = (struct lender){CANARY, record, 0, 0};
+    credential = credential_of(&lender, IFAB_CREDENTIAL_HMAC, "obs-websocket-5", record);
+    const struct ifab_egress_answer answer = {&credential, IFAB_VIEW("salt"), IFAB_VIEW("challenge")};
+    uint64_t id = opened(&r);
+    static const char *const texts[] = {"{}", "", "{{answer}}{{answer}}", "{{answer}} \xff", "{{answer}", "{{ANSWER}}"};
+    for (size_t i = 0; i < IFAB_COUNT(texts); i++)
+        assert_int_equal(ifab_egress_send_answer(b->egress, id, ifab_view_str(texts[i]), &answer, &problem), IFAB_INVALID);
+    credential.origin = IFAB_VIEW("ws://127.0.0.1:1"); /* the manifest's */
+    assert_int_equal(ifab_egress_send_answer(b->egress, id, IFAB_VIEW("{{answer}}"), &answer, &problem), IFAB_DENIED);
+    assert_int_equal(problem.failure, IFAB_EGRESS_CREDENTIAL_ORIGIN);
+    assert_true(problem.alarm);
+    credential = credential_of(&lender, IFAB_CREDENTIAL_HMAC, "X-Sig", record); /* signs headers, not challenges */
+    assert_int_equal(ifab_egress_send_answer(b->egress, id, IFAB_VIEW("{{answer}}"), &answer, &problem), IFAB_DENIED);
+    assert_int_equal(problem.failure, IFAB_EGRESS_CREDENTIAL);
+    assert_int_equal(lender.asked, 0);
+    credential = credential_of(&lender, IFAB_CREDENTIAL_HMAC, "obs-websocket-5", record);
+    lender.origin = "wss://127.0.0.1"; /* the record's */
+    assert_int_equal(ifab_egress_send_answer(b->egress, id, IFAB_VIEW("{{answer}}"), &answer, &problem), IFAB_DENIED);
+    assert_int_equal(problem.failure, IFAB_EGRESS_CREDENTIAL_ORIGIN);
+    lender.origin = record;
+    assert_int_equal(ifab_egress_send_answer(b->egress, id + 1, IFAB_VIEW("{{answer}}"), &answer, &problem), IFAB_NOT_FOUND);
+    assert_int_equal(lender.lent, 0);
+    assert_int_equal(ifab_egress_send_answer(b->egress, id, IFAB_VIEW("{\"a\":\"{{answer}}\"}"), &answer, &problem), IFAB_OK);
+    assert_int_equal(lender.lent, 1);
+    struct ifab_egress_event *event = next_event(b);
+    assert_string_equal(test_text(event->body), "right");
+    ifab_egress_event_free(event);
+    assert_int_equal(ifab_egress_send_answer(b->egress, id, IFAB_VIEW("{{answer}}"), &answer, &problem), IFAB_DENIED); /* once */
+    assert_int_equal(lender.lent, 1);
+    assert_int_equal(ifab_egress_send(b->egress, id, false, IFAB_VIEW("and now?")), IFAB_OK);
+    last_is(id, IFAB_EGRESS_LEAK, false); /* what stands for the password came back */
+    close_peer();
+}
+static void what_was_made_of_a_secret_is_not_shown(void **state)
+{
+    (void)state;
+    open_peer();
+    struct ifab_egress_request r = socket_request('e'); /* echoes */
+    struct ifab_egress_problem problem;
+    credential = credential_of(&lender, IFAB_CREDENTIAL_HMAC, "obs-websocket-5", record);
+    refused(b, &r, IFAB_EGRESS_CREDENTIAL); /* with the handshake it does not go */
+    r.credential = NULL;
+    const struct ifab_egress_answer answer = {&credential, IFAB_VIEW("salt"), IFAB_VIEW("challenge")};
+    uint64_t id = opened(&r);
+    assert_int_equal(ifab_egress_send_answer(b->egress, id, IFAB_VIEW("{{answer}}"), &answer, &problem), IFAB_OK);
+    last_is(id, IFAB_EGRESS_LEAK, false);
+    r.redirected = true;
+    id = opened(&r);
+    assert_int_equal(ifab_egress_send_answer(b->egress, id, IFAB_VIEW("{{answer}}"), &answer, &problem), IFAB_DENIED);
+    assert_int_equal(problem.failure, IFAB_EGRESS_REDIRECTED);
+    ifab_egress_cancel(b->egress, id);
+    last_is(id, IFAB_EGRESS_CANCELLED, false);
+    close_peer();
+}
 static const struct CMUnitTest tests[] = {cmocka_unit_test(messages_go_both_ways), cmocka_unit_test(handshakes_that_are_none_are_refused),
                                           cmocka_unit_test(what_breaks_the_rules_ends_the_socket), cmocka_unit_test(floods_are_cut_off),
-                                          cmocka_unit_test(a_socket_is_under_the_same_rules)};
+                                          cmocka_unit_test(a_socket_is_under_the_same_rules),
+                                          cmocka_unit_test(a_challenge_is_answered_where_the_text_says), cmocka_unit_test(what_was_made_of_a_secret_is_not_shown)};
 TEST_MAIN(tests)

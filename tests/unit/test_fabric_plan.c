@@ -6,153 +6,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "rig.h"
+#include "plan_support.h"
 
-#include "base/encode.h"
-#include "json/json.h"
-#include "capability_support.h"
 #include "falsify/falsify.h"
-#include "guard/ruleset.h"
-
-static struct rig rig;
-static struct ifab_principal agent_a, agent_b;
-static struct ifab_ruleset *rules;
-enum { ADM = 2, OPS, A, B };
-static uint8_t hash32[32]; /* of the last plan */
-static char plan_text[80];
-
-static const char RULES[] = "{\"v\":1,\"rules\":[],\"capabilities\":["
-                            "{\"id\":\"10-not-nine\",\"effect\":\"deny\",\"reason\":\"input 9 is on air\",\"when\":{\"param.input\":9}},"
-                            "{\"id\":\"20-studio\",\"effect\":\"share\",\"when\":{\"capability\":\"vmix.switcher\"}},"
-                            "{\"id\":\"30-asked\",\"effect\":\"escalate\",\"when\":{\"capability\":\"asked.first\"}}]}";
-
-static struct ifab_principal agent(uint32_t number, const char *name)
-{
-    struct ifab_principal p = {.kind = IFAB_PRINCIPAL_TALENT, .role = IFAB_ROLE_AGENT, .talent = number, .uid = 0x80000000U | number};
-    snprintf(p.actor, sizeof p.actor, "if://agent/%s", name);
-    return p;
-}
-
-static struct ifab_guard_rules rule_set(const char *text)
-{
-    struct ifab_guard_rules set = rig.settings.rules;
-    struct ifab_arena arena;
-    const struct ifab_json *root = NULL, *where = NULL;
-    ifab_arena_init(&arena, 1 << 20);
-    assert_int_equal(ifab_json_read(ifab_view_str(text), NULL, &arena, &root, NULL), IFAB_OK);
-    const struct ifab_rule_source source = {.root = root};
-    ifab_ruleset_free(rules);
-    assert_int_equal(ifab_ruleset_compile(&source, &rules, &where, NULL), IFAB_OK);
-    ifab_arena_fini(&arena);
-    set.set = rules;
-    ifab_sha256(ifab_ruleset_canonical(rules), set.digest32);
-    return set;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    rig_new(&rig, NULL);
-    assert_int_equal(rig_add(&rig, "Adm", "adam", IFAB_ROLE_ADMIN, 12, IFAB_ORDER_STRICT), ADM);
-    assert_int_equal(rig_add(&rig, "Ops", "olga", IFAB_ROLE_OPERATOR, 13, IFAB_ORDER_STRICT), OPS);
-    assert_int_equal(rig_add(&rig, "A", "alice", IFAB_ROLE_AGENT, 10, IFAB_ORDER_STRICT), A);
-    assert_int_equal(rig_add(&rig, "B", "bob", IFAB_ROLE_AGENT, 11, IFAB_ORDER_STRICT), B);
-    agent_a = agent(A, "A");
-    agent_b = agent(B, "B");
-    struct ifab_guard_rules set = rule_set(RULES);
-    rig_rules(&rig, &set);
-    capability_publish(&rig, ADM);
-    capability_allow(&rig, ADM, "vmix.switcher", "1.0.0", CAPABILITY_SWITCHER);
-    capability_allow(&rig, ADM, "asked.first", "1.0.0", CAPABILITY_ASKED);
-    rig_grant(&rig, "A", "if://capability/vmix.switcher");
-    rig_grant(&rig, "A", "studio:control");
-    rig_grant(&rig, "A", "if://capability/asked.first");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_free(&rig);
-    ifab_ruleset_free(rules);
-    rules = NULL;
-    return 0;
-}
-
-static bool body_has(const char *text)
-{
-    struct ifab_view body = rig.outcome.reply.body;
-    return memmem(body.data, body.size, text, strlen(text)) != NULL;
-}
-
-static size_t entries_with(const char *text)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < rig.entry_count; i++)
-        count += memmem(rig.entries[i].bytes, rig.entries[i].size, text, strlen(text)) != NULL;
-    return count;
-}
-
-static enum ifab_code plan(const struct ifab_principal *who, const char *name, const char *operation, const char *params)
-{
-    static struct ifab_module module;
-    struct ifab_arena arena;
-    const struct ifab_json *tree = NULL;
-    char id[128];
-    snprintf(id, sizeof id, "if://capability/%s", name);
-    struct ifab_command command = {.type = IFAB_COMMAND_PLAN, .principal = who, .why = IFAB_VIEW("the show begins")};
-    ifab_arena_init(&arena, 1 << 20);
-    assert_int_equal(ifab_json_read(ifab_view_str(params), NULL, &arena, &tree, NULL), IFAB_OK);
-    module = capability_module();
-    command.u.plan.id = ifab_view_str(id);
-    command.u.plan.operation = ifab_view_str(operation);
-    command.u.plan.params = tree;
-    command.u.plan.module = &module;
-    const struct ifab_reply *reply = rig_do(&rig, &command);
-    if (reply->code == IFAB_CODE_NONE && !reply->is_decision) {
-        const char *at = memmem(reply->body.data, reply->body.size, "\"plan_hash\":\"", 13);
-        assert_non_null(at);
-        memcpy(plan_text, at + 13, 71);
-        plan_text[71] = '\0';
-        assert_int_equal(ifab_hex_decode(ifab_view_of((const uint8_t *)at + 20, 64), hash32, 32), IFAB_OK);
-    }
-    ifab_arena_fini(&arena);
-    return reply->code;
-}
-
-static struct ifab_module good_module;
-static enum ifab_code apply_with(const struct ifab_principal *who, const char *name, bool dry, const struct ifab_module *module)
-{
-    char id[128];
-    snprintf(id, sizeof id, "if://capability/%s", name);
-    struct ifab_command command = {.type = IFAB_COMMAND_APPLY, .principal = who};
-    command.u.apply.id = ifab_view_str(id);
-    memcpy(command.u.apply.hash32, hash32, 32);
-    command.u.apply.module = module;
-    command.u.apply.dry_run = dry;
-    return rig_do(&rig, &command)->code;
-}
-
-static enum ifab_code apply(const struct ifab_principal *who, const char *name)
-{
-    good_module = capability_module();
-    return apply_with(who, name, false, &good_module);
-}
-
-static enum ifab_code outcome(enum ifab_call_end end, uint32_t host_calls, const char *output)
-{
-    const struct ifab_plan *p = ifab_plan_by_hash(ifab_fabric_plans(rig.fabric), hash32);
-    struct ifab_command command = {.type = IFAB_COMMAND_OUTCOME};
-    assert_non_null(p);
-    command.u.called.number = p->number;
-    command.u.called.intent = p->intent;
-    command.u.called.end = end;
-    command.u.called.fuel = 12345;
-    command.u.called.took = 7000;
-    command.u.called.host_calls = host_calls;
-    command.u.called.output = ifab_view_str(output);
-    return rig_do(&rig, &command)->code;
-}
 
 static void a_plan_is_applied_once(void **state)
 {
@@ -231,17 +87,6 @@ static void no_rule_no_effect(void **state) /* INV-06 */
     for (int i = 0; i < 40; i++) /* denials are not a way to fill the log */
         assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
     assert_true(entries_with("builtin.capability-default") <= 12);
-}
-
-static uint64_t ask(const char *sender, const char *hash)
-{
-    char content[256];
-    snprintf(content, sizeof content, "{\"data\":{\"apply\":{\"plan_hash\":\"%s\"}}}", hash);
-    struct rig_message m = rig_message(&rig, sender, content);
-    m.performative = "request";
-    m.receiver = "\"if://fabric/" RIG_ORIGIN "\"";
-    assert_int_equal(rig_send(&rig, &m), IFAB_CODE_NONE);
-    return m.id;
 }
 
 static void what_is_physical_waits_for_a_vote(void **state)
@@ -370,6 +215,28 @@ static void the_rate_and_the_room_are_the_manifests(void **state)
             assert_int_equal(outcome(IFAB_CALL_NOT_DONE, 0, ""), IFAB_CODE_NONE); /* nothing was done: the plan lives on */
     }
     assert_true(refused >= 4);
+}
+
+/* The rate is the manifest's: plans that are done stand in nobody's way, and are not more than are kept. */
+static void what_has_ended_makes_room(void **state)
+{
+    (void)state;
+    uint8_t first32[32];
+    capability_allow(&rig, ADM, "vmix.switcher", "1.1.0", "\"operations\":{\"cut\":{\"effect\":\"write\"}},\"limits\":{\"rps\":100,\"burst\":100,\"backoff\":[1]}");
+    for (int i = 0; i < IFAB_PLAN_ENDED_MAX + IFAB_PLAN_PER_TALENT; i++) {
+        assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{}"), IFAB_CODE_NONE);
+        if (i == 0)
+            memcpy(first32, hash32, 32);
+        assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NONE);
+        assert_int_equal(outcome(IFAB_CALL_OK, 1, "{\"ok\":true}"), IFAB_CODE_NONE);
+        rig_pass(&rig, IFAB_SECOND / 2);
+        assert_true(ifab_plans_count(ifab_fabric_plans(rig.fabric)) <= IFAB_PLAN_ENDED_MAX + 2);
+    }
+    assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_CONFLICT); /* the last one is still known */
+    memcpy(hash32, first32, 32);
+    assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NOT_FOUND); /* the first one is not, and is not done again */
+    for (int i = 0; i <= IFAB_PLAN_PER_TALENT; i++)
+        assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{}"), i < IFAB_PLAN_PER_TALENT ? IFAB_CODE_NONE : IFAB_CODE_QUOTA_EXCEEDED);
 }
 
 static void a_dry_run_uses_nothing_up(void **state)
@@ -511,6 +378,37 @@ static void what_would_stop_it_is_named(void **state)
     ifab_buf_fini(&b);
 }
 
+/* A challenge that could not be made says so: a refusal of something else is not its proof. */
+static void what_was_not_looked_at_has_not_survived(void **state)
+{
+    (void)state;
+    static const char *const unseen[] = {"secret-in-params", "grant", "physical-without-approval", "tampered-module", "manifest-drift"};
+    struct ifab_buf b = IFAB_BUF_INIT(16384);
+    assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
+    uint8_t mine[32];
+    memcpy(mine, hash32, 32);
+    for (int what = 0; what < 3; what++) { /* none with this hash; another's; mine, seen by its talent */
+        memcpy(hash32, mine, 32);
+        hash32[0] ^= (uint8_t)(what == 0);
+        assert_int_equal(falsify(what == 1 ? &agent_b : &agent_a, "vmix.switcher", what == 1, &b), what == 2 ? IFAB_SURVIVED : IFAB_FALSIFIED);
+        for (size_t i = 0; i < IFAB_COUNT(unseen); i++)
+            if (!found(&b, unseen[i], what == 2 ? "survived" : "inconclusive"))
+                fail_msg("%d %s: %s", what, unseen[i], (const char *)b.data);
+    }
+    capability_revoke(&rig, ADM, "vmix.switcher"); /* the step stops before it looks at grants */
+    assert_int_equal(falsify(&agent_a, "vmix.switcher", false, &b), IFAB_FALSIFIED);
+    assert_true(found(&b, "grant", "inconclusive"));
+    assert_true(found(&b, "secret-in-params", "survived"));
+    assert_int_equal(plan(&agent_a, "asked.first", "", "{}"), IFAB_CODE_NONE);
+    struct ifab_command revoke = rig_talent_command(&rig, IFAB_ACT_REVOKE, "A");
+    revoke.u.talent.request.scope = IFAB_VIEW("if://capability/asked.first");
+    revoke.act = rig_act(&rig, 1);
+    assert_int_equal(rig_do(&rig, &revoke)->code, IFAB_CODE_NONE);
+    assert_int_equal(falsify(&agent_a, "asked.first", false, &b), IFAB_FALSIFIED);
+    assert_true(found(&b, "grant", "falsified"));
+    ifab_buf_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -522,12 +420,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(rules_that_come_back_bring_no_approval, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_breaker_and_budget_in_that_order, setup, teardown),
         cmocka_unit_test_setup_teardown(the_rate_and_the_room_are_the_manifests, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_has_ended_makes_room, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dry_run_uses_nothing_up, setup, teardown),
         cmocka_unit_test_setup_teardown(an_intent_without_outcome_is_reported, setup, teardown),
         cmocka_unit_test_setup_teardown(an_idempotent_one_may_be_repeated, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sandbox_that_was_attacked_is_high, setup, teardown),
         cmocka_unit_test_setup_teardown(a_good_act_survives_its_challenges, setup, teardown),
         cmocka_unit_test_setup_teardown(what_would_stop_it_is_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_not_looked_at_has_not_survived, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

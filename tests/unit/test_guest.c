@@ -296,6 +296,78 @@ static void what_fails_around_a_lamp_is_its_answer(void **state)
     }
 }
 
+/* ---- WebSockets ---- */
+
+static void a_socket_is_opened_used_and_closed(void **state)
+{
+    (void)state;
+    struct ifg_socket socket = {0};
+    struct ifg_ws_message message;
+    struct ifg_host_error error;
+    const struct ifg_http_request request = {.url = IFG_VIEW("ws://a.example/"), .secret = IFG_VIEW("handle-1")};
+    const struct ifg_challenge challenge = {IFG_VIEW("handle-2"), IFG_VIEW("s\""), IFG_VIEW("c")};
+    memset(&host, 0, sizeof host);
+    ifg_test_host = answer;
+    host.response = "{\"headers\":{},\"socket\":2,\"status\":101}";
+    assert_true(ifg_ws_open(&request, &socket, &error));
+    assert_int_equal(socket.number, 2);
+    assert_string_equal(host.asked, "{\"method\":\"GET\",\"url\":\"ws://a.example/\",\"headers\":{},\"secret\":\"handle-1\"}");
+    host.response = "{\"socket\":2}";
+    assert_true(ifg_ws_send(&socket, IFG_VIEW("hi"), &error));
+    assert_string_equal(host.asked, "{\"socket\":2,\"send\":\"hi\"}");
+    assert_true(ifg_ws_send_bytes(&socket, IFG_VIEW("\xff"), &error));
+    assert_string_equal(host.asked, "{\"socket\":2,\"send_b64\":\"/w==\"}");
+    assert_true(ifg_ws_send_answer(&socket, IFG_VIEW("{{answer}}"), &challenge, &error));
+    assert_string_equal(host.asked, "{\"socket\":2,\"send\":\"{{answer}}\",\"answer\":{\"secret\":\"handle-2\",\"salt\":\"s\\\"\",\"challenge\":\"c\"}}");
+    assert_true(ifg_ws_receive(&socket, 1500, &message, &error));
+    assert_string_equal(host.asked, "{\"socket\":2,\"receive\":1500}");
+    assert_int_equal(message.kind, IFG_WS_NOTHING);
+    host.response = "{\"binary\":false,\"message\":\"caf\\u00e9\",\"socket\":2}";
+    assert_true(ifg_ws_receive(&socket, 0, &message, &error));
+    assert_int_equal(message.kind, IFG_WS_TEXT);
+    assert_view(message.data, "caf\xc3\xa9");
+    host.response = "{\"binary\":true,\"message_b64\":\"/w==\",\"socket\":2}";
+    assert_true(ifg_ws_receive(&socket, 0, &message, &error));
+    assert_int_equal(message.kind, IFG_WS_BYTES);
+    assert_view(message.data, "\xff");
+    host.response = "{\"closed\":4009,\"socket\":2}";
+    assert_true(ifg_ws_receive(&socket, 0, &message, &error));
+    assert_int_equal(message.kind, IFG_WS_CLOSED);
+    assert_int_equal(message.code, 4009);
+    assert_true(ifg_ws_close(&socket, &error));
+    assert_string_equal(host.asked, "{\"socket\":2,\"close\":true}");
+    assert_int_equal(socket.number, 0);
+}
+
+static void what_is_no_answer_of_a_socket_is_unreadable(void **state)
+{
+    (void)state;
+    static const char *const openings[] = {"{\"status\":200,\"headers\":{},\"body\":\"\"}", "{\"status\":101,\"headers\":{}}",
+                                           "{\"status\":101,\"socket\":0}", "{\"status\":101,\"socket\":4294967296}", "[]", "{"};
+    static const char *const messages[] = {"{\"message\":1,\"socket\":2}", "{\"message_b64\":\"A\",\"socket\":2}", "{"};
+    struct ifg_socket socket = {2};
+    struct ifg_ws_message message;
+    struct ifg_host_error error;
+    const struct ifg_http_request request = {.url = IFG_VIEW("ws://a.example/")};
+    memset(&host, 0, sizeof host);
+    ifg_test_host = answer;
+    for (size_t i = 0; i < IFAB_COUNT(openings); i++) {
+        host.response = openings[i];
+        assert_false(ifg_ws_open(&request, &socket, &error));
+        assert_int_equal(error.refusal, IFG_UNREADABLE);
+    }
+    for (size_t i = 0; i < IFAB_COUNT(messages); i++) {
+        host.response = messages[i];
+        assert_false(ifg_ws_receive(&socket, 0, &message, &error));
+        assert_int_equal(error.refusal, IFG_UNREADABLE);
+    }
+    assert_false(ifg_ws_send(&socket, IFG_VIEW("\xff"), &error)); /* no text */
+    assert_view(error.code, "IF_ERR_208");
+    host.response = "{\"error\":{\"code\":\"IF_ERR_109\",\"message\":\"large\"}}";
+    assert_false(ifg_ws_receive(&socket, 0, &message, &error));
+    assert_view(error.code, "IF_ERR_109");
+}
+
 static void what_is_no_call_is_refused(void **state)
 {
     (void)state;
@@ -342,6 +414,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_teardown(json_is_written_with_its_commas, reset),
     cmocka_unit_test_teardown(writer_misuse_is_no_document, reset),
     cmocka_unit_test_teardown(base64_and_percent_are_canonical, reset),
+    cmocka_unit_test_teardown(a_socket_is_opened_used_and_closed, reset),
+    cmocka_unit_test_teardown(what_is_no_answer_of_a_socket_is_unreadable, reset),
     cmocka_unit_test_teardown(a_lamp_plans_without_the_host, reset),
     cmocka_unit_test_teardown(a_lamp_is_switched, reset),
     cmocka_unit_test_teardown(a_lamp_is_healthy_when_it_is_configured, reset),

@@ -32,6 +32,15 @@ static void takes_what_the_abi_has(void **state)
     assert_true(ifab_view_is(answer.output, "{\"a\":1,\"b\":2}")); /* canonical: it is hashed and kept */
     assert_true(read_as(IFAB_GUEST_HEALTH, "{\"result\":null,\"cost\":{\"usd_micro\":7,\"calls\":2}}"));
     assert_true(answer.has_cost && answer.cost.usd_micro == 7 && answer.cost.calls == 2);
+    assert_true(answer.cost.has_usd);
+    assert_true(read_as(IFAB_GUEST_APPLY, "{\"result\":1,\"cost\":{}}"));
+    assert_false(answer.has_cost); /* says nothing: it is as it was planned, not free */
+    assert_true(read_as(IFAB_GUEST_APPLY, "{\"result\":1,\"cost\":{\"calls\":3}}"));
+    assert_true(answer.has_cost && !answer.cost.has_usd && answer.cost.calls == 3);
+    assert_true(read_as(IFAB_GUEST_APPLY, "{\"result\":1,\"cost\":{\"tokens_in\":4,\"tokens_out\":5}}"));
+    assert_true(answer.has_cost && !answer.cost.has_usd && answer.cost.tokens_in == 4 && answer.cost.tokens_out == 5);
+    assert_true(read_as(IFAB_GUEST_APPLY, "{\"result\":1,\"cost\":{\"usd_micro\":0}}"));
+    assert_true(answer.has_cost && answer.cost.has_usd && answer.cost.usd_micro == 0);
     assert_true(read_as(IFAB_GUEST_APPLY, "{\"result\":[1,\"x\"]}"));
     assert_true(read_as(IFAB_GUEST_PLAN, "{\"summary\":\"cut to 3\",\"effects\":[{\"type\":\"http.get\",\"target\":\"http://x\"}]}"));
     assert_true(ifab_view_is(answer.summary, "cut to 3"));

@@ -121,6 +121,10 @@ static void every_violation_is_207_with_its_field(void **state)
         {"\"default_operation\":\"take\",", "", "default_operation"},
         {"\"default_operation\":\"take\"", "\"default_operation\":\"cut\"", "default_operation"},
         {"\"effect\":\"write\",", "", "operations.take.effect"},
+        {"\"scheme\":\"https\",\"host\":\"api.vmix.example\",\"port\":8443,\"path\":\"/api/**\"",
+         "\"scheme\":\"wss\",\"host\":\"api.vmix.example\",\"port\":8443,\"path\":\"/api/**\"", "http"}, /* with POST */
+        {"\"scheme\":\"https\"", "\"scheme\":\"WSS\"", "http[0].scheme"},
+        {"\"as\":\"header\",\"field\":\"X-Api-Key\"", "\"as\":\"hmac\",\"field\":\"obs-websocket-5\"", "requires_secrets"},
         {"\"effect\":\"read\"}}", "\"effect\":\"dry\"}}", "operations.state.effect"},
         {"\"idempotent\":true", "\"idempotent\":1", "operations.take.idempotent"},
         {"\"usd_micro\":1500", "\"usd_micro\":-1", "operations.take.cost_estimate.usd_micro"},
@@ -469,6 +473,43 @@ static void a_row_lets_pass_what_it_says_and_nothing_else(void **state)
     ifab_arena_fini(&f.arena);
 }
 
+static void sockets_have_rows_of_their_own(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url;
+        int row;
+    } cases[] = {
+        {"ws://obs.example:4455/", 0},  {"ws://obs.example:4455", 0},   {"wss://obs.example:4455/", -1}, {"http://obs.example:4455/", -1},
+        {"wss://cloud.example/a", 1},   {"wss://cloud.example:443/a", 1}, {"ws://cloud.example:443/a", -1}, {"https://cloud.example/a", -1},
+        {"ws://obs.example/", -1},      {"ws:/obs.example:4455/", -2},    {"WS://obs.example:4455/", -2},   {"wsx://obs.example:4455/", -2},
+    };
+    static const char rows[] = "[{\"scheme\":\"ws\",\"host\":\"obs.example\",\"port\":4455,\"path\":\"/\",\"methods\":[\"GET\"]},"
+                               "{\"scheme\":\"wss\",\"host\":\"cloud.example\",\"path\":\"/a\",\"methods\":[\"GET\"],\"effect\":\"read\"}]";
+    static const char secrets[] = "[{\"name\":\"OBS\",\"origin\":\"ws://obs.example:4455\",\"as\":\"hmac\",\"field\":\"obs-websocket-5\"}]";
+    char text[4000];
+    struct fixture f;
+    const char *http = strstr(base, "\"http\":["), *config = strstr(base, "\"requires_config\"");
+    snprintf(text, sizeof text, "%.*s\"http\":%s,\"requires_secrets\":%s,%s", (int)(http - base), base, rows, secrets, config);
+    if (read_text(&f, text) != IFAB_CODE_NONE)
+        fail_msg("%s: %s", f.refusal.field, f.refusal.message);
+    assert_int_equal(f.manifest.http[0].origin.scheme, IFAB_ORIGIN_WS);
+    assert_int_equal(f.manifest.http[1].origin.port, 443);
+    assert_true(ifab_secret_is_challenge(f.manifest.secrets[0].as, f.manifest.secrets[0].field));
+    assert_false(ifab_secret_is_challenge(IFAB_SECRET_AS_HEADER, f.manifest.secrets[0].field));
+    assert_false(ifab_secret_is_challenge(IFAB_SECRET_AS_HMAC, IFAB_VIEW("X-Sig")));
+    for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
+        struct ifab_origin origin;
+        struct ifab_view path, query;
+        bool is_url = ifab_http_url_parse(ifab_view_str(cases[i].url), &origin, &path, &query);
+        const struct ifab_http_row *row =
+            is_url ? ifab_http_row_match(&f.manifest, IFAB_METHOD_GET, &origin, path, IFAB_EFFECT_PAYMENT) : NULL;
+        if ((!is_url ? -2 : row == NULL ? -1 : (int)(row - f.manifest.http)) != cases[i].row)
+            fail_msg("%s", cases[i].url);
+    }
+    ifab_arena_fini(&f.arena);
+}
+
 static void versions_are_ordered_by_number(void **state)
 {
     (void)state;
@@ -538,6 +579,7 @@ int main(void)
         cmocka_unit_test(a_signature_in_one_string_becomes_the_object),
         cmocka_unit_test(params_are_checked_and_filled),
         cmocka_unit_test(a_row_lets_pass_what_it_says_and_nothing_else),
+        cmocka_unit_test(sockets_have_rows_of_their_own),
         cmocka_unit_test(versions_are_ordered_by_number),
         cmocka_unit_test(differences_are_pointers),
         cmocka_unit_test(no_allocation_that_fails_is_missed),

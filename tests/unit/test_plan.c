@@ -172,6 +172,24 @@ static void rooms_and_ends(void **state)
     ifab_plans_free(plans);
 }
 
+static void the_oldest_that_ended_makes_room(void **state)
+{
+    (void)state;
+    struct ifab_plans *plans;
+    struct ifab_refusal r = {.offset = -1, .retry_after_ms = -1};
+    assert_int_equal(ifab_plans_new(1, &plans), IFAB_OK);
+    for (uint64_t i = 1; i <= IFAB_PLAN_ENDED_MAX + 1; i++) {
+        struct ifab_plan p = plan_of(i, 9);
+        p.state = i == 1 ? IFAB_PLAN_DANGLING : i % 2 == 0 ? IFAB_PLAN_DENIED : IFAB_PLAN_DONE;
+        assert_int_equal(load(plans, &p), IFAB_OK);
+        assert_int_equal(ifab_plans_spare(plans), i <= IFAB_PLAN_ENDED_MAX ? 0 : 2); /* what waits is passed over */
+    }
+    assert_int_equal(ifab_plans_room(plans, 9, 400, &r), IFAB_CODE_NONE); /* and those that have ended are in nobody's way */
+    assert_int_equal(ifab_plans_load(plans, 2, IFAB_VIEW(""), NULL), IFAB_OK);
+    assert_int_equal(ifab_plans_spare(plans), 0);
+    ifab_plans_free(plans);
+}
+
 static void agrees_with_a_list(void **state)
 {
     (void)state;
@@ -217,6 +235,7 @@ int main(void)
         cmocka_unit_test(the_hash_covers_all_that_apply_looks_at),
         cmocka_unit_test(a_plan_is_followed_by_itself_alone),
         cmocka_unit_test(rooms_and_ends),
+        cmocka_unit_test(the_oldest_that_ended_makes_room),
         cmocka_unit_test(agrees_with_a_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

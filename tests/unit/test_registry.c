@@ -158,6 +158,10 @@ static void a_load_is_judged_in_order(void **state) /* INV-07 */
     struct ifab_manifest forged = *good; /* the bytes of one, the signature of another */
     forged.signed_bytes = unsigned_->signed_bytes;
     assert_int_equal(load(f, &forged), IFAB_CODE_INVALID_SIGNATURE);
+    const struct ifab_allowed *kept = ifab_registry_allowed(f->registry, good->id, good->version);
+    assert_int_equal(load(f, kept->manifest), IFAB_CODE_NONE);
+    assert_int_equal(load(f, kept->manifest), IFAB_CODE_NONE); /* its signature is remembered as good; that of nothing else is */
+    assert_int_equal(load(f, &forged), IFAB_CODE_INVALID_SIGNATURE);
 
     struct ifab_module module = {.size = 8};
     assert_int_equal(ifab_capability_load_check(f->registry, good, &module, WALL, &f->refusal), IFAB_CODE_DIGEST_MISMATCH);

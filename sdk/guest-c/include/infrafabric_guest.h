@@ -161,6 +161,36 @@ struct ifg_http_response {
     struct ifg_view headers; /* a JSON object {"name": "value"}, names in lower case */
 };
 bool ifg_http(const struct ifg_http_request *request, struct ifg_http_response *ret_response, struct ifg_host_error *ret_error);
+
+/*
+ * A WebSocket: a url of ws or wss that a row of the manifest lets pass, GET. It ends with the call; at most four are open at a time. A server that ends
+ * it is told by ifg_ws_receive(), behind what came before.
+ */
+struct ifg_socket {
+    uint32_t number; /* the host's; 0: none */
+};
+/* request: url, headers and secret count; method and body do not. */
+bool ifg_ws_open(const struct ifg_http_request *request, struct ifg_socket *ret_socket, struct ifg_host_error *ret_error);
+bool ifg_ws_send(const struct ifg_socket *self, struct ifg_view text, struct ifg_host_error *ret_error); /* one message, UTF-8 */
+bool ifg_ws_send_bytes(const struct ifg_socket *self, struct ifg_view bytes, struct ifg_host_error *ret_error);
+/*
+ * Sends text with the answer to the server's challenge in place of the one {{answer}} in it. The secret is one that the manifest requires with
+ * `as: hmac` and a field that names the kind of challenge; neither it nor the answer is ever seen here. Once a socket.
+ */
+struct ifg_challenge {
+    struct ifg_view secret; /* a handle of ifg_secret_ref() */
+    struct ifg_view salt, challenge;
+};
+bool ifg_ws_send_answer(const struct ifg_socket *self, struct ifg_view text, const struct ifg_challenge *challenge, struct ifg_host_error *ret_error);
+enum ifg_ws_kind { IFG_WS_NOTHING /* came in time */, IFG_WS_TEXT, IFG_WS_BYTES, IFG_WS_CLOSED };
+struct ifg_ws_message {
+    enum ifg_ws_kind kind;
+    struct ifg_view data; /* TEXT, BYTES; of the call's memory */
+    int code;             /* CLOSED: RFC 6455 7.4 */
+};
+bool ifg_ws_receive(const struct ifg_socket *self, uint32_t wait_ms, struct ifg_ws_message *ret_message, struct ifg_host_error *ret_error);
+bool ifg_ws_close(struct ifg_socket *self, struct ifg_host_error *ret_error); /* does not wait for the server; self is none afterwards */
+
 /* A handle for a secret that the manifest requires: a name for the request's `secret`, never the secret. */
 bool ifg_secret_ref(struct ifg_view name, struct ifg_view *ret_handle, struct ifg_host_error *ret_error);
 /* What this capability keeps for this talent: bytes. ret_value is absent (data NULL) where nothing is kept. */

@@ -98,9 +98,33 @@ static bool read_response(struct ifg_view answer, struct ifg_http_response *ret)
     return true;
 }
 
+/* The import http: one object in, one object out, or an error of either kind. */
+static bool ask(struct ifg_writer *request, struct ifg_view *ret_answer, struct ifg_host_error *ret_error)
+{
+    ifg_end_object(request);
+    if (!ifg_writer_done(request)) {
+        because(ret_error, IFG_UNREADABLE, "IF_ERR_208", "a text of this request is not UTF-8, or it is too large");
+        return false;
+    }
+    int64_t packed = ifg_host_http(request->out.data, (uint32_t)request->out.size);
+    if (packed < 0)
+        return refused(packed, ret_error);
+    *ret_answer = ifg_platform_unpack(packed);
+    if (!ifg_json_check(*ret_answer))
+        return unreadable(ret_error);
+    struct ifg_view error = ifg_json_member(*ret_answer, "error");
+    if (ifg_json_type(error) == IFG_JSON_NONE)
+        return true;
+    because(ret_error, IFG_UNAVAILABLE, "IF_ERR_503", "the request failed");
+    ret_error->code = ifg_json_text_of(error, "code", ret_error->code);
+    ret_error->message = ifg_json_text_of(error, "message", ret_error->message);
+    return false;
+}
+
 bool ifg_http(const struct ifg_http_request *self, struct ifg_http_response *ret_response, struct ifg_host_error *ret_error)
 {
     struct ifg_writer request = begin();
+    struct ifg_view answer;
     put(&request, "method", self->method);
     put(&request, "url", self->url);
     put_headers(&request, self->headers, self->header_count);
@@ -108,25 +132,107 @@ bool ifg_http(const struct ifg_http_request *self, struct ifg_http_response *ret
         put_body(&request, self->body);
     if (self->secret.size > 0)
         put(&request, "secret", self->secret);
-    ifg_end_object(&request);
-    if (!ifg_writer_done(&request)) {
-        because(ret_error, IFG_UNREADABLE, "IF_ERR_208", "a text of this request is not UTF-8, or it is too large");
+    return ask(&request, &answer, ret_error) && (read_response(answer, ret_response) || unreadable(ret_error));
+}
+
+/* ---- WebSockets: the same import ---- */
+
+static struct ifg_writer begin_socket(const struct ifg_socket *self)
+{
+    struct ifg_writer request = begin();
+    ifg_name(&request, "socket");
+    ifg_i64(&request, self->number);
+    return request;
+}
+
+bool ifg_ws_open(const struct ifg_http_request *self, struct ifg_socket *ret_socket, struct ifg_host_error *ret_error)
+{
+    struct ifg_writer request = begin();
+    struct ifg_view answer;
+    put(&request, "method", IFG_VIEW("GET"));
+    put(&request, "url", self->url);
+    put_headers(&request, self->headers, self->header_count);
+    if (self->secret.size > 0)
+        put(&request, "secret", self->secret);
+    if (!ask(&request, &answer, ret_error))
         return false;
-    }
-    int64_t packed = ifg_host_http(request.out.data, (uint32_t)request.out.size);
-    if (packed < 0)
-        return refused(packed, ret_error);
-    struct ifg_view answer = ifg_platform_unpack(packed);
-    if (!ifg_json_check(answer))
+    int64_t number = ifg_json_i64_of(answer, "socket", 0);
+    if (ifg_json_i64_of(answer, "status", 0) != 101 || number < 1 || number > UINT32_MAX) /* a url of http is answered, not opened */
         return unreadable(ret_error);
-    struct ifg_view error = ifg_json_member(answer, "error");
-    if (ifg_json_type(error) != IFG_JSON_NONE) {
-        because(ret_error, IFG_UNAVAILABLE, "IF_ERR_503", "the request failed");
-        ret_error->code = ifg_json_text_of(error, "code", ret_error->code);
-        ret_error->message = ifg_json_text_of(error, "message", ret_error->message);
-        return false;
+    ret_socket->number = (uint32_t)number;
+    return true;
+}
+
+bool ifg_ws_send(const struct ifg_socket *self, struct ifg_view text, struct ifg_host_error *ret_error)
+{
+    struct ifg_writer request = begin_socket(self);
+    struct ifg_view answer;
+    put(&request, "send", text);
+    return ask(&request, &answer, ret_error);
+}
+
+bool ifg_ws_send_bytes(const struct ifg_socket *self, struct ifg_view bytes, struct ifg_host_error *ret_error)
+{
+    struct ifg_writer request = begin_socket(self);
+    struct ifg_buf encoded = {.limit = 0};
+    struct ifg_view answer;
+    ifg_buf_base64(&encoded, bytes);
+    request.out.failed = request.out.failed || encoded.failed;
+    put(&request, "send_b64", ifg_buf_view(&encoded));
+    ifg_free(encoded.data);
+    return ask(&request, &answer, ret_error);
+}
+
+bool ifg_ws_send_answer(const struct ifg_socket *self, struct ifg_view text, const struct ifg_challenge *challenge, struct ifg_host_error *ret_error)
+{
+    struct ifg_writer request = begin_socket(self);
+    struct ifg_view answer;
+    put(&request, "send", text);
+    ifg_name(&request, "answer");
+    ifg_begin_object(&request);
+    put(&request, "secret", challenge->secret);
+    put(&request, "salt", challenge->salt);
+    put(&request, "challenge", challenge->challenge);
+    ifg_end_object(&request);
+    return ask(&request, &answer, ret_error);
+}
+
+static bool read_message(struct ifg_view answer, struct ifg_ws_message *ret)
+{
+    struct ifg_view message = ifg_json_member(answer, "message"), encoded = ifg_json_member(answer, "message_b64"), text;
+    struct ifg_buf bytes = {.limit = 0};
+    int64_t code = 0;
+    *ret = (struct ifg_ws_message){.kind = ifg_json_bool_of(answer, "binary", false) ? IFG_WS_BYTES : IFG_WS_TEXT};
+    if (ifg_json_type(message) != IFG_JSON_NONE)
+        return ifg_json_string(message, &ret->data);
+    if (ifg_json_type(encoded) != IFG_JSON_NONE) {
+        bool good = ifg_json_string(encoded, &text) && ifg_buf_base64_decode(&bytes, text);
+        ret->data = ifg_buf_view(&bytes);
+        return good;
     }
-    return read_response(answer, ret_response) || unreadable(ret_error);
+    bool closed = ifg_json_i64(ifg_json_member(answer, "closed"), &code);
+    ret->kind = closed ? IFG_WS_CLOSED : IFG_WS_NOTHING;
+    ret->code = (int)code;
+    return true;
+}
+
+bool ifg_ws_receive(const struct ifg_socket *self, uint32_t wait_ms, struct ifg_ws_message *ret_message, struct ifg_host_error *ret_error)
+{
+    struct ifg_writer request = begin_socket(self);
+    struct ifg_view answer;
+    ifg_name(&request, "receive");
+    ifg_i64(&request, wait_ms);
+    return ask(&request, &answer, ret_error) && (read_message(answer, ret_message) || unreadable(ret_error));
+}
+
+bool ifg_ws_close(struct ifg_socket *self, struct ifg_host_error *ret_error)
+{
+    struct ifg_writer request = begin_socket(self);
+    struct ifg_view answer;
+    ifg_name(&request, "close");
+    ifg_bool(&request, true);
+    self->number = 0;
+    return ask(&request, &answer, ret_error);
 }
 
 bool ifg_secret_ref(struct ifg_view name, struct ifg_view *ret_handle, struct ifg_host_error *ret_error)

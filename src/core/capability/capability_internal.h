@@ -17,6 +17,9 @@ enum ifab_code ifab_params__schema_check(const struct ifab_json *schema, const c
 /* http.c */
 bool ifab_http__pattern_valid(struct ifab_view path, const char **ret_why);
 bool ifab_http__host_valid(struct ifab_view host, const char **ret_why);
+bool ifab_origin__scheme_parse(struct ifab_view text, enum ifab_origin_scheme *ret_scheme); /* "wss", as a row spells it */
+uint16_t ifab_origin__port(enum ifab_origin_scheme scheme);
+bool ifab_origin__is_socket(enum ifab_origin_scheme scheme);
 
 /* sign.c: canonical form, signed bytes, digest; key and signature out of the object. */
 enum ifab_code ifab_manifest__seal(struct ifab_arena *arena, struct ifab_manifest *manifest, struct ifab_refusal *ret_refusal);

@@ -50,9 +50,32 @@ bool ifab_http__host_valid(struct ifab_view host, const char **ret_why)
     return !number || quad_valid(host);
 }
 
+static const struct {
+    const char *name;
+    uint16_t port;
+    bool socket;
+} schemes[IFAB_ORIGIN_SCHEME_COUNT] = {
+#define ROW(name_, text, port, tls, socket) [IFAB_ORIGIN_##name_] = {text, port, socket},
+    IFAB_ORIGIN_SCHEME_MAP(ROW)
+#undef ROW
+};
+const char *ifab_origin_scheme_name(enum ifab_origin_scheme scheme) { return (size_t)scheme < IFAB_COUNT(schemes) ? schemes[scheme].name : ""; }
+uint16_t ifab_origin__port(enum ifab_origin_scheme scheme) { return schemes[scheme].port; }
+bool ifab_origin__is_socket(enum ifab_origin_scheme scheme) { return schemes[scheme].socket; }
+bool ifab_origin__scheme_parse(struct ifab_view text, enum ifab_origin_scheme *ret_scheme)
+{
+    for (size_t i = 0; i < IFAB_COUNT(schemes); i++) {
+        if (ifab_view_is(text, schemes[i].name)) {
+            *ret_scheme = (enum ifab_origin_scheme)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool ifab_origin_equal(const struct ifab_origin *a, const struct ifab_origin *b)
 {
-    return a->tls == b->tls && a->port == b->port && ifab_view_equal(a->host, b->host);
+    return a->scheme == b->scheme && a->port == b->port && ifab_view_equal(a->host, b->host);
 }
 
 /* ":8443" without leading zero, 1..65535 */
@@ -74,13 +97,14 @@ bool ifab_origin_parse(struct ifab_view text, struct ifab_origin *ret_origin)
 {
     struct ifab_origin origin = {0};
     const char *why;
-    size_t from;
-    if (ifab_view_starts(text, IFAB_VIEW("https://")))
-        origin = (struct ifab_origin){true, {NULL, 0}, 443}, from = 8;
-    else if (ifab_view_starts(text, IFAB_VIEW("http://")))
-        origin = (struct ifab_origin){false, {NULL, 0}, 80}, from = 7;
-    else
+    size_t from = 0;
+    while (from < text.size && text.data[from] != ':')
+        from++;
+    if (!ifab_origin__scheme_parse(ifab_view_of(text.data, from), &origin.scheme) ||
+        !ifab_view_starts(ifab_view_of(text.data + from, text.size - from), IFAB_VIEW("://")))
         return false;
+    origin.port = ifab_origin__port(origin.scheme);
+    from += 3;
     struct ifab_view rest = ifab_view_of(text.data + from, text.size - from);
     const uint8_t *colon = rest.size == 0 ? NULL : memchr(rest.data, ':', rest.size);
     origin.host = ifab_view_of(rest.data, colon == NULL ? rest.size : (size_t)(colon - rest.data));

@@ -116,8 +116,9 @@ static bool check_as(struct ifab_view text, const char **ret_why)
 
 static bool check_scheme(struct ifab_view text, const char **ret_why)
 {
-    *ret_why = "https or http";
-    return ifab_view_is(text, "https") || ifab_view_is(text, "http");
+    enum ifab_origin_scheme scheme;
+    *ret_why = "https, http, wss or ws";
+    return ifab_origin__scheme_parse(text, &scheme);
 }
 
 #define MONEY_MAX (((int64_t)1 << 53) - 1)
@@ -241,6 +242,11 @@ bool ifab_method_parse(struct ifab_view text, enum ifab_method *ret_method)
 }
 
 const char *ifab_secret_as_name(enum ifab_secret_as as) { return as < IFAB_SECRET_AS_COUNT ? as_names[as] : ""; }
+bool ifab_secret_is_challenge(enum ifab_secret_as as, struct ifab_view field)
+{
+    static const char *const challenges[] = {"obs-websocket-5"}; /* egress/credential.h has the same */
+    return as == IFAB_SECRET_AS_HMAC && word_in(field, challenges, IFAB_COUNT(challenges));
+}
 
 enum ifab_code ifab_capability__nomem(struct ifab_refusal *ret_refusal)
 {
@@ -367,9 +373,9 @@ static enum ifab_code read_http(struct ifab_arena *arena, struct ifab_manifest *
     for (size_t i = 0; i < count; i++) {
         const struct ifab_json *item = &list->u.array.items[i], *methods = ifab_json_get(item, "methods");
         struct ifab_view effect = ifab_capability__string(item, "effect");
-        rows[i].origin.tls = ifab_view_is(ifab_capability__string(item, "scheme"), "https");
+        (void)ifab_origin__scheme_parse(ifab_capability__string(item, "scheme"), &rows[i].origin.scheme); /* the table has */
         rows[i].origin.host = ifab_capability__string(item, "host");
-        rows[i].origin.port = (uint16_t)ifab_capability__integer(item, "port", rows[i].origin.tls ? 443 : 80);
+        rows[i].origin.port = (uint16_t)ifab_capability__integer(item, "port", ifab_origin__port(rows[i].origin.scheme));
         rows[i].path = ifab_capability__string(item, "path");
         rows[i].effect = effect.size == 0 ? IFAB_EFFECT_WRITE : (enum ifab_effect)place_of(effect, effect_names, IFAB_COUNT(effect_names));
         for (size_t m = 0; m < methods->u.array.count; m++) {
@@ -378,6 +384,8 @@ static enum ifab_code read_http(struct ifab_arena *arena, struct ifab_manifest *
                 return invalid(ret_refusal, &methods->u.array.items[m], "http", "http[%zu].methods holds one twice", i);
             rows[i].methods |= bit;
         }
+        if (ifab_origin__is_socket(rows[i].origin.scheme) && rows[i].methods != 1U << IFAB_METHOD_GET)
+            return invalid(ret_refusal, methods, "http", "http[%zu].methods of a WebSocket is GET alone", i);
     }
     manifest->http = rows;
     manifest->http_count = count;
@@ -417,6 +425,8 @@ static enum ifab_code check_secret(const struct ifab_manifest *manifest, const s
                        as);
     if (secret->as != IFAB_SECRET_AS_QUERY && header_is_ours(secret->field))
         return invalid(ret_refusal, item, "requires_secrets", "requires_secrets[%zu].field is a header of the fabric's own", i);
+    if (ifab_secret_is_challenge(secret->as, secret->field) && !ifab_origin__is_socket(secret->origin.scheme))
+        return invalid(ret_refusal, item, "requires_secrets", "requires_secrets[%zu].field answers a challenge: its origin is that of a WebSocket", i);
     for (size_t row = 0; row < manifest->http_count; row++)
         goes = goes || ifab_origin_equal(&secret->origin, &manifest->http[row].origin);
     if (!goes)

@@ -54,13 +54,13 @@ struct ifab_view ifab_registry__key(uint8_t storage[IFAB_REGISTRY__KEY_MAX], cha
     return ifab_view_of(storage, size);
 }
 
-const struct registry_row *ifab_registry__lookup(const struct ifab_registry *self, char letter, struct ifab_view a, struct ifab_view b)
+struct registry_row *ifab_registry__lookup(const struct ifab_registry *self, char letter, struct ifab_view a, struct ifab_view b)
 {
     uint8_t storage[IFAB_REGISTRY__KEY_MAX];
     uint64_t pointer;
     if (a.size > IFAB_CAPABILITY_ID_MAX || b.size > IFAB_CAPABILITY_VERSION_MAX) /* it would be cut */
         return NULL;
-    return ifab_map_get(&self->index, ifab_registry__key(storage, letter, a, b), &pointer) ? (const struct registry_row *)(uintptr_t)pointer : NULL;
+    return ifab_map_get(&self->index, ifab_registry__key(storage, letter, a, b), &pointer) ? (struct registry_row *)(uintptr_t)pointer : NULL;
 }
 
 static struct ifab_view bytes32(const uint8_t *bytes) { return ifab_view_of(bytes, 32); }

@@ -16,6 +16,7 @@ struct registry_row { /* one record; never moved. Everything it points to lies i
     uint8_t record32[32]; /* its SHA-256 */
     uint8_t bytes32[32];  /* a revocation's digest or key */
     struct ifab_manifest manifest;
+    bool verified; /* its signature was found good, by the key in it; neither changes while the row lives */
     union {
         struct ifab_publisher publisher;
         struct ifab_allowed allowed;
@@ -38,7 +39,7 @@ struct ifab_registry {
  */
 #define IFAB_REGISTRY__KEY_MAX (2 + IFAB_CAPABILITY_ID_MAX + IFAB_CAPABILITY_VERSION_MAX)
 struct ifab_view ifab_registry__key(uint8_t storage[IFAB_REGISTRY__KEY_MAX], char letter, struct ifab_view a, struct ifab_view b);
-const struct registry_row *ifab_registry__lookup(const struct ifab_registry *self, char letter, struct ifab_view a, struct ifab_view b);
+struct registry_row *ifab_registry__lookup(const struct ifab_registry *self, char letter, struct ifab_view a, struct ifab_view b);
 struct ifab_view ifab_registry__revocation_key(uint8_t storage[IFAB_REGISTRY__KEY_MAX], const struct ifab_revocation *revocation);
 
 /* registry_record.c: strict; what read takes, write gives back. IFAB_CORRUPT, IFAB_NOMEM. record lies in the row's arena already. */

@@ -56,6 +56,7 @@ struct order {
     bool binary;
     uint16_t code;
     struct ifab_buf bytes;
+    struct ifab_leak_set *own; /* SEND, of an answer; owned; NULL */
     struct order *next;
 };
 /* A name whose resolving was given up: libcurl's thread for it goes on until the resolver's own time is over. Bounded, or threads would pile up. */

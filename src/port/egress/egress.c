@@ -110,6 +110,7 @@ void ifab_egress__job_free(struct ifab_egress_job *job)
         ifab_wipe(job->storage.data, job->storage.capacity);
     ifab_buf_fini(&job->storage);
     ifab_leak_set_free(job->own);
+    ifab_leak_set_free(job->answer);
     live_unref(job->live);
     ifab_egress_event_free(job->reserve);
     ifab_arena_fini(&job->arena);
@@ -139,6 +140,8 @@ void ifab_egress_event_free(struct ifab_egress_event *event)
     ifab_free(event);
 }
 
+/* A message of no bytes waits, too. */
+static size_t weight(const struct ifab_egress_event *event) { return event->kind == IFAB_EGRESS_MESSAGE ? event->body.size + sizeof *event : 0; }
 static bool is_last(enum ifab_egress_kind kind) { return kind == IFAB_EGRESS_FAILED || kind == IFAB_EGRESS_ANSWER || kind == IFAB_EGRESS_CLOSED; }
 void ifab_egress__push(struct ifab_egress *self, struct ifab_egress_event *event)
 {
@@ -153,7 +156,7 @@ void ifab_egress__push(struct ifab_egress *self, struct ifab_egress_event *event
     for (size_t i = 0; i < sink->requests_max; i++) {
         if (sink->flying[i].id != event->id)
             continue;
-        sink->flying[i].waiting += event->body.size;
+        sink->flying[i].waiting += weight(event);
         sink->flying[i].open = event->kind == IFAB_EGRESS_OPENED || sink->flying[i].open;
         if (is_last(event->kind))
             sink->flying[i].id = 0;
@@ -222,10 +225,17 @@ static bool was_redirect(struct ifab_egress *self, const struct ifab_egress_job 
     return found;
 }
 
-/* A place among those in flight, an id, and the live values. IFAB_AGAIN. */
-static ifab_status take_off(struct ifab_egress *self, struct ifab_egress_job *job)
+/* A place among those in flight, an id, and the live values. IFAB_AGAIN, IFAB_NOMEM. */
+static ifab_status take_off(struct ifab_egress *self, struct ifab_egress_job *job, bool redirected)
 {
     size_t free_at = SIZE_MAX, of_tenant = 0;
+    struct ifab_buf origin = IFAB_BUF_INIT(IFAB_EGRESS__ORIGIN_MAX);
+    ifab_origin_write(&job->url.origin, &origin);
+    ifab_buf_char(&origin, '\0');
+    if (ifab_buf_status(&origin) != IFAB_OK) {
+        ifab_buf_fini(&origin);
+        return IFAB_NOMEM;
+    }
     (void)pthread_mutex_lock(&self->lock);
     for (size_t i = 0; i < self->requests_max; i++) {
         if (self->flying[i].id == 0)
@@ -238,11 +248,14 @@ static ifab_status take_off(struct ifab_egress *self, struct ifab_egress_job *jo
         job->id = self->next_id++;
         self->flying[free_at].id = job->id;
         self->flying[free_at].waiting = self->flying[free_at].unsent = 0;
-        self->flying[free_at].open = false;
+        self->flying[free_at].open = self->flying[free_at].answered = false;
+        self->flying[free_at].redirected = redirected;
+        memcpy(self->flying[free_at].origin, origin.data, origin.size);
         memcpy(self->flying[free_at].tenant32, job->tenant32, 32);
         job->live = live_ref(self->live);
     }
     (void)pthread_mutex_unlock(&self->lock);
+    ifab_buf_fini(&origin);
     return room ? IFAB_OK : IFAB_AGAIN;
 }
 static void land(struct ifab_egress *self, uint64_t id)
@@ -272,11 +285,12 @@ ifab_status ifab_egress_submit(struct ifab_egress *self, const struct ifab_egres
     assert(usable(self) && request != NULL && ret_id != NULL);
     ifab_egress__problem(ret_problem, IFAB_EGRESS_SYSTEM, NULL);
     ifab_status status = ifab_egress__job_new(request, &job, ret_problem);
+    bool redirected = status == IFAB_OK && (request->redirected || was_redirect(self, job));
     if (status == IFAB_OK)
-        status = take_off(self, job);
+        status = take_off(self, job, redirected);
     if (status == IFAB_OK) {
         uint64_t id = job->id;
-        status = ifab_egress__job_seal(job, request, request->redirected || was_redirect(self, job), ret_problem);
+        status = ifab_egress__job_seal(job, request, redirected, ret_problem);
         if (status == IFAB_OK && (job->reserve = ifab_egress__event_new(job, IFAB_EGRESS_FAILED)) == NULL)
             status = IFAB_NOMEM;
         if (status == IFAB_OK)
@@ -295,6 +309,10 @@ ifab_status ifab_egress_submit(struct ifab_egress *self, const struct ifab_egres
 ifab_status ifab_egress_send(struct ifab_egress *self, uint64_t id, bool binary, struct ifab_view bytes)
 {
     assert(usable(self));
+    return ifab_egress__say(self, id, binary, bytes, NULL);
+}
+ifab_status ifab_egress__say(struct ifab_egress *self, uint64_t id, bool binary, struct ifab_view bytes, struct ifab_leak_set *own)
+{
     if (bytes.size > IFAB_EGRESS_MESSAGE_MAX)
         return IFAB_TOO_LARGE;
     if (!binary && !ifab_utf8_valid(bytes))
@@ -308,7 +326,10 @@ ifab_status ifab_egress_send(struct ifab_egress *self, uint64_t id, bool binary,
         self->flying[i].unsent += status == IFAB_OK ? bytes.size : 0;
     }
     (void)pthread_mutex_unlock(&self->lock);
-    if (status == IFAB_OK && (status = self->ops->send(self, id, binary, bytes)) != IFAB_OK)
+    if (status != IFAB_OK)
+        return status;
+    status = own == NULL ? self->ops->send(self, id, binary, bytes) : self->ops->answer(self, id, bytes, own);
+    if (status != IFAB_OK)
         ifab_egress__on_its_way(self, id, bytes.size);
     return status;
 }
@@ -333,7 +354,7 @@ struct ifab_egress_event *ifab_egress_take(struct ifab_egress *self)
         self->first = event->next_;
     for (size_t i = 0; event != NULL && i < self->requests_max; i++) {
         if (self->flying[i].id == event->id)
-            self->flying[i].waiting -= event->body.size;
+            self->flying[i].waiting -= weight(event);
     }
     (void)pthread_mutex_unlock(&self->lock);
     return event;

@@ -127,7 +127,7 @@ static bool say_opened(struct transfer *t)
 static bool deliver(void *user, bool binary, struct ifab_view bytes)
 {
     struct transfer *t = user;
-    if (ifab_egress__waiting(&t->owner->base, t->job->id) + bytes.size > IFAB_EGRESS_SOCKET_QUEUE || !say_opened(t))
+    if (ifab_egress__waiting(&t->owner->base, t->job->id) + sizeof(struct ifab_egress_event) + bytes.size > IFAB_EGRESS_SOCKET_QUEUE || !say_opened(t))
         return false;
     struct ifab_egress_event *event = ifab_egress__event_new(t->job, IFAB_EGRESS_MESSAGE);
     if (event == NULL)
@@ -282,6 +282,10 @@ static void obey(struct egress_curl *self, struct order *order)
         ifab_egress__on_its_way(&self->base, order->id, order->bytes.size);
         if (t == NULL || t->ws == NULL)
             return;
+        if (order->own != NULL && t->job->answer == NULL) {
+            t->job->answer = IFAB_TAKE(order->own);
+            ifab_egress__ws_answers(t->ws);
+        }
         status = ifab_egress__ws_send(t->ws, order->binary, ifab_buf_as_view(&order->bytes));
         break;
     case ORDER_SHUT:
@@ -297,6 +301,7 @@ static void obey(struct egress_curl *self, struct order *order)
 static void order_free(struct order *order)
 {
     ifab_egress__job_free(order->job);
+    ifab_leak_set_free(order->own);
     if (order->bytes.data != NULL)
         ifab_wipe(order->bytes.data, order->bytes.size);
     ifab_buf_fini(&order->bytes);
@@ -437,7 +442,7 @@ static ifab_status curl_submit(struct ifab_egress *base, struct ifab_egress_job 
     order->job = job;
     return give((struct egress_curl *)(void *)base, order);
 }
-static ifab_status curl_send(struct ifab_egress *base, uint64_t id, bool binary, struct ifab_view bytes)
+static ifab_status say(struct ifab_egress *base, uint64_t id, bool binary, struct ifab_view bytes, struct ifab_leak_set *own)
 {
     struct order *order = ifab_calloc(1, sizeof *order);
     if (order == NULL)
@@ -448,7 +453,13 @@ static ifab_status curl_send(struct ifab_egress *base, uint64_t id, bool binary,
         order_free(order);
         return IFAB_NOMEM;
     }
+    order->own = own;
     return give((struct egress_curl *)(void *)base, order);
+}
+static ifab_status curl_send(struct ifab_egress *base, uint64_t id, bool binary, struct ifab_view bytes) { return say(base, id, binary, bytes, NULL); }
+static ifab_status curl_answer(struct ifab_egress *base, uint64_t id, struct ifab_view text, struct ifab_leak_set *own)
+{
+    return say(base, id, false, text, own);
 }
 static ifab_status curl_shut(struct ifab_egress *base, uint64_t id, uint16_t code)
 {
@@ -489,7 +500,7 @@ static void curl_close(struct ifab_egress *base)
     (void)pthread_join(self->thread, NULL);
     release(self);
 }
-static const struct ifab_egress_ops curl_ops = {IFAB_EGRESS_ABI, "curl", curl_submit, curl_send, curl_shut, curl_cancel, curl_close};
+static const struct ifab_egress_ops curl_ops = {IFAB_EGRESS_ABI, "curl", curl_submit, curl_send, curl_shut, curl_cancel, curl_close, curl_answer};
 
 /* libcurl's memory holds header lines with secrets for a while: what it gives back is wiped first. */
 static void wiping_free(void *old)

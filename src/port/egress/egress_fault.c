@@ -28,6 +28,13 @@ static ifab_status fault_send(struct ifab_egress *base, uint64_t id, bool binary
         return self->plan->status;
     return self->inner->ops->send(self->inner, id, binary, bytes);
 }
+static ifab_status fault_answer(struct ifab_egress *base, uint64_t id, struct ifab_view text, struct ifab_leak_set *own)
+{
+    struct fault *self = of(base);
+    if (now(self) && self->plan->status != IFAB_OK)
+        return self->plan->status;
+    return self->inner->ops->answer(self->inner, id, text, own);
+}
 static ifab_status fault_shut(struct ifab_egress *base, uint64_t id, uint16_t code) { return of(base)->inner->ops->shut(of(base)->inner, id, code); }
 static void fault_cancel(struct ifab_egress *base, uint64_t id) { of(base)->inner->ops->cancel(of(base)->inner, id); }
 static void fault_close(struct ifab_egress *base)
@@ -37,7 +44,7 @@ static void fault_close(struct ifab_egress *base)
     ifab_egress__fini(base);
     ifab_free(self);
 }
-static const struct ifab_egress_ops fault_ops = {IFAB_EGRESS_ABI, "fault", fault_submit, fault_send, fault_shut, fault_cancel, fault_close};
+static const struct ifab_egress_ops fault_ops = {IFAB_EGRESS_ABI, "fault", fault_submit, fault_send, fault_shut, fault_cancel, fault_close, fault_answer};
 
 ifab_status ifab_egress_fault_open(struct ifab_egress *inner, struct ifab_egress_fault *plan, struct ifab_egress **ret_egress, struct ifab_error *err)
 {

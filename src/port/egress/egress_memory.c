@@ -140,7 +140,11 @@ static void answer_message(struct memory *self, struct ifab_egress_job *job)
     struct ifab_egress_event *event = NULL;
     ifab_egress__reader_begin(&reader, job);
     reader.final_head = true;
-    if (ifab_egress__reader_body(&reader, answer->body) && ifab_egress__reader_end(&reader))
+    struct ifab_leak_scanner made;
+    ifab_leak_begin(&made, job->answer);
+    if (ifab_leak_feed(&made, answer->body))
+        reader.failure = IFAB_EGRESS_LEAK;
+    else if (ifab_egress__reader_body(&reader, answer->body) && ifab_egress__reader_end(&reader))
         event = ifab_egress__reader_event(&reader, 1, "");
     if (event != NULL) {
         event->kind = IFAB_EGRESS_MESSAGE;
@@ -200,6 +204,16 @@ static ifab_status memory_send(struct ifab_egress *base, uint64_t id, bool binar
     *last = m;
     return IFAB_OK;
 }
+static ifab_status memory_answer(struct ifab_egress *base, uint64_t id, struct ifab_view text, struct ifab_leak_set *own)
+{
+    ifab_status status = memory_send(base, id, false, text);
+    struct ifab_egress_job *job = *find(&of(base)->open, id);
+    if (status == IFAB_OK) {
+        ifab_leak_set_free(job->answer);
+        job->answer = own;
+    }
+    return status;
+}
 static ifab_status memory_shut(struct ifab_egress *base, uint64_t id, uint16_t code)
 {
     struct ifab_egress_job *job = take(&of(base)->open, id);
@@ -251,7 +265,7 @@ static void memory_close(struct ifab_egress *base)
     ifab_egress__fini(base);
     ifab_free(self);
 }
-static const struct ifab_egress_ops memory_ops = {IFAB_EGRESS_ABI, "memory", memory_submit, memory_send, memory_shut, memory_cancel, memory_close};
+static const struct ifab_egress_ops memory_ops = {IFAB_EGRESS_ABI, "memory", memory_submit, memory_send, memory_shut, memory_cancel, memory_close, memory_answer};
 
 ifab_status ifab_egress_memory_open(const struct ifab_egress_settings *settings, const struct ifab_egress_scripted *script, size_t count,
                                     struct ifab_egress **ret_egress, struct ifab_error *err)

@@ -36,13 +36,15 @@ struct ifab_egress_job { /* owned whole; ifab_egress__job_free() wipes what is s
     size_t listener_count;
     struct ifab_buf storage; /* the credential's bytes and the URL; wiped */
     struct ifab_injection injection;
-    struct ifab_leak_set *own; /* of the credential; NULL: none */
+    struct ifab_leak_set *own;    /* of the credential; NULL: none */
+    struct ifab_leak_set *answer; /* of a WebSocket's answer to a challenge; NULL: none was sent */
     struct ifab_egress_live *live;
     struct ifab_egress_event *reserve; /* so that the last word can always be said */
     struct ifab_egress_job *next;
 };
 
-#define IFAB_EGRESS_REDIRECTS 256
+#define IFAB_EGRESS_REDIRECTS   256
+#define IFAB_EGRESS__ORIGIN_MAX 280 /* wss, a name of 253, a port, NUL */
 struct ifab_egress { /* the head of every back-end's own struct */
     const struct ifab_egress_ops *ops;
     struct ifab_egress *sink; /* whose events these are: self, or the wrapper's */
@@ -57,6 +59,8 @@ struct ifab_egress { /* the head of every back-end's own struct */
         size_t waiting; /* bytes of messages that nobody has taken */
         size_t unsent;  /* bytes of messages handed in and not yet on their way */
         bool open;      /* a WebSocket between OPENED and its last event */
+        bool redirected, answered;              /* a redirect led there; a challenge has been answered */
+        char origin[IFAB_EGRESS__ORIGIN_MAX];   /* of a WebSocket, in its one spelling */
     } flying[IFAB_EGRESS_REQUESTS_MAX];
     uint64_t next_id;
     struct ifab_egress_live *live;
@@ -86,6 +90,8 @@ void ifab_egress__target(const struct ifab_url *url, uint8_t ret_digest32[32]);
 enum ifab_egress_failure ifab_egress__judge(const struct ifab_egress_job *job, const struct ifab_address *address, uint16_t port, bool is_local,
                                             enum ifab_address_class *ret_class);
 
+/* A message that has passed, through `send` or, with own (moved on IFAB_OK), through `answer`. The statuses of ifab_egress_send(). */
+ifab_status ifab_egress__say(struct ifab_egress *self, uint64_t id, bool binary, struct ifab_view bytes, struct ifab_leak_set *own);
 struct ifab_egress_event *ifab_egress__event_new(const struct ifab_egress_job *job, enum ifab_egress_kind kind); /* NULL: out of memory */
 void ifab_egress__push(struct ifab_egress *self, struct ifab_egress_event *event);                               /* any thread; takes it over */
 size_t ifab_egress__waiting(struct ifab_egress *self, uint64_t id);               /* bytes of messages of this socket that nobody has taken */

@@ -13,12 +13,21 @@ static uint32_t methods_of(uint32_t theirs)
 #undef ROW
     return ours;
 }
+static enum ifab_scheme scheme_of(enum ifab_origin_scheme scheme)
+{
+    static const enum ifab_scheme ours[IFAB_ORIGIN_SCHEME_COUNT] = {
+#define ROW(name, text, port, tls, socket) [IFAB_ORIGIN_##name] = IFAB_SCHEME_##name,
+        IFAB_ORIGIN_SCHEME_MAP(ROW)
+#undef ROW
+    };
+    return ours[scheme];
+}
 size_t ifab_egress_rows_of(const struct ifab_manifest *manifest, struct ifab_egress_row *ret_rows)
 {
     for (size_t i = 0; i < manifest->http_count; i++) {
         const struct ifab_http_row *row = &manifest->http[i];
         ret_rows[i] = (struct ifab_egress_row){
-            .origin = {row->origin.tls ? IFAB_SCHEME_HTTPS : IFAB_SCHEME_HTTP, row->origin.host, row->origin.port},
+            .origin = {scheme_of(row->origin.scheme), row->origin.host, row->origin.port},
             .path = row->path,
             .methods = methods_of(row->methods),
             .read = row->effect == IFAB_EFFECT_READ,

@@ -142,6 +142,15 @@ bool ifab_egress__reader_end(struct ifab_egress__reader *self)
         return stop(self, IFAB_EGRESS_LEAK, "in its body");
     return true;
 }
+/* The next of the texts in the head, each of which ends with a zero byte; rest loses it. */
+static struct ifab_view next_text(struct ifab_view *rest)
+{
+    const uint8_t *end = rest->size == 0 ? NULL : memchr(rest->data, 0, rest->size);
+    struct ifab_view text = {rest->data, end != NULL ? (size_t)(end - rest->data) : rest->size};
+    *rest = end != NULL ? ifab_view_of(end + 1, rest->size - text.size - 1) : (struct ifab_view){NULL, 0};
+    return text;
+}
+
 struct ifab_egress_event *ifab_egress__reader_event(struct ifab_egress__reader *self, uint32_t attempts, const char *address)
 {
     struct ifab_egress_event *event = ifab_egress__event_new(self->job, IFAB_EGRESS_ANSWER);
@@ -157,12 +166,10 @@ struct ifab_egress_event *ifab_egress__reader_event(struct ifab_egress__reader *
     event->body_ = self->body;
     ifab_buf_init(&self->head, 0);
     ifab_buf_init(&self->body, 0);
-    const uint8_t *at = event->head_.data;
+    struct ifab_view rest = ifab_buf_as_view(&event->head_);
     for (size_t i = 0; i < self->shown; i++) {
-        event->fields_[i].name = ifab_view_str((const char *)at);
-        at += event->fields_[i].name.size + 1;
-        event->fields_[i].value = ifab_view_str((const char *)at);
-        at += event->fields_[i].value.size + 1;
+        event->fields_[i].name = next_text(&rest);
+        event->fields_[i].value = next_text(&rest);
     }
     event->headers = event->fields_;
     event->header_count = self->shown;

@@ -24,7 +24,7 @@ struct ifab_egress__ws {
     char accept[32];
     bool open, closed;
     int code;
-    struct ifab_leak_scanner own, live;
+    struct ifab_leak_scanner own, live, answer;
     enum ifab_egress_failure failure;
     const char *detail;
 };
@@ -77,7 +77,7 @@ static void on_message(wslay_event_context_ptr context, const struct wslay_event
         return;
     if (bytes.size > self->job->response_max)
         (void)stop(self, IFAB_EGRESS_RESPONSE_TOO_LARGE, "a message");
-    else if (ifab_leak_feed(&self->own, bytes) || ifab_leak_feed(&self->live, bytes))
+    else if (ifab_leak_feed(&self->own, bytes) || ifab_leak_feed(&self->live, bytes) || ifab_leak_feed(&self->answer, bytes))
         (void)stop(self, IFAB_EGRESS_LEAK, "in a message");
     else if (!self->deliver(self->user, arg->opcode == WSLAY_BINARY_FRAME, bytes))
         (void)stop(self, IFAB_EGRESS_RESPONSE_TOO_LARGE, "messages that nobody takes");
@@ -289,6 +289,7 @@ ifab_status ifab_egress__ws_shut(struct ifab_egress__ws *self, uint16_t code)
         return IFAB_NOT_FOUND;
     return flush(self) ? IFAB_OK : IFAB_FULL;
 }
+void ifab_egress__ws_answers(struct ifab_egress__ws *self) { ifab_leak_begin(&self->answer, self->job->answer); }
 struct ifab_view ifab_egress__ws_output(struct ifab_egress__ws *self)
 {
     return ifab_view_of(self->out.data + self->out_at, self->out.size - self->out_at);

@@ -14,6 +14,7 @@ bool ifab_egress__ws_receive(struct ifab_egress__ws *self, struct ifab_view byte
 bool ifab_egress__ws_is_open(const struct ifab_egress__ws *self);
 bool ifab_egress__ws_is_closed(const struct ifab_egress__ws *self, int *ret_code);                   /* both have said so; RFC 6455 7.1.5 */
 ifab_status ifab_egress__ws_send(struct ifab_egress__ws *self, bool binary, struct ifab_view bytes); /* IFAB_NOT_FOUND: closing; IFAB_NOMEM */
+void ifab_egress__ws_answers(struct ifab_egress__ws *self); /* the job's `answer` is looked for from now on */
 ifab_status ifab_egress__ws_shut(struct ifab_egress__ws *self, uint16_t code);
 struct ifab_view ifab_egress__ws_output(struct ifab_egress__ws *self); /* to be sent; borrowed until the next call */
 void ifab_egress__ws_sent(struct ifab_egress__ws *self, size_t size);  /* so much of it has been */

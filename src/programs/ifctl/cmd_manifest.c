@@ -149,7 +149,7 @@ static void put_uses(struct cli_body *body, const struct ifab_manifest *m)
     any = false;
     for (size_t i = 0; i < m->http_count; i++) {
         char row[400];
-        cli_path(row, sizeof row, "%s://" IFAB_FMT ":%u" IFAB_FMT, m->http[i].origin.tls ? "https" : "http", IFAB_ARG(m->http[i].origin.host),
+        cli_path(row, sizeof row, "%s://" IFAB_FMT ":%u" IFAB_FMT, ifab_origin_scheme_name(m->http[i].origin.scheme), IFAB_ARG(m->http[i].origin.host),
                  m->http[i].origin.port, (int)(m->http[i].path.size < 100 ? m->http[i].path.size : 100), (const char *)m->http[i].path.data);
         put_words(&words, &any, ifab_view_str(row));
     }

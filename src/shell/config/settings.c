@@ -211,6 +211,8 @@ const struct ifab_setting ifab_setting__rows[] = {
     USEC("anchor.every", anchor_every_usec, 0, 365 * IFAB_DAY, "0..365d", "1h", "reload", "time between two anchors; 0 is off"),
     LIST(IFAB_SETTING_PATHS, "anchor.directories", anchor_dirs, anchor_dir_count, "0..8 paths", "[]", NULL, "restart",
          "where checkpoints are kept; best on another disk; they must exist"),
+    COUNT("capabilities.workers", capability_workers, 1, 256, "1..256", "128", "restart",
+          "sandbox processes at a time, those at rest too; a talent has at most two for one manifest"),
     COUNT("threads.verify", verify_workers, 0, 256, "0..256", "0", "restart", "threads that check signatures; 0 is cores - 1"),
     TEXT("log.level", log_level, "debug info warn error", "info", check_level, "reload", "least level of the daemon's own log"),
 };

@@ -60,12 +60,11 @@ static uint64_t amount(const struct ifab_json *object, const char *name)
 static void take_cost(const struct ifab_json *tree, struct ifab_guest_answer *ret)
 {
     const struct ifab_json *cost = ifab_json_get(tree, "cost");
-    bool usd = ifab_json_get(cost, "usd_micro") != NULL;
-    if (cost == NULL || (!usd && ifab_json_get(cost, "tokens_in") == NULL && ifab_json_get(cost, "tokens_out") == NULL))
-        return; /* what is not said is as it was planned */
+    if (cost == NULL || cost->u.object.count == 0)
+        return; /* what is not said is as it was planned, each member for itself */
     ret->has_cost = true;
-    ret->cost = (struct ifab_cost){.has_usd = usd, .usd_micro = amount(cost, "usd_micro"), .tokens_in = amount(cost, "tokens_in"),
-                                   .tokens_out = amount(cost, "tokens_out"), .calls = amount(cost, "calls")};
+    ret->cost = (struct ifab_cost){.has_usd = ifab_json_get(cost, "usd_micro") != NULL, .usd_micro = amount(cost, "usd_micro"),
+                                   .tokens_in = amount(cost, "tokens_in"), .tokens_out = amount(cost, "tokens_out"), .calls = amount(cost, "calls")};
 }
 
 /* Redacted, at most TEXT_KEPT bytes, cut between characters. */

@@ -1,26 +1,23 @@
 /*
  * The import `http`: a request as JSON, judged by egress, with a secret only where the log says that it may go there; its answer as JSON. A secret
- * that was rotated meanwhile is picked up once, on 401.
+ * that was rotated meanwhile is picked up once, on 401. A URL of ws or wss opens a WebSocket; what names one is socket.c's.
  */
 #include "guest_internal.h"
 
 #include "base/encode.h"
 #include "crypto/crypto.h"
-#include "json/json.h"
 #include "json/schema.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
-#define ANSWER_MAX   ((size_t)1 << 20) /* of a frame */
-#define REQUEST_MAX  ((size_t)256 << 10)
 #define ATTEMPTS     3
 #define LEAST_TIME   (10 * 1000) /* µs: less is not worth a connection */
 
 static const struct ifab_schema_field request_fields[] = {
-    {.name = "body", .kind = IFAB_SCHEMA_STRING, .min = 0, .max = REQUEST_MAX},
-    {.name = "body_b64", .kind = IFAB_SCHEMA_STRING, .min = 0, .max = REQUEST_MAX},
+    {.name = "body", .kind = IFAB_SCHEMA_STRING, .min = 0, .max = HTTP_REQUEST_MAX},
+    {.name = "body_b64", .kind = IFAB_SCHEMA_STRING, .min = 0, .max = HTTP_REQUEST_MAX},
     {.name = "headers", .kind = IFAB_SCHEMA_OPEN},
     {.name = "method", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = 16},
     {.name = "secret", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 64},
@@ -55,10 +52,18 @@ void ifab_guest__http_error(struct ifab_guests *self, uint64_t host_call, enum i
     ifab_buf_fini(&b);
 }
 
-static void refuse(struct ifab_guests *self, struct question *q, enum ifab_code code, const char *text)
+void ifab_guest__refuse(struct ifab_guests *self, struct question *q, enum ifab_code code, const char *text)
 {
+    if (q->kind == QUESTION_OPEN)
+        ifab_guest__socket_drop(q);
     ifab_guest__http_error(self, q->host_call, code, text);
     ifab_guest__question_end(q);
+}
+
+void ifab_guest__problem(struct ifab_guests *self, struct question *q, const struct ifab_egress_problem *problem)
+{
+    ifab_guest__refuse(self, q, problem->code != IFAB_CODE_NONE ? problem->code : IFAB_CODE_PROVIDER_UNAVAILABLE,
+                       problem->text[0] != '\0' ? problem->text : ifab_egress_failure_text(problem->failure));
 }
 
 static bool take_headers(struct question *q, const struct ifab_json *headers)
@@ -94,14 +99,19 @@ static bool take_body(struct question *q, const struct ifab_json *tree)
     return true;
 }
 
-/* Everything is copied: the frame goes when the handler returns. */
-static bool take_request(struct question *q, struct ifab_view json)
+/* Everything is copied: the frame goes when the handler returns. NULL: no JSON. */
+static const struct ifab_json *take_tree(struct question *q, struct ifab_view json)
 {
     struct ifab_view bytes;
     const struct ifab_json *tree;
+    bool good = json.size <= HTTP_REQUEST_MAX && ifab_arena_copy(&q->arena, json, &bytes) == IFAB_OK && ifab_json_read(bytes, NULL, &q->arena, &tree, NULL) == IFAB_OK;
+    return good ? tree : NULL;
+}
+
+static bool take_request(struct question *q, const struct ifab_json *tree)
+{
     struct ifab_refusal refusal = {.offset = -1};
-    if (json.size > REQUEST_MAX || ifab_arena_copy(&q->arena, json, &bytes) != IFAB_OK || ifab_json_read(bytes, NULL, &q->arena, &tree, NULL) != IFAB_OK ||
-        ifab_schema_check(&request_schema, tree, IFAB_CODE_INVALID_PARAMS, &refusal) != IFAB_CODE_NONE)
+    if (ifab_schema_check(&request_schema, tree, IFAB_CODE_INVALID_PARAMS, &refusal) != IFAB_CODE_NONE)
         return false;
     (void)ifab_json_string(ifab_json_get(tree, "method"), &q->method);
     (void)ifab_json_string(ifab_json_get(tree, "url"), &q->url);
@@ -109,12 +119,39 @@ static bool take_request(struct question *q, struct ifab_view json)
     return take_headers(q, ifab_json_get(tree, "headers")) && take_body(q, tree);
 }
 
-static const struct ifab_secret_use *use_of(const struct running *r, struct ifab_view name)
+/* A secret may be required twice: to go with requests, and to answer a challenge. */
+static const struct ifab_secret_use *use_of(const struct running *r, struct ifab_view name, bool challenge)
 {
-    for (size_t i = 0; i < r->manifest.secret_count; i++)
-        if (ifab_view_equal(r->manifest.secrets[i].name, name))
-            return &r->manifest.secrets[i];
+    for (size_t i = 0; i < r->spec->manifest.secret_count; i++)
+        if (ifab_view_equal(r->spec->manifest.secrets[i].name, name) &&
+            ifab_secret_is_challenge(r->spec->manifest.secrets[i].as, r->spec->manifest.secrets[i].field) == challenge)
+            return &r->spec->manifest.secrets[i];
     return NULL;
+}
+
+void ifab_guest__ask(struct ifab_guests *self, struct question *q, bool challenge)
+{
+    const struct running *r = q->running;
+    q->use = use_of(r, q->secret, challenge);
+    if (q->use == NULL || self->options.ask == NULL)
+        ifab_guest__refuse(self, q, IFAB_CODE_SECRET_NOT_FOUND, "the manifest names no such secret");
+    else
+        self->options.ask(self->options.user, q->serial, r->task, r->user, q->secret, q->use->origin_text);
+}
+
+/* One request; a URL of ws or wss opens a WebSocket. */
+static void exchange(struct ifab_guests *self, struct question *q, const struct ifab_json *tree)
+{
+    if (tree == NULL || !take_request(q, tree)) {
+        ifab_guest__refuse(self, q, IFAB_CODE_INVALID_PARAMS, "not a request: {\"method\",\"url\",\"headers\"?,\"body\"? or \"body_b64\"?,\"secret\"?}");
+        return;
+    }
+    if (ifab_guest__is_socket(q->url) && !ifab_guest__socket_begin(q))
+        ifab_guest__refuse(self, q, IFAB_CODE_RATE_LIMIT_EXCEEDED, "a call has no more WebSockets than this");
+    else if (q->secret.size == 0)
+        ifab_guest__send(self, q);
+    else
+        ifab_guest__ask(self, q, false);
 }
 
 void ifab_guest__http(struct ifab_guests *self, struct running *r, const struct ifab_chassis_host_call *host_call)
@@ -126,20 +163,12 @@ void ifab_guest__http(struct ifab_guests *self, struct running *r, const struct 
     }
     *q = (struct question){.host_call = host_call->id, .running = r, .serial = ++self->serial,
                            .until = (ifab_usec)(uv_hrtime() / 1000) + host_call->left};
-    ifab_arena_init(&q->arena, 4 * REQUEST_MAX);
-    if (!take_request(q, host_call->args->a)) {
-        refuse(self, q, IFAB_CODE_INVALID_PARAMS, "not a request: {\"method\",\"url\",\"headers\"?,\"body\"? or \"body_b64\"?,\"secret\"?}");
-        return;
-    }
-    if (q->secret.size == 0) {
-        ifab_guest__send(self, q);
-        return;
-    }
-    q->use = use_of(r, q->secret);
-    if (q->use == NULL || self->options.ask == NULL)
-        refuse(self, q, IFAB_CODE_SECRET_NOT_FOUND, "the manifest names no such secret");
+    ifab_arena_init(&q->arena, 4 * HTTP_REQUEST_MAX);
+    const struct ifab_json *tree = take_tree(q, host_call->args->a);
+    if (tree != NULL && ifab_json_get(tree, "socket") != NULL)
+        ifab_guest__socket_call(self, q, tree);
     else
-        self->options.ask(self->options.user, q->serial, r->task, r->user, q->secret, q->use->origin_text);
+        exchange(self, q, tree);
 }
 
 void ifab_guest_secret(struct ifab_guests *self, uint64_t serial, bool granted)
@@ -148,21 +177,18 @@ void ifab_guest_secret(struct ifab_guests *self, uint64_t serial, bool granted)
         struct question *q = &self->questions[i];
         if (q->host_call == 0 || q->serial != serial || self->closing)
             continue;
-        if (granted)
+        if (granted && q->kind == QUESTION_ANSWER)
+            ifab_guest__socket_answer(self, q);
+        else if (granted)
             ifab_guest__send(self, q);
         else
-            refuse(self, q, IFAB_CODE_PERMISSION_DENIED, "this secret is not lent here");
+            ifab_guest__refuse(self, q, IFAB_CODE_PERMISSION_DENIED, "this secret is not lent here");
         return;
     }
 }
 
-struct lending {
-    struct ifab_guests *self;
-    struct ifab_view name;
-};
-
 /* What no honest guest or provider does: the whole call ends as a violation, whatever the guest makes of it. */
-static void alarm_of(struct running *r, const struct ifab_egress_problem *problem)
+void ifab_guest__alarm(struct running *r, const struct ifab_egress_problem *problem)
 {
     if (problem->alarm && r->alarm.size == 0 &&
         ifab_arena_copy(&r->arena, ifab_view_str(problem->text[0] != '\0' ? problem->text : ifab_egress_failure_text(problem->failure)), &r->alarm) != IFAB_OK)
@@ -175,19 +201,32 @@ static ifab_status lend(void *user, struct ifab_view origin, ifab_egress_use_fn 
     return l->self->options.lend == NULL ? IFAB_NOT_FOUND : l->self->options.lend(l->self->options.user, l->name, origin, use, use_user);
 }
 
+void ifab_guest__credential(struct ifab_guests *self, struct question *q, struct lending *lending, struct ifab_egress_credential *ret_credential)
+{
+    *lending = (struct lending){.self = self, .name = q->secret};
+    q->version = self->options.secret(self->options.user, q->secret);
+    snprintf(lending->id, sizeof lending->id, IFAB_FMT "/%u", IFAB_ARG(q->secret), q->version);
+    *ret_credential = (struct ifab_egress_credential){.as = ifab_egress_credential_as_of(q->use->as), .field = q->use->field, .origin = q->use->origin_text,
+                                                     .id = ifab_view_str(lending->id), .lend = lend, .user = lending};
+}
+
 static void fill(struct ifab_guests *self, struct question *q, struct ifab_egress_request *request)
 {
     const struct running *r = q->running;
-    const struct ifab_capability_limits *limits = &r->manifest.limits;
+    const struct ifab_capability_limits *limits = &r->spec->manifest.limits;
     ifab_usec left = q->until - (ifab_usec)(uv_hrtime() / 1000);
+    size_t response_max = (size_t)limits->response_kib * 1024;
+    if (q->kind == QUESTION_OPEN && response_max > HTTP_ANSWER_MAX)
+        response_max = HTTP_ANSWER_MAX; /* a message that a guest cannot be given need not wait for it */
+    bool repeatable = r->idempotent && q->kind == QUESTION_HTTP;
     *request = (struct ifab_egress_request){
-        .version = IFAB_EGRESS_ABI, .call = r->call, .tag = q, .tenant = r->tenant, .capability = r->manifest.id, .method = q->method, .url = q->url,
-        .headers = q->headers, .header_count = q->header_count, .body = q->body, .rows = r->rows, .row_count = r->row_count,
+        .version = IFAB_EGRESS_ABI, .call = r->call, .tag = q->kind == QUESTION_OPEN ? NULL : q, .tenant = r->tenant, .capability = r->spec->manifest.id, .method = q->method, .url = q->url,
+        .headers = q->headers, .header_count = q->header_count, .body = q->body, .rows = r->spec->rows, .row_count = r->spec->row_count,
         .dry_run = r->task != IFAB_GUEST_APPLY, .timeout = left > LEAST_TIME ? left : LEAST_TIME,
-        .response_max = (size_t)limits->response_kib * 1024, .idempotent = r->idempotent, .attempts = r->idempotent ? ATTEMPTS : 1,
+        .response_max = response_max, .idempotent = repeatable, .attempts = repeatable ? ATTEMPTS : 1,
         .wall = self->options.wall(self->options.user), .exceptions = self->exceptions, .exception_count = self->options.exception_count,
         .listeners = self->listeners, .listener_count = self->options.listener_count};
-    if (r->idempotent)
+    if (repeatable)
         request->idempotency_key = r->plan_id;
     for (size_t i = 0; i < limits->backoff_count && i < IFAB_EGRESS_BACKOFF_MAX; i++)
         request->backoff[request->backoff_count++] = limits->backoff[i];
@@ -200,27 +239,25 @@ void ifab_guest__send(struct ifab_guests *self, struct question *q)
     struct ifab_egress_request request;
     struct ifab_egress_credential credential;
     struct ifab_egress_problem problem = {.failure = IFAB_EGRESS_SYSTEM};
-    struct lending lending = {self, q->secret};
-    char id[96];
+    struct lending lending;
     fill(self, q, &request);
     if (q->use != NULL) {
-        q->version = self->options.secret(self->options.user, q->secret);
-        snprintf(id, sizeof id, IFAB_FMT "/%u", IFAB_ARG(q->secret), q->version);
-        credential = (struct ifab_egress_credential){.field = q->use->field, .origin = q->use->origin_text, .id = ifab_view_str(id), .lend = lend, .user = &lending};
-        credential.as = ifab_egress_credential_as_of(q->use->as);
+        ifab_guest__credential(self, q, &lending, &credential);
         request.credential = &credential;
     }
     ifab_status status = ifab_egress_submit(self->egress, &request, &q->egress, &problem);
     if (status == IFAB_OK) {
         q->running->reached++;
+        if (q->kind == QUESTION_OPEN)
+            ifab_guest__socket_submitted(q);
         return;
     }
-    alarm_of(q->running, &problem);
+    ifab_guest__alarm(q->running, &problem);
     if (status == IFAB_AGAIN)
-        refuse(self, q, IFAB_CODE_RATE_LIMIT_EXCEEDED, "too many exchanges are under way");
+        ifab_guest__refuse(self, q, IFAB_CODE_RATE_LIMIT_EXCEEDED, "too many exchanges are under way");
     else
-        refuse(self, q, problem.code != IFAB_CODE_NONE ? problem.code : IFAB_CODE_SYSTEM_ERROR,
-               problem.text[0] != '\0' ? problem.text : ifab_egress_failure_text(problem.failure));
+        ifab_guest__refuse(self, q, problem.code != IFAB_CODE_NONE ? problem.code : IFAB_CODE_SYSTEM_ERROR,
+                           problem.text[0] != '\0' ? problem.text : ifab_egress_failure_text(problem.failure));
 }
 
 /* {"body" or "body_b64","headers","status"} */
@@ -253,7 +290,7 @@ static void answered(struct ifab_guests *self, struct question *q, const struct 
         self->options.ask(self->options.user, q->serial, q->running->task, q->running->user, q->secret, q->use->origin_text);
         return;
     }
-    struct ifab_buf b = IFAB_BUF_INIT(ANSWER_MAX);
+    struct ifab_buf b = IFAB_BUF_INIT(HTTP_ANSWER_MAX);
     put_answer(e, &b);
     if (ifab_buf_status(&b) == IFAB_OK)
         (void)ifab_chassis_host_result(self->chassis, q->host_call, IFAB_HOST_OK, ifab_buf_as_view(&b));
@@ -269,13 +306,16 @@ void ifab_guest__egress_events(struct ifab_guests *self)
     struct ifab_egress_event *e;
     while (self->egress != NULL && (e = ifab_egress_take(self->egress)) != NULL) {
         struct question *q = e->tag;
-        bool ours = q != NULL && q->host_call != 0 && q->egress == e->id; /* who asked may have gone, and its place be another's */
+        if (q == NULL) {
+            ifab_guest__socket_event(self, e);
+            continue;
+        }
+        bool ours = q->host_call != 0 && q->egress == e->id; /* who asked may have gone, and its place be another's */
         if (ours && e->kind == IFAB_EGRESS_ANSWER)
             answered(self, q, e);
         else if (ours && e->kind == IFAB_EGRESS_FAILED) {
-            alarm_of(q->running, &e->problem);
-            refuse(self, q, e->problem.code != IFAB_CODE_NONE ? e->problem.code : IFAB_CODE_PROVIDER_UNAVAILABLE,
-                   e->problem.text[0] != '\0' ? e->problem.text : ifab_egress_failure_text(e->problem.failure));
+            ifab_guest__alarm(q->running, &e->problem);
+            ifab_guest__problem(self, q, &e->problem);
         }
         ifab_egress_event_free(e);
     }

@@ -21,7 +21,7 @@ static bool put_input(const struct running *r, const struct ifab_guest_call *cal
     char trace[37];
     ifab_uuid_format(call->trace16, trace);
     ifab_buf_str(b, "{\"context\":{\"capability\":");
-    ifab_json_put_string(b, r->capability);
+    ifab_json_put_string(b, r->spec->capability);
     ifab_buf_str(b, ",\"config\":");
     ifab_buf_view(b, call->config.size > 0 ? call->config : IFAB_VIEW("{}"));
     ifab_buf_format(b, ",\"mode\":\"%s\",\"talent\":", tasks[call->task]);
@@ -40,6 +40,8 @@ static void unlink_running(struct running *r)
     if (r->next != NULL)
         r->next->prev = r->prev;
     r->guests->count--;
+    ifab_guest__sockets_end(r);
+    ifab_guest__spec_drop(r->spec);
     ifab_arena_fini(&r->arena);
     ifab_free(r);
 }
@@ -87,39 +89,27 @@ static void on_done(void *user, uint64_t call, const struct ifab_chassis_result 
 
 static bool copy_text(struct ifab_arena *arena, struct ifab_view text, struct ifab_view *ret) { return ifab_arena_copy(arena, text, ret) == IFAB_OK; }
 
-static bool take_rows(struct running *r)
+static bool take_call(struct ifab_guests *self, struct running *r, const struct ifab_guest_call *call)
 {
-    r->rows = ifab_arena_calloc(&r->arena, IFAB_MANIFEST_HTTP_MAX, sizeof *r->rows);
-    if (r->rows != NULL)
-        r->row_count = ifab_egress_rows_of(&r->manifest, r->rows);
-    return r->rows != NULL;
-}
-
-/* The manifest is read again from its canonical bytes: the call outlives whatever the registry does. */
-static bool take_call(struct running *r, const struct ifab_guest_call *call)
-{
-    struct ifab_refusal refusal;
-    struct ifab_view bytes;
-    char capability[IFAB_CAPABILITY_ID_MAX + IFAB_CAPABILITY_VERSION_MAX + 2], tenant[128];
-    char digest[17];
-    if (!copy_text(&r->arena, call->manifest->canonical, &bytes) || ifab_manifest_read(bytes, &r->arena, &r->manifest, &refusal) != IFAB_CODE_NONE)
+    char tenant[128], digest[17];
+    r->spec = ifab_guest__spec(self, call->manifest);
+    if (r->spec == NULL)
         return false;
-    snprintf(capability, sizeof capability, IFAB_FMT "@" IFAB_FMT, IFAB_ARG(r->manifest.id), IFAB_ARG(r->manifest.version));
     for (size_t i = 0; i < 8; i++)
-        snprintf(digest + 2 * i, 3, "%02x", r->manifest.digest32[i]);
+        snprintf(digest + 2 * i, 3, "%02x", r->spec->manifest.digest32[i]);
     snprintf(tenant, sizeof tenant, "%u/%s", call->talent_number, digest);
-    return copy_text(&r->arena, ifab_view_str(capability), &r->capability) && copy_text(&r->arena, ifab_view_str(tenant), &r->tenant) &&
-           copy_text(&r->arena, call->talent, &r->talent) && copy_text(&r->arena, call->plan_id, &r->plan_id) && take_rows(r);
+    return copy_text(&r->arena, ifab_view_str(tenant), &r->tenant) && copy_text(&r->arena, call->talent, &r->talent) &&
+           copy_text(&r->arena, call->plan_id, &r->plan_id);
 }
 
 static ifab_status start(struct ifab_guests *self, struct running *r, const struct ifab_guest_call *call)
 {
     static const enum ifab_export exports[] = {IFAB_EXPORT_PLAN, IFAB_EXPORT_APPLY, IFAB_EXPORT_APPLY, IFAB_EXPORT_HEALTH};
-    const struct ifab_capability_limits *limits = &r->manifest.limits;
+    const struct ifab_capability_limits *limits = &r->spec->manifest.limits;
     struct ifab_buf input = IFAB_BUF_INIT(IFAB_CHASSIS_INPUT_MAX);
     struct ifab_chassis_request request = {
         .module = call->module,
-        .imports = r->manifest.imports,
+        .imports = r->spec->manifest.imports,
         .memory_pages = limits->memory_mib * 16 < IFAB_FRAME_PAGES_MAX ? limits->memory_mib * 16 : IFAB_FRAME_PAGES_MAX,
         .export_ = exports[call->task],
         .deadline_ms = limits->deadline_ms,
@@ -128,7 +118,7 @@ static ifab_status start(struct ifab_guests *self, struct running *r, const stru
         .host_calls_max = 1000,
     };
     request.tenant.talent = call->talent_number;
-    memcpy(request.tenant.manifest32, r->manifest.digest32, 32);
+    memcpy(request.tenant.manifest32, r->spec->manifest.digest32, 32);
     ifab_status status = put_input(r, call, &input) ? IFAB_OK : IFAB_NOMEM;
     request.input = ifab_buf_as_view(&input);
     if (status == IFAB_OK)
@@ -150,7 +140,7 @@ ifab_status ifab_guest_begin(struct ifab_guests *self, const struct ifab_guest_c
         self->first->prev = r;
     self->first = r;
     self->count++;
-    ifab_status status = take_call(r, call) ? start(self, r, call) : IFAB_NOMEM;
+    ifab_status status = take_call(self, r, call) ? start(self, r, call) : IFAB_NOMEM;
     if (status != IFAB_OK)
         unlink_running(r);
     return status;
@@ -169,7 +159,7 @@ static void end_questions(struct ifab_guests *self, const struct running *r)
 void ifab_guests_review(struct ifab_guests *self, bool (*may)(void *user, uint32_t talent, const struct ifab_manifest *manifest), void *user)
 {
     for (struct running *r = self->first; r != NULL; r = r->next) {
-        if (may(user, r->talent_number, &r->manifest))
+        if (may(user, r->talent_number, &r->spec->manifest))
             continue;
         (void)ifab_chassis_cancel(self->chassis, r->call, IFAB_CODE_CAPABILITY_NOT_ALLOWED, "what it needs was revoked while it ran");
         end_questions(self, r);
@@ -263,11 +253,12 @@ static ifab_status start_pool(struct ifab_guests *self, const struct ifab_guest_
 
 static void freed(struct ifab_guests *self)
 {
-    if (!self->woken_closed || !self->pool_closed)
+    if (self->handles > 0 || !self->pool_closed)
         return;
     void (*closed)(void *) = self->closed;
     void *user = self->closed_user;
     ifab_guest__kv_free(self);
+    ifab_guest__specs_free(self);
     for (size_t i = 0; i < QUESTIONS_MAX; i++)
         ifab_guest__question_end(&self->questions[i]);
     ifab_free(self->exceptions);
@@ -278,10 +269,10 @@ static void freed(struct ifab_guests *self)
         closed(user);
 }
 
-static void on_wake_closed(uv_handle_t *handle)
+static void on_handle_closed(uv_handle_t *handle)
 {
     struct ifab_guests *self = handle->data;
-    self->woken_closed = true;
+    self->handles--;
     freed(self);
 }
 
@@ -291,7 +282,8 @@ static void on_pool_closed(void *user)
     self->pool_closed = true;
     ifab_egress_close(self->egress); /* who waited for it is gone */
     self->egress = NULL;
-    uv_close((uv_handle_t *)&self->wake, on_wake_closed);
+    uv_close((uv_handle_t *)&self->wake, on_handle_closed);
+    uv_close((uv_handle_t *)&self->timer, on_handle_closed);
 }
 
 ifab_status ifab_guests_new(const struct ifab_guest_options *options, struct ifab_guests **ret_guests, struct ifab_error *err)
@@ -312,11 +304,13 @@ ifab_status ifab_guests_new(const struct ifab_guest_options *options, struct ifa
     if (status == IFAB_OK && uv_async_init(options->loop, &self->wake, on_wake) != 0)
         status = ifab_fail(err, IFAB_INTERNAL, "guests: loop");
     if (status != IFAB_OK) {
-        self->woken_closed = self->pool_closed = true;
+        self->pool_closed = true;
         freed(self);
         return status;
     }
-    self->wake.data = self;
+    (void)uv_timer_init(options->loop, &self->timer); /* cannot fail */
+    self->wake.data = self->timer.data = self;
+    self->handles = 2;
     status = ifab_egress_curl_open(&settings, &self->egress, err);
     if (status == IFAB_OK)
         status = start_pool(self, options, err);

@@ -8,29 +8,60 @@
 #include "base/mem.h"
 #include "egress/egress.h"
 #include "egress/manifest.h"
+#include "json/json.h"
 #include "pool/pool.h"
 
 #define CALLS_MAX    1024
 #define QUESTIONS_MAX 256 /* host calls that wait for an answer from elsewhere; a guest makes one at a time */
+#define SPECS_MAX    32  /* manifests kept between calls */
 #define GUEST_ARENA  ((size_t)8 << 20)
+#define HTTP_REQUEST_MAX ((size_t)256 << 10)
+#define HTTP_ANSWER_MAX  ((size_t)1 << 20) /* of a frame */
+#define SOCKETS_MAX  4 /* of a call, those that are being closed included */
+
+/*
+ *   FREE -> OPENING -> OPEN -> SHUT (by the guest) -> FREE      SHUT waits for the port's last event, and nobody asks for it any more
+ *                        \-> CLOSED (by the server), FAILED -> FREE when the guest closes it; what came before is received first
+ */
+enum socket_state { SOCKET_FREE = 0, SOCKET_OPENING, SOCKET_OPEN, SOCKET_SHUT, SOCKET_CLOSED, SOCKET_FAILED };
+struct socket { /* a WebSocket of a call; ends with it */
+    enum socket_state state;
+    uint32_t number;   /* what the guest calls it: 1, 2, … in its call */
+    uint64_t egress;   /* the port's id; 0: none, or its last event has come */
+    int code;          /* CLOSED */
+    struct ifab_egress_problem problem; /* FAILED */
+    struct ifab_egress_event *first, *last; /* messages that wait for a receive, oldest first; owned */
+    size_t waiting;    /* bytes of them, with their events */
+};
+
+struct guest_spec { /* a manifest as it was read; counted references, spec.c */
+    unsigned refs;
+    uint64_t used; /* for which one makes room */
+    struct ifab_arena arena;
+    struct ifab_manifest manifest; /* a copy: the registry's may go meanwhile */
+    struct ifab_view capability;   /* id@version */
+    struct ifab_egress_row *rows;
+    size_t row_count;
+};
 
 struct running { /* a call from its begin to its done */
     struct ifab_guests *guests;
     struct running *next, *prev;
     enum ifab_guest_task task;
     struct ifab_arena arena;
-    struct ifab_manifest manifest; /* a copy: the registry's may go meanwhile */
-    struct ifab_view talent, capability /* id@version */, tenant /* of egress */, plan_id;
+    struct guest_spec *spec; /* a reference of its own */
+    struct ifab_view talent, tenant /* of egress */, plan_id;
     uint32_t talent_number;
     bool idempotent;
     uint32_t reached; /* host calls that went outside */
     struct ifab_view alarm; /* what it, or a provider, tried; size 0: nothing */
     uint64_t call;    /* the pool's */
-    struct ifab_egress_row *rows;
-    size_t row_count;
+    struct socket sockets[SOCKETS_MAX];
+    uint32_t socket_count; /* numbers given so far */
     ifab_guest_done_fn *done;
     void *user;
 };
+enum question_kind { QUESTION_HTTP = 0, QUESTION_OPEN, QUESTION_RECEIVE, QUESTION_ANSWER };
 struct question { /* a host call that is answered later */
     uint64_t host_call; /* the pool's; 0: this place is free */
     struct running *running;
@@ -43,7 +74,10 @@ struct question { /* a host call that is answered later */
     const struct ifab_secret_use *use;
     uint32_t version; /* of the secret that went out */
     bool again;       /* it has been asked anew with a newer one */
-    ifab_usec until;  /* µs of uv_hrtime()/1000: the call's deadline */
+    ifab_usec until;  /* µs of uv_hrtime()/1000: the call's deadline; RECEIVE: when it has waited long enough */
+    enum question_kind kind;
+    uint32_t socket;  /* OPEN, RECEIVE, ANSWER: its number */
+    struct ifab_view salt, challenge; /* ANSWER; body is its text */
 };
 struct kv_item {
     uint8_t *value; /* owned */
@@ -55,6 +89,7 @@ struct ifab_guests {
     struct ifab_chassis *chassis;
     struct ifab_egress *egress;
     uv_async_t wake;
+    uv_timer_t timer; /* of receives that wait */
     struct ifab_egress_exception *exceptions;
     struct ifab_egress_listener *listeners;
     uint8_t *exception_texts;
@@ -62,10 +97,13 @@ struct ifab_guests {
     size_t count;
     struct question questions[QUESTIONS_MAX];
     uint64_t serial;
+    struct guest_spec *specs[SPECS_MAX]; /* NULL: a free place */
+    uint64_t spec_uses;
     struct ifab_map kv;         /* tenant ‖ key -> value; memory only */
     struct ifab_map kv_bytes;   /* tenant -> bytes */
     struct ifab_map kv_count;   /* tenant -> keys */
-    bool closing, woken_closed, pool_closed;
+    bool closing, pool_closed;
+    unsigned handles; /* of the loop that are not closed yet */
     void (*closed)(void *user);
     void *closed_user;
 };
@@ -78,8 +116,33 @@ void ifab_guest__egress_events(struct ifab_guests *self);
 void ifab_guest__http(struct ifab_guests *self, struct running *running, const struct ifab_chassis_host_call *host_call);
 void ifab_guest__http_error(struct ifab_guests *self, uint64_t host_call, enum ifab_code code, const char *text);
 void ifab_guest__send(struct ifab_guests *self, struct question *q);
+void ifab_guest__refuse(struct ifab_guests *self, struct question *q, enum ifab_code code, const char *text); /* answers and ends it */
+void ifab_guest__problem(struct ifab_guests *self, struct question *q, const struct ifab_egress_problem *problem); /* likewise, in the port's words */
+void ifab_guest__alarm(struct running *r, const struct ifab_egress_problem *problem);
+/* The credential of q's secret; views of q and of the storage. */
+struct lending {
+    struct ifab_guests *self;
+    struct ifab_view name;
+    char id[96];
+};
+void ifab_guest__credential(struct ifab_guests *self, struct question *q, struct lending *lending, struct ifab_egress_credential *ret_credential);
+void ifab_guest__ask(struct ifab_guests *self, struct question *q, bool challenge); /* may the secret that q names go there? */
+/* socket.c */
+bool ifab_guest__is_socket(struct ifab_view url);
+bool ifab_guest__socket_begin(struct question *q); /* a place for the one that is to be opened; false: too many */
+void ifab_guest__socket_submitted(struct question *q);
+void ifab_guest__socket_call(struct ifab_guests *self, struct question *q, const struct ifab_json *tree);
+void ifab_guest__socket_answer(struct ifab_guests *self, struct question *q); /* its secret may go */
+void ifab_guest__socket_event(struct ifab_guests *self, struct ifab_egress_event *event); /* takes it over */
+void ifab_guest__socket_drop(struct question *q); /* what q was to open will not be */
+void ifab_guest__sockets_end(struct running *r);
+void ifab_guest__socket_timer(uv_timer_t *timer);
 struct question *ifab_guest__question(struct ifab_guests *self, uint64_t host_call); /* 0: a free place; NULL: none */
 void ifab_guest__question_end(struct question *q);
+/* spec.c */
+struct guest_spec *ifab_guest__spec(struct ifab_guests *self, const struct ifab_manifest *manifest); /* a reference; NULL: no memory */
+void ifab_guest__spec_drop(struct guest_spec *spec);                                                  /* accepts NULL */
+void ifab_guest__specs_free(struct ifab_guests *self);
 /* kv.c */
 enum ifab_host_status ifab_guest__kv_get(struct ifab_guests *self, struct ifab_view tenant, struct ifab_view key, struct ifab_view *ret_value);
 enum ifab_host_status ifab_guest__kv_put(struct ifab_guests *self, struct ifab_view tenant, struct ifab_view key, struct ifab_view value);

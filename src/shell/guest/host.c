@@ -25,7 +25,7 @@ static void take_line(struct ifab_guests *self, const struct running *r, const s
         text.size--; /* cut between characters */
     ifab_redact_text(&clean, ifab_utf8_valid(text) ? text : IFAB_VIEW("(not text)"));
     if (ifab_buf_status(&clean) == IFAB_OK && self->options.line != NULL)
-        self->options.line(self->options.user, r->capability, r->talent_number, args->number, ifab_buf_as_view(&clean));
+        self->options.line(self->options.user, r->spec->capability, r->talent_number, args->number, ifab_buf_as_view(&clean));
     ifab_buf_fini(&clean);
 }
 
@@ -47,8 +47,8 @@ static void give_now(struct ifab_guests *self, uint64_t host_call)
 static void give_secret_ref(struct ifab_guests *self, const struct running *r, uint64_t host_call, struct ifab_view name)
 {
     bool named = false;
-    for (size_t i = 0; i < r->manifest.secret_count; i++)
-        named |= ifab_view_equal(r->manifest.secrets[i].name, name);
+    for (size_t i = 0; i < r->spec->manifest.secret_count; i++)
+        named |= ifab_view_equal(r->spec->manifest.secrets[i].name, name);
     if (!named)
         answer(self, host_call, IFAB_HOST_REFUSED, IFAB_VIEW(""));
     else if (self->options.secret == NULL || self->options.secret(self->options.user, name) == 0)

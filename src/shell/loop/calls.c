@@ -404,7 +404,7 @@ struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err)
     }
     snprintf(cache, sizeof cache, "%s/artifacts", node->config.data_dir);
     struct ifab_guest_options options = {.loop = &node->loop, .cache_path = cache, .user = self, .wall = wall_of, .line = take_line, .secret = secret_version, .ask = secret_ask, .lend = secret_lend,
-                                         .listeners = listeners};
+                                         .listeners = listeners, .workers = (uint32_t)node->config.capability_workers};
     const char *colon = node->config.http_listen[0] != '\0' ? strrchr(node->config.http_listen, ':') : NULL;
     if (colon != NULL) {
         snprintf(port, sizeof port, "%.*s:%u", (int)(colon - node->config.http_listen), node->config.http_listen, node->http_port);
@@ -569,12 +569,7 @@ void calls_begin(struct node *node, struct request *r, uint64_t number, uint64_t
 static bool may_run(void *user, uint32_t talent, const struct ifab_manifest *manifest)
 {
     const struct calls *self = user;
-    const struct ifab_allowed *allowed;
-    struct ifab_refusal unused;
-    if (talent != 0)
-        return ifab_fabric_may_call(self->node->fabric, talent, manifest, wall_of(user));
-    return ifab_registry_find(ifab_fabric_registry(self->node->fabric), manifest->id, manifest->version, wall_of(user), &allowed, &unused) == IFAB_CODE_NONE &&
-           memcmp(allowed->manifest->digest32, manifest->digest32, 32) == 0;
+    return ifab_fabric_may_call(self->node->fabric, talent, manifest, wall_of(user));
 }
 
 static void review(struct calls *self)

@@ -328,9 +328,9 @@ void handle_plan_close(struct node *node, struct request *r)
 {
     const struct ifab_json *body = act_body(node, r, &close_schema);
     uint8_t id16[16];
-    struct ifab_view text = r->params[0];
     if (body == NULL)
-        return;
+        return; /* and r is gone */
+    struct ifab_view text = r->params[0];
     if (!ifab_view_starts(text, IFAB_VIEW("plan-")) || ifab_uuid_parse(ifab_view_of(text.data + 5, text.size - 5), id16) != IFAB_OK) {
         reply_code(node, r, IFAB_CODE_NOT_FOUND, "plan", "no plan with this id");
         return;

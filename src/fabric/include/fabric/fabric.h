@@ -553,11 +553,14 @@ void ifab_fabric_capability_json(const struct ifab_fabric *self, const struct if
 const struct ifab_plans *ifab_fabric_plans(const struct ifab_fabric *self);
 void ifab_fabric_plan_json(const struct ifab_fabric *self, const struct ifab_plan *plan, struct ifab_buf *buf);
 /*
+ * Has this talent, now, all that a call of this very manifest needs: itself, the grants of capability and scopes, a manifest that may be loaded? INV-07.
+ * Talent 0: the fabric's own look at a capability's health, which needs the manifest alone.
+ */
+bool ifab_fabric_may_call(const struct ifab_fabric *self, uint32_t talent, const struct ifab_manifest *manifest, ifab_usec wall);
+/*
  * Would this plan be made now? Reads only, for the shell to ask before it lets a guest look at params: NONE with the manifest that holds, its operation
  * and the params with defaults (in arena); the same refusals as IFAB_COMMAND_PLAN, 003 where a rule denies it.
  */
-/* Has this talent, now, all that a call of this very manifest needs: itself, the grants of capability and scopes, a manifest that is allowed? INV-07 */
-bool ifab_fabric_may_call(const struct ifab_fabric *self, uint32_t talent, const struct ifab_manifest *manifest, ifab_usec wall);
 enum ifab_code ifab_fabric_plan_check(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_now now, struct ifab_arena *arena,
                                       const struct ifab_manifest **ret_manifest, const struct ifab_operation **ret_operation,
                                       const struct ifab_json **ret_params, struct ifab_refusal *ret_refusal);

@@ -165,6 +165,8 @@ ifab_status ifab_credential_inject(enum ifab_credential_as as, struct ifab_view 
                                    struct ifab_buf *storage, struct ifab_injection *ret_injection, struct ifab_error *err)
 {
     struct ifab_injection to = {.header_count = 0};
+    if (ifab_credential_is_challenge(as, field))
+        return ifab_fail(err, IFAB_INVALID, "credential: the secret answers a challenge and goes into no request");
     if (!ifab_credential_field_valid(as, field))
         return ifab_fail(err, IFAB_INVALID, "credential: as %s: the field is not as it must be", ifab_credential_as_name(as));
     if (secret.size < IFAB_LEAK_VALUE_MIN || secret.size > IFAB_CREDENTIAL_SECRET_MAX)

@@ -12,6 +12,7 @@ static void list_take(struct chassis_call *call)
     call->prev = call->next = NULL;
     call->list = NULL;
     list->count--;
+    call->tenant->waiting -= list->waits;
 }
 
 static void list_move(struct chassis_call *call, struct chassis_list *list)
@@ -23,15 +24,51 @@ static void list_move(struct chassis_call *call, struct chassis_list *list)
     *(list->last != NULL ? &list->last->next : &list->first) = call;
     list->last = call;
     list->count++;
+    call->tenant->waiting += list->waits;
 }
 
-bool ifab_chassis__same_tenant(const struct ifab_chassis_tenant *a, const struct ifab_chassis_tenant *b)
+/* ---- tenants ---- */
+
+static struct ifab_view tenant_key(const struct ifab_chassis_tenant *id, uint8_t storage[40])
 {
-    return a->talent == b->talent && memcmp(a->manifest32, b->manifest32, sizeof a->manifest32) == 0;
+    for (unsigned i = 0; i < 8; i++)
+        storage[i] = (uint8_t)(id->talent >> (8 * i));
+    memcpy(storage + 8, id->manifest32, 32);
+    return ifab_view_of(storage, 40);
 }
 
-static void call_free(struct chassis_call *call)
+struct chassis_tenant *ifab_chassis__tenant(struct ifab_chassis *self, const struct ifab_chassis_tenant *id)
 {
+    uint8_t storage[40];
+    uint64_t at;
+    struct ifab_view key = tenant_key(id, storage);
+    if (ifab_map_get(&self->tenants, key, &at)) {
+        struct chassis_tenant *there = (struct chassis_tenant *)(uintptr_t)at; /* NOLINT(performance-no-int-to-ptr) */
+        there->refs++;
+        return there;
+    }
+    struct chassis_tenant *tenant = ifab_calloc(1, sizeof *tenant);
+    if (tenant == NULL || ifab_map_put(&self->tenants, key, (uint64_t)(uintptr_t)tenant) != IFAB_OK) {
+        ifab_free(tenant);
+        return NULL;
+    }
+    tenant->id = *id;
+    tenant->refs = 1;
+    return tenant;
+}
+
+void ifab_chassis__tenant_drop(struct ifab_chassis *self, struct chassis_tenant *tenant)
+{
+    uint8_t storage[40];
+    if (tenant == NULL || --tenant->refs > 0)
+        return;
+    (void)ifab_map_remove(&self->tenants, tenant_key(&tenant->id, storage));
+    ifab_free(tenant);
+}
+
+static void call_free(struct ifab_chassis *self, struct chassis_call *call)
+{
+    ifab_chassis__tenant_drop(self, call->tenant);
     ifab_chassis_module_unref(call->request.module);
     ifab_buf_fini(&call->input);
     ifab_buf_fini(&call->output);
@@ -59,14 +96,9 @@ static void load_digest(const struct ifab_chassis_request *request, uint8_t ret3
     ifab_sha256_2(ifab_view_of(request->module->wasm_sha256, 32), ifab_view_of(fixed, sizeof fixed), ret32);
 }
 
-static bool room(const struct ifab_chassis *self, const struct ifab_chassis_tenant *tenant)
+static bool room(const struct ifab_chassis *self, const struct chassis_tenant *tenant)
 {
-    uint32_t same = 0;
-    if (self->waiting.count >= self->options.waiting)
-        return false;
-    for (const struct chassis_call *c = self->waiting.first; c != NULL; c = c->next)
-        same += ifab_chassis__same_tenant(&c->request.tenant, tenant);
-    return same < self->options.waiting_per_tenant;
+    return self->waiting.count < self->options.waiting && tenant->waiting < self->options.waiting_per_tenant;
 }
 
 ifab_status ifab_chassis_call(struct ifab_chassis *self, const struct ifab_chassis_request *request, ifab_chassis_done_fn *done, void *user,
@@ -76,17 +108,21 @@ ifab_status ifab_chassis_call(struct ifab_chassis *self, const struct ifab_chass
         return IFAB_AGAIN;
     if (done == NULL || !fits(request))
         return IFAB_INVALID;
-    if (!room(self, &request->tenant))
-        return IFAB_FULL;
-    struct chassis_call *call = ifab_calloc(1, sizeof *call);
-    if (call == NULL)
-        return IFAB_NOMEM;
+    struct chassis_tenant *tenant = ifab_chassis__tenant(self, &request->tenant);
+    bool fits_in = tenant != NULL && room(self, tenant);
+    struct chassis_call *call = fits_in ? ifab_calloc(1, sizeof *call) : NULL;
+    if (call == NULL) {
+        ifab_status status = tenant != NULL && !fits_in ? IFAB_FULL : IFAB_NOMEM;
+        ifab_chassis__tenant_drop(self, tenant);
+        return status;
+    }
+    call->tenant = tenant;
     ifab_buf_init(&call->input, IFAB_CHASSIS_INPUT_MAX);
     ifab_buf_init(&call->output, IFAB_FRAME_OUTPUT_MAX);
     ifab_buf_view(&call->input, request->input);
     call->id = self->call_ids + 1;
     if (ifab_buf_status(&call->input) != IFAB_OK || ifab_u64map_put(&self->calls, call->id, (uint64_t)(uintptr_t)call) != IFAB_OK) {
-        call_free(call); /* its module is not referenced yet */
+        call_free(self, call); /* its module is not referenced yet */
         return IFAB_NOMEM;
     }
     self->call_ids++;
@@ -124,8 +160,10 @@ void ifab_chassis__finish(struct ifab_chassis *pool, struct chassis_call *call, 
         result->wall = (ifab_usec)((uv_hrtime() - call->began_nsec) / 1000);
         if (trap == IFAB_TRAP_KILLED)
             result->fuel_used = call->request.fuel; /* nobody knows: the whole grant */
-        if (worker != NULL)
+        if (worker != NULL) {
             worker->busy_msec += (uint64_t)(result->wall + 999) / 1000;
+            worker->served_nsec += (uint64_t)(result->wall + 1) * 1000;
+        }
     }
     pool->stats.traps += trap != IFAB_TRAP_NONE;
     result->code = code;
@@ -194,8 +232,10 @@ size_t ifab_chassis_revoke_talent(struct ifab_chassis *self, uint64_t talent) { 
 
 static struct chassis_worker *find_idle(struct ifab_chassis *self, const struct chassis_call *call)
 {
+    if (self->idle == 0)
+        return NULL;
     for (struct chassis_worker *w = self->workers; w != NULL; w = w->next) {
-        if (w->state == CHASSIS_IDLE && ifab_chassis__same_tenant(&w->tenant, &call->request.tenant) && memcmp(w->load32, call->load32, 32) == 0) {
+        if (w->state == CHASSIS_IDLE && w->shared == call->tenant && memcmp(w->load32, call->load32, 32) == 0) {
             if (w->busy_msec + call->request.deadline_ms + 1000 <= (uint64_t)w->cpu_seconds * 1000)
                 return w;
             ifab_chassis__worker_kill(w); /* its CPU limit could end it within this call */
@@ -204,28 +244,28 @@ static struct chassis_worker *find_idle(struct ifab_chassis *self, const struct 
     return NULL;
 }
 
-/* Room for one more worker of this tenant: another idle one may have to go for it. */
-static bool make_room(struct ifab_chassis *self, const struct ifab_chassis_tenant *tenant)
+/* The one idle longest; of this tenant, or of any. NULL: none is. */
+static struct chassis_worker *idle_longest(const struct ifab_chassis *self, const struct chassis_tenant *tenant)
 {
-    uint32_t live = 0, same = 0;
-    struct chassis_worker *oldest = NULL, *oldest_same = NULL;
+    struct chassis_worker *oldest = NULL;
     for (struct chassis_worker *w = self->workers; w != NULL; w = w->next) {
-        if (w->role != IFAB_SANDBOX_EXECUTE || w->state == CHASSIS_DYING)
-            continue;
-        bool its = ifab_chassis__same_tenant(&w->tenant, tenant);
-        live++;
-        same += its;
-        if (w->state == CHASSIS_IDLE && (oldest == NULL || w->idle_since < oldest->idle_since))
+        if (w->state == CHASSIS_IDLE && (tenant == NULL || w->shared == tenant) && (oldest == NULL || w->idle_since < oldest->idle_since))
             oldest = w;
-        if (w->state == CHASSIS_IDLE && its && (oldest_same == NULL || w->idle_since < oldest_same->idle_since))
-            oldest_same = w;
     }
+    return oldest;
+}
+
+/* Room for one more worker of this tenant: another idle one may have to go for it. */
+static bool make_room(struct ifab_chassis *self, const struct chassis_tenant *tenant)
+{
+    bool full = tenant->live >= self->options.workers_per_tenant;
     if (self->dying >= self->options.workers)
         return false; /* processes that are killed but not yet gone are bounded too */
-    struct chassis_worker *goes = same >= self->options.workers_per_tenant ? oldest_same : live >= self->options.workers ? oldest : NULL;
-    if (goes == NULL)
-        return same < self->options.workers_per_tenant && live < self->options.workers;
-    ifab_chassis__worker_kill(goes);
+    if (!full && self->live < self->options.workers)
+        return true;
+    if (full ? tenant->idle == 0 : self->idle == 0)
+        return false;
+    ifab_chassis__worker_kill(idle_longest(self, full ? tenant : NULL));
     return true;
 }
 
@@ -248,7 +288,7 @@ static void try_call(struct ifab_chassis *self, struct chassis_call *call)
         refuse(self, call, module->code, module->text);
     } else if (module->state != CHASSIS_HELD) {
         ifab_chassis__want(self, module);
-    } else if (make_room(self, &call->request.tenant)) {
+    } else if (make_room(self, call->tenant)) {
         list_move(call, &self->bound);
         if (!ifab_chassis__execute_start(self, call, &err))
             refuse(self, call, IFAB_CODE_SYSTEM_ERROR, err.text);
@@ -260,12 +300,16 @@ static void on_expiry(uv_timer_t *timer) { ifab_chassis__settle(timer->data); }
 void ifab_chassis__pump(struct ifab_chassis *self)
 {
     uint64_t now = uv_now(self->loop);
+    self->pumps++;
     for (struct chassis_call *c = self->waiting.first, *next; c != NULL; c = next) {
         next = c->next;
-        if (c->waits_until <= now)
+        if (c->waits_until <= now) {
             refuse(self, c, IFAB_CODE_QUEUE_FULL, "no sandbox was free in time");
-        else
+        } else if (c->tenant->passed != self->pumps) {
             try_call(self, c);
+            if (c->list == &self->waiting)
+                c->tenant->passed = self->pumps; /* what there is not for the first of its calls there is for none behind it */
+        }
     }
     ifab_chassis__prepare_pump(self);
     const struct chassis_call *first = self->waiting.first; /* all wait equally long: the first one's time is over first */
@@ -295,7 +339,7 @@ void ifab_chassis__settle(struct ifab_chassis *self)
         if (call->gone_host != 0)
             self->handlers.on_host_gone(self->handlers.user, call->gone_host);
         call->done(call->user, call->id, &call->result);
-        call_free(call);
+        call_free(self, call);
     }
     ifab_chassis__close_step(self);
 }

@@ -8,6 +8,7 @@
 #include <signal.h>
 
 #define TABLE_ELEMENTS 10000U
+#define LOOK_MSEC      2U /* a call that has computed for longer steps back; so long after its begin it is looked at, then after twice as long, … */
 
 static void failed(struct chassis_worker *self, enum ifab_code code, const char *text) { ifab_chassis__worker_failed(self, code, text); }
 
@@ -24,6 +25,10 @@ bool ifab_chassis__execute_start(struct ifab_chassis *pool, struct chassis_call 
     if (ifab_chassis__worker_start(pool, IFAB_SANDBOX_EXECUTE, &self, err) != IFAB_OK)
         return false;
     self->tenant = call->request.tenant;
+    self->shared = call->tenant;
+    self->shared->refs++;
+    self->shared->live++;
+    pool->live++;
     self->imports = call->request.imports;
     self->cpu_seconds = seconds > pool->options.worker_cpu_seconds ? seconds : pool->options.worker_cpu_seconds;
     memcpy(self->load32, call->load32, sizeof self->load32);
@@ -52,6 +57,14 @@ static uint64_t margin(const struct chassis_worker *self)
     return self->pool->options.margin_ms < most ? self->pool->options.margin_ms : most;
 }
 
+/* Until the soft stop; a worker that has not stepped back is looked at before. */
+static void arm(struct chassis_worker *self)
+{
+    uint64_t gone = (uv_hrtime() - self->call->began_nsec) / 1000000, soft = self->call->request.deadline_ms - margin(self);
+    uint64_t left = soft > gone ? soft - gone : 0, next = gone > LOOK_MSEC ? gone : LOOK_MSEC;
+    ifab_chassis__worker_timer(self, !self->stepped_back && left > next ? next : left);
+}
+
 void ifab_chassis__execute_call(struct chassis_worker *self, struct chassis_call *call)
 {
     const struct ifab_chassis_request *request = &call->request;
@@ -59,14 +72,14 @@ void ifab_chassis__execute_call(struct chassis_worker *self, struct chassis_call
     self->frame_call = ++self->pool->frame_calls != 0 ? self->pool->frame_calls : ++self->pool->frame_calls;
     const struct ifab_frame_call frame = {request->export_,        request->deadline_ms, request->output_max,
                                           request->host_calls_max, request->fuel,        request->input};
-    self->state = CHASSIS_BUSY;
+    ifab_chassis__worker_state(self, CHASSIS_BUSY);
     self->call = call;
     self->host_calls = 0;
     self->soft_passed = false;
     call->worker = self;
     call->result.began = true;
     call->began_nsec = uv_hrtime();
-    ifab_chassis__worker_timer(self, request->deadline_ms - margin(self));
+    arm(self);
     if (ifab_frame_call_write(&self->out, self->frame_call, &frame) != IFAB_OK)
         failed(self, IFAB_CODE_SYSTEM_ERROR, "out of memory");
     else if (!ifab_chassis__worker_flush(self))
@@ -78,7 +91,7 @@ static void rest(struct chassis_worker *self, bool reuse)
 {
     const struct ifab_chassis_options *options = &self->pool->options;
     self->served++;
-    self->state = CHASSIS_IDLE;
+    ifab_chassis__worker_state(self, CHASSIS_IDLE);
     self->idle_since = ++self->pool->uses;
     if (reuse && self->served < options->calls_per_worker)
         ifab_chassis__worker_timer(self, options->idle_ms);
@@ -125,8 +138,9 @@ static void loading(struct chassis_worker *self, const struct ifab_frame *frame)
         failed(self, IFAB_CODE_SYSTEM_ERROR, "the sandbox process has another engine than the compiler");
     } else {
         struct chassis_call *call = self->call;
-        self->state = CHASSIS_IDLE;
+        ifab_chassis__worker_state(self, CHASSIS_IDLE);
         self->call = NULL;
+        self->ready_nsec = ifab_chassis__cpu(&self->process);
         call->worker = NULL;
         ifab_chassis__execute_call(self, call);
     }
@@ -274,10 +288,31 @@ static void soft_stop(struct chassis_worker *self)
         failed(self, IFAB_CODE_SANDBOX_VIOLATION, "the sandbox process ended by itself");
 }
 
+/*
+ * A call that computes for long steps back behind the others: it has what is left of the CPUs, and a hundred short calls of other tenants do not wait
+ * for its turn to end. One that waits for an answer from elsewhere does not: what counts is CPU.
+ */
+static void look(struct chassis_worker *self)
+{
+    uint64_t used = ifab_chassis__cpu(&self->process), before = self->ready_nsec + self->served_nsec;
+    if (used > before && used - before > LOOK_MSEC * UINT64_C(1000000)) {
+        self->stepped_back = true;
+        self->pool->stats.stepped_back++;
+        ifab_chassis__step_back(&self->process);
+    } else if (used <= before) { /* its earlier calls waited much: from here on it is counted exactly */
+        self->ready_nsec = used;
+        self->served_nsec = 0;
+    }
+    arm(self);
+}
+
 void ifab_chassis__execute_timer(struct chassis_worker *self)
 {
+    uint64_t soft = self->state != CHASSIS_BUSY ? 0 : (uint64_t)(self->call->request.deadline_ms - margin(self)) * 1000000;
     if (self->state == CHASSIS_LOADING) {
         failed(self, IFAB_CODE_SYSTEM_ERROR, "the sandbox process did not get ready in time");
+    } else if (self->state == CHASSIS_BUSY && !self->soft_passed && uv_hrtime() - self->call->began_nsec < soft) {
+        look(self);
     } else if (self->state == CHASSIS_BUSY && !self->soft_passed) {
         soft_stop(self);
     } else if (self->state == CHASSIS_BUSY) {

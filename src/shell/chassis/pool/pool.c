@@ -118,6 +118,7 @@ static void free_memory(struct ifab_chassis *self)
     ifab_wipe(self->options.mac_key32, sizeof self->options.mac_key32);
     ifab_buf_fini(&self->engine.config);
     ifab_u64map_fini(&self->calls);
+    ifab_map_fini(&self->tenants);
     ifab_free(self->execute_path);
     ifab_free(self->prepare_path);
     ifab_free(self);
@@ -163,6 +164,8 @@ ifab_status ifab_chassis_new(uv_loop_t *loop, const struct ifab_chassis_options 
     self->options = *options;
     self->handlers = *handlers;
     ifab_buf_init(&self->engine.config, IFAB_FRAME_CONFIG_MAX);
+    ifab_map_init(&self->tenants, uv_hrtime());
+    self->waiting.waits = true;
     self->execute_path = copy(options->execute_path);
     self->prepare_path = copy(options->prepare_path);
     if (self->execute_path == NULL || self->prepare_path == NULL)

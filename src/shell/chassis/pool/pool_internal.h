@@ -38,11 +38,21 @@ struct chassis_process {
     int pidfd, fd; /* fd: our end of the socket */
 };
 
+/* What its calls and workers share; there while it has any. So what a waiting call may hope for costs no walk over all workers. */
+struct chassis_tenant {
+    struct ifab_chassis_tenant id;
+    uint32_t refs;       /* calls, workers that are not dying */
+    uint32_t waiting;    /* calls */
+    uint32_t live, idle; /* execute workers */
+    uint64_t passed;     /* the pump that found no worker for it: its other calls need not ask */
+};
+
 struct chassis_list;
 struct chassis_call {
     uint64_t id;
     struct chassis_list *list; /* the one it is in: waiting, bound or ended */
     struct chassis_call *prev, *next;
+    struct chassis_tenant *tenant;       /* a reference */
     struct ifab_chassis_request request; /* input: of `input` */
     struct ifab_buf input;
     uint8_t load32[32]; /* what the worker must have loaded */
@@ -59,6 +69,7 @@ struct chassis_call {
 struct chassis_list {
     struct chassis_call *first, *last;
     uint32_t count;
+    bool waits; /* its calls count as their tenants' waiting ones */
 };
 
 struct chassis_worker {
@@ -75,13 +86,15 @@ struct chassis_worker {
     size_t out_at, in_want, in_max;
     bool polls_out, loaded;
     /* execute */
+    struct chassis_tenant *shared; /* a reference, until it dies; NULL: a compiler */
     struct ifab_chassis_tenant tenant;
     uint8_t load32[32];
     uint32_t imports, cpu_seconds, served, frame_call, host_calls;
     uint64_t busy_msec, idle_since;
+    uint64_t ready_nsec, served_nsec; /* CPU that it had used once loaded; wall of the calls that have ended since, which is more than their CPU */
     struct chassis_call *call;
     uint64_t host_id; /* a host call waits for its answer; 0: none */
-    bool soft_passed;
+    bool soft_passed, stepped_back;
     /* prepare; NULL: it only tells the engine */
     struct ifab_chassis_module *module;
 };
@@ -102,7 +115,9 @@ struct ifab_chassis {
     struct ifab_artifact_cache *cache; /* NULL: none */
     struct chassis_engine engine;
     struct chassis_worker *workers; /* all of them, dying ones too */
-    uint32_t dying;
+    uint32_t dying, live, idle;     /* live, idle: execute workers */
+    struct ifab_map tenants;        /* talent and manifest → struct chassis_tenant */
+    uint64_t pumps;
     struct chassis_list waiting, bound, ended; /* bound: of a worker; ended: its callback is owed */
     struct ifab_chassis_module *modules;       /* being prepared */
     struct ifab_u64map calls;                  /* id → struct chassis_call of waiting and bound */
@@ -121,6 +136,8 @@ struct ifab_chassis {
 /* spawn.c */
 ifab_status ifab_chassis__spawn(const char *path, struct chassis_process *ret, struct ifab_error *err);
 void ifab_chassis__signal(const struct chassis_process *self, int signal_number); /* through the pidfd */
+uint64_t ifab_chassis__cpu(const struct chassis_process *self);                   /* ns that it has used; 0: not known */
+void ifab_chassis__step_back(const struct chassis_process *self);                 /* less of a busy CPU from now on, for good */
 bool ifab_chassis__reap(const struct chassis_process *self);                      /* true: it has ended and is reaped */
 void ifab_chassis__wait(const struct chassis_process *self);                      /* until it has ended, for one that was killed */
 
@@ -128,6 +145,8 @@ void ifab_chassis__wait(const struct chassis_process *self);                    
 ifab_status ifab_chassis__worker_start(struct ifab_chassis *pool, enum ifab_sandbox_role role, struct chassis_worker **ret, struct ifab_error *err);
 /* SIGKILL; whatever it did for a call or a module must have been taken from it before. Does nothing to a dying one. */
 void ifab_chassis__worker_kill(struct chassis_worker *self);
+/* Every change of a worker's state but the first goes through here: it is counted. */
+void ifab_chassis__worker_state(struct chassis_worker *self, enum chassis_state state);
 void ifab_chassis__worker_timer(struct chassis_worker *self, uint64_t msec);
 /* Sends what is in self->out, now or when there is room. false: the other side is gone. */
 bool ifab_chassis__worker_flush(struct chassis_worker *self);
@@ -158,7 +177,9 @@ void ifab_chassis__finish(struct ifab_chassis *pool, struct chassis_call *call, 
 void ifab_chassis__settle(struct ifab_chassis *pool); /* only from uv callbacks */
 void ifab_chassis__soon(struct ifab_chassis *pool);   /* settle in the loop's next turn */
 void ifab_chassis__pump(struct ifab_chassis *pool);   /* waiting calls get workers */
-bool ifab_chassis__same_tenant(const struct ifab_chassis_tenant *a, const struct ifab_chassis_tenant *b);
+/* A reference; NULL: no memory. */
+struct chassis_tenant *ifab_chassis__tenant(struct ifab_chassis *pool, const struct ifab_chassis_tenant *id);
+void ifab_chassis__tenant_drop(struct ifab_chassis *pool, struct chassis_tenant *tenant); /* accepts NULL */
 
 /* pool.c */
 void ifab_chassis__close_step(struct ifab_chassis *pool); /* frees it once nothing is left */

@@ -9,9 +9,14 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define STEPPED_BACK_NICE  10     /* a tenth of the share of one that has not */
+#define STEPPED_BACK_SLICE 100000 /* ns until who wakes up may have the CPU; Linux before 6.12 passes it over */
 
 static ifab_status cannot(struct ifab_error *err, int cause, const char *what)
 {
@@ -80,6 +85,29 @@ ifab_status ifab_chassis__spawn(const char *path, struct chassis_process *ret, s
 void ifab_chassis__signal(const struct chassis_process *self, int signal_number)
 {
     (void)pidfd_send_signal(self->pidfd, signal_number, NULL, 0); /* ESRCH: it is gone already */
+}
+
+uint64_t ifab_chassis__cpu(const struct chassis_process *self)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (clock_getcpuclockid(self->pid, &clock) != 0 || clock_gettime(clock, &used) != 0)
+        return 0;
+    return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
+/* By its pid, which is still its own as long as it is not reaped. Where the system does not let us, it stays as it is. */
+void ifab_chassis__step_back(const struct chassis_process *self)
+{
+    const struct { /* sched_attr of the kernel, its first version: the C library has neither the call nor the struct */
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } attributes = {.size = sizeof attributes, .nice = STEPPED_BACK_NICE, .runtime = STEPPED_BACK_SLICE};
+    if (syscall(SYS_sched_setattr, self->pid, &attributes, 0) != 0)
+        (void)setpriority(PRIO_PROCESS, (id_t)self->pid, STEPPED_BACK_NICE);
 }
 
 bool ifab_chassis__reap(const struct chassis_process *self)

@@ -102,12 +102,30 @@ ifab_status ifab_chassis__worker_start(struct ifab_chassis *pool, enum ifab_sand
     return IFAB_OK;
 }
 
+void ifab_chassis__worker_state(struct chassis_worker *self, enum chassis_state state)
+{
+    struct ifab_chassis *pool = self->pool;
+    struct chassis_tenant *tenant = self->shared;
+    uint32_t was = self->state == CHASSIS_IDLE, is = state == CHASSIS_IDLE;
+    self->state = state;
+    if (tenant == NULL)
+        return;
+    pool->idle = pool->idle - was + is;
+    tenant->idle = tenant->idle - was + is;
+    if (state != CHASSIS_DYING)
+        return;
+    pool->live--;
+    tenant->live--;
+    self->shared = NULL;
+    ifab_chassis__tenant_drop(pool, tenant);
+}
+
 void ifab_chassis__worker_kill(struct chassis_worker *self)
 {
     if (self->state == CHASSIS_DYING)
         return;
     assert(self->call == NULL && self->module == NULL);
-    self->state = CHASSIS_DYING;
+    ifab_chassis__worker_state(self, CHASSIS_DYING);
     self->pool->dying++;
     (void)uv_timer_stop(&self->timer);
     if (self->io.data != NULL)

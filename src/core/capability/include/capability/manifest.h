@@ -20,7 +20,7 @@
 #define IFAB_MANIFEST_ARENA_MAX      ((size_t)16 << 20) /* enough for any manifest, and for its params */
 #define IFAB_CAPABILITY_ID_MAX       128
 #define IFAB_CAPABILITY_VERSION_MAX  32
-#define IFAB_MANIFEST_OPERATIONS_MAX 32
+#define IFAB_MANIFEST_OPERATIONS_MAX 64
 #define IFAB_MANIFEST_HTTP_MAX       32
 #define IFAB_MANIFEST_SECRETS_MAX    16
 #define IFAB_MANIFEST_CONFIG_MAX     32
@@ -61,15 +61,25 @@ bool ifab_method_parse(struct ifab_view text, enum ifab_method *ret_method); /* 
 enum ifab_secret_as { IFAB_SECRET_AS_MAP(IFAB_G_) IFAB_SECRET_AS_COUNT };
 #undef IFAB_G_
 const char *ifab_secret_as_name(enum ifab_secret_as as);
+/* as hmac with one of these fields answers a challenge inside a WebSocket's messages; egress/credential.h knows how. Any other field is a header. */
+bool ifab_secret_is_challenge(enum ifab_secret_as as, struct ifab_view field);
+
+/* X(NAME, "text", port where none is named, TLS, WebSocket): schemes of http rows and origins. */
+#define IFAB_ORIGIN_SCHEME_MAP(X) \
+    X(HTTPS, "https", 443, true, false) X(HTTP, "http", 80, false, false) X(WSS, "wss", 443, true, true) X(WS, "ws", 80, false, true)
+#define IFAB_G_(name, text, port, tls, socket) IFAB_ORIGIN_##name,
+enum ifab_origin_scheme { IFAB_ORIGIN_SCHEME_MAP(IFAB_G_) IFAB_ORIGIN_SCHEME_COUNT };
+#undef IFAB_G_
+const char *ifab_origin_scheme_name(enum ifab_origin_scheme scheme);
 
 /* scheme://host:port; compared on all three, byte by byte */
 struct ifab_origin {
-    bool tls;              /* https; else http */
+    enum ifab_origin_scheme scheme;
     struct ifab_view host; /* lower case: a DNS name, or four decimal numbers. No IPv6 literal, no wildcard, no dot at the end */
     uint16_t port;         /* 1..65535 */
 };
 bool ifab_origin_equal(const struct ifab_origin *a, const struct ifab_origin *b);
-/* "https://host[:port]", nothing behind. Views borrowed. false: not such a text. */
+/* "https://host[:port]", nothing behind; http, ws and wss likewise. Views borrowed. false: not such a text. */
 bool ifab_origin_parse(struct ifab_view text, struct ifab_origin *ret_origin);
 /*
  * "https://host[:port]/path[?query]": no user, no fragment, host in lower case, path as ifab_http_path_valid() has it, query visible ASCII

@@ -84,7 +84,8 @@ struct ifab_module { /* the bytes as they were opened: digest and size of what w
  * INV-07, at every load and again in the step of every apply, in this order: signature by the registered key (001; 005 where nobody registered it) ·
  * publisher: not revoked, within its validity and namespaces (005) · allow-list: id (201), version and its time (202), manifest digest (204), not
  * revoked (201 its id, 202 its version or digest) · module: size and digest (204). module NULL: it was not looked at in this call, and the caller says
- * elsewhere that it was. NONE: it may be loaded.
+ * elsewhere that it was. NONE: it may be loaded. Of the allow-list's own copy the signature is verified once and found good from then on; so one
+ * thread at a time.
  */
 enum ifab_code ifab_capability_load_check(const struct ifab_registry *self, const struct ifab_manifest *manifest, const struct ifab_module *module,
                                           ifab_usec wall, struct ifab_refusal *ret_refusal);

@@ -12,7 +12,7 @@
  * for it is made, again before the first byte of a request is sent over it. No proxy, no .netrc, no cookies, no automatic redirect, no decoding.
  * A connection is used again only within one (tenant, capability, origin, credential), by requests that may be repeated.
  *
- * Threads: submit, send, shut, cancel, set_live, take, close from one thread (the owner's). Events belong to whom took them.
+ * Threads: submit, send, send_answer, shut, cancel, set_live, take, close from one thread (the owner's). Events belong to whom took them.
  */
 #include "base/code.h"
 #include "base/time.h"
@@ -145,6 +145,8 @@ struct ifab_egress_ops {
     ifab_status (*shut)(struct ifab_egress *self, uint64_t id, uint16_t code); /* closing handshake; CLOSED follows */
     void (*cancel)(struct ifab_egress *self, uint64_t id);                     /* FAILED (CANCELLED) follows, unless its last event is on its way */
     void (*close)(struct ifab_egress *self);                                   /* nothing runs any more when it returns; no events follow */
+    /* As send, of text; own (moved on IFAB_OK) is looked for in what comes from then on. Once a socket. */
+    ifab_status (*answer)(struct ifab_egress *self, uint64_t id, struct ifab_view text, struct ifab_leak_set *own);
 };
 
 struct ifab_egress_settings {
@@ -192,6 +194,19 @@ IFAB_MUST_CHECK ifab_status ifab_egress_submit(struct ifab_egress *self, const s
                                                struct ifab_egress_problem *ret_problem);
 /* Text must be UTF-8. IFAB_INVALID; IFAB_TOO_LARGE: above IFAB_EGRESS_MESSAGE_MAX; IFAB_NOT_FOUND; IFAB_FULL; IFAB_NOMEM. */
 IFAB_MUST_CHECK ifab_status ifab_egress_send(struct ifab_egress *self, uint64_t id, bool binary, struct ifab_view bytes);
+/*
+ * A message that answers a server's challenge (egress/credential.h): text with the answer in place of the one IFAB_EGRESS_ANSWER_MARK in it. Once a
+ * socket, only where the credential, the secret's record and the socket agree on the origin, and never where a redirect led. The caller learns nothing
+ * of the answer; what was made of the secret is withheld like the secret itself, should it come back.
+ * IFAB_DENIED, IFAB_INVALID, IFAB_TOO_LARGE: refused by a rule, ret_problem says which, nothing was sent; else as ifab_egress_send().
+ */
+#define IFAB_EGRESS_ANSWER_MARK "{{answer}}"
+struct ifab_egress_answer { /* all borrowed */
+    const struct ifab_egress_credential *credential;
+    struct ifab_view salt, challenge; /* as the server sent them, 1..IFAB_CHALLENGE_TEXT_MAX bytes each */
+};
+IFAB_MUST_CHECK ifab_status ifab_egress_send_answer(struct ifab_egress *self, uint64_t id, struct ifab_view text,
+                                                    const struct ifab_egress_answer *answer, struct ifab_egress_problem *ret_problem);
 IFAB_MUST_CHECK ifab_status ifab_egress_shut(struct ifab_egress *self, uint64_t id, uint16_t code); /* 1000..4999 as RFC 6455 7.4 lets a client say */
 void ifab_egress_cancel(struct ifab_egress *self, uint64_t id);
 /* Values that no answer may hold, of whatever tenant, beside those the request itself carries. Sealed; moved. NULL: none. For answers that begin from

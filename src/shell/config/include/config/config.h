@@ -52,6 +52,7 @@ struct ifab_config {
     size_t role_count;
     char sensitive_scopes[32][129];                     /* access.sensitive_scopes: [] */
     size_t sensitive_count;
+    int64_t capability_workers;                         /* capabilities.workers: sandbox processes at a time */
     int64_t verify_workers;                             /* threads.verify: 0 = cores - 1 */
     char log_level[8];                                  /* log.level: info */
 };

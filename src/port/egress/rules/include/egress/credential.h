@@ -10,6 +10,7 @@
  *   query   the value                     name of the parameter      ?NAME=value, percent-encoded
  *   sigv4   id ":" key [":" session]      region "/" service         Authorization: AWS4-HMAC-SHA256 …, X-Amz-Date, X-Amz-Content-Sha256
  *   hmac    the key                       name of the header         NAME: hex, and NAME-Timestamp: seconds
+ *   hmac    the password                  name of a challenge        nothing; a message of a WebSocket may carry the answer, below
  *
  * hmac signs METHOD LF host[:port] LF path[?query] LF seconds LF hex(SHA-256(body)) with HMAC-SHA-256.
  * Threads: any.
@@ -56,6 +57,26 @@ struct ifab_injection { /* everything in the buf that made it; wipe that */
 IFAB_MUST_CHECK ifab_status ifab_credential_inject(enum ifab_credential_as as, struct ifab_view field, struct ifab_view secret,
                                                    const struct ifab_signable *request, struct ifab_buf *storage,
                                                    struct ifab_injection *ret_injection, struct ifab_error *err);
+
+/*
+ * Challenges: a server behind a WebSocket sends a salt and a challenge, and takes a message that answers them. X(NAME, "field"):
+ *
+ *   obs-websocket-5    base64(SHA-256(base64(SHA-256(password || salt)) || challenge))    obs-websocket 5, protocol.md, "Creating an authentication string"
+ */
+#define IFAB_CHALLENGE_MAP(X)       X(OBS_WEBSOCKET_5, "obs-websocket-5")
+#define IFAB_CHALLENGE_TEXT_MAX     256 /* bytes of a salt, of a challenge; at least 1 */
+#define IFAB_CHALLENGE_STORAGE      ((size_t)16 << 10)
+#define IFAB_CHALLENGE_VALUES_MAX   3
+bool ifab_credential_is_challenge(enum ifab_credential_as as, struct ifab_view field);
+struct ifab_challenge_answer {
+    struct ifab_view text;                              /* printable ASCII that JSON need not escape */
+    struct ifab_view values[IFAB_CHALLENGE_VALUES_MAX]; /* what must not come back: the secret, what stands for it, the answer */
+    size_t value_count;
+};
+/* storage: empty, limit at least IFAB_CHALLENGE_STORAGE; holds all views of ret_answer. IFAB_INVALID: the field, the secret or a text; IFAB_NOMEM. */
+IFAB_MUST_CHECK ifab_status ifab_credential_answer(struct ifab_view field, struct ifab_view secret, struct ifab_view salt,
+                                                   struct ifab_view challenge, struct ifab_buf *storage,
+                                                   struct ifab_challenge_answer *ret_answer, struct ifab_error *err);
 
 /* The pieces of SigV4, for tests against published vectors. Texts are appended. */
 void ifab_sigv4_canonical(const struct ifab_signable *request, const struct ifab_egress_header *sorted, size_t count, bool encode_path_again,
