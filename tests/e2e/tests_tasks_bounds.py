@@ -134,6 +134,7 @@ def test_everyone_who_waits_at_a_queue_of_its_own_is_told(f):
     threads = [threading.Thread(target=ask, args=(n,)) for n in names]
     for t in threads:
         t.start()
+    wait_for(lambda: waiters(f.get("/metrics").body) == len(names), what="all of them wait")
     create_many(f, [{"id": f"for-{n}", "swarm": n} for n in names])
     for t in threads:
         t.join()
