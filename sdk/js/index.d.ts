@@ -217,6 +217,8 @@ export interface Cost {
 export interface CostOptions extends Cost {
   provider?: string;
   capability?: string;
+  /** For whom it was spent: a swarm that names this talent as a member. */
+  swarm?: string;
   operation?: string;
   trace?: string;
   signal?: AbortSignal;

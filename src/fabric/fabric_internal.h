@@ -201,6 +201,8 @@ enum ifab_code ifab_fabric__may_act(const struct ifab_command *command, struct i
 /* 003: the swarm does not name who asks; an operator of the socket may for any. */
 enum ifab_code ifab_fabric__may_act_for(const struct ifab_fabric *self, const struct ifab_command *command, const struct ifab_swarm *swarm,
                                         struct ifab_refusal *refusal);
+/* Neither a member of this swarm nor an operator: it may fill half of the queue, and nothing of others gives way for it. */
+bool ifab_fabric__stranger(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_swarm_number queue);
 #define IFAB_FABRIC_DUE_TASKS 256
 #define IFAB_FABRIC_TASKS_IN_STEP 64 /* made or closed by one command: a block, with what helps its helpers */
 void ifab_fabric__decide_swarm(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
@@ -275,6 +277,7 @@ struct ifab_fabric__bill { /* every view borrowed until the call returns */
     struct ifab_view actor, why;                          /* of the entries; why empty: inherited from why_from */
     uint64_t why_from;                                    /* index of an entry */
     struct ifab_view subject;                             /* what it was for, e.g. a task's id; empty: the reservation's */
+    const int64_t *most;                                  /* by unit: what it was to cost at most, -1: not said. NULL: as the reservation says, if any */
 };
 struct ifab_fabric__hold {
     struct ifab_fabric__bill bill; /* the estimate: model and operation are not asked */
@@ -291,9 +294,11 @@ enum ifab_code ifab_fabric__reserve_for(const struct ifab_fabric *self, struct i
 /*
  * It is over: this is what it did cost, less, equal or more. The reservation ends; an entry IF.optimise/cost_incurred, and one for each level
  * reached, for an overrun, for a swarm's breaker that this opened. number 0, or one that is gone: charged without a reservation. Never refuses:
- * what was spent is recorded. The bill's subjects stand only where the reservation named none. *ret_over (may be NULL): some budget has been passed.
+ * what was spent is recorded. The bill's subjects stand only where the reservation named none. *ret_passed (may be NULL): members for an answer,
+ * ,"over":[…] and, where it is more than was held, ,"over_reserved":{…}; in the arena.
  */
-void ifab_fabric__settle_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill, bool *ret_over);
+void ifab_fabric__settle_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill,
+                              struct ifab_view *ret_passed);
 /* It came to nothing: what was held is free again. An entry IF.governor/released. number 0, or one that is gone: nothing. */
 void ifab_fabric__release_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill);
 /* What a request says it did cost, as a bill: by the price table where it names a model and no money. 208: no price holds. */
@@ -308,6 +313,8 @@ struct ifab_ratio ifab_fabric__reputation(const struct ifab_fabric *self, const 
 /* Has some budget of this swarm nothing left, or is its breaker open? For the matching. */
 void ifab_fabric__swarm_standing(const struct ifab_fabric *self, const struct ifab_outcome *o, struct ifab_view swarm, bool *ret_breaker_open,
                                  bool *ret_budget_spent);
+/* By unit, what is least left of the budgets of this swarm; UINT64_MAX where none counts it. */
+void ifab_fabric__swarm_left(const struct ifab_fabric *self, const struct ifab_outcome *o, struct ifab_view swarm, uint64_t ret_left[IFAB_UNIT_COUNT]);
 /* The newest bytes of a record in this step; false: the step has not touched it. Size 0: it was deleted. */
 bool ifab_fabric__changed(const struct ifab_outcome *o, uint8_t kind, uint64_t number, struct ifab_view *ret_bytes);
 
@@ -317,6 +324,22 @@ bool ifab_fabric__changed(const struct ifab_outcome *o, uint8_t kind, uint64_t n
  */
 enum ifab_code ifab_fabric__task_hold(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_swarm *swarm,
                                       struct ifab_task_principal worker, struct ifab_view actor, uint64_t *ret_reservation);
+/*
+ * Help is paid by the swarm that is asked, and asked for by another: each of `of` helpers gets its part of what the blocked task may cost, in each unit
+ * at most IFAB_HELP_PERCENT of what is least left of its swarm's budgets. fits: may all of that be held, behind what *holds has already? Nothing is
+ * written; *holds grows. No: a part of something came to nothing, too.
+ */
+#define IFAB_HELP_PERCENT 10
+struct ifab_fabric__holds {
+    struct ifab_money_plan *plans[2]; /* in the arena: of the one before, and room for the next */
+    size_t count;
+};
+void ifab_fabric__help_budget(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_task *blocked, const struct ifab_swarm *swarm,
+                              size_t of, int64_t ret_budget[IFAB_COUNT_OF_UNITS]);
+bool ifab_fabric__help_fits(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *help, const struct ifab_task *blocked,
+                            const struct ifab_swarm *swarm, struct ifab_fabric__holds *holds);
+/* Is there a budget of the trace of this task alone? What refuses it may let go on what stands beside it. */
+bool ifab_fabric__trace_has_purse(const struct ifab_fabric *self, const struct ifab_task *task);
 enum ifab_code ifab_fabric__task_price(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o,
                                        struct ifab_fabric__bill *bill);
 void ifab_fabric__task_over(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *held, enum ifab_task_event event,

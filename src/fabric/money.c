@@ -43,16 +43,17 @@ void ifab_money__put_text(struct ifab_buf *p, const char *name, struct ifab_view
     ifab_json_put_string(p, text);
 }
 
-static void put_ids(struct ifab_buf *p, const struct ifab_money_plan *plan, bool over)
+static void put_ids(struct ifab_buf *p, const struct ifab_money_plan *plan, bool over, size_t most)
 {
     const char *comma = "";
     ifab_buf_char(p, '[');
-    for (size_t i = 0; i < plan->count; i++) {
+    for (size_t i = 0; i < plan->count && most > 0; i++) {
         if (over && plan->lines[i].overrun == 0)
             continue;
         ifab_buf_str(p, comma);
         ifab_json_put_string(p, plan->lines[i].budget->id);
         comma = ",";
+        most--;
     }
     ifab_buf_char(p, ']');
 }
@@ -213,9 +214,18 @@ void ifab_fabric__swarm_standing(const struct ifab_fabric *self, const struct if
 {
     struct ifab_breaker breaker;
     breaker_now(self, o, IFAB_BREAKER_SWARM, swarm, &breaker);
+    uint64_t left[IFAB_UNIT_COUNT];
     *ret_breaker_open = breaker.state != IFAB_BREAKER_CLOSED;
+    ifab_fabric__swarm_left(self, o, swarm, left);
     *ret_budget_spent = false;
-    for (uint64_t n = 0; !*ret_budget_spent;) {
+    for (size_t i = 0; i < IFAB_UNIT_COUNT; i++)
+        *ret_budget_spent = *ret_budget_spent || left[i] == 0;
+}
+
+void ifab_fabric__swarm_left(const struct ifab_fabric *self, const struct ifab_outcome *o, struct ifab_view swarm, uint64_t ret_left[IFAB_UNIT_COUNT])
+{
+    memset(ret_left, 0xff, IFAB_UNIT_COUNT * sizeof *ret_left);
+    for (uint64_t n = 0;;) {
         const struct ifab_budget *budget = ifab_money_of(self->money, IFAB_SUBJECT_SWARM, swarm, n);
         struct ifab_view bytes;
         if (budget == NULL)
@@ -225,7 +235,9 @@ void ifab_fabric__swarm_standing(const struct ifab_fabric *self, const struct if
         if (ifab_fabric__changed(o, IFAB_KIND_BUDGET_STATE, n, &bytes))
             (void)ifab_budget_state_unpack(bytes, &state);
         state = ifab_budget_now(budget->period, &state, ifab_money__time(o));
-        *ret_budget_spent = ifab_budget_left(budget->limit, &state) == 0;
+        uint64_t left = ifab_budget_left(budget->limit, &state);
+        if (left < ret_left[budget->unit])
+            ret_left[budget->unit] = left;
     }
 }
 
@@ -270,6 +282,14 @@ void ifab_fabric__decide_breaker_reset(const struct ifab_fabric *self, const str
 
 /* ---- spending ---- */
 
+enum ifab_code ifab_money__amounts(const struct ifab_fabric__bill *bill, struct ifab_refusal *r)
+{
+    if (bill->usd_micro > IFAB_MONEY_MAX || bill->calls > IFAB_MONEY_MAX || bill->tokens_in > IFAB_MONEY_MAX ||
+        bill->tokens_out > IFAB_MONEY_MAX - bill->tokens_in)
+        return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "cost", "amounts are 0 to 2^53-1, both kinds of tokens together too");
+    return IFAB_CODE_NONE;
+}
+
 static enum ifab_code spend_of(const struct ifab_fabric__bill *bill, const char trace[37], struct ifab_spend *ret, struct ifab_refusal *r)
 {
     *ret = (struct ifab_spend){
@@ -280,9 +300,9 @@ static enum ifab_code spend_of(const struct ifab_fabric__bill *bill, const char 
                      [IFAB_SUBJECT_TRACE] = ifab_view_str(trace)},
         .amounts = {[IFAB_UNIT_USD_MICRO] = bill->usd_micro, [IFAB_UNIT_TOKENS] = bill->tokens_in + bill->tokens_out, [IFAB_UNIT_CALLS] = bill->calls},
     };
-    if (bill->usd_micro > IFAB_MONEY_MAX || bill->calls > IFAB_MONEY_MAX || bill->tokens_in > IFAB_MONEY_MAX ||
-        bill->tokens_out > IFAB_MONEY_MAX - bill->tokens_in)
-        return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "cost", "amounts are 0 to 2^53-1, both kinds of tokens together too");
+    enum ifab_code code = ifab_money__amounts(bill, r);
+    if (code != IFAB_CODE_NONE)
+        return code;
     for (size_t i = 0; i < IFAB_SUBJECT_TRACE; i++)
         if (ret->subjects[i].size > 0 && !ifab_subject_valid((enum ifab_subject)i, ret->subjects[i]))
             return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, ifab_subject_name((enum ifab_subject)i), "not the name of a %s",
@@ -302,9 +322,9 @@ static void make_id(const struct ifab_outcome *o, uint64_t number, uint8_t ret_i
     ifab_uuid7_make(ifab_money__time(o), digest, ret_id16);
 }
 
-static enum ifab_code room_for(const struct ifab_fabric *self, const struct ifab_outcome *o, uint32_t owner, struct ifab_refusal *r)
+enum ifab_code ifab_money__room(const struct ifab_fabric *self, const struct ifab_outcome *o, uint32_t owner, size_t more, struct ifab_refusal *r)
 {
-    size_t made = 0;
+    size_t made = more;
     for (size_t i = 0; i < o->change_count; i++)
         made += o->changes[i].kind == IFAB_KIND_RESERVATION && o->changes[i].bytes.size > 0;
     if (ifab_money_reservation_count(self->money) + made >= IFAB_RESERVATION_MAX)
@@ -314,10 +334,10 @@ static enum ifab_code room_for(const struct ifab_fabric *self, const struct ifab
     return IFAB_CODE_NONE;
 }
 
-static void put_amounts(struct ifab_buf *p, const struct ifab_spend *spend)
+static void put_amounts(struct ifab_buf *p, const uint64_t amounts[IFAB_UNIT_COUNT])
 {
-    ifab_buf_format(p, "{\"calls\":%llu,\"tokens\":%llu,\"usd_micro\":%llu}", (unsigned long long)spend->amounts[IFAB_UNIT_CALLS],
-                    (unsigned long long)spend->amounts[IFAB_UNIT_TOKENS], (unsigned long long)spend->amounts[IFAB_UNIT_USD_MICRO]);
+    ifab_buf_format(p, "{\"calls\":%llu,\"tokens\":%llu,\"usd_micro\":%llu}", (unsigned long long)amounts[IFAB_UNIT_CALLS],
+                    (unsigned long long)amounts[IFAB_UNIT_TOKENS], (unsigned long long)amounts[IFAB_UNIT_USD_MICRO]);
 }
 
 static void put_subjects(struct ifab_buf *p, const struct ifab_spend *spend)
@@ -341,7 +361,7 @@ enum ifab_code ifab_money__reserve(const struct ifab_fabric *self, struct ifab_o
         code = ifab_money_reserve(self->money, &ret->spend, hold->urgent, ifab_money__time(o), ifab_money__look, o, plan, r);
     if (code != IFAB_CODE_NONE || (plan->count == 0 && !always))
         return code;
-    code = room_for(self, o, hold->owner, r);
+    code = ifab_money__room(self, o, hold->owner, 0, r);
     if (code != IFAB_CODE_NONE)
         return code;
     ret->number = o->next_number++;
@@ -358,9 +378,9 @@ enum ifab_code ifab_money__reserve(const struct ifab_fabric *self, struct ifab_o
     struct ifab_buf *p = &o->payload;
     ifab_buf_clear(p);
     ifab_buf_str(p, "{\"amounts\":");
-    put_amounts(p, &ret->spend);
+    put_amounts(p, ret->spend.amounts);
     ifab_buf_str(p, ",\"budgets\":");
-    put_ids(p, plan, false);
+    put_ids(p, plan, false, SIZE_MAX);
     ifab_money__put_text(p, "capability", ret->spend.subjects[IFAB_SUBJECT_CAPABILITY]);
     ifab_money__put_text(p, "for", hold->bill.subject);
     put_subjects(p, &ret->spend);
@@ -423,20 +443,39 @@ static bool take_plan(const struct ifab_fabric *self, struct ifab_outcome *o, co
 
 static struct ifab_view first_of(struct ifab_view a, struct ifab_view b) { return a.size > 0 ? a : b; }
 
+void ifab_money__put_passed(struct ifab_buf *p, const struct ifab_money_spent *spent, size_t most)
+{
+    ifab_buf_str(p, ",\"over\":");
+    put_ids(p, spent->plan, true, most);
+    if (!spent->over_reserved)
+        return;
+    ifab_buf_str(p, ",\"over_reserved\":");
+    put_amounts(p, spent->beyond);
+}
+
+/* More than it was to cost is recorded, whether its budgets have room for it or not (INV-10). */
+static void look_beyond(const struct ifab_fabric__bill *bill, const struct ifab_reservation *held, const struct ifab_spend *spend, struct ifab_money_spent *ret)
+{
+    for (size_t i = 0; i < IFAB_UNIT_COUNT && (bill->most != NULL || held != NULL); i++) {
+        uint64_t most = bill->most == NULL ? held->spend.amounts[i] : bill->most[i] < 0 ? IFAB_MONEY_MAX : (uint64_t)bill->most[i];
+        ret->beyond[i] = spend->amounts[i] > most ? spend->amounts[i] - most : 0;
+        ret->over_reserved = ret->over_reserved || ret->beyond[i] > 0;
+    }
+}
+
 /* The entry about what was spent: the only kind that carries a cost, so that their sum is what all of it did cost. */
 static bool cost_entry(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_fabric__bill *bill, const struct ifab_spend *spend,
-                       const struct ifab_money_plan *plan, const char *reservation, const uint8_t *rates32, struct ifab_outcome_entry **ret_entry)
+                       const struct ifab_money_spent *spent, const char *reservation, const uint8_t *rates32, struct ifab_outcome_entry **ret_entry)
 {
     struct ifab_buf *p = &o->payload;
     struct ifab_entry_cost cost = {bill->usd_micro, bill->tokens_in, bill->tokens_out, bill->calls, bill->model, rates32};
     struct ifab_entry fields = fields_of(o, bill, IFAB_EVENT_COST_INCURRED, first_of(bill->subject, ifab_view_str(reservation)));
     ifab_buf_clear(p);
     ifab_buf_str(p, "{\"budgets\":");
-    put_ids(p, plan, false);
+    put_ids(p, spent->plan, false, SIZE_MAX);
     ifab_money__put_text(p, "capability", spend->subjects[IFAB_SUBJECT_CAPABILITY]);
     ifab_money__put_text(p, "operation", bill->operation);
-    ifab_buf_str(p, ",\"over\":");
-    put_ids(p, plan, true);
+    ifab_money__put_passed(p, spent, SIZE_MAX);
     ifab_money__put_text(p, "provider", spend->subjects[IFAB_SUBJECT_PROVIDER]);
     ifab_money__put_text(p, "reservation", ifab_view_str(reservation));
     ifab_money__put_text(p, "swarm", spend->subjects[IFAB_SUBJECT_SWARM]);
@@ -467,6 +506,7 @@ enum ifab_code ifab_money__spend(const struct ifab_fabric *self, struct ifab_out
         return code;
     ret->plan = plan;
     ret->entry_at = o->entry_count;
+    look_beyond(bill, held ? v : NULL, &spend, ret);
     if (held) {
         for (size_t i = 0; i < IFAB_SUBJECT_COUNT; i++)
             v->spend.subjects[i] = first_of(v->spend.subjects[i], spend.subjects[i]);
@@ -478,26 +518,30 @@ enum ifab_code ifab_money__spend(const struct ifab_fabric *self, struct ifab_out
         ifab_money_charge(self->money, &spend, ifab_money__time(o), ifab_money__look, o, plan);
     }
     struct ifab_outcome_entry *entry;
-    if (!cost_entry(self, o, bill, &spend, plan, id, rates32, &entry))
+    if (!cost_entry(self, o, bill, &spend, ret, id, rates32, &entry))
         return IFAB_CODE_SYSTEM_ERROR;
     ret->over = take_plan(self, o, plan, entry->index);
     return IFAB_CODE_NONE;
 }
 
-void ifab_fabric__settle_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill, bool *ret_over)
+void ifab_fabric__settle_for(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_fabric__bill *bill,
+                              struct ifab_view *ret_passed)
 {
     struct ifab_money_spent spent = {0};
     bool nothing = bill->usd_micro == 0 && bill->tokens_in == 0 && bill->tokens_out == 0 && bill->calls == 0;
-    if (ret_over != NULL)
-        *ret_over = false;
+    if (ret_passed != NULL)
+        *ret_passed = IFAB_VIEW(",\"over\":[]");
     if (nothing) { /* no cost: nothing to say of one */
         ifab_fabric__release_for(self, o, number, bill);
         return;
     }
     if (ifab_money__spend(self, o, number, bill, NULL, &spent) != IFAB_CODE_NONE)
         o->failed = true; /* the caller's bill was not checked: ours, not anybody's outside */
-    if (ret_over != NULL)
-        *ret_over = spent.over;
+    if (ret_passed == NULL || spent.plan == NULL)
+        return;
+    ifab_buf_clear(&o->payload);
+    ifab_money__put_passed(&o->payload, &spent, IFAB_MONEY_SHOWN_MAX);
+    *ret_passed = ifab_fabric__keep(o, &o->payload);
 }
 
 bool ifab_money__release(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_reservation *v, enum ifab_event event,
@@ -512,7 +556,7 @@ bool ifab_money__release(const struct ifab_fabric *self, struct ifab_outcome *o,
     ifab_money__id(v->id16, id);
     ifab_buf_clear(p);
     ifab_buf_str(p, "{\"amounts\":");
-    put_amounts(p, &v->spend);
+    put_amounts(p, v->spend.amounts);
     ifab_buf_format(p, ",\"dangling\":%s", v->dangling ? "true" : "false");
     ifab_money__put_text(p, "for", bill->subject);
     ifab_buf_format(p, ",\"reserved\":%llu", (unsigned long long)v->index);

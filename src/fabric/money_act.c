@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define PRICES_NUMBER 1
-#define SHOWN_MAX 12 /* budgets in an answer: an answer that is too large is not kept for its Idempotency-Key, and must be (IFAB_KEPT_REPLY_BODY_MAX) */
 
 /* ---- what answers and lists show ---- */
 
@@ -63,7 +62,7 @@ void ifab_fabric_reservation_json(const struct ifab_fabric *self, const struct i
     char id[41];
     ifab_money__id(v->id16, id);
     ifab_buf_format(buf, "{\"budgets\":[");
-    for (size_t i = 0; i < v->line_count && i < SHOWN_MAX; i++) {
+    for (size_t i = 0; i < v->line_count && i < IFAB_MONEY_SHOWN_MAX; i++) {
         const struct ifab_budget *budget = ifab_money_budget_at(self->money, v->lines[i].budget);
         if (budget == NULL)
             continue;
@@ -309,6 +308,9 @@ enum ifab_code ifab_fabric__price(const struct ifab_fabric *self, const struct i
     bill->tokens_in = cost->tokens_in;
     bill->tokens_out = cost->tokens_out;
     bill->calls = cost->calls;
+    enum ifab_code code = ifab_money__amounts(bill, r);
+    if (code != IFAB_CODE_NONE)
+        return code;
     if (cost->has_usd || cost->model.size == 0)
         return IFAB_CODE_NONE;
     if (price == NULL)
@@ -319,11 +321,27 @@ enum ifab_code ifab_fabric__price(const struct ifab_fabric *self, const struct i
     return IFAB_CODE_NONE;
 }
 
+/* A capability that is registered has a bucket of its own, however it is spelled; all other words share one, since any may be said. */
+static struct ifab_view bucket_of(const struct ifab_fabric *self, const struct ifab_outcome *o, struct ifab_view said)
+{
+    static const char front[] = "if://capability/";
+    char id[sizeof front + IFAB_SUBJECT_NAME_MAX];
+    struct ifab_uri uri;
+    const struct ifab_allowed *allowed;
+    struct ifab_view name = ifab_uri_parse(said, &uri, NULL) == IFAB_OK && ifab_view_is(uri.type, "capability") ? uri.path : said;
+    if (name.size > 0 && name.size <= IFAB_SUBJECT_NAME_MAX) {
+        snprintf(id, sizeof id, "%s" IFAB_FMT, front, IFAB_ARG(name));
+        if (ifab_registry_find(self->registry, ifab_view_str(id), IFAB_VIEW(""), ifab_money__time(o), &allowed, NULL) == IFAB_CODE_NONE)
+            return allowed->manifest->name;
+    }
+    return IFAB_VIEW("");
+}
+
 /* A bucket of the (talent, capability): each of these acts is an entry. */
 static enum ifab_code take_token(const struct ifab_fabric *self, struct ifab_outcome *o, const struct spender *s)
 {
     uint8_t bytes[20 + IFAB_SUBJECT_NAME_MAX], *at = bytes;
-    struct ifab_view name = s->bill.capability;
+    struct ifab_view name = bucket_of(self, o, s->bill.capability);
     struct ifab_tokens next;
     enum ifab_code code = ifab_token_table_take(self->tokens, s->talent, name, self->settings.cost_rate, self->settings.cost_burst, o->now.run, &next,
                                                 &o->reply.refusal);
@@ -341,11 +359,10 @@ static enum ifab_code take_token(const struct ifab_fabric *self, struct ifab_out
 static void reply_spent(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_fabric__bill *bill, const struct ifab_money_spent *spent, int http)
 {
     struct ifab_buf *b = &o->payload;
-    const char *comma = "";
     const struct ifab_code_info *info = ifab_code_info(IFAB_CODE_BUDGET_EXCEEDED);
     ifab_buf_clear(b);
     ifab_buf_str(b, "{\"budgets\":[");
-    for (size_t i = 0; i < spent->plan->count && i < SHOWN_MAX; i++) {
+    for (size_t i = 0; i < spent->plan->count && i < IFAB_MONEY_SHOWN_MAX; i++) {
         ifab_buf_str(b, i > 0 ? "," : "");
         const struct ifab_money_line *line = &spent->plan->lines[i];
         ifab_buf_str(b, "{\"id\":");
@@ -366,16 +383,7 @@ static void reply_spent(const struct ifab_fabric *self, struct ifab_outcome *o, 
                         (unsigned long long)o->entries[spent->entry_at].index, IFAB_ARG(first->budget->id), (unsigned long long)first->overrun,
                         ifab_unit_name(first->budget->unit), info->name);
     }
-    ifab_buf_str(b, ",\"over\":[");
-    for (size_t i = 0, shown = 0; i < spent->plan->count && shown < SHOWN_MAX; i++) {
-        if (spent->plan->lines[i].overrun == 0)
-            continue;
-        ifab_buf_str(b, comma);
-        ifab_json_put_string(b, spent->plan->lines[i].budget->id);
-        comma = ",";
-        shown++;
-    }
-    ifab_buf_char(b, ']');
+    ifab_money__put_passed(b, spent, IFAB_MONEY_SHOWN_MAX);
     reply(o, spent->over ? ifab_code_info(IFAB_CODE_BUDGET_EXCEEDED)->http : http);
 }
 

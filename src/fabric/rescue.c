@@ -1,6 +1,6 @@
 /*
  * A blocked task and those who help it (S2): at most two swarms that together cover what is missing, never the blocked one, each with a task of its own
- * and what it may cost held at once; nobody: a person is asked, in an entry. Help lasts as long as the block: when all helpers are done the task
+ * and what it may cost held at once; all of them or none, and who cannot is passed over for the next best; nobody: a person is asked, in an entry. Help lasts as long as the block: when all helpers are done the task
  * goes on, and when it goes on without them they are cancelled.
  */
 #include "fabric_internal.h"
@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 #include <string.h>
+
+#define TRIES 16 /* to find helpers that can be asked */
 
 struct asked {
     struct ifab_candidate *candidates;
@@ -47,7 +49,7 @@ static bool look_around(const struct ifab_fabric *self, struct ifab_outcome *o, 
     return !o->failed;
 }
 
-static struct ifab_task help_task(const struct ifab_command *command, const struct ifab_outcome *o, const struct ifab_task *blocked, const struct asked *asked,
+static struct ifab_task help_task(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_task *blocked, const struct asked *asked,
                                   const struct ifab_helper *helper, size_t which, size_t of)
 {
     struct ifab_task t = {.number = {o->next_number}, .state = IFAB_TASK_QUEUED, .minted = true, .priority = blocked->priority,
@@ -71,23 +73,60 @@ static struct ifab_task help_task(const struct ifab_command *command, const stru
     memcpy(t.type, "help", 5);
     memcpy(t.note, blocked->note, sizeof t.note);
     memcpy(t.trace16, blocked->trace16, 16);
-    for (size_t i = 0; i < IFAB_COUNT_OF_UNITS; i++)
-        t.budget[i] = blocked->budget[i] < 0 ? -1 : blocked->budget[i] / (int64_t)of;
+    ifab_fabric__help_budget(self, o, blocked, asked->swarms[helper->candidate], of, t.budget);
     return t;
 }
 
-/* One helper: what it may cost is held, its task stands in its swarm's queue, where there is room without shedding another's. False: it cannot. */
+/* Nothing is written: is there room for each in its queue without shedding another's, and may what each would hold be held, one after the other?
+ * The first of whom that is not so; of: all can be asked. */
+static size_t cannot(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_task *blocked,
+                     const struct asked *asked, const struct ifab_helper *helpers, size_t of)
+{
+    struct ifab_fabric__holds holds = {.count = 0};
+    struct ifab_task_number shed = {0};
+    for (size_t i = 0; i < of; i++) {
+        struct ifab_task t = help_task(self, command, o, blocked, asked, &helpers[i], i, of);
+        if (ifab_task_find(self->coordinator, ifab_view_str(t.id)) != NULL || ifab_task_admit(self->coordinator, &t, &shed, NULL) != IFAB_CODE_NONE ||
+            shed.n != 0)
+            return i;
+        if (ifab_fabric__stranger(self, command, t.queue) && ifab_task_stranger(self->coordinator, &t, &shed, NULL) != IFAB_CODE_NONE)
+            return i; /* help is made by whoever blocks: it has no more of a queue by that than by asking itself */
+        if (!ifab_fabric__help_fits(self, o, &t, blocked, asked->swarms[helpers[i].candidate], &holds))
+            return i;
+    }
+    return of;
+}
+
+/* The best of those that can be asked: who cannot is left out, and the next best are looked for. 0: nobody, or too many who cannot. */
+static size_t choose(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_task *blocked,
+                     struct asked *asked, struct ifab_helper helpers[IFAB_HELPERS_MAX])
+{
+    const struct ifab_swarm *owner = ifab_swarm_at(self->coordinator, blocked->owner);
+    struct ifab_match_question question = {.needs = asked->needs, .need_count = asked->need_count, .not_this = owner != NULL ? owner->id : IFAB_VIEW("")};
+    for (size_t tried = 0; tried < TRIES && !o->failed; tried++) {
+        size_t found = 0;
+        if (ifab_match_helpers(&question, asked->candidates, asked->count, helpers, &found, NULL) != IFAB_CODE_NONE || found == 0)
+            return 0;
+        size_t bad = cannot(self, command, o, blocked, asked, helpers, found);
+        if (bad == found)
+            return found;
+        asked->candidates[helpers[bad].candidate].budget_spent = true;
+    }
+    return 0;
+}
+
+/* One helper, of whom it is known that it can be asked: what it may cost is held, its task stands in its swarm's queue. */
 static bool ask(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_task *blocked,
                 const struct asked *asked, const struct ifab_helper *helper, size_t which, size_t of, uint64_t *ret_number)
 {
     const struct ifab_swarm *swarm = asked->swarms[helper->candidate];
-    struct ifab_task t = help_task(command, o, blocked, asked, helper, which, of);
+    struct ifab_task t = help_task(self, command, o, blocked, asked, helper, which, of);
     struct ifab_view actor = ifab_view_str(self->settings.fabric_actor);
-    struct ifab_task_number shed;
     t.created_index = blocked->created_index; /* what is held for it has the blocked one's why */
-    if (ifab_task_find(self->coordinator, ifab_view_str(t.id)) != NULL || ifab_task_admit(self->coordinator, &t, &shed, NULL) != IFAB_CODE_NONE || shed.n != 0 ||
-        ifab_fabric__task_hold(self, o, &t, swarm, (struct ifab_task_principal){0, 0}, actor, &t.reservation) != IFAB_CODE_NONE)
+    if (ifab_fabric__task_hold(self, o, &t, swarm, (struct ifab_task_principal){0, 0}, actor, &t.reservation) != IFAB_CODE_NONE) {
+        o->failed = true; /* it would fit a moment ago */
         return false;
+    }
     if (t.reservation != 0)
         t.number.n = o->next_number; /* the reservation took the number before */
     o->next_number++;
@@ -125,7 +164,6 @@ static void ask_a_person(const struct ifab_fabric *self, struct ifab_outcome *o,
 
 void ifab_fabric__rescue(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, struct ifab_task *blocked)
 {
-    const struct ifab_swarm *owner = ifab_swarm_at(self->coordinator, blocked->owner);
     char room[IFAB_TASK_NEEDS_SIZE];
     struct ifab_names needs;
     struct asked asked = {.count = 0};
@@ -133,9 +171,8 @@ void ifab_fabric__rescue(const struct ifab_fabric *self, const struct ifab_comma
     size_t found = 0, count = 0;
     if (!ifab_names_pack(command->u.task_act.needs, command->u.task_act.need_count, room, sizeof room, &needs) || !look_around(self, o, &needs, &asked))
         return;
-    struct ifab_match_question question = {.needs = asked.needs, .need_count = asked.need_count, .not_this = owner != NULL ? owner->id : IFAB_VIEW("")};
     if (blocked->depth < IFAB_TASK_DEPTH_MAX && asked.count > 0)
-        (void)ifab_match_helpers(&question, asked.candidates, asked.count, helpers, &found, NULL);
+        found = choose(self, command, o, blocked, &asked, helpers);
     for (size_t i = 0; i < found && !o->failed; i++)
         if (ask(self, command, o, blocked, &asked, &helpers[i], i, found, &blocked->helpers[count]))
             count++;

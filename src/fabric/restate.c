@@ -33,6 +33,24 @@ static void restate_swarm(const struct ifab_fabric *self, struct ifab_outcome *o
         ifab_fabric__count_help(self, o, swarm->number, help);
 }
 
+/* Whoever held the task holds it no more, and who claims it holds its cost anew: what was held for it is free. */
+static void let_go_of_cost(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *old)
+{
+    const struct ifab_fabric__bill bill = {
+        .operation = ifab_view_str(old->type),
+        .actor = ifab_view_str(self->settings.fabric_actor),
+        .why_from = 0,
+        .subject = ifab_view_str(old->id),
+    };
+    uint8_t before16[16];
+    if (old->reservation == 0)
+        return;
+    memcpy(before16, o->reply.trace16, 16);
+    memcpy(o->reply.trace16, old->trace16, 16);
+    ifab_fabric__release_for(self, o, old->reservation, &bill);
+    memcpy(o->reply.trace16, before16, 16);
+}
+
 static void restate_task(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *old, struct ifab_view payload)
 {
     struct ifab_task t = *old, let_go;
@@ -70,6 +88,7 @@ static void restate_task(const struct ifab_fabric *self, struct ifab_outcome *o,
     memcpy(fields.trace16, t.trace16, 16);
     if (ifab_fabric__entry(self, o, &fields, payload, NULL))
         ifab_fabric__put_task(o, &t);
+    let_go_of_cost(self, o, old);
 }
 
 void ifab_fabric__decide_restate(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
@@ -88,7 +107,7 @@ void ifab_fabric__decide_restate(const struct ifab_fabric *self, const struct if
         ifab_fabric__void_secret(self, o, command->u.restate.secret);
     if (command->u.restate.closed != NULL) {
         struct ifab_closed_task closed = *command->u.restate.closed;
-        closed.index = 0; /* the entry that closed it is the old log's */
+        closed.created_index = closed.index = 0; /* the entries about it are the old log's */
         ifab_fabric__change(o, IFAB_KIND_TASK_CLOSED, closed.number, bytes, ifab_closed_task_pack(&closed, bytes));
     }
 }

@@ -111,6 +111,7 @@ static void reply_task(const struct ifab_fabric *self, struct ifab_outcome *o, c
     ifab_fabric_task_json(self, task, o->now, b);
     b->size -= b->size > 0; /* its last brace */
     put_entry(self, b, entry);
+    ifab_buf_view(b, o->passed);
     ifab_buf_char(b, '}');
     ifab_fabric__reply_json(o, b, http);
 }
@@ -250,6 +251,20 @@ static void create_payload(const struct ifab_fabric *self, struct ifab_outcome *
     ifab_buf_char(&o->payload, '}');
 }
 
+bool ifab_fabric__stranger(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_swarm_number queue)
+{
+    const struct ifab_swarm *swarm = ifab_swarm_at(self->coordinator, queue);
+    return swarm != NULL && !ifab_fabric__operates(command->principal) && ifab_fabric__may_act_for(self, command, swarm, NULL) != IFAB_CODE_NONE;
+}
+
+/* Given another life it stands in its queue again: by the same bounds as when it was made, and nothing gives way for it. */
+static enum ifab_code readmit(const struct ifab_fabric *self, const struct ifab_command *command, const struct ifab_task *task, struct ifab_refusal *r)
+{
+    struct ifab_task_number none = {0};
+    enum ifab_code code = ifab_task_readmit(self->coordinator, task, r);
+    return code == IFAB_CODE_NONE && ifab_fabric__stranger(self, command, task->queue) ? ifab_task_stranger(self->coordinator, task, &none, r) : code;
+}
+
 static enum ifab_code create(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool *ret_repeated)
 {
     struct ifab_refusal *r = &o->reply.refusal;
@@ -264,6 +279,8 @@ static enum ifab_code create(const struct ifab_fabric *self, const struct ifab_c
         code = ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "why", "say why");
     if (code == IFAB_CODE_NONE)
         code = ifab_task_admit(self->coordinator, &t, &given_up, r);
+    if (code == IFAB_CODE_NONE && ifab_fabric__stranger(self, command, t.queue))
+        code = ifab_task_stranger(self->coordinator, &t, &given_up, r);
     if (code == IFAB_CODE_QUEUE_FULL && command->u.task.waits && ifab_swarm_at(self->coordinator, t.queue)->queue_policy == IFAB_QUEUE_BLOCK) {
         o->reply.code = IFAB_CODE_NONE;
         o->reply.waits = t.queue;
@@ -394,13 +411,40 @@ static enum ifab_code claim_one(const struct ifab_fabric *self, const struct ifa
     return claim_task(self, command, o, task, swarm, false);
 }
 
+/* The next one that it can pay for: what costs more than is left in its budgets is for others, or waits; what is cheaper does not wait for it. */
+static enum ifab_code claim_next(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_swarm *swarm,
+                                 const struct ifab_names *skills)
+{
+    uint8_t course[IFAB_COURSE_PACKED];
+    struct ifab_task_passed passed = {.count = 0};
+    struct ifab_refusal first = {.code = IFAB_CODE_NONE};
+    const struct ifab_task *task = NULL;
+    bool stolen, full = ifab_swarm_in_flight(self->coordinator, swarm->number) >= swarm->concurrency;
+    while (!full && (task = ifab_task_pick(self->coordinator, swarm->number, skills, o->now.run, &passed, &stolen, course)) != NULL) {
+        enum ifab_code code = claim_task(self, command, o, task, swarm, stolen);
+        if (code == IFAB_CODE_NONE)
+            ifab_fabric__change(o, IFAB_KIND_COURSE, 0, course, sizeof course);
+        if (code != IFAB_CODE_BUDGET_EXCEEDED)
+            return code;
+        if (first.code == IFAB_CODE_NONE)
+            first = o->reply.refusal;
+        if (!ifab_task_pass(self->coordinator, task->number, ifab_fabric__trace_has_purse(self, task), &passed))
+            break;
+    }
+    if (first.code != IFAB_CODE_NONE) {
+        o->reply.refusal = first;
+        return IFAB_CODE_BUDGET_EXCEEDED;
+    }
+    o->reply.code = IFAB_CODE_NONE; /* nothing now: a long poll waits on */
+    o->reply.http = 204;
+    return IFAB_CODE_NONE;
+}
+
 static enum ifab_code claim(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
     struct ifab_refusal *r = &o->reply.refusal;
     char room[IFAB_SWARM_SKILLS_MAX * (IFAB_SKILL_MAX + 1)];
     struct ifab_names skills;
-    uint8_t course[IFAB_COURSE_PACKED];
-    bool stolen;
     enum ifab_code code = ifab_fabric__may_act(command, r);
     if (code != IFAB_CODE_NONE)
         return code;
@@ -412,18 +456,7 @@ static enum ifab_code claim(const struct ifab_fabric *self, const struct ifab_co
         return claim_one(self, command, o, swarm);
     if (code == IFAB_CODE_NONE)
         code = take_skills(command, swarm, room, sizeof room, &skills, r);
-    if (code != IFAB_CODE_NONE)
-        return code;
-    const struct ifab_task *task = ifab_swarm_in_flight(self->coordinator, swarm->number) >= swarm->concurrency
-                                       ? NULL
-                                       : ifab_task_pick(self->coordinator, swarm->number, &skills, o->now.run, &stolen, course);
-    if (task == NULL) { /* nothing now: a long poll waits on */
-        o->reply.code = IFAB_CODE_NONE;
-        o->reply.http = 204;
-        return IFAB_CODE_NONE;
-    }
-    ifab_fabric__change(o, IFAB_KIND_COURSE, 0, course, sizeof course);
-    return claim_task(self, command, o, task, swarm, stolen);
+    return code != IFAB_CODE_NONE ? code : claim_next(self, command, o, swarm, &skills);
 }
 
 void ifab_fabric__decide_task_claim(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
@@ -549,6 +582,8 @@ static enum ifab_code act(const struct ifab_fabric *self, const struct ifab_comm
     };
     struct ifab_fabric__bill spent = {.usd_micro = 0};
     code = ifab_task_act(task, &what, &next, r);
+    if (code == IFAB_CODE_NONE && what.event == IFAB_TASK_REPLAY)
+        code = readmit(self, command, &next, r);
     if (code == IFAB_CODE_NONE && command->u.task_act.has_cost)
         code = ifab_fabric__task_price(self, command, o, &spent);
     if (code != IFAB_CODE_NONE)

@@ -30,7 +30,7 @@ void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome
 {
     uint64_t waiting[IFAB_TASK_DEPENDENTS_MAX];
     uint8_t bytes[IFAB_CLOSED_TASK_PACKED];
-    struct ifab_closed_task closed = {.number = task->number.n, .minted = task->minted, .state = task->state, .fence = task->fence, .creator = task->creator.talent, .index = index,
+    struct ifab_closed_task closed = {.number = task->number.n, .minted = task->minted, .state = task->state, .fence = task->fence, .creator = task->creator.talent, .created_index = task->created_index, .index = index,
                                       .closed = o->now.wall};
     closed.owner = owner.n != 0 ? owner : task->queue; /* nobody had it: who might have */
     ifab_task_id16(ifab_view_str(task->id), closed.id16);

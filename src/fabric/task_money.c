@@ -2,7 +2,9 @@
  * What tasks cost: held when one is claimed, settled when it is done, released when it comes to nothing; all in the step that does it, so that a crash
  * leaves both or neither (INV-10). A swarm whose tasks fail again and again is stopped by its breaker until a person resets it.
  */
-#include "fabric_internal.h"
+#include "money_internal.h"
+
+#include "base/id.h"
 
 #include <string.h>
 
@@ -28,28 +30,64 @@ static struct ifab_fabric__bill bill_of(const struct ifab_fabric *self, const st
     return bill;
 }
 
-enum ifab_code ifab_fabric__task_hold(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_swarm *swarm,
-                                      struct ifab_task_principal worker, struct ifab_view actor, uint64_t *ret_reservation)
+static struct ifab_fabric__hold hold_of(const struct ifab_fabric *self, const struct ifab_task *task, const struct ifab_swarm *swarm,
+                                        struct ifab_task_principal worker, struct ifab_view actor)
 {
     struct ifab_task claimed = *task;
     claimed.worker = worker;
-    enum ifab_code code = ifab_fabric__breaker_admit(self, o, IFAB_BREAKER_SWARM, swarm->id);
-    *ret_reservation = task->reservation;
-    if (code != IFAB_CODE_NONE || task->reservation != 0)
-        return code; /* a helper's part was held when it was asked */
     struct ifab_fabric__hold hold = {.bill = bill_of(self, &claimed, swarm, actor), .urgent = task->priority == 0, .deadline = IFAB_NEVER};
     hold.bill.usd_micro = task->budget[0] > 0 ? (uint64_t)task->budget[0] : 0;
     hold.bill.tokens_in = task->budget[1] > 0 ? (uint64_t)task->budget[1] : 0;
     hold.bill.calls = task->budget[2] > 0 ? (uint64_t)task->budget[2] : 0;
+    return hold;
+}
+
+static bool holds_anything(const struct ifab_fabric__hold *hold)
+{
+    return hold->bill.usd_micro > 0 || hold->bill.tokens_in > 0 || hold->bill.calls > 0;
+}
+
+static struct ifab_spend spend_of(const struct ifab_task *task, const struct ifab_fabric__hold *hold, char trace[37])
+{
+    ifab_uuid_format(task->trace16, trace);
+    return (struct ifab_spend){
+        .subjects = {[IFAB_SUBJECT_TALENT] = hold->bill.talent, [IFAB_SUBJECT_SWARM] = hold->bill.swarm, [IFAB_SUBJECT_TRACE] = ifab_view_str(trace)},
+        .amounts = {[IFAB_UNIT_USD_MICRO] = hold->bill.usd_micro, [IFAB_UNIT_TOKENS] = hold->bill.tokens_in, [IFAB_UNIT_CALLS] = hold->bill.calls},
+    };
+}
+
+/* What is spent lets nothing new begin, whatever that says it would cost: it may cost more, and in units that it does not name. */
+static enum ifab_code admit(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_fabric__hold *hold)
+{
+    char trace[37];
+    struct ifab_spend spend = spend_of(task, hold, trace);
+    struct ifab_money_plan *room = ifab_fabric__alloc(o, sizeof *room);
+    struct ifab_reservation *own = ifab_fabric__alloc(o, sizeof *own);
+    if (room == NULL || own == NULL)
+        return IFAB_CODE_SYSTEM_ERROR;
+    bool held = ifab_money__reservation(self, o, task->reservation, own);
+    return ifab_money_admit(self->money, spend.subjects, held ? own : NULL, hold->urgent, ifab_money__time(o), ifab_money__look, o, room, &o->reply.refusal);
+}
+
+bool ifab_fabric__trace_has_purse(const struct ifab_fabric *self, const struct ifab_task *task)
+{
+    char trace[37];
+    ifab_uuid_format(task->trace16, trace);
+    return ifab_money_of(self->money, IFAB_SUBJECT_TRACE, ifab_view_str(trace), 0) != NULL;
+}
+
+enum ifab_code ifab_fabric__task_hold(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_swarm *swarm,
+                                      struct ifab_task_principal worker, struct ifab_view actor, uint64_t *ret_reservation)
+{
+    struct ifab_fabric__hold hold = hold_of(self, task, swarm, worker, actor);
     uint8_t before16[16];
-    bool open, spent = false;
-    if (hold.bill.usd_micro == 0 && hold.bill.tokens_in == 0 && hold.bill.calls == 0) { /* nothing is held for it; but nothing may be left at all */
-        ifab_fabric__swarm_standing(self, o, swarm->id, &open, &spent);
-        return spent ? ifab_refuse(&o->reply.refusal, IFAB_CODE_BUDGET_EXCEEDED, "swarm", "a budget of the swarm " IFAB_FMT " has nothing left", IFAB_ARG(swarm->id))
-                     : IFAB_CODE_NONE;
-    }
+    enum ifab_code code = ifab_fabric__breaker_admit(self, o, IFAB_BREAKER_SWARM, swarm->id);
+    *ret_reservation = task->reservation; /* a helper's part was held when it was asked */
     join_trace(o, task->trace16, before16);
-    code = ifab_fabric__reserve_for(self, o, &hold, ret_reservation);
+    if (code == IFAB_CODE_NONE)
+        code = admit(self, o, task, &hold);
+    if (code == IFAB_CODE_NONE && task->reservation == 0 && holds_anything(&hold))
+        code = ifab_fabric__reserve_for(self, o, &hold, ret_reservation);
     memcpy(o->reply.trace16, before16, 16);
     return code;
 }
@@ -72,11 +110,74 @@ static enum ifab_verdict verdict_of(enum ifab_task_event event)
     case IFAB_TASK_COMPLETE:
         return IFAB_VERDICT_GOOD;
     case IFAB_TASK_FAIL:
-    case IFAB_TASK_POISON:
         return IFAB_VERDICT_FAILED;
-    default:
-        return IFAB_VERDICT_CALLER; /* shutdown, a worker that died, cancelled, too late, given back: says nothing of what the swarm can do */
+    default: /* poison: whoever made it could stop the swarm; shutdown, a worker that died, cancelled, too late, given back */
+        return IFAB_VERDICT_CALLER; /* says nothing of what the swarm can do */
     }
+}
+
+/* ---- what help may hold ---- */
+
+void ifab_fabric__help_budget(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_task *blocked, const struct ifab_swarm *swarm,
+                              size_t of, int64_t ret_budget[IFAB_COUNT_OF_UNITS])
+{
+    uint64_t left[IFAB_UNIT_COUNT];
+    ifab_fabric__swarm_left(self, o, swarm->id, left);
+    for (size_t i = 0; i < IFAB_COUNT_OF_UNITS; i++) {
+        uint64_t most = left[i] / 100 * IFAB_HELP_PERCENT + left[i] % 100 * IFAB_HELP_PERCENT / 100;
+        ret_budget[i] = blocked->budget[i] < 0 ? -1 : blocked->budget[i] / (int64_t)of;
+        if (left[i] != UINT64_MAX && ret_budget[i] > 0 && (uint64_t)ret_budget[i] > most)
+            ret_budget[i] = (int64_t)most;
+    }
+}
+
+_Static_assert(IFAB_TASK_HELPERS_MAX == 2, "the second one looks behind the first alone");
+struct behind { /* this step, and what another helper would hold in it */
+    struct ifab_outcome *o;
+    const struct ifab_money_plan *plan;
+};
+
+static bool look_behind(void *user, uint64_t budget, struct ifab_budget_state *ret_state)
+{
+    const struct behind *behind = user;
+    for (size_t i = 0; i < behind->plan->count; i++)
+        if (behind->plan->lines[i].budget->number == budget) {
+            *ret_state = behind->plan->lines[i].next;
+            return true;
+        }
+    return ifab_money__look(behind->o, budget, ret_state);
+}
+
+bool ifab_fabric__help_fits(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *help, const struct ifab_task *blocked,
+                            const struct ifab_swarm *swarm, struct ifab_fabric__holds *holds)
+{
+    struct ifab_fabric__hold hold = hold_of(self, help, swarm, (struct ifab_task_principal){0, 0}, IFAB_VIEW(""));
+    char trace[37];
+    struct ifab_spend spend = spend_of(help, &hold, trace);
+    for (size_t i = 0; i < IFAB_COUNT_OF_UNITS; i++)
+        if (blocked->budget[i] > 0 && help->budget[i] == 0)
+            return false;
+    struct ifab_money_plan *before = holds->plans[0], *next = holds->plans[1];
+    if (before == NULL) {
+        before = ifab_fabric__alloc(o, sizeof *before);
+        next = ifab_fabric__alloc(o, sizeof *next);
+    }
+    if (before == NULL || next == NULL)
+        return false;
+    if (holds->count == 0)
+        before->count = 0;
+    struct behind behind = {o, before};
+    if (ifab_money_admit(self->money, spend.subjects, NULL, hold.urgent, ifab_money__time(o), look_behind, &behind, next, NULL) != IFAB_CODE_NONE)
+        return false;
+    next->count = 0;
+    if (holds_anything(&hold) &&
+        (ifab_money__room(self, o, hold.owner, holds->count, NULL) != IFAB_CODE_NONE ||
+         ifab_money_reserve(self->money, &spend, hold.urgent, ifab_money__time(o), look_behind, &behind, next, NULL) != IFAB_CODE_NONE))
+        return false;
+    holds->count++;
+    holds->plans[0] = next;
+    holds->plans[1] = before;
+    return true;
 }
 
 /* ---- what help came to ---- */
@@ -99,31 +200,14 @@ bool ifab_fabric__load_help(struct ifab_fabric *self, uint64_t number, struct if
     return ifab_swarm_help_unpack(bytes, &help) && ifab_swarm_put_help(self->coordinator, (struct ifab_swarm_number){number}, &help);
 }
 
-/* Its holder was told that it is over, or lost it: nobody said what it did cost. */
-static bool ends_unsaid(enum ifab_task_event event)
-{
-    switch ((int)event) {
-    case IFAB_TASK_COMPLETE:
-    case IFAB_TASK_FAIL:
-    case IFAB_TASK_POISON:
-    case IFAB_TASK_SHUTDOWN:  /* by the holder: who says nothing of a cost had none */
-    case IFAB_TASK_GIVE_BACK: /* nobody heard of the claim */
-        return false;
-    default:
-        return true;
-    }
-}
-
 static void help_over(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *held, struct ifab_swarm_number swarm,
                       enum ifab_task_event event, const struct ifab_fabric__bill *spent)
 {
     struct ifab_swarm_help more = {.completed = event == IFAB_TASK_COMPLETE};
     if (held->parent == 0 || !ifab_task_owned(held->state))
         return;
-    if (spent != NULL)
+    if (spent != NULL) /* as its entry says; what nobody said stands in none, and counts nowhere */
         more.cost = spent->usd_micro;
-    else if (ends_unsaid(event) && held->budget[0] > 0)
-        more.cost = (uint64_t)held->budget[0];
     more.wasted = event == IFAB_TASK_COMPLETE ? 0 : more.cost;
     if (more.completed > 0 || more.cost > 0)
         ifab_fabric__count_help(self, o, swarm, &more);
@@ -145,7 +229,8 @@ void ifab_fabric__task_over(const struct ifab_fabric *self, struct ifab_outcome 
         bill.tokens_out = spent->tokens_out;
         bill.calls = spent->calls;
         bill.model = spent->model;
-        ifab_fabric__settle_for(self, o, held->reservation, &bill, NULL);
+        bill.most = held->budget;
+        ifab_fabric__settle_for(self, o, held->reservation, &bill, &o->passed);
     } else if (held->reservation != 0) {
         ifab_fabric__release_for(self, o, held->reservation, &bill);
     }

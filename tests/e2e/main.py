@@ -34,6 +34,7 @@ MODULES = [
     "tasks",
     "tasks_cli",
     "tasks_proofs",
+    "tasks_bounds",
     "swarms",
     "rules",
     "tls",

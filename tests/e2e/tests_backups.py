@@ -20,9 +20,9 @@ def backup(f, name="backup"):
     return path
 
 
-def restored(f, path, name="new"):
+def restored(f, path, name="new", lost=None):
     new = os.path.join(f.root, name)
-    done = f.ifd("--restore", path, "--dir", new, "--keys", os.path.join(f.dir, "keys"), "--why", "disk lost")
+    done = f.ifd("--restore", path, "--dir", new, "--keys", os.path.join((lost or f).dir, "keys"), "--why", "disk lost")
     assert done.returncode == 0, done
     g = Fabric(parent=os.path.join(f.root), directory=new, init=False)
     g.configure({})

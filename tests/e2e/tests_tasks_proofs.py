@@ -25,8 +25,11 @@ def create_many(f, bodies, headers=None):
     with f.conn() as c:
         for at in range(0, len(bodies), 50):
             some = [("/v1/tasks", {"type": "job", "needs": ["sql"], "why": "test", **b}, {**JSON, **(headers or {})}) for b in bodies[at : at + 50]]
-            for r in pipeline(c, some):
-                assert r.status == 201, r
+            while some:  # beside many other connections one may not have so much under way: what is not taken is sent again
+                answers = pipeline(c, some)
+                assert all(r.status == 201 or r.error["code"] == "IF_ERR_304" and "waits to be decided" in r.error["message"] for r in answers), answers
+                assert answers[0].status == 201, answers
+                some = [one for one, r in zip(some, answers) if r.status != 201]
 
 
 def test_ten_thousand_claims_of_a_hundred_tasks_have_one_winner_each(f):

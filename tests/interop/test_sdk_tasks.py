@@ -211,10 +211,10 @@ class Tasks(unittest.TestCase):
                                       (402, error(301)), "drop"])
         self.assertEqual("t", f.task_create("job", "w", needs=["sql"], budget={"usd_micro": 5}, payload={"a": [1]})["id"])
         self.assertEqual({"type": "job", "why": "w", "needs": ["sql"], "budget": {"usd_micro": 5}, "payload": {"a": [1]}}, server.of("tasks")[1]["body"])
-        self.assertEqual(9, f.cost(usd_micro=5, tokens_in=3, provider="openai", operation="chat")["entry"]["index"])
+        self.assertEqual(9, f.cost(usd_micro=5, tokens_in=3, provider="openai", operation="chat", swarm="data")["entry"]["index"])
         costs = server.of("costs")
         self.assertEqual((3, 1), (len(costs), len({c["key"] for c in costs})))
-        self.assertEqual({"cost": {"usd_micro": 5, "tokens_in": 3}, "provider": "openai", "operation": "chat", "talent": "Demo.A"}, costs[0]["body"])
+        self.assertEqual({"cost": {"usd_micro": 5, "tokens_in": 3}, "provider": "openai", "operation": "chat", "swarm": "data", "talent": "Demo.A"}, costs[0]["body"])
         self.assertEqual(["a"], f.cost(calls=1)["over"])
         self.assertRaises(Refused, f.cost, calls=1)
         for bad in (2 ** 53, float("nan"), float("inf")):

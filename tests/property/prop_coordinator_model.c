@@ -87,7 +87,7 @@ static const struct ifab_task *naive_pick(uint64_t swarm, unsigned have, bool *r
         for (size_t i = 0; i < m.count; i++) {
             const struct ifab_task *t = &m.tasks[i];
             bool mine = t->queue.n == 0 || t->queue.n == swarm;
-            bool may = stealing == 0 ? mine : !mine && ready_of(t->queue.n) > 5;
+            bool may = stealing == 0 ? mine : !mine && t->parent == 0 && ready_of(t->queue.n) > 5; /* help is of whom was asked */
             if (ready(t) && may && covers(have, bits_of(t)) && (best == NULL || before(t, best, stealing == 1)))
                 best = t;
         }
@@ -100,9 +100,10 @@ static void charge(const struct ifab_task *t)
 {
     static const uint64_t base[] = {8, 4, 2, 1};
     size_t flow = flow_of(t);
-    const struct ifab_task *oldest = NULL; /* of its set of needs in the flow */
+    const struct ifab_task *oldest = NULL; /* of its set of needs in the flow, help apart */
     for (size_t i = 0; i < m.count; i++)
-        if (ready(&m.tasks[i]) && flow_of(&m.tasks[i]) == flow && bits_of(&m.tasks[i]) == bits_of(t) && (oldest == NULL || before(&m.tasks[i], oldest, false)))
+        if (ready(&m.tasks[i]) && flow_of(&m.tasks[i]) == flow && bits_of(&m.tasks[i]) == bits_of(t) &&
+            (m.tasks[i].parent == 0) == (t->parent == 0) && (oldest == NULL || before(&m.tasks[i], oldest, false)))
             oldest = &m.tasks[i];
     uint64_t weight = base[t->priority];
     for (ifab_usec minutes = (m.now.run - oldest->queued_run) / IFAB_MINUTE; minutes > 0 && weight < 8; minutes--)
@@ -227,6 +228,10 @@ static void create(void)
     memcpy(t.needs, room, needs.size);
     t.needs_size = needs.size;
     t.creator.talent = (uint32_t)draw(3);
+    if (t.queue.n != 0 && draw(3) == 0) { /* help, for one that the model does not look at */
+        t.parent = 1;
+        t.depth = 1;
+    }
     t.queued_index = t.created_index = m.next_index++;
     t.queued_run = m.now.run;
     t.attempt = 1;
@@ -370,7 +375,7 @@ static void claim_next(void)
     uint8_t course[IFAB_COURSE_PACKED];
     bool stolen, naive_stolen;
     struct ifab_names skills = pack_bits(have, room);
-    const struct ifab_task *picked = ifab_task_pick(core, (struct ifab_swarm_number){swarm}, &skills, m.now.run, &stolen, course);
+    const struct ifab_task *picked = ifab_task_pick(core, (struct ifab_swarm_number){swarm}, &skills, m.now.run, NULL, &stolen, course);
     const struct ifab_task *naive = naive_pick(swarm, have, &naive_stolen);
     assert_int_equal(picked == NULL ? 0 : picked->number.n, naive == NULL ? 0 : naive->number.n);
     assert_int_equal(stolen, naive_stolen);

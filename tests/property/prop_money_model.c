@@ -351,6 +351,30 @@ static void reserve(void)
     take(&plan);
 }
 
+/* May anything begin at all? Slowly: each budget of the subjects, in any unit; what it holds itself is no hindrance. */
+static void admit(void)
+{
+    struct ifab_money_plan room;
+    struct ifab_reservation v;
+    struct ifab_spend spend = draw_spend();
+    size_t slot = draw() % HELD_MAX;
+    bool urgent = draw() % 2 == 0, may = true, own = held[slot].open && draw() % 2 == 0;
+    if (own) {
+        spend = held[slot].spend;
+        assert_true(ifab_money_reservation_at(money, held_numbers[slot], &v));
+    }
+    for (int b = 1; b <= BUDGETS; b++) {
+        if (!alive[b] || !ifab_view_is(spend.subjects[things[b].subject], things[b].name))
+            continue;
+        uint64_t spent = model_spent(b), taken = spent + sum_held(b, now_start(b));
+        if (own && held[slot].starts[b] == now_start(b))
+            taken -= spend.amounts[things[b].unit];
+        may = may && taken < limits[b] && (urgent || spent * 100 < limits[b] * 95);
+    }
+    assert_int_equal(ifab_money_admit(money, spend.subjects, own ? &v : NULL, urgent, wall, NULL, NULL, &room, NULL),
+                     may ? IFAB_CODE_NONE : IFAB_CODE_BUDGET_EXCEEDED);
+}
+
 static void settle(bool release)
 {
     struct ifab_money_plan plan;
@@ -433,6 +457,9 @@ static void step(void)
         break;
     case 6:
         settle(true);
+        break;
+    case 15:
+        admit();
         break;
     case 7:
     case 8:

@@ -1,12 +1,13 @@
 /*
- * Every sequence of commands in a small domain, on the fabric itself: 3 workers of 2 swarms, 2 tasks of at most 2 attempts, time that passes with
- * and without a tick, a crash between any two steps. Two walks:
+ * Every sequence of commands in a small domain, on the fabric itself: 3 workers of 2 swarms, 2 tasks of at most 2 attempts, 2 budgets, time that passes
+ * with and without a tick, a crash between any two steps. Two walks:
  *   all sequences: each one up to IFAB_TASK_DEPTH changes (4), none left out;
  *   all states: breadth first until no new state appears, however many commands that takes; the states are those of the model beside it
  *   (IFAB_TASK_STATES: stop after so many).
  * At each point all commands are decided: the code and the record are those of a naive model; one that is refused changes no record, so what would
  * come after it is what comes after the point itself, and only changes are followed. INV-11: of all (worker, fence) pairs there ever were at most one
- * is let through; fences grow; no task is lost: each stands in one place, and from every state both can still be done. INV-14: what a start loads
+ * is let through; fences grow; no task is lost: each stands in one place, and from every state both can still be done. INV-10: what is held by the
+ * tasks in hand, settled and overrun of each budget is that of the model, and never passes its limit. INV-14: what a start loads
  * is what was applied, byte for byte.
  */
 #include <stdarg.h>
@@ -23,6 +24,16 @@ static const char *const ids[TASKS] = {"a", "b"};
 static const unsigned swarm_of[WORKERS] = {0, 0, 1}; /* two may act for `many`; one, and one task at a time, for `one` */
 static const char *const swarm_names[] = {"many", "one"};
 static const uint32_t swarm_limit[] = {5, 1};
+
+/* One is of a swarm, one of a worker of it; the third worker's money nobody counts. A task costs less than it holds, or more; one is dear to one worker. */
+enum { BUDGETS = 2, FAILED_COST = 1 };
+static const struct {
+    const char *id, *name;
+    enum ifab_subject subject;
+    uint64_t limit;
+} purses[BUDGETS] = {{"of-many", "many", IFAB_SUBJECT_SWARM, 5}, {"of-ann", "Ann", IFAB_SUBJECT_TALENT, 3}};
+static const uint64_t holds[TASKS] = {2, 4}, costs[TASKS] = {1, 5};
+static bool counts(unsigned budget, unsigned worker) { return budget == 0 ? swarm_of[worker] == 0 : worker == 0; }
 
 /* ---- commands ---- */
 
@@ -49,6 +60,9 @@ struct model_task {
 };
 struct model {
     struct model_task tasks[TASKS];
+    struct {
+        uint64_t settled, overrun;
+    } budgets[BUDGETS];
     struct ifab_now now;
     uint64_t most_fence; /* ever given */
 };
@@ -65,21 +79,68 @@ static unsigned in_flight(const struct model *m, unsigned swarm)
     return count;
 }
 
-/* Which one a worker is given: the oldest that is ready; TASKS: none. */
-static unsigned model_next(const struct model *m, unsigned worker)
+static uint64_t held_in(const struct model *m, unsigned budget)
+{
+    uint64_t held = 0;
+    for (size_t i = 0; i < TASKS; i++)
+        held += owned(&m->tasks[i]) && counts(budget, m->tasks[i].owner) ? holds[i] : 0;
+    return held;
+}
+
+static uint64_t left_in(const struct model *m, unsigned budget)
+{
+    uint64_t taken = m->budgets[budget].settled + m->budgets[budget].overrun + held_in(m, budget);
+    return taken < purses[budget].limit ? purses[budget].limit - taken : 0;
+}
+
+static bool affords(const struct model *m, unsigned worker, unsigned task)
+{
+    for (unsigned b = 0; b < BUDGETS; b++)
+        if (counts(b, worker) && left_in(m, b) < holds[task])
+            return false;
+    return true;
+}
+
+static unsigned is_held(unsigned worker) { return counts(0, worker) || counts(1, worker); }
+
+static void model_spend(struct model *m, const struct model_task *t, uint64_t held, uint64_t cost) /* it is in nobody's hands any more */
+{
+    for (unsigned b = 0; b < BUDGETS; b++) {
+        uint64_t within = cost < held ? cost : held, beyond = cost - within;
+        if (!counts(b, t->owner))
+            continue;
+        m->budgets[b].settled += within;
+        uint64_t left = left_in(m, b), fit = beyond < left ? beyond : left;
+        m->budgets[b].settled += fit;
+        m->budgets[b].overrun += beyond - fit;
+    }
+}
+
+/* Which one a worker is given: the oldest that is ready and that it can pay for; TASKS: none, and then *ret_code says whether it was for want of money. */
+static unsigned model_next(const struct model *m, unsigned worker, enum ifab_code *ret_code)
 {
     unsigned best = TASKS;
+    bool dear = false;
+    *ret_code = IFAB_CODE_NONE;
     if (in_flight(m, swarm_of[worker]) >= swarm_limit[swarm_of[worker]])
         return TASKS;
-    for (unsigned i = 0; i < TASKS; i++)
-        if (m->tasks[i].place == QUEUED && m->tasks[i].until == 0 && (best == TASKS || m->tasks[i].queued < m->tasks[best].queued))
+    for (unsigned i = 0; i < TASKS; i++) {
+        if (m->tasks[i].place != QUEUED || m->tasks[i].until != 0)
+            continue;
+        if (!affords(m, worker, i))
+            dear = true;
+        else if (best == TASKS || m->tasks[i].queued < m->tasks[best].queued)
             best = i;
+    }
+    if (best == TASKS && dear)
+        *ret_code = IFAB_CODE_BUDGET_EXCEEDED;
     return best;
 }
 
-static void model_claim(struct model *m, unsigned task, unsigned worker, uint64_t fence)
+static void model_claim(struct model *m, unsigned task, unsigned worker, uint64_t index)
 {
     struct model_task *t = &m->tasks[task];
+    uint64_t fence = index + is_held(worker); /* behind the entry of what is held */
     assert_true(fence > m->most_fence); /* whoever had one before has less */
     m->most_fence = fence;
     t->place = CLAIMED;
@@ -126,8 +187,14 @@ static enum ifab_code model_holder(struct model *m, const struct step *s, uint64
     switch (s->verb) {
     case PROGRESS: t->place = RUNNING; break;
     case RENEW: t->until = m->now.run + LEASE; break;
-    case COMPLETE: t->place = DONE; break;
-    case FAIL: model_again(m, t, index); break;
+    case COMPLETE:
+        t->place = DONE;
+        model_spend(m, t, holds[s->task], costs[s->task]);
+        break;
+    case FAIL:
+        model_again(m, t, index);
+        model_spend(m, t, holds[s->task], FAILED_COST);
+        break;
     case SHUTDOWN: model_queue(m, t, false, index); break;
     default:
         if (t->place != CLAIMED)
@@ -148,7 +215,9 @@ static enum ifab_code model_claim_code(const struct model *m, const struct step 
         return t->owner == s->worker ? IFAB_CODE_NONE : IFAB_CODE_TASK_OWNED;
     if (in_flight(m, swarm_of[s->worker]) >= swarm_limit[swarm_of[s->worker]])
         return IFAB_CODE_QUOTA_EXCEEDED;
-    return t->place == QUEUED && t->until == 0 ? IFAB_CODE_NONE : IFAB_CODE_INVALID_TRANSITION;
+    if (t->place != QUEUED || t->until != 0)
+        return IFAB_CODE_INVALID_TRANSITION;
+    return affords(m, s->worker, s->task) ? IFAB_CODE_NONE : IFAB_CODE_BUDGET_EXCEEDED;
 }
 
 static enum ifab_code model_operator(struct model *m, const struct step *s, uint64_t index)
@@ -175,7 +244,7 @@ static enum ifab_code model_operator(struct model *m, const struct step *s, uint
     return IFAB_CODE_NONE;
 }
 
-/* What is due, in order of time and then of number; each expiry is an entry. */
+/* What is due, in order of time and then of number; each expiry is an entry, and so is what it frees. */
 static void model_tick(struct model *m, uint64_t index)
 {
     const struct model_task *a = &m->tasks[0], *b = &m->tasks[1];
@@ -185,10 +254,12 @@ static void model_tick(struct model *m, uint64_t index)
         struct model_task *t = &m->tasks[order[i]];
         if (t->until == 0 || t->until > m->now.run || (!owned(t) && t->place != QUEUED))
             continue;
-        if (owned(t))
-            model_again(m, t, index++);
-        else
+        if (owned(t)) {
+            model_again(m, t, index);
+            index += 1 + is_held(t->owner); /* what was held is released */
+        } else {
             t->until = 0;
+        }
     }
 }
 
@@ -270,8 +341,16 @@ static int begin(void **state)
     rig_new(&rig, NULL);
     for (unsigned w = 0; w < WORKERS; w++)
         talents[w] = rig_add(&rig, names[w], "people", IFAB_ROLE_AGENT, (uint8_t)(20 + w), IFAB_ORDER_STRICT);
+    uint32_t admin = rig_add(&rig, "Adm", "adam", IFAB_ROLE_ADMIN, 19, IFAB_ORDER_STRICT);
     register_swarm(0);
     register_swarm(1);
+    for (size_t b = 0; b < BUDGETS; b++) {
+        struct ifab_command c = {.type = IFAB_COMMAND_BUDGET, .principal = &rig.principal, .why = IFAB_VIEW("a purse"), .act = rig_act(&rig, admin)};
+        c.u.budget.request = (struct ifab_budget_request){.id = ifab_view_str(purses[b].id), .name = ifab_view_str(purses[b].name),
+                                                          .subject = purses[b].subject, .unit = IFAB_UNIT_USD_MICRO, .period = IFAB_PERIOD_TOTAL,
+                                                          .limit = purses[b].limit};
+        assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+    }
     base.record_count = rig.record_count;
     base.records = calloc(rig.record_count, sizeof *base.records);
     assert_non_null(base.records);
@@ -400,7 +479,7 @@ static void decide(const struct model *m, const struct step *s)
         c.u.task.max_attempts = ATTEMPTS_MAX;
         c.u.task.deadline = IFAB_NEVER;
         for (size_t i = 0; i < IFAB_COUNT_OF_UNITS; i++)
-            c.u.task.budget[i] = -1; /* the third party of this domain, two budgets, joins here with reserve, settle and release */
+            c.u.task.budget[i] = i == IFAB_UNIT_USD_MICRO ? (int64_t)holds[s->task] : -1;
     } else if (s->verb == CLAIM || s->verb == NEXT) {
         c.type = IFAB_COMMAND_TASK_CLAIM;
         c.u.claim.id = s->verb == CLAIM ? ifab_view_str(ids[s->task]) : IFAB_VIEW("");
@@ -421,6 +500,9 @@ static void decide(const struct model *m, const struct step *s)
         c.u.task_act.id = ifab_view_str(ids[s->task]);
         c.u.task_act.event = events[s->verb];
         c.u.task_act.percent = -1;
+        c.u.task_act.has_cost = s->verb == COMPLETE || s->verb == FAIL;
+        if (c.u.task_act.has_cost)
+            c.u.task_act.cost = (struct ifab_cost){.has_usd = true, .usd_micro = s->verb == FAIL ? FAILED_COST : costs[s->task]};
     }
     ifab_arena_reset(&rig.arena);
     rig_decide(&rig, &c);
@@ -438,7 +520,7 @@ static enum ifab_code expected(struct model *m, const struct step *s, uint64_t i
         if (*ret_changes)
             model_claim(m, s->task, s->worker, index);
     } else if (s->verb == NEXT) {
-        unsigned next = model_next(m, s->worker);
+        unsigned next = model_next(m, s->worker, &code);
         *ret_changes = next < TASKS;
         if (*ret_changes)
             model_claim(m, next, s->worker, index);
@@ -514,8 +596,20 @@ static enum place place_of(const struct ifab_fabric *fabric, unsigned task)
     return t == NULL ? NOT_MADE : place_in(t->state);
 }
 
+static void check_budgets(const struct ifab_fabric *fabric, const struct model *m)
+{
+    for (unsigned b = 0; b < BUDGETS; b++) {
+        const struct ifab_budget *budget = ifab_money_budget(ifab_fabric_money(fabric), ifab_view_str(purses[b].id));
+        hold(budget != NULL && budget->limit == purses[b].limit, "a budget is lost", NULL);
+        const struct ifab_budget_state *s = &budget->state;
+        hold(s->settled == m->budgets[b].settled && s->overrun == m->budgets[b].overrun && s->reserved == held_in(m, b), "another account than the model's", NULL);
+        hold(s->settled + s->reserved <= budget->limit, "more is held and settled than there is", NULL);
+    }
+}
+
 static void check_state(const struct ifab_fabric *fabric, const struct model *m)
 {
+    check_budgets(fabric, m);
     for (unsigned i = 0; i < TASKS; i++) {
         const struct ifab_task *t = stored_task(fabric, i);
         hold(place_of(fabric, i) == m->tasks[i].place, "a task stands where it must not, or is lost", NULL);
@@ -555,7 +649,7 @@ static void check_loaded(const struct model *m)
     ifab_fabric_free(twin);
 }
 
-/* A swarm whose tasks fail again and again is stopped; here somebody is always at hand who resets it. */
+/* A swarm whose tasks fail again and again, or that passes its budget, is stopped; here somebody is always at hand who resets it. */
 static void reset_breakers(void)
 {
     for (size_t i = 0; i < IFAB_COUNT(swarm_names); i++) {
@@ -584,7 +678,7 @@ static void do_step(struct model *m, const struct step *s)
         hold(decided_as_expected(m, s), "a walk goes along changes", s);
         rig_apply(&rig);
         done.applied++;
-        if (s->verb == FAIL || s->verb == TICK)
+        if (s->verb == FAIL || s->verb == TICK || s->verb == COMPLETE)
             reset_breakers();
     }
     trail[trail_size++] = *s;
@@ -656,8 +750,6 @@ static void walk(const struct step *path, size_t size, size_t depth)
         return;
     memcpy(longer, path, size * sizeof *path);
     for (size_t i = 0; i < count; i++) {
-        if (steps[i].verb == CREATE && steps[i].task == 1 && m.tasks[0].place == NOT_MADE)
-            continue; /* the tasks differ in nothing but their names */
         longer[size] = steps[i];
         walk(longer, size + 1, depth);
     }
@@ -678,8 +770,9 @@ static void every_sequence_goes_as_the_model_says(void **state)
 
 /* ---- all states ---- */
 
+#define STATE_NAME_MAX 96
 struct seen { /* a state, named by what the model knows of it that matters for what may come */
-    char name[64];
+    char name[STATE_NAME_MAX];
     uint32_t from;    /* the state it was first reached from, by */
     struct step by;
     uint32_t length;
@@ -705,6 +798,8 @@ static void name_of(const struct model *m, char *ret_name, size_t size)
         at += (size_t)snprintf(ret_name + at, size - at, "%d.%u.%u.%lld.%d ", (int)t->place, owned(t) ? t->owner : 9, closed(t) ? 0 : t->attempt, (long long)left,
                                t->fence_count > 0);
     }
+    for (size_t i = 0; i < BUDGETS; i++)
+        at += (size_t)snprintf(ret_name + at, size - at, "b%llu/%llu ", (unsigned long long)m->budgets[i].settled, (unsigned long long)m->budgets[i].overrun);
     const struct model_task *a = &m->tasks[0], *b = &m->tasks[1];
     bool both = a->place == QUEUED && b->place == QUEUED, open = !closed(a) && !closed(b) && a->place != NOT_MADE && b->place != NOT_MADE;
     snprintf(ret_name + at, size - at, "%c%c", both && b->queued < a->queued ? '>' : '<', open && b->made < a->made ? '>' : '<');
@@ -712,7 +807,7 @@ static void name_of(const struct model *m, char *ret_name, size_t size)
 
 static uint32_t state_at(const struct model *m, uint32_t from, const struct step *by, bool *ret_new)
 {
-    char name[64];
+    char name[STATE_NAME_MAX];
     uint64_t found;
     name_of(m, name, sizeof name);
     *ret_new = !ifab_map_get(&by_name, ifab_view_str(name), &found);

@@ -312,7 +312,7 @@ static inline void fake_call(const struct ifab_frame *frame)
     } else if (strcmp(word, "spin") == 0) {
         fake_sleep();
     } else if (strcmp(word, "compute") == 0) {
-        while (getpriority(PRIO_PROCESS, 0) == 0)
+        while (getpriority(PRIO_PROCESS, 0) == getpriority(PRIO_PROCESS, (id_t)getppid()))
             ;
         snprintf(text, sizeof text, "nice %d", getpriority(PRIO_PROCESS, 0));
         fake_result(id, IFAB_TRAP_NONE, 1, 0, ifab_view_str(text));

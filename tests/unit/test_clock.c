@@ -5,19 +5,19 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../../src/shell/loop/clock.h"
+#include "../../src/shell/loop/node.h"
 
 #define T0 (1700000000 * IFAB_SECOND)
-#define B0 (1000 * IFAB_SECOND)
+#define BOOT0 (1000 * IFAB_SECOND)
 
 static void small_steps_are_followed(void **state)
 {
     struct clock clock;
     bool jumped;
     (void)state;
-    clock_start(&clock, T0, B0, T0, 0, false);
+    clock_start(&clock, T0, BOOT0, T0, 0, false);
     for (int second = 1; second <= 1000; second++) { /* half a second too fast each second: slewed, within the bound at each step */
-        struct ifab_now now = clock_step(&clock, T0 + second * (IFAB_SECOND * 3 / 2), B0 + second * IFAB_SECOND, &jumped);
+        struct ifab_now now = clock_step(&clock, T0 + second * (IFAB_SECOND * 3 / 2), BOOT0 + second * IFAB_SECOND, &jumped);
         assert_false(jumped);
         assert_int_equal(now.wall, T0 + second * (IFAB_SECOND * 3 / 2));
         assert_int_equal(now.run, second * IFAB_SECOND);
@@ -31,17 +31,17 @@ static void jump_is_not_believed_until_accepted(void **state)
     for (size_t i = 0; i < sizeof jumps / sizeof jumps[0]; i++) {
         struct clock clock;
         bool jumped;
-        clock_start(&clock, T0, B0, T0, 0, false);
-        struct ifab_now now = clock_step(&clock, T0 + IFAB_SECOND + jumps[i], B0 + IFAB_SECOND, &jumped);
+        clock_start(&clock, T0, BOOT0, T0, 0, false);
+        struct ifab_now now = clock_step(&clock, T0 + IFAB_SECOND + jumps[i], BOOT0 + IFAB_SECOND, &jumped);
         assert_true(jumped);
         assert_true(clock.doubt);
         assert_int_equal(now.wall, T0 + IFAB_SECOND); /* the old course goes on */
-        now = clock_step(&clock, T0 + 9 * IFAB_SECOND + jumps[i], B0 + 9 * IFAB_SECOND, &jumped);
+        now = clock_step(&clock, T0 + 9 * IFAB_SECOND + jumps[i], BOOT0 + 9 * IFAB_SECOND, &jumped);
         assert_false(jumped); /* said once */
         assert_int_equal(now.wall, T0 + 9 * IFAB_SECOND);
         assert_int_equal(now.run, 9 * IFAB_SECOND);
-        clock_accept(&clock, T0 + 10 * IFAB_SECOND + jumps[i], B0 + 10 * IFAB_SECOND);
-        now = clock_step(&clock, T0 + 11 * IFAB_SECOND + jumps[i], B0 + 11 * IFAB_SECOND, &jumped);
+        clock_accept(&clock, T0 + 10 * IFAB_SECOND + jumps[i], BOOT0 + 10 * IFAB_SECOND);
+        now = clock_step(&clock, T0 + 11 * IFAB_SECOND + jumps[i], BOOT0 + 11 * IFAB_SECOND, &jumped);
         assert_false(jumped);
         assert_int_equal(now.wall, T0 + 11 * IFAB_SECOND + jumps[i]);
         assert_int_equal(now.run, 11 * IFAB_SECOND); /* run does not jump with it */
@@ -53,11 +53,11 @@ static void sixty_seconds_are_still_followed(void **state)
     struct clock clock;
     bool jumped;
     (void)state;
-    clock_start(&clock, T0, B0, T0, 0, false);
-    clock_step(&clock, T0 + 60 * IFAB_SECOND, B0, &jumped);
+    clock_start(&clock, T0, BOOT0, T0, 0, false);
+    clock_step(&clock, T0 + 60 * IFAB_SECOND, BOOT0, &jumped);
     assert_false(jumped);
-    clock_start(&clock, T0, B0, T0, 0, false);
-    clock_step(&clock, T0 + 60 * IFAB_SECOND + 1, B0, &jumped);
+    clock_start(&clock, T0, BOOT0, T0, 0, false);
+    clock_step(&clock, T0 + 60 * IFAB_SECOND + 1, BOOT0, &jumped);
     assert_true(jumped);
 }
 
@@ -66,10 +66,10 @@ static void clock_that_comes_back_is_believed_again(void **state)
     struct clock clock;
     bool jumped;
     (void)state;
-    clock_start(&clock, T0, B0, T0, 0, false);
-    clock_step(&clock, T0 + IFAB_HOUR, B0, &jumped);
+    clock_start(&clock, T0, BOOT0, T0, 0, false);
+    clock_step(&clock, T0 + IFAB_HOUR, BOOT0, &jumped);
     assert_true(clock.doubt);
-    clock_step(&clock, T0 + IFAB_SECOND, B0 + IFAB_SECOND, &jumped);
+    clock_step(&clock, T0 + IFAB_SECOND, BOOT0 + IFAB_SECOND, &jumped);
     assert_false(clock.doubt);
 }
 
@@ -93,9 +93,9 @@ static void start_far_behind_what_was_written_is_in_doubt(void **state)
     struct clock clock;
     bool jumped;
     (void)state;
-    clock_start(&clock, T0 - IFAB_DAY, B0, T0, 0, false);
+    clock_start(&clock, T0 - IFAB_DAY, BOOT0, T0, 0, false);
     assert_true(clock.doubt);
-    struct ifab_now now = clock_step(&clock, T0 - IFAB_DAY + IFAB_SECOND, B0 + IFAB_SECOND, &jumped);
+    struct ifab_now now = clock_step(&clock, T0 - IFAB_DAY + IFAB_SECOND, BOOT0 + IFAB_SECOND, &jumped);
     assert_int_equal(now.wall, T0 + IFAB_SECOND); /* time goes on from what was written */
     assert_false(jumped);
 }
@@ -105,13 +105,46 @@ static void restart_does_not_accept_a_jump(void **state)
     struct clock clock;
     bool jumped;
     (void)state;
-    clock_start(&clock, T0 + IFAB_DAY, B0, T0, 0, true); /* a forward jump stood unaccepted when it stopped */
+    clock_start(&clock, T0 + IFAB_DAY, BOOT0, T0, 0, true); /* a forward jump stood unaccepted when it stopped */
     assert_true(clock.doubt);
-    assert_int_equal(clock_step(&clock, T0 + IFAB_DAY, B0, &jumped).wall, T0);
-    clock_start(&clock, T0 + IFAB_DAY, B0, T0, 0, false); /* a day off without doubt is a day off */
+    assert_int_equal(clock_step(&clock, T0 + IFAB_DAY, BOOT0, &jumped).wall, T0);
+    clock_start(&clock, T0 + IFAB_DAY, BOOT0, T0, 0, false); /* a day off without doubt is a day off */
     assert_false(clock.doubt);
-    clock_start(&clock, T0 + IFAB_SECOND, B0, T0, 0, true); /* it has come back */
+    clock_start(&clock, T0 + IFAB_SECOND, BOOT0, T0, 0, true); /* it has come back */
     assert_false(clock.doubt);
+}
+
+/* INV-11: no two fabrics that go on from one another, or from the same backup, give the same fence. */
+static void a_restore_goes_on_beyond_every_fence_that_was_given(void **state)
+{
+    const struct restore_old first = {.fence_offset = 0, .size = 5000, .wall = T0};
+    struct ifab_error err = {0};
+    uint64_t one, other, again;
+    (void)state;
+    assert_int_equal(restore_fence_offset(T0 + 1000, &first, &one, &err), IFAB_OK);
+    assert_int_equal(restore_fence_offset(T0 + 2000, &first, &other, &err), IFAB_OK); /* the same backup, a millisecond later */
+    assert_true(one > first.fence_offset + first.size && other >= one + 1000);
+    const struct restore_old second = {.fence_offset = one, .size = 900, .wall = T0 + 3000}; /* a backup of the restored one, and soon after it */
+    assert_int_equal(restore_fence_offset(T0 + 4000, &second, &again, &err), IFAB_OK);
+    assert_true(again > other && again > one + second.size);
+    assert_true(again + ((uint64_t)1 << 40) < (uint64_t)1 << 53); /* a fence is a number in JSON */
+}
+
+/* INV-11 */
+static void a_restore_under_a_clock_that_is_behind_or_mad_is_refused(void **state)
+{
+    const struct restore_old old = {.fence_offset = 0, .size = 5000, .wall = T0};
+    const struct restore_old busy = {.fence_offset = T0, .size = 2000, .wall = T0 + 1000}; /* two entries a microsecond: no such fabric */
+    struct ifab_error err = {0};
+    uint64_t offset = 7;
+    (void)state;
+    assert_int_equal(restore_fence_offset(T0, &old, &offset, &err), IFAB_INVALID);
+    assert_int_equal(restore_fence_offset(T0 - IFAB_DAY, &old, &offset, &err), IFAB_INVALID);
+    assert_int_equal(restore_fence_offset(0, &old, &offset, &err), IFAB_INVALID);
+    assert_int_equal(restore_fence_offset(((ifab_usec)1 << 52) + 1, &old, &offset, &err), IFAB_INVALID);
+    assert_int_equal(restore_fence_offset(T0 + 1500, &busy, &offset, &err), IFAB_INVALID);
+    assert_int_equal(offset, 7);
+    assert_int_equal(restore_fence_offset(T0 + 1, &old, &offset, &err), IFAB_OK);
 }
 
 int main(void)
@@ -123,6 +156,8 @@ int main(void)
         cmocka_unit_test(clock_that_comes_back_is_believed_again),
         cmocka_unit_test(run_goes_on_over_a_restart),
         cmocka_unit_test(restart_does_not_accept_a_jump),
+        cmocka_unit_test(a_restore_goes_on_beyond_every_fence_that_was_given),
+        cmocka_unit_test(a_restore_under_a_clock_that_is_behind_or_mad_is_refused),
         cmocka_unit_test(start_far_behind_what_was_written_is_in_doubt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,7 +55,7 @@ static uint64_t serve(struct ifab_coordinator *self, uint64_t swarm, ifab_usec r
     uint8_t course[IFAB_COURSE_PACKED];
     bool stolen;
     assert_true(ifab_names_read(ifab_view_of(have, sizeof have), &skills));
-    const struct ifab_task *t = ifab_task_pick(self, (struct ifab_swarm_number){swarm}, &skills, run, &stolen, course);
+    const struct ifab_task *t = ifab_task_pick(self, (struct ifab_swarm_number){swarm}, &skills, run, NULL, &stolen, course);
     if (t == NULL)
         return 0;
     uint64_t number = t->number.n;
@@ -219,6 +219,251 @@ static void a_full_queue_says_so_or_sheds(void **state)
     more.priority = 2; /* nothing there is less */
     assert_int_equal(ifab_task_admit(self, &more, &shed, &refusal), IFAB_CODE_QUEUE_FULL);
     ifab_coordinator_free(self);
+}
+
+/* One round: each task is offered to one who waits, whatever queue it stands in, and nobody is told of another's. */
+static void each_task_is_offered_once(void **state)
+{
+    static const char have[] = "rust\0sql", little[] = "go";
+    struct ifab_coordinator *self = make();
+    struct ifab_u64map given = {0};
+    struct ifab_names skills, other;
+    (void)state;
+    assert_true(ifab_names_read(ifab_view_of(have, sizeof have), &skills));
+    assert_true(ifab_names_read(ifab_view_of(little, sizeof little), &other));
+    for (uint64_t n = 1; n <= 50; n++) {
+        char id[16];
+        snprintf(id, sizeof id, "s%llu", (unsigned long long)n);
+        swarm_with(self, n, id, 1, 10, IFAB_QUEUE_REJECT);
+        struct ifab_task t = task_of(100 + n, n, 1, 2);
+        put(self, &t);
+    }
+    for (uint64_t n = 1; n <= 50; n++)
+        assert_true(ifab_task_offer(self, (struct ifab_swarm_number){n}, &skills, &given)); /* all of them in one round */
+    assert_false(ifab_task_offer(self, (struct ifab_swarm_number){1}, &skills, &given));
+    struct ifab_task open = task_of(200, 0, 1, 2), needy = task_of(201, 0, 2, 2);
+    memcpy(needy.needs, "sql", 4);
+    needy.needs_size = 4;
+    put(self, &open);
+    put(self, &needy);
+    assert_true(ifab_task_offer(self, (struct ifab_swarm_number){1}, &skills, &given));
+    assert_true(ifab_task_offer(self, (struct ifab_swarm_number){2}, &skills, &given));
+    assert_false(ifab_task_offer(self, (struct ifab_swarm_number){3}, &skills, &given));
+    assert_false(ifab_task_offer(self, (struct ifab_swarm_number){3}, &other, &given));
+    ifab_u64map_fini(&given);
+    given = (struct ifab_u64map){0};
+    assert_true(ifab_task_offer(self, (struct ifab_swarm_number){60}, &other, &given)); /* the one that needs nothing */
+    assert_false(ifab_task_offer(self, (struct ifab_swarm_number){60}, &other, &given));
+    ifab_u64map_fini(&given);
+    given = (struct ifab_u64map){0};
+    for (uint64_t n = 300; n < 306; n++) { /* a queue that is long: one of it is offered to who has nothing else */
+        struct ifab_task t = task_of(n, 1, 1, 2);
+        put(self, &t);
+    }
+    ifab_task_remove(self, open.number);
+    ifab_task_remove(self, needy.number);
+    assert_true(ifab_task_offer(self, (struct ifab_swarm_number){60}, &skills, &given));
+    assert_false(ifab_task_offer(self, (struct ifab_swarm_number){61}, &skills, &given));
+    ifab_u64map_fini(&given);
+    ifab_coordinator_free(self);
+}
+
+/* What is passed over is a kind: its like too, nothing else; in the order there would be without it; so many of one queue, and in all. */
+static void who_cannot_pay_passes_over(void **state)
+{
+    static const char have[] = "rust\0sql";
+    struct ifab_coordinator *self = make();
+    struct ifab_task_passed passed = {.count = 0};
+    struct ifab_names skills;
+    uint8_t course[IFAB_COURSE_PACKED];
+    uint64_t seen[64];
+    size_t count = 0;
+    bool stolen;
+    (void)state;
+    assert_true(ifab_names_read(ifab_view_of(have, sizeof have), &skills));
+    swarm_with(self, 1, "mine", 1, 10000, IFAB_QUEUE_REJECT);
+    static const int64_t prices[] = {900, 1000, 90, 9, 800, 0, -1};
+    for (uint64_t n = 0; n < IFAB_COUNT(prices); n++) {
+        struct ifab_task t = task_of(10 + n, 1, 1, 2);
+        t.budget[0] = prices[n];
+        put(self, &t);
+    }
+    for (uint64_t n = 0; n < 40; n++) { /* another maker's, of 40 prices in all units */
+        struct ifab_task t = task_of(100 + n, 0, 7, 2);
+        t.budget[n % 3] = (int64_t)1 << (n + 10);
+        put(self, &t);
+    }
+    const struct ifab_task *t;
+    while ((t = ifab_task_pick(self, (struct ifab_swarm_number){1}, &skills, 0, &passed, &stolen, course)) != NULL) {
+        assert_true(count < IFAB_COUNT(seen));
+        assert_false(stolen);
+        seen[count++] = t->number.n;
+        if (!ifab_task_pass(self, t->number, false, &passed))
+            break;
+    }
+    static const uint64_t own[] = {10, 12, 13, 15}; /* 11 and 14 are like 10; what costs nothing is one kind */
+    assert_int_equal(count, IFAB_COUNT(own) + IFAB_TASK_PASSED_EACH);
+    for (size_t i = 0; i < IFAB_COUNT(own); i++)
+        assert_int_equal(seen[i], own[i]);
+    for (size_t i = 0; i < IFAB_TASK_PASSED_EACH; i++) /* the oldest of each kind, and no more than eight of the maker's */
+        assert_in_range(seen[IFAB_COUNT(own) + i], 100, 139);
+    struct ifab_task cheap = task_of(500, 0, 8, 3); /* of a third one, after all of these */
+    put(self, &cheap);
+    t = ifab_task_pick(self, (struct ifab_swarm_number){1}, &skills, 0, &passed, &stolen, course);
+    assert_non_null(t);
+    assert_int_equal(t->number.n, 500);
+    for (uint64_t n = 0; n < IFAB_TASK_PASSED_MAX; n++) {
+        struct ifab_task more = task_of(600 + n, 0, (uint32_t)(20 + n), 2);
+        put(self, &more);
+    }
+    while ((t = ifab_task_pick(self, (struct ifab_swarm_number){1}, &skills, 0, &passed, &stolen, course)) != NULL && ifab_task_pass(self, t->number, false, &passed))
+        continue;
+    assert_non_null(t);
+    assert_int_equal(passed.count, IFAB_TASK_PASSED_MAX);
+    ifab_coordinator_free(self);
+}
+
+/* What is of a trace that was passed over is not picked, however much of it stands before the others of its kind; of a ninth trace its kind is passed over. */
+static void a_trace_is_passed_over_alone(void **state)
+{
+    static const char have[] = "rust\0sql";
+    struct ifab_coordinator *self = make();
+    struct ifab_task_passed passed = {.count = 0};
+    struct ifab_names skills;
+    uint8_t course[IFAB_COURSE_PACKED];
+    bool stolen;
+    (void)state;
+    assert_true(ifab_names_read(ifab_view_of(have, sizeof have), &skills));
+    swarm_with(self, 1, "mine", 1, 10000, IFAB_QUEUE_REJECT);
+    swarm_with(self, 2, "thief", 1, 10000, IFAB_QUEUE_REJECT);
+    for (uint64_t n = 0; n < 100; n++) { /* ten of each of ten traces, in turn; all alike otherwise */
+        struct ifab_task t = task_of(10 + n, 1, 1, 2);
+        t.trace16[15] = (uint8_t)(n / 10);
+        put(self, &t);
+    }
+    const struct ifab_task *t;
+    for (uint64_t i = 0; i < IFAB_TASK_PASSED_TRACES; i++) {
+        t = ifab_task_pick(self, (struct ifab_swarm_number){1}, &skills, 0, &passed, &stolen, course);
+        assert_non_null(t);
+        assert_int_equal(t->number.n, 10 + 10 * i);
+        assert_true(ifab_task_pass(self, t->number, true, &passed));
+        t = ifab_task_pick(self, (struct ifab_swarm_number){2}, &skills, 0, &passed, &stolen, course); /* who steals passes over them as well */
+        assert_non_null(t);
+        assert_true(stolen);
+        assert_int_equal(t->number.n, 20 + 10 * i);
+    }
+    assert_int_equal(passed.count, 0);
+    assert_true(ifab_task_pass(self, t->number, true, &passed));
+    assert_int_equal(passed.count, 1);
+    assert_null(ifab_task_pick(self, (struct ifab_swarm_number){1}, &skills, 0, &passed, &stolen, course));
+    t = ifab_task_pick(self, (struct ifab_swarm_number){1}, &skills, 0, NULL, &stolen, course); /* for who can pay nothing has changed */
+    assert_int_equal(t->number.n, 10);
+    ifab_coordinator_free(self);
+}
+
+/* Whose queue it is not: half of its places, and only what is one's own gives way. */
+static void a_stranger_has_half_of_a_queue(void **state)
+{
+    struct ifab_coordinator *self = make();
+    struct ifab_refusal refusal;
+    struct ifab_task_number shed = {0};
+    (void)state;
+    swarm_with(self, 1, "shedding", 1, 6, IFAB_QUEUE_SHED_LOWEST);
+    swarm_with(self, 2, "tiny", 1, 1, IFAB_QUEUE_REJECT);
+    struct ifab_task more = task_of(90, 1, 5, 1), tiny = task_of(91, 2, 5, 1), open = task_of(92, 0, 5, 1);
+    assert_int_equal(ifab_task_stranger(self, &tiny, &shed, &refusal), IFAB_CODE_NONE); /* half of one is one */
+    for (uint64_t n = 10; n < 13; n++) {
+        assert_int_equal(ifab_task_stranger(self, &more, &shed, &refusal), IFAB_CODE_NONE);
+        struct ifab_task t = task_of(n, 1, 5, n == 11 ? 3 : 2);
+        t.early = n == 12; /* also what waits for its time */
+        t.not_before = n == 12 ? IFAB_DAY : 0;
+        put(self, &t);
+    }
+    assert_int_equal(ifab_task_stranger(self, &more, &shed, &refusal), IFAB_CODE_QUOTA_EXCEEDED);
+    assert_int_equal(ifab_task_stranger(self, &open, &shed, &refusal), IFAB_CODE_NONE); /* open to all: no such queue */
+    more.creator.talent = 6;
+    assert_int_equal(ifab_task_stranger(self, &more, &shed, &refusal), IFAB_CODE_NONE);
+    for (uint64_t n = 20; n < 23; n++) {
+        struct ifab_task t = task_of(n, 1, 6, 3);
+        put(self, &t);
+    }
+    more.creator.talent = 7;
+    assert_int_equal(ifab_task_admit(self, &more, &shed, &refusal), IFAB_CODE_NONE);
+    assert_int_equal(shed.n, 11);
+    assert_int_equal(ifab_task_stranger(self, &more, &shed, &refusal), IFAB_CODE_QUEUE_FULL); /* nothing of its own is there */
+    assert_int_equal(shed.n, 0);
+    more.creator.talent = 6;
+    assert_int_equal(ifab_task_admit(self, &more, &shed, &refusal), IFAB_CODE_NONE);
+    assert_int_equal(ifab_task_stranger(self, &more, &shed, &refusal), IFAB_CODE_NONE);
+    assert_int_equal(shed.n, 20);
+    assert_int_equal(ifab_task_readmit(self, &more, &refusal), IFAB_CODE_QUEUE_FULL); /* again: nothing gives way */
+    ifab_task_remove(self, shed);
+    assert_int_equal(ifab_task_readmit(self, &more, &refusal), IFAB_CODE_NONE);
+    more.creator.talent = 5;
+    ifab_task_remove(self, (struct ifab_task_number){10});
+    shed.n = 0;
+    assert_int_equal(ifab_task_stranger(self, &more, &shed, &refusal), IFAB_CODE_NONE); /* what has left is not counted */
+    ifab_coordinator_free(self);
+}
+
+static struct ifab_task blocked_of(uint64_t number, uint64_t owner, uint8_t priority, uint64_t helper)
+{
+    struct ifab_task t = task_of(number, 0, 1, priority);
+    t.state = IFAB_TASK_BLOCKED;
+    t.owner.n = owner;
+    t.fence.n = number;
+    t.lease = t.lease_until = IFAB_HOUR;
+    t.helpers[0] = helper;
+    return t;
+}
+
+/* Several circles at once, one of a single task, one of three: each gives up its least, and nothing outside of them gives way. In whatever order they came. */
+static void each_circle_of_waits_gives_up_one(void **state)
+{
+    /* number, swarm whose only hand it is, priority, swarm in whose queue its help stands */
+    static const struct { uint64_t number, owner; uint8_t priority; uint64_t waits_at; } all[] = {
+        {10, 1, 2, 1},                              /* for itself */
+        {11, 2, 1, 3}, {12, 3, 2, 2},               /* two: 12 is of less priority */
+        {13, 4, 2, 5}, {14, 5, 2, 6}, {15, 6, 2, 4}, /* three: 15 is the youngest */
+        {16, 7, 3, 4},                              /* waits for the third, is in none */
+        {17, 8, 3, 9},                              /* for a swarm with a hand free */
+    };
+    (void)state;
+    for (size_t start = 0; start < IFAB_COUNT(all); start++) {
+        struct ifab_coordinator *self = make();
+        struct ifab_task_number victims[8];
+        struct ifab_arena arena;
+        ifab_arena_init(&arena, 1 << 20);
+        for (uint64_t s = 1; s <= 9; s++) {
+            char id[8];
+            snprintf(id, sizeof id, "s%llu", (unsigned long long)s);
+            struct ifab_view skills[] = {IFAB_VIEW("sql")}, members[] = {IFAB_VIEW("abe")};
+            struct ifab_swarm_request r = {.id = ifab_view_str(id), .skills = skills, .skill_count = 1, .members = members, .member_count = 1, .concurrency = 1, .wall = 1};
+            struct ifab_buf record = IFAB_BUF_INIT(65536);
+            struct ifab_swarm_number there;
+            assert_int_equal(ifab_swarm_register(self, &r, &record, &there, NULL), IFAB_CODE_NONE);
+            assert_int_equal(ifab_swarm_load(self, s, ifab_buf_as_view(&record), NULL), IFAB_OK);
+            ifab_buf_fini(&record);
+        }
+        for (size_t i = 0; i < IFAB_COUNT(all); i++) {
+            size_t at = (start + i) % IFAB_COUNT(all);
+            struct ifab_task help = task_of(100 + all[at].number, all[at].waits_at, 1, 2);
+            struct ifab_task t = blocked_of(all[at].number, all[at].owner, all[at].priority, help.number.n);
+            put(self, &help);
+            put(self, &t);
+        }
+        size_t count = ifab_tasks_in_circles(self, &arena, victims, IFAB_COUNT(victims));
+        assert_int_equal(count, 3);
+        for (uint64_t want = 10, i = 0; i < 3; i++, want = want == 10 ? 12 : 15) {
+            bool found = false;
+            for (size_t v = 0; v < count; v++)
+                found = found || victims[v].n == want;
+            assert_true(found);
+        }
+        assert_int_equal(ifab_tasks_in_circles(self, &arena, victims, 2), 2); /* so many as were asked for; the rest at the next look */
+        ifab_arena_fini(&arena);
+        ifab_coordinator_free(self);
+    }
 }
 
 static void bounds_hold(void **state)
@@ -414,6 +659,11 @@ int main(void)
         cmocka_unit_test(equal_demand_is_served_equally),
         cmocka_unit_test(work_is_stolen_from_long_queues_only),
         cmocka_unit_test(a_full_queue_says_so_or_sheds),
+        cmocka_unit_test(each_task_is_offered_once),
+        cmocka_unit_test(who_cannot_pay_passes_over),
+        cmocka_unit_test(a_trace_is_passed_over_alone),
+        cmocka_unit_test(a_stranger_has_half_of_a_queue),
+        cmocka_unit_test(each_circle_of_waits_gives_up_one),
         cmocka_unit_test(bounds_hold),
         cmocka_unit_test(closed_ids_are_remembered_for_their_time),
         cmocka_unit_test(a_swarm_has_one_spelling),

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "rig.h"
+#include "capability_support.h"
 
 #include "base/id.h"
 #include "json/json.h"
@@ -607,12 +607,20 @@ static void floods_are_bounded(void **state)
     assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_RATE_LIMIT_EXCEEDED);
     assert_true(rig.outcome.reply.refusal.retry_after_ms > 0);
     assert_int_equal(spend(&agent_b, 1), IFAB_CODE_NONE); /* another is not affected */
-    command.u.cost.capability = IFAB_VIEW("vmix.switcher");
-    assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_NONE); /* nor another capability */
+    capability_publish(&rig, ADM);
+    capability_allow(&rig, ADM, "vmix.switcher", "1.0.0", CAPABILITY_SWITCHER);
+    static const char *const spelled[] = {"vmix.switcher", "if://capability/vmix.switcher", "if://capability/vmix.switcher@1.0.0"};
+    for (uint32_t i = 0; i <= rig.settings.cost_burst; i++) { /* nor another capability, which has one bucket by all its names */
+        command.u.cost.capability = ifab_view_str(spelled[i % IFAB_COUNT(spelled)]);
+        assert_int_equal(rig_do(&rig, &command)->code, i < rig.settings.cost_burst ? IFAB_CODE_NONE : IFAB_CODE_RATE_LIMIT_EXCEEDED);
+    }
     size_t before = rig.entry_count;
-    command.u.cost.capability = IFAB_VIEW("");
-    for (int i = 0; i < 1000; i++)
+    for (int i = 0; i < 1000; i++) { /* and a word that names none is no way around it */
+        char word[48];
+        snprintf(word, sizeof word, i % 2 == 0 ? "x%d" : "if://capability/x%d", i / 4);
+        command.u.cost.capability = ifab_view_str(i < 10 ? "" : word);
         assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_RATE_LIMIT_EXCEEDED);
+    }
     assert_true(rig.entry_count - before <= 10);
     rig_pass(&rig, IFAB_SECOND);
     for (uint32_t i = 0; i < rig.settings.cost_rate; i++)

@@ -351,6 +351,92 @@ static void a_budget_stops_a_swarm_at_exactly_its_limit(void **state)
     assert_int_equal(claim(ANN, "data", "d"), IFAB_CODE_BUDGET_EXCEEDED);
 }
 
+static void purse_of(const char *name, uint64_t limit)
+{
+    struct ifab_command set = {.type = IFAB_COMMAND_BUDGET, .principal = &rig.principal, .why = IFAB_VIEW("a purse"), .act = rig_act(&rig, ADM)};
+    set.u.budget.request = (struct ifab_budget_request){.id = IFAB_VIEW("purse"), .name = ifab_view_str(name), .subject = IFAB_SUBJECT_SWARM,
+                                                        .unit = IFAB_UNIT_USD_MICRO, .period = IFAB_PERIOD_TOTAL, .limit = limit};
+    assert_int_equal(rig_do(&rig, &set)->code, IFAB_CODE_NONE);
+}
+
+static enum ifab_code create_by(uint32_t talent, const char *id, uint8_t priority, int64_t usd_micro, const char *queue)
+{
+    struct ifab_principal p = as(talent);
+    struct ifab_command c = new_task(id, "sql");
+    c.principal = &p;
+    c.u.task.priority = priority;
+    c.u.task.budget[0] = usd_micro;
+    c.u.task.swarm = ifab_view_str(queue);
+    return rig_do(&rig, &c)->code;
+}
+
+static const char *claimed_next(void)
+{
+    static char id[65];
+    size_t before = rig.entry_count;
+    if (claim(ANN, "data", "") != IFAB_CODE_NONE)
+        return "";
+    for (size_t i = before; i < rig.entry_count; i++)
+        if (strstr(rig_entry_text(&rig, i), "\"operation\":\"claim\"") != NULL)
+            snprintf(id, sizeof id, "%s", strstr(rig_entry_text(&rig, i), "\"subject\":\"") + strlen("\"subject\":\""));
+    *strchr(id, '"') = '\0';
+    return id;
+}
+
+/* A task nobody here can pay for, as urgent as can be, by whomever: it waits, and what is behind it does not. */
+static void a_dear_task_holds_up_nothing_else(void **state)
+{
+    char id[16];
+    (void)state;
+    purse_of("data", 1000);
+    assert_int_equal(create_by(EVE, "pill", 0, (int64_t)IFAB_AMOUNT_MAX, ""), IFAB_CODE_NONE);
+    for (int i = 0; i < 45; i++) { /* and more of them, of every price */
+        snprintf(id, sizeof id, "pill%d", i);
+        assert_int_equal(create_by(EVE, id, 0, (int64_t)20000 << i % 38, ""), IFAB_CODE_NONE);
+    }
+    assert_int_equal(create_by(0, "dear", 2, 5000, "data"), IFAB_CODE_NONE);
+    assert_int_equal(create_by(0, "small", 2, 100, "data"), IFAB_CODE_NONE);
+    assert_int_equal(create_by(0, "free", 2, -1, "data"), IFAB_CODE_NONE);
+    assert_int_equal(create_by(BOB, "open", 3, 200, ""), IFAB_CODE_NONE);
+    assert_string_equal(claimed_next(), "small");
+    assert_string_equal(claimed_next(), "open"); /* the flow that was served gives way: as ever */
+    assert_string_equal(claimed_next(), "free");
+    assert_int_equal(claim(ANN, "data", ""), IFAB_CODE_BUDGET_EXCEEDED); /* nothing else is there */
+    assert_int_equal(taken(), 300);
+    assert_int_equal(state_of("dear"), IFAB_TASK_QUEUED);
+    assert_int_equal(task("dear")->attempt, 1);
+    purse_of("data", 10000); /* and when there is room, it is its turn */
+    assert_string_equal(claimed_next(), "dear");
+}
+
+/* A full queue is full for those who come back from the dead, too. */
+static void a_dead_task_does_not_pass_a_full_queue(void **state)
+{
+    static const struct ifab_view sql[] = {{(const uint8_t *)"sql", 3}}, ann[] = {{(const uint8_t *)"Ann", 3}};
+    (void)state;
+    struct ifab_command two = {.type = IFAB_COMMAND_SWARM, .principal = &rig.principal, .why = IFAB_VIEW("a swarm")};
+    two.u.swarm.request = (struct ifab_swarm_request){.id = IFAB_VIEW("data"), .skills = sql, .skill_count = 1, .members = ann, .member_count = 1,
+                                                      .queue_limit = 2, .queue_policy = IFAB_QUEUE_SHED_LOWEST};
+    assert_int_equal(rig_do(&rig, &two)->code, IFAB_CODE_NONE);
+    assert_int_equal(create_by(EVE, "a", 0, -1, "data"), IFAB_CODE_NONE);
+    assert_int_equal(claim(ANN, "data", "a"), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "a", IFAB_TASK_POISON, fence), IFAB_CODE_NONE);
+    assert_int_equal(create_by(EVE, "b", 3, -1, "data"), IFAB_CODE_NONE);
+    assert_int_equal(create_by(EVE, "c", 3, -1, "data"), IFAB_CODE_QUOTA_EXCEEDED); /* half of two */
+    assert_int_equal(act(EVE, "a", IFAB_TASK_REPLAY, 0), IFAB_CODE_QUOTA_EXCEEDED); /* that way neither */
+    assert_int_equal(create_by(ANN, "c", 3, -1, "data"), IFAB_CODE_NONE);
+    assert_int_equal(act(0, "a", IFAB_TASK_REPLAY, 0), IFAB_CODE_QUEUE_FULL); /* and it sheds nothing */
+    assert_int_equal(state_of("a"), IFAB_TASK_DEAD);
+    assert_int_equal(create_by(BOB, "d", 0, -1, "data"), IFAB_CODE_QUEUE_FULL); /* nothing of others gives way to a stranger */
+    assert_int_equal(state_of("b"), IFAB_TASK_QUEUED);
+    assert_int_equal(create_by(ANN, "e", 0, -1, "data"), IFAB_CODE_NONE); /* a member's does: the oldest of the least */
+    assert_int_equal(state_of("b"), IFAB_TASK_DEAD);
+    assert_int_equal(claim(ANN, "data", "e"), IFAB_CODE_NONE);
+    assert_int_equal(act(0, "a", IFAB_TASK_REPLAY, 0), IFAB_CODE_NONE);
+    assert_int_equal(create_by(OPS, "f", 0, -1, "data"), IFAB_CODE_NONE); /* an operator sheds as well */
+    assert_int_equal(state_of("c"), IFAB_TASK_DEAD);
+}
+
 /* Three failures of a swarm in a row: nothing more until a person has looked. */
 static void a_swarm_that_fails_is_stopped(void **state)
 {
@@ -486,6 +572,52 @@ static void a_circle_of_waits_is_broken(void **state)
     assert_int_equal(act(EVE, "b", IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
 }
 
+static void blocks(uint32_t talent, const char *id, const char *need, uint64_t with)
+{
+    const struct ifab_view needs[] = {ifab_view_str(need)};
+    struct ifab_principal p = as(talent);
+    struct ifab_command block = {.type = IFAB_COMMAND_TASK_ACT, .principal = &p};
+    block.u.task_act.id = ifab_view_str(id);
+    block.u.task_act.event = IFAB_TASK_BLOCK;
+    block.u.task_act.fence.n = with;
+    block.u.task_act.percent = -1;
+    block.u.task_act.needs = needs;
+    block.u.task_act.need_count = 1;
+    assert_int_equal(rig_do(&rig, &block)->code, IFAB_CODE_NONE);
+}
+
+/* Two circles of two and one of three, closed in the same moment: of each the youngest gives way, within two steps, and the others go on waiting. */
+static void several_circles_are_broken(void **state)
+{
+    static const struct { char id[3], own[3], waits_for[3]; bool yields; } tasks[] = {
+        {"a0", "k0", "k1", false}, {"a1", "k1", "k0", true},
+        {"b0", "k2", "k3", false}, {"b1", "k3", "k2", true},
+        {"c0", "k4", "k5", false}, {"c1", "k5", "k6", false}, {"c2", "k6", "k4", true},
+    };
+    uint64_t fences[IFAB_COUNT(tasks)];
+    (void)state;
+    for (size_t i = 0; i < IFAB_COUNT(tasks); i++) {
+        assert_int_equal(swarm(tasks[i].own, tasks[i].own, "Ann", 2), IFAB_CODE_NONE);
+        assert_int_equal(create(tasks[i].id, tasks[i].own), IFAB_CODE_NONE);
+        assert_int_equal(claim(ANN, tasks[i].own, tasks[i].id), IFAB_CODE_NONE);
+        fences[i] = fence;
+    }
+    for (size_t i = 0; i < IFAB_COUNT(tasks); i++)
+        blocks(ANN, tasks[i].id, tasks[i].waits_for, fences[i]);
+    for (size_t i = 0; i < IFAB_COUNT(tasks); i++)
+        assert_int_equal(swarm(tasks[i].own, tasks[i].own, "Ann", 1), IFAB_CODE_NONE);
+    rig_tick(&rig);
+    assert_int_equal(entries_with("\"operation\":\"yield\""), 2); /* so many that are helped end in one step */
+    assert_true(ifab_fabric_deadline(rig.fabric, rig.now) <= rig.now.run);
+    rig_tick(&rig);
+    assert_int_equal(entries_with("\"operation\":\"yield\""), 3);
+    for (size_t i = 0; i < IFAB_COUNT(tasks); i++)
+        assert_int_equal(state_of(tasks[i].id), tasks[i].yields ? IFAB_TASK_QUEUED : IFAB_TASK_BLOCKED);
+    rig_tick(&rig);
+    assert_int_equal(entries_with("\"operation\":\"yield\""), 3); /* no more than that */
+    assert_true(ifab_fabric_deadline(rig.fabric, rig.now) > rig.now.run);
+}
+
 /* INV-10: what was held for a helper is free again when its task is shed from a full queue. */
 static void a_helper_that_is_shed_holds_nothing(void **state)
 {
@@ -504,7 +636,7 @@ static void a_helper_that_is_shed_holds_nothing(void **state)
     assert_int_equal(rig_do(&rig, &t)->code, IFAB_CODE_NONE);
     assert_int_equal(claim(ANN, "data", "t"), IFAB_CODE_NONE);
     assert_int_equal(act(ANN, "t", IFAB_TASK_BLOCK, fence), IFAB_CODE_NONE);
-    assert_int_equal(taken(), 400);
+    assert_int_equal(taken(), 100); /* a tenth of what is left */
     const struct ifab_task *helper = helper_of("t", 0);
     struct ifab_command first = new_task("urgent", "go");
     first.u.task.swarm = IFAB_VIEW("gophers");
@@ -562,11 +694,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(payload_and_result_lie_beside_their_entries, setup, teardown),
         cmocka_unit_test_setup_teardown(of_many_claimers_one_wins, setup, teardown),
         cmocka_unit_test_setup_teardown(a_budget_stops_a_swarm_at_exactly_its_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_dear_task_holds_up_nothing_else, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_dead_task_does_not_pass_a_full_queue, setup, teardown),
         cmocka_unit_test_setup_teardown(a_swarm_that_fails_is_stopped, setup, teardown),
         cmocka_unit_test_setup_teardown(the_blocked_is_helped_and_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_can_help_so_a_person_is_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(help_ends_with_the_block, setup, teardown),
         cmocka_unit_test_setup_teardown(a_circle_of_waits_is_broken, setup, teardown),
+        cmocka_unit_test_setup_teardown(several_circles_are_broken, setup, teardown),
         cmocka_unit_test_setup_teardown(a_helper_that_is_shed_holds_nothing, setup, teardown),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)

@@ -234,7 +234,7 @@ static void wrong_arguments_are_told_to_the_model(void **unused)
         {"cost_track", "\"usd_micro\":-1", "usd_micro"},
         {"cost_track", "\"usd_micro\":\"5\"", "usd_micro"},
         {"cost_track", "\"calls\":1,\"talent\":\"Other\"", "talent"},
-        {"cost_track", "\"calls\":1,\"swarm\":\"s\"", "swarm"},
+        {"cost_track", "\"calls\":1,\"swarm\":\"a b\"", "swarm"},
         {"cost_track", "\"calls\":1,\"operation\":\" \"", "operation"},
         {"task_next", "", "swarm"},
         {"task_next", "\"swarm\":\"a\",\"lease_s\":0", "lease_s"},
@@ -257,6 +257,8 @@ static void a_cost_becomes_the_members_of_a_request(void **unused)
                      IFAB_CODE_NONE);
     assert_true(ifab_view_is(action.arguments.cost, "\"cost\":{\"tokens_in\":3,\"usd_micro\":5},\"provider\":\"a\\\"b\""));
     assert_string_equal(action.arguments.trace, "01930000-0000-7000-8000-000000000001");
+    assert_int_equal(code_of("cost_track", "\"calls\":1,\"swarm\":\"data\""), IFAB_CODE_NONE);
+    assert_true(ifab_view_is(action.arguments.cost, "\"cost\":{\"calls\":1},\"swarm\":\"data\""));
 }
 
 static void good_arguments_become_a_draft(void **unused)

@@ -246,9 +246,9 @@ export function makeFabric({ transport, loadKey, makeKey, fromContext }) {
      * Reports what was spent elsewhere: once, however often the connection is lost. Resolves to {cost, entry, budgets, over}; where over is not
      * empty a budget has been passed, and the cost is recorded all the same.
      */
-    async cost({ model, provider, capability, operation, trace, signal, ...spent } = {}) {
+    async cost({ model, provider, capability, swarm, operation, trace, signal, ...spent } = {}) {
       const talent = this.wire.isUnix && this.talent ? this.talent.split("/")[0] : undefined; /* the socket is an operator: it says whose */
-      const request = drop({ cost: drop({ ...amounts(spent), model }), provider, capability, operation, talent });
+      const request = drop({ cost: drop({ ...amounts(spent), model }), provider, capability, swarm, operation, talent });
       const body = new TextEncoder().encode(JSON.stringify(request)),
         key = "cost-" + uuid7(),
         headers = { "idempotency-key": key };

@@ -61,13 +61,14 @@ test("a cost is reported once, with whole numbers, and a passed budget is no err
   const told = { cost: { usd_micro: 5 }, entry: { index: 7 }, budgets: [], over: [] };
   const { server, fabric } = await start(t, ["drop", [503, error(304, { retryable: true, retry_after_ms: 1 })], [201, told]]);
   const trace = "01930000-0000-7000-8000-000000000001";
-  assert.equal((await fabric.cost({ usdMicro: 5, tokensIn: 3, provider: "openai", operation: "chat", trace })).entry.index, 7);
+  assert.equal((await fabric.cost({ usdMicro: 5, tokensIn: 3, provider: "openai", swarm: "data", operation: "chat", trace })).entry.index, 7);
   assert.equal(server.posts.length, 3);
   assert.equal(new Set(server.posts.map(String)).size, 1);
   assert.match(server.posts[0][0], /^cost-/);
   assert.deepEqual(JSON.parse(server.posts[0][1]), {
     cost: { usd_micro: 5, tokens_in: 3 },
     provider: "openai",
+    swarm: "data",
     operation: "chat",
     talent: "Demo.A",
   });

@@ -179,11 +179,11 @@ class Fabric(messages.Fabric):
         """Make a task; fields as in POST /v1/tasks: id, needs, priority, swarm, budget, deadline, not_before, depends_on, max_attempts, payload."""
         return change(self, "/v1/tasks", _given(type=type, why=why, **fields))
 
-    def cost(self, usd_micro=None, tokens_in=None, tokens_out=None, calls=None, model=None, provider=None, capability=None, operation=None):
+    def cost(self, usd_micro=None, tokens_in=None, tokens_out=None, calls=None, model=None, provider=None, capability=None, operation=None, swarm=None):
         """Report what was spent elsewhere; it counts once. Where `over` is not empty a budget has been passed, and the cost is recorded all the same."""
         spent = _given(usd_micro=usd_micro, tokens_in=tokens_in, tokens_out=tokens_out, calls=calls, model=model)
         talent = self.talent.split("/")[0] if self.wire.is_unix and self.talent else None  # the socket is an operator: it says whose
-        return change(self, "/v1/costs", _given(cost=spent, provider=provider, capability=capability, operation=operation, talent=talent))
+        return change(self, "/v1/costs", _given(cost=spent, provider=provider, capability=capability, operation=operation, swarm=swarm, talent=talent))
 
     def next_task(self, swarm, skills=None, wait=None, lease=30):
         """Tasks of a swarm, one after the other, each renewed at a third of its lease; for ever, or until none came for wait seconds.

@@ -37,11 +37,13 @@ struct task_class { /* one set of needs, as long as something queued has it */
     uint32_t steal_root;        /* lanes of swarms whose queue is long: least priority, oldest */
     uint32_t previous, next;    /* in the list of all */
 };
-struct lane { /* of one account, priority and class */
+struct lane { /* of one account, priority, class and price, help apart */
     uint32_t account, task_class, root, queued, ready; /* queued: also those that are not ready */
     uint32_t previous, next;                            /* in the account's list */
     struct pairing_links links;
+    uint32_t price; /* as price_of() says */
     uint8_t priority;
+    bool help; /* its tasks help another: what they may cost is held for the swarm that was asked, so nobody steals them */
     enum { LANE_IDLE, LANE_OPEN, LANE_STEAL } in; /* which heap of its class */
 };
 struct account { /* a swarm's queue, or that of one who makes tasks open to all */
@@ -75,8 +77,9 @@ struct ifab_coordinator {
     struct ifab_u64map creators; /* talent -> open tasks of it */
     /* queues */
     struct ifab_u64map account_by_key;
+    struct ifab_u64map made_by; /* account slot << 32 | talent -> tasks of it there */
     struct ifab_map class_by_needs;
-    struct ifab_map lane_by_key; /* account, priority, class -> slot */
+    struct ifab_map lane_by_key; /* account, priority, class, price, help -> slot */
     uint32_t class_list;
     uint64_t course; /* virtual time */
     /* closed ones */
@@ -95,6 +98,9 @@ void ifab_queue__fini(struct ifab_coordinator *self);
 void ifab_queue__enter(struct ifab_coordinator *self, uint32_t slot);
 void ifab_queue__leave(struct ifab_coordinator *self, uint32_t slot);
 uint64_t ifab_queue__key(const struct ifab_task *task); /* of its account */
+/* Of one maker, in the queue of a swarm: how many; the ready one of less priority (the least, then the oldest) that gives way for it, 0: none. */
+uint32_t ifab_queue__made_by(const struct ifab_coordinator *self, uint64_t key, uint32_t talent);
+struct ifab_task_number ifab_queue__least_of(const struct ifab_coordinator *self, uint64_t key, unsigned priority, uint32_t talent);
 const struct account *ifab_queue__account(const struct ifab_coordinator *self, uint64_t key);
 
 /* closed.c */

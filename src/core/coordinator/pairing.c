@@ -66,3 +66,18 @@ uint32_t ifab_pairing__remove(const struct pairing_order *order, const void *own
     *links = (struct pairing_links){0, 0, 0};
     return slot == root ? below : meld(order, owner, root, below);
 }
+
+uint32_t ifab_pairing__next(const struct pairing_order *order, const void *owner, uint32_t root, uint32_t slot)
+{
+    if (order->links(owner, slot)->child != 0)
+        return order->links(owner, slot)->child;
+    while (slot != root && order->links(owner, slot)->next == 0) {
+        uint32_t before = order->links(owner, slot)->previous;
+        while (order->links(owner, before)->child != slot) { /* back to the first child: its `previous` is the parent */
+            slot = before;
+            before = order->links(owner, slot)->previous;
+        }
+        slot = before;
+    }
+    return slot == root ? 0 : order->links(owner, slot)->next;
+}

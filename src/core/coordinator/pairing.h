@@ -16,5 +16,7 @@ struct pairing_order { /* of one kind of heap */
 };
 /* All return the heap's new root; root 0: empty. */
 uint32_t ifab_pairing__insert(const struct pairing_order *order, const void *owner, uint32_t root, uint32_t slot);
+/* Each member once, in no order that means anything: from the root on, 0 at the end. */
+uint32_t ifab_pairing__next(const struct pairing_order *order, const void *owner, uint32_t root, uint32_t slot);
 uint32_t ifab_pairing__remove(const struct pairing_order *order, const void *owner, uint32_t root, uint32_t slot);
 #endif

@@ -9,6 +9,7 @@
 #include "crypto/crypto.h"
 
 #define VERSION 1
+#define CLOSED_VERSION 2
 enum { FLAG_MINTED = 1, FLAG_EARLY = 2, FLAG_TOLD = 4, FLAG_ALL = 7 };
 
 static void put_text(uint8_t **at, const void *text, size_t size)
@@ -209,11 +210,11 @@ void ifab_task_id16(struct ifab_view id, uint8_t ret_id16[16])
     memcpy(ret_id16, digest, 16);
 }
 
-/* version 1, state 1, minted 1, id 16, fence 8, creator 4, owner 8, index 8, closed 8 */
+/* version 1, state 1, minted 1, id 16, fence 8, creator 4, owner 8, index 8, closed 8, created index 8 */
 size_t ifab_closed_task_pack(const struct ifab_closed_task *closed, uint8_t ret_bytes[IFAB_CLOSED_TASK_PACKED])
 {
     uint8_t *at = ret_bytes;
-    ifab_put_u8(&at, VERSION);
+    ifab_put_u8(&at, CLOSED_VERSION);
     ifab_put_u8(&at, (uint8_t)closed->state);
     ifab_put_u8(&at, closed->minted);
     ifab_put_bytes(&at, closed->id16, 16);
@@ -222,14 +223,17 @@ size_t ifab_closed_task_pack(const struct ifab_closed_task *closed, uint8_t ret_
     ifab_put_u64(&at, closed->owner.n);
     ifab_put_u64(&at, closed->index);
     ifab_put_u64(&at, (uint64_t)closed->closed);
+    ifab_put_u64(&at, closed->created_index);
     return (size_t)(at - ret_bytes);
 }
 
+/* Version 1 ended before the last field: what is known to be about this task begins with the entry that closed it. */
 bool ifab_closed_task_unpack(struct ifab_view bytes, uint64_t number, struct ifab_closed_task *ret_closed)
 {
     struct ifab_reader r = {.at = bytes.data, .end = bytes.data + bytes.size};
     struct ifab_closed_task c = {.number = number};
-    if (bytes.size != IFAB_CLOSED_TASK_PACKED || ifab_get_u8(&r) != VERSION)
+    unsigned version = ifab_get_u8(&r);
+    if (!(version == CLOSED_VERSION && bytes.size == IFAB_CLOSED_TASK_PACKED) && !(version == 1 && bytes.size == IFAB_CLOSED_TASK_PACKED - 8))
         return false;
     unsigned state = ifab_get_u8(&r), minted = ifab_get_u8(&r);
     struct ifab_view id = ifab_get_bytes(&r, 16);
@@ -238,6 +242,9 @@ bool ifab_closed_task_unpack(struct ifab_view bytes, uint64_t number, struct ifa
     c.owner.n = ifab_get_u64(&r);
     c.index = ifab_get_u64(&r);
     c.closed = (ifab_usec)ifab_get_u64(&r);
+    c.created_index = version == 1 ? c.index : ifab_get_u64(&r);
+    if (c.created_index > c.index)
+        return false;
     if ((state != IFAB_TASK_DONE && state != IFAB_TASK_CANCELLED) || minted > 1 || c.closed < 0)
         return false;
     c.state = (enum ifab_task_state)state;

@@ -10,7 +10,7 @@
 #define OPEN_MAX 200000
 #define OPEN_PER_CREATOR 50000
 #define CLOSED_MAX 2000000
-#define LANES_PER_ACCOUNT (64 * IFAB_PRIORITIES)
+#define LANES_PER_ACCOUNT (128 * IFAB_PRIORITIES)
 #define RETURNING 513 /* tasks that one step may put back into queues: dependents, or what is due at a tick */
 
 void ifab_coordinator_limits_default(struct ifab_coordinator_limits *ret_limits)
@@ -379,16 +379,39 @@ enum ifab_code ifab_task_admit(const struct ifab_coordinator *self, const struct
     if (!task->minted && self->closed_ends[0].count + self->task_by_number.count >= self->limits.closed)
         return ifab_refuse(ret_refusal, IFAB_CODE_QUOTA_EXCEEDED, "id", "so many chosen ids are remembered for 30 days; let the fabric choose one");
     if (account != NULL && account->lane_count >= LANES_PER_ACCOUNT)
-        return ifab_refuse(ret_refusal, IFAB_CODE_QUOTA_EXCEEDED, "needs", "too many different sets of needs wait in this queue");
+        return ifab_refuse(ret_refusal, IFAB_CODE_QUOTA_EXCEEDED, "needs", "tasks of too many different needs, priorities and prices wait in this queue");
+    enum ifab_code code = ifab_task_readmit(self, task, NULL);
+    if (code != IFAB_CODE_NONE && swarm->swarm.queue_policy == IFAB_QUEUE_SHED_LOWEST)
+        *ret_shed = least_below(self, ifab_queue__key(task), task->priority);
+    return ret_shed->n != 0 ? IFAB_CODE_NONE : ifab_task_readmit(self, task, ret_refusal);
+}
+
+enum ifab_code ifab_task_readmit(const struct ifab_coordinator *self, const struct ifab_task *task, struct ifab_refusal *ret_refusal)
+{
+    const struct swarm_node *swarm = ifab_coordinator__swarm(self, task->queue.n);
+    const struct account *account = ifab_queue__account(self, ifab_queue__key(task));
     if (swarm == NULL || account == NULL || account->queued < swarm->swarm.queue_limit)
         return IFAB_CODE_NONE;
-    if (swarm->swarm.queue_policy == IFAB_QUEUE_SHED_LOWEST) {
-        *ret_shed = least_below(self, ifab_queue__key(task), task->priority);
-        if (ret_shed->n != 0)
-            return IFAB_CODE_NONE;
-    }
     return ifab_refuse(ret_refusal, IFAB_CODE_QUEUE_FULL, "swarm", "%u tasks wait in the queue of " IFAB_FMT ", which is its limit", account->queued,
                        IFAB_ARG(swarm->swarm.id));
+}
+
+enum ifab_code ifab_task_stranger(const struct ifab_coordinator *self, const struct ifab_task *task, struct ifab_task_number *shed,
+                                  struct ifab_refusal *ret_refusal)
+{
+    const struct swarm_node *swarm = ifab_coordinator__swarm(self, task->queue.n);
+    uint32_t mine = ifab_queue__made_by(self, ifab_queue__key(task), task->creator.talent);
+    if (swarm == NULL)
+        return IFAB_CODE_NONE;
+    if (shed->n != 0) {
+        *shed = mine == 0 ? (struct ifab_task_number){0} : ifab_queue__least_of(self, ifab_queue__key(task), task->priority, task->creator.talent);
+        return shed->n != 0 ? IFAB_CODE_NONE : ifab_task_readmit(self, task, ret_refusal);
+    }
+    uint32_t share = swarm->swarm.queue_limit / 2 > 0 ? swarm->swarm.queue_limit / 2 : 1;
+    if (mine < share)
+        return IFAB_CODE_NONE;
+    return ifab_refuse(ret_refusal, IFAB_CODE_QUOTA_EXCEEDED, "swarm", "%u tasks of yours wait in the queue of " IFAB_FMT ", half of its places; more is for its members",
+                       mine, IFAB_ARG(swarm->swarm.id));
 }
 
 /* ---- what is due ---- */

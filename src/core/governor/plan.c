@@ -27,6 +27,12 @@ struct ifab_budget_state ifab_budget_now(enum ifab_period period, const struct i
 
 static bool reached(uint64_t spent, uint64_t limit, enum ifab_level level) { return spent * 100 >= limit * ifab_level_percent(level); }
 
+/* What is stopped has nothing left, which says more. */
+static bool is_paused(uint64_t spent, uint64_t limit, bool urgent)
+{
+    return !urgent && reached(spent, limit, IFAB_LEVEL_PAUSE) && !reached(spent, limit, IFAB_LEVEL_STOP);
+}
+
 static unsigned levels_of(uint64_t spent, uint64_t limit)
 {
     unsigned bits = 0;
@@ -63,14 +69,22 @@ static struct ifab_money_line *add_line(struct ifab_money_plan *plan, const stru
     return &plan->lines[at];
 }
 
-/* Every budget that counts these amounts for one of these subjects. */
+/* Every budget that counts these amounts for one of these subjects; NULL: in any unit. */
 static void collect(const struct ifab_money *self, const struct ifab_view *subjects, const uint64_t *amounts, ifab_usec wall, ifab_money_look_fn *look,
                     void *user, struct ifab_money_plan *plan)
 {
     for (enum ifab_subject s = 0; s < IFAB_SUBJECT_COUNT; s++)
         for (const struct budget_node *n = ifab_money__of_subject(self, s, subjects[s]); n != NULL; n = n->next)
-            if (amounts[n->budget.unit] > 0)
+            if (amounts == NULL || amounts[n->budget.unit] > 0)
                 (void)add_line(plan, &n->budget, wall, look, user);
+}
+
+static const struct ifab_reservation_line *held_by(const struct ifab_reservation *reservation, uint64_t budget)
+{
+    for (size_t i = 0; i < reservation->line_count; i++)
+        if (reservation->lines[i].budget == budget)
+            return &reservation->lines[i];
+    return NULL;
 }
 
 static enum ifab_code no_room(const struct ifab_money_line *line, uint64_t amount, bool paused, struct ifab_refusal *r)
@@ -80,6 +94,9 @@ static enum ifab_code no_room(const struct ifab_money_line *line, uint64_t amoun
     if (paused)
         return ifab_refuse(r, IFAB_CODE_BUDGET_EXCEEDED, "budget", "budget " IFAB_FMT " is paused at 95 %%: %llu of %llu %s are spent, and only P0 goes on",
                            IFAB_ARG(b->id), (unsigned long long)ifab_budget_spent(&line->next), (unsigned long long)b->limit, ifab_unit_name(b->unit));
+    if (left == 0)
+        return ifab_refuse(r, IFAB_CODE_BUDGET_EXCEEDED, "budget", "budget " IFAB_FMT " has nothing left of %llu %s", IFAB_ARG(b->id), (unsigned long long)b->limit,
+                           ifab_unit_name(b->unit));
     return ifab_refuse(r, IFAB_CODE_BUDGET_EXCEEDED, "budget", "budget " IFAB_FMT " has %llu of %llu %s left, %llu were asked for", IFAB_ARG(b->id),
                        (unsigned long long)left, (unsigned long long)b->limit, ifab_unit_name(b->unit), (unsigned long long)amount);
 }
@@ -100,7 +117,7 @@ enum ifab_code ifab_money_reserve(const struct ifab_money *self, const struct if
     for (size_t i = 0; i < plan->count; i++) {
         struct ifab_money_line *line = &plan->lines[i];
         uint64_t amount = spend->amounts[line->budget->unit], spent = ifab_budget_spent(&line->next), limit = line->budget->limit;
-        bool paused = !urgent && reached(spent, limit, IFAB_LEVEL_PAUSE) && !reached(spent, limit, IFAB_LEVEL_STOP);
+        bool paused = is_paused(spent, limit, urgent);
         if (paused || amount > ifab_budget_left(limit, &line->next)) {
             (void)no_room(line, amount, paused, r);
             plan->count = 0; /* all or nothing */
@@ -108,6 +125,25 @@ enum ifab_code ifab_money_reserve(const struct ifab_money *self, const struct if
         }
         line->next.reserved += amount;
         finish(line, wall);
+    }
+    return IFAB_CODE_NONE;
+}
+
+enum ifab_code ifab_money_admit(const struct ifab_money *self, const struct ifab_view subjects[IFAB_SUBJECT_COUNT], const struct ifab_reservation *held,
+                                bool urgent, ifab_usec wall, ifab_money_look_fn *look, void *user, struct ifab_money_plan *room, struct ifab_refusal *r)
+{
+    room->count = 0;
+    collect(self, subjects, NULL, wall, look, user, room);
+    for (size_t i = 0; i < room->count; i++) {
+        const struct ifab_money_line *line = &room->lines[i];
+        const struct ifab_reservation_line *own = held == NULL ? NULL : held_by(held, line->budget->number);
+        struct ifab_budget_state others = line->next;
+        uint64_t limit = line->budget->limit, holds = own == NULL ? 0 : held->spend.amounts[line->budget->unit];
+        bool paused = is_paused(ifab_budget_spent(&others), limit, urgent);
+        if (own != NULL && own->period_start == others.period_start)
+            others.reserved -= holds < others.reserved ? holds : others.reserved;
+        if (paused || ifab_budget_left(limit, &others) == 0)
+            return no_room(line, 0, paused, r);
     }
     return IFAB_CODE_NONE;
 }
@@ -131,14 +167,6 @@ void ifab_money_charge(const struct ifab_money *self, const struct ifab_spend *s
         spend_more(&plan->lines[i], amount < IFAB_MONEY_MAX ? amount : IFAB_MONEY_MAX);
         finish(&plan->lines[i], wall);
     }
-}
-
-static const struct ifab_reservation_line *held_by(const struct ifab_reservation *reservation, uint64_t budget)
-{
-    for (size_t i = 0; i < reservation->line_count; i++)
-        if (reservation->lines[i].budget == budget)
-            return &reservation->lines[i];
-    return NULL;
 }
 
 void ifab_money_settle(const struct ifab_money *self, const struct ifab_reservation *v, const uint64_t *amounts, ifab_usec wall, ifab_money_look_fn *look,

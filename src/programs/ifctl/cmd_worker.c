@@ -355,9 +355,11 @@ static int look(struct worker *w, int64_t wait_ms, bool *ret_idle)
     if (ifab_buf_status(&body) != IFAB_OK)
         return cli_fail(w->cli, IFAB_NOMEM);
     enum call got = call(w, "/v1/tasks/claim", ifab_buf_as_view(&body), wait_ms * 1000 + CALL_TIMEOUT, true, &response, &error);
-    if (got == CALL_REFUSED)
+    bool poor = got == CALL_REFUSED && error.code == IFAB_CODE_BUDGET_EXCEEDED; /* until a period begins, or a person gives more */
+    if (got == CALL_REFUSED && !poor)
         return cli_refused(w->cli, &response);
     if (got != CALL_OK) {
+        *ret_idle = poor;
         if (!told_to_end(w, 0)) {
             say_away(w, &error);
             pause_for(w, error.code != 0 ? error.retry_after_ms : 0);

@@ -110,6 +110,7 @@ static const struct ifab_schema_field cost_fields[] = {
     {.name = "model", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 128},
     {.name = "provider", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 64},
     {.name = "capability", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 128},
+    {.name = "swarm", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 64, .check = ifab_schema_name},
     {.name = "operation", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 128, .check = not_blank},
     {.name = "trace", .kind = IFAB_SCHEMA_STRING, .min = 36, .max = 36, .check = ifab_schema_trace},
 };
@@ -121,6 +122,7 @@ static const char *const cost_words[] = {
     "the model, as the price table names it",
     "who was paid",
     "the capability it was for",
+    "the swarm it was spent for, whose budgets it counts in too; one that names you as a member",
     "what was done, in a word or two",
     "trace token, a UUID, that joins what one intention caused",
 };
@@ -415,7 +417,7 @@ static void take_draft(struct taker *t, struct ifab_draft *draft)
 /* {"cost":{…},"operation":…} of the request, without its braces; the trace stands apart. */
 static struct ifab_view take_cost(struct taker *t)
 {
-    static const char *const amounts[] = {"calls", "model", "tokens_in", "tokens_out", "usd_micro"}, *const names[] = {"capability", "operation", "provider"};
+    static const char *const amounts[] = {"calls", "model", "tokens_in", "tokens_out", "usd_micro"}, *const names[] = {"capability", "operation", "provider", "swarm"};
     IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf buf = IFAB_BUF_INIT(8192);
     struct ifab_view copy = {NULL, 0};
     bool any = false;

@@ -362,7 +362,12 @@ ifab_status node_made(struct making *making, ifab_status status, struct ifab_err
 #define BACKUP_RULES "rules.json"
 #define BACKUP_SETTINGS "ifd.yaml"
 /* restore.c; salvage.c goes on in the same way */
-ifab_status restore_open_new(const struct ifab_restore_options *options, uint64_t fence_offset, struct node *node, struct ifab_error *err);
+struct restore_old { /* of the lost fabric */
+    uint64_t fence_offset, size;
+    ifab_usec wall; /* the latest time it is known to have written */
+};
+ifab_status restore_fence_offset(ifab_usec wall, const struct restore_old *old, uint64_t *ret_offset, struct ifab_error *err);
+ifab_status restore_open_new(const struct ifab_restore_options *options, const struct restore_old *old, struct node *node, struct ifab_error *err);
 ifab_status restore_take_settings(const struct ifab_restore_options *options, struct ifab_error *err);
 ifab_status restore_copy_operator_key(const struct ifab_restore_options *options, struct ifab_error *err);
 /* Publishers, allow-list and revocations go on as they were, each in an entry of the new log. */
@@ -544,8 +549,9 @@ void set_idempotency(struct ticket *ticket, struct request *request);
 
 /* route_log.c: an agent did it, or it was done to it; others who may ask see all */
 bool entry_own(const struct ifab_principal *principal, const struct ifab_json *tree);
-/* route_task_read.c: did this agent make the task, or does a swarm that has, had or may take it name the agent? Also of closed ones, for 30 days */
-bool task_is_of(const struct node *node, const struct ifab_principal *principal, struct ifab_view id);
+/* route_task_read.c: did this agent make the task, or does a swarm that has, had or may take it name the agent? Also of closed ones, for 30 days.
+   entry: of this index; one that is older than the task is about another of that name */
+bool task_is_of(const struct node *node, const struct ifab_principal *principal, struct ifab_view id, uint64_t entry);
 /* route_swarm.c: does the swarm name this talent? */
 bool who_is_member(const struct node *node, const struct ifab_principal *principal, struct ifab_swarm_number swarm);
 /* route_task.c: strings of a list, in the request's arena; false: no memory */
@@ -554,7 +560,7 @@ bool body_strings(struct request *request, const struct ifab_json *list, const s
 struct job *task_payload_job(struct request *request, struct ifab_view body, uint64_t index, uint64_t braces);
 /* and for the claims that wait */
 bool task_claim_again(struct node *node, struct request *request, void *claim);      /* false: no memory */
-size_t task_claim_ready(const struct node *node, const void *claim, size_t max);     /* so many tasks are there for it, at most max */
+bool task_claim_ready(const struct node *node, const void *claim, struct ifab_u64map *given); /* is there one for it that none was told of (given)? */
 /* and the creates; last: it is not let wait any more */
 bool task_create_again(struct node *node, struct request *request, void *create, bool last); /* false: no memory */
 struct ifab_swarm_number task_create_queue(const void *create);

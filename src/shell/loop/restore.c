@@ -1,6 +1,6 @@
 /*
  * Going on after a loss: a new directory with a new origin whose entry 0 holds the old checkpoint. Talents, keys and grants are stated anew, each in an entry;
- * what waited is void, each named in an entry; older messages are 102; fences jump by 2^32 (DESIGN section 5, Witness).
+ * what waited is void, each named in an entry; older messages are 102; fences jump beyond all that were given (restore_fence_offset, INV-11).
  */
 #include <errno.h>
 #include <string.h>
@@ -39,15 +39,33 @@ static ifab_status open_old(const struct ifab_restore_options *options, struct n
     return node_load(node, err);
 }
 
-ifab_status restore_open_new(const struct ifab_restore_options *options, uint64_t fence_offset, struct node *node, struct ifab_error *err)
+/*
+ * INV-11. A fabric's fences are its offset plus an index. With the wall clock's microseconds as the offset, every fence that any fabric before this one
+ * gave is below it, as long as none of them wrote more than a million entries a second: those of the backup, those after it, and those of another fabric
+ * that went on from the same backup before. So the clock must be ahead of what the lost fabric wrote.
+ */
+#define FENCE_OFFSET_MAX ((ifab_usec)1 << 52) /* in the year 2112; what is left below 2^53 is for entries */
+ifab_status restore_fence_offset(ifab_usec wall, const struct restore_old *old, uint64_t *ret_offset, struct ifab_error *err)
+{
+    uint64_t least = old->fence_offset + old->size;
+    if (wall <= old->wall || wall <= 0 || (uint64_t)wall <= least || wall > FENCE_OFFSET_MAX)
+        return ifab_fail(err, IFAB_INVALID, "this machine's clock is %s: it says %lld s, and the lost fabric wrote at %lld s; set it, then again",
+                         wall > FENCE_OFFSET_MAX ? "beyond belief" : "behind", (long long)(wall / IFAB_SECOND), (long long)(old->wall / IFAB_SECOND));
+    *ret_offset = (uint64_t)wall;
+    return IFAB_OK;
+}
+
+ifab_status restore_open_new(const struct ifab_restore_options *options, const struct restore_old *old, struct node *node, struct ifab_error *err)
 {
     char path[1200];
+    uint64_t fence_offset;
+    IFAB_TRY(restore_fence_offset(clock_real(), old, &fence_offset, err));
     snprintf(path, sizeof path, "%s/" UNFINISHED, options->directory);
     IFAB_TRY(ifab_config_load(path, &node->config, err));
     struct ifab_store_options store = {.directory = node->config.data_dir, .create = true, .wal_bytes = WAL_MADE};
     IFAB_TRY(node_keys(node, node->config.keys_dir, err));
     IFAB_TRY(node_settings(node, err));
-    node->settings.fence_offset = fence_offset + ((uint64_t)1 << 32);
+    node->settings.fence_offset = fence_offset;
     return ifab_store_sqlite_open(&store, &node->store, err);
 }
 
@@ -158,6 +176,13 @@ static ifab_status take_tasks(struct node *old, struct node *new, struct ifab_er
     return status;
 }
 
+static ifab_usec wrote_until(const struct node *old)
+{
+    struct ifab_fabric_head head;
+    ifab_fabric_head(old->fabric, &head);
+    return head.time > old->stored_wall ? head.time : old->stored_wall;
+}
+
 static ifab_status go_on(const struct ifab_restore_options *options, struct node *old, struct node *new, struct ifab_error *err)
 {
     struct ifab_buf note = IFAB_BUF_INIT(4096);
@@ -166,13 +191,11 @@ static ifab_status go_on(const struct ifab_restore_options *options, struct node
     command.u.restore.old_checkpoint = ifab_buf_as_view(&note);
     command.u.restore.old_origin = ifab_view_str(old->origin);
     command.u.restore.old_size = old->committed_size;
-    struct ifab_fabric_head head;
     struct ifab_meta meta;
-    ifab_fabric_head(old->fabric, &head);
     ifab_fabric_meta(old->fabric, (struct ifab_now){0}, &meta);
     command.u.restore.old_skew = meta.skew_most;
     command.u.restore.old_issued_after = meta.issued_after;
-    command.u.restore.old_wall = head.time > old->stored_wall ? head.time : old->stored_wall;
+    command.u.restore.old_wall = wrote_until(old);
     command.u.restore.version = options->version;
     command.u.restore.talents = ifab_fabric_talents(old->fabric);
     const struct ifab_accesses *accesses = ifab_fabric_accesses(old->fabric);
@@ -304,7 +327,8 @@ ifab_status ifab_node_restore(const struct ifab_restore_options *options, struct
     struct ifab_meta meta = {0};
     if (status == IFAB_OK) {
         ifab_fabric_meta(old->fabric, (struct ifab_now){0}, &meta);
-        status = restore_open_new(options, meta.fence_offset, new, err);
+        const struct restore_old was = {.fence_offset = meta.fence_offset, .size = old->committed_size, .wall = wrote_until(old)};
+        status = restore_open_new(options, &was, new, err);
     }
     if (status == IFAB_OK)
         status = go_on(options, old, new, err);

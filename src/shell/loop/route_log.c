@@ -78,7 +78,7 @@ static void run_entry(struct node *node, struct ifab_store *store, struct job *j
 
 static void finish_entry(struct node *node, struct job *job)
 {
-    if (job->code == IFAB_CODE_NONE && job->text.size > 0 && !task_is_of(node, &job->request->principal, job->text))
+    if (job->code == IFAB_CODE_NONE && job->text.size > 0 && !task_is_of(node, &job->request->principal, job->text, job->a))
         fail(job, IFAB_CODE_NOT_FOUND, "no entry of this index");
     job_reply(node, job);
 }

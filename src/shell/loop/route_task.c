@@ -348,11 +348,14 @@ static void claimed(struct node *node, struct ticket *t)
     bool nothing = reply->code == IFAB_CODE_NONE && reply->http == 204;
     if (nothing && wait_task_again(node, r, WAIT_FOR_TASK, claim->until, claim, &claim->waiter))
         return; /* it waits on, or has gone */
-    if (claim->waiter != NULL)
+    bool waited = claim->waiter != NULL;
+    if (waited)
         wait_task_end(node, claim->waiter);
     claim->waiter = NULL;
     if (nothing || reply->code != IFAB_CODE_NONE) {
         reply_ticket(node, t);
+        if (waited)
+            wait_tasks(node); /* what it was told of is another's */
         return;
     }
     const struct ifab_task *task = ifab_task_at(ifab_fabric_coordinator(node->fabric), reply->task);
@@ -391,25 +394,29 @@ static bool queue_claim(struct node *node, struct request *r, struct task_claim 
 /* A waiter's turn has come: it asks again. */
 bool task_claim_again(struct node *node, struct request *r, void *claim) { return queue_claim(node, r, claim); }
 
-/* How many ready tasks the one who waits may take, at most max. */
-size_t task_claim_ready(const struct node *node, const void *user, size_t max)
+/* Is there something for the one who waits that was offered to none in this round, and a hand of its swarm to take it? */
+bool task_claim_ready(const struct node *node, const void *user, struct ifab_u64map *given)
 {
     const struct task_claim *claim = user;
     const struct ifab_coordinator *coordinator = ifab_fabric_coordinator(node->fabric);
     const struct ifab_swarm *swarm = ifab_swarm_find(coordinator, claim->command.u.claim.swarm);
     char room[IFAB_SWARM_SKILLS_MAX * (IFAB_SKILL_MAX + 1)];
     struct ifab_names skills;
+    uint64_t asking = 0;
     if (swarm == NULL)
-        return max > 0; /* the step says what is wrong */
-    uint32_t flight = ifab_swarm_in_flight(coordinator, swarm->number);
-    if (flight >= swarm->concurrency)
-        return 0;
+        return true; /* the step says what is wrong */
+    const uint64_t hands = (uint64_t)1 << 63 | swarm->number.n; /* no key of an offer */
+    (void)ifab_u64map_get(given, hands, &asking);
+    if (ifab_swarm_in_flight(coordinator, swarm->number) + asking >= swarm->concurrency)
+        return false;
     skills = swarm->skills;
     if (claim->command.u.claim.skill_count > 0 &&
         !ifab_names_pack(claim->command.u.claim.skills, claim->command.u.claim.skill_count, room, sizeof room, &skills))
-        return max > 0;
-    size_t most = swarm->concurrency - flight;
-    return ifab_tasks_ready_for(coordinator, swarm->number, &skills, most < max ? most : max);
+        return true;
+    if (!ifab_task_offer(coordinator, swarm->number, &skills, given))
+        return false;
+    (void)ifab_u64map_put(given, hands, asking + 1);
+    return true;
 }
 
 static void begin_claim(struct node *node, struct request *r, const struct ifab_json *body, struct ifab_view id)

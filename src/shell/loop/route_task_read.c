@@ -3,10 +3,11 @@
 
 #include "node.h"
 
-/* An agent sees what it made, what its swarms have or may take; the others see all. */
+/* An agent sees what it made, what its swarms have or may take: what is open to all, as long as nobody has it. The others see all. */
 static bool sees(const struct node *node, const struct ifab_principal *p, const struct ifab_task *t)
 {
-    return p->role != IFAB_ROLE_AGENT || t->creator.talent == p->talent || t->queue.n == 0 || who_is_member(node, p, t->queue) || who_is_member(node, p, t->owner);
+    return p->role != IFAB_ROLE_AGENT || t->creator.talent == p->talent || (t->queue.n == 0 && t->state == IFAB_TASK_QUEUED) ||
+           who_is_member(node, p, t->queue) || who_is_member(node, p, t->owner);
 }
 
 /* Its payload: who made it, who works on it, and who answers for the whole. */
@@ -103,11 +104,14 @@ static bool closed_is_of(const struct node *node, const struct ifab_principal *p
     return (closed->creator != 0 && closed->creator == p->talent) || who_is_member(node, p, closed->owner);
 }
 
-bool task_is_of(const struct node *node, const struct ifab_principal *p, struct ifab_view id)
+/* An id may be used again after 30 days: an entry from before the task that has it now is about another, and nobody is left to say whose. */
+bool task_is_of(const struct node *node, const struct ifab_principal *p, struct ifab_view id, uint64_t entry)
 {
     const struct ifab_coordinator *coordinator = ifab_fabric_coordinator(node->fabric);
     const struct ifab_task *t = ifab_task_find(coordinator, id);
     const struct ifab_closed_task *closed = t != NULL ? NULL : ifab_closed_task_find(coordinator, id);
+    if (entry < (t != NULL ? t->created_index : closed != NULL ? closed->created_index : UINT64_MAX))
+        return false;
     if (t != NULL)
         return (t->creator.talent != 0 && t->creator.talent == p->talent) || who_is_member(node, p, t->queue) || who_is_member(node, p, t->owner);
     return closed != NULL && closed_is_of(node, p, closed);
@@ -147,12 +151,30 @@ static void no_such_task(struct node *node, struct request *r)
     reply_code(node, r, IFAB_CODE_TASK_NOT_FOUND, "id", "no task with this id, or you may not see it");
 }
 
+/* Closed before a restore: the entry that says when, and the result, stand in the lost log. */
+static void reply_lost(struct node *node, struct request *r, const struct ifab_closed_task *closed)
+{
+    struct ifab_buf b = IFAB_BUF_INIT(1024);
+    ifab_buf_str(&b, "{\"id\":");
+    ifab_json_put_string(&b, r->params[0]);
+    ifab_buf_format(&b, ",\"state\":\"%s\"}", ifab_task_state_name(closed->state));
+    if (ifab_buf_status(&b) == IFAB_OK)
+        reply_text(node, r, 200, "application/json", ifab_buf_as_view(&b));
+    else
+        reply_out_of_memory(node, r);
+    ifab_buf_fini(&b);
+}
+
 static void closed_done(struct node *node, struct request *r)
 {
     const struct ifab_closed_task *closed = ifab_closed_task_find(ifab_fabric_coordinator(node->fabric), r->params[0]);
     const struct ifab_principal *p = &r->principal;
     if (closed == NULL || (p->role == IFAB_ROLE_AGENT && !closed_is_of(node, p, closed))) {
         no_such_task(node, r);
+        return;
+    }
+    if (closed->index == 0) {
+        reply_lost(node, r, closed);
         return;
     }
     struct job *job = job_new(r);

@@ -170,6 +170,8 @@ static ifab_status take_rules(struct salvage *s, struct ifab_error *err)
     return status;
 }
 
+static ifab_usec wrote_until(const struct salvage *s) { return s->has_head && s->meta.wall > s->time ? s->meta.wall : s->time; }
+
 static ifab_status go_on(struct salvage *s, struct node *new, struct ifab_view note, struct ifab_error *err)
 {
     const struct ifab_salvage_report *r = &s->report;
@@ -187,7 +189,7 @@ static ifab_status go_on(struct salvage *s, struct node *new, struct ifab_view n
     command.u.restore.old_size = r->kept;
     command.u.restore.old_skew = s->has_head ? s->meta.skew_most : SKEW_MOST;
     command.u.restore.old_issued_after = s->has_head ? s->meta.issued_after : 0;
-    command.u.restore.old_wall = s->has_head && s->meta.wall > s->time ? s->meta.wall : s->time;
+    command.u.restore.old_wall = wrote_until(s);
     command.u.restore.version = s->options->version;
     command.u.restore.talents = ifab_fabric_talents(s->old->fabric);
     command.u.restore.money = s->money;
@@ -225,8 +227,9 @@ static ifab_status make(struct salvage *s, struct node *new, struct making *maki
         status = take_rules(s, err);
     if (status == IFAB_OK)
         status = restore_take_settings(&like, err);
+    const struct restore_old was = {.fence_offset = s->fence_offset, .size = s->report.readable, .wall = wrote_until(s)};
     if (status == IFAB_OK)
-        status = restore_open_new(&like, s->fence_offset, new, err);
+        status = restore_open_new(&like, &was, new, err);
     if (status == IFAB_OK)
         status = go_on(s, new, ifab_buf_as_view(&note), err);
     if (status == IFAB_OK)

@@ -57,7 +57,7 @@ void events_page(struct node *node, struct ifab_store *store, struct job *job)
         ifab_buf_view(&job->out, entries[i].entry); /* canonical JSON has no line break */
         ifab_buf_str(&job->out, "\n\n");
         if (!mine) /* whose task it is, the loop knows */
-            page->parts[page->part_count++] = (struct waiter_part){from_byte, job->out.size - from_byte, ifab_json_text(tree, "subject")};
+            page->parts[page->part_count++] = (struct waiter_part){from_byte, job->out.size - from_byte, ifab_json_text(tree, "subject"), entries[i].index};
         if (job->out.size > STREAM_PAGE_BYTES)
             count = i + 1;
     }
@@ -79,7 +79,7 @@ void events_keep_own(const struct node *node, const struct waiter *w, struct job
         }
         if (part == NULL)
             break;
-        if (task_is_of(node, &w->request->principal, part->subject)) {
+        if (task_is_of(node, &w->request->principal, part->subject, part->index)) {
             memmove(job->out.data + to, job->out.data + part->from, part->size);
             to += part->size;
         }

@@ -46,8 +46,7 @@ bool wait_task_again(struct node *node, struct request *r, enum wait_for what, i
     w->busy = false;
     if (w->gone) {
         waiter_drop(node, w);
-        if (what == WAIT_FOR_ROOM)
-            wait_tasks(node); /* what room it was asked for is another's */
+        wait_tasks(node); /* the task, or the room, that it was told of is another's */
         return true;
     }
     return w->deadline > run && !node->stopping;
@@ -66,11 +65,14 @@ static struct waiter *longest(struct waiter *w)
     return w;
 }
 
-/* So many of those who wait for work ask again as there is work for, whoever waits longest first. */
+/*
+ * So many of those who wait for work ask again as there is work for, each task offered to one, whoever waits longest first. Who takes a task changes it,
+ * and who is refused says so (claimed): then the others are looked at again.
+ */
 static void wake_claims(struct node *node, ifab_usec wall)
 {
+    struct ifab_u64map given = {0};
     struct waiter *longer;
-    size_t woken = 0;
     for (struct waiter *w = longest(node->waiters[WAIT_TASK]); w != NULL; w = longer) {
         longer = w->previous;
         if (w->busy)
@@ -79,11 +81,10 @@ static void wake_claims(struct node *node, ifab_usec wall)
             waiter_expired(node, w);
             continue;
         }
-        if (task_claim_ready(node, w->claim, woken + 1) <= woken)
-            continue;
-        w->busy = task_claim_again(node, w->request, w->claim);
-        woken += w->busy;
+        if (task_claim_ready(node, w->claim, &given))
+            w->busy = task_claim_again(node, w->request, w->claim);
     }
+    ifab_u64map_fini(&given);
 }
 
 /* So many of those who wait at a full queue as have room in it now, those under way counted; whoever waits longest first. */

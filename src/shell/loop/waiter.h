@@ -32,6 +32,7 @@ struct waiter {
 struct waiter_part { /* of an agent's page: an entry about a task, which may be another's */
     size_t from, size;        /* in the job's out */
     struct ifab_view subject; /* the task's id; in the job's arena */
+    uint64_t index;           /* of the entry */
 };
 struct waiter_page { /* of a job: what it found */
     struct waiter *waiter;

@@ -432,6 +432,7 @@ struct ifab_outcome {
     struct ifab_guard_rules rules;
     ifab_usec issued_after;    /* restore: nothing issued up to here is taken; INT64_MIN: unchanged */
     bool no_circles;           /* a TICK: among the blocked tasks there is none, or none any more */
+    struct ifab_view passed;   /* for the answer: members of an object about what a told cost passed, each behind a comma */
     bool ticked;               /* a TICK: the next one is counted from now */
     bool flush_refusals;       /* the counted refusals stand in an entry now */
     const struct ifab_command *command; /* being decided */

@@ -15,7 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STEPPED_BACK_NICE  10     /* a tenth of the share of one that has not */
+#define STEPPED_BACK_NICE  10     /* beyond our own: a tenth of the share of one that has not */
+#define NICE_MOST          19
 #define STEPPED_BACK_SLICE 100000 /* ns until who wakes up may have the CPU; Linux before 6.12 passes it over */
 
 static ifab_status cannot(struct ifab_error *err, int cause, const char *what)
@@ -99,15 +100,16 @@ uint64_t ifab_chassis__cpu(const struct chassis_process *self)
 /* By its pid, which is still its own as long as it is not reaped. Where the system does not let us, it stays as it is. */
 void ifab_chassis__step_back(const struct chassis_process *self)
 {
+    int own = getpriority(PRIO_PROCESS, 0), nice = own + STEPPED_BACK_NICE > NICE_MOST ? NICE_MOST : own + STEPPED_BACK_NICE;
     const struct { /* sched_attr of the kernel, its first version: the C library has neither the call nor the struct */
         uint32_t size, policy;
         uint64_t flags;
         int32_t nice;
         uint32_t priority;
         uint64_t runtime, deadline, period;
-    } attributes = {.size = sizeof attributes, .nice = STEPPED_BACK_NICE, .runtime = STEPPED_BACK_SLICE};
+    } attributes = {.size = sizeof attributes, .nice = nice, .runtime = STEPPED_BACK_SLICE};
     if (syscall(SYS_sched_setattr, self->pid, &attributes, 0) != 0)
-        (void)setpriority(PRIO_PROCESS, (id_t)self->pid, STEPPED_BACK_NICE);
+        (void)setpriority(PRIO_PROCESS, (id_t)self->pid, nice);
 }
 
 bool ifab_chassis__reap(const struct chassis_process *self)

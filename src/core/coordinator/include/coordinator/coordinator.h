@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/code.h"
 #include "base/id.h"
+#include "base/map.h"
 #include "base/time.h"
 #include "coordinator/names.h"
 
@@ -162,10 +163,11 @@ struct ifab_closed_task {
     struct ifab_fence fence;    /* of its last claim */
     uint32_t creator;           /* talent, 0: a person; it may read what came of it, and so may */
     struct ifab_swarm_number owner; /* the members of the swarm that did it, or, when nobody had it, for which it waited */
-    uint64_t index;             /* of the entry that closed it: all about it */
+    uint64_t created_index;     /* of the entry that made it: older ones about this id are about another */
+    uint64_t index;             /* of the entry that closed it: all about it; 0 (after a restore): it stands in the lost log */
     ifab_usec closed;           /* wall */
 };
-#define IFAB_CLOSED_TASK_PACKED     55
+#define IFAB_CLOSED_TASK_PACKED     63
 #define IFAB_CLOSED_TASK_LIFE       (30 * IFAB_DAY)
 void ifab_task_id16(struct ifab_view id, uint8_t ret_id16[16]);
 size_t ifab_closed_task_pack(const struct ifab_closed_task *closed, uint8_t ret_bytes[IFAB_CLOSED_TASK_PACKED]);
@@ -265,8 +267,8 @@ void ifab_swarm_hear(struct ifab_coordinator *self, struct ifab_swarm_number swa
 
 /*
  * ---- what help came to: record of kind SWARM_HELP, number = the swarm that helped ----
- * The cost of help is what its holder told when it ended; when it ended in its holder's hands without a word (cancelled, a lease that ran out, a
- * deadline), what it might cost: its budget. All of it but what ends with complete is wasted.
+ * The cost of help is what its holder told when it ended, as the entries of costs say: what ended without a word (cancelled, a lease that ran out, a
+ * deadline) counts none. All of it but what ends with complete is wasted.
  */
 struct ifab_swarm_help { /* each at most IFAB_AMOUNT_MAX, and stays there */
     uint64_t asked, completed; /* tasks of type help given to its queue; those that it completed, also from another's queue */
@@ -301,6 +303,14 @@ ifab_usec ifab_closed_tasks_due(const struct ifab_coordinator *self); /* wall; I
 /* Room for one more task of this creator, in this queue? NONE; 304 (queue), 305 (creator, fabric). *ret_shed: what gives way, 0: nothing. */
 enum ifab_code ifab_task_admit(const struct ifab_coordinator *self, const struct ifab_task *task, struct ifab_task_number *ret_shed,
                                struct ifab_refusal *ret_refusal);
+/* Back into its queue, of one that has died: room there? 304; nothing gives way for it. */
+enum ifab_code ifab_task_readmit(const struct ifab_coordinator *self, const struct ifab_task *task, struct ifab_refusal *ret_refusal);
+/*
+ * In the queue of a swarm that it is no member of, one maker has at most half of the places: 305. And what a full queue gives up for it is its own.
+ * That is asked after ifab_task_admit(), and changes what gives way; 304.
+ */
+enum ifab_code ifab_task_stranger(const struct ifab_coordinator *self, const struct ifab_task *task, struct ifab_task_number *shed,
+                                  struct ifab_refusal *ret_refusal);
 /* Those that wait for this one to be done; at most IFAB_TASK_DEPENDENTS_MAX. */
 size_t ifab_task_dependents(const struct ifab_coordinator *self, struct ifab_task_number number, uint64_t *ret_numbers, size_t max);
 bool ifab_task_ready(const struct ifab_task *task); /* queued, waits for no other task and no time: stands in a lane */
@@ -308,14 +318,33 @@ bool ifab_task_ready(const struct ifab_task *task); /* queued, waits for no othe
 /*
  * Which one next? For a claimer of this swarm (0: a person, for the tasks open to all) that has these skills: NULL, or the task and whether it
  * is taken out of another swarm's queue, and the course of the queue after it: bytes of the volatile record COURSE. Work is taken from another
- * swarm when more than five wait there and nothing else fits: of lowest priority, the oldest.
+ * swarm when more than five wait there and nothing else fits: of lowest priority, the oldest; never help, which is paid by whom it was asked of.
  */
 #define IFAB_COURSE_PACKED 25
 #define IFAB_STEAL_ABOVE   5
+/*
+ * What a claimer cannot pay for is passed over, and with it what waits in the same queue with the same priority, the same needs and a like price (up to the
+ * same power of four, in each unit); then the next is picked. So many at most, and of one queue (a swarm's, or a maker's of tasks open to all). A task
+ * whose trace has a purse of its own is passed over with what is of that trace alone: what only waits beside it has other money. So many traces at most.
+ */
+#define IFAB_TASK_PASSED_MAX    32
+#define IFAB_TASK_PASSED_EACH   8
+#define IFAB_TASK_PASSED_TRACES 8
+struct ifab_task_passed { /* zeroed: nothing; valid until a task changes */
+    uint32_t lanes[IFAB_TASK_PASSED_MAX], accounts[IFAB_TASK_PASSED_MAX];
+    uint8_t traces16[IFAB_TASK_PASSED_TRACES][16];
+    size_t count, trace_count;
+};
 const struct ifab_task *ifab_task_pick(const struct ifab_coordinator *self, struct ifab_swarm_number swarm, const struct ifab_names *skills,
-                                       ifab_usec run, bool *ret_stolen, uint8_t ret_course[IFAB_COURSE_PACKED]);
-/* How many ready ones it may take, counted up to max; 1 when there is only what can be taken from another swarm's queue. */
-size_t ifab_tasks_ready_for(const struct ifab_coordinator *self, struct ifab_swarm_number swarm, const struct ifab_names *skills, size_t max);
+                                       ifab_usec run, const struct ifab_task_passed *passed /* NULL: nothing */, bool *ret_stolen,
+                                       uint8_t ret_course[IFAB_COURSE_PACKED]);
+/* This one, which was just picked, is passed over, with its kind or, while there is room for one more of these, with its trace. False: as many as may be were. */
+bool ifab_task_pass(const struct ifab_coordinator *self, struct ifab_task_number number, bool of_trace, struct ifab_task_passed *passed);
+/*
+ * Of those who wait for work, who is told to ask? Is there a ready task that this one may take and that was offered to none in this round? Then it
+ * counts as offered: a round begins with an empty map, and each task is offered once. Of what is taken out of others' queues one at a time.
+ */
+bool ifab_task_offer(const struct ifab_coordinator *self, struct ifab_swarm_number swarm, const struct ifab_names *skills, struct ifab_u64map *given);
 bool ifab_course_load(struct ifab_coordinator *self, struct ifab_view bytes); /* false: no such bytes */
 /* May this claimer take this one at all? */
 bool ifab_task_fits(const struct ifab_coordinator *self, const struct ifab_task *task, struct ifab_swarm_number swarm, const struct ifab_names *skills);

@@ -181,6 +181,13 @@ struct ifab_money_plan {
 enum ifab_code ifab_money_reserve(const struct ifab_money *self, const struct ifab_spend *spend, bool urgent, ifab_usec wall,
                                   ifab_money_look_fn *look, void *user, struct ifab_money_plan *ret_plan, struct ifab_refusal *ret_refusal);
 /*
+ * May one more act begin for these subjects, whatever it will cost? Every budget of theirs is asked, in each unit. held, may be NULL: what is held for
+ * it already, which counts as left. 301: the first by number with nothing left, or paused and not urgent.
+ */
+enum ifab_code ifab_money_admit(const struct ifab_money *self, const struct ifab_view subjects[IFAB_SUBJECT_COUNT], const struct ifab_reservation *held,
+                                bool urgent, ifab_usec wall, ifab_money_look_fn *look, void *user, struct ifab_money_plan *room,
+                                struct ifab_refusal *ret_refusal);
+/*
  * What became of a reservation: amounts as spent, NULL: released. Its budgets get back what it held; what is beyond it, also in a unit that it
  * did not hold, is counted as ifab_money_charge() does for the subjects of the reservation.
  */
