@@ -16,8 +16,8 @@ import urllib.parse
 import yaml
 
 from cli import Cli
-from fabric import Skip, sha256
-from tests_calls import programs
+from fabric import Skip, sha256, wait_for
+from tests_calls import WHY, Background, programs, waiting
 from tests_capabilities import allow, publisher, signed_manifest
 from tests_tokens import bearer, token
 from tests_vault import put
@@ -170,6 +170,28 @@ def close_breaker(f, name):
     assert r.status in (200, 404, 409), r  # there is none yet; it is closed
 
 
+class Cards:
+    """ifctl, of an agent that may use a capability and of the operator who approves."""
+
+    def __init__(self, f, name, *scopes):
+        self.f, self.cli, self.name = f, Cli(f), name
+        self.cli.wants(0, "talent", "add", "Desk.Agent", "--owner", "alice", "--new-key", *WHY)
+        for scope in ("if://capability/" + name, *scopes):
+            self.cli.wants(0, "talent", "grant", "Desk.Agent", "--capability", scope, *WHY)
+
+    def words(self, operation, params):
+        flags = [word for name, value in params.items() for word in ("--" + name, value if isinstance(value, str) else json.dumps(value))]
+        return ("capability", "apply", self.name, *operation, *flags, *WHY, "--as", "Desk.Agent", "-o", "json")
+
+    def approved(self, operation, **params):
+        run = Background(self, *self.words((operation,), params))
+        item = wait_for(lambda: waiting(self), 30, "its message")
+        self.cli.wants(0, "decision", "approve", item["id"], "--yes", *WHY)
+        done = run.end()
+        assert done.code == 0, done
+        return done.json["result"]
+
+
 def test_the_manifests_are_read_as_they_stand(f):
     adapters = os.path.join(ROOT, "adapters")
     names = [name for name in sorted(os.listdir(adapters)) if os.path.isdir(os.path.join(adapters, name))]
@@ -250,6 +272,17 @@ def test_vmix_has_its_27_commands(f):
             r = plan(f, head, "vmix.switcher", operation, params)  # cameras move: nobody does that alone
             assert r.status == 201 and r.json["decision"] == "ESCALATE", r
             assert f.post("/v1/capabilities/vmix.switcher/apply", {"plan_hash": r.json["plan_hash"]}, head).code == 3
+        cards = Cards(f, "vmix.switcher", "studio:control")
+        for operation, params, want in (
+            ("ptz-move", {"scene": "1", "direction": "Up"}, {"Function": "PTZMoveUp", "Input": "1"}),
+            ("ptz-preset", {"scene": "1", "preset": 3}, {"Function": "PTZMoveToVirtualInputPositionByIndex", "Input": "1", "Value": "3"}),
+            ("ptz-home", {"scene": "1"}, {"Function": "PTZHome", "Input": "1"}),
+        ):
+            cards.approved(operation, **params)
+            assert vmix.calls[-1] == want, vmix.calls[-1]
+        vmix.active = 2
+        done = cards.cli.wants(0, *cards.words((), {"scene": "Intro"}))  # as a person says it
+        assert done.json["operation"] == "cut" and vmix.calls[-1] == {"Function": "Cut", "Input": "Intro"} and vmix.active == 1, done
         assert call(f, head, "vmix.switcher", "cut", {"scene": "no such"}).code == 208  # vMix's 500 for an input that it does not know
         assert call(f, head, "vmix.switcher", "cut", {"scene": "1"}, mode="dry-run").status >= 400  # every row is a write
         health = f.post("/v1/capabilities/vmix.switcher/health", {})

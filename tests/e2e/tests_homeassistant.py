@@ -13,16 +13,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import types
 import urllib.error
 import urllib.parse
 import urllib.request
 
 import yaml
 
-from cli import Cli
 from fabric import TMP, Skip, wait_for
-from tests_adapters import ROOT, Server, Yaml, call, plan, ready
+from tests_adapters import ROOT, Cards, Server, Yaml, call, plan, ready
 from tests_calls import Background, waiting
 from tests_s3 import free_port
 from tests_vault import rotate
@@ -265,21 +263,7 @@ class Agent:
         return plan(self.f, self.head, NAME, operation, params)
 
     def approver(self):
-        """ifctl of an agent that may use it too, and of the operator who approves."""
-        cli = Cli(self.f)
-        cli.wants(0, "talent", "add", "House.Agent", "--owner", "alice", "--new-key", *WHY)
-        for scope in ("if://capability/" + NAME, "house:control"):
-            cli.wants(0, "talent", "grant", "House.Agent", "--capability", scope, *WHY)
-        return types.SimpleNamespace(f=self.f, cli=cli)
-
-    def approved(self, s, operation, **params):
-        flags = [word for name, value in params.items() for word in ("--" + name, value if isinstance(value, str) else json.dumps(value))]
-        run = Background(s, "capability", "apply", NAME, operation, *flags, *WHY, "--as", "House.Agent", "-o", "json")
-        item = wait_for(lambda: waiting(s), 30, "its message")
-        s.cli.wants(0, "decision", "approve", item["id"], "--yes", *WHY)
-        done = run.end()
-        assert done.code == 0, done
-        return done.json["result"]
+        return Cards(self.f, NAME, "house:control")
 
 
 def a_house(do, house):
@@ -334,13 +318,13 @@ def a_house(do, house):
         assert r.status == 201 and r.json["decision"] == "ESCALATE", (operation, r)
         assert do.f.post(f"/v1/capabilities/{NAME}/apply", {"plan_hash": r.json["plan_hash"]}, do.head).code == 3
     s = do.approver()
-    do.approved(s, "service", domain="lock", service="lock", entity="lock.front_door")
+    s.approved("service", domain="lock", service="lock", entity="lock.front_door")
     assert house.state("lock.front_door") == "locked"
-    do.approved(s, "service", domain="lock", service="unlock", data={"entity_id": "lock.front_door"})
+    s.approved("service", domain="lock", service="unlock", data={"entity_id": "lock.front_door"})
     assert house.state("lock.front_door") == "unlocked"
-    do.approved(s, "automation-disable", entity="automation.evening")
+    s.approved("automation-disable", entity="automation.evening")
     assert house.state("automation.evening") == "off"
-    do.approved(s, "automation-enable", entity="automation.evening")
+    s.approved("automation-enable", entity="automation.evening")
     assert house.state("automation.evening") == "on"
     return s
 
@@ -358,13 +342,13 @@ def test_its_29_commands(f):
         def sent():
             return house.calls[-1]
 
-        do.approved(s, "automation-trigger", entity="automation.evening")
+        s.approved("automation-trigger", entity="automation.evening")
         assert sent() == ("automation/trigger", {"entity_id": "automation.evening"})
-        do.approved(s, "script-run", entity="script.greet", data={"level": 5})
+        s.approved("script-run", entity="script.greet", data={"level": 5})
         assert sent() == ("script/turn_on", {"entity_id": "script.greet", "variables": {"level": 5}})
-        do.approved(s, "scene-activate", entity="scene.night")
+        s.approved("scene-activate", entity="scene.night")
         assert sent() == ("scene/turn_on", {"entity_id": "scene.night"})
-        do.approved(s, "event-fire", event="evening", data={"who": "me"})
+        s.approved("event-fire", event="evening", data={"who": "me"})
         assert sent() == ("events/evening", {"who": "me"})
         do.done("set", entity="light.hall", state="on", brightness_pct=40)
         assert sent() == ("light/turn_on", {"entity_id": "light.hall", "brightness_pct": 40})
@@ -433,7 +417,7 @@ def test_whose_fault_it_is(f):
         before = len(house.calls)
         for _ in range(6):  # 400, and what a service refuses itself, is the call's own
             what = ("--domain", "input_select", "--service", "select_option", "--entity", "input_select.mode", "--data", '{"option": "dusk"}')
-            run = Background(s, "capability", "apply", NAME, "service", *what, *WHY, "--as", "House.Agent", "-o", "json")
+            run = Background(s, "capability", "apply", NAME, "service", *what, *WHY, "--as", "Desk.Agent", "-o", "json")
             s.cli.wants(0, "decision", "approve", wait_for(lambda: waiting(s), 30, "its message")["id"], "--yes", *WHY)
             done = run.end()
             assert "IF_ERR_208" in done.err, done
@@ -449,16 +433,16 @@ def test_a_real_one(f):
         do = Agent(f, house)
         s = a_house(do, house)
         assert house.state("input_text.played") == "stop"  # the last of play, pause and stop
-        do.approved(s, "script-run", entity="script.greet", data={"level": 5})
+        s.approved("script-run", entity="script.greet", data={"level": 5})
         wait_for(lambda: house.state("input_number.level") == "5.0", 20, "what the script does")
-        do.approved(s, "event-fire", event="evening")
+        s.approved("event-fire", event="evening")
         wait_for(lambda: house.state("input_number.level") == "77.0", 20, "what the automation does")
-        do.approved(s, "script-run", entity="script.greet")
+        s.approved("script-run", entity="script.greet")
         wait_for(lambda: house.state("input_number.level") == "33.0", 20, "what the script does by itself")
-        do.approved(s, "automation-trigger", entity="automation.evening")
+        s.approved("automation-trigger", entity="automation.evening")
         wait_for(lambda: house.state("input_number.level") == "77.0", 20, "what the automation does")
         do.done("set", entity="input_select.mode", state="day")
-        do.approved(s, "scene-activate", entity="scene.night")
+        s.approved("scene-activate", entity="scene.night")
         wait_for(lambda: house.state("input_select.mode") == "night", 20, "what the scene says")
         assert rotate(f, "HA_TOKEN", "eyWrong.0f9e8d7c6b5a49382716.sgn").status == 200
         assert do("status").code == 503
