@@ -228,17 +228,21 @@ void ifab_fabric__helped(const struct ifab_fabric *self, struct ifab_outcome *o,
         ifab_fabric__put_task(o, &next);
 }
 
-enum ifab_code ifab_fabric_match(const struct ifab_fabric *self, const struct ifab_view *needs, size_t count, struct ifab_view not_this,
-                                 struct ifab_now now, struct ifab_arena *arena, struct ifab_buf *buf, struct ifab_refusal *ret_refusal)
+#define SAID(name, text) " " text
+enum ifab_code ifab_fabric_match(const struct ifab_fabric *self, const struct ifab_fabric_match_ask *ask, struct ifab_arena *arena, struct ifab_buf *buf,
+                                 struct ifab_refusal *ret_refusal)
 {
-    struct ifab_outcome nothing = {.arena = arena, .now = now, .last_time = self->last_time}; /* what no step has changed */
+    struct ifab_outcome nothing = {.arena = arena, .now = ask->now, .last_time = self->last_time}; /* what no step has changed */
     char room[IFAB_TASK_NEEDS_SIZE];
     struct ifab_names names;
     struct asked asked = {.count = 0};
-    if (count == 0 || !ifab_names_pack(needs, count, room, sizeof room, &names) || names.count > IFAB_TASK_NEEDS_MAX)
+    enum ifab_strategy strategy = IFAB_STRATEGY_SCORE;
+    if (ask->strategy.size > 0 && !ifab_strategy_parse(ask->strategy, &strategy))
+        return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "strategy", "no such strategy; there are" IFAB_STRATEGY_MAP(SAID));
+    if (ask->need_count == 0 || !ifab_names_pack(ask->needs, ask->need_count, room, sizeof room, &names) || names.count > IFAB_TASK_NEEDS_MAX)
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "needs", "1 to %d skills of letters, digits and . _ : -", IFAB_TASK_NEEDS_MAX);
     if (!look_around(self, &nothing, &names, &asked))
         return ifab_refuse(ret_refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
-    struct ifab_match_question question = {.needs = asked.needs, .need_count = asked.need_count, .not_this = not_this};
+    struct ifab_match_question question = {.needs = asked.needs, .need_count = asked.need_count, .not_this = ask->not_this, .strategy = strategy};
     return ifab_match_explain(&question, asked.candidates, asked.count, buf, ret_refusal);
 }

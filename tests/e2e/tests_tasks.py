@@ -310,7 +310,12 @@ def test_who_could_help_and_why(f):
     assert r["items"][2]["missing"] == ["sql"] and r["items"][2]["coverage"] == {"covered": 1, "of": 2}, r
     r = f.get("/v1/governor/match?needs=go,sql&for=cheap").json
     assert [(c["candidate"], c["fits"]) for c in r["items"]][0] == ("dear", True), r
-    for query in ("", "?needs=", "?needs=a%20b", "?needs=" + ",".join("abcdefghijklmnopq")):
+    swarm(f, "most", ["n1", "n2", "n3", "n4"], cost={"usd_micro_per_hour": 9000000})
+    swarm(f, "near", ["n1", "n2", "n3"], cost={"usd_micro_per_hour": 1000000})
+    for strategy, best in (("score", "near"), ("cheapest", "near"), ("coverage", "most"), ("wu-lun", "near")):
+        r = f.get("/v1/governor/match?needs=n1,n2,n3,n4&strategy=" + strategy).json
+        assert r["strategy"] == strategy and [(c["candidate"], c["fits"]) for c in r["items"]][0] == (best, True), r
+    for query in ("", "?needs=", "?needs=a%20b", "?needs=" + ",".join("abcdefghijklmnopq"), "?needs=go&strategy=best", "?needs=go&strategy=Score"):
         refused(f.get("/v1/governor/match" + query), 400, 208)
 
 

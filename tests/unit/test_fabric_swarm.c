@@ -172,7 +172,8 @@ static void help_is_asked_of_those_who_are_there(void **state)
     struct ifab_view needs[] = {IFAB_VIEW("go")};
     struct ifab_buf buf = IFAB_BUF_INIT(65536);
     ifab_arena_reset(&rig.arena);
-    assert_int_equal(ifab_fabric_match(rig.fabric, needs, 1, IFAB_VIEW(""), rig.now, &rig.arena, &buf, NULL), IFAB_CODE_NONE);
+    struct ifab_fabric_match_ask ask = {.needs = needs, .need_count = 1, .now = rig.now};
+    assert_int_equal(ifab_fabric_match(rig.fabric, &ask, &rig.arena, &buf, NULL), IFAB_CODE_NONE);
     ifab_buf_char(&buf, '\0');
     assert_non_null(strstr((const char *)buf.data, "\"candidate\":\"away\""));
     assert_non_null(strstr((const char *)buf.data, "not heard of, or in error"));

@@ -96,6 +96,7 @@ int cmd_governor_match(struct cli *cli)
     ifab_buf_str(&target, "/v1/governor/match");
     cli_put_query(&target, "needs", cli_get(cli, "needs"));
     cli_put_query(&target, "for", cli_get(cli, "swarm"));
+    cli_put_query(&target, "strategy", cli_get(cli, "strategy"));
     return cli_get_target(cli, &target, cli_get(cli, "explain") != NULL
                                             ? "SWARM:candidate|FITS:fits|WHY:why|COVERED:coverage.covered|OF:coverage.of|REPUTATION:reputation|COST:cost_usd_micro|SCORE:score|MISSING:missing"
                                             : "SWARM:candidate|FITS:fits|SCORE:score|WHY:why");

@@ -158,7 +158,8 @@ static void step_match(struct node *node, struct ticket *t)
         needs[count++] = ifab_view_of(rest.data, size);
         rest = ifab_view_of(rest.data + size + (comma != NULL), rest.size - size - (comma != NULL));
     }
-    t->reply.code = ifab_fabric_match(node->fabric, needs, count, asked[1], clock_now(&node->clock, NULL), &t->arena, &b, &t->reply.refusal);
+    const struct ifab_fabric_match_ask ask = {.needs = needs, .need_count = count, .not_this = asked[1], .strategy = asked[2], .now = clock_now(&node->clock, NULL)};
+    t->reply.code = ifab_fabric_match(node->fabric, &ask, &t->arena, &b, &t->reply.refusal);
     if (t->reply.code == IFAB_CODE_NONE)
         reply_body(t, &b);
     else
@@ -167,23 +168,25 @@ static void step_match(struct node *node, struct ticket *t)
 
 void handle_match(struct node *node, struct request *r)
 {
-    struct ifab_buf needs = IFAB_BUF_INIT(2048), blocked = IFAB_BUF_INIT(256);
-    (void)request_query(r, "needs", &needs);
-    (void)request_query(r, "for", &blocked);
+    static const char *const names[] = {"needs", "for", "strategy"};
     struct ticket *t = ticket_new(node, r);
-    struct ifab_view *asked = t == NULL ? NULL : ifab_arena_calloc(&t->arena, 2, sizeof *asked);
-    if (asked == NULL || ifab_arena_copy(&t->arena, ifab_buf_as_view(&needs), &asked[0]) != IFAB_OK ||
-        ifab_arena_copy(&t->arena, ifab_buf_as_view(&blocked), &asked[1]) != IFAB_OK) {
-        if (t != NULL)
-            ticket_free(node, t);
-        reply_out_of_memory(node, r);
-    } else {
+    struct ifab_view *asked = t == NULL ? NULL : ifab_arena_calloc(&t->arena, IFAB_COUNT(names), sizeof *asked);
+    bool ok = asked != NULL;
+    for (size_t i = 0; ok && i < IFAB_COUNT(names); i++) {
+        struct ifab_buf value = IFAB_BUF_INIT(2048);
+        (void)request_query(r, names[i], &value);
+        ok = ifab_arena_copy(&t->arena, ifab_buf_as_view(&value), &asked[i]) == IFAB_OK;
+        ifab_buf_fini(&value);
+    }
+    if (ok) {
         t->user = asked;
         t->step = step_match;
         ticket_queue(node, t);
+        return;
     }
-    ifab_buf_fini(&needs);
-    ifab_buf_fini(&blocked);
+    if (t != NULL)
+        ticket_free(node, t);
+    reply_out_of_memory(node, r);
 }
 
 /* ---- what help came to ---- */

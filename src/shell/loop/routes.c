@@ -41,7 +41,7 @@ static const struct route routes[] = {
     {P, "/v1/reservations", ROLES_ACT, ROUTE_CHANGES, 16 * KIB, handle_reserve, NULL},
     {P, "/v1/reservations/{}/settle", ROLES_ACT, ROUTE_CHANGES, 16 * KIB, handle_settle, NULL},
     {P, "/v1/reservations/{}/release", ROLES_ACT, ROUTE_CHANGES, 16 * KIB, handle_release, NULL},
-    {G, "/v1/governor/match", ROLES_LIST, 0, 0, handle_match, "needs for"},
+    {G, "/v1/governor/match", ROLES_LIST, 0, 0, handle_match, "needs for strategy"},
     {G, "/v1/governor/waste", ROLES_LIST, 0, 0, handle_waste, "limit cursor"},
     {G, "/v1/breakers", ROLES_LIST, 0, 0, handle_breakers, "limit cursor"},
     {P, "/v1/breakers/reset", ROLES_OPERATE, ROUTE_CHANGES, 16 * KIB, handle_breaker_reset, NULL},

@@ -538,11 +538,17 @@ const struct ifab_secrets *ifab_fabric_secrets(const struct ifab_fabric *self); 
 /* JSON of one open task; of a swarm: its record with what it does now. */
 void ifab_fabric_task_json(const struct ifab_fabric *self, const struct ifab_task *task, struct ifab_now now, struct ifab_buf *buf);
 /*
- * Which swarms could do what is needed, best first, and why: {items, needs, strategy}. not_this: whom not to ask; may be empty. Swarms without any of
- * the skills are not named. NONE; 208.
+ * Which swarms could do what is needed, best first, and why: {items, needs, strategy}. Swarms without any of the skills are not named. NONE; 208.
  */
-enum ifab_code ifab_fabric_match(const struct ifab_fabric *self, const struct ifab_view *needs, size_t count, struct ifab_view not_this,
-                                 struct ifab_now now, struct ifab_arena *arena, struct ifab_buf *buf, struct ifab_refusal *ret_refusal);
+struct ifab_fabric_match_ask {
+    const struct ifab_view *needs; /* names of skills, 1..IFAB_TASK_NEEDS_MAX */
+    size_t need_count;
+    struct ifab_view not_this; /* whom not to ask; may be empty */
+    struct ifab_view strategy; /* a name of IFAB_STRATEGY_MAP; empty: "score", the one that helpers are chosen by */
+    struct ifab_now now;
+};
+enum ifab_code ifab_fabric_match(const struct ifab_fabric *self, const struct ifab_fabric_match_ask *ask, struct ifab_arena *arena, struct ifab_buf *buf,
+                                 struct ifab_refusal *ret_refusal);
 void ifab_fabric_swarm_json(const struct ifab_fabric *self, const struct ifab_swarm *swarm, struct ifab_now now, struct ifab_buf *buf);
 enum ifab_swarm_state ifab_fabric_swarm_state(const struct ifab_fabric *self, const struct ifab_swarm *swarm, ifab_usec run);
 const struct ifab_sequences *ifab_fabric_sequences(const struct ifab_fabric *self);
