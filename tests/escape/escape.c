@@ -3,7 +3,8 @@
  *
  * The artifact's MAC is the daemon's business; here the worker is handed a patched artifact, as if compiler, cache and key had all failed. The planted
  * code makes one system call and writes what came back to fd 1, then ends the process with 42. Behind the walls nothing comes
- * back: the kernel ends the process with SIGSYS. Without them (if-sandbox-unsealed) the same bytes report: the control.
+ * back: the kernel ends the process with SIGSYS. Without them (if-sandbox-unsealed) the same bytes report: the control. With some of them
+ * (if-sandbox-lacking) each other wall is seen to stop what comes past the list of system calls.
  * x86-64 only; elsewhere the suite says that it was skipped.
  */
 #include <stdarg.h>
@@ -15,15 +16,20 @@
 #include "sandbox.h"
 
 #include <elf.h>
-#include <linux/prctl.h>
+#include <grp.h>
+#include <linux/landlock.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
 
 #if defined(__x86_64__)
 
 /*
  * params: 0 number · 8…48 six arguments · 56 which of them are offsets into params (bit 0: the first) · 64 which are offsets into a page of the
- * stack · 72 which are the page of this code · 80 way in: 0 syscall, 1 int 0x80, 2 none · 96 text
+ * stack · 72 which are the page of this code · 80 way in: enum way · 96 text
  */
 __asm__(".pushsection .rodata\n"
         ".globl planted_start, planted_params, planted_end\n"
@@ -57,15 +63,48 @@ __asm__(".pushsection .rodata\n"
         "  mov 0(%r13), %rax\n"
         "  cmpl $1, 80(%r13)\n"
         "  je 6f\n"
-        "  ja 5f\n"
         "  mov -64(%r14), %rdi\n"
         "  mov -56(%r14), %rsi\n"
         "  mov -48(%r14), %rdx\n"
         "  mov -40(%r14), %r10\n"
         "  mov -32(%r14), %r8\n"
         "  mov -24(%r14), %r9\n"
+        "  cmpl $3, 80(%r13)\n"
+        "  je 5f\n"
+        "  ja 8f\n"
+        "  cmpl $2, 80(%r13)\n"
+        "  je 7f\n"
         "  syscall\n"
-        "5: jmp 7f\n"
+        "  jmp 7f\n"
+        "5: mov %rsi, %rbx\n" /* on a TCP socket of its own */
+        "  mov %rdx, %rbp\n"
+        "  mov $41, %eax\n"
+        "  mov $2, %edi\n"
+        "  mov $1, %esi\n"
+        "  xor %edx, %edx\n"
+        "  syscall\n"
+        "  test %rax, %rax\n"
+        "  js 7f\n"
+        "  mov %rax, %rdi\n"
+        "  mov 0(%r13), %rax\n"
+        "  mov %rbx, %rsi\n"
+        "  mov %rbp, %rdx\n"
+        "  syscall\n"
+        "  jmp 7f\n"
+        "8: xor %ebx, %ebx\n" /* on every descriptor from the first argument to 1023: how many are not EBADF */
+        "  mov %edi, %ebp\n"
+        "9: mov 0(%r13), %rax\n"
+        "  mov %ebp, %edi\n"
+        "  syscall\n"
+        "  cmp $-9, %rax\n"
+        "  setne %al\n"
+        "  movzx %al, %eax\n"
+        "  add %eax, %ebx\n"
+        "  inc %ebp\n"
+        "  cmp $1024, %ebp\n"
+        "  jne 9b\n"
+        "  mov %rbx, %rax\n"
+        "  jmp 7f\n"
         "6: mov -64(%r14), %rbx\n"
         "  mov -56(%r14), %rcx\n"
         "  mov -48(%r14), %rdx\n"
@@ -88,8 +127,9 @@ __asm__(".pushsection .rodata\n"
         ".popsection\n");
 extern const uint8_t planted_start[], planted_params[], planted_end[];
 #define REPORT UINT64_C(0x4d4f524650414353)
-#define TEXT 96 /* where the text of an attack lies, from params */
+#define TEXT   96 /* where the text of an attack lies, from params */
 
+enum way { BY_SYSCALL, BY_INT_0X80, BY_NOTHING, ON_A_SOCKET, ON_EVERY_DESCRIPTOR };
 enum control {
     WORKS,   /* without walls the call comes back with success */
     REACHES, /* without walls it comes back: the kernel was asked (privilege, arguments or its configuration may refuse) */
@@ -101,8 +141,8 @@ struct attack {
     enum control control;
     uint64_t arguments[6];
     unsigned in_params, in_stack, in_code; /* bits: that argument is an offset there */
-    unsigned way;
-    const char *text;
+    enum way way;
+    const char *text; /* ON_A_SOCKET: a struct sockaddr_in */
 };
 static const struct attack attacks[] = {
     /* files */
@@ -207,7 +247,7 @@ static const struct attack attacks[] = {
     {"uname", SYS_uname, WORKS, {0}, 0, 1, 0, 0, NULL},
     {"landlock_restrict_self", SYS_landlock_restrict_self, REACHES, {3, 0}, 0, 0, 0, 0, NULL},
     /* other doors */
-    {"int 0x80 getpid", 20, WORKS, {0}, 0, 0, 0, 1, NULL},
+    {"int 0x80 getpid", 20, WORKS, {0}, 0, 0, 0, BY_INT_0X80, NULL},
     {"x32 getpid", 0x40000000L + SYS_getpid, REACHES, {0}, 0, 0, 0, 0, NULL},
     {"a number that no call has", 0xffff, REACHES, {0}, 0, 0, 0, 0, NULL},
     {"number -1", -1, REACHES, {0}, 0, 0, 0, 0, NULL},
@@ -262,8 +302,18 @@ static void plant(const struct attack *attack)
     memcpy(params + 8, attack->arguments, sizeof attack->arguments);
     memcpy(params + 56, masks, sizeof masks);
     params[80] = (uint8_t)attack->way;
-    if (attack->text != NULL)
+    if (attack->text != NULL && attack->way == ON_A_SOCKET)
+        memcpy(params + TEXT, attack->text, sizeof(struct sockaddr_in));
+    else if (attack->text != NULL)
         strncpy((char *)params + TEXT, attack->text, 60);
+}
+
+#define NOBODY 65534
+/* What if-sandbox-lacking does when root starts it. */
+static void become_nobody(void)
+{
+    if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 || setresuid(NOBODY, NOBODY, NOBODY) != 0))
+        abort();
 }
 
 struct outcome {
@@ -272,7 +322,8 @@ struct outcome {
     int status; /* of waitpid */
 };
 
-static struct outcome run(const char *program, const struct attack *attack, uint32_t *ret_walls)
+/* argument: the program's first, or NULL; left_open: a file that it inherits. */
+static struct outcome run_with(const char *program, const char *argument, int left_open, const struct attack *attack, uint32_t *ret_walls)
 {
     struct outcome outcome = {0};
     struct sandbox s;
@@ -281,11 +332,9 @@ static struct outcome run(const char *program, const struct attack *attack, uint
     struct ifab_frame_call call = sandbox_call;
     char text[IFAB_FRAME_TEXT_MAX + 1];
     uint64_t report[2];
-    int left_open = open("/etc/hostname", O_RDONLY | O_CLOEXEC);
     plant(attack);
     load.bytes = ifab_buf_as_view(&artifact);
-    sandbox_start_with(&s, program, left_open);
-    close(left_open);
+    sandbox_start_as(&s, program, argument, left_open);
     if (!sandbox_load(&s, &load, ret_walls, &failed, text))
         fail_msg("%s: not loaded: %s", attack->name, text);
     call.export_ = IFAB_EXPORT_HEALTH; /* until now not a byte of it has run */
@@ -299,12 +348,20 @@ static struct outcome run(const char *program, const struct attack *attack, uint
     return outcome;
 }
 
+static struct outcome run(const char *program, const struct attack *attack, uint32_t *ret_walls)
+{
+    int left_open = open("/etc/hostname", O_RDONLY | O_CLOEXEC);
+    struct outcome outcome = run_with(program, NULL, left_open, attack, ret_walls);
+    close(left_open);
+    return outcome;
+}
+
 /* Planted code runs behind the walls, and what is allowed there works: otherwise the tests below would prove nothing. */
 static void planted_code_runs_behind_the_walls(void **state)
 {
     (void)state;
     static const struct attack harmless[] = {
-        {"nothing", 0, WORKS, {0}, 0, 0, 0, 2, NULL},
+        {"nothing", 0, WORKS, {0}, 0, 0, 0, BY_NOTHING, NULL},
         {"write fd 1", SYS_write, WORKS, {1, 0, 0}, 0, 2, 0, 0, NULL},
         {"mprotect RW", SYS_mprotect, WORKS, {0, 4096, 3}, 0, 1, 0, 0, NULL},
         {"madvise DONTNEED", SYS_madvise, WORKS, {0, 4096, MADV_DONTNEED}, 0, 1, 0, 0, NULL},
@@ -348,6 +405,229 @@ static void behind_the_walls_every_way_out_is_sigsys(void **state)
     assert_int_equal(open_ways, 0);
 }
 
+/* --- each wall for itself: the ones before it are left out (if-sandbox-lacking), and it stops the attack; left out as well, it does not --- */
+struct behind {
+    enum ifab_wall wall;
+    uint32_t before;  /* besides seccomp: walls that stop it first, or that the control cannot do with */
+    int64_t expected; /* what the attack is told */
+    int signal;       /* or what ends it, else 0 */
+    int landlock_abi; /* from which on Landlock knows of it */
+    struct attack attack;
+};
+
+static bool gets_out(const struct attack *a, const struct outcome *o, int64_t stopped)
+{
+    if (a->control == REPLACES)
+        return WIFEXITED(o->status) && WEXITSTATUS(o->status) == 0;
+    return o->reported && o->result >= 0 && o->result != stopped;
+}
+
+/* 1 stopped by that wall and by no other; 0 not; -1 this machine has no such wall, which only those of policy may lack. */
+static int stands_alone(const struct behind *row, int left_open)
+{
+    const char *name = row->attack.name;
+    uint32_t lacking = IFAB_WALL_SECCOMP | row->before, walls = 0;
+    char argument[16], text[IFAB_WALL_TEXT];
+    ifab_wall_text(row->wall, text);
+    if (row->landlock_abi > syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, LANDLOCK_CREATE_RULESET_VERSION) && row->wall == IFAB_WALL_LANDLOCK)
+        return -1;
+    snprintf(argument, sizeof argument, "%u", lacking);
+    struct outcome o = run_with("if-sandbox-lacking", argument, left_open, &row->attack, &walls);
+    assert_int_equal(walls & lacking, 0);
+    assert_int_equal(~walls & IFAB_WALL_MANDATORY & ~lacking, 0);
+    if ((walls & (uint32_t)row->wall) == 0)
+        return -1;
+    bool stopped = row->signal != 0 ? !o.reported && WIFSIGNALED(o.status) && WTERMSIG(o.status) == row->signal : o.reported && o.result == row->expected;
+    if (!stopped)
+        print_error("'%s' is not stopped by %s: reported %d result %lld status %x\n", name, text, o.reported, (long long)o.result, (unsigned)o.status);
+    snprintf(argument, sizeof argument, "%u", lacking | (uint32_t)row->wall);
+    struct outcome control = run_with("if-sandbox-lacking", argument, left_open, &row->attack, &walls);
+    assert_int_equal(walls & (uint32_t)row->wall, 0);
+    bool out = gets_out(&row->attack, &control, row->expected);
+    if (!out)
+        print_error("'%s' without %s: reported %d result %lld status %x\n", name, text, control.reported, (long long)control.result, (unsigned)control.status);
+    if (stopped && out)
+        print_message("# %s: stopped by %s with %s\n", name, text,
+                      row->signal != 0 ? strsignal(row->signal) : row->expected < 0 ? strerrorname_np((int)-row->expected) : "nothing found");
+    return stopped && out;
+}
+
+/* What the attacks are after: a folder that anyone may write, a listener, shared memory, a process of the same user. */
+struct prey {
+    char folder[32], file[48], new_file[48], new_folder[48];
+    struct sockaddr_in address;
+    int listener, file_fd, shared;
+    key_t key;
+    pid_t process;
+};
+
+static void lay_out(struct prey *to)
+{
+    *to = (struct prey){.folder = "/tmp/ifab-escape-XXXXXX", .address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}}};
+    socklen_t size = sizeof to->address;
+    assert_non_null(mkdtemp(to->folder));
+    assert_int_equal(chmod(to->folder, 0777), 0);
+    snprintf(to->file, sizeof to->file, "%s/file", to->folder);
+    snprintf(to->new_file, sizeof to->new_file, "%s/new", to->folder);
+    snprintf(to->new_folder, sizeof to->new_folder, "%s/folder", to->folder);
+    to->file_fd = open(to->file, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    assert_int_equal(fchmod(to->file_fd, 0666), 0); /* whatever the umask */
+    assert_int_equal(write(to->file_fd, "some", 4), 4);
+    to->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(to->listener, (struct sockaddr *)&to->address, size), 0);
+    assert_int_equal(listen(to->listener, 8), 0);
+    assert_int_equal(getsockname(to->listener, (struct sockaddr *)&to->address, &size), 0);
+    to->key = (key_t)(0x1fab0000 + getpid());
+    to->shared = shmget(to->key, 4096, IPC_CREAT | IPC_EXCL | 0666);
+    assert_true(to->shared >= 0);
+    to->process = fork();
+    if (to->process == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        become_nobody();
+        for (;;)
+            pause();
+    }
+    assert_true(to->process > 0);
+}
+
+static void clear_away(struct prey *prey)
+{
+    kill(prey->process, SIGKILL);
+    waitpid(prey->process, NULL, 0);
+    shmctl(prey->shared, IPC_RMID, NULL);
+    close(prey->listener);
+    close(prey->file_fd);
+    unlink(prey->file);
+    unlink(prey->new_file);
+    rmdir(prey->new_folder);
+    rmdir(prey->folder);
+}
+
+#define LANDLOCK   IFAB_WALL_LANDLOCK
+#define RLIMITS    IFAB_WALL_RLIMITS
+#define NAMESPACES IFAB_WALL_NAMESPACES
+#define OPEN_FDS   IFAB_WALL_DESCRIPTORS
+static void behind_seccomp_stand_the_other_walls(void **state)
+{
+    (void)state;
+    struct prey p;
+    lay_out(&p);
+    const uint64_t address = sizeof p.address, anonymous = MAP_PRIVATE | MAP_ANONYMOUS, none = (uint64_t)-1;
+    const struct behind rows[] = {
+        {LANDLOCK, RLIMITS, -EACCES, 0, 1, {"open", SYS_open, WORKS, {TEXT, O_RDONLY}, 1, 0, 0, 0, "/etc/passwd"}},
+        {LANDLOCK, RLIMITS, -EACCES, 0, 1, {"open to write", SYS_open, WORKS, {TEXT, O_WRONLY}, 1, 0, 0, 0, p.file}},
+        {LANDLOCK, RLIMITS | NAMESPACES, -EACCES, 0, 1, {"create", SYS_open, WORKS, {TEXT, O_WRONLY | O_CREAT | O_EXCL, 0666}, 1, 0, 0, 0, p.new_file}},
+        {LANDLOCK, NAMESPACES, -EACCES, 0, 1, {"mkdir", SYS_mkdir, WORKS, {TEXT, 0777}, 1, 0, 0, 0, p.new_folder}},
+        {LANDLOCK, RLIMITS, -EACCES, 0, 1, {"execve", SYS_execve, REPLACES, {TEXT, 0, 0}, 1, 6, 0, 0, "/bin/true"}},
+        {LANDLOCK, RLIMITS | NAMESPACES, -EACCES, 0, 4, {"connect", SYS_connect, WORKS, {0, TEXT, address}, 2, 0, 0, ON_A_SOCKET, (char *)&p.address}},
+        {LANDLOCK, NAMESPACES, -EPERM, 0, 6, {"kill", SYS_kill, WORKS, {(uint64_t)p.process, 0}, 0, 0, 0, 0, NULL}},
+        {RLIMITS, LANDLOCK, -EMFILE, 0, 0, {"open", SYS_open, WORKS, {TEXT, O_RDONLY}, 1, 0, 0, 0, "/etc/passwd"}},
+        {RLIMITS, 0, -EMFILE, 0, 0, {"socket", SYS_socket, WORKS, {AF_INET, SOCK_STREAM, 0}, 0, 0, 0, 0, NULL}},
+        {RLIMITS, 0, -EMFILE, 0, 0, {"memfd_create", SYS_memfd_create, WORKS, {TEXT, 0}, 1, 0, 0, 0, "m"}},
+        {RLIMITS, 0, -EAGAIN, 0, 0, {"fork", SYS_fork, WORKS, {0}, 0, 0, 0, 0, NULL}},
+        {RLIMITS, 0, -EAGAIN, 0, 0, {"clone", SYS_clone, WORKS, {SIGCHLD}, 0, 0, 0, 0, NULL}},
+        {RLIMITS, 0, -ENOMEM, 0, 0, {"mmap of 16 GiB of addresses", SYS_mmap, WORKS, {0, UINT64_C(1) << 34, 0, anonymous, none}, 0, 0, 0, 0, NULL}},
+        {RLIMITS, 0, -ENOMEM, 0, 0, {"mmap of 256 MiB of data", SYS_mmap, WORKS, {0, 1 << 28, 3, anonymous, none}, 0, 0, 0, 0, NULL}},
+        {RLIMITS, OPEN_FDS, 0, SIGXFSZ, 0, {"write fd 3", SYS_write, WORKS, {3, TEXT, 4}, 2, 0, 0, 0, "more"}},
+        {NAMESPACES, RLIMITS | LANDLOCK, -ENETUNREACH, 0, 0, {"connect", SYS_connect, WORKS, {0, TEXT, address}, 2, 0, 0, ON_A_SOCKET, (char *)&p.address}},
+        {NAMESPACES, 0, -ENOENT, 0, 0, {"shmget", SYS_shmget, WORKS, {(uint64_t)p.key, 4096, 0}, 0, 0, 0, 0, NULL}},
+        {OPEN_FDS, 0, -EBADF, 0, 0, {"read fd 3", SYS_read, WORKS, {3, 0, 4}, 0, 2, 0, 0, NULL}},
+        {OPEN_FDS, 0, 0, 0, 0, {"fds 3 to 1023", SYS_fcntl, WORKS, {3, F_GETFD, 0}, 0, 0, 0, ON_EVERY_DESCRIPTOR, NULL}},
+    };
+    unsigned bad = 0;
+    for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
+        int stands = stands_alone(&rows[i], p.file_fd);
+        if (stands < 0)
+            print_message("# %s: SKIP, this machine's kernel has no such wall\n", rows[i].attack.name);
+        bad += stands == 0;
+    }
+    clear_away(&p);
+    assert_int_equal(bad, 0);
+    uint32_t walls = 0; /* with nothing left out the program is if-sandbox */
+    struct outcome o = run_with("if-sandbox-lacking", "0", -1, &(struct attack){"getpid", SYS_getpid, WORKS, {0}, 0, 0, 0, 0, NULL}, &walls);
+    assert_int_equal(walls & IFAB_WALL_MANDATORY, IFAB_WALL_MANDATORY);
+    assert_true(!o.reported && WIFSIGNALED(o.status) && WTERMSIG(o.status) == SIGSYS);
+}
+
+/* Loads the artifact as it is. */
+static void load_into(struct sandbox *s)
+{
+    struct ifab_frame_load load = sandbox_limits;
+    struct ifab_frame_load_failed failed;
+    char text[IFAB_FRAME_TEXT_MAX + 1] = "";
+    uint32_t walls = 0;
+    load.bytes = ifab_buf_as_view(&artifact);
+    if (!sandbox_load(s, &load, &walls, &failed, text))
+        fail_msg("not loaded: %s", text);
+}
+
+/* errno of another process of the same user that reads the address space of a worker; 0: it can. */
+static int reads_maps(uint32_t lacking)
+{
+    struct sandbox s;
+    char argument[16], path[64];
+    int status = 0;
+    snprintf(argument, sizeof argument, "%u", lacking);
+    sandbox_start_as(&s, "if-sandbox-lacking", argument, -1);
+    load_into(&s);
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)s.pid);
+    pid_t other = fork();
+    if (other == 0) {
+        become_nobody();
+        _exit(open(path, O_RDONLY | O_CLOEXEC) >= 0 ? 0 : errno);
+    }
+    assert_int_equal(waitpid(other, &status, 0), other);
+    sandbox_kill(&s);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void another_process_of_the_user_reads_nothing(void **state)
+{
+    (void)state;
+    const uint32_t lacking = IFAB_WALL_SECCOMP | LANDLOCK | NAMESPACES; /* neither of them is what refuses */
+    assert_int_equal(reads_maps(lacking), EACCES);
+    assert_int_equal(reads_maps(lacking | IFAB_WALL_NOT_DUMPABLE), 0);
+}
+
+/* How a worker ends whose parent was killed while its pipe stayed open; BYE is sent when the parent is gone. */
+static int end_of_an_orphan(const char *program, const char *argument)
+{
+    struct sandbox s;
+    int other = sandbox_pair(&s), pids[2];
+    assert_int_equal(pipe2(pids, O_CLOEXEC), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* where the test itself fails */
+        sandbox_spawn(&s, other, program, argument, -1);
+        if (write(pids[1], &s.pid, sizeof s.pid) != (ssize_t)sizeof s.pid)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(pids[0], &s.pid, sizeof s.pid), sizeof s.pid);
+    close(pids[0]);
+    close(pids[1]);
+    load_into(&s); /* READY: the walls stand */
+    kill(parent, SIGKILL);
+    assert_int_equal(waitpid(parent, NULL, 0), parent); /* its children were told by now */
+    sandbox_send(&s, ifab_frame_bytes_write(&s.out, IFAB_FRAME_BYE, (struct ifab_view){NULL, 0}));
+    close(other);
+    return sandbox_end(&s);
+}
+
+static void no_worker_outlives_its_killed_parent(void **state)
+{
+    (void)state;
+    char argument[16];
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0); /* orphans are ours to wait for */
+    int status = end_of_an_orphan("if-sandbox", NULL);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    snprintf(argument, sizeof argument, "%u", (unsigned)IFAB_WALL_PDEATHSIG);
+    status = end_of_an_orphan("if-sandbox-lacking", argument); /* the control lives on, and goes when it is told to */
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static int tear_down(void **state)
 {
     (void)state;
@@ -361,6 +641,9 @@ int main(void)
         cmocka_unit_test(planted_code_runs_behind_the_walls),
         cmocka_unit_test(without_walls_every_way_out_is_open),
         cmocka_unit_test(behind_the_walls_every_way_out_is_sigsys),
+        cmocka_unit_test(behind_seccomp_stand_the_other_walls),
+        cmocka_unit_test(another_process_of_the_user_reads_nothing),
+        cmocka_unit_test(no_worker_outlives_its_killed_parent),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

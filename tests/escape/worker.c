@@ -7,10 +7,15 @@
 
 #include "sandbox.h"
 
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <sys/stat.h>
+
 #define NULL_MODULE                                                                                                                        \
     "null 1\nimport if.log\nimport if.http\nimport if.secret_ref\nimport if.kv_get\nimport if.kv_put\nimport if.now\nimport if.random\n"
 
-static void start_loaded(struct sandbox *s)
+/* Gives the walls of READY. */
+static uint32_t start_loaded(struct sandbox *s)
 {
     struct ifab_frame_load load = sandbox_limits;
     struct ifab_frame_load_failed failed;
@@ -21,6 +26,7 @@ static void start_loaded(struct sandbox *s)
     if (!sandbox_load(s, &load, &walls, &failed, text))
         fail_msg("not loaded: %s", text);
     assert_int_equal(walls & IFAB_WALL_MANDATORY, IFAB_WALL_MANDATORY);
+    return walls;
 }
 
 static struct ifab_frame_result run(struct sandbox *s, const char *input)
@@ -82,13 +88,93 @@ static long long status_of(pid_t pid, const char *name)
     return value;
 }
 
+/* The soft limit `name` of /proc/PID/limits, UINT64_MAX when there is none; both limits must be equal, or one apart (CPU). */
+static uint64_t limit_of(pid_t pid, const char *name)
+{
+    char path[64], line[256];
+    uint64_t soft = UINT64_MAX, hard = UINT64_MAX;
+    snprintf(path, sizeof path, "/proc/%d/limits", (int)pid);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, name, strlen(name)) == 0 && sscanf(line + strlen(name), "%" SCNu64 " %" SCNu64, &soft, &hard) != 2)
+            soft = hard = UINT64_MAX;
+    fclose(file);
+    assert_true(hard - soft <= 1);
+    return soft;
+}
+
+static void limits_are_small(pid_t pid)
+{
+    static const struct {
+        const char *name;
+        uint64_t least, most;
+    } limits[] = {
+        {"Max core file size", 0, 0},
+        {"Max file size", 0, 0},
+        {"Max processes", 0, 0},
+        {"Max open files", 0, 0},
+        {"Max cpu time", 1, 60},                                     /* what LOAD says */
+        {"Max data size", 32 << 16, 128 << 20},                      /* the memory granted, with room for the engine */
+        {"Max address space", UINT64_C(4) << 30, UINT64_C(6) << 30}, /* one slot: 4 GiB and its guards */
+    };
+    for (size_t i = 0; i < IFAB_COUNT(limits); i++) {
+        uint64_t is = limit_of(pid, limits[i].name);
+        if (is < limits[i].least || is > limits[i].most)
+            fail_msg("%s: %llu", limits[i].name, (unsigned long long)is);
+    }
+}
+
+/* Of a process that is not dumpable, /proc shows nobody but root what it does: its files there are root's, whoever runs it. */
+static void is_not_dumpable(pid_t pid)
+{
+    char path[64];
+    struct stat about;
+    int status = 0;
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    assert_int_equal(stat(path, &about), 0);
+    assert_int_equal(about.st_uid, 0);
+    pid_t other = fork();
+    if (other == 0) { /* root without its capabilities, or the same user */
+        struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+        struct __user_cap_data_struct none[2] = {{0, 0, 0}, {0, 0, 0}};
+        if (syscall(SYS_capset, &head, none) != 0)
+            _exit(255);
+        _exit(open(path, O_RDONLY | O_CLOEXEC) >= 0 ? 0 : errno);
+    }
+    assert_int_equal(waitpid(other, &status, 0), other);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == EACCES);
+}
+
+/* Each namespace that READY's bit stands for is another one than ours, and the others are ours. */
+static void namespaces_are_its_own(pid_t pid, bool stand)
+{
+    static const struct {
+        const char *name;
+        bool own;
+    } namespaces[] = {{"user", true}, {"net", true}, {"mnt", true}, {"ipc", true}, {"uts", true}, {"cgroup", true}, {"pid", false}};
+    for (size_t i = 0; i < IFAB_COUNT(namespaces); i++) {
+        char path[64], own[64] = "", its[64] = "";
+        snprintf(path, sizeof path, "/proc/self/ns/%s", namespaces[i].name);
+        assert_true(readlink(path, own, sizeof own - 1) > 0);
+        snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, namespaces[i].name);
+        if (readlink(path, its, sizeof its - 1) <= 0) { /* not dumpable: only root may look */
+            assert_int_not_equal(geteuid(), 0);
+            print_message("# namespaces: SKIP, only root sees those of a process that is not dumpable\n");
+            return;
+        }
+        if ((strcmp(own, its) != 0) != (stand && namespaces[i].own))
+            fail_msg("namespace %s: ours %s, its %s", namespaces[i].name, own, its);
+    }
+}
+
 /* What READY says is what the kernel says from outside. */
 static void the_walls_stand_as_the_kernel_sees_them(void **state)
 {
     (void)state;
     struct sandbox s;
     char path[64];
-    start_loaded(&s);
+    uint32_t walls = start_loaded(&s);
     assert_int_equal(status_of(s.pid, "NoNewPrivs:"), 1);
     assert_int_equal(status_of(s.pid, "Seccomp:"), 2);
     assert_int_equal(status_of(s.pid, "Threads:"), 1);
@@ -96,20 +182,9 @@ static void the_walls_stand_as_the_kernel_sees_them(void **state)
         snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)s.pid, fd);
         assert_int_equal(access(path, F_OK), -1);
     }
-    snprintf(path, sizeof path, "/proc/%d/limits", (int)s.pid);
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    char line[256];
-    unsigned zero = 0;
-    while (fgets(line, sizeof line, file) != NULL) {
-        unsigned long long soft = 1, hard = 1;
-        const char *names[] = {"Max core file size", "Max file size", "Max processes", "Max open files"};
-        for (size_t i = 0; i < IFAB_COUNT(names); i++)
-            if (strncmp(line, names[i], strlen(names[i])) == 0 && sscanf(line + strlen(names[i]), "%llu %llu", &soft, &hard) == 2 && soft == 0 && hard == 0)
-                zero++;
-    }
-    fclose(file);
-    assert_int_equal(zero, 4);
+    limits_are_small(s.pid);
+    is_not_dumpable(s.pid);
+    namespaces_are_its_own(s.pid, (walls & IFAB_WALL_NAMESPACES) != 0);
     say_bye(&s);
 }
 

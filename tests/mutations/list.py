@@ -545,6 +545,9 @@ change("worker-frame-too-large", WORKER, "(!large && size > IFAB_FRAME_HEAD + IF
 change("walls-descriptors", WALLS, "syscall(SYS_close_range, 2U, ~0U, 0U) == 0", "true", "worker")
 change("walls-rlimit-cpu", WALLS, "return limit(RLIMIT_CPU, self->cpu_seconds, (uint64_t)self->cpu_seconds + 1) && done;", "return done;", "worker")
 change("walls-nofile", WALLS, "    done = limit(RLIMIT_NOFILE, 0, 0) && done;\n", "", "worker")
+change("walls-namespaces", WALLS, "    return unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC |", "    return unshare(CLONE_NEWUSER | CLONE_NEWNET |", "worker")
+change("walls-data", WALLS, "    done = limit(RLIMIT_DATA, data, data) && done;\n", "", "worker")
+change("walls-addresses", WALLS, "    done = limit(RLIMIT_AS, addresses, addresses) && done;\n", "", "worker")
 # ---- the daemon's side of the sandbox ----
 ARTIFACT, CALLS, EXECUTE, POOL, SPAWN, POOL_WORKER = (f"src/shell/chassis/pool/{name}.c" for name in ("artifact", "call", "execute", "pool", "spawn", "worker"))
 without("pool-walls", POOL_WORKER, "if (missing != 0) {", "chassis")
@@ -600,6 +603,12 @@ if shutil.which("cargo") and shutil.which("clang"):  # the real engine and its g
     change("walls-write-any", WALLS, execute, execute.replace("WHEN(write, 0, 1)", "ANY(write)"), "escape")
     change("walls-other-doors", WALLS, "seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS)",
            "seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW)", "escape")
+    change("walls-landlock", WALLS, "bool done = syscall(SYS_landlock_restrict_self, (int)fd, 0U) == 0;", "bool done = true;", "escape")
+    change("walls-landlock-network", WALLS, "        {(1 << 16) - 1, 3, 3, 24},", "        {(1 << 16) - 1, 0, 3, 24},", "escape")
+    change("walls-landlock-signals", WALLS, "        {(1 << 16) - 1, 3, 3, 24},", "        {(1 << 16) - 1, 3, 1, 24},", "escape")
+    change("walls-network-of-its-own", WALLS, "CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC", "CLONE_NEWUSER | CLONE_NEWIPC", "escape")
+    change("walls-processes", WALLS, "    done = limit(RLIMIT_NPROC, 0, 0) && done;\n", "", "escape")
+    change("walls-file-size", WALLS, "    done = limit(RLIMIT_FSIZE, 0, 0) && done;\n", "", "escape")
 # ---- what guests ask for ----
 EXCHANGE = "src/shell/guest/exchange.c"
 change("guest-key-of-an-exchange", EXCHANGE, "r->exchanges + !q->again);", "1);", "guest_exchange")

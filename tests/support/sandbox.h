@@ -35,32 +35,48 @@ static inline _Noreturn void sandbox_abort(const char *what)
     abort();
 }
 
-/* extra: a descriptor the process inherits besides 0, 1 and 2, or -1. */
-static inline void sandbox_start_with(struct sandbox *self, const char *program, int extra)
+/* Our end of a socket pair; the other one is for sandbox_spawn. */
+static inline int sandbox_pair(struct sandbox *self)
 {
-    const char *folder = getenv("IFAB_SANDBOX");
-    char path[512];
     int ends[2];
-    char *const argv[] = {path, NULL}, *const envp[] = {NULL};
-    if (folder == NULL)
-        sandbox_abort("IFAB_SANDBOX is not set");
-    snprintf(path, sizeof path, "%s/%s", folder, program);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         sandbox_abort("socketpair");
     *self = (struct sandbox){.fd = ends[0]};
     ifab_buf_init(&self->in, IFAB_FRAME_HEAD + IFAB_FRAME_LARGE_MAX + 65536);
     ifab_buf_init(&self->out, IFAB_FRAME_HEAD + IFAB_FRAME_LARGE_MAX);
+    return ends[1];
+}
+
+#define SANDBOX_LAST_FD 1023
+/* argument: its first, or NULL. extra: a descriptor the process inherits besides 0, 1 and 2, as 3 and as SANDBOX_LAST_FD, or -1. */
+static inline void sandbox_spawn(struct sandbox *self, int other, const char *program, const char *argument, int extra)
+{
+    const char *folder = getenv("IFAB_SANDBOX");
+    char path[512], first[32];
+    char *const argv[] = {path, argument == NULL ? NULL : first, NULL}, *const envp[] = {NULL};
+    if (folder == NULL)
+        sandbox_abort("IFAB_SANDBOX is not set");
+    snprintf(path, sizeof path, "%s/%s", folder, program);
+    snprintf(first, sizeof first, "%s", argument == NULL ? "" : argument);
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 0);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-    if (extra >= 0)
+    posix_spawn_file_actions_adddup2(&actions, other, 0);
+    posix_spawn_file_actions_adddup2(&actions, other, 1);
+    if (extra >= 0) {
+        posix_spawn_file_actions_adddup2(&actions, extra, SANDBOX_LAST_FD);
         posix_spawn_file_actions_adddup2(&actions, extra, 3);
+    }
     if (posix_spawn(&self->pid, path, &actions, NULL, argv, envp) != 0)
         sandbox_abort(path);
     posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
 }
+static inline void sandbox_start_as(struct sandbox *self, const char *program, const char *argument, int extra)
+{
+    int other = sandbox_pair(self);
+    sandbox_spawn(self, other, program, argument, extra);
+    close(other);
+}
+static inline void sandbox_start_with(struct sandbox *self, const char *program, int extra) { sandbox_start_as(self, program, NULL, extra); }
 static inline void sandbox_start(struct sandbox *self, const char *program) { sandbox_start_with(self, program, -1); }
 
 /* Bytes as they are; what the process does not take any more (it has ended) is not an error here. */
