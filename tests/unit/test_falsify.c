@@ -1,4 +1,4 @@
-/* Preflight over decide: each of the ten challenges where it survives, where it is falsified, and where it could not be made. INV-06, INV-07, INV-10. */
+/* Preflight over decide: each of the ten challenges where it survives, is falsified, and could not be made. INV-06, INV-07, INV-10. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -160,9 +160,11 @@ static void call_once(enum ifab_call_end end)
 
 static void may_only_read(void) { caller.role = IFAB_ROLE_READONLY; }
 static void is_removed(void) { talent_act(IFAB_ACT_REMOVE, "A", ""); }
+
 static void is_denied(void) /* a way in of a lesser role than the plan was made with */
 {
-    struct ifab_guard_rules set = rule_set("{\"v\":1,\"rules\":[],\"capabilities\":[{\"id\":\"op\",\"effect\":\"share\",\"when\":{\"sender.role\":\"operator\"}}]}");
+    struct ifab_guard_rules set = rule_set("{\"v\":1,\"rules\":[],\"capabilities\":["
+                                           "{\"id\":\"op\",\"effect\":\"share\",\"when\":{\"sender.role\":\"operator\"}}]}");
     rig_rules(&rig, &set);
     rig_grant(&rig, "Ops", "if://capability/vmix.switcher");
     rig_grant(&rig, "Ops", "studio:control");
@@ -172,18 +174,22 @@ static void is_denied(void) /* a way in of a lesser role than the plan was made 
     assert_int_equal(plan(&whole, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
     assert_false(rig.outcome.reply.is_decision);
 }
+
 static void is_over(void) /* and nothing has been cleared away yet */
 {
     rig.now.wall += IFAB_PLAN_LIFE;
     rig.now.run += IFAB_PLAN_LIFE;
 }
+
 static void is_done(void)
 {
     assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NONE);
     assert_int_equal(outcome(IFAB_CALL_OK, 1, "{}"), IFAB_CODE_NONE);
 }
+
 static void is_unknown(void) { hash32[0] ^= 1; }
 static void is_revoked(void) { capability_revoke(&rig, ADM, "vmix.switcher"); }
+
 static void is_another_module(void)
 {
     static struct ifab_module other;
@@ -191,14 +197,17 @@ static void is_another_module(void)
     other.sha256[0] ^= 1;
     module_said = &other;
 }
+
 static void has_no_grant(void) { talent_act(IFAB_ACT_REVOKE, "A", "if://capability/vmix.switcher"); }
 static void has_no_scope(void) { talent_act(IFAB_ACT_REVOKE, "A", "studio:control"); }
 static void is_physical(void) { assert_int_equal(plan(&agent_a, "vmix.switcher", "strobe", "{}"), IFAB_CODE_NONE); }
+
 static void comes_too_often(void)
 {
     for (int i = 0; i < 4; i++) /* its burst */
         call_once(IFAB_CALL_OK);
 }
+
 static void finds_no_room(void)
 {
     uint8_t mine[32];
@@ -209,16 +218,22 @@ static void finds_no_room(void)
     }
     memcpy(hash32, mine, 32);
 }
+
 static void is_broken(void)
 {
     for (int i = 0; i < 5; i++, rig_pass(&rig, IFAB_SECOND))
         call_once(IFAB_CALL_PROVIDER);
 }
+
 static void is_too_dear(void)
 {
     struct ifab_command command = {.type = IFAB_COMMAND_BUDGET, .principal = &rig.principal};
-    command.u.budget.request = (struct ifab_budget_request){.id = IFAB_VIEW("cap"), .name = IFAB_VIEW("vmix.switcher"), .subject = IFAB_SUBJECT_CAPABILITY,
-                                                            .unit = IFAB_UNIT_USD_MICRO, .period = IFAB_PERIOD_TOTAL, .limit = 2 * 1500 - 1};
+    command.u.budget.request = (struct ifab_budget_request){.id = IFAB_VIEW("cap"),
+                                                            .name = IFAB_VIEW("vmix.switcher"),
+                                                            .subject = IFAB_SUBJECT_CAPABILITY,
+                                                            .unit = IFAB_UNIT_USD_MICRO,
+                                                            .period = IFAB_PERIOD_TOTAL,
+                                                            .limit = 2 * 1500 - 1};
     command.act = rig_act(&rig, ADM);
     assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_NONE);
     call_once(IFAB_CALL_OK);
