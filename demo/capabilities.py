@@ -422,8 +422,12 @@ def lacking():
 def no_sandbox(show):
     """Why no guest can run on this machine, if so: a kernel or container that does not give the walls."""
     asked = show.ctl("capability", "health", "desk.chat", check=False)
-    if asked.returncode != 0 and any(word in asked.stderr for word in ("sandbox", "wall", "IF_ERR_509")):
-        return "calls of capabilities: " + asked.stderr.strip().splitlines()[0]
+    lines = (asked.stderr + asked.stdout).splitlines()  # an error, or why it is not healthy
+    why = next((line.strip() for line in lines if any(word in line for word in ("sandbox", "wall", "IF_ERR_509"))), None)
+    if asked.returncode != 0 and why is not None:
+        if os.environ.get("IFAB_CAPABILITIES") == "required":
+            expect("a guest runs behind its walls", why, "")
+        return "calls of capabilities: " + why
     return None
 
 

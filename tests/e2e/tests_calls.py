@@ -77,6 +77,16 @@ def programs():
             raise Skip(f"{name} was not built: no capabilities without Rust")
 
 
+def runs(f, name):
+    """Looks whether a guest runs behind its walls here. That it does not is a failure; where nobody said that this machine can, a skip."""
+    probe = f.post(f"/v1/capabilities/{name}/health", {})
+    if probe.status == 200 and probe.json["healthy"]:
+        return
+    may_lack = os.environ.get("IFAB_CAPABILITIES") != "required"  # tools/check says so wherever the sandbox programs were built
+    assert may_lack and (probe.code == 509 or b"wall" in probe.body or b"sandbox" in probe.body), probe
+    raise Skip(f"no sandbox here: {probe!r}")
+
+
 def studio(f, key=None, wasm=None, **change):
     """Signed and allowed, its module where it belongs."""
     wasm = guest() if wasm is None else wasm
@@ -106,12 +116,11 @@ class Studio:
         self.cli.wants(0, "talent", "add", "Studio.B", "--owner", "alice", "--new-key", *WHY)
         if grant:
             self.cli.wants(0, "talent", "grant", "Studio.A", "--capability", ID, *WHY)
-        probe = self.f.post(f"/v1/capabilities/{NAME}/health", {})
-        if probe.status != 200 or not probe.json["healthy"]:
+        try:
+            runs(self.f, NAME)
+        except BaseException:
             self.f.close()  # nobody enters it
-            if probe.code == 509 or b"wall" in probe.body or b"sandbox" in probe.body:
-                raise Skip(f"no sandbox here: {probe!r}")
-            raise AssertionError(probe)
+            raise
 
     def __enter__(self):
         return self

@@ -378,10 +378,7 @@ static void generated_modules_harm_nobody(void **state)
     (void)state;
     const char *folder = getenv("IFAB_GENERATED");
     unsigned ran = 0, count = 0;
-    if (folder == NULL) {
-        print_message("# IFAB_GENERATED is not set: tests/wasm/run does that\n");
-        return;
-    }
+    assert_non_null(folder);
     for (char path[512]; snprintf(path, sizeof path, "%s/%05u.wasm", folder, count), access(path, R_OK) == 0; count++) {
         struct ifab_buf module = test_read_file(path);
         ran += try_module(path, ifab_buf_as_view(&module));
@@ -434,5 +431,9 @@ int main(void)
         cmocka_unit_test(mutated_modules_harm_nobody),
         cmocka_unit_test(generated_modules_harm_nobody),
     };
+    if (getenv("IFAB_GENERATED") == NULL) { /* cmocka's skip() writes "not ok", which a reader of TAP counts as a failure */
+        print_message("# generated_modules_harm_nobody is left out: IFAB_GENERATED is not set; tests/wasm/run does that\n");
+        cmocka_set_skip_filter("generated_modules_harm_nobody");
+    }
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

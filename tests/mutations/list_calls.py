@@ -1,6 +1,7 @@
 """Rows of list.py, which takes them in: how plans end, what that costs, and what is revoked meanwhile (docs/formats/plan.md)."""
 PLANS, PARAMS, ACT, DUE = "src/core/capability/plans.c", "src/core/capability/params.c", "src/fabric/plan_act.c", "src/fabric/plan_due.c"
 CALL, ANSWER, FALSIFY, CURL = "src/fabric/call.c", "src/shell/guest/answer.c", "src/falsify/falsify.c", "src/port/egress/egress_curl.c"
+CHECK = "src/core/capability/registry_act.c"
 ENDS = "fabric_plan_ends"
 
 CHANGES = [  # id, file, old, new, tests
@@ -67,9 +68,50 @@ CHANGES = [  # id, file, old, new, tests
     ("call-answer-not-done", ACT, "if (!not_done && (!dry || ", "if ((!dry || ", ENDS),
     ("call-answer-failed-try", ACT, " && (!dry || command->u.called.end == IFAB_CALL_OK)) /* an error", ") /* an error", ENDS),
     # nothing is said to have survived that was not looked at
-    ("falsify-of-another", FALSIFY, "if (x.plan != NULL && x.plan->talent != command->principal->talent)", "if (false)", "fabric_plan"),
-    ("falsify-secret-of-none", FALSIFY, "    if (x->plan == NULL)\n        return;\n    say(f, x->secret_found", "    say(f, x->secret_found", "fabric_plan"),
-    ("falsify-grant-not-reached", FALSIFY, "else if (x->stopped > IFAB_CHALLENGE_GRANT)", "else", "fabric_plan"),
+    ("falsify-of-another", FALSIFY, "if (x.plan != NULL && x.plan->talent != command->principal->talent)", "if (false)", "falsify"),
+    ("falsify-secret-of-none", FALSIFY, "    if (x->plan == NULL)\n        return;\n    say(f, x->secret_found", "    say(f, x->secret_found", "falsify"),
+    ("falsify-grant-not-reached", FALSIFY, "else if (x->stopped > IFAB_CHALLENGE_GRANT)", "else", "falsify"),
+    ("falsify-no-news", FALSIFY, "bool no_news = x->stopped != IFAB_CHALLENGE_COUNT && ", "bool no_news = false && ", "falsify"),
+    ("falsify-denied-passes", FALSIFY, "reply->code == IFAB_CODE_NONE && reply->plan != 0;", "reply->code == IFAB_CODE_NONE;", "falsify"),
+    # its table: each row's refusals are its own, and what it changes is changed
+    ("falsify-row-conflict", FALSIFY, "{IFAB_CODE_NOT_FOUND, IFAB_CODE_CONFLICT}", "{IFAB_CODE_NOT_FOUND}", "falsify"),
+    ("falsify-row-not-found", FALSIFY, "{IFAB_CODE_NOT_FOUND, IFAB_CODE_CONFLICT}", "{IFAB_CODE_CONFLICT}", "falsify"),
+    ("falsify-row-allowed", FALSIFY, "{IFAB_CODE_CAPABILITY_NOT_ALLOWED, IFAB_CODE_VERSION_NOT_ALLOWED", "{IFAB_CODE_VERSION_NOT_ALLOWED", "falsify"),
+    ("falsify-row-digest", FALSIFY, "IFAB_CODE_VERSION_NOT_ALLOWED, IFAB_CODE_DIGEST_MISMATCH,", "IFAB_CODE_VERSION_NOT_ALLOWED,", "falsify"),
+    ("falsify-row-grant", FALSIFY, ".refusals = {IFAB_CODE_GRANT_MISSING}, ", "", "falsify"),
+    ("falsify-row-approval", FALSIFY, ".refusals = {IFAB_CODE_PERMISSION_DENIED}, .field = \"plan_hash\", ", "", "falsify"),
+    ("falsify-row-approval-field", FALSIFY, "{IFAB_CODE_PERMISSION_DENIED}, .field = \"plan_hash\"", "{IFAB_CODE_PERMISSION_DENIED}", "falsify"),
+    ("falsify-row-rate", FALSIFY, "{IFAB_CODE_RATE_LIMIT_EXCEEDED, IFAB_CODE_QUEUE_FULL", "{IFAB_CODE_QUEUE_FULL", "falsify"),
+    ("falsify-row-room", FALSIFY, "IFAB_CODE_QUEUE_FULL, IFAB_CODE_QUOTA_EXCEEDED", "IFAB_CODE_QUOTA_EXCEEDED", "falsify"),
+    ("falsify-row-breaker", FALSIFY, "{.refusals = {IFAB_CODE_CIRCUIT_BREAKER_OPEN}}", "{.field = NULL}", "falsify"),
+    ("falsify-row-budget", FALSIFY, "{.refusals = {IFAB_CODE_BUDGET_EXCEEDED}}", "{.field = NULL}", "falsify"),
+    ("falsify-another-caller", FALSIFY, "changed.principal = &socket;", "(void)socket;", "falsify"),
+    ("falsify-later", FALSIFY, "later.wall = x->plan->expires > later.wall ? x->plan->expires : later.wall;", "", "falsify"),
+    ("falsify-changed-bit", FALSIFY, "module.sha256[31] ^= 1;", "", "falsify"),
+    # the step's guards, removed: the act or a changed one would pass, and it is falsify that tells
+    ("step-authority-role", CALL, "if (p == NULL || (p->role != IFAB_ROLE_AGENT && p->role != IFAB_ROLE_OPERATOR && p->role != IFAB_ROLE_ADMIN))",
+     "if (p == NULL)", "falsify"),
+    ("step-authority-removed", CALL, "    if (talent == NULL || talent->removed_at != IFAB_NEVER) {", "    if (talent == NULL) {", "falsify"),
+    ("step-authority-socket", CALL, "p != NULL && p->kind == IFAB_PRINCIPAL_TALENT ? ifab_talents_at(self->talents, p->talent) : NULL;",
+     "p != NULL ? ifab_talents_at(self->talents, p->kind == IFAB_PRINCIPAL_TALENT ? p->talent : 4) : NULL;", "falsify"),  # 4: the plan's own
+    ("step-plan-expired", ACT, "if (o->now.wall >= p->expires)", "if (false)", "falsify"),
+    ("step-plan-once", ACT, "if (p->state != IFAB_PLAN_PLANNED && !again)", "if (false)", "falsify"),
+    ("step-plan-of-another", ACT, "if (p == NULL || p->talent != talent->number)", "if (p == NULL)", "falsify"),
+    ("step-module-digest", CHECK, "if (code == IFAB_CODE_NONE && module != NULL && !ifab_equal_ct(module->sha256, m->entrypoint.sha256, 32))",
+     "if (false)", "falsify"),
+    ("step-revoked", CHECK,
+     "    code = check_revoked(self, m, ret_refusal);\n    if (code == IFAB_CODE_NONE)\n        code = check_time(m, wall, ret_refusal);\n"
+     "    if (code == IFAB_CODE_NONE && module",
+     "    code = check_time(m, wall, ret_refusal);\n    if (code == IFAB_CODE_NONE && module", "falsify"),
+    ("step-grant", CALL, "if (!ifab_talent_has_grant(talent, manifest->id, wall))\n        return missing", "if (false)\n        return missing", "falsify"),
+    ("step-scopes", CALL, "if (!ifab_talent_has_grant(talent, manifest->scopes[i], wall))\n            return missing",
+     "if (false)\n            return missing", "falsify"),
+    ("step-approval", ACT, "    if (!dry)\n        code = approved(&p, &call, r);\n", "", "falsify"),
+    ("step-rate", CALL, "    enum ifab_code code = take_token(self, o, call);\n",
+     "    (void)take_token(self, o, call);\n    enum ifab_code code = IFAB_CODE_NONE;\n", "falsify"),
+    ("step-concurrency", CALL, "if (ifab_plans_applying(self->plans, call->manifest->id) >= call->manifest->limits.concurrency)", "if (false)", "falsify"),
+    ("step-breaker", CALL, "return ifab_fabric__breaker_admit(self, o, IFAB_BREAKER_CAPABILITY, call->manifest->name);", "return IFAB_CODE_NONE;", "falsify"),
+    ("step-budget", ACT, "        code = hold_cost(self, o, &call, &p, actor);", "        (void)hold_cost(self, o, &call, &p, actor);", "falsify"),
 ]
 
 

@@ -8,8 +8,6 @@
 
 #include "plan_support.h"
 
-#include "falsify/falsify.h"
-
 static void a_plan_is_applied_once(void **state)
 {
     (void)state;
@@ -374,109 +372,6 @@ static void a_sandbox_that_was_attacked_is_high(void **state)
     assert_true(entries_with("\"severity\":\"HIGH\"") > 0);
 }
 
-/* ---- falsify: preflight over decide (DESIGN section 5) ---- */
-
-static enum ifab_falsified falsify(const struct ifab_principal *who, const char *name, bool secret, struct ifab_buf *b)
-{
-    char id[128];
-    snprintf(id, sizeof id, "if://capability/%s", name);
-    struct ifab_command command = {.type = IFAB_COMMAND_APPLY, .principal = who};
-    good_module = capability_module();
-    command.u.apply.id = ifab_view_str(id);
-    memcpy(command.u.apply.hash32, hash32, 32);
-    command.u.apply.module = &good_module;
-    struct ifab_fabric_head before, after;
-    ifab_fabric_head(rig.fabric, &before);
-    ifab_arena_reset(&rig.arena);
-    ifab_buf_clear(b);
-    enum ifab_falsified verdict = ifab_falsify_apply(rig.fabric, &command, rig.now, secret, &rig.arena, b);
-    ifab_fabric_head(rig.fabric, &after);
-    assert_memory_equal(&before, &after, sizeof before); /* it never applies anything */
-    ifab_buf_char(b, '\0');
-    assert_int_equal(ifab_buf_status(b), IFAB_OK);
-    return verdict;
-}
-
-static bool found(const struct ifab_buf *b, const char *challenge, const char *verdict)
-{
-    char start[80], end[80];
-    snprintf(start, sizeof start, "\"challenge\":\"%s\"", challenge);
-    snprintf(end, sizeof end, "\"verdict\":\"%s\"}", verdict);
-    const char *at = strstr((const char *)b->data, start), *next = at == NULL ? NULL : strstr(at, "\"verdict\":");
-    return next != NULL && strncmp(next, end, strlen(end)) == 0;
-}
-
-static void a_good_act_survives_its_challenges(void **state)
-{
-    (void)state;
-    static const char *const all[] = {"authority", "stale-plan", "secret-in-params", "manifest-drift", "tampered-module", "grant",
-                                      "physical-without-approval", "rate", "breaker", "budget"};
-    struct ifab_buf b = IFAB_BUF_INIT(16384);
-    assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
-    assert_int_equal(falsify(&agent_a, "vmix.switcher", false, &b), IFAB_SURVIVED);
-    for (size_t i = 0; i < IFAB_COUNT(all); i++)
-        if (!found(&b, all[i], "survived"))
-            fail_msg("%s: %s", all[i], (const char *)b.data);
-    assert_int_equal(falsify(&agent_a, "vmix.switcher", true, &b), IFAB_FALSIFIED);
-    assert_true(found(&b, "secret-in-params", "falsified"));
-    assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NONE); /* the plan was not used up */
-    ifab_buf_fini(&b);
-}
-
-static void what_would_stop_it_is_named(void **state)
-{
-    (void)state;
-    struct ifab_buf b = IFAB_BUF_INIT(16384);
-    assert_int_equal(plan(&agent_a, "vmix.switcher", "strobe", "{}"), IFAB_CODE_NONE);
-    assert_int_equal(falsify(&agent_a, "vmix.switcher", false, &b), IFAB_FALSIFIED);
-    assert_true(found(&b, "physical-without-approval", "falsified"));
-    assert_true(found(&b, "grant", "survived"));
-    assert_true(found(&b, "budget", "inconclusive")); /* it does not come so far */
-    rig_pass(&rig, IFAB_PLAN_LIFE + IFAB_SECOND);
-    assert_int_equal(falsify(&agent_a, "vmix.switcher", false, &b), IFAB_FALSIFIED);
-    assert_true(found(&b, "stale-plan", "falsified"));
-    assert_true(found(&b, "tampered-module", "inconclusive"));
-    assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
-    capability_revoke(&rig, ADM, "vmix.switcher");
-    assert_int_equal(falsify(&agent_a, "vmix.switcher", false, &b), IFAB_FALSIFIED);
-    assert_true(found(&b, "manifest-drift", "falsified"));
-    assert_int_equal(plan(&agent_a, "asked.first", "", "{}"), IFAB_CODE_NONE);
-    assert_int_equal(falsify(&agent_b, "asked.first", false, &b), IFAB_FALSIFIED);
-    assert_true(found(&b, "stale-plan", "falsified")); /* another's plan is none */
-    ifab_buf_fini(&b);
-}
-
-/* A challenge that could not be made says so: a refusal of something else is not its proof. */
-static void what_was_not_looked_at_has_not_survived(void **state)
-{
-    (void)state;
-    static const char *const unseen[] = {"secret-in-params", "grant", "physical-without-approval", "tampered-module", "manifest-drift"};
-    struct ifab_buf b = IFAB_BUF_INIT(16384);
-    assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
-    uint8_t mine[32];
-    memcpy(mine, hash32, 32);
-    for (int what = 0; what < 3; what++) { /* none with this hash; another's; mine, seen by its talent */
-        memcpy(hash32, mine, 32);
-        hash32[0] ^= (uint8_t)(what == 0);
-        assert_int_equal(falsify(what == 1 ? &agent_b : &agent_a, "vmix.switcher", what == 1, &b), what == 2 ? IFAB_SURVIVED : IFAB_FALSIFIED);
-        for (size_t i = 0; i < IFAB_COUNT(unseen); i++)
-            if (!found(&b, unseen[i], what == 2 ? "survived" : "inconclusive"))
-                fail_msg("%d %s: %s", what, unseen[i], (const char *)b.data);
-    }
-    capability_revoke(&rig, ADM, "vmix.switcher"); /* the step stops before it looks at grants */
-    assert_int_equal(falsify(&agent_a, "vmix.switcher", false, &b), IFAB_FALSIFIED);
-    assert_true(found(&b, "grant", "inconclusive"));
-    assert_true(found(&b, "secret-in-params", "survived"));
-    assert_int_equal(plan(&agent_a, "asked.first", "", "{}"), IFAB_CODE_NONE);
-    struct ifab_command revoke = rig_talent_command(&rig, IFAB_ACT_REVOKE, "A");
-    revoke.u.talent.request.scope = IFAB_VIEW("if://capability/asked.first");
-    revoke.act = rig_act(&rig, 1);
-    assert_int_equal(rig_do(&rig, &revoke)->code, IFAB_CODE_NONE);
-    assert_int_equal(falsify(&agent_a, "asked.first", false, &b), IFAB_FALSIFIED);
-    assert_true(found(&b, "grant", "falsified"));
-    ifab_buf_fini(&b);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -495,9 +390,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_idempotent_one_may_be_repeated, setup, teardown),
         cmocka_unit_test_setup_teardown(what_never_began_says_why_and_leaves_the_plan, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sandbox_that_was_attacked_is_high, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_good_act_survives_its_challenges, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_would_stop_it_is_named, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_was_not_looked_at_has_not_survived, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
