@@ -828,3 +828,9 @@ change("config-egress-name", ALLOW, "if (!name_valid(row.name))", "if (false)", 
 change("config-egress-net", ALLOW, "else if (ifab_cidr_parse(row.net, &net, NULL) != IFAB_OK)", "else if (ifab_cidr_parse(row.net, &net, NULL) == IFAB_NOMEM)", "config")
 change("config-egress-port", ALLOW, "else if (!port_parse(text, &row.port))", "else if (!port_parse(text, &row.port) && false)", "config")
 list_calls.rows(change)
+
+# what a worker's command says that it cost
+change("worker-cost-size", "src/programs/ifctl/worker_cost.c", "text.size > WORKER_COST_MAX", "false", "cli_task")
+change("worker-cost-form", "src/programs/ifctl/worker_cost.c", "tree->type != IFAB_JSON_OBJECT || ifab_schema_check(&schema, tree, IFAB_CODE_INVALID_PARAMS, NULL) != IFAB_CODE_NONE", "tree->type != IFAB_JSON_OBJECT", "cli_task")
+change("worker-cost-link", "src/programs/ifctl/worker_cost.c", " | O_NOFOLLOW", "", "cli_task")
+change("worker-cost-plain", "src/programs/ifctl/worker_cost.c", "fstat(fd, &st) == 0 && S_ISREG(st.st_mode)", "true", "cli_task")
