@@ -233,7 +233,7 @@ static void fail(struct worker *w, const char *kind, const char *why)
         w->cost[0] = '\0';
         answered = send_failure(w, kind, why, &taken, &error);
     }
-    if (w->over && !taken) {
+    if (w->over) { /* no failure of ours ends as done */
         say_over(w);
         return;
     }
