@@ -361,10 +361,11 @@ void ifab_fabric__decide_secret(const struct ifab_fabric *self, const struct ifa
 void ifab_fabric__decide_secret_get(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__void_secret(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_secret *secret); /* after a restore */
 
-/* rescue.c: a task has just been blocked (its helpers are set in it); its block is over, whatever ended it; one that helped has been closed */
+/* rescue.c: a task has just been blocked (its helpers are set in it); its block is over, whatever ended it; one that helped it is done; one came to nothing */
 void ifab_fabric__rescue(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, struct ifab_task *blocked);
 void ifab_fabric__end_help(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task);
 void ifab_fabric__helped(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *helper);
+void ifab_fabric__help_failed(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *helper);
 
 /* call.c, plan_act.c, plan_due.c */
 void ifab_fabric__decide_plan(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);

@@ -1,7 +1,8 @@
 /*
  * A blocked task and those who help it (S2): at most two swarms that together cover what is missing, never the blocked one, each with a task of its own
  * and what it may cost held at once; all of them or none, and who cannot is passed over for the next best; nobody: a person is asked, in an entry. Help lasts as long as the block: when all helpers are done the task
- * goes on, and when it goes on without them they are cancelled.
+ * goes on, and when it goes on without them they are cancelled. Who died, or was cancelled, is not done: somebody else is asked for that part, who has
+ * not been before, with no more than it might have cost and one attempt less; so at most three are asked for one part, and then a person.
  */
 #include "fabric_internal.h"
 #include "governor/match.h"
@@ -11,7 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TRIES 16 /* to find helpers that can be asked */
+#define TRIES    16   /* to find helpers that can be asked */
+#define ATTEMPTS 3    /* of the first who is asked */
+#define LOOKED   4096 /* tasks younger than the blocked one, among which those who helped it are looked for */
 
 struct asked {
     struct ifab_candidate *candidates;
@@ -19,6 +22,9 @@ struct asked {
     size_t count;
     struct ifab_view needs[IFAB_TASK_NEEDS_MAX];
     size_t need_count;
+    const struct ifab_command *command; /* the block; NULL: for one whose helper failed */
+    uint8_t mint16[16];
+    uint32_t attempts;
 };
 
 /* Swarms that can do some of it. More than a thousand of those are not compared: the first ones by number are. */
@@ -49,12 +55,12 @@ static bool look_around(const struct ifab_fabric *self, struct ifab_outcome *o, 
     return !o->failed;
 }
 
-static struct ifab_task help_task(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_task *blocked, const struct asked *asked,
+static struct ifab_task help_task(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *blocked, const struct asked *asked,
                                   const struct ifab_helper *helper, size_t which, size_t of)
 {
     struct ifab_task t = {.number = {o->next_number}, .state = IFAB_TASK_QUEUED, .minted = true, .priority = blocked->priority,
                           .queue = asked->swarms[helper->candidate]->number, .creator = blocked->worker, .created = o->now.wall,
-                          .created_index = o->next_index, .queued_index = o->next_index, .queued_run = o->now.run, .attempt = 1, .max_attempts = 3,
+                          .created_index = o->next_index, .queued_index = o->next_index, .queued_run = o->now.run, .attempt = 1, .max_attempts = asked->attempts,
                           .deadline = blocked->deadline, .parent = blocked->number.n, .depth = (uint8_t)(blocked->depth + 1)};
     struct ifab_view part[IFAB_TASK_NEEDS_MAX];
     struct ifab_names needs;
@@ -66,7 +72,7 @@ static struct ifab_task help_task(const struct ifab_fabric *self, const struct i
             part[count++] = asked->needs[i];
     (void)ifab_names_pack(part, count, t.needs, sizeof t.needs, &needs); /* a part of what fitted */
     t.needs_size = needs.size;
-    memcpy(uuid16, command->mint16, 16);
+    memcpy(uuid16, asked->mint16, 16);
     uuid16[15] = (uint8_t)(uuid16[15] ^ (which + 1));
     ifab_uuid_format(uuid16, uuid);
     snprintf(t.id, sizeof t.id, "task-%s", uuid);
@@ -77,28 +83,38 @@ static struct ifab_task help_task(const struct ifab_fabric *self, const struct i
     return t;
 }
 
+/* Help is made by whoever blocks: it has no more of a queue by that than by asking itself. */
+static bool stranger(const struct ifab_fabric *self, const struct asked *asked, const struct ifab_task *blocked, const struct ifab_swarm *swarm)
+{
+    if (asked->command != NULL)
+        return ifab_fabric__stranger(self, asked->command, swarm->number);
+    const struct ifab_talent *worker = blocked->worker.talent == 0 ? NULL : ifab_talents_at(self->talents, blocked->worker.talent);
+    return blocked->worker.talent != 0 && (worker == NULL || !ifab_swarm_has_member(swarm, worker->name));
+}
+
 /* Nothing is written: is there room for each in its queue without shedding another's, and may what each would hold be held, one after the other?
  * The first of whom that is not so; of: all can be asked. */
-static size_t cannot(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_task *blocked,
-                     const struct asked *asked, const struct ifab_helper *helpers, size_t of)
+static size_t cannot(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *blocked, const struct asked *asked,
+                     const struct ifab_helper *helpers, size_t of)
 {
     struct ifab_fabric__holds holds = {.count = 0};
     struct ifab_task_number shed = {0};
     for (size_t i = 0; i < of; i++) {
-        struct ifab_task t = help_task(self, command, o, blocked, asked, &helpers[i], i, of);
+        struct ifab_task t = help_task(self, o, blocked, asked, &helpers[i], i, of);
         if (ifab_task_find(self->coordinator, ifab_view_str(t.id)) != NULL || ifab_task_admit(self->coordinator, &t, &shed, NULL) != IFAB_CODE_NONE ||
             shed.n != 0)
             return i;
-        if (ifab_fabric__stranger(self, command, t.queue) && ifab_task_stranger(self->coordinator, &t, &shed, NULL) != IFAB_CODE_NONE)
-            return i; /* help is made by whoever blocks: it has no more of a queue by that than by asking itself */
-        if (!ifab_fabric__help_fits(self, o, &t, blocked, asked->swarms[helpers[i].candidate], &holds))
+        const struct ifab_swarm *swarm = asked->swarms[helpers[i].candidate];
+        if (stranger(self, asked, blocked, swarm) && ifab_task_stranger(self->coordinator, &t, &shed, NULL) != IFAB_CODE_NONE)
+            return i;
+        if (!ifab_fabric__help_fits(self, o, &t, blocked, swarm, &holds))
             return i;
     }
     return of;
 }
 
 /* The best of those that can be asked: who cannot is left out, and the next best are looked for. 0: nobody, or too many who cannot. */
-static size_t choose(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_task *blocked,
+static size_t choose(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *blocked,
                      struct asked *asked, struct ifab_helper helpers[IFAB_HELPERS_MAX])
 {
     const struct ifab_swarm *owner = ifab_swarm_at(self->coordinator, blocked->owner);
@@ -107,7 +123,7 @@ static size_t choose(const struct ifab_fabric *self, const struct ifab_command *
         size_t found = 0;
         if (ifab_match_helpers(&question, asked->candidates, asked->count, helpers, &found, NULL) != IFAB_CODE_NONE || found == 0)
             return 0;
-        size_t bad = cannot(self, command, o, blocked, asked, helpers, found);
+        size_t bad = cannot(self, o, blocked, asked, helpers, found);
         if (bad == found)
             return found;
         asked->candidates[helpers[bad].candidate].budget_spent = true;
@@ -116,11 +132,11 @@ static size_t choose(const struct ifab_fabric *self, const struct ifab_command *
 }
 
 /* One helper, of whom it is known that it can be asked: what it may cost is held, its task stands in its swarm's queue. */
-static bool ask(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_task *blocked,
-                const struct asked *asked, const struct ifab_helper *helper, size_t which, size_t of, uint64_t *ret_number)
+static bool ask(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *blocked, const struct asked *asked,
+                const struct ifab_helper *helper, size_t which, size_t of, uint64_t *ret_number)
 {
     const struct ifab_swarm *swarm = asked->swarms[helper->candidate];
-    struct ifab_task t = help_task(self, command, o, blocked, asked, helper, which, of);
+    struct ifab_task t = help_task(self, o, blocked, asked, helper, which, of);
     struct ifab_view actor = ifab_view_str(self->settings.fabric_actor);
     t.created_index = blocked->created_index; /* what is held for it has the blocked one's why */
     if (ifab_fabric__task_hold(self, o, &t, swarm, (struct ifab_task_principal){0, 0}, actor, &t.reservation) != IFAB_CODE_NONE) {
@@ -166,15 +182,16 @@ void ifab_fabric__rescue(const struct ifab_fabric *self, const struct ifab_comma
 {
     char room[IFAB_TASK_NEEDS_SIZE];
     struct ifab_names needs;
-    struct asked asked = {.count = 0};
+    struct asked asked = {.command = command, .attempts = ATTEMPTS};
     struct ifab_helper helpers[IFAB_HELPERS_MAX];
     size_t found = 0, count = 0;
+    memcpy(asked.mint16, command->mint16, 16);
     if (!ifab_names_pack(command->u.task_act.needs, command->u.task_act.need_count, room, sizeof room, &needs) || !look_around(self, o, &needs, &asked))
         return;
     if (blocked->depth < IFAB_TASK_DEPTH_MAX && asked.count > 0)
-        found = choose(self, command, o, blocked, &asked, helpers);
+        found = choose(self, o, blocked, &asked, helpers);
     for (size_t i = 0; i < found && !o->failed; i++)
-        if (ask(self, command, o, blocked, &asked, &helpers[i], i, found, &blocked->helpers[count]))
+        if (ask(self, o, blocked, &asked, &helpers[i], i, found, &blocked->helpers[count]))
             count++;
     if (count == 0)
         ask_a_person(self, o, blocked, &asked);
@@ -204,18 +221,25 @@ void ifab_fabric__end_help(const struct ifab_fabric *self, struct ifab_outcome *
     }
 }
 
-/* One helper has ended. The last one: the task goes on, in the hands of whoever holds it. */
+static bool slot_of(const struct ifab_task *blocked, uint64_t number, size_t *ret_slot)
+{
+    for (*ret_slot = 0; *ret_slot < IFAB_TASK_HELPERS_MAX; ++*ret_slot)
+        if (blocked->helpers[*ret_slot] == number)
+            return true;
+    return false;
+}
+
+/* One helper is done. The last one: the task goes on, in the hands of whoever holds it. */
 void ifab_fabric__helped(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *helper)
 {
     struct ifab_task t, next;
+    size_t slot;
     bool more = false;
-    if (!ifab_fabric__task(self, o, helper->parent, &t) || t.state != IFAB_TASK_BLOCKED)
-        return;
-    for (size_t i = 0; i < IFAB_TASK_HELPERS_MAX; i++) {
-        if (t.helpers[i] == helper->number.n)
-            t.helpers[i] = 0;
+    if (!ifab_fabric__task(self, o, helper->parent, &t) || t.state != IFAB_TASK_BLOCKED || !slot_of(&t, helper->number.n, &slot))
+        return; /* one that had died, and another was asked in its place */
+    t.helpers[slot] = 0;
+    for (size_t i = 0; i < IFAB_TASK_HELPERS_MAX; i++)
         more = more || t.helpers[i] != 0;
-    }
     struct ifab_task_act act = {.event = IFAB_TASK_UNBLOCK, .fence = t.fence, .now = o->now, .index = o->next_index, .percent = -1};
     if (more || ifab_task_act(&t, &act, &next, NULL) != IFAB_CODE_NONE) {
         ifab_fabric__put_task(o, &t);
@@ -228,21 +252,60 @@ void ifab_fabric__helped(const struct ifab_fabric *self, struct ifab_outcome *o,
         ifab_fabric__put_task(o, &next);
 }
 
+/* Those who were asked to help it, the one that failed just now included, are not asked again. */
+static void leave_out(const struct ifab_fabric *self, struct asked *asked, const struct ifab_task *blocked, const struct ifab_task *failed)
+{
+    const struct ifab_task *at = failed;
+    for (size_t looked = 0; at != NULL && looked < LOOKED; looked++) {
+        for (size_t i = 0; at->parent == blocked->number.n && i < asked->count; i++)
+            if (asked->swarms[i]->number.n == at->queue.n)
+                asked->candidates[i].budget_spent = true;
+        at = ifab_task_after(self->coordinator, looked == 0 ? blocked->number : at->number);
+    }
+}
+
+/* One helper came to nothing, and what was held for it is free: somebody else, or a person. Until that one has helped the part is not done. */
+void ifab_fabric__help_failed(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *helper)
+{
+    struct asked asked = {.attempts = helper->max_attempts - 1};
+    struct ifab_names needs = ifab_task_needs(helper);
+    struct ifab_helper helpers[IFAB_HELPERS_MAX];
+    struct ifab_task t;
+    uint8_t digest32[32];
+    size_t slot, found = 0;
+    if (!ifab_fabric__task(self, o, helper->parent, &t) || t.state != IFAB_TASK_BLOCKED || !slot_of(&t, helper->number.n, &slot) ||
+        t.deadline <= o->now.wall || !look_around(self, o, &needs, &asked))
+        return;
+    ifab_sha256(ifab_view_str(helper->id), digest32);
+    memcpy(asked.mint16, digest32, 16);
+    asked.mint16[6] = (uint8_t)(0x80 | (asked.mint16[6] & 0x0f)); /* a UUID of version 8: of no clock */
+    asked.mint16[8] = (uint8_t)(0x80 | (asked.mint16[8] & 0x3f));
+    leave_out(self, &asked, &t, helper);
+    struct ifab_task part = t;
+    memcpy(part.budget, helper->budget, sizeof part.budget);
+    if (asked.attempts > 0 && asked.count > 0)
+        found = choose(self, o, &part, &asked, helpers);
+    if (found != 1) /* there is one place */
+        ask_a_person(self, o, &t, &asked);
+    else if (ask(self, o, &part, &asked, &helpers[0], 0, 1, &t.helpers[slot]))
+        ifab_fabric__put_task(o, &t);
+}
+
 #define SAID(name, text) " " text
-enum ifab_code ifab_fabric_match(const struct ifab_fabric *self, const struct ifab_fabric_match_ask *ask, struct ifab_arena *arena, struct ifab_buf *buf,
+enum ifab_code ifab_fabric_match(const struct ifab_fabric *self, const struct ifab_fabric_match_ask *asking, struct ifab_arena *arena, struct ifab_buf *buf,
                                  struct ifab_refusal *ret_refusal)
 {
-    struct ifab_outcome nothing = {.arena = arena, .now = ask->now, .last_time = self->last_time}; /* what no step has changed */
+    struct ifab_outcome nothing = {.arena = arena, .now = asking->now, .last_time = self->last_time}; /* what no step has changed */
     char room[IFAB_TASK_NEEDS_SIZE];
     struct ifab_names names;
     struct asked asked = {.count = 0};
     enum ifab_strategy strategy = IFAB_STRATEGY_SCORE;
-    if (ask->strategy.size > 0 && !ifab_strategy_parse(ask->strategy, &strategy))
+    if (asking->strategy.size > 0 && !ifab_strategy_parse(asking->strategy, &strategy))
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "strategy", "no such strategy; there are" IFAB_STRATEGY_MAP(SAID));
-    if (ask->need_count == 0 || !ifab_names_pack(ask->needs, ask->need_count, room, sizeof room, &names) || names.count > IFAB_TASK_NEEDS_MAX)
+    if (asking->need_count == 0 || !ifab_names_pack(asking->needs, asking->need_count, room, sizeof room, &names) || names.count > IFAB_TASK_NEEDS_MAX)
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "needs", "1 to %d skills of letters, digits and . _ : -", IFAB_TASK_NEEDS_MAX);
     if (!look_around(self, &nothing, &names, &asked))
         return ifab_refuse(ret_refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
-    struct ifab_match_question question = {.needs = asked.needs, .need_count = asked.need_count, .not_this = ask->not_this, .strategy = strategy};
+    struct ifab_match_question question = {.needs = asked.needs, .need_count = asked.need_count, .not_this = asking->not_this, .strategy = strategy};
     return ifab_match_explain(&question, asked.candidates, asked.count, buf, ret_refusal);
 }

@@ -235,6 +235,8 @@ static void shed(const struct ifab_fabric *self, struct ifab_outcome *o, struct 
         ifab_fabric__put_task(o, &next);
     if (least->reservation != 0) /* a helper's: it was held when it was asked */
         ifab_fabric__task_over(self, o, least, act.event, ifab_view_str(self->settings.fabric_actor), NULL);
+    if (least->parent != 0)
+        ifab_fabric__help_failed(self, o, least);
 }
 
 static void create_payload(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_command *command, const struct ifab_task *t)
@@ -604,6 +606,8 @@ static enum ifab_code act(const struct ifab_fabric *self, const struct ifab_comm
         ifab_fabric__close_task(self, o, &next, task->owner, done.index);
     if ((ifab_task_owned(task->state) && !ifab_task_owned(next.state)) || task->reservation != next.reservation)
         ifab_fabric__task_over(self, o, task, what.event, ifab_view_str(command->principal->actor), command->u.task_act.has_cost ? &spent : NULL);
+    if (task->parent != 0 && (next.state == IFAB_TASK_DEAD || next.state == IFAB_TASK_CANCELLED))
+        ifab_fabric__help_failed(self, o, task);
     if (ifab_task_by_holder(what.event) && what.event != IFAB_TASK_GIVE_BACK)
         ifab_fabric__hear(self, o, task->owner);
     reply_task(self, o, &done, &next, 200);

@@ -23,6 +23,8 @@ static void happens(const struct ifab_fabric *self, struct ifab_outcome *o, cons
     ifab_fabric__end_help(self, o, task);
     if (ifab_task_owned(task->state) || task->reservation != 0)
         ifab_fabric__task_over(self, o, task, event, ifab_view_str(self->settings.fabric_actor), NULL);
+    if (task->parent != 0 && next.state == IFAB_TASK_DEAD)
+        ifab_fabric__help_failed(self, o, task);
 }
 
 void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, struct ifab_swarm_number owner,
@@ -49,17 +51,19 @@ void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome
         else
             ifab_fabric__put_task(o, &t);
     }
-    if (task->parent != 0)
+    if (task->parent != 0 && task->state == IFAB_TASK_DONE)
         ifab_fabric__helped(self, o, task);
     ifab_fabric__change(o, IFAB_KIND_TASK, task->number.n, NULL, 0);
     ifab_fabric__change(o, IFAB_KIND_TASK_CLOSED, task->number.n, bytes, ifab_closed_task_pack(&closed, bytes));
 }
 
-/* Ending one that is helped ends its helpers and theirs: so many of those in one step, the others in the next. */
+/* Ending one that is helped ends its helpers and theirs, and when one dies who helps another is looked for: so many of those in one step, the others in
+ * the next. */
 #define HELPED_IN_STEP 2
 static bool too_many(const struct ifab_task *task, size_t *helped)
 {
-    return task->helpers[0] + task->helpers[1] != 0 && ++*helped > HELPED_IN_STEP;
+    bool dies = task->parent != 0 && task->attempt >= task->max_attempts;
+    return (task->helpers[0] + task->helpers[1] != 0 || dies) && ++*helped > HELPED_IN_STEP;
 }
 
 /* By the clock of leases: a lease that ran out, or the wait after a failure. */

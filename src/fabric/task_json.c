@@ -128,10 +128,10 @@ void ifab_fabric_task_json(const struct ifab_fabric *self, const struct ifab_tas
         ifab_json_put_cstr(b, t->note);
         ifab_buf_char(b, ',');
     }
-    if (t->parent != 0) {
-        const struct ifab_task *parent = ifab_task_at(self->coordinator, (struct ifab_task_number){t->parent});
+    const struct ifab_task *parent = t->parent == 0 ? NULL : ifab_task_at(self->coordinator, (struct ifab_task_number){t->parent});
+    if (parent != NULL) { /* else it helped what is closed by now */
         ifab_buf_str(b, "\"parent\":");
-        ifab_json_put_cstr(b, parent != NULL ? parent->id : "?");
+        ifab_json_put_cstr(b, parent->id);
         ifab_buf_char(b, ',');
     }
     if (t->payload_size > 0) {

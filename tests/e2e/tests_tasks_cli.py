@@ -237,6 +237,8 @@ def test_a_worker_gives_its_command_what_the_contract_says_and_nothing_else(f):
     want = {"PATH": cli.env["PATH"], "HOME": cli.env["HOME"], "LANG": "C.UTF-8", "TMPDIR": f.root, "IFAB_TASK": "t"}
     want |= {"IFAB_FENCE": str(entry["payload"]["fence"]), "IFAB_TRACE": made["trace"], "IFAB_ENDPOINT": "unix:" + f.unix}
     got["env"].pop("LC_CTYPE", None)  # Python's own
+    cost = got["env"].pop("IFAB_TASK_COST")
+    assert cost.startswith(os.path.join(f.root, "ifab-cost-")) and not os.path.exists(cost), cost
     assert got["env"] == want, got["env"]
     task = json.loads(got["stdin"])
     assert got["stdin"].count("\n") == 1 and task["payload"] == {"a": [1, 2]} and task["id"] == "t" and task["attempt"] == 1, task
@@ -279,6 +281,94 @@ def test_how_a_command_ends_says_what_becomes_of_the_task(f):
         else:
             assert code == 14 and shown["state"] == becomes and shown["attempt"] == (1 if becomes == "dead" else 2), (name, shown)
             assert shown["note"].startswith(what) and f"task {name}: failed" in err, (name, shown, err)
+
+
+def budget(f, id="purse"):
+    return next(b for b in f.get("/v1/budgets").json["items"] if b["id"] == id)
+
+
+def leftovers(f):
+    return [n for n in os.listdir(f.root) if n.startswith("ifab-cost-")]
+
+
+def test_what_a_command_says_that_it_cost_settles_its_budget(f):
+    # INV-10: what was held is settled by what was said, of what is done and of what failed; what nobody said is free again
+    cli, here = Cli(f), {"TMPDIR": f.root}
+    swarm(cli)
+    body = {"id": "purse", "subject": "swarm", "name": "data", "unit": "usd_micro", "period": "total", "limit": 10000}
+    assert f.admin("/v1/budgets", body).status == 201
+    mode = os.path.join(f.root, "mode")
+    say = 'printf \'{"usd_micro":%d,"calls":2}\' >"$IFAB_TASK_COST"'
+    spent = 0
+    for id, script, cost, becomes in (
+        ("t0", f'stat -c "%a %s" "$IFAB_TASK_COST" >{mode}; ' + say % 300, 300, "done"),
+        ("t1", say % 40 + "; exit 65", 40, "dead"),
+        ("t2", "true", 0, "done"),
+        ("t3", 'rm "$IFAB_TASK_COST"', 0, "done"),
+        ("t4", 'printf \'{"usd_micro":5}\' >"$IFAB_TASK_COST.new"; mv "$IFAB_TASK_COST.new" "$IFAB_TASK_COST"', 5, "done"),
+    ):
+        create(cli, id, "--budget", "usd=0.0005")
+        with Worker(cli, "--once", command=("sh", "-c", script), env=here) as w:
+            _, err = w.end()
+        spent += cost
+        assert state(f, id)["state"] == becomes, (id, err)
+        assert budget(f)["spent"] == spent and budget(f)["reserved"] == 0, (id, budget(f), err)
+        assert leftovers(f) == [], id
+    assert open(mode).read() == "600 0\n"
+    f.verify()
+
+
+def test_a_cost_that_cannot_be_read_is_told(f):
+    cli, here = Cli(f), {"TMPDIR": f.root}
+    unknown = "IFAB_TASK_COST: it is not {"
+    cases = {
+        "text": ('echo much >"$IFAB_TASK_COST"', "queued", "IFAB_TASK_COST: it is not JSON"),
+        "twice": ('echo \'{"calls":1,"calls":2}\' >"$IFAB_TASK_COST"', "queued", "IFAB_TASK_COST: it is not JSON"),
+        "list": ('echo "[1]" >"$IFAB_TASK_COST"', "queued", unknown),
+        "other": ('echo \'{"euro":1}\' >"$IFAB_TASK_COST"', "queued", unknown),
+        "less": ('echo \'{"usd_micro":-1}\' >"$IFAB_TASK_COST"', "queued", unknown),
+        "much": ('head -c 5000 /dev/zero | tr "\\0" " " >"$IFAB_TASK_COST"', "queued", "IFAB_TASK_COST: it has more than 4096 bytes"),
+        "link": ('ln -sf /etc/hostname "$IFAB_TASK_COST"', "queued", "IFAB_TASK_COST: it is not a plain file"),
+        "pipe": ('rm "$IFAB_TASK_COST"; mkfifo "$IFAB_TASK_COST"', "queued", "IFAB_TASK_COST: it is not a plain file"),
+        "dead": ('echo much >"$IFAB_TASK_COST"; exit 65', "dead", "exit status 65; IFAB_TASK_COST: it is not JSON"),
+        "price": ('echo \'{"model":"none","tokens_in":1}\' >"$IFAB_TASK_COST"', "queued", "the result was refused: "),
+    }
+    for name, (script, becomes, words) in cases.items():
+        swarm(cli, name)
+        create(cli, name, "--swarm", name)
+        with Worker(cli, "--once", swarm=name, command=("sh", "-c", script), env=here) as w:
+            code, err = w.end()
+        shown = cli.json("task", "show", name)
+        assert code == 14 and shown["state"] == becomes and shown["note"].startswith(words), (name, shown, err)
+        assert leftovers(f) == [], name
+    assert f.get("/v1/budgets").json["items"] == []
+    with Worker(cli, swarm="text", env={"TMPDIR": os.path.join(f.root, "none")}) as w:
+        create(cli, "later", "--swarm", "text", "--priority", "P0")
+        assert w.end()[0] == 20
+    assert state(f, "later")["state"] == "queued" and state(f, "later")["attempt"] == 1
+
+
+def test_a_command_may_complete_its_task_itself(f):
+    # its claim is over under its own fence: no failure, and nothing is killed
+    cli = Cli(f)
+    there = os.path.join(f.root, "there")
+    for n, end in enumerate(("", "exit 3", f"sleep 1.5; echo $$ >{there}", "kill -TERM $$")):
+        id = f"t{n}"
+        swarm(cli, id)
+        create(cli, id, "--swarm", id)
+        script = f"{PROGRAM['ifctl']} task complete --result '\"own\"' --cost '{{\"usd_micro\":7}}' >&2; {end}"
+        with Worker(cli, "--once", "--lease", "600ms", swarm=id, command=("sh", "-c", script)) as w:
+            code, err = w.end()
+        assert code == 0 and f"task {id}: done, as its command said itself" in err and "failed" not in err, (id, err)
+        assert cli.json("task", "show", id)["result"] == "own", id
+    assert os.path.exists(there)
+    assert not any(e["operation"] in ("fail", "dead") for e in f.entries())
+    # a failure of its own making is one
+    swarm(cli, "f")
+    create(cli, "f", "--swarm", "f")
+    with Worker(cli, "--once", swarm="f", command=("sh", "-c", f"{PROGRAM['ifctl']} task fail --kind transient >&2")) as w:
+        code, err = w.end()
+        assert code == 14 and "not taken" in err, err
 
 
 def test_a_swarm_that_is_stopped_is_waited_for(f):

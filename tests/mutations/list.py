@@ -370,7 +370,7 @@ change("claim-admit-trace", "src/fabric/task_money.c", ", [IFAB_SUBJECT_TRACE] =
 change("help-next-best", "src/fabric/rescue.c", "        asked->candidates[helpers[bad].candidate].budget_spent = true;\n", "        return 0;\n", "fabric_purse")
 change("help-all-or-none", "src/fabric/rescue.c", "        if (bad == found)\n", "        if (bad == found || bad > 0)\n", "fabric_purse")
 change("help-queue-room", "src/fabric/rescue.c", "ifab_task_admit(self->coordinator, &t, &shed, NULL) != IFAB_CODE_NONE ||\n            shed.n != 0)", "false)", "fabric_purse")
-without("help-of-strangers", "src/fabric/rescue.c", "if (ifab_fabric__stranger(self, command, t.queue) && ifab_task_stranger(self->coordinator, &t, &shed, NULL) != IFAB_CODE_NONE)", "fabric_purse")
+without("help-of-strangers", "src/fabric/rescue.c", "if (stranger(self, asked, blocked, swarm) && ifab_task_stranger(self->coordinator, &t, &shed, NULL) != IFAB_CODE_NONE)", "fabric_purse")
 change("help-share", "src/fabric/task_money.c", "(uint64_t)ret_budget[i] > most)", "false)", "fabric_purse")
 change("help-of-nothing", "src/fabric/task_money.c", "if (blocked->budget[i] > 0 && help->budget[i] == 0)", "if (false)", "fabric_purse")
 change("help-behind-help", "src/fabric/task_money.c", "if (behind->plan->lines[i].budget->number == budget) {", "if (false) {", "fabric_purse")
@@ -837,3 +837,16 @@ change("config-egress-name", ALLOW, "if (!name_valid(row.name))", "if (false)", 
 change("config-egress-net", ALLOW, "else if (ifab_cidr_parse(row.net, &net, NULL) != IFAB_OK)", "else if (ifab_cidr_parse(row.net, &net, NULL) == IFAB_NOMEM)", "config")
 change("config-egress-port", ALLOW, "else if (!port_parse(text, &row.port))", "else if (!port_parse(text, &row.port) && false)", "config")
 list_calls.rows(change)
+
+# help that came to nothing is followed by the next best, within bounds
+RESCUE, TASK_DUE = "src/fabric/rescue.c", "src/fabric/task_due.c"
+change("help-died-by-act", TASK, "if (task->parent != 0 && (next.state == IFAB_TASK_DEAD || next.state == IFAB_TASK_CANCELLED))", "if (task->parent != 0 && next.state == IFAB_TASK_CANCELLED)", "fabric_purse")
+change("help-cancelled-by-act", TASK, "if (task->parent != 0 && (next.state == IFAB_TASK_DEAD || next.state == IFAB_TASK_CANCELLED))", "if (task->parent != 0 && next.state == IFAB_TASK_DEAD)", "fabric_purse")
+change("help-cancelled-is-not-done", TASK_DUE, "if (task->parent != 0 && task->state == IFAB_TASK_DONE)", "if (task->parent != 0)", "fabric_purse")
+change("help-died-by-itself", TASK_DUE, "if (task->parent != 0 && next.state == IFAB_TASK_DEAD)", "if (false)", "fabric_purse")
+change("help-died-in-a-step", TASK_DUE, " || dies) && ", ") && ", "fabric_purse")
+change("help-shed-is-followed", TASK, "if (least->parent != 0)", "if (false)", "fabric_task")
+change("help-replaced-counts-no-more", RESCUE, " || !slot_of(&t, helper->number.n, &slot))\n        return; /* one that had died", ")\n        return; /* one that had died", "fabric_purse")
+change("help-not-asked-again", RESCUE, "asked->candidates[i].budget_spent = true;", "(void)0;", "fabric_purse")
+change("help-asked-three-times", RESCUE, ".attempts = helper->max_attempts - 1", ".attempts = helper->max_attempts", "fabric_purse")
+change("help-part-of-the-budget", RESCUE, "    memcpy(part.budget, helper->budget, sizeof part.budget);\n", "", "fabric_purse")

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "task.h"
@@ -165,6 +166,60 @@ static void stdout_becomes_a_result(void **state)
     }
 }
 
+static void a_cost_is_what_the_api_takes_or_nothing(void **state)
+{
+    static char big[WORKER_COST_MAX + 2], full[WORKER_COST_MAX + 1];
+    char json[WORKER_COST_JSON], path[64];
+    (void)state;
+    memset(big, ' ', sizeof big - 1);
+    memset(full, ' ', sizeof full - 1);
+    memcpy(big, "{}", 2);
+    memcpy(full, "{}", 2);
+    const struct {
+        const char *text, *json; /* NULL: refused */
+    } cases[] = {
+        {"", ""},
+        {"{}", "{}"},
+        {" {\"usd_micro\":5, \"calls\":1}\n", "{\"calls\":1,\"usd_micro\":5}"},
+        {"{\"model\":\"m\",\"tokens_in\":1,\"tokens_out\":9007199254740991}", "{\"model\":\"m\",\"tokens_in\":1,\"tokens_out\":9007199254740991}"},
+        {full, "{}"},
+        {big, NULL},
+        {"\n", NULL},
+        {"5", NULL},
+        {"[]", NULL},
+        {"{\"usd\":5}", NULL},
+        {"{\"usd_micro\":-1}", NULL},
+        {"{\"usd_micro\":0.5}", NULL},
+        {"{\"usd_micro\":9007199254740992}", NULL},
+        {"{\"usd_micro\":1,\"usd_micro\":1}", NULL},
+        {"{\"model\":\"\"}", NULL},
+        {"{\"usd_micro\":1} {}", NULL},
+    };
+    for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
+        const char *bad = worker_cost_json(ifab_view_str(cases[i].text), json);
+        if ((bad == NULL) != (cases[i].json != NULL) || strcmp(json, cases[i].json == NULL ? "" : cases[i].json) != 0)
+            fail_msg("case %zu: %s %s", i, bad == NULL ? "taken" : bad, json);
+    }
+    assert_int_equal(worker_cost_make("/nowhere/at/all", path, sizeof path), ENOENT);
+    assert_string_equal(path, "");
+    assert_int_equal(worker_cost_make("/tmp", path, 10), ENAMETOOLONG);
+    assert_null(worker_cost_read("/nowhere/at/all", json));
+    assert_string_equal(worker_cost_read("/dev/null", json), "it is not a plain file");
+    char link[80];
+    struct stat st;
+    assert_int_equal(worker_cost_make("/tmp", path, sizeof path), 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_null(worker_cost_read(path, json));
+    assert_string_equal(json, "");
+    snprintf(link, sizeof link, "%s.link", path);
+    assert_int_equal(symlink(path, link), 0);
+    assert_string_equal(worker_cost_read(link, json), "it is not a plain file");
+    worker_cost_remove(link);
+    worker_cost_remove(path);
+    assert_string_equal(path, "");
+}
+
 static void an_end_is_told_in_words(void **state)
 {
     (void)state;
@@ -216,6 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dollars_become_millionths),      cmocka_unit_test(options_become_members),
         cmocka_unit_test(a_fence_is_the_one_of_this_task), cmocka_unit_test(stdout_becomes_a_result),
+        cmocka_unit_test(a_cost_is_what_the_api_takes_or_nothing),
         cmocka_unit_test(an_end_is_told_in_words),        cmocka_unit_test(a_program_is_found_without_a_shell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -445,6 +445,161 @@ static void what_is_held_for_a_helper_lets_it_begin(void **state)
     assert_int_equal(purse("purse").overrun, 0);
 }
 
+static void helper_id(const char *of, size_t i, char ret_id[65])
+{
+    const struct ifab_task *helper = helper_of(of, i);
+    assert_non_null(helper);
+    memcpy(ret_id, helper->id, sizeof helper->id);
+}
+
+static void assert_wanted(size_t times)
+{
+    assert_int_equal(entries_with("\"operation\":\"help_wanted\""), times);
+    assert_int_equal(entries_with("its helpers are done"), 0);
+}
+
+/* Who dies is followed by the next best, with what it might have cost and one attempt less: three in all, none twice; then a person. FL-GOV-4 */
+static void who_dies_is_followed_by_the_next_best(void **state)
+{
+    static const struct {
+        const char *swarm;
+        int64_t usd;
+    } asked[] = {{"best", 40}, {"next", 40}, {"third", 40}};
+    char helper[65] = "", last[65];
+    (void)state;
+    helper_swarm("best", "g", 1, 100);
+    helper_swarm("next", "g", 1000, 100);
+    helper_swarm("third", "g", 2000, 100);
+    helper_swarm("fourth", "g", 900000, 100);
+    for (size_t i = 0; i < IFAB_COUNT(asked); i++)
+        have(asked[i].swarm, IFAB_SUBJECT_SWARM, asked[i].swarm, IFAB_UNIT_USD_MICRO, 1000);
+    uint64_t held = block_for("t", "g", 40);
+    for (size_t i = 0; i < IFAB_COUNT(asked); i++) {
+        assert_asked("t", asked[i].swarm, asked[i].usd, NULL, 0);
+        assert_int_equal(purse(asked[i].swarm).reserved, 40);
+        assert_int_equal(helper_of("t", 0)->max_attempts, 3 - i);
+        helper_id("t", 0, helper);
+        assert_wanted(0);
+        assert_int_equal(claim(EVE, asked[i].swarm, helper), IFAB_CODE_NONE);
+        assert_int_equal(end_with(EVE, helper, IFAB_TASK_POISON, fence, 7), IFAB_CODE_NONE);
+        assert_int_equal(state_of("t"), IFAB_TASK_BLOCKED);
+        assert_int_equal(state_of(helper), IFAB_TASK_DEAD);
+        assert_int_equal(purse(asked[i].swarm).reserved, 0);
+    }
+    assert_wanted(1);
+    helper_id("t", 0, last);
+    assert_string_equal(last, helper); /* it is what the block waits for: a person may give it another life */
+    rig_restart(&rig);
+    assert_int_equal(act(0, helper, IFAB_TASK_REPLAY, 0), IFAB_CODE_NONE);
+    assert_int_equal(claim(EVE, "third", helper), IFAB_CODE_NONE);
+    assert_int_equal(act(EVE, helper, IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+    assert_int_equal(state_of("t"), IFAB_TASK_RUNNING);
+    assert_int_equal(entries_with("its helpers are done"), 1);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_COMPLETE, held), IFAB_CODE_NONE);
+}
+
+/* One that was cancelled is not done: neither alone nor as one of two does it let the blocked one go on. */
+static void who_is_cancelled_has_not_helped(void **state)
+{
+    char helper[65], other[65];
+    (void)state;
+    helper_swarm("p", "p", 1, 100);
+    helper_swarm("q", "q", 1, 100);
+    helper_swarm("q-next", "q", 1000, 100);
+    uint64_t held = block_for("t", "pq", 400);
+    assert_asked("t", "p", 200, "q", 200);
+    helper_id("t", 0, other);
+    for (size_t i = 0; i < 2; i++) {
+        assert_wanted(0);
+        helper_id("t", 1, helper);
+        assert_int_equal(act(0, helper, IFAB_TASK_CANCEL, 0), IFAB_CODE_NONE);
+        assert_int_equal(state_of("t"), IFAB_TASK_BLOCKED);
+        if (i == 0)
+            assert_asked("t", "p", 200, "q-next", 200);
+        if (i == 0) /* who was cancelled before is forgotten, and could be asked again */
+            helper_swarm("q", "z", 1, 100);
+    }
+    assert_wanted(1);
+    assert_int_equal(claim(EVE, "p", other), IFAB_CODE_NONE);
+    assert_int_equal(act(EVE, other, IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+    assert_int_equal(state_of("t"), IFAB_TASK_BLOCKED); /* half of it is not done */
+    rig_restart(&rig);
+    assert_wanted(1);
+    assert_int_equal(state_of("t"), IFAB_TASK_BLOCKED);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_UNBLOCK, held), IFAB_CODE_NONE);
+    assert_int_equal(act(ANN, "t", IFAB_TASK_COMPLETE, held), IFAB_CODE_NONE);
+}
+
+/* One in whose place another was asked counts no more, whatever becomes of it. */
+static void who_was_replaced_ends_no_block(void **state)
+{
+    char first[65], second[65];
+    (void)state;
+    helper_swarm("best", "g", 1, 100);
+    helper_swarm("next", "g", 1000, 100);
+    (void)block_for("t", "g", 40);
+    helper_id("t", 0, first);
+    assert_int_equal(claim(EVE, "best", first), IFAB_CODE_NONE);
+    assert_int_equal(act(EVE, first, IFAB_TASK_POISON, fence), IFAB_CODE_NONE);
+    helper_id("t", 0, second);
+    assert_string_not_equal(first, second);
+    assert_int_equal(act(0, first, IFAB_TASK_REPLAY, 0), IFAB_CODE_NONE);
+    assert_int_equal(claim(EVE, "best", first), IFAB_CODE_NONE);
+    assert_int_equal(act(EVE, first, IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+    assert_int_equal(state_of("t"), IFAB_TASK_BLOCKED);
+    assert_wanted(0);
+    assert_int_equal(claim(EVE, "next", second), IFAB_CODE_NONE);
+    assert_int_equal(act(EVE, second, IFAB_TASK_COMPLETE, fence), IFAB_CODE_NONE);
+    assert_int_equal(state_of("t"), IFAB_TASK_RUNNING);
+}
+
+/* Leases that run out for the last time, several at once: each is followed, over so many steps as that takes. */
+static void help_that_ends_by_itself_is_followed_too(void **state)
+{
+    char id[8], helper[65];
+    (void)state;
+    assert_int_equal(swarm("data", "sql", "Ann", 50), IFAB_CODE_NONE);
+    helper_swarm("best", "g", 1, 100);
+    helper_swarm("next", "g", 1000, 100);
+    for (int i = 0; i < 5; i++) {
+        snprintf(id, sizeof id, "t%d", i);
+        uint64_t held = block_for(id, "g", 40);
+        struct ifab_principal p = as(ANN);
+        struct ifab_command c = {.type = IFAB_COMMAND_TASK_ACT, .principal = &p};
+        c.u.task_act.id = ifab_view_str(id);
+        c.u.task_act.event = IFAB_TASK_RENEW;
+        c.u.task_act.fence.n = held;
+        c.u.task_act.percent = -1;
+        c.u.task_act.lease = IFAB_HOUR;
+        assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+    }
+    for (int attempt = 1; attempt <= 3; attempt++) {
+        for (int i = 0; i < 5; i++) {
+            snprintf(id, sizeof id, "t%d", i);
+            assert_asked(id, "best", 40, NULL, 0);
+            helper_id(id, 0, helper);
+            assert_int_equal(claim(EVE, "best", helper), IFAB_CODE_NONE);
+        }
+        if (attempt == 3) { /* so many in one step */
+            rig.now.run += 31 * IFAB_SECOND;
+            for (size_t dead = 2; dead <= 6; dead += 2) {
+                rig_tick(&rig);
+                assert_int_equal(ifab_task_count(ifab_fabric_coordinator(rig.fabric), IFAB_TASK_DEAD), dead < 5 ? dead : 5);
+            }
+        }
+        rig_pass(&rig, 36 * IFAB_SECOND); /* nobody renews; and the wait before the next attempt */
+        struct ifab_command there = {.type = IFAB_COMMAND_HEARTBEAT, .principal = &rig.principal};
+        there.u.heartbeat.swarm = IFAB_VIEW("next");
+        assert_int_equal(rig_do(&rig, &there)->code, IFAB_CODE_NONE);
+    }
+    for (int i = 0; i < 5; i++) {
+        snprintf(id, sizeof id, "t%d", i);
+        assert_asked(id, "next", 40, NULL, 0);
+    }
+    assert_wanted(0);
+    assert_int_equal(ifab_task_count(ifab_fabric_coordinator(rig.fabric), IFAB_TASK_DEAD), 5);
+}
+
 static void assert_body(const char *text, bool has)
 {
     struct ifab_view body = rig.outcome.reply.body;
@@ -550,6 +705,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(two_helpers_share_what_is_left_of_a_trace, setup, teardown),
         cmocka_unit_test_setup_teardown(help_takes_a_tenth_of_what_is_left, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_held_for_a_helper_lets_it_begin, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_dies_is_followed_by_the_next_best, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_is_cancelled_has_not_helped, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_was_replaced_ends_no_block, setup, teardown),
+        cmocka_unit_test_setup_teardown(help_that_ends_by_itself_is_followed_too, setup, teardown),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)
         return 1;

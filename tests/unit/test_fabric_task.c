@@ -646,6 +646,7 @@ static void a_helper_that_is_shed_holds_nothing(void **state)
     assert_int_equal(rig_do(&rig, &first)->code, IFAB_CODE_NONE);
     assert_int_equal(state_of(id), IFAB_TASK_DEAD);
     assert_int_equal(taken(), 0);
+    assert_int_equal(entries_with("\"operation\":\"help_wanted\""), 1); /* there is nobody else */
     rig_restart(&rig);
     assert_int_equal(taken(), 0);
 }

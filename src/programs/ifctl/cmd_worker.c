@@ -4,7 +4,8 @@
  * 1. A claim is renewed at a third of its lease. When the daemon says that it is another's, or no renewal went through until the lease was
  *    over by our clock, the command is killed at once and nothing is reported: its fence is refused anyway (INV-11).
  * 2. What was done is reported until the daemon has answered; a report that was lost and made again is refused, never taken twice.
- * 3. Told to end (SIGTERM, SIGINT, SIGHUP) while it waits, it holds no task; while a command runs, that is ended and its task given back.
+ * 3. A command may end its task itself, by `ifctl task complete`: then its claim is over, with nothing lost and nothing left to report.
+ * 4. Told to end (SIGTERM, SIGINT, SIGHUP) while it waits, it holds no task; while a command runs, that is ended and its task given back.
  */
 #include "task.h"
 
@@ -27,7 +28,7 @@
 #define FAREWELL (10 * IFAB_SECOND) /* for the last report, when told to end */
 #define PAUSE_LEAST_MS 50
 #define PAUSE_MOST_MS 10000
-#define ENVIRONMENT 8
+#define ENVIRONMENT 9
 #define RESULT_MAX ((size_t)1 << 20)
 
 struct worker {
@@ -45,6 +46,8 @@ struct worker {
     /* the claim */
     struct ifab_view id;
     int64_t fence, lease_end;
+    bool over;                    /* done under this very fence */
+    char cost_path[1100], cost[WORKER_COST_JSON]; /* cost "": none was said */
 };
 
 /* ---- calls ---- */
@@ -125,28 +128,7 @@ static bool is_lost(const struct ifab_answer_error *error)
            error->code == IFAB_CODE_PERMISSION_DENIED;
 }
 
-static bool renew(void *user, int64_t *ret_next)
-{
-    struct worker *w = user;
-    struct ifab_response response;
-    struct ifab_answer_error error;
-    char target[256], body[96];
-    int64_t began = worker_clock(), timeout = w->lease / 3 > 5 * IFAB_SECOND ? 5 * IFAB_SECOND : w->lease / 3;
-    task_target(w, "renew", target);
-    snprintf(body, sizeof body, "{\"fence\":%lld,\"lease_ms\":%lld}", (long long)w->fence, (long long)(w->lease / 1000));
-    enum call got = call(w, target, ifab_view_str(body), timeout, true, &response, &error);
-    *ret_next = w->lease / 3;
-    if (got == CALL_OK) {
-        w->lease_end = began + w->lease;
-        return true;
-    }
-    if (got == CALL_REFUSED && is_lost(&error))
-        return false;
-    *ret_next = w->lease / 12 < IFAB_SECOND ? w->lease / 12 : IFAB_SECOND;
-    return worker_clock() < w->lease_end;
-}
-
-/* After a lost answer: whose fence closed it is ours, for another's is refused as stale. */
+/* After IF_ERR_605: whose fence closed it is ours, for another's is refused as stale. */
 static bool is_done(struct worker *w)
 {
     IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
@@ -162,6 +144,32 @@ static bool is_done(struct worker *w)
            ifab_view_is(state, "done");
 }
 
+static bool renew(void *user, int64_t *ret_next)
+{
+    struct worker *w = user;
+    struct ifab_response response;
+    struct ifab_answer_error error;
+    char target[256], body[96];
+    int64_t began = worker_clock(), timeout = w->lease / 3 > 5 * IFAB_SECOND ? 5 * IFAB_SECOND : w->lease / 3;
+    task_target(w, "renew", target);
+    snprintf(body, sizeof body, "{\"fence\":%lld,\"lease_ms\":%lld}", (long long)w->fence, (long long)(w->lease / 1000));
+    enum call got = call(w, target, ifab_view_str(body), timeout, true, &response, &error);
+    *ret_next = w->lease / 3;
+    if (got == CALL_OK) {
+        w->lease_end = began + w->lease;
+        return true;
+    }
+    if (got == CALL_REFUSED && error.code == IFAB_CODE_INVALID_TRANSITION && is_done(w)) {
+        w->over = true;
+        *ret_next = IFAB_DAY; /* nothing is left to be renewed; the command may take its time */
+        return true;
+    }
+    if (got == CALL_REFUSED && is_lost(&error))
+        return false;
+    *ret_next = w->lease / 12 < IFAB_SECOND ? w->lease / 12 : IFAB_SECOND;
+    return worker_clock() < w->lease_end;
+}
+
 /* Until it is answered, or there is no time left. *ret_error: the refusal, when that was the answer. false: nobody answered. */
 static bool report(struct worker *w, const char *verb, struct ifab_view body, bool *ret_taken, struct ifab_answer_error *error)
 {
@@ -174,7 +182,8 @@ static bool report(struct worker *w, const char *verb, struct ifab_view body, bo
     for (;;) {
         enum call got = call(w, target, body, w->stopping ? FAREWELL : CALL_TIMEOUT, false, &response, error);
         w->unsure |= got == CALL_UNKNOWN;
-        *ret_taken = got == CALL_OK || (got == CALL_REFUSED && w->unsure && error->code == IFAB_CODE_INVALID_TRANSITION && is_done(w));
+        w->over = got == CALL_REFUSED && error->code == IFAB_CODE_INVALID_TRANSITION && is_done(w);
+        *ret_taken = got == CALL_OK || (w->unsure && w->over);
         if (got == CALL_OK || got == CALL_REFUSED)
             return true;
         say_away(w, error);
@@ -191,27 +200,50 @@ static void say_task(struct worker *w, const char *what, const char *why)
     cli_say(w->cli, "task " IFAB_FMT ": %s%s%s", IFAB_ARG(w->id), what, why[0] == '\0' ? "" : ": ", why);
 }
 
-static void fail(struct worker *w, const char *kind, const char *why)
+static void say_over(struct worker *w)
+{
+    w->failed = false;
+    say_task(w, "done, as its command said itself", w->cost[0] == '\0' ? "" : "the cost in its file was not sent");
+}
+
+static bool send_failure(struct worker *w, const char *kind, const char *why, bool *ret_taken, struct ifab_answer_error *error)
 {
     struct cli_body body;
-    struct ifab_answer_error error;
-    char number[24], what[64];
-    bool taken = false;
-    w->failed = true;
+    char number[24];
     cli_body_begin(&body);
     snprintf(number, sizeof number, "%lld", (long long)w->fence);
     cli_body_raw(&body, "fence", number);
     cli_body_text(&body, "kind", kind);
     cli_body_text(&body, "error", why);
+    if (w->cost[0] != '\0')
+        cli_body_raw(&body, "cost", w->cost);
     cli_body_end(&body);
-    bool answered = ifab_buf_status(&body.buf) == IFAB_OK && report(w, "fail", ifab_buf_as_view(&body.buf), &taken, &error);
+    bool answered = ifab_buf_status(&body.buf) == IFAB_OK && report(w, "fail", ifab_buf_as_view(&body.buf), ret_taken, error);
+    ifab_buf_fini(&body.buf);
+    return answered;
+}
+
+static void fail(struct worker *w, const char *kind, const char *why)
+{
+    struct ifab_answer_error error = {0};
+    char what[64];
+    bool taken = false, answered = send_failure(w, kind, why, &taken, &error);
+    if (answered && !taken && !is_lost(&error) && w->cost[0] != '\0') { /* without a price, say: that it failed is told all the same */
+        say_task(w, "its cost was refused", error.message);
+        w->cost[0] = '\0';
+        answered = send_failure(w, kind, why, &taken, &error);
+    }
+    if (w->over) { /* no failure of ours ends as done */
+        say_over(w);
+        return;
+    }
+    w->failed = true;
     snprintf(what, sizeof what, "failed, %s", kind);
     say_task(w, what, why);
     if (!answered)
         say_task(w, "nobody could be told; its lease runs out", "");
     else if (!taken)
         say_task(w, "this was not taken", error.message);
-    ifab_buf_fini(&body.buf);
 }
 
 static const char *refused(const struct ifab_answer_error *error, char *words, size_t size)
@@ -238,6 +270,8 @@ static void complete(struct worker *w, const struct worker_result *result)
     ifab_buf_char(&json, '\0');
     if (json.size > 1)
         cli_body_raw(&body, "result", (const char *)json.data);
+    if (w->cost[0] != '\0')
+        cli_body_raw(&body, "cost", w->cost);
     cli_body_end(&body);
     bool good = ifab_buf_status(&json) == IFAB_OK && ifab_buf_status(&body.buf) == IFAB_OK;
     bool answered = good && report(w, "complete", ifab_buf_as_view(&body.buf), &taken, &error);
@@ -245,6 +279,8 @@ static void complete(struct worker *w, const struct worker_result *result)
     w->failed = !taken;
     if (taken)
         say_task(w, "done", "");
+    else if (w->over)
+        say_over(w);
     else if (!good)
         fail(w, "transient", "its result could not be kept in memory");
     else if (!answered)
@@ -271,7 +307,7 @@ static const char *inherited(const char *name, const char *otherwise)
     return value != NULL && value[0] != '\0' ? value : otherwise;
 }
 
-/* PATH HOME LANG TMPDIR IFAB_TASK IFAB_FENCE IFAB_TRACE IFAB_ENDPOINT: nothing else of ours comes through. */
+/* PATH HOME LANG TMPDIR IFAB_TASK IFAB_FENCE IFAB_TRACE IFAB_ENDPOINT IFAB_TASK_COST: nothing else of ours comes through. */
 static bool set_environment(struct worker *w, const char *id, const char *trace)
 {
     char fence[24];
@@ -279,19 +315,27 @@ static bool set_environment(struct worker *w, const char *id, const char *trace)
     return set_variable(w, 0, "PATH", inherited("PATH", "/usr/local/bin:/usr/bin:/bin")) && set_variable(w, 1, "HOME", inherited("HOME", "/")) &&
            set_variable(w, 2, "LANG", inherited("LANG", "C.UTF-8")) && set_variable(w, 3, "TMPDIR", inherited("TMPDIR", "/tmp")) &&
            set_variable(w, 4, TASK_ID_NAME, id) && set_variable(w, 5, TASK_FENCE_NAME, fence) && set_variable(w, 6, "IFAB_TRACE", trace) &&
-           set_variable(w, 7, "IFAB_ENDPOINT", w->cli->endpoint);
+           set_variable(w, 7, "IFAB_ENDPOINT", w->cli->endpoint) && set_variable(w, 8, WORKER_COST_NAME, w->cost_path);
 }
 
 static void settle(struct worker *w, const struct worker_result *result)
 {
-    const char *kind;
-    char words[256];
+    const char *kind, *bad = worker_cost_read(w->cost_path, w->cost);
+    char words[256], cost_words[512];
     worker_words(result, w->timeout, words, sizeof words, &kind);
+    worker_cost_remove(w->cost_path);
+    if (bad != NULL && result->end != WORKER_LOST) { /* a task that may have cost something is not done for nothing */
+        cli_path(cost_words, sizeof cost_words, "%s%s%s: %s", kind == NULL ? "" : words, kind == NULL ? "" : "; ", WORKER_COST_NAME, bad);
+        cli_path(words, sizeof words, "%s", cost_words);
+        kind = kind == NULL ? "transient" : kind;
+    }
     if (result->end == WORKER_STOPPED || result->end == WORKER_NOT_STARTED)
         w->stopping = true;
     if (result->end == WORKER_NOT_STARTED)
         w->code = cli_stop(w->cli, EXIT_SYSTEM, NULL, "%s: %s", w->path, strerror(result->error));
-    if (result->end == WORKER_LOST) {
+    if (w->over) {
+        say_over(w);
+    } else if (result->end == WORKER_LOST) {
         w->failed = true;
         say_task(w, "the claim is lost; its command was ended and nothing reported", "");
     } else if (kind != NULL) {
@@ -306,10 +350,18 @@ static int run_task(struct worker *w, const struct ifab_json *task, const char *
     IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf input = IFAB_BUF_INIT((size_t)4 << 20);
     struct worker_result result;
     char id[65];
+    w->over = false;
+    w->cost[0] = '\0';
     cli_path(id, sizeof id, IFAB_FMT, IFAB_ARG(w->id));
+    int error = worker_cost_make(inherited("TMPDIR", "/tmp"), w->cost_path, sizeof w->cost_path);
+    if (error != 0) {
+        fail(w, "shutdown", "the worker has no room for the cost of a task in its TMPDIR");
+        return cli_stop(w->cli, EXIT_SYSTEM, NULL, "TMPDIR %s: %s", inherited("TMPDIR", "/tmp"), strerror(error));
+    }
     ifab_json_write(&input, task);
     ifab_buf_char(&input, '\n');
     if (ifab_buf_status(&input) != IFAB_OK || !set_environment(w, id, trace)) {
+        worker_cost_remove(w->cost_path);
         fail(w, "shutdown", "the worker has no memory");
         return cli_fail(w->cli, IFAB_NOMEM);
     }

@@ -54,4 +54,14 @@ bool worker_result_json(struct ifab_view out, struct ifab_buf *json);
 void worker_words(const struct worker_result *result, int64_t timeout_usec, char *ret_text, size_t size, const char **ret_kind);
 /* The program that name means along path, without a shell: false when there is none that may be run. */
 bool worker_find(const char *name, const char *path, char *ret_path, size_t size);
+
+/* worker_cost.c: the file into which a command writes what it did cost, as the API takes it */
+#define WORKER_COST_NAME "IFAB_TASK_COST"
+#define WORKER_COST_MAX  ((size_t)4096) /* bytes of the file */
+#define WORKER_COST_JSON ((size_t)2048) /* what that has at most when it is written anew, with its end */
+int worker_cost_make(const char *directory, char *ret_path, size_t size); /* 0, or an errno */
+void worker_cost_remove(char *path);                                      /* also when it is not there */
+/* NULL, and the cost, or "": none was said; else what is wrong. */
+const char *worker_cost_json(struct ifab_view text, char ret_json[WORKER_COST_JSON]);
+const char *worker_cost_read(const char *path, char ret_json[WORKER_COST_JSON]);
 #endif

@@ -114,7 +114,7 @@ struct ifab_task {
     uint64_t depends_on[IFAB_TASK_DEPENDS_MAX]; /* numbers of open tasks; done ones are taken out */
     uint8_t depends_count;
     uint64_t parent;                /* number of the blocked task it helps; 0 */
-    uint64_t helpers[IFAB_TASK_HELPERS_MAX]; /* blocked: numbers of the tasks that help it, as long as they are open; 0 */
+    uint64_t helpers[IFAB_TASK_HELPERS_MAX]; /* blocked: numbers of the tasks that help it, until they are done; 0. One that came to nothing stays when nobody else could be asked */
     uint8_t depth;                  /* how many parents are above it */
     uint8_t trace16[16];
     uint8_t payload32[32];          /* digest of the payload's bytes; size 0: none. They lie in a record of kind TASK_DATA */
