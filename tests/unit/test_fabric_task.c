@@ -562,6 +562,8 @@ static void a_circle_of_waits_is_broken(void **state)
     assert_int_equal(state_of("b"), IFAB_TASK_QUEUED);
     assert_int_equal(task("b")->attempt, 1);
     assert_int_equal(state_of("a"), IFAB_TASK_BLOCKED);
+    assert_true(ifab_fabric_deadline(rig.fabric, rig.now) <= rig.now.run); /* what gave way may have been in another circle as well: it is looked again */
+    rig_tick(&rig);
     assert_int_equal(entries_with("\"operation\":\"yield\""), 1);
     assert_true(ifab_fabric_deadline(rig.fabric, rig.now) > rig.now.run);
     assert_int_equal(act(EVE, "b", IFAB_TASK_COMPLETE, eve), IFAB_CODE_STALE_FENCE);
