@@ -110,21 +110,19 @@ static void end_waits(const struct ifab_fabric *self, struct ifab_outcome *o, si
     }
 }
 
-/* Tasks that wait for themselves through others: one of each circle gives way, and with it the help that it had. */
+/*
+ * Tasks that wait for themselves through others: one of each circle gives way, and with it the help that it had. Circles that have a task in common give
+ * up one together, and so many do at all in a step: until nothing is found it is looked again at the next tick.
+ */
 static void break_circles(const struct ifab_fabric *self, struct ifab_outcome *o, size_t *helped)
 {
-    struct ifab_task_number victims[HELPED_IN_STEP + 1];
+    struct ifab_task_number victims[HELPED_IN_STEP];
     struct ifab_task t;
-    o->no_circles = true;
-    size_t count = ifab_tasks_in_circles(self->coordinator, o->arena, victims, HELPED_IN_STEP + 1);
-    for (size_t i = 0; i < count; i++) {
-        if (!ifab_fabric__task(self, o, victims[i].n, &t) || t.state != IFAB_TASK_BLOCKED)
-            continue;
-        if (too_many(&t, helped))
-            o->no_circles = false; /* at the next tick */
-        else
+    size_t count;
+    o->no_circles = ifab_tasks_in_circles(self->coordinator, o->arena, victims, IFAB_COUNT(victims), &count) && count == 0;
+    for (size_t i = 0; i < count; i++)
+        if (ifab_fabric__task(self, o, victims[i].n, &t) && t.state == IFAB_TASK_BLOCKED && !too_many(&t, helped))
             happens(self, o, &t, IFAB_TASK_YIELD, "it waits for itself through others");
-    }
 }
 
 void ifab_fabric__end_tasks(const struct ifab_fabric *self, struct ifab_outcome *o)

@@ -406,66 +406,6 @@ static void a_stranger_has_half_of_a_queue(void **state)
     ifab_coordinator_free(self);
 }
 
-static struct ifab_task blocked_of(uint64_t number, uint64_t owner, uint8_t priority, uint64_t helper)
-{
-    struct ifab_task t = task_of(number, 0, 1, priority);
-    t.state = IFAB_TASK_BLOCKED;
-    t.owner.n = owner;
-    t.fence.n = number;
-    t.lease = t.lease_until = IFAB_HOUR;
-    t.helpers[0] = helper;
-    return t;
-}
-
-/* Several circles at once, one of a single task, one of three: each gives up its least, and nothing outside of them gives way. In whatever order they came. */
-static void each_circle_of_waits_gives_up_one(void **state)
-{
-    /* number, swarm whose only hand it is, priority, swarm in whose queue its help stands */
-    static const struct { uint64_t number, owner; uint8_t priority; uint64_t waits_at; } all[] = {
-        {10, 1, 2, 1},                              /* for itself */
-        {11, 2, 1, 3}, {12, 3, 2, 2},               /* two: 12 is of less priority */
-        {13, 4, 2, 5}, {14, 5, 2, 6}, {15, 6, 2, 4}, /* three: 15 is the youngest */
-        {16, 7, 3, 4},                              /* waits for the third, is in none */
-        {17, 8, 3, 9},                              /* for a swarm with a hand free */
-    };
-    (void)state;
-    for (size_t start = 0; start < IFAB_COUNT(all); start++) {
-        struct ifab_coordinator *self = make();
-        struct ifab_task_number victims[8];
-        struct ifab_arena arena;
-        ifab_arena_init(&arena, 1 << 20);
-        for (uint64_t s = 1; s <= 9; s++) {
-            char id[8];
-            snprintf(id, sizeof id, "s%llu", (unsigned long long)s);
-            struct ifab_view skills[] = {IFAB_VIEW("sql")}, members[] = {IFAB_VIEW("abe")};
-            struct ifab_swarm_request r = {.id = ifab_view_str(id), .skills = skills, .skill_count = 1, .members = members, .member_count = 1, .concurrency = 1, .wall = 1};
-            struct ifab_buf record = IFAB_BUF_INIT(65536);
-            struct ifab_swarm_number there;
-            assert_int_equal(ifab_swarm_register(self, &r, &record, &there, NULL), IFAB_CODE_NONE);
-            assert_int_equal(ifab_swarm_load(self, s, ifab_buf_as_view(&record), NULL), IFAB_OK);
-            ifab_buf_fini(&record);
-        }
-        for (size_t i = 0; i < IFAB_COUNT(all); i++) {
-            size_t at = (start + i) % IFAB_COUNT(all);
-            struct ifab_task help = task_of(100 + all[at].number, all[at].waits_at, 1, 2);
-            struct ifab_task t = blocked_of(all[at].number, all[at].owner, all[at].priority, help.number.n);
-            put(self, &help);
-            put(self, &t);
-        }
-        size_t count = ifab_tasks_in_circles(self, &arena, victims, IFAB_COUNT(victims));
-        assert_int_equal(count, 3);
-        for (uint64_t want = 10, i = 0; i < 3; i++, want = want == 10 ? 12 : 15) {
-            bool found = false;
-            for (size_t v = 0; v < count; v++)
-                found = found || victims[v].n == want;
-            assert_true(found);
-        }
-        assert_int_equal(ifab_tasks_in_circles(self, &arena, victims, 2), 2); /* so many as were asked for; the rest at the next look */
-        ifab_arena_fini(&arena);
-        ifab_coordinator_free(self);
-    }
-}
-
 static void bounds_hold(void **state)
 {
     struct ifab_coordinator *self;
@@ -663,7 +603,6 @@ int main(void)
         cmocka_unit_test(who_cannot_pay_passes_over),
         cmocka_unit_test(a_trace_is_passed_over_alone),
         cmocka_unit_test(a_stranger_has_half_of_a_queue),
-        cmocka_unit_test(each_circle_of_waits_gives_up_one),
         cmocka_unit_test(bounds_hold),
         cmocka_unit_test(closed_ids_are_remembered_for_their_time),
         cmocka_unit_test(a_swarm_has_one_spelling),

@@ -562,6 +562,8 @@ static void a_circle_of_waits_is_broken(void **state)
     assert_int_equal(state_of("b"), IFAB_TASK_QUEUED);
     assert_int_equal(task("b")->attempt, 1);
     assert_int_equal(state_of("a"), IFAB_TASK_BLOCKED);
+    assert_true(ifab_fabric_deadline(rig.fabric, rig.now) <= rig.now.run); /* what gave way may have been in another circle as well: it is looked again */
+    rig_tick(&rig);
     assert_int_equal(entries_with("\"operation\":\"yield\""), 1);
     assert_true(ifab_fabric_deadline(rig.fabric, rig.now) > rig.now.run);
     assert_int_equal(act(EVE, "b", IFAB_TASK_COMPLETE, eve), IFAB_CODE_STALE_FENCE);
@@ -615,6 +617,44 @@ static void several_circles_are_broken(void **state)
         assert_int_equal(state_of(tasks[i].id), tasks[i].yields ? IFAB_TASK_QUEUED : IFAB_TASK_BLOCKED);
     rig_tick(&rig);
     assert_int_equal(entries_with("\"operation\":\"yield\""), 3); /* no more than that */
+    assert_true(ifab_fabric_deadline(rig.fabric, rig.now) > rig.now.run);
+}
+
+/* Two circles with a task in common: one of both gives way, which leaves the other as it was, so one of that follows at the next tick. */
+static void circles_with_a_task_in_common_are_both_broken(void **state)
+{
+    static const char *const tasks[] = {"a", "b", "c"}, *const own[] = {"k0", "k1", "k2"};
+    static const struct ifab_view both[] = {{(const uint8_t *)"k1", 2}, {(const uint8_t *)"k2", 2}};
+    uint64_t fences[3];
+    struct ifab_principal p = as(ANN);
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(swarm(own[i], own[i], "Ann", 3), IFAB_CODE_NONE);
+        assert_int_equal(create(tasks[i], own[i]), IFAB_CODE_NONE);
+        assert_int_equal(claim(ANN, own[i], tasks[i]), IFAB_CODE_NONE);
+        fences[i] = fence;
+    }
+    struct ifab_command block = {.type = IFAB_COMMAND_TASK_ACT, .principal = &p};
+    block.u.task_act.id = IFAB_VIEW("a");
+    block.u.task_act.event = IFAB_TASK_BLOCK;
+    block.u.task_act.fence.n = fences[0];
+    block.u.task_act.percent = -1;
+    block.u.task_act.needs = both;
+    block.u.task_act.need_count = 2;
+    assert_int_equal(rig_do(&rig, &block)->code, IFAB_CODE_NONE);
+    assert_non_null(helper_of("a", 1));
+    blocks(ANN, "b", "k0", fences[1]);
+    blocks(ANN, "c", "k0", fences[2]);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(swarm(own[i], own[i], "Ann", 1), IFAB_CODE_NONE);
+    rig_tick(&rig);
+    assert_int_equal(state_of("c"), IFAB_TASK_QUEUED);
+    assert_int_equal(state_of("b"), IFAB_TASK_BLOCKED);
+    rig_tick(&rig);
+    assert_int_equal(state_of("b"), IFAB_TASK_QUEUED);
+    rig_tick(&rig);
+    assert_int_equal(state_of("a"), IFAB_TASK_BLOCKED);
+    assert_int_equal(entries_with("\"operation\":\"yield\""), 2);
     assert_true(ifab_fabric_deadline(rig.fabric, rig.now) > rig.now.run);
 }
 
@@ -703,6 +743,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(help_ends_with_the_block, setup, teardown),
         cmocka_unit_test_setup_teardown(a_circle_of_waits_is_broken, setup, teardown),
         cmocka_unit_test_setup_teardown(several_circles_are_broken, setup, teardown),
+        cmocka_unit_test_setup_teardown(circles_with_a_task_in_common_are_both_broken, setup, teardown),
         cmocka_unit_test_setup_teardown(a_helper_that_is_shed_holds_nothing, setup, teardown),
     };
     if (ifab_crypto_init(NULL) != IFAB_OK)

@@ -90,6 +90,7 @@ struct ifab_coordinator {
 
 static inline struct task_item *task_item_at(const struct ifab_coordinator *self, uint32_t slot) { return ifab_slot_pool_at(&self->tasks, slot); }
 struct swarm_node *ifab_coordinator__swarm(const struct ifab_coordinator *self, uint64_t number);
+size_t ifab_coordinator__swarm_place(const struct ifab_coordinator *self, uint64_t number); /* among swarms; their count: there is no such one */
 
 /* queue.c: a queued task enters its lane; ready ones can be picked. */
 ifab_status ifab_queue__reserve(struct ifab_coordinator *self, size_t n);

@@ -174,10 +174,16 @@ static size_t place_of(const struct ifab_coordinator *self, uint64_t number) /* 
     return low;
 }
 
-struct swarm_node *ifab_coordinator__swarm(const struct ifab_coordinator *self, uint64_t number)
+size_t ifab_coordinator__swarm_place(const struct ifab_coordinator *self, uint64_t number)
 {
     size_t place = number == 0 ? self->swarm_count : place_of(self, number);
-    return place < self->swarm_count && self->swarms[place]->swarm.number.n == number ? self->swarms[place] : NULL;
+    return place < self->swarm_count && self->swarms[place]->swarm.number.n == number ? place : self->swarm_count;
+}
+
+struct swarm_node *ifab_coordinator__swarm(const struct ifab_coordinator *self, uint64_t number)
+{
+    size_t place = ifab_coordinator__swarm_place(self, number);
+    return place < self->swarm_count ? self->swarms[place] : NULL;
 }
 
 static struct ifab_view lower(struct ifab_view id, char storage[IFAB_NAME_MAX])

@@ -356,9 +356,8 @@ ifab_usec ifab_tasks_due_run(const struct ifab_coordinator *self);
 ifab_usec ifab_tasks_due_wall(const struct ifab_coordinator *self);
 
 /*
- * Blocked tasks that wait for themselves through others: one of each circle, which has to give way (waits.c says which). Numbers of up to max; the arena
- * is for the search. With more than so many blocked at once nothing is looked for: their leases end it.
+ * Blocked tasks that wait for themselves through others: one of each circle, which has to give way (waits.c says which). Numbers of up to max, the least
+ * ones, in order. The arena is for the search, which is linear however many are blocked. False: no memory, and nothing is known.
  */
-#define IFAB_TASKS_CIRCLES_MAX 1024
-size_t ifab_tasks_in_circles(const struct ifab_coordinator *self, struct ifab_arena *arena, struct ifab_task_number *ret_victims, size_t max);
+bool ifab_tasks_in_circles(const struct ifab_coordinator *self, struct ifab_arena *arena, struct ifab_task_number *ret_victims, size_t max, size_t *ret_count);
 #endif
