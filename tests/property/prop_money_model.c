@@ -1,7 +1,8 @@
 /*
  * INV-10: budgets, reservations, settlements against a model that keeps every amount on a list and adds it up each time. Random courses with a
  * reload from the records between any two steps, many reservations at once, limits raised and lowered, clocks that jump over periods and back; and
- * two small budgets with two reservations in full. IFAB_SEED=N repeats a run, IFAB_COMMANDS=N makes it longer.
+ * two small budgets with two reservations in full. IFAB_SEED=N repeats a run, IFAB_COMMANDS=N makes it longer, IFAB_SEQUENCES=N is how many short courses
+ * there are (20,000; 1,000,000 in make check).
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -485,6 +486,24 @@ static void random_courses_are_those_of_the_model(void **state)
     }
 }
 
+/* Many short ones: each begins with nothing but a limit or two, and goes 1 to 16 steps. */
+static void short_courses_are_those_of_the_model(void **state)
+{
+    const char *given = getenv("IFAB_SEQUENCES");
+    uint64_t sequences = given != NULL ? strtoull(given, NULL, 10) : 20000;
+    (void)state;
+    for (uint64_t i = 0; i < sequences; i++) {
+        wall = (ifab_usec)(draw() % 20000) * IFAB_DAY + (ifab_usec)(draw() % 86400) * IFAB_SECOND + 30 * IFAB_DAY;
+        begin();
+        for (uint64_t b = 1 + draw() % 2; b > 0; b--)
+            set_limit(1 + (int)(draw() % BUDGETS), 100 + draw() % 4000);
+        for (uint64_t steps = 1 + draw() % 16; steps > 0; steps--) {
+            step();
+            check_all();
+        }
+    }
+}
+
 /*
  * In full: two budgets of one talent, two reservations and two charges; each step may be any of the acts, and each may be followed by a crash.
  * Every course of five steps, with and without a crash behind each.
@@ -637,6 +656,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_courses_are_those_of_the_model),
+        cmocka_unit_test(short_courses_are_those_of_the_model),
         cmocka_unit_test(two_budgets_two_reservations_in_full),
     };
     if (getenv("IFAB_SEED") != NULL)
