@@ -729,7 +729,7 @@ change("guest-socket-count", "src/shell/guest/guest_internal.h", "#define SOCKET
 without("guest-socket-waiting", SOCKETS, "if (s->waiting + sizeof *e + e->body.size > WAITING_MAX && s->first != NULL)", "guest_socket")
 change("guest-socket-weight", SOCKETS, "s->waiting + sizeof *e + e->body.size > WAITING_MAX", "s->waiting + e->body.size > WAITING_MAX + s->waiting", "guest_socket")
 without("guest-socket-ends", SOCKETS, "if (s->egress != 0 && egress != NULL)", "guest_socket")
-change("guest-socket-asked", SOCKETS, "        ifab_guest__ask(self, q, true);", "        q->use = &q->running->manifest.secrets[1];\n        ifab_guest__socket_answer(self, q);",
+change("guest-socket-asked", SOCKETS, "        ifab_guest__ask(self, q, true);", "        q->use = &q->running->spec->manifest.secrets[1];\n        ifab_guest__socket_answer(self, q);",
        "guest_socket")
 change("guest-socket-one-act", SOCKETS, "return count == 1 && (", "return count >= 1 && (", "guest_socket")
 change("guest-socket-answer-in-text", SOCKETS, "(ifab_json_get(tree, \"answer\") == NULL || ifab_json_get(tree, \"send\") != NULL)", "true", "guest_socket")
