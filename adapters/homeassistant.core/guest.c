@@ -5,6 +5,8 @@
  */
 #include "infrafabric_guest.h"
 
+#include "../instances.h"
+
 #define RESULT_MAX ((size_t)1000 << 10) /* below the manifest's response_kib, so that too much is told as what it is */
 
 enum act {
@@ -456,39 +458,6 @@ static void write_picture(const struct ifg_http_response *response, struct ifg_w
     ifg_end_object(w);
 }
 
-/* ---- instances: names that this capability keeps for a talent; where it may go, its manifest alone says ---- */
-
-static void book(const struct ifg_call *call, struct ifg_answer *answer)
-{
-    struct ifg_host_error error;
-    struct ifg_view known, name = text_of(call, "name"), value, none;
-    struct ifg_writer list = {.depth = 0};
-    bool add = ifg_is(call->operation, "add"), listing = ifg_is(call->operation, "list"), found = false;
-    if (!ifg_kv_get(IFG_VIEW("instances"), &known, &error)) {
-        ifg_fail_host(answer, &error);
-        return;
-    }
-    ifg_begin_array(&list);
-    for (size_t at = 0; known.data != NULL && ifg_json_next(known, &at, &none, &value);) {
-        struct ifg_view text = {NULL, 0};
-        bool same = ifg_json_string(value, &text) && !listing && ifg_equal(text, name);
-        found = found || same;
-        if (!same || add)
-            ifg_raw(&list, value);
-    }
-    if (add && !found)
-        ifg_text(&list, name);
-    ifg_end_array(&list);
-    if (!listing && !add && !found)
-        ifg_fail(answer, IFG_CALLER, "no instance of this name was noted");
-    else if (!listing && !ifg_kv_put(IFG_VIEW("instances"), ifg_buf_view(&list.out), &error))
-        ifg_fail_host(answer, &error);
-    ifg_begin_object(&answer->result);
-    ifg_name(&answer->result, "instances");
-    ifg_raw(&answer->result, ifg_buf_view(&list.out));
-    ifg_end_object(&answer->result);
-}
-
 /* ---- apply ---- */
 
 static void read_something(const struct ifg_call *call, const struct command *c, struct ifg_answer *answer)
@@ -533,7 +502,7 @@ void guest_apply(const struct ifg_call *call, struct ifg_answer *answer)
     if (problem != NULL)
         ifg_fail(answer, IFG_CALLER, problem);
     else if (c->act == BOOK)
-        book(call, answer);
+        instances_book(call, answer);
     else if (c->act <= PICTURE)
         read_something(call, c, answer);
     else

@@ -170,6 +170,24 @@ def close_breaker(f, name):
     assert r.status in (200, 404, 409), r  # there is none yet; it is closed
 
 
+class Client:
+    """Of one capability: what an agent with this token calls."""
+
+    def __init__(self, f, head, name):
+        self.f, self.head, self.name = f, head, name
+
+    def __call__(self, operation, mode="apply", **params):
+        return call(self.f, self.head, self.name, operation, params, mode)
+
+    def done(self, operation, **params):
+        r = self(operation, **params)
+        assert r.status == 200, (operation, params, r)
+        return r.json["result"]
+
+    def planned(self, operation, **params):
+        return plan(self.f, self.head, self.name, operation, params)
+
+
 class Cards:
     """ifctl, of an agent that may use a capability and of the operator who approves."""
 

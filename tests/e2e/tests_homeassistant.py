@@ -20,7 +20,7 @@ import urllib.request
 import yaml
 
 from fabric import TMP, Skip, wait_for
-from tests_adapters import ROOT, Cards, Server, Yaml, call, plan, ready
+from tests_adapters import ROOT, Cards, Client, Server, Yaml, ready
 from tests_calls import Background, waiting
 from tests_s3 import free_port
 from tests_vault import rotate
@@ -245,22 +245,12 @@ class Real(House):
         shutil.rmtree(self.dir)
 
 
-class Agent:
+class Agent(Client):
     def __init__(self, f, house, secret=None):
-        self.f, self.house = f, house
+        self.house = house
         config = [("HA_URL", f"http://127.0.0.1:{house.port}/")]
-        self.head = ready(f, NAME, "homeassistant.example", house, scopes=("house:control",), config=config, secrets=[("HA_TOKEN", secret or house.token)])
-
-    def __call__(self, operation, mode="apply", **params):
-        return call(self.f, self.head, NAME, operation, params, mode)
-
-    def done(self, operation, **params):
-        r = self(operation, **params)
-        assert r.status == 200, (operation, params, r)
-        return r.json["result"]
-
-    def planned(self, operation, **params):
-        return plan(self.f, self.head, NAME, operation, params)
+        head = ready(f, NAME, "homeassistant.example", house, scopes=("house:control",), config=config, secrets=[("HA_TOKEN", secret or house.token)])
+        super().__init__(f, head, NAME)
 
     def approver(self):
         return Cards(self.f, NAME, "house:control")

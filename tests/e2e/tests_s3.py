@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 
 from fabric import TMP, Skip, wait_for
-from tests_adapters import call, plan, ready
+from tests_adapters import Client, ready
 from tests_vault import rotate
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -97,26 +97,10 @@ def store(f, gateway, secret=f"{ID}:{KEY}", region=REGION):
     return ready(f, NAME, "s3.example", gateway, config=[("S3_URL", gateway.url)], secrets=[("S3_KEY", secret)], change=lambda m: bucket(m, region))
 
 
-class Client:
-    def __init__(self, f, head):
-        self.f, self.head = f, head
-
-    def __call__(self, operation, mode="apply", **params):
-        return call(self.f, self.head, NAME, operation, params, mode)
-
-    def done(self, operation, **params):
-        r = self(operation, **params)
-        assert r.status == 200, (operation, params, r)
-        return r.json["result"]
-
-    def planned(self, operation, **params):
-        return plan(self.f, self.head, NAME, operation, params)
-
-
 def test_objects_come_back_as_they_were(f):
     # INV-09
     with Gateway() as g:
-        do = Client(f, store(f, g))
+        do = Client(f, store(f, g), NAME)
         for name in NAMES:
             body = f"{name}: line\r\n\ttab \\ \" é 日本 \U0001f600\n"
             put = do.done("put", name=name, body=body, content_type="text/x-test")
@@ -147,7 +131,7 @@ def test_objects_come_back_as_they_were(f):
 
 def test_lists_go_on_where_they_ended(f):
     with Gateway() as g:
-        do = Client(f, store(f, g))
+        do = Client(f, store(f, g), NAME)
         for name in NAMES:
             os.makedirs(os.path.dirname(os.path.join(g.bucket, name)), exist_ok=True)
             g.write(name, name.encode())
@@ -171,7 +155,7 @@ def test_lists_go_on_where_they_ended(f):
 
 def test_what_may_not_be_overwritten_stays(f):
     with Gateway() as g:
-        do = Client(f, store(f, g))
+        do = Client(f, store(f, g), NAME)
         first = do.done("put", name="one", body="first", if_absent=True)
         for _ in range(6):  # more than a breaker bears, were they its failures
             r = do("put", name="one", body="second", if_absent=True)
@@ -193,7 +177,7 @@ def test_what_may_not_be_overwritten_stays(f):
 def test_what_cannot_be_asked_for_is_refused_in_the_plan(f):
     # INV-08
     with Gateway() as g:
-        do = Client(f, store(f, g))
+        do = Client(f, store(f, g), NAME)
         with open(os.path.join(g.dir, "data", "beside"), "w") as file:
             file.write("not yours")
         for key in ("../beside", "a/../../beside", "..", ".", "a/./b", "a//b", "/a", "a/", "a\\b", "a%2fb", "a\x01b", "..;x/y", "é" * 513, "é" * 500):
@@ -218,7 +202,7 @@ def test_a_wrong_secret_or_region_is_the_providers_refusal(f):
         except urllib.error.HTTPError as e:
             assert e.code == 403, e
         g.write("a", b"there")
-        do = Client(f, store(f, g, f"{ID}:{WRONG}"))
+        do = Client(f, store(f, g, f"{ID}:{WRONG}"), NAME)
         for operation, params in (("get", {"name": "a"}), ("put", {"name": "b", "body": "x"})):
             r = do(operation, **params)
             assert r.code == 503 and "SignatureDoesNotMatch" in r.error["message"], r
@@ -236,7 +220,7 @@ def test_a_wrong_secret_or_region_is_the_providers_refusal(f):
 def test_another_region_is_not_signed_for(f):
     with Gateway() as g:
         g.write("a", b"there")
-        do = Client(f, store(f, g, region="us-east-1"))
+        do = Client(f, store(f, g, region="us-east-1"), NAME)
         for operation, params in (("get", {"name": "a"}), ("list", {}), ("put", {"name": "b", "body": "x"}), ("head", {"name": "a"})):
             r = do(operation, **params)
             assert r.code == 503, r
