@@ -145,7 +145,10 @@ change("turns-late-refused-again-and-again", "src/shell/loop/order.c", "lateness
 change("turns-late-ended-by-another", "src/shell/loop/order.c", "it == NULL || it->connection != connection || ", "it == NULL || ", "order")
 change("turns-late-no-more", "src/shell/loop/verify.c", "if (lane->jobs > 0 && lane->job_ring == 1)", "if (false)", "order")
 change("turns-late-verified-by-the-loop", "src/shell/loop/verify.c", "bool late = worker && ", "bool late = ", "order")
-change("turns-late-pace", "src/shell/loop/order.c", "else if (others)", "else if (false)", "order")
+change("turns-late-pace", "src/shell/loop/order.c", "return self->left > 0 || !pace_others(now_ns, others_ns);", "return true;", "order")
+change("turns-late-one-core", "src/shell/loop/verify.c", "bool free = self->late_taken == 0 || ", "bool free = true || ", "order")
+change("turns-late-one-core-overdue", "src/shell/loop/verify.c", "late && self->late_taken == 0 && pace_overdue", "late && pace_overdue", "order")
+change("turns-late-one-core-only-beside-others", "src/shell/loop/verify.c", "self->late_taken == 0 || !pace_others(now_ns, others_ns);", "self->late_taken == 0;", "order")
 change("turns-late-overdue", "src/shell/loop/order.c", "self->overdue = self->left;", "self->overdue = 0;", "order")
 change("turns-let-in-unverified", "src/shell/loop/order.c", " && atomic_load_explicit(&lane->first->state, memory_order_acquire) == TICKET_VERIFIED;", ";",
        "order")

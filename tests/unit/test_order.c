@@ -368,6 +368,11 @@ static void late_ones_are_verified_at_a_pace_while_others_are_about(void **state
         late += of_late;
     }
     assert_int_equal(pool.waiting[1], 100 - late);
+    /* nor two workers at a time, so that a core is free for the others; with nobody else about, all of them */
+    pool.late_taken = 1;
+    now_ns += PACE_EVERY_NS;
+    atomic_store(&pool.others_ns, now_ns);
+    assert_int_equal(take_jobs(&pool, true, lines), 0);
     now_ns += PACE_OTHERS_NS;
     for (; take_jobs(&pool, true, lines) == 1; late++)
         assert_int_equal(lines[0], late);

@@ -163,6 +163,7 @@ struct pool { /* verify workers */
     struct lane_ring turns[2]; /* lanes with something to verify: in turn; late */
     size_t waiting[2], sleeping;
     struct pace pace;
+    size_t late_taken;           /* workers that have a late one; while others are about not two, so that a core is free for them */
     _Atomic uint64_t others_ns;  /* when something in turn came last; the loop sets it */
     uv_thread_t *threads;
     size_t thread_count;

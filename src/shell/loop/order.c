@@ -192,13 +192,18 @@ bool pace_overdue(struct pace *self)
     return true;
 }
 
+bool pace_others(uint64_t now_ns, uint64_t others_ns) { return now_ns < others_ns || now_ns - others_ns < PACE_OTHERS_NS; }
+
+bool pace_is_open(const struct pace *self, uint64_t now_ns, uint64_t others_ns)
+{
+    return self->left > 0 || !pace_others(now_ns, others_ns);
+}
+
 bool pace_allows(struct pace *self, uint64_t now_ns, uint64_t others_ns)
 {
-    bool others = now_ns < others_ns || now_ns - others_ns < PACE_OTHERS_NS;
-    if (self->left > 0)
-        self->left--;
-    else if (others)
+    if (!pace_is_open(self, now_ns, others_ns))
         return false;
+    self->left -= self->left > 0;
     return true;
 }
 

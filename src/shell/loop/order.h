@@ -19,7 +19,7 @@ struct ticket;
 #define ORDER_LATE_UNANSWERED 2  /* requests of a late connection that are read before the first of them is answered */
 #define ORDER_LET_IN 10          /* late ones that get a turn at a time, whoever else waits */
 #define PACE_TICKETS 4           /* late ones a worker verifies */
-#define PACE_EVERY_NS UINT64_C(20000000) /* in so much time, */
+#define PACE_EVERY_NS UINT64_C(100000000) /* in so much time, one worker at a time: seldom and together, so that few of the others meet them, */
 #define PACE_OTHERS_NS UINT64_C(1000000000) /* while others are about: something of theirs came so short ago */
 
 struct lane { /* of a connection, while it has tickets */
@@ -80,7 +80,10 @@ bool order_nobody_in_turn(const struct order *self);
 /* A new period if it is time; workers at least 1. Times are of one clock that does not go back. */
 void pace_on(struct pace *self, uint64_t now_ns, size_t workers);
 bool pace_overdue(struct pace *self); /* true: a late one is verified first. Each true counts one */
-/* Nobody in turn waits: may a late one be verified? Each true counts one. others_ns: when something in turn came last. */
+bool pace_others(uint64_t now_ns, uint64_t others_ns); /* are others about? others_ns: when something in turn came last */
+/* Nobody in turn waits: may a late one be verified? */
+bool pace_is_open(const struct pace *self, uint64_t now_ns, uint64_t others_ns);
+/* The same; each true counts one. */
 bool pace_allows(struct pace *self, uint64_t now_ns, uint64_t others_ns);
 /* One more message of this talent between signature and step: as many as places are free. false: 304. Each is given back once. */
 bool order_share_take(struct order *self, uint32_t talent);

@@ -118,7 +118,7 @@ static struct ticket *take(struct pool *self, bool worker, uint64_t now_ns, size
         return NULL;
     if (late)
         pace_on(&self->pace, now_ns, self->thread_count > 0 ? self->thread_count : 1);
-    if (late && pace_overdue(&self->pace)) {
+    if (late && self->late_taken == 0 && pace_overdue(&self->pace)) {
         *ret_count = 1;
         return take_one(self, &self->turns[1]);
     }
@@ -133,7 +133,9 @@ static struct ticket *take(struct pool *self, bool worker, uint64_t now_ns, size
         last = t;
         count++;
     }
-    if (count == 0 && late && pace_allows(&self->pace, now_ns, atomic_load_explicit(&self->others_ns, memory_order_relaxed))) {
+    uint64_t others_ns = atomic_load_explicit(&self->others_ns, memory_order_relaxed);
+    bool free = self->late_taken == 0 || !pace_others(now_ns, others_ns);
+    if (count == 0 && late && free && pace_allows(&self->pace, now_ns, others_ns)) {
         first = take_one(self, &self->turns[1]); /* and no more: others may come meanwhile */
         count = 1;
     }
@@ -149,16 +151,20 @@ struct ticket *pool_take(struct pool *self, bool worker, uint64_t now_ns, size_t
     return t;
 }
 
-/* A worker's: waits for something to do. *owes: verified tickets that the loop has not been told of; it is before anybody sleeps. NULL: the end. */
-static struct ticket *take_or_wait(struct pool *self, size_t *owes, bool *ret_late)
+/* A worker's: waits for something to do. *owes: verified tickets that the loop has not been told of; it is before anybody sleeps. *late: what it had is late;
+ * what it gets. NULL: the end. */
+static struct ticket *take_or_wait(struct pool *self, size_t *owes, bool *late)
 {
     struct ticket *t;
     size_t count;
     uv_mutex_lock(&self->lock);
+    self->late_taken -= *late;
     for (;;) {
         uint64_t now_ns = uv_hrtime();
-        *ret_late = self->turns[0].first == NULL;
+        size_t waiting = self->waiting[1];
         t = take(self, true, now_ns, &count);
+        *late = self->waiting[1] < waiting;
+        self->late_taken += *late;
         if (t != NULL || self->stop)
             break;
         if (*owes > 0)
@@ -179,7 +185,7 @@ static void run(void *user)
 {
     struct pool *self = user;
     size_t owes = 0;
-    bool late;
+    bool late = false;
     struct ticket *t;
     while ((t = take_or_wait(self, &owes, &late)) != NULL) {
         while (t != NULL) {
@@ -208,6 +214,12 @@ ifab_status pool_start(struct pool *self, size_t threads, uv_async_t *done, stru
     return IFAB_OK;
 }
 
+/* A late one whose turn has not come wakes nobody but for the first, who then looks at the clock. */
+static bool wakes(const struct pool *self, const struct lane *lane)
+{
+    return lane->job_ring == 0 || self->waiting[1] == 1 || pace_is_open(&self->pace, uv_hrtime(), atomic_load_explicit(&self->others_ns, memory_order_relaxed));
+}
+
 void pool_push(struct pool *self, struct lane *lane, struct ticket *t)
 {
     uv_mutex_lock(&self->lock);
@@ -221,7 +233,7 @@ void pool_push(struct pool *self, struct lane *lane, struct ticket *t)
     lane->job_last = t;
     lane->jobs++;
     self->waiting[lane->job_ring]++;
-    if (self->sleeping > 0) /* one that is awake looks for more by itself */
+    if (self->sleeping > 0 && wakes(self, lane)) /* one that is awake looks for more by itself */
         uv_cond_signal(&self->wake);
     uv_mutex_unlock(&self->lock);
 }
