@@ -400,6 +400,7 @@ struct ifab_reply {
     bool with_payload;              /* a claim: the shell puts the bytes beside entry payload_index into the body's task, as "payload" */
     uint64_t payload_index;
     struct ifab_fence fence;        /* a claim that was made: given back when nobody could be told */
+    ifab_usec decided_after;        /* a vote that ended a decision: since it was admitted, at least 1; else 0 */
     struct ifab_task_number task;
     uint64_t plan, intent;          /* APPLY: what is to be done now that it is durable; 0: nothing */
     struct ifab_swarm_number waits; /* a create that came to a full queue: nothing has been done. When this swarm's has room, it is asked again */
