@@ -53,7 +53,7 @@ static void ask(void *user, uint64_t question, enum ifab_guest_task task, void *
     (void)call;
     (void)name;
     (void)origin;
-    ifab_guest_secret(*(struct ifab_guests **)user, question, true);
+    ifab_guest_secret(*(struct ifab_guests **)user, question, IFAB_CODE_NONE);
 }
 static ifab_status lend(void *user, struct ifab_view name, struct ifab_view origin, ifab_status (*use)(void *use_user, struct ifab_view value),
                         void *use_user)
