@@ -304,7 +304,9 @@ static void what_does_not_open_leaves_no_place(void **state)
     assert_true(running->alarm.size > 0);
     running->task = IFAB_GUEST_DRY_RUN;
     refused("{\"method\":\"GET\",\"url\":\"" URL "\"}", "003");
+    assert_int_equal(running->refused, IFAB_CALL_DRY_WRITE);
     assert_non_null(strstr(ask_port("{\"method\":\"GET\",\"url\":\"ws://a.example/read\"}"), "\"status\":101"));
+    assert_int_equal(running->refused, IFAB_CALL_OK); /* it went on */
 }
 
 static void what_is_no_form_is_refused(void **state)
@@ -355,8 +357,11 @@ static void a_challenge_is_answered_when_the_log_has_it(void **state)
     (void)ask_host(ANSWER);
     ifab_guest_secret(guests, vault.question, IFAB_CODE_NONE);
     assert_string_equal(said, "{\"socket\":1}");
+    assert_int_equal(running->refused, IFAB_CALL_OK); /* it was lent after all */
     assert_int_equal(vault.lent, 1);
     refused("{\"socket\":1,\"send\":\"x\",\"answer\":{\"challenge\":\"c\",\"salt\":\"s\",\"secret\":\"NONE\"}}", "206");
+    assert_string_equal(ask_host("{\"socket\":1,\"receive\":0}"), "{\"binary\":false,\"message\":\"one\",\"socket\":1}");
+    assert_int_equal(running->refused, IFAB_CALL_NO_SECRET); /* what was said before says nothing of it */
     (void)ask_host(ANSWER);
     happens(IFAB_EGRESS_CLOSED, "", 0, 1000); /* while the log is written */
     ifab_guest_secret(guests, vault.question, IFAB_CODE_NONE);
