@@ -6,7 +6,7 @@
  */
 #include "node.h"
 
-#define WAL_STEP ((uint64_t)8 << 20)
+#define WAL_STEP ((uint64_t)2 << 20)
 #define WAL_MORE ((uint64_t)8 << 20) /* how much further it may grow each time it could not begin anew: a reader (a backup) is in it */
 #define WAL_WAIT ((uint64_t)250 * 1000 * 1000)
 #define CHECKPOINT_EVERY ((uint64_t)20 * 1000 * 1000) /* ns */
