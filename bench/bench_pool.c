@@ -15,7 +15,11 @@
 #include "support.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { TENANTS = 100, RATE = 500, NOISY_AT_ONCE = 4, CALLS = 20000, FEW_WORKERS = 64, COLD = 100, MOST = 65536 };
 
@@ -131,6 +135,58 @@ static void row_of(const char *name, const char *input, size_t count, bool cold)
     printf("%s_p99_us %.2f\n%s_cpu_us %.2f\n", name, bench_quantile(w.took, count, .99) * 1e6, name, cpu * 1e6 / (double)count);
 }
 
+/* ---- what two processes cost that do nothing but answer each other ---- */
+
+static void echo_until_closed(int fd)
+{
+    char bytes[256];
+    for (ssize_t n; (n = read(fd, bytes, sizeof bytes)) > 0;)
+        if (write(fd, bytes, (size_t)n) != n)
+            break;
+    _exit(0);
+}
+
+static void exchange(const char *name, size_t count)
+{
+    int ends[2], status;
+    char bytes[64] = "";
+    bench_must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, "socketpair", NULL);
+    pid_t pid = fork();
+    bench_must(pid >= 0, "fork", NULL);
+    if (pid == 0) {
+        (void)close(ends[0]);
+        echo_until_closed(ends[1]);
+    }
+    (void)close(ends[1]);
+    for (size_t i = 0; i < count; i++) {
+        double from = bench_wall();
+        bench_must(write(ends[0], bytes, sizeof bytes) == sizeof bytes && read(ends[0], bytes, sizeof bytes) > 0, "exchange", NULL);
+        w.took[i] = bench_wall() - from;
+    }
+    (void)close(ends[0]);
+    bench_must(waitpid(pid, &status, 0) == pid, "waitpid", NULL);
+    printf("%s_us %.2f\n", name, bench_quantile(w.took, count, .5) * 1e6);
+}
+
+/* Of this process and all that it starts: no core sleeps between question and answer, which on a virtual machine costs more than a call. */
+static void on_one_core(void (*measure)(const char *folder), const char *folder)
+{
+    cpu_set_t all, one;
+    CPU_ZERO(&one);
+    CPU_SET((unsigned)sched_getcpu(), &one);
+    bench_must(sched_getaffinity(0, sizeof all, &all) == 0 && sched_setaffinity(0, sizeof one, &one) == 0, "affinity", NULL);
+    measure(folder);
+    bench_must(sched_setaffinity(0, sizeof all, &all) == 0, "affinity", NULL);
+}
+
+static void warm_on_one_core(const char *folder)
+{
+    open_pool(folder, 0, 0);
+    row_of("one_core_warm", "echo hello", CALLS, false);
+    close_pool();
+    exchange("one_core_exchange", CALLS);
+}
+
 /* ---- as many as there is room for ---- */
 
 static void begin_next(struct slot *slot);
@@ -182,9 +238,11 @@ static void calls(const char *folder)
 {
     open_pool(folder, 0, 0);
     row_of("pool_warm", "echo hello", CALLS, false);
+    exchange("exchange", CALLS);
     row_of("pool_host", "get key", CALLS, false);
     row_of("pool_cold", "echo hello", COLD, true);
     close_pool();
+    on_one_core(warm_on_one_core, folder);
     throughput("one_tenant", folder, 0, 1, 4, CALLS);
     throughput("hundred_tenants", folder, TENANTS, TENANTS, 1, CALLS);
     throughput("hundred_few", folder, FEW_WORKERS, TENANTS, 1, 1000);

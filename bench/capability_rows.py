@@ -43,7 +43,8 @@ def sandbox(b):
     b.bare_warm = got["bare_cycle_us"]
     row("fresh instance cycle", got["cycle_us"], "us p50", "15 us", 15, ("<=", 1), f"bare Wasmtime {got['bare_cycle_us']:.1f}: store, instance, call, delete")
     row("warm capability call without I/O", got["pool_warm_us"], "us p50", "40 us", 40, ("<=", 1),
-        f"through the daemon's pool; p99 {got['pool_warm_p99_us']:.0f}, {got['pool_warm_cpu_us']:.1f} us CPU of the pool; frames alone {got['warm_call_us']:.1f}, "
+        f"through the daemon's pool; two processes that only answer each other over a socketpair take {got['exchange_us']:.0f}; on one core, where none sleeps between, "
+        f"a call takes {got['one_core_warm_us']:.0f} and those {got['one_core_exchange_us']:.0f}; p99 {got['pool_warm_p99_us']:.0f}, {got['pool_warm_cpu_us']:.1f} us CPU of the pool; frames alone {got['warm_call_us']:.1f}, "
         f"with the null engine {got['null_call_us']:.1f}")
     beside("warm capability call", got["pool_warm_us"], "us p50", "bare Wasmtime, the same cycle in process", got["bare_cycle_us"], "two switches of process each")
     beside("capability call with one host call", got["pool_host_us"], "us p50", "bare Wasmtime, in process", got["bare_host_us"],
