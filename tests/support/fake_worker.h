@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -312,9 +313,9 @@ static inline void fake_call(const struct ifab_frame *frame)
     } else if (strcmp(word, "spin") == 0) {
         fake_sleep();
     } else if (strcmp(word, "compute") == 0) {
-        while (getpriority(PRIO_PROCESS, 0) == getpriority(PRIO_PROCESS, (id_t)getppid()))
+        while (sched_getscheduler(0) != SCHED_IDLE || clock() < CLOCKS_PER_SEC / 20) /* also where all of the tests run so */
             ;
-        snprintf(text, sizeof text, "nice %d", getpriority(PRIO_PROCESS, 0));
+        snprintf(text, sizeof text, "policy %d", sched_getscheduler(0));
         fake_result(id, IFAB_TRAP_NONE, 1, 0, ifab_view_str(text));
     } else if (strcmp(word, "alarm") == 0) {
         while (!fake_alarmed)
