@@ -277,6 +277,9 @@ def test_an_agent_works_over_tcp_with_its_token(f):
         assert code == 0, err
     entries = [e for e in f.entries() if e["component"] == "IF.coordinator" and e["actor"] == "if://agent/In"]
     assert [e["operation"] for e in entries] == ["claim", "progress", "complete"], entries
+    shown = rows(cli.wants(0, "task", "show", "t", "-o", "table", *inside).out)  # from the entries that it may read
+    assert shown["state"] == "done" and shown["worker"] == shown["ended_by"] == "if://agent/In" and shown["swarm"] == "data", shown
+    cli.wants(14, "task", "show", "t", "-o", "table", *outside)
 
 
 def test_a_worker_gives_its_command_what_the_contract_says_and_nothing_else(f):
