@@ -105,6 +105,15 @@ void ifab_fabric__refuse_act(const struct ifab_fabric *self, const struct ifab_c
     ifab_fabric__refuse_as(self, command, o, IFAB_EVENT_ADMIN_REFUSED, code, talent, subject);
 }
 
+void ifab_fabric__refuse_bare(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_code code)
+{
+    o->entry_count = o->change_count = o->tag_count = 0; /* a refused act uses up and changes nothing */
+    o->next_index = self->tree.size;
+    memcpy(o->last_hash32, self->last_hash32, 32);
+    o->last_time = self->last_time;
+    ifab_fabric__refused(o, code);
+}
+
 void ifab_fabric__refuse_as(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, enum ifab_event event,
                             enum ifab_code code, uint32_t talent, struct ifab_view subject)
 {
@@ -116,11 +125,7 @@ void ifab_fabric__refuse_as(const struct ifab_fabric *self, const struct ifab_co
         o->failed = true;
         return;
     }
-    o->entry_count = o->change_count = o->tag_count = 0; /* a refused act uses up and changes nothing */
-    o->next_index = self->tree.size;
-    memcpy(o->last_hash32, self->last_hash32, 32);
-    o->last_time = self->last_time;
-    ifab_fabric__refused(o, code);
+    ifab_fabric__refuse_bare(self, o, code);
     if (who != NULL)
         snprintf(actor, sizeof actor, "if://agent/" IFAB_FMT, IFAB_ARG(who->name));
     else if (command->principal != NULL)

@@ -109,6 +109,7 @@ void ifab_fabric_free(struct ifab_fabric *self)
     ifab_token_table_free(self->calls);
     ifab_plans_free(self->plans);
     ifab_fabric__kept_free(self);
+    ifab_free(self->lacks);
     ifab_free(self->log_keys);
     ifab_free(self->approvers);
     ifab_free(self->meters);

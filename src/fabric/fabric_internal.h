@@ -58,6 +58,7 @@ struct ifab_fabric {
     struct ifab_token_table *calls;  /* volatile: calls a (talent, capability) */
     uint64_t loaded_size; /* of the log at the start: no outcome comes of an intent before it */
     struct ifab_secrets *secrets;
+    struct ifab_lack *lacks;         /* volatile: IFAB_LACKS of them, made with the first; lacks.c */
     struct ifab_token_table *tokens; /* volatile: cost reports and reservations a (talent, capability) */
     /* approvers: talents of role operator or admin, ascending; kept so that ESCALATE does not walk all talents */
     uint32_t *approvers;
@@ -122,6 +123,9 @@ void ifab_fabric__refuse_act(const struct ifab_fabric *self, const struct ifab_c
 /* The same with the event it becomes. */
 void ifab_fabric__refuse_as(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, enum ifab_event event,
                             enum ifab_code code, uint32_t talent, struct ifab_view subject);
+
+/* Refused without an entry: what the step has written is taken back, and nothing is. */
+void ifab_fabric__refuse_bare(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_code code);
 
 /* admin.c */
 enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool need_admin,
@@ -227,6 +231,14 @@ void ifab_fabric__close_task(const struct ifab_fabric *self, struct ifab_outcome
 bool ifab_fabric__task_entry(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_event event, const struct ifab_task *task,
                              struct ifab_view actor, struct ifab_view why, struct ifab_view message, struct ifab_outcome_entry **ret_entry);
 ifab_status ifab_fabric__load_task(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes);
+/* lacks.c: the table is the fabric's, and is asked for o->lacks and who claims for which swarm */
+#define IFAB_LACKS 4096 /* 192 KiB */
+bool ifab_fabric__lack_told(const struct ifab_fabric *self, const struct ifab_outcome *o);
+void ifab_fabric__lack_tell(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t index); /* its entry */
+/* A claim of theirs has succeeded: whatever they lacked is told anew. */
+void ifab_fabric__lack_over(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_task_principal who, struct ifab_swarm_number swarm);
+bool ifab_fabric__load_lack(struct ifab_fabric *self, uint64_t number, struct ifab_view bytes);
+
 /* money.c, money_act.c */
 void ifab_fabric__decide_budget(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o); /* and rates */
 void ifab_fabric__decide_cost(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);

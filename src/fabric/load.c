@@ -150,6 +150,9 @@ static ifab_status load_live(struct ifab_fabric *self, uint8_t kind, uint64_t nu
     case IFAB_KIND_HEARD:
         good = ifab_fabric__load_heard(self, number, bytes);
         break;
+    case IFAB_KIND_LACK:
+        good = ifab_fabric__load_lack(self, number, bytes);
+        break;
     case IFAB_KIND_PLAN:
     case IFAB_KIND_BUDGET:
     case IFAB_KIND_BUDGET_STATE:

@@ -359,6 +359,8 @@ enum ifab_code ifab_money__reserve(const struct ifab_fabric *self, struct ifab_o
     enum ifab_code code = plan == NULL ? IFAB_CODE_SYSTEM_ERROR : spend_of(&hold->bill, trace, &ret->spend, r);
     if (code == IFAB_CODE_NONE)
         code = ifab_money_reserve(self->money, &ret->spend, hold->urgent, ifab_money__time(o), ifab_money__look, o, plan, r);
+    if (code == IFAB_CODE_BUDGET_EXCEEDED)
+        ifab_money__lacks(o, plan);
     if (code != IFAB_CODE_NONE || (plan->count == 0 && !always))
         return code;
     code = ifab_money__room(self, o, hold->owner, 0, r);

@@ -15,6 +15,8 @@ void ifab_money__id(const uint8_t id16[16], char ret_text[41]);
 bool ifab_money__put_state(struct ifab_outcome *o, uint64_t number, const struct ifab_budget_state *state);
 void ifab_money__levels(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_budget *budget, uint64_t limit,
                         const struct ifab_budget_state *state, unsigned reached, uint64_t cause);
+/* task_money.c: after a refusal, what of the plan had no room becomes what the step lacked. */
+void ifab_money__lacks(struct ifab_outcome *o, const struct ifab_money_plan *plan);
 enum ifab_code ifab_money__reserve(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_fabric__hold *hold, bool always,
                                    struct ifab_reservation *ret, struct ifab_outcome_entry **ret_entry);
 /* Room for one more of this owner, behind so many more? 304, 305. */

@@ -367,6 +367,7 @@ static enum ifab_code claim_task(const struct ifab_fabric *self, const struct if
     if (!ifab_fabric__task_entry(self, o, IFAB_EVENT_TASK_CLAIM, &next, ifab_view_str(command->principal->actor), IFAB_VIEW(""), IFAB_VIEW(""), &entry))
         return IFAB_CODE_SYSTEM_ERROR;
     ifab_fabric__put_task(o, &next);
+    ifab_fabric__lack_over(self, o, who_is(command), swarm->number);
     reply_claim(self, o, &next, entry);
     return IFAB_CODE_NONE;
 }
@@ -420,6 +421,7 @@ static enum ifab_code claim_next(const struct ifab_fabric *self, const struct if
     uint8_t course[IFAB_COURSE_PACKED];
     struct ifab_task_passed passed = {.count = 0};
     struct ifab_refusal first = {.code = IFAB_CODE_NONE};
+    struct ifab_lack lacked = {.of = 0}; /* with it */
     const struct ifab_task *task = NULL;
     bool stolen, full = ifab_swarm_in_flight(self->coordinator, swarm->number) >= swarm->concurrency;
     while (!full && (task = ifab_task_pick(self->coordinator, swarm->number, skills, o->now.run, &passed, &stolen, course)) != NULL) {
@@ -428,13 +430,16 @@ static enum ifab_code claim_next(const struct ifab_fabric *self, const struct if
             ifab_fabric__change(o, IFAB_KIND_COURSE, 0, course, sizeof course);
         if (code != IFAB_CODE_BUDGET_EXCEEDED)
             return code;
-        if (first.code == IFAB_CODE_NONE)
+        if (first.code == IFAB_CODE_NONE) {
             first = o->reply.refusal;
+            lacked = o->lacks;
+        }
         if (!ifab_task_pass(self->coordinator, task->number, ifab_fabric__trace_has_purse(self, task), &passed))
             break;
     }
     if (first.code != IFAB_CODE_NONE) {
         o->reply.refusal = first;
+        o->lacks = lacked;
         return IFAB_CODE_BUDGET_EXCEEDED;
     }
     o->reply.code = IFAB_CODE_NONE; /* nothing now: a long poll waits on */
@@ -461,14 +466,21 @@ static enum ifab_code claim(const struct ifab_fabric *self, const struct ifab_co
     return code != IFAB_CODE_NONE ? code : claim_next(self, command, o, swarm, &skills);
 }
 
+static bool stopped(enum ifab_code code) { return code == IFAB_CODE_BUDGET_EXCEEDED || code == IFAB_CODE_CIRCUIT_BREAKER_OPEN; }
+
 void ifab_fabric__decide_task_claim(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
     const struct ifab_swarm *swarm = ifab_swarm_find(self->coordinator, command->u.claim.swarm);
     enum ifab_code code = claim(self, command, o);
-    if (code == IFAB_CODE_NONE) /* also who found nothing is there */
+    if (code == IFAB_CODE_NONE) { /* also who found nothing is there */
         ifab_fabric__hear(self, o, swarm->number);
-    else
+    } else if (stopped(code) && ifab_fabric__lack_told(self, o)) { /* it waits for a person, or a period: said once, answered each time */
+        ifab_fabric__refuse_bare(self, o, code);
+    } else {
         refused(self, command, o, code, command->u.claim.id.size > 0 ? command->u.claim.id : command->u.claim.swarm);
+        if (stopped(code) && o->entry_count > 0) /* not where it was only counted */
+            ifab_fabric__lack_tell(self, o, o->next_index - 1);
+    }
 }
 
 /* ---- what is done to it ---- */

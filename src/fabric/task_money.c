@@ -56,6 +56,19 @@ static struct ifab_spend spend_of(const struct ifab_task *task, const struct ifa
     };
 }
 
+static void lacks(struct ifab_outcome *o, uint64_t of, uint64_t version, ifab_usec since)
+{
+    o->lacks.of = of;
+    o->lacks.version = version;
+    o->lacks.since = since;
+}
+
+void ifab_money__lacks(struct ifab_outcome *o, const struct ifab_money_plan *plan)
+{
+    if (plan->lacks != NULL)
+        lacks(o, plan->lacks->number, plan->lacks->version, plan->lacks_period);
+}
+
 /* What is spent lets nothing new begin, whatever that says it would cost: it may cost more, and in units that it does not name. */
 static enum ifab_code admit(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task, const struct ifab_fabric__hold *hold)
 {
@@ -66,7 +79,10 @@ static enum ifab_code admit(const struct ifab_fabric *self, struct ifab_outcome 
     if (room == NULL || own == NULL)
         return IFAB_CODE_SYSTEM_ERROR;
     bool held = ifab_money__reservation(self, o, task->reservation, own);
-    return ifab_money_admit(self->money, spend.subjects, held ? own : NULL, hold->urgent, ifab_money__time(o), ifab_money__look, o, room, &o->reply.refusal);
+    enum ifab_code code =
+        ifab_money_admit(self->money, spend.subjects, held ? own : NULL, hold->urgent, ifab_money__time(o), ifab_money__look, o, room, &o->reply.refusal);
+    ifab_money__lacks(o, room);
+    return code;
 }
 
 bool ifab_fabric__trace_has_purse(const struct ifab_fabric *self, const struct ifab_task *task)
@@ -81,7 +97,11 @@ enum ifab_code ifab_fabric__task_hold(const struct ifab_fabric *self, struct ifa
 {
     struct ifab_fabric__hold hold = hold_of(self, task, swarm, worker, actor);
     uint8_t before16[16];
+    const struct ifab_breaker *breaker = ifab_breakers_find(self->breakers, IFAB_BREAKER_SWARM, swarm->id);
     enum ifab_code code = ifab_fabric__breaker_admit(self, o, IFAB_BREAKER_SWARM, swarm->id);
+    o->lacks = (struct ifab_lack){.talent = worker.talent, .uid = worker.uid, .swarm = swarm->number.n};
+    if (code == IFAB_CODE_CIRCUIT_BREAKER_OPEN && breaker != NULL) /* until a person resets it */
+        lacks(o, breaker->number, breaker->index, 0);
     *ret_reservation = task->reservation; /* a helper's part was held when it was asked */
     join_trace(o, task->trace16, before16);
     if (code == IFAB_CODE_NONE)

@@ -101,11 +101,47 @@ def test_a_dear_task_does_not_stop_claims(f):
     assert claim(f, "b").json["task"]["id"] == "other"
     create(f, "later", swarm="b")
     with Worker(Cli(f), "--max", "1", swarm="a") as w:  # it waits while its swarm cannot pay, and goes on
-        before = len([e for e in f.entries() if e["operation"] == "task_refused"])
-        wait_for(lambda: len([e for e in f.entries() if e["operation"] == "task_refused"]) > before, what="the worker is refused")
+        before = refusals(f)
+        wait_for(lambda: refusals(f) > before, what="the worker is refused")
         create(f, "now", swarm="a", budget={"usd_micro": 10})
         assert w.end(60)[0] == 0
     assert f.get("/v1/tasks/now").json["state"] == "done"
+
+
+def refusals(f):
+    lines = f.get("/metrics").body.decode().splitlines()
+    return sum(int(line.split()[-1]) for line in lines if line.startswith('ifab_refusals_total{code="301"}'))
+
+
+def told(f):
+    return [e["why"] for e in f.entries() if e["operation"] == "task_refused"]
+
+
+def test_who_waits_for_money_stands_in_the_log_once(f):
+    # DESIGN section 5, Witness: refused and counted each time, told once for each state of the budget; a start costs one more entry
+    swarm(f)
+    budget(f, "data", 100)
+    create(f, "t", budget={"usd_micro": 200})
+    with Worker(Cli(f), "--max", "1") as w:
+        wait_for(lambda: refusals(f) >= 3, 60, "the worker has asked again and again")
+        size, before = f.size(), refusals(f)
+        for _ in range(20):  # another client of the same user
+            r = claim(f, wait_ms=1000)
+            refused(r, 402, 301)
+            assert r.json["error"]["hint"] and r.json["error"]["field"] == "budget" and not r.json["error"]["retryable"], r.json
+        assert refusals(f) >= before + 20
+        assert f.size() == size and len(told(f)) == 1, told(f)
+        set_budget(f, "b-data", "swarm:data", 150, "usd_micro", "total")
+        wait_for(lambda: len(told(f)) == 2, 60, "what is lacking now is told")
+        assert "150 of 150" in told(f)[1], told(f)
+        assert f.stop() == 0
+        f.start()
+        wait_for(lambda: refusals(f) >= 2, 60, "the worker asks after the start")
+        assert len(told(f)) == 3, told(f)
+        set_budget(f, "b-data", "swarm:data", 200, "usd_micro", "total")
+        assert w.end(60)[0] == 0
+    assert f.get("/v1/tasks/t").json["state"] == "done"
+    f.verify()
 
 
 def test_who_is_refused_leaves_the_task_to_the_next(f):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -112,6 +113,70 @@ def test_a_task_by_hand_from_creation_to_result(f):
     f.verify()
 
 
+def rows(text):
+    """A record as people see it: name -> text."""
+    return {line.split(None, 1)[0]: line.split(None, 1)[1].strip() for line in text.splitlines() if line[:1].strip() and " " in line.strip()}
+
+
+def test_what_became_of_a_task_is_shown(f):
+    cli = Cli(f)
+    swarm(cli, "data", "sql")
+
+    def claim(id):
+        return str(cli.json("task", "claim", id, "--swarm", "data")["fence"])
+
+    create(cli, "good", "--needs", "sql", "--max-attempts", "3")
+    cli.wants(0, "task", "fail", "good", "--fence", claim("good"), "--kind", "shutdown", "--error", "not now")
+    wait_for(lambda: cli("task", "claim", "good", "--swarm", "data").code == 0, what="it may be claimed again")
+    fence = claim("good")
+    cli.wants(0, "task", "complete", "good", "--fence", fence, "--result", '{"rows":7}', "--cost", '{"usd_micro":1234567,"tokens_in":3,"tokens_out":4,"calls":2}')
+    answer = f.get("/v1/tasks/good").json
+    assert sorted(answer) == ["closed_at", "entry", "id", "result", "state"] and cli.json("task", "show", "good") == answer, answer
+    out = cli.wants(0, "task", "show", "good", "-o", "table").out
+    shown = rows(out)
+    made = [e for e in f.entries() if e["operation"] == "create"][0]
+    me = f"uid:{os.getuid()}"
+    expected = {"id": "good", "state": "done", "type": made["payload"]["task"]["type"], "attempt": "1 of 3", "swarm": "data", "worker": me, "creator": me, "ended_by": me,
+                "created_at": made["time"], "closed_at": answer["closed_at"], "cost": "usd 1.234567, tokens 7, calls 2", "trace": made["trace"]}
+    assert {k: shown.get(k) for k in expected} == expected and "ended_at" not in shown and "note" not in shown, out
+    assert "rows  7" in out, out
+    # a dead one, given another life, dead again; and then no longer wanted
+    create(cli, "bad", "--needs", "sql", "--max-attempts", "1")
+    for words, usd in (("no disk", 10), ("no network", 20)):
+        cli.wants(0, "task", "fail", "bad", "--fence", claim("bad"), "--kind", "transient", "--error", words, "--cost", json.dumps({"usd_micro": usd}))
+        shown = rows(cli.wants(0, "task", "show", "bad", "-o", "table").out)
+        assert shown["state"] == "dead" and shown["note"] == words and shown["worker"] == me and shown["attempt"] == "1 of 1", shown
+        if usd == 10:
+            cli.wants(0, "task", "replay", "bad", *WHY)
+    dead = [e for e in f.entries() if e["operation"] == "dead"]
+    assert shown["ended_at"] == dead[1]["time"] and shown["cost"] == "usd 0.000030, tokens 0, calls 0", shown
+    cli.wants(0, "task", "cancel", "bad", "--why", "enough of it")
+    shown = rows(cli.wants(0, "task", "show", "bad", "-o", "table").out)
+    assert shown["state"] == "cancelled" and shown["why"] == "enough of it" and "note" not in shown and "ended_at" not in shown, shown
+    # one that nobody had
+    create(cli, "never", "--needs", "sql")
+    cli.wants(0, "task", "cancel", "never", *WHY)
+    shown = rows(cli.wants(0, "task", "show", "never", "-o", "table").out)
+    assert shown["state"] == "cancelled" and "worker" not in shown and "cost" not in shown, shown
+
+
+def test_who_could_help_is_readable(f):
+    cli = Cli(f)
+    swarm(cli, "dear", "sql,go", "--cost-per-hour", "1.25")
+    swarm(cli, "half", "sql", "--cost-per-hour", "0.000003")
+    lines = cli.wants(0, "governor", "match", "--needs", "sql,go", "--explain", "-o", "table").out.splitlines()
+    assert [re.split(r"  +", line.strip()) for line in lines] == [
+        ["SWARM", "FITS", "COVERS", "REPUTATION", "USD AN HOUR", "SCORE", "MISSING", "WHY"],
+        ["dear", "yes", "2 of 2", "0.70", "1.250000", "0.56", "-", "fits"],
+        ["half", "no", "1 of 2", "0.70", "0.000003", "116666.67", "go", "covers less than 70 % of what is needed"],
+    ], lines
+    lines = cli.wants(0, "governor", "match", "--needs", "sql", "-o", "table").out.splitlines()
+    assert [line.split() for line in lines] == [["SWARM", "FITS", "SCORE", "WHY"], ["half", "yes", "233333.33", "fits"], ["dear", "yes", "0.56", "fits"]], lines
+    answer = f.get("/v1/governor/match?needs=sql,go").json
+    assert cli.json("governor", "match", "--needs", "sql,go", "--explain") == answer and answer["items"][0]["score"] == "0.560000", answer
+    assert cli.wants(0, "governor", "match", "--needs", "sql,go", "--explain", "-o", "csv").out.splitlines()[1].startswith('"dear","true","fits","2","2","0.700000","1250000","0.560000"')
+
+
 def test_failed_blocked_cancelled_replayed(f):
     cli = Cli(f)
     swarm(cli)
@@ -212,6 +277,9 @@ def test_an_agent_works_over_tcp_with_its_token(f):
         assert code == 0, err
     entries = [e for e in f.entries() if e["component"] == "IF.coordinator" and e["actor"] == "if://agent/In"]
     assert [e["operation"] for e in entries] == ["claim", "progress", "complete"], entries
+    shown = rows(cli.wants(0, "task", "show", "t", "-o", "table", *inside).out)  # from the entries that it may read
+    assert shown["state"] == "done" and shown["worker"] == shown["ended_by"] == "if://agent/In" and shown["swarm"] == "data", shown
+    cli.wants(14, "task", "show", "t", "-o", "table", *outside)
 
 
 def test_a_worker_gives_its_command_what_the_contract_says_and_nothing_else(f):

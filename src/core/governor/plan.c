@@ -87,9 +87,11 @@ static const struct ifab_reservation_line *held_by(const struct ifab_reservation
     return NULL;
 }
 
-static enum ifab_code no_room(const struct ifab_money_line *line, uint64_t amount, bool paused, struct ifab_refusal *r)
+static enum ifab_code no_room(struct ifab_money_plan *plan, const struct ifab_money_line *line, uint64_t amount, bool paused, struct ifab_refusal *r)
 {
     const struct ifab_budget *b = line->budget;
+    plan->lacks = b;
+    plan->lacks_period = line->next.period_start;
     uint64_t left = ifab_budget_left(b->limit, &line->next);
     if (paused)
         return ifab_refuse(r, IFAB_CODE_BUDGET_EXCEEDED, "budget", "budget " IFAB_FMT " is paused at 95 %%: %llu of %llu %s are spent, and only P0 goes on",
@@ -106,6 +108,7 @@ enum ifab_code ifab_money_reserve(const struct ifab_money *self, const struct if
 {
     bool some = false;
     plan->count = 0;
+    plan->lacks = NULL;
     for (size_t i = 0; i < IFAB_UNIT_COUNT; i++) {
         some = some || spend->amounts[i] > 0;
         if (spend->amounts[i] > IFAB_MONEY_MAX)
@@ -119,7 +122,7 @@ enum ifab_code ifab_money_reserve(const struct ifab_money *self, const struct if
         uint64_t amount = spend->amounts[line->budget->unit], spent = ifab_budget_spent(&line->next), limit = line->budget->limit;
         bool paused = is_paused(spent, limit, urgent);
         if (paused || amount > ifab_budget_left(limit, &line->next)) {
-            (void)no_room(line, amount, paused, r);
+            (void)no_room(plan, line, amount, paused, r);
             plan->count = 0; /* all or nothing */
             return IFAB_CODE_BUDGET_EXCEEDED;
         }
@@ -133,6 +136,7 @@ enum ifab_code ifab_money_admit(const struct ifab_money *self, const struct ifab
                                 bool urgent, ifab_usec wall, ifab_money_look_fn *look, void *user, struct ifab_money_plan *room, struct ifab_refusal *r)
 {
     room->count = 0;
+    room->lacks = NULL;
     collect(self, subjects, NULL, wall, look, user, room);
     for (size_t i = 0; i < room->count; i++) {
         const struct ifab_money_line *line = &room->lines[i];
@@ -143,7 +147,7 @@ enum ifab_code ifab_money_admit(const struct ifab_money *self, const struct ifab
         if (own != NULL && own->period_start == others.period_start)
             others.reserved -= holds < others.reserved ? holds : others.reserved;
         if (paused || ifab_budget_left(limit, &others) == 0)
-            return no_room(line, 0, paused, r);
+            return no_room(room, line, 0, paused, r);
     }
     return IFAB_CODE_NONE;
 }

@@ -1,6 +1,9 @@
 /* swarm register|list|show|heartbeat, governor match|waste. */
 #include "task.h"
 
+#include <limits.h>
+#include <stdlib.h>
+
 #define SWARM_COLUMNS "ID:id|STATE:state|SKILLS:skills|MEMBERS:members|IN FLIGHT:in_flight|QUEUED:queued|CONCURRENCY:concurrency|WEIGHT:weight|MODEL:model"
 
 /* {"usd_micro_per_hour":120000} of --cost-per-hour 0.12. */
@@ -88,18 +91,87 @@ int cmd_swarm_heartbeat(struct cli *cli)
     return cli_post(cli, (const char *)target.data, &body, ACT_NONE, "SWARM:swarm|STATE:state|HOLDS MS:holds_ms");
 }
 
+#define MATCH_COLUMNS "SWARM:candidate|FITS:fits|SCORE:score|WHY:why"
+#define MATCH_ALL_COLUMNS \
+    "SWARM:candidate|FITS:fits|WHY:why|COVERED:coverage.covered|OF:coverage.of|REPUTATION:reputation|COST:cost_usd_micro|SCORE:score|MISSING:missing"
+#define MATCH_TABLE "SWARM:swarm|FITS:fits|SCORE:score|WHY:why"
+#define MATCH_ALL_TABLE "SWARM:swarm|FITS:fits|COVERS:covers|REPUTATION:reputation|USD AN HOUR:cost|SCORE:score|MISSING:missing|WHY:why"
+
+/* "0.636363", digits of any length before the point and six behind: to the nearest hundredth. */
+static void put_hundredths(struct ifab_buf *b, struct ifab_view fraction)
+{
+    char text[40], *end;
+    bool good = cli_path(text, sizeof text, IFAB_FMT, IFAB_ARG(fraction));
+    unsigned long long whole = good ? strtoull(text, &end, 10) : 0;
+    unsigned long cents = good && *end == '.' && strlen(end) == 7 ? (strtoul(end + 1, NULL, 10) + 5000) / 10000 : ULONG_MAX;
+    if (cents <= 100)
+        ifab_buf_format(b, "\"%llu.%02lu\"", whole + cents / 100, cents % 100);
+    else /* not as this program knows it */
+        ifab_json_put_string(b, fraction);
+}
+
+static void put_match(struct ifab_buf *b, const struct ifab_json *item)
+{
+    const struct ifab_json *missing = ifab_json_get(item, "missing"), *coverage = ifab_json_get(item, "coverage"), *fits = ifab_json_get(item, "fits");
+    int64_t covered = 0, of = 0, cost = 0;
+    (void)ifab_json_integer(ifab_json_get(coverage, "covered"), &covered);
+    (void)ifab_json_integer(ifab_json_get(coverage, "of"), &of);
+    (void)ifab_json_integer(ifab_json_get(item, "cost_usd_micro"), &cost);
+    ifab_buf_format(b, "{\"cost\":\"%lld.%06lld\",\"covers\":\"%lld of %lld\",\"fits\":\"%s\",\"missing\":", (long long)(cost / 1000000),
+                    (long long)(cost % 1000000), (long long)covered, (long long)of, fits != NULL && fits->type == IFAB_JSON_TRUE ? "yes" : "no");
+    if (missing != NULL && missing->type == IFAB_JSON_ARRAY && missing->u.array.count > 0)
+        ifab_json_write(b, missing);
+    else
+        ifab_buf_str(b, "null");
+    ifab_buf_str(b, ",\"reputation\":");
+    put_hundredths(b, ifab_json_text(item, "reputation"));
+    ifab_buf_str(b, ",\"score\":");
+    put_hundredths(b, ifab_json_text(item, "score"));
+    ifab_buf_str(b, ",\"swarm\":");
+    ifab_json_put_string(b, ifab_json_text(item, "candidate"));
+    ifab_buf_str(b, ",\"why\":");
+    ifab_json_put_string(b, ifab_json_text(item, "why"));
+    ifab_buf_char(b, '}');
+}
+
+/* For people alone: the other forms are the answer as it came, with all its digits. */
+static int print_match(struct cli *cli, const char *target)
+{
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    struct ifab_buf b = IFAB_BUF_INIT((size_t)16 << 20);
+    const struct ifab_json *tree;
+    ifab_arena_init(&arena, (size_t)64 << 20);
+    int code = cli_get_json(cli, target, &arena, &tree);
+    if (code != 0)
+        return code;
+    const struct ifab_json *items = ifab_json_get(tree, "items");
+    ifab_buf_str(&b, "{\"items\":[");
+    for (size_t i = 0; items != NULL && items->type == IFAB_JSON_ARRAY && i < items->u.array.count; i++) {
+        ifab_buf_str(&b, i > 0 ? "," : "");
+        put_match(&b, &items->u.array.items[i]);
+    }
+    ifab_buf_str(&b, "]}");
+    code = ifab_buf_status(&b) == IFAB_OK ? cli_print(cli, ifab_buf_as_view(&b), cli_get(cli, "explain") != NULL ? MATCH_ALL_TABLE : MATCH_TABLE)
+                                          : cli_fail(cli, IFAB_NOMEM);
+    ifab_buf_fini(&b);
+    return code;
+}
+
 int cmd_governor_match(struct cli *cli)
 {
-    struct ifab_buf target = IFAB_BUF_INIT(4096);
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf target = IFAB_BUF_INIT(4096);
     if (cli_get(cli, "needs") == NULL)
         return cli_usage(cli, "say what is needed: --needs a,b");
     ifab_buf_str(&target, "/v1/governor/match");
     cli_put_query(&target, "needs", cli_get(cli, "needs"));
     cli_put_query(&target, "for", cli_get(cli, "swarm"));
     cli_put_query(&target, "strategy", cli_get(cli, "strategy"));
-    return cli_get_target(cli, &target, cli_get(cli, "explain") != NULL
-                                            ? "SWARM:candidate|FITS:fits|WHY:why|COVERED:coverage.covered|OF:coverage.of|REPUTATION:reputation|COST:cost_usd_micro|SCORE:score|MISSING:missing"
-                                            : "SWARM:candidate|FITS:fits|SCORE:score|WHY:why");
+    ifab_buf_char(&target, '\0');
+    if (ifab_buf_status(&target) != IFAB_OK)
+        return cli_fail(cli, IFAB_TOO_LARGE);
+    if (cli->format == CLI_TABLE)
+        return print_match(cli, (const char *)target.data);
+    return cli_get_print(cli, (const char *)target.data, cli_get(cli, "explain") != NULL ? MATCH_ALL_COLUMNS : MATCH_COLUMNS);
 }
 
 #define WASTE_COLUMNS "SWARM:swarm|ASKED:asked|COMPLETED:completed|COST:cost.usd_micro|WASTED:wasted.usd_micro|PERMILLE:waste_permille"

@@ -248,13 +248,12 @@ int cmd_task_block(struct cli *cli)
 
 int cmd_task_show(struct cli *cli)
 {
-    struct ifab_buf target = IFAB_BUF_INIT(4096);
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf target = IFAB_BUF_INIT(4096);
     const char *id = id_of(cli);
-    if (id == NULL)
-        return EXIT_USAGE;
-    ifab_buf_str(&target, "/v1/tasks");
-    cli_put_segment(&target, id);
-    return cli_get_target(cli, &target, TASK_COLUMNS);
+    int code = id == NULL ? EXIT_USAGE : target_of(cli, id, NULL, &target);
+    if (code != 0)
+        return code;
+    return cli->format == CLI_TABLE ? task_show_ended(cli, (const char *)target.data) : cli_get_print(cli, (const char *)target.data, TASK_COLUMNS);
 }
 
 int cmd_task_list(struct cli *cli)

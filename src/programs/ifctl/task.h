@@ -17,6 +17,9 @@ int task_put_lease(struct cli *cli, struct cli_body *body); /* --lease as lease_
 /* --fence; without it IFAB_FENCE, for the task that IFAB_TASK names: inside a worker's command nobody has to say either. */
 int task_put_fence(struct cli *cli, struct cli_body *body, const char *id);
 
+/* task_show.c: a task for people. What has ended says little by itself; what the log says of it stands beside that, as far as the caller may read it. */
+int task_show_ended(struct cli *cli, const char *target);
+
 /* worker_run.c: one command from start to end; knows nothing of a fabric */
 #define WORKER_OUTPUT_MAX ((size_t)65536)
 #define WORKER_GRACE (5 * IFAB_SECOND) /* between TERM and KILL */

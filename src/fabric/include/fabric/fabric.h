@@ -61,6 +61,7 @@ enum ifab_kind {
     IFAB_KIND_CALLS = 131,  /* bucket of a (talent, capability): its calls */
     IFAB_KIND_COURSE = 130, /* number 0: whose turn it is among the queues */
     IFAB_KIND_HEARD = 140,  /* number = swarm: i64 run, when it was last heard of */
+    IFAB_KIND_LACK = 141,   /* number = place in the table: struct ifab_lack, whose refusal stands in the log */
 };
 
 struct ifab_fabric_settings {
@@ -434,6 +435,14 @@ struct ifab_change {
     uint64_t number;
     struct ifab_view bytes; /* size 0: deleted */
 };
+struct ifab_lack { /* what stopped a claim until somebody changes it: a budget without room, a swarm's breaker */
+    uint32_t talent, uid; /* who claims: one of them */
+    uint64_t swarm;
+    uint64_t of;          /* number of the budget or breaker; 0: nothing */
+    uint64_t version;     /* of the budget; of a breaker the entry that opened it */
+    ifab_usec since;      /* wall: the budget's period; 0: a breaker */
+    uint64_t index;       /* of the entry that says so */
+};
 struct ifab_outcome {
     struct ifab_arena *arena; /* the caller's: everything below lives there */
     struct ifab_now now;
@@ -449,6 +458,7 @@ struct ifab_outcome {
     ifab_usec issued_after;    /* restore: nothing issued up to here is taken; INT64_MIN: unchanged */
     bool no_circles;           /* a TICK: among the blocked tasks there is none, or none any more */
     struct ifab_view passed;   /* for the answer: members of an object about what a told cost passed, each behind a comma */
+    struct ifab_lack lacks;    /* what the claim lacked; of 0: nothing */
     bool ticked;               /* a TICK: the next one is counted from now */
     bool flush_refusals;       /* the counted refusals stand in an entry now */
     const struct ifab_command *command; /* being decided */

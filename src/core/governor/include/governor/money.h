@@ -176,6 +176,8 @@ struct ifab_money_line {
 struct ifab_money_plan {
     struct ifab_money_line lines[IFAB_BUDGET_LINES_MAX]; /* by number of the budget */
     size_t count;
+    const struct ifab_budget *lacks; /* after 301: the budget that it says; else NULL */
+    ifab_usec lacks_period;          /* when that one's period began */
 };
 /* All matching budgets or none. 301: the first by number without room, or paused and not urgent. No amount at all is 208. */
 enum ifab_code ifab_money_reserve(const struct ifab_money *self, const struct ifab_spend *spend, bool urgent, ifab_usec wall,
