@@ -15,6 +15,7 @@ from cli import Cli
 from fabric import PROGRAM, Fabric, Skip, sha256, wait_for
 from tests_capabilities import allow, is_refused, manifest, module, publisher, signed
 from tests_rules import reload, write
+from tests_watch import View
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NAME = "studio.mixer"
@@ -319,6 +320,37 @@ def test_what_is_physical_waits_for_a_vote():
         s.f.verify()
 
 
+def test_an_approver_sees_why_and_what_the_plan_says():
+    # INV-02
+    with Studio() as s:
+        why = "the \u202eshow begins with password=hunter2-of-the-talent"
+        run = Background(s, "capability", "apply", NAME, "lock", "--scene", "front", "--why", why, *AS, "-o", "json")
+        item = wait_for(lambda: waiting(s) or run.done, 20, "its message")
+        assert run.done is None, run.done
+        said = s.f.get(f"/v1/decisions/{item['id']}").json["plan"]
+        entry = next(e for e in s.entries("planned") if e["payload"]["plan"]["operation"] == "lock")
+        assert said["why"] == entry["why"] and said["summary"] == entry["payload"]["summary"] and "opens" in said["summary"], said
+        assert said["params"] == {"scene": "front"} and said["effect"] == "physical" and said["plan_hash"] == entry["payload"]["plan"]["plan_hash"], said
+        assert item["subject"] == NAME + ".lock" and "plan" not in item, item
+        assert "SUBJECT" in (table := s.cli.wants(0, "decision", "list").out) and NAME + ".lock" in table, table
+        reader = s.f.admin("/v1/tokens", {"talent": "operator", "role": "readonly", "why": "w"}).json["secret"]
+        seen = s.f.get(f"/v1/decisions/{item['id']}", headers={"Authorization": "Bearer " + reader})
+        assert seen.status == 200 and seen.json["envelope"] is None and "plan" not in seen.json, "that something waits, not what"
+        v = View(s.cli, size=(60, 100)).until(item["id"], "studio.mixer", "begins", "opens", "plan says", gone="CANNOT BE SHOWN")
+        assert v.type("q").end() == 0
+        for args in (("show", item["id"]), ("refuse", item["id"], "--yes", *WHY)):
+            shown = s.cli.wants(0, "decision", *args).err
+            assert "  why         the \\u{202e}show begins with" in shown and "  plan says   opens\\u{1b}[2J \\u{202e}rood" in shown, shown
+            assert "hunter2" not in shown and "\x1b" not in shown and "\u202e" not in shown, shown
+        assert run.end().code == 31
+        with Between(s, {}, None) as b:  # another plan's words beside this one's hash are nobody's
+            s.go_on(30, plan := s.plan("lock", "--scene", "back"), "--wait", "0s")
+            b.plan, b.said = plan, {"why": "trust me", "plan_hash": "sha256:" + "0" * 64}
+            shown = s.cli.wants(0, "decision", "show", waiting(s)["id"], "--endpoint", b.endpoint).err
+            assert "trust me" not in shown and "front" not in shown and "operation   lock" in shown, shown
+        s.f.verify()
+
+
 def test_an_approver_signs_what_is_shown():
     # INV-02
     with Studio() as s:
@@ -352,7 +384,9 @@ class Between:
                 keep = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "content-length", "connection")}
                 r = f.http(self.command, self.path, body, keep)
                 status, data = r.status, r.body
-                if self.path.startswith("/v1/plans/"):
+                if self.path.startswith("/v1/decisions/") and between.said is not None:
+                    data = json.dumps({**r.json, "plan": between.said}).encode()
+                if self.path.startswith("/v1/plans/") and between.plan is None:
                     status = 404 if change is None else 200
                     data = json.dumps({**plan, **(change or {})} if change else {"error": {"code": "IF_ERR_404", "name": "NOT_FOUND", "message": "m", "hint": "h", "retryable": False}}).encode()
                 self.send_response(status)
@@ -372,6 +406,7 @@ class Between:
         class Server(socketserver.ThreadingUnixStreamServer):
             daemon_threads = True
 
+        between.plan = between.said = None  # plan: is handed on as it is; said: beside it in a decision
         path = os.path.join(f.root, f"between{time.monotonic_ns()}")
         between.endpoint = "unix:" + path
         between.server = Server(path, Handler)
