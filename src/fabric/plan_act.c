@@ -379,30 +379,6 @@ enum ifab_code ifab_fabric_plan_check(const struct ifab_fabric *self, const stru
 
 /* ---- apply ---- */
 
-/* Is it this talent's, still good, and nobody's turn yet? */
-static enum ifab_code ready(const struct ifab_fabric *self, const struct ifab_command *command, const struct ifab_outcome *o, const struct ifab_talent *talent,
-                            const struct ifab_plan *p, struct ifab_refusal *r)
-{
-    static const uint8_t none32[32];
-    bool dry = command->u.apply.dry_run;
-    if (p == NULL || p->talent != talent->number) /* another's plan is told apart from none by nobody */
-        return ifab_refuse(r, IFAB_CODE_NOT_FOUND, "plan_hash", "no plan of " IFAB_FMT " with this hash; plans live 10 minutes", IFAB_ARG(talent->name));
-    if (!ifab_view_starts(p->capability, command->u.apply.id) || p->capability.size <= command->u.apply.id.size ||
-        p->capability.data[command->u.apply.id.size] != '@')
-        return ifab_refuse(r, IFAB_CODE_NOT_FOUND, "plan_hash", "this plan is of " IFAB_FMT, IFAB_ARG(p->capability));
-    bool again = p->state == IFAB_PLAN_DANGLING && p->idempotent && !dry;
-    if (p->state != IFAB_PLAN_PLANNED && !again)
-        return ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash", p->state == IFAB_PLAN_DENIED ? "this plan was refused by a vote (%s)" : "a plan is applied once; this one is %s",
-                           ifab_plan_state_name(p->state));
-    if (dry && !p->approved && memcmp(p->message32, none32, 32) != 0) /* a vote finds the plan as it was asked about */
-        return ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash", "approval was asked for and is not decided; try it before asking, or after");
-    if (o->now.wall >= p->expires)
-        return ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash", "this plan has expired; plan again");
-    if (memcmp(p->policy32, ifab_fabric__rules(self, o)->digest32, 32) != 0)
-        return ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash", "the rules have changed since it was planned; plan again");
-    return IFAB_CODE_NONE;
-}
-
 /* The plan's own capability, operation and params, judged as if it were planned now. */
 static enum ifab_code judge_again(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_plan *p,
                                   struct ifab_call *call)
@@ -456,7 +432,7 @@ static enum ifab_code apply(const struct ifab_fabric *self, const struct ifab_co
     if (ifab_fabric__idempotent(self, command, IFAB_CODE_NONE, o)) /* what became of it, for who lost the answer */
         return IFAB_CODE_NONE;
     const struct ifab_plan *found = ifab_plan_by_hash(self->plans, command->u.apply.hash32);
-    code = ready(self, command, o, call.talent, found, r);
+    code = ifab_call__ready(self, command, o, call.talent, found);
     if (code == IFAB_CODE_NONE)
         code = judge_again(self, command, o, found, &call);
     if (code != IFAB_CODE_NONE)

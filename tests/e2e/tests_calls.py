@@ -173,7 +173,7 @@ def test_from_a_plan_to_a_receipt():
         assert plan["state"] == "planned" and plan["decision"] == "SHARE"
         assert s.go_on(0, plan, "--mode=dry-run").json["mode"] == "dry-run"
         assert s.go_on(0, plan).json["plan_id"] == plan["plan_id"]
-        fails(s.go_on(12, plan), 409)  # once
+        assert "applied once" in (again := fails(s.go_on(12, plan), 409).err) and "Plan again" in again, again
         states = {p["plan_id"]: p["state"] for p in s.cli.json("capability", "plans")["items"]}
         assert states[plan["plan_id"]] == "done", states
         table = s.cli.wants(0, "capability", "apply", NAME, "--scene", "x", *WHY, *AS).out
@@ -195,7 +195,8 @@ def test_parameters_are_typed_and_named():
         s.cli.wants(2, "capability", "apply", *WHY, *AS)
         s.cli.wants(2, "capability", "apply", NAME, "--plan", "sha256:" + "0" * 64, *WHY, *AS)
         s.cli.wants(2, "capability", "apply", "--plan", "sha256:" + "0" * 64, "--scene", "x", *AS)
-        fails(s.cli.wants(12, "capability", "apply", "--plan", "sha256:" + "0" * 64, *AS), 404)
+        gone = fails(s.cli.wants(12, "capability", "apply", "--plan", "sha256:" + "0" * 64, *AS), 404).err
+        assert "it has expired, or there was none" in gone and "Plan again" in gone, gone
         assert not s.entries("planned"), "nothing of this reached the log"
         fails(s.apply(12, "refuse"), 208)  # the guest's own word
         s.cli.wants(2, "capability", "apply", NAME, "--scene", "x", *AS)  # no why

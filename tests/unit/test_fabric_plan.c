@@ -67,6 +67,14 @@ static void nobody_reads_a_module_without_grants(void **state) /* INV-07 */
     assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_DIGEST_MISMATCH); /* nothing but the module is missing */
 }
 
+/* The refusal says what is the matter, and to plan again. */
+static void assert_plan_again(const char *message)
+{
+    assert_string_equal(rig.outcome.reply.refusal.message, message);
+    assert_non_null(rig.outcome.reply.refusal.hint);
+    assert_non_null(strstr(rig.outcome.reply.refusal.hint, "Plan again"));
+}
+
 static void checks_come_in_their_order(void **state) /* INV-07 */
 {
     (void)state;
@@ -86,6 +94,7 @@ static void checks_come_in_their_order(void **state) /* INV-07 */
     assert_int_equal(apply_with(&agent_a, "vmix.switcher", false, NULL), IFAB_CODE_DIGEST_MISMATCH);
     assert_int_equal(apply_with(&agent_a, "vmix.switcher", false, &other), IFAB_CODE_DIGEST_MISMATCH);
     assert_int_equal(apply(&agent_b, "vmix.switcher"), IFAB_CODE_NOT_FOUND); /* another's plan is no plan */
+    assert_plan_again("no plan of B with this hash: it has expired, or there was none");
     assert_int_equal(apply(&agent_a, "asked.first"), IFAB_CODE_NOT_FOUND);
     capability_revoke(&rig, ADM, "vmix.switcher"); /* in between */
     assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_CAPABILITY_NOT_ALLOWED);
@@ -104,6 +113,7 @@ static void no_rule_no_effect(void **state) /* INV-06 */
     struct ifab_guard_rules none = rule_set("{\"v\":1,\"rules\":[]}");
     rig_rules(&rig, &none);
     assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_CONFLICT); /* planned under other rules */
+    assert_plan_again("the rules have changed since it was planned; plan again");
     assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
     assert_true(rig.outcome.reply.is_decision);
     assert_true(body_has("builtin.capability-default"));
