@@ -111,6 +111,19 @@ def test_broken_rules_at_start_deny_everything(f):
     assert "line 3, column" in log(f) and "cannot loosen" in log(f), log(f)
 
 
+def test_guard_check_counts_what_it_read(f):
+    cli, path = Cli(f), f.root + "/set.yaml"
+    for calls, rules, hazards in ((2, 1, 1), (1, 0, 0), (0, 0, 0), (0, 1, 2)):
+        with open(path, "w") as out:
+            out.write("v: 1\n" + "".join(
+                f"{name}:{' []' if count == 0 else ''}\n" + "".join(f"  - {{id: {name[0]}{i}, {how}}}\n" for i in range(count))
+                for name, count, how in (("capabilities", calls, "effect: deny, when: {capability: a.b}"), ("rules", rules, "effect: deny, when: {}"),
+                                         ("hazards", hazards, "hazard: legal, when: {scope.x: y}")) if count > 0 or name == "rules"))
+        said = cli.json("guard", "check", path)
+        assert (said["capabilities"], said["rules"], said["hazards"]) == (calls, rules, hazards), said
+    assert "CAPABILITIES" in cli.wants(0, "guard", "check", path).out.upper()
+
+
 def test_reload_is_all_or_nothing(f):
     # INV-06
     a, _ = people(f)
