@@ -224,8 +224,19 @@ def test_what_is_not_let_in_is_not_called():
         s.go_on(0, plan)
         plan = s.plan("--scene", "z")
         assert s.f.admin("/v1/revocations", {"id": ID, "version": "1.1.0"}).status == 200  # in between
-        fails(s.go_on(12, plan), 202)
-        s.apply(12, "--scene", "x")
+        gone = fails(s.go_on(12, plan), 202).err
+        assert "1.1.0 is revoked" in gone and "took it back" in gone, gone
+        gone = fails(s.apply(12, "--scene", "x"), 201).err
+        assert "revoked, in every version" in gone and "took it back" in gone, gone
+        never = fails(s.cli.wants(12, "capability", "plan", "studio.never", *WHY, *AS), 201).err
+        assert "never put on the allow-list" in never and "capability allow" in never and "took it back" not in never, never
+        never = fails(s.cli.wants(12, "capability", "plan", NAME + "@7.0.0", *WHY, *AS), 202).err
+        assert "7.0.0 was never put on the allow-list" in never, never
+        # who may not call at all is told neither
+        for name in (NAME, "studio.never"):
+            r = s.f.post(f"/v1/capabilities/{name}/plan", {"operation": "look", "params": {}, "why": "w"})
+            is_refused(r, 403, 3)
+            assert b"revoked" not in r.body and b"allow-list" not in r.body, r
 
 
 def test_a_grant_that_goes_in_between():

@@ -5,6 +5,9 @@ CHECK = "src/core/capability/registry_act.c"
 ENDS = "fabric_plan_ends"
 
 CHANGES = [  # id, file, old, new, tests
+    # what a refusal says of it
+    ("registry-revoked-from-never", CHECK, "    if (known == 0)\n        return not_allowed", "    if (true)\n        return not_allowed", "registry"),
+    ("registry-revoked-from-ended", CHECK, "    if (gone == known)\n", "    if (true)\n", "registry"),
     # what is said, and by whom
     ("params-none-said", PARAMS, "if (params == NULL)", "if (false)", ENDS),
     ("call-role-of-way-in", CALL, "call->role = p->role;", "call->role = talent->role;", ENDS),
