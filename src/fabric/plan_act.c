@@ -151,6 +151,17 @@ static void refused(const struct ifab_fabric *self, const struct ifab_command *c
     ifab_fabric__refuse_as(self, command, o, IFAB_EVENT_CAPABILITY_REFUSED, code, p != NULL && p->kind == IFAB_PRINCIPAL_TALENT ? p->talent : 0, subject);
 }
 
+/* What an operator can do where none of his rules decided; his own rule says itself why. */
+static void put_hint(struct ifab_buf *b, const struct ifab_call *call)
+{
+    if (strcmp(call->rule, "builtin.no-rules") == 0) {
+        ifab_buf_str(b, "\"hint\":\"An operator mends rules.yaml (ifctl guard check FILE) and starts the daemon again.\",");
+    } else if (strcmp(call->rule, "builtin.capability-default") == 0) {
+        ifab_buf_format(b, "\"hint\":\"An operator lets it pass with a rule under capabilities: in rules.yaml: {id: NAME, effect: share, when: {capability: " IFAB_FMT
+                           ", operation: " IFAB_FMT "}}.\",", IFAB_ARG(call->manifest->name), IFAB_ARG(call->operation->name)); /* names: nothing to escape */
+    }
+}
+
 /* A rule says no: an answer with a decision, and its entry within the talent's allowance of refusals. */
 static void deny(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_call *call)
 {
@@ -186,6 +197,7 @@ static void deny(const struct ifab_fabric *self, const struct ifab_command *comm
         put_entry(self, b, entry);
         ifab_buf_char(b, ',');
     }
+    put_hint(b, call);
     ifab_buf_str(b, "\"operation\":");
     ifab_json_put_string(b, call->operation->name);
     ifab_buf_str(b, ",\"policy_digest\":");

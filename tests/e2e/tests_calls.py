@@ -252,12 +252,15 @@ def test_a_grant_that_goes_in_between():
 def test_rules_decide_and_none_is_no():
     # INV-06
     with Studio() as s:
-        assert s.apply(31, "--scene", "closed").json["reason"] == "that scene is closed"
+        no = s.apply(31, "--scene", "closed")
+        assert no.json["reason"] == "that scene is closed" and "hint" not in no.json and "hint:" not in no.err, no
         plan = s.plan("--scene", "open")
         reload(s.f, RULES.replace("that scene is closed", "closed for good"))
         fails(s.go_on(12, plan), 409)  # made under other rules
         reload(s.f, "v: 1\nrules: []\n")
-        assert s.apply(31, "--scene", "x").json["rule"] == "builtin.capability-default"
+        no = s.apply(31, "--scene", "x")
+        assert no.json["rule"] == "builtin.capability-default" and "when: {capability: studio.mixer, operation: take}" in no.json["hint"], no
+        assert "hint: An operator lets it pass" in no.err and s.cli.json("explain", no.json["rule"])["do"], no
 
 
 def test_rate_budget_and_breaker():

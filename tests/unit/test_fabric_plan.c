@@ -109,6 +109,7 @@ static void no_rule_no_effect(void **state) /* INV-06 */
     assert_true(rig.outcome.reply.is_decision);
     assert_int_equal(rig.outcome.reply.http, 403);
     assert_true(body_has("input 9 is on air"));
+    assert_false(body_has("\"hint\"")); /* a rule speaks for itself */
     assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
     struct ifab_guard_rules none = rule_set("{\"v\":1,\"rules\":[]}");
     rig_rules(&rig, &none);
@@ -117,6 +118,8 @@ static void no_rule_no_effect(void **state) /* INV-06 */
     assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
     assert_true(rig.outcome.reply.is_decision);
     assert_true(body_has("builtin.capability-default"));
+    assert_true(body_has("\"hint\":\"An operator lets it pass"));
+    assert_true(body_has("{capability: vmix.switcher, operation: "));
     for (int i = 0; i < 40; i++) /* denials are not a way to fill the log */
         assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
     assert_true(entries_with("builtin.capability-default") <= 12);
