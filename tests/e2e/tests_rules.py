@@ -148,6 +148,16 @@ def test_reload_is_all_or_nothing(f):
     hangup(f)
     wait_for(lambda: log(f).count("reload: refused") > before, 10, "refusal")
     assert "replay.per_talent" in log(f) and "restart" in log(f)
+    # rules beside a setting that needs a restart wait with it; the line says so and names each
+    other = DENY_PRODUCTION.replace("production is closed", "closed for good").replace("nobody touches", "still nobody touches")
+    f.configure({"replay.per_talent": 100, "replay.total": 5000})
+    line = reload(f, other, good=False)
+    assert "replay.per_talent" in line and "replay.total" in line and "nothing of ifd.yaml and rules.yaml was taken" in line, line
+    kept = decide(f, a, scope={"environment": "production"})
+    assert kept.json["decision"] == "DENY" and kept.json["policy_digest"] == second.json["policy_digest"], kept
+    f.configure({})
+    reload(f, other)
+    assert rules_entries(f)[-1]["why"] == "still nobody touches production"
     f.verify()
 
 
