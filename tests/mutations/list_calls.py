@@ -8,6 +8,10 @@ CHANGES = [  # id, file, old, new, tests
     # what a refusal says of it
     ("registry-revoked-from-never", CHECK, "    if (known == 0)\n        return not_allowed", "    if (true)\n        return not_allowed", "registry"),
     ("registry-revoked-from-ended", CHECK, "    if (gone == known)\n", "    if (true)\n", "registry"),
+    ("deny-hint-of-own-rules", ACT, "} else if (strcmp(call->rule, \"builtin.capability-default\") == 0) {", "} else {", "fabric_plan"),
+    ("plan-gone-says-again", CALL, "return plan_again(r, IFAB_CODE_NOT_FOUND);", "return IFAB_CODE_NOT_FOUND;", "fabric_plan"),
+    ("decision-subject-of-plan", "src/fabric/open.c", "    if (plan != NULL) {\n        ifab_buf_view(&text, ifab_plan__name", "    if (false) {\n        ifab_buf_view(&text, ifab_plan__name", "fabric_plan"),
+    ("config-restart-named", "src/shell/config/settings.c", "if (strcmp(row->info.applies, \"restart\") == 0 && !same_value(row, now, then))", "if (false)", "config"),
     # what is said, and by whom
     ("params-none-said", PARAMS, "if (params == NULL)", "if (false)", ENDS),
     ("call-role-of-way-in", CALL, "call->role = p->role;", "call->role = talent->role;", ENDS),

@@ -125,6 +125,19 @@ static void no_rule_no_effect(void **state) /* INV-06 */
     assert_true(entries_with("builtin.capability-default") <= 12);
 }
 
+/* Of the one decision that waits. */
+static void assert_subject(const char *text)
+{
+    struct ifab_buf b = IFAB_BUF_INIT(65536);
+    const struct ifab_open_decision *d = ifab_decisions_after(ifab_fabric_decisions(rig.fabric), 0);
+    assert_non_null(d);
+    ifab_fabric_decision_json(rig.fabric, d, &b);
+    ifab_buf_char(&b, '\0');
+    assert_int_equal(ifab_buf_status(&b), IFAB_OK);
+    assert_non_null(strstr((const char *)b.data, text));
+    ifab_buf_fini(&b);
+}
+
 static void what_is_physical_waits_for_a_vote(void **state)
 {
     (void)state;
@@ -142,6 +155,7 @@ static void what_is_physical_waits_for_a_vote(void **state)
 
     uint64_t id = ask("if://agent/A/1", plan_text);
     assert_int_equal(rig.outcome.reply.decision, IFAB_DECISION_ESCALATE);
+    assert_subject("\"subject\":\"vmix.switcher.strobe\"");
     ask("if://agent/A/1", plan_text); /* it is asked for once */
     assert_int_equal(rig.outcome.reply.decision, IFAB_DECISION_DENY);
     assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_PERMISSION_DENIED);
