@@ -108,7 +108,8 @@ enum ifab_code ifab_call__ready(const struct ifab_fabric *self, const struct ifa
         return ifab_refuse(r, IFAB_CODE_NOT_FOUND, "plan_hash", "this plan is of " IFAB_FMT, IFAB_ARG(p->capability));
     bool again = p->state == IFAB_PLAN_DANGLING && p->idempotent && !dry;
     if (p->state != IFAB_PLAN_PLANNED && !again) {
-        ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash", p->state == IFAB_PLAN_DENIED ? "this plan was refused by a vote (%s)" : "a plan is applied once; this one is %s",
+        ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash",
+                    p->state == IFAB_PLAN_DENIED ? "this plan was refused by a vote (%s)" : "a plan is applied once; this one is %s",
                     ifab_plan_state_name(p->state));
         return p->state == IFAB_PLAN_DONE ? plan_again(r, IFAB_CODE_CONFLICT) : IFAB_CODE_CONFLICT;
     }

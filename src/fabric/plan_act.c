@@ -157,8 +157,10 @@ static void put_hint(struct ifab_buf *b, const struct ifab_call *call)
     if (strcmp(call->rule, "builtin.no-rules") == 0) {
         ifab_buf_str(b, "\"hint\":\"An operator mends rules.yaml (ifctl guard check FILE) and starts the daemon again.\",");
     } else if (strcmp(call->rule, "builtin.capability-default") == 0) {
-        ifab_buf_format(b, "\"hint\":\"An operator lets it pass with a rule under capabilities: in rules.yaml: {id: NAME, effect: share, when: {capability: " IFAB_FMT
-                           ", operation: " IFAB_FMT "}}.\",", IFAB_ARG(call->manifest->name), IFAB_ARG(call->operation->name)); /* names: nothing to escape */
+        ifab_buf_format(b, /* names: nothing to escape */
+                        "\"hint\":\"An operator lets it pass with a rule under capabilities: in rules.yaml: {id: NAME, effect: share, "
+                        "when: {capability: " IFAB_FMT ", operation: " IFAB_FMT "}}.\",",
+                        IFAB_ARG(call->manifest->name), IFAB_ARG(call->operation->name));
     }
 }
 

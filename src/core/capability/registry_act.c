@@ -73,7 +73,7 @@ static enum ifab_code check_signed(const struct ifab_registry *self, const struc
     return code;
 }
 
-/* Revoked is told from what never was; the code's own hint, to allow it, would not help what was revoked: a version that is known stays as it is. */
+/* Revoked is told from what never was: the code's own hint, to allow it, helps nobody there, for a revocation is for ever. */
 static enum ifab_code hinted(struct ifab_refusal *r, enum ifab_code code, const char *hint)
 {
     if (r != NULL)
@@ -95,7 +95,8 @@ static enum ifab_code check_revoked(const struct ifab_registry *self, const stru
         return revoked(ret_refusal, ifab_refuse(ret_refusal, IFAB_CODE_VERSION_NOT_ALLOWED, "version", IFAB_FMT "@" IFAB_FMT " is revoked", IFAB_ARG(m->id),
                                                 IFAB_ARG(m->version)));
     if (ifab_registry__lookup(self, 'D', ifab_view_of(m->digest32, 32), IFAB_VIEW("")) != NULL)
-        return revoked(ret_refusal, ifab_refuse(ret_refusal, IFAB_CODE_VERSION_NOT_ALLOWED, "version", "this manifest of " IFAB_FMT " is revoked", IFAB_ARG(m->id)));
+        return revoked(ret_refusal, ifab_refuse(ret_refusal, IFAB_CODE_VERSION_NOT_ALLOWED, "version", "this manifest of " IFAB_FMT " is revoked",
+                                                IFAB_ARG(m->id)));
     return IFAB_CODE_NONE;
 }
 
@@ -174,9 +175,11 @@ static enum ifab_code none_allowed(const struct ifab_registry *self, struct ifab
     if (known == 0)
         return not_allowed(self, id, IFAB_VIEW(""), ret_refusal);
     if (gone == known)
-        return revoked(ret_refusal, ifab_refuse(ret_refusal, IFAB_CODE_CAPABILITY_NOT_ALLOWED, "id", "this capability is revoked, in every version that was allowed"));
+        return revoked(ret_refusal, ifab_refuse(ret_refusal, IFAB_CODE_CAPABILITY_NOT_ALLOWED, "id",
+                                                "this capability is revoked, in every version that was allowed"));
     return hinted(ret_refusal,
-                  ifab_refuse(ret_refusal, IFAB_CODE_CAPABILITY_NOT_ALLOWED, "id", "no version of this capability is allowed now: what is not revoked is past its not_after"),
+                  ifab_refuse(ret_refusal, IFAB_CODE_CAPABILITY_NOT_ALLOWED, "id",
+                              "no version of this capability is allowed now: what is not revoked is past its not_after"),
                   "Ask its publisher for a new version, and an admin to allow it.");
 }
 

@@ -138,6 +138,6 @@ bool ifab_origin_valid(struct ifab_view text, const char **ret_why)
         if (port == schemes[row].port)
             return false;
     }
-    *ret_why = "scheme://host[:port] whose host is a name in lower case, an IPv4 address of four decimal numbers, or an IPv6 address in brackets, shortest form";
+    *ret_why = "scheme://host[:port] with a name in lower case, an IPv4 address of four decimal numbers, or an IPv6 address in brackets, shortest form";
     return bracket ? ipv6(ifab_view_of(host.data + 1, host.size - 2)) : domain(host);
 }

@@ -285,7 +285,8 @@ static void put_detail(struct screen *s, FILE *f, size_t row)
     for (size_t i = 0; whole && envelope != NULL && i < cli_shown_count; i++)
         if (cli_shown_text(&cli_shown[i], envelope, &arena, &text))
             whole = put_field(s, f, &row, cli_shown[i].label, text);
-    whole = whole && put_plan(s, f, &row, &arena) && put_field(s, f, &row, "digest", ifab_view_str(item->digest)) && (s->detail == NULL || put_voters(s, f, &row));
+    whole = whole && put_plan(s, f, &row, &arena);
+    whole = whole && put_field(s, f, &row, "digest", ifab_view_str(item->digest)) && (s->detail == NULL || put_voters(s, f, &row));
     if (!whole)
         put_line(s, f, s->rows - 1, "… a vote shows all of it first; or: ifctl decision show %s", item->id);
 }

@@ -182,10 +182,11 @@ static ifab_status check_fixed(const struct node *node, const struct ifab_config
         more += !fits;
         used += fits ? (size_t)snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? ", " : "", name) : 0;
     }
-    if (used == 0)
+    if (used == 0 && more == 0)
         return IFAB_OK;
-    return ifab_fail(err, IFAB_UNSUPPORTED, "%s%s cannot change while the daemon runs: nothing of ifd.yaml and rules.yaml was taken; put back what it was, or restart ifd",
-                     names, more > 0 ? " and more" : "");
+    return ifab_fail(err, IFAB_UNSUPPORTED,
+                     "%s%s cannot change while the daemon runs: nothing of ifd.yaml and rules.yaml was taken; put back what it was, or restart ifd", names,
+                     more > 0 ? " and more" : "");
 }
 
 static ifab_status judge(const struct node *node, struct ifab_config *config, struct ifab_guard_rules *rules, struct ifab_ruleset **ret_set,
