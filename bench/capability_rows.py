@@ -6,10 +6,10 @@ import statistics
 import subprocess
 import time
 
-from report import beside, not_measured, note, row
+from report import beside, in_turns, not_measured, note, ratio, row
 
-ROUNDS = 5
-TENANTS_MS = 4000
+ROUNDS = 9
+TENANTS_MS = 2000
 ACTIONS = 600
 NOISES = [("loop", "an endless loop"), ("bomb", "growing its memory"), ("flood", "endless host calls")]
 NAME = "bench.note"
@@ -68,11 +68,12 @@ def tenants(b):
             raise RuntimeError(f"{got['failed']:.0f} calls of others failed, {got['turned_away']:.0f} were turned away")
         return got
     for kind, told in NOISES:
-        pairs = [(run("none"), run(kind)) for _ in range(ROUNDS)]
-        alone, noisy = middle([p[0] for p in pairs]), middle([p[1] for p in pairs])
-        row(f"100 tenants beside {told}: p95", noisy["p95_us"], "us p95", "without it", alone["p95_us"], ("<=", 1.05),
+        samples = in_turns(run, ("none", kind, "none"), ROUNDS)
+        p95 = [[s["p95_us"] for s in column] for column in samples]
+        alone, noisy = middle(samples[0]), middle(samples[1])
+        row(f"100 tenants beside {told}: p95", noisy["p95_us"], "us p95", "without it", noisy["p95_us"] / ratio(p95[1], p95[0]), ("<=", 1.05),
             f"500 calls/s of the hundred, a worker each; p50 {noisy['p50_us']:.0f} against {alone['p50_us']:.0f}, p99 {noisy['p99_us']:.0f} against {alone['p99_us']:.0f}; "
-            f"the noisy one has 4 calls under way at any time, {noisy['noisy_calls']:.0f} in a sample; medians of {ROUNDS} pairs")
+            f"the noisy one has 4 calls under way at any time, {noisy['noisy_calls']:.0f} in a sample; median ratio of {ROUNDS} pairs, two without it: {ratio(p95[2], p95[0]):.2f}")
 
 
 # --- the whole governed action ---

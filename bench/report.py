@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import statistics
 import sys
 
 rows = []
@@ -14,6 +15,22 @@ def note(text):
 def add(name, notes, value=None, unit=None):
     rows.append({"name": name, "value": None if value is None else round(value, 3), "unit": unit, "limit": None, "limit_value": None, "ratio": None, "bar": None,
                  "met": None, "notes": notes})
+
+
+def in_turns(measure, kinds, rounds):
+    """measure(kind) of each kind in turns, `rounds` times, each beginning with another: the samples of each, in the order of kinds. A machine drifts by more than some bars
+    within a minute: neighbours in time are compared, see ratio()."""
+    samples = [[] for _ in kinds]
+    for i in range(rounds):
+        for j in range(len(kinds)):
+            at = (i + j) % len(kinds)
+            samples[at].append(measure(kinds[at]))
+    return samples
+
+
+def ratio(of, to):
+    """Median of the pairs' ratios."""
+    return statistics.median(x / y for x, y in zip(of, to))
 
 
 def row(name, value, unit, limit, limit_value, bar, notes="", inverse=False):

@@ -165,7 +165,7 @@ static bool identify(struct session *s, struct ifg_view authentication)
     if (!asks)
         return ifg_ws_send(&s->socket, text, &error) || failed_host(s, &error);
     if (!ifg_secret_ref(IFG_VIEW("OBS_PASSWORD"), &challenge.secret, &error))
-        return failed(s, IFG_CALLER, "OBS asks for a password, and there is no secret OBS_PASSWORD");
+        return failed(s, IFG_PROVIDER, "OBS asks for a password"); /* the fabric says which secret is not there, and what mends it */
     return ifg_ws_send_answer(&s->socket, text, &challenge, &error) || failed_host(s, &error);
 }
 

@@ -101,9 +101,11 @@ void ifab_fabric_breaker_json(const struct ifab_fabric *self, const struct ifab_
         ifab_buf_str(buf, "null");
     else
         ifab_buf_u64(buf, b->index);
+    ifab_buf_format(buf, ",\"error_budget_permille\":%u", ifab_service_budget_permille(&b->service, &self->settings.slo));
     ifab_buf_format(buf, ",\"failures\":%u,\"kind\":\"%s\",\"name\":", b->failures, ifab_breaker_kind_name(b->kind));
     ifab_json_put_string(buf, b->name);
-    ifab_buf_format(buf, ",\"outcomes\":%u,\"p99_ms\":%u,\"reputation\":\"%u.%03u\",\"retry_after_ms\":", b->service.count, ifab_service_p99_ms(&b->service),
+    ifab_buf_format(buf, ",\"outcomes\":%u,\"p95_ms\":%u,\"p99_ms\":%u,\"reputation\":\"%u.%03u\",\"retry_after_ms\":", b->service.count,
+                    ifab_service_p95_ms(&b->service), ifab_service_p99_ms(&b->service),
                     ratio.num / ratio.den, (unsigned)((uint64_t)(ratio.num % ratio.den) * 1000 / ratio.den));
     if (b->kind == IFAB_BREAKER_SWARM && b->state != IFAB_BREAKER_CLOSED) /* a person must */
         ifab_buf_str(buf, "null");

@@ -216,10 +216,11 @@ static void deny(const struct ifab_fabric *self, const struct ifab_command *comm
 
 /* ---- plan ---- */
 
-#define IFAB_F_(name, code, text) {IFAB_CODE_##code, text},
+#define IFAB_F_(name, code, verdict, text, hint) {IFAB_CODE_##code, IFAB_VERDICT_##verdict, text, hint},
 static const struct {
     enum ifab_code code;
-    const char *text;
+    enum ifab_verdict verdict;
+    const char *text, *hint;
 } ends[IFAB_CALL_END_COUNT] = {IFAB_CALL_END_MAP(IFAB_F_)};
 #undef IFAB_F_
 
@@ -505,11 +506,7 @@ static bool never_began(enum ifab_call_end end) { return end >= IFAB_CALL_NOT_DO
 /* A dry run is refused every effect but reads: how it ends says nothing of the capability. */
 static enum ifab_verdict verdict_of(enum ifab_call_end end, bool dry)
 {
-    if (dry)
-        return IFAB_VERDICT_CALLER;
-    if (end == IFAB_CALL_OK)
-        return IFAB_VERDICT_GOOD;
-    return end == IFAB_CALL_CALLER || end == IFAB_CALL_REVOKED || never_began(end) ? IFAB_VERDICT_CALLER : IFAB_VERDICT_FAILED;
+    return dry ? IFAB_VERDICT_CALLER : ends[end].verdict;
 }
 
 static void put_error(struct ifab_buf *b, const struct ifab_command *command, bool dry)
@@ -518,7 +515,7 @@ static void put_error(struct ifab_buf *b, const struct ifab_command *command, bo
     const struct ifab_code_info *info = ifab_code_info(ends[end].code);
     struct ifab_view text = ifab_fabric__readable(command->u.called.text, SUMMARY_MAX);
     bool lives = dry || never_began(end); /* the plan; else the same apply again cannot help, whatever the code */
-    ifab_buf_format(b, "\"error\":{\"code\":\"IF_ERR_%03d\",\"hint\":\"%s\",\"message\":", (int)info->code,
+    ifab_buf_format(b, "\"error\":{\"code\":\"IF_ERR_%03d\",\"hint\":\"%s%s\",\"message\":", (int)info->code, ends[end].hint,
                     lives ? "Nothing was used up; the plan can still be applied." : "Plan again; this plan is used up.");
     ifab_json_put_string(b, text.size > 0 ? text : ifab_view_str(ends[end].text));
     ifab_buf_format(b, ",\"name\":\"%s\",\"retryable\":%s},", info->name, lives && info->retryable ? "true" : "false");

@@ -127,6 +127,8 @@ static enum ifab_code count_escalated(const struct ifab_fabric *self, const stru
         uint8_t packed[IFAB_OPEN_DECISION_PACKED_MAX];
         ifab_fabric__change(o, IFAB_KIND_DECISION, next->number, packed, ifab_open_decision_pack(next, packed));
     }
+    if (outcome != IFAB_DECISION_ESCALATE) /* the wall clock may have been set back meanwhile */
+        o->reply.decided_after = o->now.wall > d->admitted_at ? o->now.wall - d->admitted_at : 1;
     reply(self, o, outcome, cause);
     return IFAB_CODE_NONE;
 }

@@ -23,6 +23,7 @@ MODULES = [
     "calls_ends",
     "walls",
     "adapters",
+    "adapters_refused",
     "canary",
     "ssrf",
     "sockets",

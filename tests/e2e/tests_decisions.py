@@ -220,11 +220,14 @@ def test_escalated_message_is_released_by_the_operators_vote(f):
     a, _ = people(f)
     r = escalated(f, a)
     assert f.inbox("Demo.R")["items"] == []
+    slo = f.get("/v1/slo").json
+    assert slo["decision_human"]["p50_us"] is None and slo["decision_automatic"]["p50_us"] > 0, slo
     v = f.vote(r)
     assert v.status == 200 and v.json["decision"] == "SHARE", v
     is_released(f, r)
     e = f.entry(v.json["entry"]["index"])
     assert e["actor"] == "if://agent/operator" and e["why"] == "looked at it", e
+    assert f.get("/v1/slo").json["decision_human"]["p50_us"] > 0  # from its admission to this vote
     f.verify()
 
 

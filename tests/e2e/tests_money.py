@@ -377,6 +377,7 @@ def test_a_swarm_over_its_budget_waits_for_a_person(f):
     assert f.post("/v1/costs", {"swarm": "alpha", "cost": {"usd_micro": 11}}).status == 402
     listed = cli.json("governor", "breakers")["items"]
     assert [(b["breaker"], b["state"], b["cause"]) for b in listed] == [("swarm:alpha", "open", "budget_exceeded")], listed
+    assert all(b["error_budget_permille"] in range(1001) and b["p95_ms"] <= b["p99_ms"] for b in listed), listed
     cli.wants(2, "governor", "reset", "swarm:alpha")  # no why
     cli.wants(12, "governor", "reset", "swarm:beta", "--why", "w")
     cli.wants(12, "governor", "reset", "alpha", "--why", "w")

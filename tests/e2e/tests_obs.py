@@ -206,7 +206,7 @@ def test_obs_studio_with_a_double_for_what_obs_does_not_do(f):
             return call(f, head, "obs.studio", operation, params)
 
         r = do("test")
-        assert r.code == 208 and "no secret OBS_PASSWORD" in r.error["message"], r
+        assert r.code == 206 and f"no secret OBS_PASSWORD for ws://127.0.0.1:{server.port}" in r.error["message"], r
         double.password = None  # one that asks for none
         assert do("stream-status").json["result"] == {"outputActive": False}
         double.password = PASSWORD

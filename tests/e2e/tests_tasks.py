@@ -53,6 +53,10 @@ def test_task_from_creation_to_result(f):
     fence = r.json["fence"]
     assert fence == r.json["entry"]["index"] == r.json["task"]["fence"]
     assert claim(f).status == 204
+    again = claim(f, id="report-3").json["fence"]
+    count = [line for line in f.get("/metrics").body.decode().splitlines() if line.startswith("ifab_claim_seconds_count")]
+    assert again == fence and count == ["ifab_claim_seconds_count 1"], count  # neither one in vain nor one that was had already
+    assert f.get("/v1/slo").json["claim"]["p95_us"] > 0
     assert act(f, "report-3", "progress", fence=fence, percent=40, note="half").json["percent"] == 40
     shown = f.get("/v1/tasks/report-3").json
     assert shown["state"] == "running" and shown["note"] == "half" and shown["payload"]["quarter"] == 3, shown

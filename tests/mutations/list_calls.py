@@ -1,6 +1,8 @@
 """Rows of list.py, which takes them in: how plans end, what that costs, and what is revoked meanwhile (docs/formats/plan.md)."""
 PLANS, PARAMS, ACT, DUE = "src/core/capability/plans.c", "src/core/capability/params.c", "src/fabric/plan_act.c", "src/fabric/plan_due.c"
 CALL, ANSWER, FALSIFY, CURL = "src/fabric/call.c", "src/shell/guest/answer.c", "src/falsify/falsify.c", "src/port/egress/egress_curl.c"
+MAP, OWN, HOST = "src/fabric/include/fabric/fabric.h", "src/shell/guest/own.c", "src/shell/guest/host.c"
+EXCHANGE, SOCKET = "src/shell/guest/exchange.c", "src/shell/guest/socket.c"
 CHECK = "src/core/capability/registry_act.c"
 ENDS = "fabric_plan_ends"
 
@@ -45,7 +47,29 @@ CHANGES = [  # id, file, old, new, tests
     ("plan-no-calls-said", ACT, "said->calls > 0 ? said->calls : estimate.calls", "said->calls", ENDS),
     ("answer-cost-empty", ANSWER, "if (cost == NULL || cost->u.object.count == 0)", "if (cost == NULL)", "guest_answer"),
     ("answer-cost-usd", ANSWER, ".has_usd = ifab_json_get(cost, \"usd_micro\") != NULL,", ".has_usd = true,", "guest_answer"),
-    ("breaker-dry-run", ACT, "    if (dry)\n        return IFAB_VERDICT_CALLER;\n", "", ENDS),
+    ("breaker-dry-run", ACT, "return dry ? IFAB_VERDICT_CALLER : ends[end].verdict;", "return ends[end].verdict;", ENDS),
+    # the fabric's own refusals inside a call
+    ("own-no-failure", MAP, "X(ADDRESS, PERMISSION_DENIED, CALLER,", "X(ADDRESS, PERMISSION_DENIED, FAILED,", ENDS),
+    ("own-limit-no-failure", MAP, "X(LIMITED, RATE_LIMIT_EXCEEDED, CALLER,", "X(LIMITED, RATE_LIMIT_EXCEEDED, FAILED,", ENDS),
+    ("own-hint", ACT, "(int)info->code, ends[end].hint,", "(int)info->code, \"\",", ENDS),
+    ("own-address", OWN, "    [IFAB_EGRESS_ADDRESS] = IFAB_CALL_ADDRESS,\n", "", "guest_exchange"),
+    ("own-dry-run", OWN, "    [IFAB_EGRESS_DRY_RUN] = IFAB_CALL_DRY_WRITE,\n", "", "guest_exchange"),
+    ("own-secret", OWN, "    {IFAB_CODE_SECRET_NOT_FOUND, IFAB_CALL_NO_SECRET},\n", "", "guest_exchange"),
+    ("own-rate", OWN, "    {IFAB_CODE_RATE_LIMIT_EXCEEDED, IFAB_CALL_LIMITED},\n", "", "guest_exchange"),
+    ("own-of-provider-alone", OWN, "if (answer->end != IFAB_CALL_PROVIDER || r->refused == IFAB_CALL_OK)", "if (r->refused == IFAB_CALL_OK)", "guest_begin"),
+    ("own-redacted", OWN, "ifab_guest__text(ifab_view_str(r->refusal), &r->arena)", "ifab_view_str(r->refusal)", "guest_begin"),
+    ("own-cut", OWN, "ifab_guest__cut(ifab_buf_as_view(&b), IFAB_GUEST_TEXT_MAX)", "ifab_buf_as_view(&b)", "guest_begin"),
+    ("own-end", "src/shell/guest/guest.c", "    ifab_guest__own_end(r, &answer);\n", "", "guest_begin"),
+    ("own-answered", EXCHANGE, "    ifab_guest__note(q->running, IFAB_CALL_OK, \"\");\n    put_answer(e, &b);", "    put_answer(e, &b);", "guest_exchange"),
+    ("own-failed-after", EXCHANGE, "    ifab_guest__note(q->running, ifab_guest__own(code, problem->failure), text);\n",
+     "    if (ifab_guest__own(code, problem->failure) != IFAB_CALL_OK)\n        ifab_guest__note(q->running, ifab_guest__own(code, problem->failure), text);\n",
+     "guest_exchange"),
+    ("own-log-code", EXCHANGE, "ifab_guest__refuse(self, q, code, code == ", "ifab_guest__refuse(self, q, IFAB_CODE_PERMISSION_DENIED, code == ", "guest_exchange"),
+    ("own-queue", EXCHANGE, "ifab_guest__note(r, IFAB_CALL_BUSY, ", "ifab_guest__note(r, IFAB_CALL_OK, ", "guest_exchange"),
+    ("own-secret-ref", HOST, "        ifab_guest__note(r, IFAB_CALL_NO_SECRET, text);\n", "", "guest_exchange"),
+    ("own-dry-run-value", HOST, "ifab_guest__note(r, IFAB_CALL_DRY_WRITE, ", "ifab_guest__note(r, IFAB_CALL_OK, ", "guest_exchange"),
+    ("own-socket-sent", SOCKET, "        q->running->reached++;\n        ifab_guest__note(q->running, IFAB_CALL_OK, \"\");\n", "        q->running->reached++;\n", "guest_socket"),
+    ("own-socket-opened", SOCKET, "        return;\n    ifab_guest__note(q->running, IFAB_CALL_OK, \"\");\n", "        return;\n", "guest_socket"),
     # what has ended makes room
     ("plan-ended-of-talent", PLANS, "    if (has_ended(&node->plan))\n        self->ended++;\n    else\n        count_talent(self, plan.talent, true);",
      "    self->ended += has_ended(&node->plan);\n    count_talent(self, plan.talent, true);", ENDS),

@@ -181,6 +181,7 @@ static int setup(void **state)
     w.options.prepare_path = w.prepare;
     w.options.walls = FAKE_WALLS;
     w.options.load_ms = w.options.prepare_ms = w.options.wait_ms = PATIENCE;
+    w.options.rest_ms = 0;
     w.request = (struct ifab_chassis_request){
         .tenant = {.talent = 1, .manifest32 = {1}},
         .imports = 1U << IFAB_IMPORT_http | 1U << IFAB_IMPORT_log,
@@ -578,11 +579,78 @@ static void a_call_that_computes_steps_back(void **state)
     assert_int_equal(stats().stepped_back, 0);
     w.request.deadline_ms = 60000;
     assert_outcome(run("compute"), IFAB_CODE_NONE, IFAB_TRAP_NONE);
-    int own = getpriority(PRIO_PROCESS, 0);
     char want[32];
-    snprintf(want, sizeof want, "nice %d", own > 9 ? 19 : own + 10);
+    snprintf(want, sizeof want, "policy %d", SCHED_IDLE);
     assert_string_equal(w.outcomes[1].output, want);
     assert_int_equal(stats().stepped_back, 1);
+}
+
+static char fuel_trap[16]; /* the word for a guest that uses up its fuel */
+
+/* INV-08: a new worker costs milliseconds of the CPU. Who makes each end before its time waits for the next; nobody else does, and no call of its is lost. */
+static void workers_of_who_ends_them_rest(void **state)
+{
+    (void)state;
+    (void)snprintf(fuel_trap, sizeof fuel_trap, "trap %d", IFAB_TRAP_FUEL);
+    w.options.rest_ms = 10000;
+    open_pool();
+    for (int i = 0; i < 3; i++)
+        assert_outcome(run(fuel_trap), IFAB_CODE_SANDBOX_VIOLATION, IFAB_TRAP_FUEL);
+    uint64_t started = stats().started;
+    assert_int_equal(stats().stepped_back, 0);
+    assert_int_equal(begin("echo later", NULL), IFAB_OK);
+    assert_int_equal(stats().started, started);
+    w.request.tenant.talent = 2;
+    assert_int_equal(begin("echo others", NULL), IFAB_OK);
+    turn_until(&w.ended, 4);
+    assert_outcome(&w.outcomes[4], IFAB_CODE_NONE, IFAB_TRAP_NONE);
+    assert_int_equal(stats().started, started + 1);
+    assert_false(w.outcomes[3].done);
+    close_pool(); /* with somebody remembered */
+    assert_outcome(&w.outcomes[3], IFAB_CODE_QUEUE_FULL, IFAB_TRAP_NONE);
+}
+
+static void who_waits_for_a_rest_is_woken(void **state)
+{
+    (void)state;
+    (void)snprintf(fuel_trap, sizeof fuel_trap, "trap %d", IFAB_TRAP_FUEL);
+    w.options.rest_ms = 500;
+    w.options.wait_ms = 5000; /* what else would wake it */
+    open_pool();
+    for (int i = 0; i < 3; i++)
+        assert_outcome(run(fuel_trap), IFAB_CODE_SANDBOX_VIOLATION, IFAB_TRAP_FUEL);
+    assert_echo("rested");
+}
+
+static void workers_that_rested_start_stepped_back(void **state)
+{
+    (void)state;
+    (void)snprintf(fuel_trap, sizeof fuel_trap, "trap %d", IFAB_TRAP_FUEL);
+    w.options.rest_ms = 1;
+    open_pool();
+    for (int i = 0; i < 3; i++)
+        assert_outcome(run(fuel_trap), IFAB_CODE_SANDBOX_VIOLATION, IFAB_TRAP_FUEL);
+    assert_int_equal(stats().stepped_back, 0);
+    assert_echo("stepped back");
+    assert_int_equal(stats().stepped_back, 1);
+    assert_echo("the same worker");
+    assert_int_equal(stats().stepped_back, 1);
+    (void)poll(NULL, 0, 500); /* it is forgotten: 200 times as long as one rest */
+    assert_outcome(run(fuel_trap), IFAB_CODE_SANDBOX_VIOLATION, IFAB_TRAP_FUEL);
+    assert_echo("as anybody");
+    assert_int_equal(stats().stepped_back, 1);
+}
+
+static void nobody_rests_where_none_is_wanted(void **state)
+{
+    (void)state;
+    (void)snprintf(fuel_trap, sizeof fuel_trap, "trap %d", IFAB_TRAP_FUEL);
+    w.options.rest_ms = 0;
+    open_pool();
+    for (int i = 0; i < 12; i++)
+        assert_outcome(run(fuel_trap), IFAB_CODE_SANDBOX_VIOLATION, IFAB_TRAP_FUEL);
+    assert_echo("at once");
+    assert_int_equal(stats().stepped_back, 0);
 }
 
 static void queues_are_bounded(void **state)
@@ -1011,7 +1079,7 @@ static const struct CMUnitTest tests[] = {
     TEST(imports_are_judged_here_too),
     TEST(a_worker_that_reads_nothing_is_ended),
     TEST(the_deadline_stops_everything),
-    TEST(a_call_that_computes_steps_back),
+    TEST(a_call_that_computes_steps_back), TEST(workers_of_who_ends_them_rest), TEST(who_waits_for_a_rest_is_woken), TEST(workers_that_rested_start_stepped_back), TEST(nobody_rests_where_none_is_wanted),
     TEST(queues_are_bounded),
     TEST(a_call_does_not_wait_for_ever),
     TEST(workers_end_by_use_by_idleness_and_to_make_room),

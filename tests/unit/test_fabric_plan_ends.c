@@ -401,6 +401,44 @@ static void dry_runs_say_nothing_to_a_breaker(void **state)
     assert_int_equal(breaker()->state, IFAB_BREAKER_CLOSED);
 }
 
+static const struct own { /* the fabric's own refusals inside a call */
+    enum ifab_call_end end;
+    const char *code, *hint;
+    uint16_t http;
+    bool repeatable;
+} owns[] = {
+    {IFAB_CALL_ADDRESS, "IF_ERR_003", "egress.allow", 403, false},
+    {IFAB_CALL_DRY_WRITE, "IF_ERR_003", "marks read", 403, false},
+    {IFAB_CALL_DENIED, "IF_ERR_003", "ifctl secret list", 403, false},
+    {IFAB_CALL_NO_SECRET, "IF_ERR_206", "ifctl secret set NAME --for ORIGIN", 404, false},
+    {IFAB_CALL_LIMITED, "IF_ERR_302", "limits.rps", 429, true},
+    {IFAB_CALL_BUSY, "IF_ERR_304", "Wait a little. ", 503, true},
+};
+
+/* INV-10: the provider has no part in it. */
+static void what_the_fabric_refuses_is_no_failure_of_a_provider(void **state)
+{
+    (void)state;
+    for (int dry = 0; dry < 2; dry++)
+        for (size_t i = 0; i < IFAB_COUNT(owns); i++) {
+            assert_int_equal(plan(&agent_a, PRICED, "go", "{}"), IFAB_CODE_NONE);
+            key_said = dry ? NULL : owns[i].hint;
+            assert_int_equal(dry ? dry_run(PRICED) : apply(&agent_a, PRICED), IFAB_CODE_NONE);
+            assert_int_equal(outcome(owns[i].end, 0, ""), IFAB_CODE_NONE);
+            assert_int_equal(rig.outcome.reply.http, owns[i].http);
+            assert_true(body_has(owns[i].code) && body_has(owns[i].hint) && body_has(dry ? "can still be applied" : "Plan again"));
+            assert_true(body_has(dry && owns[i].repeatable ? "\"retryable\":true" : "\"retryable\":false"));
+            assert_int_equal(entries_with(owns[i].hint), (size_t)dry + 1); /* the log says the same */
+            expect_state(dry ? IFAB_PLAN_PLANNED : IFAB_PLAN_DONE);
+            if (!dry) { /* who lost the answer is told the same */
+                assert_int_equal(apply(&agent_a, PRICED), IFAB_CODE_NONE);
+                assert_true(rig.outcome.reply.replayed && rig.outcome.reply.http == owns[i].http && body_has(owns[i].code));
+            }
+            key_said = NULL;
+        }
+    assert_true(breaker() == NULL || (breaker()->state == IFAB_BREAKER_CLOSED && breaker()->failures == 0));
+}
+
 static void no_dry_run_while_a_vote_is_open(void **state)
 {
     (void)state;
@@ -613,6 +651,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_guest_only_adds_to_its_price, setup_priced, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_said_costs_what_was_planned, setup_priced, teardown),
         cmocka_unit_test_setup_teardown(dry_runs_say_nothing_to_a_breaker, setup_priced, teardown),
+        cmocka_unit_test_setup_teardown(what_the_fabric_refuses_is_no_failure_of_a_provider, setup_priced, teardown),
         cmocka_unit_test_setup_teardown(no_dry_run_while_a_vote_is_open, setup_priced, teardown),
         cmocka_unit_test_setup_teardown(all_entries_of_a_call_have_its_trace, setup_priced, teardown),
         cmocka_unit_test_setup_teardown(rules_see_the_role_of_the_way_in, setup_priced, teardown),

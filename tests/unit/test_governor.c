@@ -455,6 +455,27 @@ static void buckets_are_bounded_and_apart(void **state)
     ifab_token_table_free(table);
 }
 
+static void a_service_record_has_quantiles_and_an_error_budget(void **state)
+{
+    (void)state;
+    const struct ifab_slo slo = {.success_permille = 950, .p99_ms = 500}, strict = {.success_permille = 1000, .p99_ms = 500};
+    struct ifab_service s = {0};
+    assert_int_equal(ifab_service_p95_ms(NULL), 0);
+    assert_int_equal(ifab_service_budget_permille(NULL, &slo), 1000);
+    assert_int_equal(ifab_service_budget_permille(&s, &slo), 1000);
+    for (int i = 1; i <= 100; i++)
+        ifab_service_note(&s, true, i * 1000); /* 1 ms to 100 ms */
+    assert_int_equal(ifab_service_p95_ms(&s), 95);
+    assert_int_equal(ifab_service_p99_ms(&s), 99);
+    assert_int_equal(ifab_service_budget_permille(&s, &strict), 1000);
+    static const unsigned left[] = {800, 600, 400, 200, 0, 0}; /* five of a hundred may fail */
+    for (size_t i = 0; i < IFAB_COUNT(left); i++) {
+        ifab_service_note(&s, false, 1000);
+        assert_int_equal(ifab_service_budget_permille(&s, &slo), left[i]);
+        assert_int_equal(ifab_service_budget_permille(&s, &strict), 0);
+    }
+}
+
 static void reputation_has_a_prior_and_objectives(void **state)
 {
     (void)state;
@@ -474,6 +495,7 @@ static void reputation_has_a_prior_and_objectives(void **state)
     r = ifab_service_reputation(&s, &slo);
     assert_true(r.num == 107 && r.den == 110);
     assert_int_equal(ifab_service_p99_ms(&s), 100);
+    assert_int_equal(ifab_service_p95_ms(&s), 100);
     ifab_service_note(&s, true, IFAB_MINUTE); /* one of a hundred: the 99th of 100 is still good */
     assert_int_equal(ifab_service_p99_ms(&s), 100);
     ifab_service_note(&s, true, IFAB_MINUTE);
@@ -684,7 +706,7 @@ int main(void)
         cmocka_unit_test(a_swarms_breaker_waits_for_a_person),
         cmocka_unit_test(a_bucket_refills_without_drift),
         cmocka_unit_test(buckets_are_bounded_and_apart),
-        cmocka_unit_test(reputation_has_a_prior_and_objectives),
+        cmocka_unit_test(a_service_record_has_quantiles_and_an_error_budget), cmocka_unit_test(reputation_has_a_prior_and_objectives),
         cmocka_unit_test(prices_have_dates_and_round_up_once),
         cmocka_unit_test(without_memory_nothing_changes),
         cmocka_unit_test(deadlines_come_in_order),

@@ -170,12 +170,65 @@ static void why_a_call_ended_is_redacted_and_then_cut(void **state)
     assert_int_equal(w.why.size, 256);
 }
 
+/* What the fabric refused it in its call is its end where it ends as its provider's, and nowhere else. */
+static void an_end_on_a_refusal_is_the_fabrics(void **state)
+{
+    static const struct {
+        const char *params;
+        enum ifab_call_end refused, end;
+        const char *why;
+    } rows[] = {
+        {"{\"error\":{\"kind\":\"provider\",\"message\":\"no lamp\"}}", IFAB_CALL_ADDRESS, IFAB_CALL_ADDRESS, "the lamp's; the capability says: no lamp"},
+        {"{\"error\":{\"kind\":\"transient\",\"message\":\"the lamp's\"}}", IFAB_CALL_LIMITED, IFAB_CALL_LIMITED, "the lamp's"},
+        {"{\"error\":{\"kind\":\"provider\",\"message\":\"\"}}", IFAB_CALL_NO_SECRET, IFAB_CALL_NO_SECRET, "the lamp's"},
+        {"{\"error\":{\"kind\":\"provider\",\"message\":\"no lamp\"}}", IFAB_CALL_OK, IFAB_CALL_PROVIDER, "no lamp"},
+        {"{\"error\":{\"kind\":\"caller\",\"message\":\"no lamp\"}}", IFAB_CALL_ADDRESS, IFAB_CALL_CALLER, "no lamp"},
+        {"{\"trap\":\"a\"}", IFAB_CALL_ADDRESS, IFAB_CALL_TRAP, "unreachable: a"},
+        {"{\"on\":true}", IFAB_CALL_ADDRESS, IFAB_CALL_OK, ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
+        call(IFAB_GUEST_APPLY, rows[i].params);
+        ifab_guest__note(w.guests->first, rows[i].refused, "the lamp's");
+        finish();
+        assert_int_equal(w.end, rows[i].end);
+        assert_true(ifab_view_is(ifab_buf_as_view(&w.why), rows[i].why));
+    }
+}
+
+static void what_was_refused_is_redacted_and_cut_too(void **state)
+{
+    char params[600];
+    (void)state;
+    snprintf(params, sizeof params, "{\"error\":{\"kind\":\"provider\",\"message\":\"%0250d\"}}", 0);
+    call(IFAB_GUEST_APPLY, params);
+    ifab_guest__note(w.guests->first, IFAB_CALL_DENIED, "at ghp_0123456789abcdefghijklmnopqrstuvwxyz");
+    finish();
+    assert_true(holds(&w.why, "at ***REDACTED***; the capability says: 000") && !holds(&w.why, "ghp_"));
+    assert_int_equal(w.why.size, 256);
+}
+
+/* What no honest guest does is a violation, whatever was refused besides. */
+static void an_alarm_goes_before_a_refusal(void **state)
+{
+    (void)state;
+    call(IFAB_GUEST_APPLY, "{\"error\":{\"kind\":\"provider\",\"message\":\"no lamp\"}}");
+    ifab_guest__note(w.guests->first, IFAB_CALL_DENIED, "the lamp's");
+    w.guests->first->alarm = IFAB_VIEW("no row");
+    finish();
+    assert_int_equal(w.end, IFAB_CALL_VIOLATION);
+    assert_true(ifab_view_is(ifab_buf_as_view(&w.why), "no row"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 static const struct CMUnitTest tests[] = {
     TEST(a_guest_is_told_what_it_runs_for),
     TEST(a_call_is_of_its_talent_and_its_whole_manifest),
     TEST(what_is_no_answer_is_a_fault_of_the_guest),
     TEST(why_a_call_ended_is_redacted_and_then_cut),
+    TEST(an_end_on_a_refusal_is_the_fabrics),
+    TEST(what_was_refused_is_redacted_and_cut_too),
+    TEST(an_alarm_goes_before_a_refusal),
 };
 int main(int argc, char **argv)
 {

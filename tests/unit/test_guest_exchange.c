@@ -20,13 +20,14 @@
 
 /* ---- the pool: one host call at a time ---- */
 static char said[4096]; /* what the guest was told last; "" while it waits */
+static enum ifab_host_status status_of_last;
 static uint64_t last_call;
 
 ifab_status ifab_chassis_host_result(struct ifab_chassis *self, uint64_t host_call, enum ifab_host_status status, struct ifab_view bytes)
 {
     (void)self;
     assert_int_equal(host_call, last_call);
-    assert_int_equal(status, IFAB_HOST_OK);
+    status_of_last = status;
     assert_string_equal(said, ""); /* answered once */
     snprintf(said, sizeof said, IFAB_FMT, IFAB_ARG(bytes));
     return IFAB_OK;
@@ -35,6 +36,8 @@ ifab_status ifab_chassis_host_result(struct ifab_chassis *self, uint64_t host_ca
 /* ---- the fabric ---- */
 static uint32_t newest; /* version of the secret */
 static bool rotates;    /* once it has been lent */
+static enum ifab_code asked; /* what the log answers */
+static ifab_status lent;     /* OK: what the vault does */
 
 static ifab_usec wall(void *user)
 {
@@ -53,7 +56,7 @@ static void ask(void *user, uint64_t question, enum ifab_guest_task task, void *
     (void)call;
     (void)name;
     (void)origin;
-    ifab_guest_secret(*(struct ifab_guests **)user, question, true);
+    ifab_guest_secret(*(struct ifab_guests **)user, question, asked);
 }
 static ifab_status lend(void *user, struct ifab_view name, struct ifab_view origin, ifab_status (*use)(void *use_user, struct ifab_view value),
                         void *use_user)
@@ -61,6 +64,8 @@ static ifab_status lend(void *user, struct ifab_view name, struct ifab_view orig
     (void)user;
     (void)name;
     (void)origin;
+    if (lent != IFAB_OK)
+        return lent;
     newest += rotates;
     rotates = false;
     return use(use_user, IFAB_VIEW("canary-2b7e15"));
@@ -89,6 +94,8 @@ static int begin(void **state)
     use = (struct ifab_secret_use){.name = IFAB_VIEW("PW"), .origin_text = IFAB_VIEW("https://a.example"), .as = IFAB_SECRET_AS_BEARER};
     newest = 1;
     rotates = false;
+    asked = IFAB_CODE_NONE;
+    lent = IFAB_OK;
     return 0;
 }
 static int end(void **state)
@@ -134,6 +141,7 @@ static const char *exchange(struct running *r, const char *json)
         ifab_guest__egress_events(guests);
     }
     assert_string_not_equal(said, "");
+    assert_int_equal(status_of_last, IFAB_HOST_OK);
     return said;
 }
 #define GET     "{\"method\":\"GET\",\"url\":\"https://a.example/x\"}"
@@ -294,6 +302,121 @@ static void nothing_is_sent_while_answers_cannot_be_searched(void **state)
     ifab_arena_fini(&r.arena);
 }
 
+/* Any other import. */
+static enum ifab_host_status host(struct running *r, enum ifab_import import, const char *a)
+{
+    const struct ifab_frame_host_call args = {.import = import, .a = ifab_view_str(a), .b = IFAB_VIEW("1")};
+    const struct ifab_chassis_host_call host_call = {.id = ++last_call, .user = r, .args = &args};
+    said[0] = '\0';
+    ifab_guest__host_call(guests, &host_call);
+    return status_of_last;
+}
+static void expect(const struct running *r, enum ifab_call_end refused, const char *text)
+{
+    assert_int_equal(r->refused, refused);
+    if (strstr(r->refusal, text) == NULL)
+        fail_msg("%s: %s", text, r->refusal);
+}
+
+#define PRIVATE "{\"method\":\"GET\",\"url\":\"https://10.0.0.1/x\"}"
+static struct running refused_an_address(void)
+{
+    static struct ifab_egress_row rows[2];
+    struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    rows[0] = rows[1] = row;
+    assert_int_equal(ifab_origin_read(IFAB_VIEW("https://10.0.0.1"), &rows[1].origin, NULL), IFAB_OK);
+    r.rows = rows;
+    r.row_count = 2;
+    assert_non_null(strstr(exchange(&r, PRIVATE), "IF_ERR_003"));
+    expect(&r, IFAB_CALL_ADDRESS, "not a public one");
+    return r;
+}
+
+static void the_last_refusal_of_an_address_is_kept(void **state)
+{
+    (void)state;
+    struct running r = refused_an_address();
+    assert_int_equal(host(&r, IFAB_IMPORT_now, ""), IFAB_HOST_OK); /* nothing of that went outside */
+    expect(&r, IFAB_CALL_ADDRESS, "not a public one");
+    script[0].status = 404; /* an answer, whatever it says */
+    assert_non_null(strstr(exchange(&r, GET), "\"status\":404"));
+    expect(&r, IFAB_CALL_OK, "");
+    ifab_arena_fini(&r.arena);
+    r = refused_an_address();
+    script[1] = (struct ifab_egress_scripted){.failure = IFAB_EGRESS_TLS};
+    r.idempotent = false;
+    assert_non_null(strstr(exchange(&r, GET), "IF_ERR_503")); /* a failure of the provider's */
+    expect(&r, IFAB_CALL_OK, "");
+    ifab_arena_fini(&r.arena);
+}
+
+static void a_write_in_a_dry_run_is_told_as_that(void **state)
+{
+    (void)state;
+    row.read = false;
+    struct running r = call_of(IFAB_GUEST_DRY_RUN, "plan-1");
+    assert_non_null(strstr(exchange(&r, POST), "IF_ERR_003"));
+    expect(&r, IFAB_CALL_DRY_WRITE, "dry run");
+    ifab_guest__note(&r, IFAB_CALL_OK, "");
+    assert_int_equal(host(&r, IFAB_IMPORT_kv_put, "key"), IFAB_HOST_REFUSED);
+    expect(&r, IFAB_CALL_DRY_WRITE, "keeps no values");
+    row.read = true;
+    exchange(&r, GET);
+    expect(&r, IFAB_CALL_OK, "");
+    ifab_arena_fini(&r.arena);
+}
+
+static void a_secret_that_is_not_there_is_told_by_its_name(void **state)
+{
+    (void)state;
+    static const struct {
+        enum ifab_code asked;
+        ifab_status lent;
+        const char *told;
+        enum ifab_call_end refused;
+        const char *text;
+    } rows[] = {
+        {IFAB_CODE_SECRET_NOT_FOUND, IFAB_OK, "IF_ERR_206", IFAB_CALL_NO_SECRET, "no such secret"}, /* revoked meanwhile */
+        {IFAB_CODE_PERMISSION_DENIED, IFAB_OK, "IF_ERR_003", IFAB_CALL_DENIED, "not lent here"},
+        {IFAB_CODE_STORE_UNAVAILABLE, IFAB_OK, "IF_ERR_504", IFAB_CALL_OK, ""}, /* nobody's refusal */
+        {IFAB_CODE_NONE, IFAB_NOT_FOUND, "IF_ERR_206", IFAB_CALL_NO_SECRET, "cannot be used"},
+        {IFAB_CODE_NONE, IFAB_OK, "\"status\":200", IFAB_CALL_OK, ""},
+    };
+    struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    assert_int_equal(host(&r, IFAB_IMPORT_secret_ref, "PW"), IFAB_HOST_OK);
+    expect(&r, IFAB_CALL_OK, "");
+    assert_int_equal(host(&r, IFAB_IMPORT_secret_ref, "OTHER"), IFAB_HOST_REFUSED);
+    expect(&r, IFAB_CALL_NO_SECRET, "names no such secret");
+    newest = 0;
+    assert_int_equal(host(&r, IFAB_IMPORT_secret_ref, "PW"), IFAB_HOST_NOT_FOUND);
+    expect(&r, IFAB_CALL_NO_SECRET, "no secret PW for https://a.example");
+    newest = 1;
+    for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
+        asked = rows[i].asked;
+        lent = rows[i].lent;
+        if (strstr(exchange(&r, WITH_PW), rows[i].told) == NULL)
+            fail_msg("%zu: %s", i, said);
+        expect(&r, rows[i].refused, rows[i].text);
+    }
+    ifab_arena_fini(&r.arena);
+}
+
+static void limits_are_told_as_limits(void **state)
+{
+    (void)state;
+    struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    r.spec->manifest.limits.rps = r.spec->manifest.limits.burst = 1;
+    (void)burst_of(&r);
+    while (strstr(said, "IF_ERR_302") == NULL)
+        exchange(&r, GET);
+    expect(&r, IFAB_CALL_LIMITED, "limits.rps");
+    for (size_t i = 0; i < QUESTIONS_MAX; i++)
+        guests->questions[i] = (struct question){.host_call = UINT64_MAX, .running = &r};
+    assert_non_null(strstr(exchange(&r, GET), "IF_ERR_304"));
+    expect(&r, IFAB_CALL_BUSY, "under way");
+    ifab_arena_fini(&r.arena);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
 static const struct CMUnitTest tests[] = {
     TEST(each_exchange_of_an_apply_has_a_key_of_its_own),
@@ -301,5 +424,9 @@ static const struct CMUnitTest tests[] = {
     TEST(requests_have_a_rate),
     TEST(a_line_is_redacted_before_it_is_cut),
     TEST(nothing_is_sent_while_answers_cannot_be_searched),
+    TEST(the_last_refusal_of_an_address_is_kept),
+    TEST(a_write_in_a_dry_run_is_told_as_that),
+    TEST(a_secret_that_is_not_there_is_told_by_its_name),
+    TEST(limits_are_told_as_limits),
 };
 TEST_MAIN(tests)

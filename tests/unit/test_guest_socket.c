@@ -304,7 +304,9 @@ static void what_does_not_open_leaves_no_place(void **state)
     assert_true(running->alarm.size > 0);
     running->task = IFAB_GUEST_DRY_RUN;
     refused("{\"method\":\"GET\",\"url\":\"" URL "\"}", "003");
+    assert_int_equal(running->refused, IFAB_CALL_DRY_WRITE);
     assert_non_null(strstr(ask_port("{\"method\":\"GET\",\"url\":\"ws://a.example/read\"}"), "\"status\":101"));
+    assert_int_equal(running->refused, IFAB_CALL_OK); /* it went on */
 }
 
 static void what_is_no_form_is_refused(void **state)
@@ -343,23 +345,26 @@ static void a_challenge_is_answered_when_the_log_has_it(void **state)
     assert_int_equal(vault.lent, 0);
     assert_string_equal(vault.name, "PW");
     assert_string_equal(vault.origin, "ws://a.example");
-    ifab_guest_secret(guests, vault.question, false);
+    ifab_guest_secret(guests, vault.question, IFAB_CODE_PERMISSION_DENIED);
     assert_non_null(strstr(said, "IF_ERR_003"));
     assert_int_equal(vault.lent, 0);
     (void)ask_host(ANSWER);
     vault.record = "ws://b.example";
-    ifab_guest_secret(guests, vault.question, true);
+    ifab_guest_secret(guests, vault.question, IFAB_CODE_NONE);
     assert_non_null(strstr(said, "IF_ERR_003"));
     assert_true(running->alarm.size > 0); /* a secret of elsewhere: no honest guest asks */
     vault.record = "ws://a.example";
     (void)ask_host(ANSWER);
-    ifab_guest_secret(guests, vault.question, true);
+    ifab_guest_secret(guests, vault.question, IFAB_CODE_NONE);
     assert_string_equal(said, "{\"socket\":1}");
+    assert_int_equal(running->refused, IFAB_CALL_OK); /* it was lent after all */
     assert_int_equal(vault.lent, 1);
     refused("{\"socket\":1,\"send\":\"x\",\"answer\":{\"challenge\":\"c\",\"salt\":\"s\",\"secret\":\"NONE\"}}", "206");
+    assert_string_equal(ask_host("{\"socket\":1,\"receive\":0}"), "{\"binary\":false,\"message\":\"one\",\"socket\":1}");
+    assert_int_equal(running->refused, IFAB_CALL_NO_SECRET); /* what was said before says nothing of it */
     (void)ask_host(ANSWER);
     happens(IFAB_EGRESS_CLOSED, "", 0, 1000); /* while the log is written */
-    ifab_guest_secret(guests, vault.question, true);
+    ifab_guest_secret(guests, vault.question, IFAB_CODE_NONE);
     assert_non_null(strstr(said, "IF_ERR_503"));
     assert_int_equal(vault.lent, 1);
     ifab_egress_cancel(guests->egress, 1);
@@ -369,7 +374,7 @@ static void each_use_of_a_secret_has_its_own_row(void **state)
 {
     (void)state;
     (void)ask_host("{\"method\":\"GET\",\"url\":\"" URL "\",\"secret\":\"PW\"}");
-    ifab_guest_secret(guests, vault.question, true);
+    ifab_guest_secret(guests, vault.question, IFAB_CODE_NONE);
     ifab_egress_memory_run(guests->egress);
     ifab_guest__egress_events(guests);
     assert_string_equal(said, "{\"headers\":{},\"socket\":1,\"status\":101}");
@@ -385,7 +390,7 @@ static void a_message_with_a_secret_ends_the_call(void **state)
     (void)state;
     open_socket(1);
     (void)ask_host(ANSWER);
-    ifab_guest_secret(guests, vault.question, true);
+    ifab_guest_secret(guests, vault.question, IFAB_CODE_NONE);
     (void)ask_port("{\"socket\":1,\"send\":\"x\"}");
     (void)ask_port("{\"socket\":1,\"send\":\"x\"}"); /* the third body of the script */
     assert_true(running->alarm.size > 0);

@@ -26,8 +26,8 @@ void ifab_service_note(struct ifab_service *self, bool good, ifab_usec took)
         self->count++;
 }
 
-/* Nearest rank: the ceil(0.99 n)-th smallest. */
-uint32_t ifab_service_p99_ms(const struct ifab_service *self)
+/* Nearest rank: the ceil(share × n)-th smallest. */
+static uint32_t quantile(const struct ifab_service *self, uint32_t percent)
 {
     uint32_t sorted[IFAB_SERVICE_WINDOW];
     if (self == NULL || self->count == 0)
@@ -38,7 +38,19 @@ uint32_t ifab_service_p99_ms(const struct ifab_service *self)
             sorted[at] = sorted[at - 1];
         sorted[at] = self->took_ms[i];
     }
-    return sorted[(self->count * 99U + 99) / 100 - 1];
+    return sorted[(self->count * percent + 99) / 100 - 1];
+}
+uint32_t ifab_service_p95_ms(const struct ifab_service *self) { return quantile(self, 95); }
+uint32_t ifab_service_p99_ms(const struct ifab_service *self) { return quantile(self, 99); }
+
+uint32_t ifab_service_budget_permille(const struct ifab_service *self, const struct ifab_slo *slo)
+{
+    uint64_t failed = 0, allowed = 0; /* in thousandths of an outcome */
+    for (size_t i = 0; self != NULL && i < self->count; i++) {
+        failed += self->good[i] ? 0 : 1000;
+        allowed += slo->success_permille < 1000 ? 1000 - slo->success_permille : 0;
+    }
+    return failed == 0 ? 1000 : failed >= allowed ? 0 : (uint32_t)(1000 - failed * 1000 / allowed);
 }
 
 #define PRIOR_GOOD 7 /* of */

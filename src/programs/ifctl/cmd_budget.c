@@ -11,7 +11,7 @@
 #define SET_COLUMNS "ID:budget.id|LIMIT:budget.limit|UNIT:budget.unit|LEFT:budget.left|LEVEL:budget.level|ENTRY:entry.index"
 #define RESERVATION_COLUMNS \
     "ID:id|OWNER:owner|USD_MICRO:usd_micro|TOKENS:tokens|CALLS:calls|BUDGETS:budgets|LEFT_MS:left_ms|DANGLING:dangling|MADE:made_at|TRACE:trace"
-#define BREAKER_COLUMNS "BREAKER:breaker|STATE:state|CAUSE:cause|FAILURES:failures|REPUTATION:reputation|P99_MS:p99_ms|OUTCOMES:outcomes|ENTRY:entry_index"
+#define BREAKER_COLUMNS "BREAKER:breaker|STATE:state|CAUSE:cause|FAILURES:failures|REPUTATION:reputation|ERROR_BUDGET:error_budget_permille|P95_MS:p95_ms|P99_MS:p99_ms|OUTCOMES:outcomes|ENTRY:entry_index"
 
 int cli_amount(struct cli *cli, const char *name, const char *text, bool dollars, char ret_text[24])
 {

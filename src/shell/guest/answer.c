@@ -10,7 +10,6 @@
 
 #define MESSAGE_MAX 512
 #define EFFECTS_MAX 64
-#define TEXT_KEPT   256
 
 static const struct ifab_schema_field error_fields[] = {
     {.name = "kind", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = 16},
@@ -80,7 +79,7 @@ struct ifab_view ifab_guest__text(struct ifab_view text, struct ifab_arena *aren
     struct ifab_buf clean = IFAB_BUF_INIT(65536);
     struct ifab_view kept = IFAB_VIEW(IFAB_REDACTED);
     ifab_redact_text(&clean, text);
-    if (ifab_buf_status(&clean) != IFAB_OK || ifab_arena_copy(arena, ifab_guest__cut(ifab_buf_as_view(&clean), TEXT_KEPT), &kept) != IFAB_OK)
+    if (ifab_buf_status(&clean) != IFAB_OK || ifab_arena_copy(arena, ifab_guest__cut(ifab_buf_as_view(&clean), IFAB_GUEST_TEXT_MAX), &kept) != IFAB_OK)
         kept = IFAB_VIEW(IFAB_REDACTED);
     ifab_buf_fini(&clean);
     return kept;

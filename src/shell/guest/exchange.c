@@ -54,18 +54,31 @@ void ifab_guest__http_error(struct ifab_guests *self, uint64_t host_call, enum i
     ifab_buf_fini(&b);
 }
 
-void ifab_guest__refuse(struct ifab_guests *self, struct question *q, enum ifab_code code, const char *text)
+/* otherwise: the code of a problem that has none */
+static void refuse(struct ifab_guests *self, struct question *q, const struct ifab_egress_problem *problem, enum ifab_code otherwise, const char *text)
 {
+    enum ifab_code code = problem->code != IFAB_CODE_NONE ? problem->code : otherwise;
     if (q->kind == QUESTION_OPEN)
         ifab_guest__socket_drop(q);
+    ifab_guest__note(q->running, ifab_guest__own(code, problem->failure), text);
     ifab_guest__http_error(self, q->host_call, code, text);
     ifab_guest__question_end(q);
 }
 
+static const char *words_of(const struct ifab_egress_problem *problem)
+{
+    return problem->text[0] != '\0' ? problem->text : ifab_egress_failure_text(problem->failure);
+}
+
+void ifab_guest__refuse(struct ifab_guests *self, struct question *q, enum ifab_code code, const char *text)
+{
+    static const struct ifab_egress_problem none = {.failure = IFAB_EGRESS_NONE};
+    refuse(self, q, &none, code, text);
+}
+
 void ifab_guest__problem(struct ifab_guests *self, struct question *q, const struct ifab_egress_problem *problem)
 {
-    ifab_guest__refuse(self, q, problem->code != IFAB_CODE_NONE ? problem->code : IFAB_CODE_PROVIDER_UNAVAILABLE,
-                       problem->text[0] != '\0' ? problem->text : ifab_egress_failure_text(problem->failure));
+    refuse(self, q, problem, IFAB_CODE_PROVIDER_UNAVAILABLE, words_of(problem));
 }
 
 static bool take_headers(struct question *q, const struct ifab_json *headers)
@@ -189,7 +202,8 @@ void ifab_guest__http(struct ifab_guests *self, struct running *r, const struct 
 {
     struct question *q = ifab_guest__question(self, 0);
     if (q == NULL) {
-        ifab_guest__http_error(self, host_call->id, IFAB_CODE_QUEUE_FULL, "too many exchanges are under way");
+        ifab_guest__note(r, IFAB_CALL_BUSY, "too many exchanges are under way");
+        ifab_guest__http_error(self, host_call->id, IFAB_CODE_QUEUE_FULL, r->refusal);
         return;
     }
     *q = (struct question){.host_call = host_call->id, .running = r, .serial = ++self->serial,
@@ -203,8 +217,9 @@ void ifab_guest__http(struct ifab_guests *self, struct running *r, const struct 
         exchange(self, q, tree);
 }
 
-void ifab_guest_secret(struct ifab_guests *self, uint64_t serial, bool granted)
+void ifab_guest_secret(struct ifab_guests *self, uint64_t serial, enum ifab_code code)
 {
+    bool granted = code == IFAB_CODE_NONE;
     for (size_t i = 0; i < QUESTIONS_MAX; i++) {
         struct question *q = &self->questions[i];
         if (q->host_call == 0 || q->serial != serial || self->closing)
@@ -214,7 +229,7 @@ void ifab_guest_secret(struct ifab_guests *self, uint64_t serial, bool granted)
         else if (granted)
             ifab_guest__send(self, q);
         else
-            ifab_guest__refuse(self, q, IFAB_CODE_PERMISSION_DENIED, "this secret is not lent here");
+            ifab_guest__refuse(self, q, code, code == IFAB_CODE_PERMISSION_DENIED ? "this secret is not lent here" : ifab_code_info(code)->text);
         return;
     }
 }
@@ -300,8 +315,7 @@ void ifab_guest__send(struct ifab_guests *self, struct question *q)
     if (status == IFAB_AGAIN)
         ifab_guest__refuse(self, q, IFAB_CODE_RATE_LIMIT_EXCEEDED, "too many exchanges are under way");
     else
-        ifab_guest__refuse(self, q, problem.code != IFAB_CODE_NONE ? problem.code : IFAB_CODE_SYSTEM_ERROR,
-                           problem.text[0] != '\0' ? problem.text : ifab_egress_failure_text(problem.failure));
+        refuse(self, q, &problem, IFAB_CODE_SYSTEM_ERROR, words_of(&problem));
 }
 
 /* {"body" or "body_b64","headers","status"} */
@@ -335,6 +349,7 @@ static void answered(struct ifab_guests *self, struct question *q, const struct 
         return;
     }
     struct ifab_buf b = IFAB_BUF_INIT(HTTP_ANSWER_MAX);
+    ifab_guest__note(q->running, IFAB_CALL_OK, "");
     put_answer(e, &b);
     if (ifab_buf_status(&b) == IFAB_OK)
         (void)ifab_chassis_host_result(self->chassis, q->host_call, IFAB_HOST_OK, ifab_buf_as_view(&b));

@@ -75,6 +75,7 @@ static void on_done(void *user, uint64_t call, const struct ifab_chassis_result 
         answer.code = IFAB_CODE_SANDBOX_VIOLATION;
         answer.text = IFAB_VIEW("its output is not an answer of the guest ABI");
     }
+    ifab_guest__own_end(r, &answer);
     if (r->alarm.size > 0 && answer.end != IFAB_CALL_REVOKED) {
         answer.end = IFAB_CALL_VIOLATION;
         answer.code = IFAB_CODE_SANDBOX_VIOLATION;

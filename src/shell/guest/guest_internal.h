@@ -17,6 +17,7 @@
 #define GUEST_ARENA  ((size_t)8 << 20)
 #define HTTP_REQUEST_MAX ((size_t)256 << 10)
 #define HTTP_ANSWER_MAX  ((size_t)1 << 20) /* of a frame */
+#define IFAB_GUEST_TEXT_MAX 256 /* bytes of a text that an answer shows */
 #define SOCKETS_MAX  4 /* of a call, those that are being closed included */
 
 /*
@@ -57,6 +58,8 @@ struct running { /* a call from its begin to its done */
     uint32_t reached; /* host calls that went outside */
     uint32_t exchanges; /* of them, without those that were made again */
     struct ifab_view alarm; /* what it, or a provider, tried; size 0: nothing */
+    enum ifab_call_end refused; /* the fabric's own word on what it asked last; OK: none. What it makes of that is its answer's end */
+    char refusal[256];          /* in words */
     uint64_t call;    /* the pool's */
     struct socket sockets[SOCKETS_MAX];
     uint32_t socket_count; /* numbers given so far */
@@ -126,6 +129,10 @@ struct ifab_guests {
 /* answer.c: at most so many bytes, cut between characters; what an answer shows of a text: redacted, then cut to 256 bytes */
 struct ifab_view ifab_guest__cut(struct ifab_view text, size_t most);
 struct ifab_view ifab_guest__text(struct ifab_view text, struct ifab_arena *arena);
+/* own.c: which of the fabric's own refusals that is; failure: NONE where egress has no part in it. OK: none of them */
+enum ifab_call_end ifab_guest__own(enum ifab_code code, enum ifab_egress_failure failure);
+void ifab_guest__note(struct running *r, enum ifab_call_end end, const char *text); /* OK: what it asked went outside, or failed there */
+void ifab_guest__own_end(struct running *r, struct ifab_guest_answer *answer);
 /* host.c */
 void ifab_guest__host_call(void *user, const struct ifab_chassis_host_call *host_call);
 void ifab_guest__host_gone(void *user, uint64_t host_call);

@@ -4,6 +4,7 @@
 #include "base/encode.h"
 #include "redact/redact.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -54,17 +55,23 @@ static void give_now(struct ifab_guests *self, uint64_t host_call)
 }
 
 /* A name of the manifest's requires_secrets, of a secret that is there. The handle is that name: what may be done with it is looked at when it is used. */
-static void give_secret_ref(struct ifab_guests *self, const struct running *r, uint64_t host_call, struct ifab_view name)
+static void give_secret_ref(struct ifab_guests *self, struct running *r, uint64_t host_call, struct ifab_view name)
 {
-    bool named = false;
-    for (size_t i = 0; i < r->spec->manifest.secret_count; i++)
-        named |= ifab_view_equal(r->spec->manifest.secrets[i].name, name);
-    if (!named)
+    const struct ifab_secret_use *use = NULL;
+    char text[sizeof r->refusal];
+    for (size_t i = 0; i < r->spec->manifest.secret_count && use == NULL; i++)
+        if (ifab_view_equal(r->spec->manifest.secrets[i].name, name))
+            use = &r->spec->manifest.secrets[i];
+    if (use == NULL) {
+        ifab_guest__note(r, IFAB_CALL_NO_SECRET, "the manifest names no such secret");
         answer(self, host_call, IFAB_HOST_REFUSED, IFAB_VIEW(""));
-    else if (self->options.secret == NULL || self->options.secret(self->options.user, name) == 0)
+    } else if (self->options.secret == NULL || self->options.secret(self->options.user, name) == 0) {
+        snprintf(text, sizeof text, "there is no secret " IFAB_FMT " for " IFAB_FMT, IFAB_ARG(name), IFAB_ARG(use->origin_text));
+        ifab_guest__note(r, IFAB_CALL_NO_SECRET, text);
         answer(self, host_call, IFAB_HOST_NOT_FOUND, IFAB_VIEW(""));
-    else
+    } else {
         answer(self, host_call, IFAB_HOST_OK, name);
+    }
 }
 
 void ifab_guest__host_call(void *user, const struct ifab_chassis_host_call *host_call)
@@ -89,8 +96,10 @@ void ifab_guest__host_call(void *user, const struct ifab_chassis_host_call *host
         status = ifab_guest__kv_get(self, r->tenant, args->a, &value);
         break;
     case IFAB_IMPORT_kv_put:
-        if (r->task == IFAB_GUEST_APPLY) /* a dry run keeps nothing */
+        if (r->task == IFAB_GUEST_APPLY)
             status = ifab_guest__kv_put(self, r, args->a, args->b);
+        else
+            ifab_guest__note(r, IFAB_CALL_DRY_WRITE, "a dry run keeps no values");
         break;
     case IFAB_IMPORT_now:
         give_now(self, host_call->id);

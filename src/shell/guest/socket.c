@@ -236,6 +236,7 @@ static void sent(struct ifab_guests *self, struct question *q, ifab_status statu
 {
     if (status == IFAB_OK) {
         q->running->reached++;
+        ifab_guest__note(q->running, IFAB_CALL_OK, "");
         say(self, q, NULL, 0);
     } else if (problem != NULL) {
         ifab_guest__alarm(q->running, problem);
@@ -359,6 +360,7 @@ static void opened(struct ifab_guests *self, struct question *q, struct socket *
     s->state = SOCKET_OPEN;
     if (q == NULL)
         return;
+    ifab_guest__note(q->running, IFAB_CALL_OK, "");
     ifab_buf_format(&b, "{\"headers\":{},\"socket\":%u,\"status\":101}", s->number);
     answer(self, q, &b);
 }

@@ -251,7 +251,7 @@ static void secret_asked(struct node *node, struct ticket *t)
     uint64_t question;
     memcpy(&question, t->user, sizeof question);
     if (self->guests != NULL)
-        ifab_guest_secret(self->guests, question, t->reply.code == IFAB_CODE_NONE);
+        ifab_guest_secret(self->guests, question, t->reply.code == IFAB_CODE_CONFLICT ? IFAB_CODE_PERMISSION_DENIED : t->reply.code);
 }
 
 /* Every access is an entry, denied ones too, and stands in the log before the value goes anywhere (INV-04, INV-09). */
@@ -266,7 +266,7 @@ static void secret_ask(void *user, uint64_t question, enum ifab_guest_task task,
         ifab_arena_copy(&t->arena, origin, &t->command.u.secret_get.origin) != IFAB_OK) {
         if (t != NULL)
             ticket_free(self->node, t);
-        ifab_guest_secret(self->guests, question, false);
+        ifab_guest_secret(self->guests, question, plain ? IFAB_CODE_SYSTEM_ERROR : IFAB_CODE_PERMISSION_DENIED);
         return;
     }
     *kept = question;

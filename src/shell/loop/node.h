@@ -111,6 +111,7 @@ struct ticket {
     struct ifab_admin_act act;
     uint8_t mint16[16];
     ifab_usec wall;             /* for the verifiers */
+    ifab_usec came;             /* run: its last byte was there */
     enum ifab_code code;        /* of admission */
     struct ifab_refusal refusal;
     ticket_step_fn *step;
@@ -146,7 +147,6 @@ struct batch {
     uint8_t meta[IFAB_META_PACKED], tag_key[TAG_KEY_PACKED];
     const struct ifab_signer *key; /* the log's new one, from this commit on; NULL: as before */
     uint64_t vault_counter;      /* of the vault that this commit makes valid; 0: no change of it */
-    ifab_usec stepped_first;
     bool tasks;                  /* a task or a swarm has changed: who waits for work may find some */
     bool delivers_others;        /* more than the messages of its tickets: something waiting was released, escalated, denied */
     uint64_t erase_index;        /* message bytes to erase after the commit */

@@ -112,6 +112,7 @@ void ticket_queue(struct node *node, struct ticket *t)
     struct lane *lane = order_add(&node->order, t, slot, t->request != NULL ? t->request->peer.connection : 0, run);
     bool late = atomic_load_explicit(&lane->late, memory_order_relaxed);
     node->queue_count++;
+    t->came = run;
     if (!late)
         pool_in_turn(&node->pool, lane);
     if (t->request != NULL) {
@@ -280,8 +281,6 @@ static void note_lateness(struct node *node, const struct ticket *t, ifab_usec r
 
 static void step(struct node *node, struct ticket *t, struct batch *batch, struct ifab_now now)
 {
-    if (batch->tickets == 0)
-        batch->stepped_first = now.run;
     if (t->code != IFAB_CODE_NONE)
         refuse_unverified(node, t, now);
     else if (refused_in_stream(t))
@@ -513,6 +512,23 @@ static bool erased(struct node *node, struct batch *batch)
     return true;
 }
 
+/* What was new in it, and what it took from the last byte of each to here, where it is durable. */
+static void measure_batch(struct node *node, const struct batch *batch)
+{
+    ifab_usec run = clock_boot() + node->clock.run_offset;
+    for (const struct ticket *t = batch->first; t != NULL; t = t->next) {
+        const struct ifab_reply *reply = &t->reply;
+        if (reply->code != IFAB_CODE_NONE || reply->replayed || reply->first)
+            continue;
+        if (reply->is_decision)
+            ifab_metrics_observe(&node->metrics, IFAB_METRIC_DECISION_SECONDS, 0, run - t->came);
+        if (reply->fence.n != 0)
+            ifab_metrics_observe(&node->metrics, IFAB_METRIC_CLAIM_SECONDS, 0, run - t->came);
+        if (reply->decided_after > 0)
+            ifab_metrics_observe(&node->metrics, IFAB_METRIC_HUMAN_DECISION_SECONDS, 0, reply->decided_after);
+    }
+}
+
 void pipeline_written(struct node *node)
 {
     struct batch *batch = node->committing;
@@ -534,9 +550,7 @@ void pipeline_written(struct node *node)
         log_key_committed(node);
     ifab_metrics_observe(&node->metrics, IFAB_METRIC_COMMIT_SECONDS, 0, batch->commit_usec);
     ifab_metrics_observe(&node->metrics, IFAB_METRIC_COMMIT_BATCH, 0, (int64_t)batch->tickets);
-    if (batch->tickets > 0)
-        ifab_metrics_observe(&node->metrics, IFAB_METRIC_DECISION_SECONDS, 0,
-                             clock_boot() + node->clock.run_offset - batch->stepped_first);
+    measure_batch(node, batch);
     if (batch->erase && !erased(node, batch))
         return;
     uint64_t size = batch->head.size;

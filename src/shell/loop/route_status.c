@@ -147,7 +147,7 @@ static void put_quantiles(struct ifab_buf *b, const struct ifab_metrics *m, enum
     ifab_buf_char(b, '}');
 }
 
-/* SLIs since the start of this process: DESIGN section 5. Shares are in permille: integers. */
+/* SLIs since the start of this process: DESIGN section 5. Shares are in permille: integers. A capability's and a swarm's own stand in GET /v1/breakers. */
 void handle_slo(struct node *node, struct request *r)
 {
     const struct ifab_metrics *m = &node->metrics;
@@ -155,10 +155,17 @@ void handle_slo(struct node *node, struct request *r)
     uint64_t total = 0, escalated = ifab_metrics_value(m, IFAB_METRIC_MESSAGES, IFAB_DECISION_ESCALATE);
     for (size_t i = 0; i < 4; i++)
         total += ifab_metrics_value(m, IFAB_METRIC_MESSAGES, i);
-    ifab_buf_str(&b, "{\"commit\":");
-    put_quantiles(&b, m, IFAB_METRIC_COMMIT_SECONDS);
-    ifab_buf_str(&b, ",\"decision_automatic\":");
-    put_quantiles(&b, m, IFAB_METRIC_DECISION_SECONDS);
+    static const struct {
+        const char *name;
+        enum ifab_metric metric;
+    } series[] = {{"claim", IFAB_METRIC_CLAIM_SECONDS},
+                  {"commit", IFAB_METRIC_COMMIT_SECONDS},
+                  {"decision_automatic", IFAB_METRIC_DECISION_SECONDS},
+                  {"decision_human", IFAB_METRIC_HUMAN_DECISION_SECONDS}};
+    for (size_t i = 0; i < IFAB_COUNT(series); i++) {
+        ifab_buf_format(&b, "%s\"%s\":", i == 0 ? "{" : ",", series[i].name);
+        put_quantiles(&b, m, series[i].metric);
+    }
     ifab_buf_format(&b, ",\"decisions\":%llu,\"duplicates_suppressed\":%llu,\"escalation_permille\":", (unsigned long long)total,
                     (unsigned long long)node->duplicates);
     if (total == 0)

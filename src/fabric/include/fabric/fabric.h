@@ -173,20 +173,35 @@ struct ifab_registered { /* one record of the registry, as another fabric had it
     uint8_t kind;
     struct ifab_view subject, bytes;
 };
-/* How a call of a guest ended; X(NAME, refusal, text). From NOT_DONE on nothing of the guest ran: it costs nothing, and the plan lives on. The breaker
- * counts all but OK, CALLER, REVOKED and these as failures. */
-#define IFAB_CALL_END_MAP(X)                                                                        \
-    X(OK, NONE, "done")                                                                             \
-    X(CALLER, INVALID_PARAMS, "the capability refused what it was asked")                           \
-    X(PROVIDER, PROVIDER_UNAVAILABLE, "the provider failed or did not answer")                      \
-    X(DEADLINE, DEADLINE_EXCEEDED, "the call did not end in its time")                              \
-    X(TRAP, SANDBOX_VIOLATION, "the guest trapped")                                                 \
-    X(VIOLATION, SANDBOX_VIOLATION, "the guest was stopped at a wall of its sandbox")               \
-    X(REVOKED, CAPABILITY_NOT_ALLOWED, "the capability was revoked while it ran")                   \
-    X(NOT_DONE, QUEUE_FULL, "no sandbox was free; nothing was done")                                \
-    X(UNCONFIGURED, INVALID_CONFIG, "its configuration lacks a value; nothing was done")            \
-    X(GONE, CAPABILITY_NOT_ALLOWED, "the capability was revoked before it began; nothing was done")
-#define IFAB_F_(name, code, text) IFAB_CALL_##name,
+/*
+ * How a call of a guest ended; X(NAME, refusal, what the breaker counts, text, hint). ADDRESS to BUSY are the fabric's own refusals, of which the guest
+ * made its end: the provider has no part in them. From NOT_DONE on nothing of the guest ran: it costs nothing, and the plan lives on. A hint is no more
+ * than can be said of every such end; what became of the plan is added to it. Hints stand in JSON as they are: no quotes, no backslash.
+ */
+#define IFAB_CALL_END_MAP(X)                                                                                                                  \
+    X(OK, NONE, GOOD, "done", "")                                                                                                             \
+    X(CALLER, INVALID_PARAMS, CALLER, "the capability refused what it was asked", "")                                                         \
+    X(PROVIDER, PROVIDER_UNAVAILABLE, FAILED, "the provider failed or did not answer", "")                                                    \
+    X(DEADLINE, DEADLINE_EXCEEDED, FAILED, "the call did not end in its time", "")                                                            \
+    X(TRAP, SANDBOX_VIOLATION, FAILED, "the guest trapped", "")                                                                               \
+    X(VIOLATION, SANDBOX_VIOLATION, FAILED, "the guest was stopped at a wall of its sandbox",                                                 \
+      "Look at the message beside the rows of http and requires_secrets in its manifest (ifctl capability show). ")                           \
+    X(REVOKED, CAPABILITY_NOT_ALLOWED, CALLER, "the capability was revoked while it ran", "")                                                 \
+    X(ADDRESS, PERMISSION_DENIED, CALLER, "the address is not a public one, and no exception names it",                                       \
+      "Correct the address, or let it through with a row CAPABILITY NET PORT of egress.allow in ifd.yaml and start ifd again. ")              \
+    X(DRY_WRITE, PERMISSION_DENIED, CALLER, "a dry run was refused a write",                                                                  \
+      "A dry run gets through rows of http that the manifest marks read, and keeps no values; what this operation writes only an apply does. ") \
+    X(DENIED, PERMISSION_DENIED, CALLER, "a request of it was not permitted",                                                                 \
+      "A secret goes to the origins of its record alone, and nowhere that a redirect led: see ifctl secret list and the manifest's rows. ")   \
+    X(NO_SECRET, SECRET_NOT_FOUND, CALLER, "a secret that it needs cannot be used",                                                           \
+      "Set it with ifctl secret set NAME --for ORIGIN; requires_secrets in its manifest names both. ")                                        \
+    X(LIMITED, RATE_LIMIT_EXCEEDED, CALLER, "it asked for more at a time than its limits let pass",                                           \
+      "Wait a little; limits.rps and limits.burst in its manifest say how much passes. ")                                                     \
+    X(BUSY, QUEUE_FULL, CALLER, "too many exchanges were under way", "Wait a little. ")                                                       \
+    X(NOT_DONE, QUEUE_FULL, CALLER, "no sandbox was free; nothing was done", "")                                                              \
+    X(UNCONFIGURED, INVALID_CONFIG, CALLER, "its configuration lacks a value; nothing was done", "")                                          \
+    X(GONE, CAPABILITY_NOT_ALLOWED, CALLER, "the capability was revoked before it began; nothing was done", "")
+#define IFAB_F_(name, code, verdict, text, hint) IFAB_CALL_##name,
 enum ifab_call_end { IFAB_CALL_END_MAP(IFAB_F_) IFAB_CALL_END_COUNT };
 #undef IFAB_F_
 #define IFAB_CALL_OUTPUT_MAX ((size_t)512 << 10) /* bytes of a result: it is kept beside its entry, and told */
@@ -400,6 +415,7 @@ struct ifab_reply {
     bool with_payload;              /* a claim: the shell puts the bytes beside entry payload_index into the body's task, as "payload" */
     uint64_t payload_index;
     struct ifab_fence fence;        /* a claim that was made: given back when nobody could be told */
+    ifab_usec decided_after;        /* a vote that ended a decision: since it was admitted, at least 1; else 0 */
     struct ifab_task_number task;
     uint64_t plan, intent;          /* APPLY: what is to be done now that it is durable; 0: nothing */
     struct ifab_swarm_number waits; /* a create that came to a full queue: nothing has been done. When this swarm's has room, it is asked again */

@@ -27,45 +27,6 @@ static void list_move(struct chassis_call *call, struct chassis_list *list)
     call->tenant->waiting += list->waits;
 }
 
-/* ---- tenants ---- */
-
-static struct ifab_view tenant_key(const struct ifab_chassis_tenant *id, uint8_t storage[40])
-{
-    for (unsigned i = 0; i < 8; i++)
-        storage[i] = (uint8_t)(id->talent >> (8 * i));
-    memcpy(storage + 8, id->manifest32, 32);
-    return ifab_view_of(storage, 40);
-}
-
-struct chassis_tenant *ifab_chassis__tenant(struct ifab_chassis *self, const struct ifab_chassis_tenant *id)
-{
-    uint8_t storage[40];
-    uint64_t at;
-    struct ifab_view key = tenant_key(id, storage);
-    if (ifab_map_get(&self->tenants, key, &at)) {
-        struct chassis_tenant *there = (struct chassis_tenant *)(uintptr_t)at; /* NOLINT(performance-no-int-to-ptr) */
-        there->refs++;
-        return there;
-    }
-    struct chassis_tenant *tenant = ifab_calloc(1, sizeof *tenant);
-    if (tenant == NULL || ifab_map_put(&self->tenants, key, (uint64_t)(uintptr_t)tenant) != IFAB_OK) {
-        ifab_free(tenant);
-        return NULL;
-    }
-    tenant->id = *id;
-    tenant->refs = 1;
-    return tenant;
-}
-
-void ifab_chassis__tenant_drop(struct ifab_chassis *self, struct chassis_tenant *tenant)
-{
-    uint8_t storage[40];
-    if (tenant == NULL || --tenant->refs > 0)
-        return;
-    (void)ifab_map_remove(&self->tenants, tenant_key(&tenant->id, storage));
-    ifab_free(tenant);
-}
-
 static void call_free(struct ifab_chassis *self, struct chassis_call *call)
 {
     ifab_chassis__tenant_drop(self, call->tenant);
@@ -184,8 +145,10 @@ static void drop(struct ifab_chassis *self, struct chassis_call *call, enum ifab
 {
     struct chassis_worker *worker = call->worker;
     ifab_chassis__finish(self, call, code, IFAB_TRAP_KILLED, text);
-    if (worker != NULL)
+    if (worker != NULL) {
+        ifab_chassis__strike(self, worker->shared);
         ifab_chassis__worker_kill(worker);
+    }
 }
 
 bool ifab_chassis_cancel(struct ifab_chassis *self, uint64_t id, enum ifab_code code, const char *text)
@@ -288,8 +251,9 @@ static void try_call(struct ifab_chassis *self, struct chassis_call *call)
         refuse(self, call, module->code, module->text);
     } else if (module->state != CHASSIS_HELD) {
         ifab_chassis__want(self, module);
-    } else if (make_room(self, call->tenant)) {
+    } else if (uv_now(self->loop) >= call->tenant->rests_until && make_room(self, call->tenant)) {
         list_move(call, &self->bound);
+        ifab_chassis__started(self, call->tenant);
         if (!ifab_chassis__execute_start(self, call, &err))
             refuse(self, call, IFAB_CODE_SYSTEM_ERROR, err.text);
     }
@@ -299,7 +263,8 @@ static void on_expiry(uv_timer_t *timer) { ifab_chassis__settle(timer->data); }
 
 void ifab_chassis__pump(struct ifab_chassis *self)
 {
-    uint64_t now = uv_now(self->loop);
+    uint64_t now = uv_now(self->loop), wake = UINT64_MAX;
+    ifab_chassis__forget(self, now);
     self->pumps++;
     for (struct chassis_call *c = self->waiting.first, *next; c != NULL; c = next) {
         next = c->next;
@@ -310,11 +275,13 @@ void ifab_chassis__pump(struct ifab_chassis *self)
             if (c->list == &self->waiting)
                 c->tenant->passed = self->pumps; /* what there is not for the first of its calls there is for none behind it */
         }
+        if (c->list == &self->waiting && c->tenant->rests_until > now && c->tenant->rests_until < wake)
+            wake = c->tenant->rests_until;
     }
     ifab_chassis__prepare_pump(self);
     const struct chassis_call *first = self->waiting.first; /* all wait equally long: the first one's time is over first */
     if (first != NULL)
-        (void)uv_timer_start(&self->expiry, on_expiry, first->waits_until - now, 0);
+        (void)uv_timer_start(&self->expiry, on_expiry, (first->waits_until < wake ? first->waits_until : wake) - now, 0);
     else
         (void)uv_timer_stop(&self->expiry);
 }

@@ -19,6 +19,13 @@ static void wrong(struct chassis_worker *self, const char *text)
     failed(self, IFAB_CODE_SANDBOX_VIOLATION, text);
 }
 
+static void step_back(struct chassis_worker *self)
+{
+    self->stepped_back = true;
+    self->pool->stats.stepped_back++;
+    ifab_chassis__step_back(&self->process);
+}
+
 bool ifab_chassis__execute_start(struct ifab_chassis *pool, struct chassis_call *call, struct ifab_error *err)
 {
     struct chassis_worker *self = NULL;
@@ -33,6 +40,8 @@ bool ifab_chassis__execute_start(struct ifab_chassis *pool, struct chassis_call 
     self->imports = call->request.imports;
     self->cpu_seconds = seconds > pool->options.worker_cpu_seconds ? seconds : pool->options.worker_cpu_seconds;
     memcpy(self->load32, call->load32, sizeof self->load32);
+    if (ifab_chassis__is_noisy(self->shared))
+        step_back(self);
     const struct ifab_frame_load load = {
         .kind = IFAB_MODULE_ARTIFACT,
         .memory_pages = call->request.memory_pages,
@@ -94,6 +103,8 @@ static void rest(struct chassis_worker *self, bool reuse)
     self->served++;
     ifab_chassis__worker_state(self, CHASSIS_IDLE);
     self->idle_since = ++self->pool->uses;
+    if (!reuse)
+        ifab_chassis__strike(self->pool, self->shared);
     if (reuse && self->served < options->calls_per_worker)
         ifab_chassis__worker_timer(self, options->idle_ms);
     else
@@ -116,6 +127,7 @@ static void load_failed(struct chassis_worker *self, const struct ifab_frame *fr
         ifab_chassis__engine_changed(self->pool, module);
     (void)snprintf(text, sizeof text, "%s: " IFAB_FMT, ifab_load_error_name(why.error), IFAB_ARG(why.text));
     ifab_chassis__finish(self->pool, self->call, ours ? IFAB_CODE_SYSTEM_ERROR : IFAB_CODE_INVALID_MANIFEST, IFAB_TRAP_NONE, text);
+    ifab_chassis__strike(self->pool, self->shared);
     ifab_chassis__worker_kill(self);
 }
 
@@ -300,9 +312,7 @@ static void look(struct chassis_worker *self)
 {
     uint64_t used = ifab_chassis__cpu(&self->process), before = self->ready_nsec + self->served_nsec;
     if (used > before && used - before > LOOK_MSEC * UINT64_C(1000000)) {
-        self->stepped_back = true;
-        self->pool->stats.stepped_back++;
-        ifab_chassis__step_back(&self->process);
+        step_back(self);
     } else if (used <= before) { /* its earlier calls waited much: from here on it is counted exactly */
         self->ready_nsec = used;
         self->served_nsec = 0;

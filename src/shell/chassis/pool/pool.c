@@ -26,6 +26,7 @@ void ifab_chassis_options_default(struct ifab_chassis_options *ret)
         .prepare_ms = 25000, /* below wait_ms: the call that waits for it gets the answer */
         .idle_ms = 60000,
         .margin_ms = 20,
+        .rest_ms = 50,
         .worker_cpu_seconds = 600,
         .artifact_bytes = (size_t)32 << 20,
     };
@@ -39,7 +40,7 @@ static bool options_valid(const struct ifab_chassis_options *o)
            (o->walls & IFAB_WALL_MANDATORY) == IFAB_WALL_MANDATORY && in(o->workers, 1, 256) && in(o->workers_per_tenant, 1, o->workers) &&
            in(o->waiting, 1, 4096) && in(o->waiting_per_tenant, 1, o->waiting) && in(o->preparers, 1, 4) && in(o->calls_per_worker, 1, 1000000) &&
            in(o->wait_ms, 1, 3600000) && in(o->load_ms, 1, 3600000) && in(o->prepare_ms, 1, 3600000) && in(o->idle_ms, 1, 86400000) &&
-           in(o->margin_ms, 1, 60000) && in(o->worker_cpu_seconds, 1, IFAB_FRAME_CPU_MAX) && in(o->artifact_bytes, 1, IFAB_CHASSIS_ARTIFACT_MAX);
+           in(o->margin_ms, 1, 60000) && in(o->rest_ms, 0, 10000) && in(o->worker_cpu_seconds, 1, IFAB_FRAME_CPU_MAX) && in(o->artifact_bytes, 1, IFAB_CHASSIS_ARTIFACT_MAX);
 }
 
 /* A program to start: a regular file that we may run and that only root or we may change; a group is others too. */
@@ -227,6 +228,7 @@ void ifab_chassis_close(struct ifab_chassis *self, void (*closed)(void *user), v
                                  "the daemon is stopping");
         }
     }
+    ifab_chassis__forget(self, 0);
     ifab_chassis__prepare_forget(self);
     for (struct chassis_worker *w = self->workers; w != NULL; w = w->next)
         ifab_chassis__worker_kill(w);

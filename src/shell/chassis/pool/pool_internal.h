@@ -12,7 +12,10 @@
 
 #include <sys/types.h>
 
-#define CHASSIS_TEXT IFAB_FRAME_TEXT_MAX
+#define CHASSIS_TEXT         IFAB_FRAME_TEXT_MAX
+#define CHASSIS_STRIKES_FREE 2U    /* so many are nobody's fault: the next worker comes at once */
+#define CHASSIS_STRIKES_MOST 6U
+#define CHASSIS_FORGET_RESTS 200U  /* so many rests without another one, and they are forgotten */
 
 /* LOADING → IDLE ⇄ BUSY (execute); STARTING → COMPILING (prepare); any → DYING (killed, or gone), then it is reaped and freed. */
 enum chassis_state { CHASSIS_LOADING, CHASSIS_IDLE, CHASSIS_BUSY, CHASSIS_STARTING, CHASSIS_COMPILING, CHASSIS_DYING };
@@ -45,6 +48,9 @@ struct chassis_tenant {
     uint32_t waiting;    /* calls */
     uint32_t live, idle; /* execute workers */
     uint64_t passed;     /* the pump that found no worker for it: its other calls need not ask */
+    unsigned strikes;    /* its workers that had to end before their time, up to CHASSIS_STRIKES_MOST; forgotten when none came for a while */
+    uint64_t rests_until, struck; /* uv_now() ms: no worker of it is started before; when the last one ended so */
+    struct chassis_tenant *next_struck; /* in the pool's list while it has strikes, which holds a reference */
 };
 
 struct chassis_list;
@@ -117,6 +123,8 @@ struct ifab_chassis {
     struct chassis_worker *workers; /* all of them, dying ones too */
     uint32_t dying, live, idle;     /* live, idle: execute workers */
     struct ifab_map tenants;        /* talent and manifest → struct chassis_tenant */
+    struct chassis_tenant *struck;  /* each with strikes */
+    uint64_t forget_at;             /* uv_now() ms: they are looked at then */
     uint64_t pumps;
     struct chassis_list waiting, bound, ended; /* bound: of a worker; ended: its callback is owed */
     struct ifab_chassis_module *modules;       /* being prepared */
@@ -177,9 +185,16 @@ void ifab_chassis__finish(struct ifab_chassis *pool, struct chassis_call *call, 
 void ifab_chassis__settle(struct ifab_chassis *pool); /* only from uv callbacks */
 void ifab_chassis__soon(struct ifab_chassis *pool);   /* settle in the loop's next turn */
 void ifab_chassis__pump(struct ifab_chassis *pool);   /* waiting calls get workers */
+
+/* tenant.c */
 /* A reference; NULL: no memory. */
 struct chassis_tenant *ifab_chassis__tenant(struct ifab_chassis *pool, const struct ifab_chassis_tenant *id);
 void ifab_chassis__tenant_drop(struct ifab_chassis *pool, struct chassis_tenant *tenant); /* accepts NULL */
+/* A worker of this tenant ended before its time: a trap, a kill, a module that would not load. The next ones rest before they start. */
+void ifab_chassis__strike(struct ifab_chassis *pool, struct chassis_tenant *tenant); /* accepts NULL */
+void ifab_chassis__started(struct ifab_chassis *pool, struct chassis_tenant *tenant); /* a worker of it: the next one rests as well */
+bool ifab_chassis__is_noisy(const struct chassis_tenant *tenant);                    /* its workers start stepped back */
+void ifab_chassis__forget(struct ifab_chassis *pool, uint64_t now);                  /* strikes of long ago; all, when the pool closes */
 
 /* pool.c */
 void ifab_chassis__close_step(struct ifab_chassis *pool); /* frees it once nothing is left */

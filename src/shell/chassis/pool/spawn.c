@@ -6,18 +6,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STEPPED_BACK_NICE  10     /* beyond our own: a tenth of the share of one that has not */
-#define NICE_MOST          19
-#define STEPPED_BACK_SLICE 100000 /* ns until who wakes up may have the CPU; Linux before 6.12 passes it over */
+#define NICE_MOST 19 /* where the system has no SCHED_IDLE for us */
 
 static ifab_status cannot(struct ifab_error *err, int cause, const char *what)
 {
@@ -97,19 +95,15 @@ uint64_t ifab_chassis__cpu(const struct chassis_process *self)
     return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
 }
 
-/* By its pid, which is still its own as long as it is not reaped. Where the system does not let us, it stays as it is. */
+/*
+ * SCHED_IDLE: who wakes up has the CPU at once, and of a busy one it gets what nobody else of our control group wants; measured, a nice value alone left others
+ * waiting for milliseconds. By its pid, which is still its own as long as it is not reaped. Where the system does not let us, it stays as it is.
+ */
 void ifab_chassis__step_back(const struct chassis_process *self)
 {
-    int own = getpriority(PRIO_PROCESS, 0), nice = own + STEPPED_BACK_NICE > NICE_MOST ? NICE_MOST : own + STEPPED_BACK_NICE;
-    const struct { /* sched_attr of the kernel, its first version: the C library has neither the call nor the struct */
-        uint32_t size, policy;
-        uint64_t flags;
-        int32_t nice;
-        uint32_t priority;
-        uint64_t runtime, deadline, period;
-    } attributes = {.size = sizeof attributes, .nice = nice, .runtime = STEPPED_BACK_SLICE};
-    if (syscall(SYS_sched_setattr, self->pid, &attributes, 0) != 0)
-        (void)setpriority(PRIO_PROCESS, (id_t)self->pid, nice);
+    const struct sched_param none = {.sched_priority = 0};
+    if (sched_setscheduler(self->pid, SCHED_IDLE, &none) != 0)
+        (void)setpriority(PRIO_PROCESS, (id_t)self->pid, NICE_MOST);
 }
 
 bool ifab_chassis__reap(const struct chassis_process *self)

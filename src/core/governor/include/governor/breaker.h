@@ -44,7 +44,10 @@ struct ifab_slo {
 struct ifab_ratio {
     uint32_t num, den; /* den > 0 */
 };
+/* What is left of the error budget over the window: of the failures that the objective allows, the share that has not happened; 1,000 without outcomes, 0..1,000. */
+uint32_t ifab_service_budget_permille(const struct ifab_service *self, const struct ifab_slo *slo);
 struct ifab_ratio ifab_service_reputation(const struct ifab_service *self, const struct ifab_slo *slo); /* self NULL: the prior */
+uint32_t ifab_service_p95_ms(const struct ifab_service *self);                                          /* 0 without outcomes */
 uint32_t ifab_service_p99_ms(const struct ifab_service *self);                                          /* 0 without outcomes */
 
 struct ifab_breaker { /* record kind 19, packed */

@@ -86,6 +86,7 @@ enum { IFAB_METRIC_NONE_COUNT = 1, IFAB_METRIC_VERSION_COUNT = 1, IFAB_METRIC_EN
     X(WAL_WAIT, "ifab_wal_wait_seconds_total", COUNTER, NONE, USEC, "Time the writer waited for a checkpoint of the write-ahead log.")      \
     X(DECISION_SECONDS, "ifab_decision_seconds", HISTOGRAM, NONE, USEC, "From a message's last byte to its automatic decision.")          \
     X(HUMAN_DECISION_SECONDS, "ifab_human_decision_seconds", HISTOGRAM, NONE, USEC, "From the opening of a decision to its end by votes.") \
+    X(CLAIM_SECONDS, "ifab_claim_seconds", HISTOGRAM, NONE, USEC, "From a claim's last byte to its task; a long poll's from the moment it was woken.") \
     X(COMMIT_SECONDS, "ifab_commit_seconds", HISTOGRAM, NONE, USEC, "Duration of a commit, until it is on stable storage.")               \
     X(COMMIT_BATCH, "ifab_commit_batch", HISTOGRAM, NONE, ONE, "Commands in a commit.")
 

@@ -96,7 +96,8 @@ void ifab_guests_module_drop(struct ifab_chassis_module *module);
 
 /* IFAB_FULL: no room; IFAB_INVALID, IFAB_AGAIN (closing), IFAB_NOMEM: done will not come, nothing was begun. */
 IFAB_MUST_CHECK ifab_status ifab_guest_begin(struct ifab_guests *self, const struct ifab_guest_call *call, ifab_guest_done_fn *done, void *user);
-void ifab_guest_secret(struct ifab_guests *self, uint64_t question, bool granted);
+/* code: NONE, or why it is not lent: PERMISSION_DENIED, SECRET_NOT_FOUND, or what failed. */
+void ifab_guest_secret(struct ifab_guests *self, uint64_t question, enum ifab_code code);
 /* INV-07: everything of this manifest ends now, instances that wait warm too. */
 void ifab_guests_revoke(struct ifab_guests *self, const uint8_t manifest32[32]);
 /* And every call that may not run any more, with what it is asking outside. may: talent 0 is the fabric's own look at a capability's health. */

@@ -39,6 +39,8 @@ struct ifab_chassis_options {
     uint32_t load_ms, prepare_ms;            /* LOAD sent to READY; start of a compiler to its artifact, best below wait_ms: then SIGKILL */
     uint32_t idle_ms;                        /* a worker without work ends */
     uint32_t margin_ms;                      /* around the deadline; at most half of it */
+    uint32_t rest_ms;                        /* 0..10,000: before a worker of a tenant whose workers ended before their time starts; from the
+                                                third such one on, up to eight times as long; forgotten after 200 times as long. 0: none */
     uint32_t worker_cpu_seconds;             /* RLIMIT_CPU over a worker's life; recycled before: see frame.h */
     size_t artifact_bytes;                   /* largest artifact taken, 1..IFAB_CHASSIS_ARTIFACT_MAX */
 };

@@ -1,0 +1,56 @@
+/*
+ * The fabric's own refusals inside a call. A guest that cannot go on after one ends with an error of its provider's, for it has no other word; the
+ * outcome says whose word it was. The last thing it asked decides: what went outside after that, or failed there, is what its end is about.
+ */
+#include "guest_internal.h"
+
+#include <stdio.h>
+
+/* OK: not the fabric's. Of those with an alarm the whole call is a violation, whatever stands here. */
+static const enum ifab_call_end by_failure[IFAB_EGRESS_FAILURE_COUNT] = {
+    [IFAB_EGRESS_ADDRESS] = IFAB_CALL_ADDRESS,
+    [IFAB_EGRESS_DRY_RUN] = IFAB_CALL_DRY_WRITE,
+};
+static const struct {
+    enum ifab_code code;
+    enum ifab_call_end end;
+} by_code[] = {
+    {IFAB_CODE_PERMISSION_DENIED, IFAB_CALL_DENIED},
+    {IFAB_CODE_SECRET_NOT_FOUND, IFAB_CALL_NO_SECRET},
+    {IFAB_CODE_RATE_LIMIT_EXCEEDED, IFAB_CALL_LIMITED},
+    {IFAB_CODE_QUEUE_FULL, IFAB_CALL_BUSY},
+};
+
+enum ifab_call_end ifab_guest__own(enum ifab_code code, enum ifab_egress_failure failure)
+{
+    if (by_failure[failure] != IFAB_CALL_OK)
+        return by_failure[failure];
+    for (size_t i = 0; i < IFAB_COUNT(by_code); i++)
+        if (by_code[i].code == code)
+            return by_code[i].end;
+    return IFAB_CALL_OK;
+}
+
+void ifab_guest__note(struct running *r, enum ifab_call_end end, const char *text)
+{
+    r->refused = end;
+    snprintf(r->refusal, sizeof r->refusal, "%s", text);
+}
+
+/* Its own words follow the fabric's, where it has any of its own. */
+void ifab_guest__own_end(struct running *r, struct ifab_guest_answer *answer)
+{
+    if (answer->end != IFAB_CALL_PROVIDER || r->refused == IFAB_CALL_OK)
+        return;
+    struct ifab_view own = ifab_guest__text(ifab_view_str(r->refusal), &r->arena), both = own;
+    struct ifab_buf b = IFAB_BUF_INIT(1024);
+    ifab_buf_view(&b, own);
+    ifab_buf_str(&b, "; the capability says: ");
+    ifab_buf_view(&b, answer->text);
+    bool said = answer->text.size > 0 && !ifab_view_equal(answer->text, own);
+    if (said && (ifab_buf_status(&b) != IFAB_OK || ifab_arena_copy(&r->arena, ifab_guest__cut(ifab_buf_as_view(&b), IFAB_GUEST_TEXT_MAX), &both) != IFAB_OK))
+        both = own;
+    ifab_buf_fini(&b);
+    answer->end = r->refused;
+    answer->text = both;
+}
