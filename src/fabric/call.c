@@ -87,6 +87,41 @@ enum ifab_code ifab_call__check(const struct ifab_fabric *self, struct ifab_outc
     return code;
 }
 
+static enum ifab_code plan_again(struct ifab_refusal *r, enum ifab_code code)
+{
+    r->hint = "Plan again: ifctl capability plan, or apply without --plan. A plan lives 10 minutes and is applied once.";
+    return code;
+}
+
+enum ifab_code ifab_call__ready(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_talent *talent,
+                                const struct ifab_plan *p)
+{
+    static const uint8_t none32[32];
+    struct ifab_refusal *r = &o->reply.refusal;
+    bool dry = command->u.apply.dry_run;
+    if (p == NULL || p->talent != talent->number) { /* another's plan is told apart from none by nobody, and what has expired is forgotten */
+        ifab_refuse(r, IFAB_CODE_NOT_FOUND, "plan_hash", "no plan of " IFAB_FMT " with this hash: it has expired, or there was none", IFAB_ARG(talent->name));
+        return plan_again(r, IFAB_CODE_NOT_FOUND);
+    }
+    if (!ifab_view_starts(p->capability, command->u.apply.id) || p->capability.size <= command->u.apply.id.size ||
+        p->capability.data[command->u.apply.id.size] != '@')
+        return ifab_refuse(r, IFAB_CODE_NOT_FOUND, "plan_hash", "this plan is of " IFAB_FMT, IFAB_ARG(p->capability));
+    bool again = p->state == IFAB_PLAN_DANGLING && p->idempotent && !dry;
+    if (p->state != IFAB_PLAN_PLANNED && !again) {
+        ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash",
+                    p->state == IFAB_PLAN_DENIED ? "this plan was refused by a vote (%s)" : "a plan is applied once; this one is %s",
+                    ifab_plan_state_name(p->state));
+        return p->state == IFAB_PLAN_DONE ? plan_again(r, IFAB_CODE_CONFLICT) : IFAB_CODE_CONFLICT;
+    }
+    if (dry && !p->approved && memcmp(p->message32, none32, 32) != 0) /* a vote finds the plan as it was asked about */
+        return ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash", "approval was asked for and is not decided; try it before asking, or after");
+    if (o->now.wall >= p->expires)
+        return plan_again(r, ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash", "this plan has expired; plan again"));
+    if (memcmp(p->policy32, ifab_fabric__rules(self, o)->digest32, 32) != 0)
+        return plan_again(r, ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash", "the rules have changed since it was planned; plan again"));
+    return IFAB_CODE_NONE;
+}
+
 bool ifab_fabric_may_use(const struct ifab_fabric *self, const struct ifab_principal *principal, struct ifab_view id, struct ifab_view version,
                          struct ifab_now now, const struct ifab_manifest **ret_manifest)
 {

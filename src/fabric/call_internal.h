@@ -26,6 +26,9 @@ enum ifab_code ifab_call__check(const struct ifab_fabric *self, struct ifab_outc
 enum ifab_code ifab_call__limits(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_call *call);
 /* By operation, params and cost: fills decision, votes, rule, reason. Fails to DENY (INV-06). */
 void ifab_call__policy(const struct ifab_fabric *self, const struct ifab_outcome *o, struct ifab_call *call);
+/* Of an apply: is the plan (NULL: none of this hash) the talent's and of this capability, still good, and nobody's turn yet? 404, 409. */
+enum ifab_code ifab_call__ready(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_talent *talent,
+                                const struct ifab_plan *plan);
 /* Whose command this is: a talent that is there and may call at all. Fills talent and role. */
 enum ifab_code ifab_call__who(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, struct ifab_call *call);
 /* As this step sees it; views stand in the record's bytes. */

@@ -5,7 +5,7 @@
  *   HOLD --deadline--> ESCALATE --n approvals--> evaluated afresh: DENY stays DENY, else SHARE
  *                      ESCALATE --out of reach, deadline--> DENY
  */
-#include "fabric_internal.h"
+#include "call_internal.h"
 
 #include <string.h>
 
@@ -309,6 +309,22 @@ static void put_voters(const struct ifab_fabric *self, struct ifab_buf *b, const
     ifab_buf_format(b, "],\"votes_given\":%u,\"votes_needed\":%u", given, d->votes_needed);
 }
 
+/* What it is about in one word: CAPABILITY.OPERATION of the plan that it asks for, else its topic as a grant spells it. */
+static void put_subject(const struct ifab_fabric *self, struct ifab_buf *b, const struct ifab_open_decision *d)
+{
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf text = IFAB_BUF_INIT(512);
+    const struct ifab_plan *plan = ifab_plan_by_message(self->plans, d->message_digest32);
+    if (plan != NULL) {
+        ifab_buf_view(&text, ifab_plan__name(plan->capability));
+        ifab_buf_char(&text, '.');
+        ifab_buf_view(&text, plan->operation);
+    } else {
+        ifab_buf_str(&text, "topic:");
+        ifab_buf_hex(&text, d->topic32, 8);
+    }
+    ifab_json_put_string(b, ifab_buf_as_view(&text));
+}
+
 void ifab_fabric_decision_json(const struct ifab_fabric *self, const struct ifab_open_decision *d, struct ifab_buf *b)
 {
     const struct ifab_talent *talent = ifab_talents_at(self->talents, d->talent);
@@ -331,7 +347,9 @@ void ifab_fabric_decision_json(const struct ifab_fabric *self, const struct ifab
     ifab_buf_str(b, ",\"sender\":\"if://agent/");
     if (talent != NULL)
         ifab_buf_view(b, talent->name);
-    ifab_buf_str(b, d->state == IFAB_DECISION_HOLD ? "\",\"state\":\"held\",\"topic_hash\":" : "\",\"state\":\"escalated\",\"topic_hash\":");
+    ifab_buf_str(b, d->state == IFAB_DECISION_HOLD ? "\",\"state\":\"held\",\"subject\":" : "\",\"state\":\"escalated\",\"subject\":");
+    put_subject(self, b, d);
+    ifab_buf_str(b, ",\"topic_hash\":");
     ifab_fabric__put_digest(b, d->topic32);
     ifab_buf_str(b, ",\"trace\":");
     ifab_fabric__put_uuid(b, d->trace16);

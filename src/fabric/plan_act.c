@@ -151,6 +151,19 @@ static void refused(const struct ifab_fabric *self, const struct ifab_command *c
     ifab_fabric__refuse_as(self, command, o, IFAB_EVENT_CAPABILITY_REFUSED, code, p != NULL && p->kind == IFAB_PRINCIPAL_TALENT ? p->talent : 0, subject);
 }
 
+/* What an operator can do where none of his rules decided; his own rule says itself why. */
+static void put_hint(struct ifab_buf *b, const struct ifab_call *call)
+{
+    if (strcmp(call->rule, "builtin.no-rules") == 0) {
+        ifab_buf_str(b, "\"hint\":\"An operator mends rules.yaml (ifctl guard check FILE) and starts the daemon again.\",");
+    } else if (strcmp(call->rule, "builtin.capability-default") == 0) {
+        ifab_buf_format(b, /* names: nothing to escape */
+                        "\"hint\":\"An operator lets it pass with a rule under capabilities: in rules.yaml: {id: NAME, effect: share, "
+                        "when: {capability: " IFAB_FMT ", operation: " IFAB_FMT "}}.\",",
+                        IFAB_ARG(call->manifest->name), IFAB_ARG(call->operation->name));
+    }
+}
+
 /* A rule says no: an answer with a decision, and its entry within the talent's allowance of refusals. */
 static void deny(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_call *call)
 {
@@ -186,6 +199,7 @@ static void deny(const struct ifab_fabric *self, const struct ifab_command *comm
         put_entry(self, b, entry);
         ifab_buf_char(b, ',');
     }
+    put_hint(b, call);
     ifab_buf_str(b, "\"operation\":");
     ifab_json_put_string(b, call->operation->name);
     ifab_buf_str(b, ",\"policy_digest\":");
@@ -380,30 +394,6 @@ enum ifab_code ifab_fabric_plan_check(const struct ifab_fabric *self, const stru
 
 /* ---- apply ---- */
 
-/* Is it this talent's, still good, and nobody's turn yet? */
-static enum ifab_code ready(const struct ifab_fabric *self, const struct ifab_command *command, const struct ifab_outcome *o, const struct ifab_talent *talent,
-                            const struct ifab_plan *p, struct ifab_refusal *r)
-{
-    static const uint8_t none32[32];
-    bool dry = command->u.apply.dry_run;
-    if (p == NULL || p->talent != talent->number) /* another's plan is told apart from none by nobody */
-        return ifab_refuse(r, IFAB_CODE_NOT_FOUND, "plan_hash", "no plan of " IFAB_FMT " with this hash; plans live 10 minutes", IFAB_ARG(talent->name));
-    if (!ifab_view_starts(p->capability, command->u.apply.id) || p->capability.size <= command->u.apply.id.size ||
-        p->capability.data[command->u.apply.id.size] != '@')
-        return ifab_refuse(r, IFAB_CODE_NOT_FOUND, "plan_hash", "this plan is of " IFAB_FMT, IFAB_ARG(p->capability));
-    bool again = p->state == IFAB_PLAN_DANGLING && p->idempotent && !dry;
-    if (p->state != IFAB_PLAN_PLANNED && !again)
-        return ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash", p->state == IFAB_PLAN_DENIED ? "this plan was refused by a vote (%s)" : "a plan is applied once; this one is %s",
-                           ifab_plan_state_name(p->state));
-    if (dry && !p->approved && memcmp(p->message32, none32, 32) != 0) /* a vote finds the plan as it was asked about */
-        return ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash", "approval was asked for and is not decided; try it before asking, or after");
-    if (o->now.wall >= p->expires)
-        return ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash", "this plan has expired; plan again");
-    if (memcmp(p->policy32, ifab_fabric__rules(self, o)->digest32, 32) != 0)
-        return ifab_refuse(r, IFAB_CODE_CONFLICT, "plan_hash", "the rules have changed since it was planned; plan again");
-    return IFAB_CODE_NONE;
-}
-
 /* The plan's own capability, operation and params, judged as if it were planned now. */
 static enum ifab_code judge_again(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, const struct ifab_plan *p,
                                   struct ifab_call *call)
@@ -457,7 +447,7 @@ static enum ifab_code apply(const struct ifab_fabric *self, const struct ifab_co
     if (ifab_fabric__idempotent(self, command, IFAB_CODE_NONE, o)) /* what became of it, for who lost the answer */
         return IFAB_CODE_NONE;
     const struct ifab_plan *found = ifab_plan_by_hash(self->plans, command->u.apply.hash32);
-    code = ready(self, command, o, call.talent, found, r);
+    code = ifab_call__ready(self, command, o, call.talent, found);
     if (code == IFAB_CODE_NONE)
         code = judge_again(self, command, o, found, &call);
     if (code != IFAB_CODE_NONE)

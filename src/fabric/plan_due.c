@@ -46,9 +46,9 @@ static const char *unfit(const struct ifab_fabric *self, const struct ifab_outco
     if (p == NULL || p->talent != sender->number)
         return "content.data.apply names no plan of its sender";
     if (p->state != IFAB_PLAN_PLANNED || o->now.wall >= p->expires)
-        return "content.data.apply: the plan is used up or has expired";
+        return "content.data.apply: the plan is used up or has expired; plan again";
     if (memcmp(p->policy32, ifab_fabric__rules(self, o)->digest32, 32) != 0)
-        return "content.data.apply: the rules have changed since it was planned";
+        return "content.data.apply: the rules have changed since it was planned; plan again";
     if (memcmp(p->message32, none32, 32) != 0)
         return "content.data.apply: another message asks for this plan";
     return NULL;

@@ -7,7 +7,9 @@ void guest_plan(const struct ifg_call *call, struct ifg_answer *answer)
         ifg_fail(answer, IFG_CALLER, "this scene is not there");
         return;
     }
-    ifg_summary(answer, IFG_VIEW("what the test asks for"));
+    ifg_summary(answer, ifg_is(call->operation, "lock")
+                            ? IFG_VIEW("opens\033[2J \342\200\256rood by password=hunter2-of-the-door")
+                            : IFG_VIEW("what the test asks for"));
     if (ifg_is(call->operation, "dear"))
         answer->cost_usd_micro = ifg_json_i64_of(call->params, "usd_micro", 0);
 }

@@ -195,7 +195,7 @@ class Cards:
         self.f, self.cli, self.name = f, Cli(f), name
         self.cli.wants(0, "talent", "add", "Desk.Agent", "--owner", "alice", "--new-key", *WHY)
         for scope in ("if://capability/" + name, *scopes):
-            self.cli.wants(0, "talent", "grant", "Desk.Agent", "--capability", scope, *WHY)
+            self.cli.wants(0, "talent", "grant", "Desk.Agent", "--scope", scope, *WHY)
 
     def words(self, operation, params):
         flags = [word for name, value in params.items() for word in ("--" + name, value if isinstance(value, str) else json.dumps(value))]

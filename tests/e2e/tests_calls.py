@@ -15,6 +15,7 @@ from cli import Cli
 from fabric import PROGRAM, Fabric, Skip, sha256, wait_for
 from tests_capabilities import allow, is_refused, manifest, module, publisher, signed
 from tests_rules import reload, write
+from tests_watch import View
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NAME = "studio.mixer"
@@ -172,7 +173,7 @@ def test_from_a_plan_to_a_receipt():
         assert plan["state"] == "planned" and plan["decision"] == "SHARE"
         assert s.go_on(0, plan, "--mode=dry-run").json["mode"] == "dry-run"
         assert s.go_on(0, plan).json["plan_id"] == plan["plan_id"]
-        fails(s.go_on(12, plan), 409)  # once
+        assert "applied once" in (again := fails(s.go_on(12, plan), 409).err) and "Plan again" in again, again
         states = {p["plan_id"]: p["state"] for p in s.cli.json("capability", "plans")["items"]}
         assert states[plan["plan_id"]] == "done", states
         table = s.cli.wants(0, "capability", "apply", NAME, "--scene", "x", *WHY, *AS).out
@@ -194,7 +195,8 @@ def test_parameters_are_typed_and_named():
         s.cli.wants(2, "capability", "apply", *WHY, *AS)
         s.cli.wants(2, "capability", "apply", NAME, "--plan", "sha256:" + "0" * 64, *WHY, *AS)
         s.cli.wants(2, "capability", "apply", "--plan", "sha256:" + "0" * 64, "--scene", "x", *AS)
-        fails(s.cli.wants(12, "capability", "apply", "--plan", "sha256:" + "0" * 64, *AS), 404)
+        gone = fails(s.cli.wants(12, "capability", "apply", "--plan", "sha256:" + "0" * 64, *AS), 404).err
+        assert "it has expired, or there was none" in gone and "Plan again" in gone, gone
         assert not s.entries("planned"), "nothing of this reached the log"
         fails(s.apply(12, "refuse"), 208)  # the guest's own word
         s.cli.wants(2, "capability", "apply", NAME, "--scene", "x", *AS)  # no why
@@ -222,8 +224,19 @@ def test_what_is_not_let_in_is_not_called():
         s.go_on(0, plan)
         plan = s.plan("--scene", "z")
         assert s.f.admin("/v1/revocations", {"id": ID, "version": "1.1.0"}).status == 200  # in between
-        fails(s.go_on(12, plan), 202)
-        s.apply(12, "--scene", "x")
+        gone = fails(s.go_on(12, plan), 202).err
+        assert "1.1.0 is revoked" in gone and "took it back" in gone, gone
+        gone = fails(s.apply(12, "--scene", "x"), 201).err
+        assert "revoked, in every version" in gone and "took it back" in gone, gone
+        never = fails(s.cli.wants(12, "capability", "plan", "studio.never", *WHY, *AS), 201).err
+        assert "never put on the allow-list" in never and "capability allow" in never and "took it back" not in never, never
+        never = fails(s.cli.wants(12, "capability", "plan", NAME + "@7.0.0", *WHY, *AS), 202).err
+        assert "7.0.0 was never put on the allow-list" in never, never
+        # who may not call at all is told neither
+        for name in (NAME, "studio.never"):
+            r = s.f.post(f"/v1/capabilities/{name}/plan", {"operation": "look", "params": {}, "why": "w"})
+            is_refused(r, 403, 3)
+            assert b"revoked" not in r.body and b"allow-list" not in r.body, r
 
 
 def test_a_grant_that_goes_in_between():
@@ -239,12 +252,15 @@ def test_a_grant_that_goes_in_between():
 def test_rules_decide_and_none_is_no():
     # INV-06
     with Studio() as s:
-        assert s.apply(31, "--scene", "closed").json["reason"] == "that scene is closed"
+        no = s.apply(31, "--scene", "closed")
+        assert no.json["reason"] == "that scene is closed" and "hint" not in no.json and "hint:" not in no.err, no
         plan = s.plan("--scene", "open")
         reload(s.f, RULES.replace("that scene is closed", "closed for good"))
         fails(s.go_on(12, plan), 409)  # made under other rules
         reload(s.f, "v: 1\nrules: []\n")
-        assert s.apply(31, "--scene", "x").json["rule"] == "builtin.capability-default"
+        no = s.apply(31, "--scene", "x")
+        assert no.json["rule"] == "builtin.capability-default" and "when: {capability: studio.mixer, operation: take}" in no.json["hint"], no
+        assert "hint: An operator lets it pass" in no.err and s.cli.json("explain", no.json["rule"])["do"], no
 
 
 def test_rate_budget_and_breaker():
@@ -319,6 +335,37 @@ def test_what_is_physical_waits_for_a_vote():
         s.f.verify()
 
 
+def test_an_approver_sees_why_and_what_the_plan_says():
+    # INV-02
+    with Studio() as s:
+        why = "the \u202eshow begins with password=hunter2-of-the-talent"
+        run = Background(s, "capability", "apply", NAME, "lock", "--scene", "front", "--why", why, *AS, "-o", "json")
+        item = wait_for(lambda: waiting(s) or run.done, 20, "its message")
+        assert run.done is None, run.done
+        said = s.f.get(f"/v1/decisions/{item['id']}").json["plan"]
+        entry = next(e for e in s.entries("planned") if e["payload"]["plan"]["operation"] == "lock")
+        assert said["why"] == entry["why"] and said["summary"] == entry["payload"]["summary"] and "opens" in said["summary"], said
+        assert said["params"] == {"scene": "front"} and said["effect"] == "physical" and said["plan_hash"] == entry["payload"]["plan"]["plan_hash"], said
+        assert item["subject"] == NAME + ".lock" and "plan" not in item, item
+        assert "SUBJECT" in (table := s.cli.wants(0, "decision", "list").out) and NAME + ".lock" in table, table
+        reader = s.f.admin("/v1/tokens", {"talent": "operator", "role": "readonly", "why": "w"}).json["secret"]
+        seen = s.f.get(f"/v1/decisions/{item['id']}", headers={"Authorization": "Bearer " + reader})
+        assert seen.status == 200 and seen.json["envelope"] is None and "plan" not in seen.json, "that something waits, not what"
+        v = View(s.cli, size=(60, 100)).until(item["id"], "studio.mixer", "begins", "opens", "plan says", gone="CANNOT BE SHOWN")
+        assert v.type("q").end() == 0
+        for args in (("show", item["id"]), ("refuse", item["id"], "--yes", *WHY)):
+            shown = s.cli.wants(0, "decision", *args).err
+            assert "  why         the \\u{202e}show begins with" in shown and "  plan says   opens\\u{1b}[2J \\u{202e}rood" in shown, shown
+            assert "hunter2" not in shown and "\x1b" not in shown and "\u202e" not in shown, shown
+        assert run.end().code == 31
+        with Between(s, {}, None) as b:  # another plan's words beside this one's hash are nobody's
+            s.go_on(30, plan := s.plan("lock", "--scene", "back"), "--wait", "0s")
+            b.plan, b.said = plan, {"why": "trust me", "plan_hash": "sha256:" + "0" * 64}
+            shown = s.cli.wants(0, "decision", "show", waiting(s)["id"], "--endpoint", b.endpoint).err
+            assert "trust me" not in shown and "front" not in shown and "operation   lock" in shown, shown
+        s.f.verify()
+
+
 def test_an_approver_signs_what_is_shown():
     # INV-02
     with Studio() as s:
@@ -352,7 +399,9 @@ class Between:
                 keep = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "content-length", "connection")}
                 r = f.http(self.command, self.path, body, keep)
                 status, data = r.status, r.body
-                if self.path.startswith("/v1/plans/"):
+                if self.path.startswith("/v1/decisions/") and between.said is not None:
+                    data = json.dumps({**r.json, "plan": between.said}).encode()
+                if self.path.startswith("/v1/plans/") and between.plan is None:
                     status = 404 if change is None else 200
                     data = json.dumps({**plan, **(change or {})} if change else {"error": {"code": "IF_ERR_404", "name": "NOT_FOUND", "message": "m", "hint": "h", "retryable": False}}).encode()
                 self.send_response(status)
@@ -372,6 +421,7 @@ class Between:
         class Server(socketserver.ThreadingUnixStreamServer):
             daemon_threads = True
 
+        between.plan = between.said = None  # plan: is handed on as it is; said: beside it in a decision
         path = os.path.join(f.root, f"between{time.monotonic_ns()}")
         between.endpoint = "unix:" + path
         between.server = Server(path, Handler)

@@ -531,5 +531,17 @@ def test_failed_enrolment_leaves_no_key(f):
     cli.wants(2, "talent", "add", "Demo.B", "--new-key")
     cli.wants(0, "talent", "grant", "--name", "Demo.A", "--capability", "veritas:secrets", "--why", "x")
     assert cli.json("talent", "show", "Demo.A")["grants"][0]["scope"] == "veritas:secrets"
+    scopes = lambda: {grant["scope"] for grant in cli.json("talent", "show", "Demo.A")["grants"]}  # noqa: E731
+    for word in ("studio.mixer", "if://capability/studio.door"):
+        cli.wants(0, "talent", "grant", "Demo.A", "--capability", word, "--why", "x")
+    assert scopes() == {"veritas:secrets", "if://capability/studio.mixer", "if://capability/studio.door"}, scopes()
+    for args in (("--capability", "studio.mixer@1.0.0"), ("--capability", "Studio"), ("--capability", "studio..mixer"), ("--capability", ""),
+                 ("--capability", "if://capability/Studio"), ("--capability", "studio.mixer", "--scope", "studio.mixer")):
+        for command in ("grant", "revoke"):
+            cli.wants(2, "talent", command, "Demo.A", *args, "--why", "x")
+    keys = cli.json("talent", "show", "Demo.A")["keys"]
+    for word in ("if://capability/studio.mixer", "studio.door", "veritas:secrets"):
+        cli.wants(0, "talent", "revoke", "Demo.A", "--capability", word, "--why", "x")
+    assert not scopes() and cli.json("talent", "show", "Demo.A")["keys"] == keys, "a grant alone was taken back"
     cli.wants(0, "talent", "remove", "Demo.A", "--why", "gone")
     cli.wants(10, "message", "send", "--as", "Demo.A", "--claim", "x", "--confidence", "0.9", *SCOPE)

@@ -145,7 +145,8 @@ def test_hazard_under_a_hold_is_escalated_by_the_second_source_not_shared(f):
     r = f.send(m)
     assert r.status == 202 and r.json["decision"] == "ESCALATE", r
     source(f, b)
-    assert state(f, r.json)["state"] == "escalated"
+    shown = state(f, r.json)
+    assert shown["state"] == "escalated" and shown["subject"] == "topic:" + shown["topic_hash"][7:23] and "plan" not in shown, shown
 
 
 def test_scope_check_needs_its_grant_and_another_owner(f):

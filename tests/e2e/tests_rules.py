@@ -111,6 +111,19 @@ def test_broken_rules_at_start_deny_everything(f):
     assert "line 3, column" in log(f) and "cannot loosen" in log(f), log(f)
 
 
+def test_guard_check_counts_what_it_read(f):
+    cli, path = Cli(f), f.root + "/set.yaml"
+    for calls, rules, hazards in ((2, 1, 1), (1, 0, 0), (0, 0, 0), (0, 1, 2)):
+        with open(path, "w") as out:
+            out.write("v: 1\n" + "".join(
+                f"{name}:{' []' if count == 0 else ''}\n" + "".join(f"  - {{id: {name[0]}{i}, {how}}}\n" for i in range(count))
+                for name, count, how in (("capabilities", calls, "effect: deny, when: {capability: a.b}"), ("rules", rules, "effect: deny, when: {}"),
+                                         ("hazards", hazards, "hazard: legal, when: {scope.x: y}")) if count > 0 or name == "rules"))
+        said = cli.json("guard", "check", path)
+        assert (said["capabilities"], said["rules"], said["hazards"]) == (calls, rules, hazards), said
+    assert "CAPABILITIES" in cli.wants(0, "guard", "check", path).out.upper()
+
+
 def test_reload_is_all_or_nothing(f):
     # INV-06
     a, _ = people(f)
@@ -135,6 +148,16 @@ def test_reload_is_all_or_nothing(f):
     hangup(f)
     wait_for(lambda: log(f).count("reload: refused") > before, 10, "refusal")
     assert "replay.per_talent" in log(f) and "restart" in log(f)
+    # rules beside a setting that needs a restart wait with it; the line says so and names each
+    other = DENY_PRODUCTION.replace("production is closed", "closed for good").replace("nobody touches", "still nobody touches")
+    f.configure({"replay.per_talent": 100, "replay.total": 5000})
+    line = reload(f, other, good=False)
+    assert "replay.per_talent" in line and "replay.total" in line and "nothing of ifd.yaml and rules.yaml was taken" in line, line
+    kept = decide(f, a, scope={"environment": "production"})
+    assert kept.json["decision"] == "DENY" and kept.json["policy_digest"] == second.json["policy_digest"], kept
+    f.configure({})
+    reload(f, other)
+    assert rules_entries(f)[-1]["why"] == "still nobody touches production"
     f.verify()
 
 

@@ -128,7 +128,8 @@ def test_each_access_is_an_entry_and_a_refused_one_too(f):
         assert r.code == code, r
         entry = f.entry(size)
         assert (entry["component"], entry["operation"], entry["severity"]) == ("SecretVault", "get_denied", "WARN")
-    assert check(f, "one", "https://api.example.com/").code == 208  # no origin at all
+    wrong = check(f, "one", "https://api.example.com/")  # no origin at all
+    assert wrong.code == 208 and b"origin must be scheme://host" in wrong.body, wrong
     assert f.post("/v1/secrets/one/check", {"origin": API}).code == 208  # why?
     agent = f.enrol("Demo.A")
     secret, _ = token(f, agent.name)

@@ -7,6 +7,13 @@ CHECK = "src/core/capability/registry_act.c"
 ENDS = "fabric_plan_ends"
 
 CHANGES = [  # id, file, old, new, tests
+    # what a refusal says of it
+    ("registry-revoked-from-never", CHECK, "    if (known == 0)\n        return not_allowed", "    if (true)\n        return not_allowed", "registry"),
+    ("registry-revoked-from-ended", CHECK, "    if (gone == known)\n", "    if (true)\n", "registry"),
+    ("deny-hint-of-own-rules", ACT, "} else if (strcmp(call->rule, \"builtin.capability-default\") == 0) {", "} else {", "fabric_plan"),
+    ("plan-gone-says-again", CALL, "return plan_again(r, IFAB_CODE_NOT_FOUND);", "return IFAB_CODE_NOT_FOUND;", "fabric_plan"),
+    ("decision-subject-of-plan", "src/fabric/open.c", "    if (plan != NULL) {\n        ifab_buf_view(&text, ifab_plan__name", "    if (false) {\n        ifab_buf_view(&text, ifab_plan__name", "fabric_plan"),
+    ("config-restart-named", "src/shell/config/settings.c", "if (strcmp(row->info.applies, \"restart\") == 0 && !same_value(row, now, then))", "if (false)", "config"),
     # what is said, and by whom
     ("params-none-said", PARAMS, "if (params == NULL)", "if (false)", ENDS),
     ("call-role-of-way-in", CALL, "call->role = p->role;", "call->role = talent->role;", ENDS),
@@ -14,10 +21,10 @@ CHANGES = [  # id, file, old, new, tests
     ("call-tokens-signed", ACT, "own && command->u.plan.tokens > signed_->cost.tokens ?", "own ?", ENDS),
     ("call-calls-signed", ACT, "own && command->u.plan.calls > signed_->cost.calls ?", "own ?", ENDS),
     # an intent is never lost
-    ("plan-dry-run-of-dangling", ACT, "&& p->idempotent && !dry;", "&& p->idempotent;", ENDS),
-    ("plan-again-not-idempotent", ACT, "&& p->idempotent && !dry;", "&& !dry;", ENDS),
-    ("plan-dry-run-while-asked", ACT, "if (dry && !p->approved && memcmp(p->message32, none32, 32) != 0)", "if (false)", ENDS),
-    ("plan-dry-run-once-approved", ACT, "if (dry && !p->approved && ", "if (dry && ", ENDS),
+    ("plan-dry-run-of-dangling", CALL, "&& p->idempotent && !dry;", "&& p->idempotent;", ENDS),
+    ("plan-again-not-idempotent", CALL, "&& p->idempotent && !dry;", "&& !dry;", ENDS),
+    ("plan-dry-run-while-asked", CALL, "if (dry && !p->approved && memcmp(p->message32, none32, 32) != 0)", "if (false)", ENDS),
+    ("plan-dry-run-once-approved", CALL, "if (dry && !p->approved && ", "if (dry && ", ENDS),
     ("plan-again-is-no-first", ACT, "p.state == IFAB_PLAN_DANGLING ? IFAB_PLAN_AGAIN :", "false ? IFAB_PLAN_AGAIN :", ENDS),
     ("plan-again-not-done-dangles", ACT, "p.state = dry || (not_done && !again) ? ", "p.state = dry || not_done ? ", ENDS),
     ("plan-dangling-keeps-hold", ACT, "    if (p.state != IFAB_PLAN_DANGLING)\n        p.reservation = 0;", "    p.reservation = 0;", ENDS),
@@ -118,9 +125,9 @@ CHANGES = [  # id, file, old, new, tests
     ("step-authority-removed", CALL, "    if (talent == NULL || talent->removed_at != IFAB_NEVER) {", "    if (talent == NULL) {", "falsify"),
     ("step-authority-socket", CALL, "p != NULL && p->kind == IFAB_PRINCIPAL_TALENT ? ifab_talents_at(self->talents, p->talent) : NULL;",
      "p != NULL ? ifab_talents_at(self->talents, p->kind == IFAB_PRINCIPAL_TALENT ? p->talent : 4) : NULL;", "falsify"),  # 4: the plan's own
-    ("step-plan-expired", ACT, "if (o->now.wall >= p->expires)", "if (false)", "falsify"),
-    ("step-plan-once", ACT, "if (p->state != IFAB_PLAN_PLANNED && !again)", "if (false)", "falsify"),
-    ("step-plan-of-another", ACT, "if (p == NULL || p->talent != talent->number)", "if (p == NULL)", "falsify"),
+    ("step-plan-expired", CALL, "if (o->now.wall >= p->expires)", "if (false)", "falsify"),
+    ("step-plan-once", CALL, "if (p->state != IFAB_PLAN_PLANNED && !again)", "if (false)", "falsify"),
+    ("step-plan-of-another", CALL, "if (p == NULL || p->talent != talent->number)", "if (p == NULL)", "falsify"),
     ("step-module-digest", CHECK, "if (code == IFAB_CODE_NONE && module != NULL && !ifab_equal_ct(module->sha256, m->entrypoint.sha256, 32))",
      "if (false)", "falsify"),
     ("step-revoked", CHECK,

@@ -303,6 +303,21 @@ static void rules_are_typed_where_they_stand(void **state)
     }
 }
 
+static void each_change_that_needs_a_restart_is_named(void **state)
+{
+    (void)state;
+    static struct ifab_config before;
+    size_t at = 0;
+    assert_int_equal(parse(""), IFAB_OK);
+    before = config;
+    assert_null(ifab_config_fixed(&before, &config, &at));
+    assert_int_equal(parse("replay: {total: 5000, per_talent: 100}\nrate: {messages: 7}\n"), IFAB_OK);
+    at = 0;
+    assert_string_equal(ifab_config_fixed(&before, &config, &at), "replay.per_talent");
+    assert_string_equal(ifab_config_fixed(&before, &config, &at), "replay.total");
+    assert_null(ifab_config_fixed(&before, &config, &at)); /* rate.messages may change */
+}
+
 static void rules_are_all_or_nothing(void **state) /* INV-06 */
 {
     (void)state;
@@ -343,6 +358,7 @@ int main(void)
         cmocka_unit_test(truncated_or_flipped_files_never_crash),
         cmocka_unit_test(each_failing_allocation_is_reported),
         cmocka_unit_test(loads_a_file_and_lets_the_environment_win),
+        cmocka_unit_test(each_change_that_needs_a_restart_is_named),
         cmocka_unit_test(rules_are_all_or_nothing),
         cmocka_unit_test(rules_are_typed_where_they_stand),
     };

@@ -67,6 +67,14 @@ static void nobody_reads_a_module_without_grants(void **state) /* INV-07 */
     assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_DIGEST_MISMATCH); /* nothing but the module is missing */
 }
 
+/* The refusal says what is the matter, and to plan again. */
+static void assert_plan_again(const char *message)
+{
+    assert_string_equal(rig.outcome.reply.refusal.message, message);
+    assert_non_null(rig.outcome.reply.refusal.hint);
+    assert_non_null(strstr(rig.outcome.reply.refusal.hint, "Plan again"));
+}
+
 static void checks_come_in_their_order(void **state) /* INV-07 */
 {
     (void)state;
@@ -86,6 +94,7 @@ static void checks_come_in_their_order(void **state) /* INV-07 */
     assert_int_equal(apply_with(&agent_a, "vmix.switcher", false, NULL), IFAB_CODE_DIGEST_MISMATCH);
     assert_int_equal(apply_with(&agent_a, "vmix.switcher", false, &other), IFAB_CODE_DIGEST_MISMATCH);
     assert_int_equal(apply(&agent_b, "vmix.switcher"), IFAB_CODE_NOT_FOUND); /* another's plan is no plan */
+    assert_plan_again("no plan of B with this hash: it has expired, or there was none");
     assert_int_equal(apply(&agent_a, "asked.first"), IFAB_CODE_NOT_FOUND);
     capability_revoke(&rig, ADM, "vmix.switcher"); /* in between */
     assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_CAPABILITY_NOT_ALLOWED);
@@ -100,16 +109,33 @@ static void no_rule_no_effect(void **state) /* INV-06 */
     assert_true(rig.outcome.reply.is_decision);
     assert_int_equal(rig.outcome.reply.http, 403);
     assert_true(body_has("input 9 is on air"));
+    assert_false(body_has("\"hint\"")); /* a rule speaks for itself */
     assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
     struct ifab_guard_rules none = rule_set("{\"v\":1,\"rules\":[]}");
     rig_rules(&rig, &none);
     assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_CONFLICT); /* planned under other rules */
+    assert_plan_again("the rules have changed since it was planned; plan again");
     assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
     assert_true(rig.outcome.reply.is_decision);
     assert_true(body_has("builtin.capability-default"));
+    assert_true(body_has("\"hint\":\"An operator lets it pass"));
+    assert_true(body_has("{capability: vmix.switcher, operation: "));
     for (int i = 0; i < 40; i++) /* denials are not a way to fill the log */
         assert_int_equal(plan(&agent_a, "vmix.switcher", "", "{\"input\":1}"), IFAB_CODE_NONE);
     assert_true(entries_with("builtin.capability-default") <= 12);
+}
+
+/* Of the one decision that waits. */
+static void assert_subject(const char *text)
+{
+    struct ifab_buf b = IFAB_BUF_INIT(65536);
+    const struct ifab_open_decision *d = ifab_decisions_after(ifab_fabric_decisions(rig.fabric), 0);
+    assert_non_null(d);
+    ifab_fabric_decision_json(rig.fabric, d, &b);
+    ifab_buf_char(&b, '\0');
+    assert_int_equal(ifab_buf_status(&b), IFAB_OK);
+    assert_non_null(strstr((const char *)b.data, text));
+    ifab_buf_fini(&b);
 }
 
 static void what_is_physical_waits_for_a_vote(void **state)
@@ -129,6 +155,7 @@ static void what_is_physical_waits_for_a_vote(void **state)
 
     uint64_t id = ask("if://agent/A/1", plan_text);
     assert_int_equal(rig.outcome.reply.decision, IFAB_DECISION_ESCALATE);
+    assert_subject("\"subject\":\"vmix.switcher.strobe\"");
     ask("if://agent/A/1", plan_text); /* it is asked for once */
     assert_int_equal(rig.outcome.reply.decision, IFAB_DECISION_DENY);
     assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_PERMISSION_DENIED);

@@ -232,6 +232,16 @@ static void what_is_revoked_does_not_load(void **state)
     assert_int_equal(revoke(f, (struct ifab_revoke_request){.id = id}), IFAB_CODE_NONE);
     assert_int_equal(load(f, one), IFAB_CODE_CAPABILITY_NOT_ALLOWED);
     assert_int_equal(ifab_registry_find(f->registry, id, none, WALL, &found, &f->refusal), IFAB_CODE_CAPABILITY_NOT_ALLOWED);
+    assert_string_equal(f->refusal.message, "this capability is revoked, in every version that was allowed");
+    assert_non_null(strstr(f->refusal.hint, "took it back"));
+    assert_int_equal(ifab_registry_find(f->registry, IFAB_VIEW("if://capability/vmix.z"), none, WALL, &found, &f->refusal), IFAB_CODE_CAPABILITY_NOT_ALLOWED);
+    assert_string_equal(f->refusal.message, "this capability was never put on the allow-list");
+    assert_null(f->refusal.hint);
+    struct ifab_view b = IFAB_VIEW("if://capability/vmix.b");
+    assert_int_equal(ifab_registry_find(f->registry, b, IFAB_VIEW("2.0.0"), WALL, &found, &f->refusal), IFAB_CODE_VERSION_NOT_ALLOWED);
+    assert_string_equal(f->refusal.message, "version 2.0.0 was never put on the allow-list");
+    assert_int_equal(ifab_registry_find(f->registry, b, none, IFAB_NEVER, &found, &f->refusal), IFAB_CODE_CAPABILITY_NOT_ALLOWED);
+    assert_non_null(strstr(f->refusal.message, "past its not_after"));
     assert_int_equal(allow(f, manifest_of(f, "vmix.a", "2.0.0", "", 1)), IFAB_CODE_CAPABILITY_NOT_ALLOWED);
 
     struct ifab_module module = {.size = 7}; /* a publisher past its time, and one whose key is revoked apart from it */

@@ -271,6 +271,9 @@ static void what_a_capability_does_is_denied_without_a_rule(void **state) /* INV
                                     "{\"id\":\"10\",\"effect\":\"deny\",\"reason\":\"not that one\",\"when\":{\"param.input\":{\"above\":8}}},"
                                     "{\"id\":\"20\",\"effect\":\"escalate\",\"votes\":2,\"when\":{\"capability\":\"door.lock\",\"cost.usd_micro\":{\"at_least\":1000}}}],"
                                     "\"rules\":[]}");
+    assert_int_equal(ifab_ruleset_capabilities(set), 3);
+    assert_int_equal(ifab_ruleset_count(set), 0);
+    assert_int_equal(ifab_ruleset_hazards(set), 0);
     assert_int_equal(capability(set, "vmix.switcher", "write", "{\"input\":3}", &a), IFAB_RULE_PASS);
     assert_string_equal(a.id, "30");
     assert_int_equal(capability(set, "vmix.switcher", "write", "{\"input\":9}", &a), IFAB_RULE_DENY);

@@ -73,16 +73,30 @@ static enum ifab_code check_signed(const struct ifab_registry *self, const struc
     return code;
 }
 
+/* Revoked is told from what never was: the code's own hint, to allow it, helps nobody there, for a revocation is for ever. */
+static enum ifab_code hinted(struct ifab_refusal *r, enum ifab_code code, const char *hint)
+{
+    if (r != NULL)
+        r->hint = hint;
+    return code;
+}
+
+static enum ifab_code revoked(struct ifab_refusal *r, enum ifab_code code)
+{
+    return hinted(r, code, "An admin took it back for good. See what is allowed: ifctl capability list.");
+}
+
 /* 201 its id, 202 its version or digest. */
 static enum ifab_code check_revoked(const struct ifab_registry *self, const struct ifab_manifest *m, struct ifab_refusal *ret_refusal)
 {
     if (ifab_registry__lookup(self, 'I', m->id, IFAB_VIEW("")) != NULL)
-        return ifab_refuse(ret_refusal, IFAB_CODE_CAPABILITY_NOT_ALLOWED, "id", IFAB_FMT " is revoked", IFAB_ARG(m->id));
+        return revoked(ret_refusal, ifab_refuse(ret_refusal, IFAB_CODE_CAPABILITY_NOT_ALLOWED, "id", IFAB_FMT " is revoked", IFAB_ARG(m->id)));
     if (ifab_registry__lookup(self, 'V', m->id, m->version) != NULL)
-        return ifab_refuse(ret_refusal, IFAB_CODE_VERSION_NOT_ALLOWED, "version", IFAB_FMT "@" IFAB_FMT " is revoked", IFAB_ARG(m->id),
-                           IFAB_ARG(m->version));
+        return revoked(ret_refusal, ifab_refuse(ret_refusal, IFAB_CODE_VERSION_NOT_ALLOWED, "version", IFAB_FMT "@" IFAB_FMT " is revoked", IFAB_ARG(m->id),
+                                                IFAB_ARG(m->version)));
     if (ifab_registry__lookup(self, 'D', ifab_view_of(m->digest32, 32), IFAB_VIEW("")) != NULL)
-        return ifab_refuse(ret_refusal, IFAB_CODE_VERSION_NOT_ALLOWED, "version", "this manifest of " IFAB_FMT " is revoked", IFAB_ARG(m->id));
+        return revoked(ret_refusal, ifab_refuse(ret_refusal, IFAB_CODE_VERSION_NOT_ALLOWED, "version", "this manifest of " IFAB_FMT " is revoked",
+                                                IFAB_ARG(m->id)));
     return IFAB_CODE_NONE;
 }
 
@@ -105,8 +119,8 @@ static bool has_id(const struct ifab_registry *self, struct ifab_view id)
 static enum ifab_code not_allowed(const struct ifab_registry *self, struct ifab_view id, struct ifab_view version, struct ifab_refusal *ret_refusal)
 {
     if (!has_id(self, id))
-        return ifab_refuse(ret_refusal, IFAB_CODE_CAPABILITY_NOT_ALLOWED, "id", "this capability is not on the allow-list");
-    return ifab_refuse(ret_refusal, IFAB_CODE_VERSION_NOT_ALLOWED, "version", "version " IFAB_FMT " is not on the allow-list",
+        return ifab_refuse(ret_refusal, IFAB_CODE_CAPABILITY_NOT_ALLOWED, "id", "this capability was never put on the allow-list");
+    return ifab_refuse(ret_refusal, IFAB_CODE_VERSION_NOT_ALLOWED, "version", "version " IFAB_FMT " was never put on the allow-list",
                        (int)(version.size < 40 ? version.size : 40), (const char *)version.data);
 }
 
@@ -149,6 +163,26 @@ const char *ifab_registry_revoked(const struct ifab_registry *self, const struct
     return ifab_registry__lookup(self, 'K', ifab_view_of(m->pubkey32, 32), none) != NULL ? "key" : NULL;
 }
 
+/* Of all versions: none was ever allowed, all are revoked, or what is not is past its time. */
+static enum ifab_code none_allowed(const struct ifab_registry *self, struct ifab_view id, struct ifab_refusal *ret_refusal)
+{
+    size_t known = 0, gone = 0;
+    for (const struct ifab_allowed *a = ifab_registry_allowed_next(self, 0); a != NULL; a = ifab_registry_allowed_next(self, a->number)) {
+        bool same = ifab_view_equal(a->manifest->id, id);
+        known += same;
+        gone += same && ifab_registry_revoked(self, a) != NULL;
+    }
+    if (known == 0)
+        return not_allowed(self, id, IFAB_VIEW(""), ret_refusal);
+    if (gone == known)
+        return revoked(ret_refusal, ifab_refuse(ret_refusal, IFAB_CODE_CAPABILITY_NOT_ALLOWED, "id",
+                                                "this capability is revoked, in every version that was allowed"));
+    return hinted(ret_refusal,
+                  ifab_refuse(ret_refusal, IFAB_CODE_CAPABILITY_NOT_ALLOWED, "id",
+                              "no version of this capability is allowed now: what is not revoked is past its not_after"),
+                  "Ask its publisher for a new version, and an admin to allow it.");
+}
+
 enum ifab_code ifab_registry_find(const struct ifab_registry *self, struct ifab_view id, struct ifab_view version, ifab_usec wall,
                                   const struct ifab_allowed **ret_allowed, struct ifab_refusal *ret_refusal)
 {
@@ -161,7 +195,7 @@ enum ifab_code ifab_registry_find(const struct ifab_registry *self, struct ifab_
             best = a;
     }
     if (best == NULL && version.size == 0)
-        return ifab_refuse(ret_refusal, IFAB_CODE_CAPABILITY_NOT_ALLOWED, "id", "no version of this capability is allowed now");
+        return none_allowed(self, id, ret_refusal);
     if (best == NULL)
         return not_allowed(self, id, version, ret_refusal);
     *ret_allowed = best;

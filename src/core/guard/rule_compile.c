@@ -570,5 +570,7 @@ void ifab_ruleset_free(struct ifab_ruleset *self)
 }
 
 size_t ifab_ruleset_count(const struct ifab_ruleset *self) { return self == NULL ? 0 : self->rule_count; }
+size_t ifab_ruleset_hazards(const struct ifab_ruleset *self) { return self == NULL ? 0 : self->hazard_count; }
+size_t ifab_ruleset_capabilities(const struct ifab_ruleset *self) { return self == NULL ? 0 : self->capability_count; }
 struct ifab_view ifab_ruleset_canonical(const struct ifab_ruleset *self) { return self->canonical; }
 struct ifab_view ifab_ruleset_why(const struct ifab_ruleset *self) { return self->why; }

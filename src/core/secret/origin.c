@@ -118,7 +118,7 @@ bool ifab_origin_valid(struct ifab_view text, const char **ret_why)
     while (row < IFAB_COUNT(schemes) && !ifab_view_starts(text, ifab_view_str(schemes[row].scheme)))
         row++;
     *ret_why =
-        "an origin is scheme://host[:port] and nothing behind it, in lower case, e.g. https://api.example.com; schemes are https, http, wss, ws";
+        "scheme://host[:port] and nothing behind it, in lower case, e.g. https://api.example.com; schemes are https, http, wss, ws";
     if (row == IFAB_COUNT(schemes) || text.size > IFAB_ORIGIN_MAX)
         return false;
     skip = strlen(schemes[row].scheme);
@@ -134,10 +134,10 @@ bool ifab_origin_valid(struct ifab_view text, const char **ret_why)
         struct ifab_view tail = ifab_view_of(rest.data + host.size + 1, rest.size - host.size - 1);
         if (rest.data[host.size] != ':' || !number(tail, 65535, &port) || port == 0)
             return false;
-        *ret_why = "leave the port out where it is the scheme's own (https, wss 443; http, ws 80)";
+        *ret_why = "written without the port where it is the scheme's own (https, wss 443; http, ws 80)";
         if (port == schemes[row].port)
             return false;
     }
-    *ret_why = "the host is a name in lower case, an IPv4 address of four decimal numbers, or an IPv6 address in brackets, shortest form";
+    *ret_why = "scheme://host[:port] with a name in lower case, an IPv4 address of four decimal numbers, or an IPv6 address in brackets, shortest form";
     return bracket ? ipv6(ifab_view_of(host.data + 1, host.size - 2)) : domain(host);
 }

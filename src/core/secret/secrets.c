@@ -178,7 +178,7 @@ static enum ifab_code check_origins(const struct ifab_secret_request *request, s
         return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "origins", "a secret is for at most %d origins", IFAB_SECRET_ORIGINS);
     for (size_t i = 0; i < request->origin_count; i++) {
         if (!ifab_origin_valid(request->origins[i], &why))
-            return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "origins", "%s", why);
+            return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "origins", "origins[%zu] must be %s", i, why);
         for (size_t j = 0; j < i; j++)
             if (ifab_view_equal(request->origins[i], request->origins[j]))
                 return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "origins", "the same origin twice");

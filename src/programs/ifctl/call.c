@@ -66,6 +66,15 @@ int call_read_plan(struct call *self, const char *hash_or_id)
     return code == 0 ? call_take(self, plan) : code;
 }
 
+static int denied(struct cli *cli, const struct ifab_json *answer)
+{
+    struct ifab_view hint = text_of(answer, "hint");
+    cli_print_tree(cli, answer, DENY_COLUMNS);
+    if (hint.size > 0)
+        cli_say(cli, "hint: " IFAB_FMT, IFAB_ARG(hint));
+    return EXIT_DENIED;
+}
+
 /* Version and operation are settled before anything is planned: parameters are typed by what will be planned with. */
 struct wanted {
     char name[CLI_CAPABILITY_NAME_MAX], version[IFAB_CAPABILITY_VERSION_MAX + 1];
@@ -189,8 +198,7 @@ int call_plan(struct call *self)
     if (code != 0)
         return code;
     if (response.status == 403) {
-        cli_print_tree(self->cli, tree, DENY_COLUMNS);
-        return EXIT_DENIED;
+        return denied(self->cli, tree);
     }
     return call_take(self, tree);
 }
@@ -350,9 +358,10 @@ int call_apply(struct call *self, bool dry_run)
     }
     if (code != 0)
         return code;
-    bool denied = response.status == 403;
-    cli_print_tree(self->cli, tree, denied ? DENY_COLUMNS : NULL);
-    return denied ? EXIT_DENIED : 0;
+    if (response.status == 403)
+        return denied(self->cli, tree);
+    cli_print_tree(self->cli, tree, NULL);
+    return 0;
 }
 
 int call_falsify(struct call *self)

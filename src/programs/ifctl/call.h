@@ -20,18 +20,20 @@ void cli_speak_end(struct cli *cli); /* also when begin failed; says nothing */
  * the manifest, whose digest the hash covers. */
 struct plan_checked {
     const struct ifab_json *plan; /* of the daemon; its members have been compared with the hash */
+    const struct ifab_json *said; /* beside it: why, of who planned, and what the guest says; no hash covers them. NULL: not told */
     const struct ifab_operation *operation;
     struct ifab_manifest manifest;
 };
 /* The hash that a message asks for: content.data.apply.plan_hash. size 0: it asks for none. */
 struct ifab_view cli_plan_asked(const struct ifab_json *envelope);
-/* Of this envelope's sender. 0, or an exit code after saying why (silent: without). */
-int cli_plan_check(struct cli *cli, const struct ifab_json *envelope, bool silent, struct ifab_arena *arena, struct plan_checked *ret);
+/* What this decision's message asks for, of its sender. 0, or an exit code after saying why (silent: without). */
+int cli_plan_check(struct cli *cli, const struct ifab_json *decision, bool silent, struct ifab_arena *arena, struct plan_checked *ret);
+extern const char cli_plan_unfit[]; /* in its place, where the check fails */
 typedef void cli_plan_row_fn(void *user, const char *label, struct ifab_view text);
 void cli_plan_rows(const struct plan_checked *plan, struct ifab_arena *arena, cli_plan_row_fn *row, void *user);
 
 /* cmd_vote.c: on stderr, or that it cannot be; nothing for a message that asks for none, or when --quiet. */
-void cli_show_plan(struct cli *cli, const struct ifab_json *envelope, struct ifab_arena *arena);
+void cli_show_plan(struct cli *cli, const struct ifab_json *decision, struct ifab_arena *arena);
 
 /* call.c */
 struct call {

@@ -6,6 +6,7 @@
 #define SENDERS_MAX 16 /* named for a topic */
 #define TOPIC_COLUMNS "TOPIC:topic_hash|WAITING:waiting|ESCALATED:escalated|HELD:held|SENDERS:senders|SINCE:since|UNTIL:expires_at"
 
+#define LIST_COLUMNS "ID:id|STATE:state|DECISION:decision|SUBJECT:subject|SENDER:sender|VOTES:votes_given|NEEDED:votes_needed|UNTIL:expires_at"
 #define DECISION_COLUMNS "ID:id|STATE:state|DECISION:decision|SENDER:sender|VOTES:votes_given|NEEDED:votes_needed|UNTIL:expires_at"
 
 int cli_decision_exit(struct ifab_view decision)
@@ -91,7 +92,7 @@ int cmd_decision_list(struct cli *cli)
             return cli_usage(cli, "--by-topic shows all that waits: without --state, --limit and --cursor");
         return list_topics(cli);
     }
-    return cli_get_list(cli, "/v1/decisions", "state", DECISION_COLUMNS);
+    return cli_get_list(cli, "/v1/decisions", "state", LIST_COLUMNS);
 }
 
 void cli_claim_named(const struct ifab_json *content, bool *ret_claim_id, bool *ret_scope)
@@ -189,7 +190,7 @@ int cmd_decision_show(struct cli *cli)
         code = cli_get_json(cli, (const char *)target.data, &arena, &tree);
     if (code == 0) {
         cli_print_tree(cli, tree, DECISION_COLUMNS "|CLAIM ID:envelope.content.claim_id|SCOPE:envelope.content.scope");
-        cli_show_plan(cli, ifab_json_get(tree, "envelope"), &arena);
+        cli_show_plan(cli, tree, &arena);
         say_why(cli, tree, &arena);
         cli_say_waiting(cli, cli->words[0], tree);
     }

@@ -114,6 +114,12 @@ static const struct {
     {"builtin.claim-incomplete", "HOLD: the claim has no confidence or no scope", "Send it with --confidence and --scope, or see ifctl explain HOLD."},
     {"builtin.default-share", "SHARE: no step of the guard has anything against it", "Nothing is left to do."},
     {"builtin.rules-work", "ESCALATE: the operator's rules need too much work for this message", "Make the rules or the message smaller."},
+    {"builtin.capability-default", "DENY: no rule under capabilities: of rules.yaml lets this capability do it; without one nothing passes",
+     "An operator adds a rule: {id: NAME, effect: share, when: {capability: NAME, operation: NAME}}; then ifctl guard check FILE, and SIGHUP."},
+    {"builtin.effect", "ESCALATE: what is physical or a payment waits for votes, whatever a rule says",
+     "An operator of another owner decides: ifctl decision approve|refuse ID."},
+    {"builtin.plan", "ESCALATE: a message asks for the approval of a plan; DENY: it names no plan of its sender that can be asked for, and says why",
+     "An operator of another owner decides: ifctl decision approve|refuse ID; after a DENY plan again."},
     {"builtin.no-voters", "DENY: it would be escalated, but fewer operators of other owners than the sender's could vote than votes are needed",
      "Add operators of other owners: ifctl talent add NAME --role operator --owner OWNER --pubkey @FILE --why TEXT; then send it again."},
 };

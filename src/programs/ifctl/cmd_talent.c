@@ -1,5 +1,5 @@
 /* talent add|list|show|grant|revoke|rotate-key|add-cert|remove. */
-#include "cli.h"
+#include "manifest.h"
 
 #include <unistd.h>
 
@@ -9,7 +9,7 @@
 
 #define TALENT_COLUMNS "NAME:name|ROLE:role|OWNER:owner|KEYS:keys.#|GRANTS:grants.#|REMOVED:removed_at"
 #define ACT_COLUMNS "NAME:talent.name|ROLE:talent.role|OWNER:talent.owner|KEYS:talent.keys.#|GRANTS:talent.grants.#|ENTRY:entry.index"
-
+#define SCOPE_TEXT_MAX (CLI_CAPABILITY_NAME_MAX + 16)
 #define CERT_COLUMNS "NAME:talent.name|ROLE:talent.role|OWNER:talent.owner|CERTS:talent.tls_keys.#|ENTRY:entry.index"
 
 /* --name N or the first word; both must agree. */
@@ -237,16 +237,36 @@ static void warn_scope(const struct cli *cli, const char *name, const char *scop
                 name, scope);
 }
 
+/* --scope as it stands; --capability NAME is if://capability/NAME, but what has a ':' is a scope, as the seeds spell it. NULL: neither. */
+static int scope_option(struct cli *cli, char storage[SCOPE_TEXT_MAX], const char **ret_scope)
+{
+    static const char prefix[] = "if://capability/";
+    const char *scope = cli_get(cli, "scope"), *word = cli_get(cli, "capability");
+    char name[CLI_CAPABILITY_NAME_MAX], version[IFAB_CAPABILITY_VERSION_MAX + 1];
+    *ret_scope = scope != NULL ? scope : word;
+    if (scope != NULL && word != NULL)
+        return cli_usage(cli, "one of --scope and --capability, not both");
+    if (word == NULL || (strchr(word, ':') != NULL && strncmp(word, prefix, sizeof prefix - 1) != 0))
+        return 0;
+    int code = cli_capability_word(cli, word, name, version);
+    if (code == 0 && version[0] != '\0')
+        code = cli_usage(cli, "a grant is for every version that is allowed: --capability %s, without @%s", name, version);
+    if (code == 0 && !cli_path(storage, SCOPE_TEXT_MAX, "%s%s", prefix, name))
+        code = cli_fail(cli, IFAB_TOO_LARGE);
+    *ret_scope = storage;
+    return code;
+}
+
 int cmd_talent_grant(struct cli *cli)
 {
     struct ifab_buf target = IFAB_BUF_INIT(4096);
-    const char *name = NULL, *scope = cli_get(cli, "scope"), *expires = cli_get(cli, "expires"), *in = cli_get(cli, "act-in");
-    char until[25] = "";
-    if (scope == NULL)
-        scope = cli_get(cli, "capability"); /* the seeds' spelling */
+    const char *name = NULL, *scope = NULL, *expires = cli_get(cli, "expires"), *in = cli_get(cli, "act-in");
+    char until[25] = "", storage[SCOPE_TEXT_MAX];
     int code = talent_name(cli, &name);
+    if (code == 0)
+        code = scope_option(cli, storage, &scope);
     if (code == 0 && scope == NULL)
-        code = cli_usage(cli, "say what: --scope SCOPE");
+        code = cli_usage(cli, "say what: --scope SCOPE or --capability NAME");
     if (code == 0 && in != NULL && (expires != NULL || cli_get(cli, "act-out") != NULL))
         code = cli_usage(cli, "--act-in stands alone: the file says until when, and both acts are sent");
     if (code == 0 && expires != NULL)
@@ -267,12 +287,14 @@ static int revoke_keys(struct cli *cli, bool remove)
 {
     struct ifab_buf target = IFAB_BUF_INIT(4096);
     struct cli_body body;
-    const char *name = NULL, *key_id = remove ? NULL : cli_get(cli, "key-id"), *scope = remove ? NULL : cli_get(cli, "scope");
+    const char *name = NULL, *key_id = remove ? NULL : cli_get(cli, "key-id"), *scope = NULL;
     const char *spki = remove ? NULL : cli_get(cli, "spki");
-    char digest[72] = "";
+    char digest[72] = "", storage[SCOPE_TEXT_MAX];
     int code = talent_name(cli, &name);
+    if (code == 0 && !remove)
+        code = scope_option(cli, storage, &scope);
     if (code == 0 && (key_id != NULL) + (scope != NULL) + (spki != NULL) > 1)
-        code = cli_usage(cli, "one of --key-id, --spki and --scope, not two");
+        code = cli_usage(cli, "one of --key-id, --spki, --scope and --capability, not two");
     if (code == 0 && spki != NULL)
         code = spki_option(cli, spki, digest);
     if (code == 0)

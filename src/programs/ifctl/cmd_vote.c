@@ -72,16 +72,16 @@ static void show_row(void *user, const char *label, struct ifab_view text)
 }
 
 /* The plan that a message asks for stands with it, or the message is not approved: what binds the vote is its hash alone. */
-static int show_plan(struct cli *cli, const struct ifab_json *envelope, bool approving, struct ifab_arena *arena)
+static int show_plan(struct cli *cli, const struct ifab_json *decision, bool approving, struct ifab_arena *arena)
 {
     struct plan_checked plan;
-    if (cli_plan_asked(envelope).size == 0)
+    if (cli_plan_asked(ifab_json_get(decision, "envelope")).size == 0)
         return 0;
-    int code = cli_plan_check(cli, envelope, !approving, arena, &plan);
+    int code = cli_plan_check(cli, decision, !approving, arena, &plan);
     if (code == 0)
         cli_plan_rows(&plan, arena, show_row, NULL);
     else if (!approving)
-        show("plan", IFAB_VIEW("CANNOT BE SHOWN, or is not the one asked for: do not approve"));
+        show("plan", ifab_view_str(cli_plan_unfit));
     return approving ? code : 0;
 }
 
@@ -96,10 +96,10 @@ __attribute__((format(printf, 4, 5))) static int unfit(struct cli *cli, bool sil
     return silent ? ifab_code_info(code)->exit : cli_refuse(cli, code, "%s", text);
 }
 
-void cli_show_plan(struct cli *cli, const struct ifab_json *envelope, struct ifab_arena *arena)
+void cli_show_plan(struct cli *cli, const struct ifab_json *decision, struct ifab_arena *arena)
 {
     if (!cli->quiet)
-        (void)show_plan(cli, envelope, false, arena);
+        (void)show_plan(cli, decision, false, arena);
 }
 
 static int get_talent(struct cli *cli, const char *name, bool silent, struct ifab_arena *arena, const struct ifab_json **ret_tree)
@@ -278,7 +278,7 @@ int cli_vote(struct cli *cli, const char *verdict, const char *seen_digest)
         cli_put_text(stderr, ifab_view_str(cli->words[0]));
         fputc('\n', stderr);
         show_message(tree, &arena);
-        code = show_plan(cli, ifab_json_get(tree, "envelope"), strcmp(verdict, "refuse") != 0, &arena);
+        code = show_plan(cli, tree, strcmp(verdict, "refuse") != 0, &arena);
         if (code == 0 && !confirmed(cli, verdict))
             code = cli_stop(cli, EXIT_USAGE, NULL, "not signed");
     }

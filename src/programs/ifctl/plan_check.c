@@ -7,6 +7,8 @@
 
 #include <stdarg.h>
 
+const char cli_plan_unfit[] = "CANNOT BE SHOWN, or is not the one asked for: do not approve";
+
 __attribute__((format(printf, 3, 4))) static int unfit(struct cli *cli, bool silent, const char *format, ...)
 {
     char text[300];
@@ -95,9 +97,10 @@ static int get_manifest(struct cli *cli, struct ifab_view capability, bool silen
     return tree != NULL && ifab_manifest_from_tree(tree, arena, ret, &refusal) == IFAB_CODE_NONE ? 0 : unfit(cli, silent, "the plan's manifest cannot be read");
 }
 
-int cli_plan_check(struct cli *cli, const struct ifab_json *envelope, bool silent, struct ifab_arena *arena, struct plan_checked *ret)
+int cli_plan_check(struct cli *cli, const struct ifab_json *decision, bool silent, struct ifab_arena *arena, struct plan_checked *ret)
 {
     struct ifab_buf target = IFAB_BUF_INIT(4096);
+    const struct ifab_json *envelope = ifab_json_get(decision, "envelope"), *said = ifab_json_get(decision, "plan");
     struct ifab_view hash = cli_plan_asked(envelope), sender = text_of(envelope, "sender"), name, instance;
     uint8_t wanted32[32];
     char text[72];
@@ -117,6 +120,7 @@ int cli_plan_check(struct cli *cli, const struct ifab_json *envelope, bool silen
         return unfit(cli, silent, "the plan shown is not the one the message asks for");
     if (ifab_sender_parse(sender, &name, &instance) != IFAB_OK || !ifab_view_equal(name, text_of(ret->plan, "talent")))
         return unfit(cli, silent, "the plan is another talent's than the message");
+    ret->said = ifab_view_equal(text_of(said, "plan_hash"), hash) ? said : NULL;
     ret->operation = ifab_manifest_operation(&ret->manifest, text_of(ret->plan, "operation"));
     return ret->operation != NULL ? 0 : unfit(cli, silent, "the plan's operation is none of its manifest");
 }
@@ -125,10 +129,16 @@ void cli_plan_rows(const struct plan_checked *plan, struct ifab_arena *arena, cl
 {
     static const char *const rows[][2] = {{"plan", "plan_id"},     {"capability", "capability"}, {"operation", "operation"},
                                           {"params", "params"},   {"cost", "cost"},             {"plan until", "expires_at"}};
+    static const char *const told[][2] = {{"why", "why"}, {"plan says", "summary"}, {"effects", "said_effects"}};
     for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
         row(user, rows[i][0], cli_path_text(plan->plan, rows[i][1], strlen(rows[i][1]), arena));
         if (i == 2)
             row(user, "effect", ifab_view_str(ifab_effect_name(plan->operation->effect)));
+    }
+    for (size_t i = 0; i < IFAB_COUNT(told); i++) {
+        struct ifab_view text = cli_path_text(plan->said, told[i][1], strlen(told[i][1]), arena);
+        if (!ifab_view_is(text, "-"))
+            row(user, told[i][0], text);
     }
     row(user, "summary", plan->manifest.summary);
 }

@@ -6,7 +6,7 @@
  * 2. The terminal is put back on every way out: q, the end of stdin, each signal that ends (terminal.c), a stop (Ctrl-Z), a vote.
  * 3. Keys typed before a question stood there do not answer it.
  */
-#include "cli.h"
+#include "call.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -34,6 +34,8 @@ struct screen {
     struct ifab_arena arena;         /* of detail */
     const struct ifab_json *detail;  /* of the chosen one; NULL: none to be had */
     struct ifab_view reason, rule;   /* of the entry that made it wait */
+    struct plan_checked plan;        /* that it asks for; in arena too */
+    bool asks, planned;              /* for a plan; plan is it */
     int64_t detail_index;
     uint64_t detail_print;
     int64_t chosen;                  /* index of the item the cursor is on; -1: none */
@@ -125,13 +127,15 @@ static void load_detail(struct screen *s)
     ifab_arena_reset(&s->arena);
     s->reason = s->rule = IFAB_VIEW(""); /* they lay in it */
     s->detail = NULL;
-    s->verified = false;
+    s->verified = s->asks = s->planned = false;
     if (watch_get(s->cli, item, &s->arena, &s->detail, &s->same) != 0)
         s->detail = NULL;
     s->detail_index = item->index;
     s->detail_print = item->print;
     if (s->detail != NULL && s->same) {
         s->verified = cli_message_check(s->cli, s->detail, true, &s->arena, digest32) == 0;
+        s->asks = cli_plan_asked(ifab_json_get(s->detail, "envelope")).size > 0;
+        s->planned = s->asks && cli_plan_check(s->cli, s->detail, true, &s->arena, &s->plan) == 0;
         cli_why_it_waits(s->cli, item->index, ifab_view_str(item->digest), &s->arena, &s->reason, &s->rule);
     }
 }
@@ -238,6 +242,30 @@ static bool put_voters(const struct screen *s, FILE *f, size_t *row)
     return names.size == 0 || put_field(s, f, row, "voters", ifab_buf_as_view(&names));
 }
 
+struct fields { /* as many as there are rows for */
+    const struct screen *screen;
+    FILE *f;
+    size_t row;
+    bool whole;
+};
+
+static void put_row(void *user, const char *label, struct ifab_view text)
+{
+    struct fields *to = user;
+    to->whole = to->whole && put_field(to->screen, to->f, &to->row, label, text);
+}
+
+static bool put_plan(const struct screen *s, FILE *f, size_t *row, struct ifab_arena *arena)
+{
+    struct fields to = {s, f, *row, true};
+    if (s->planned)
+        cli_plan_rows(&s->plan, arena, put_row, &to);
+    else if (s->asks)
+        put_row(&to, "plan", ifab_view_str(cli_plan_unfit));
+    *row = to.row;
+    return to.whole;
+}
+
 static void put_detail(struct screen *s, FILE *f, size_t row)
 {
     IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
@@ -257,6 +285,7 @@ static void put_detail(struct screen *s, FILE *f, size_t row)
     for (size_t i = 0; whole && envelope != NULL && i < cli_shown_count; i++)
         if (cli_shown_text(&cli_shown[i], envelope, &arena, &text))
             whole = put_field(s, f, &row, cli_shown[i].label, text);
+    whole = whole && put_plan(s, f, &row, &arena);
     whole = whole && put_field(s, f, &row, "digest", ifab_view_str(item->digest)) && (s->detail == NULL || put_voters(s, f, &row));
     if (!whole)
         put_line(s, f, s->rows - 1, "… a vote shows all of it first; or: ifctl decision show %s", item->id);

@@ -272,11 +272,13 @@ static bool same_value(const struct ifab_setting *row, const struct ifab_config 
     return count == other;
 }
 
-const char *ifab_config_fixed(const struct ifab_config *now, const struct ifab_config *then)
+const char *ifab_config_fixed(const struct ifab_config *now, const struct ifab_config *then, size_t *at)
 {
-    for (size_t i = 0; i < ifab_setting__row_count; i++)
-        if (strcmp(ifab_setting__rows[i].info.applies, "restart") == 0 && !same_value(&ifab_setting__rows[i], now, then))
-            return ifab_setting__rows[i].info.name;
+    while (*at < ifab_setting__row_count) {
+        const struct ifab_setting *row = &ifab_setting__rows[(*at)++];
+        if (strcmp(row->info.applies, "restart") == 0 && !same_value(row, now, then))
+            return row->info.name;
+    }
     return NULL;
 }
 

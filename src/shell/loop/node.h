@@ -181,7 +181,7 @@ struct job { /* for the readers: run on their thread, finish on the loop */
     enum ifab_code code;
     struct ifab_refusal refusal;
     const char *content_type;
-    uint64_t a, b, c;            /* the job's own numbers */
+    uint64_t a, b, c, d;         /* the job's own numbers */
     uint64_t needs;              /* it is run when the follower has taken in so many entries; 0: at once */
     ifab_usec parked_until;      /* run */
     bool always;                 /* its caller bounds how many there are */

@@ -7,6 +7,7 @@
  */
 #include "node.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define ROUTED_AT_ONCE 64
@@ -171,13 +172,28 @@ static bool same_guard(const struct ifab_guard_rules *a, const struct ifab_guard
            a->hold_refill == b->hold_refill && a->escalate_refill == b->escalate_refill;
 }
 
+/* What needs a restart refuses all of it, rules too: each is named, so that one look at the log is enough. */
+static ifab_status check_fixed(const struct node *node, const struct ifab_config *config, struct ifab_error *err)
+{
+    char names[128] = "";
+    size_t at = 0, used = 0, more = 0;
+    for (const char *name; (name = ifab_config_fixed(&node->config, config, &at)) != NULL;) {
+        bool fits = used + strlen(name) + 3 < sizeof names;
+        more += !fits;
+        used += fits ? (size_t)snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? ", " : "", name) : 0;
+    }
+    if (used == 0 && more == 0)
+        return IFAB_OK;
+    return ifab_fail(err, IFAB_UNSUPPORTED,
+                     "%s%s cannot change while the daemon runs: nothing of ifd.yaml and rules.yaml was taken; put back what it was, or restart ifd", names,
+                     more > 0 ? " and more" : "");
+}
+
 static ifab_status judge(const struct node *node, struct ifab_config *config, struct ifab_guard_rules *rules, struct ifab_ruleset **ret_set,
                          struct ifab_tls_context **ret_tls, struct ifab_error *err)
 {
-    const char *name;
     IFAB_TRY(ifab_config_load(node->config_path, config, err));
-    if ((name = ifab_config_fixed(&node->config, config)) != NULL)
-        return ifab_fail(err, IFAB_UNSUPPORTED, "%s cannot change while the daemon runs: restart it", name);
+    IFAB_TRY(check_fixed(node, config, err));
     *rules = node->settings.rules;
     IFAB_TRY(serve_tls(config, ret_tls, err));
     IFAB_TRY(ifab_rules_read(config->rules_file, ret_set, rules->digest32, err));

@@ -424,7 +424,8 @@ static void step_plan(struct node *node, struct ticket *t)
         for (p = ifab_plan_next(plans, 0); p != NULL && memcmp(p->id16, id16, 16) != 0;)
             p = ifab_plan_next(plans, p->number);
     if (p == NULL || !may_see(t->request, p)) {
-        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_NOT_FOUND, "plan", "no plan with this id or hash; plans live 10 minutes");
+        t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_NOT_FOUND, "plan", "no plan of this id or hash: it has expired, or there was none");
+        t->reply.refusal.hint = "Plan again: ifctl capability plan, or apply without --plan. A plan lives 10 minutes.";
         ifab_buf_fini(&b);
         return;
     }

@@ -469,7 +469,43 @@ void handle_decisions(struct node *node, struct request *r)
     ticket_queue(node, t);
 }
 
-/* An open one from memory with its envelope from the store, else how it ended, from the log. */
+/*
+ * What a message asks to have done, as the entry of its plan has it: redacted and bounded when that was written. why is the caller's word and summary and
+ * said_effects are the guest's: plan_hash covers none of the three.
+ */
+static ifab_status put_plan(struct ifab_store *store, struct job *job, uint64_t index, struct ifab_error *err)
+{
+    static const char *const names[] = {"capability", "cost",      "effect",  "expires_at",    "manifest_digest", "operation",
+                                        "params",     "plan_hash", "plan_id", "policy_digest", "talent"};
+    static const char *const said[] = {"said_effects", "summary"};
+    struct ifab_stored_entry entry;
+    const struct ifab_json *tree;
+    size_t count = 0;
+    IFAB_TRY(ifab_store_read(store, index, 1, false, &job->arena, &entry, &count, err));
+    if (count != 1)
+        return ifab_fail(err, IFAB_NOT_FOUND, "the plan's entry");
+    IFAB_TRY(ifab_json_read(entry.entry, NULL, &job->arena, &tree, err));
+    const struct ifab_json *payload = ifab_json_get(tree, "payload"), *plan = ifab_json_get(payload, "plan"), *why = ifab_json_get(tree, "why"), *value;
+    if (plan == NULL) /* another entry stands there: nothing is said of it */
+        return IFAB_OK;
+    ifab_buf_str(&job->out, ",\"plan\":{\"why\":");
+    if (why != NULL)
+        ifab_json_write(&job->out, why);
+    else
+        ifab_buf_str(&job->out, "null");
+    for (size_t i = 0; i < IFAB_COUNT(names) + IFAB_COUNT(said); i++) {
+        const char *name = i < IFAB_COUNT(names) ? names[i] : said[i - IFAB_COUNT(names)];
+        value = ifab_json_get(i < IFAB_COUNT(names) ? plan : payload, name);
+        if (value == NULL)
+            continue;
+        ifab_buf_format(&job->out, ",\"%s\":", name);
+        ifab_json_write(&job->out, value);
+    }
+    ifab_buf_char(&job->out, '}');
+    return IFAB_OK;
+}
+
+/* An open one from memory with its envelope from the store, and with the plan that it asks for; else how it ended, from the log. */
 static void run_decision(struct node *node, struct ifab_store *store, struct job *job)
 {
     struct ifab_stored_entry entry;
@@ -483,6 +519,10 @@ static void run_decision(struct node *node, struct ifab_store *store, struct job
         ifab_buf_put(&job->out, job->text.data, job->text.size - 1);
         ifab_buf_str(&job->out, ",\"envelope\":");
         ifab_buf_view(&job->out, job->c != 0 && entry.message.size > 0 ? entry.message : IFAB_VIEW("null"));
+        if (job->c != 0 && job->d != 0 && put_plan(store, job, job->d - 1, &err) != IFAB_OK) {
+            job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "%s", err.text);
+            return;
+        }
         ifab_buf_char(&job->out, '}');
         return;
     }
@@ -518,6 +558,7 @@ static void decision_done(struct node *node, struct ticket *t)
     job->needs = job->text.size > 0 ? 0 : job->a;
     job->b = t->reply.first_index;
     job->c = may_read_envelope(r, (uint32_t)(uintptr_t)t->user);
+    job->d = t->reply.intent;
     job->run = run_decision;
     job_push(node, job);
 }
@@ -536,7 +577,9 @@ static void step_decision(struct node *node, struct ticket *t)
                 break;
     if (d != NULL) {
         ifab_fabric_decision_json(node->fabric, d, &b);
+        const struct ifab_plan *plan = ifab_plan_by_message(ifab_fabric_plans(node->fabric), d->message_digest32);
         t->reply.first_index = d->index;
+        t->reply.intent = plan != NULL ? plan->index + 1 : 0; /* where the entry of its plan stands, and one */
         t->user = (void *)(uintptr_t)d->talent;
         if (ifab_buf_status(&b) != IFAB_OK || ifab_arena_copy(&t->arena, ifab_buf_as_view(&b), &t->reply.body) != IFAB_OK)
             t->reply.code = IFAB_CODE_SYSTEM_ERROR;

@@ -80,7 +80,9 @@ IFAB_MUST_CHECK ifab_status ifab_ruleset_compile(const struct ifab_rule_source *
                                                  const struct ifab_json **ret_where, struct ifab_error *err);
 void ifab_ruleset_free(struct ifab_ruleset *self);
 
-size_t ifab_ruleset_count(const struct ifab_ruleset *self);
+size_t ifab_ruleset_count(const struct ifab_ruleset *self); /* about messages */
+size_t ifab_ruleset_capabilities(const struct ifab_ruleset *self);
+size_t ifab_ruleset_hazards(const struct ifab_ruleset *self); /* derived ones */
 /* The set as canonical JSON, rules by id: itself a rule set that compiles to the same. Its SHA-256 is the policy digest. Borrowed from the set. */
 struct ifab_view ifab_ruleset_canonical(const struct ifab_ruleset *self);
 struct ifab_view ifab_ruleset_why(const struct ifab_ruleset *self); /* what the operator wrote under why, or size 0 */

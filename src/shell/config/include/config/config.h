@@ -71,8 +71,9 @@ struct ifab_config_egress {      /* a row of egress.allow; views borrowed from i
 bool ifab_config_egress_read(struct ifab_view text, struct ifab_config_egress *ret_row, const char **ret_why);
 /* Reads path; defaults where absent. IFAB_INVALID: err says "ifd.yaml line 3: unknown setting \"htpp.listen\"; did you mean \"http.listen\"?". */
 IFAB_MUST_CHECK ifab_status ifab_config_load(const char *path, struct ifab_config *ret_config, struct ifab_error *err);
-/* For a reload: the first setting that differs and applies at a restart only, NULL: none; and taking over what applies at a reload, nothing else. */
-const char *ifab_config_fixed(const struct ifab_config *now, const struct ifab_config *then);
+/* For a reload: the next setting from *at on (0: the first) that differs and applies at a restart only, NULL: none, and *at is behind it. */
+const char *ifab_config_fixed(const struct ifab_config *now, const struct ifab_config *then, size_t *at);
+/* Takes over what applies at a reload, nothing else. */
 void ifab_config_take(struct ifab_config *now, const struct ifab_config *then);
 IFAB_MUST_CHECK ifab_status ifab_config_parse(struct ifab_view text, const char *directory, struct ifab_config *ret_config, struct ifab_error *err);
 /*
