@@ -18,7 +18,7 @@ struct ticket;
 #define ORDER_LATE_MOST 4
 #define ORDER_LATE_UNANSWERED 2  /* requests of a late connection that are read before the first of them is answered */
 #define ORDER_LET_IN 10          /* late ones that get a turn at a time, whoever else waits */
-#define PACE_TICKETS 4           /* late ones a worker verifies */
+#define PACE_TICKETS 8           /* late ones a worker verifies */
 #define PACE_EVERY_NS UINT64_C(100000000) /* in so much time, one worker at a time: seldom and together, so that few of the others meet them, */
 #define PACE_OTHERS_NS UINT64_C(1000000000) /* while others are about: something of theirs came so short ago */
 
