@@ -105,13 +105,26 @@ void ifab_fabric__refuse_act(const struct ifab_fabric *self, const struct ifab_c
     ifab_fabric__refuse_as(self, command, o, IFAB_EVENT_ADMIN_REFUSED, code, talent, subject);
 }
 
-void ifab_fabric__refuse_bare(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_code code)
+/* What the step has written is taken back. */
+static void refuse_bare(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_code code)
 {
     o->entry_count = o->change_count = o->tag_count = 0; /* a refused act uses up and changes nothing */
     o->next_index = self->tree.size;
     memcpy(o->last_hash32, self->last_hash32, 32);
     o->last_time = self->last_time;
     ifab_fabric__refused(o, code);
+}
+
+static void count_it(struct ifab_outcome *o, enum ifab_code code, const struct ifab_talent *who)
+{
+    o->count_code = code;
+    o->count_source = who != NULL ? who->name : IFAB_VIEW("socket");
+}
+
+void ifab_fabric__refuse_counted(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_code code, uint32_t talent)
+{
+    refuse_bare(self, o, code);
+    count_it(o, code, talent == 0 ? NULL : ifab_talents_at(self->talents, talent));
 }
 
 void ifab_fabric__refuse_as(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, enum ifab_event event,
@@ -125,7 +138,7 @@ void ifab_fabric__refuse_as(const struct ifab_fabric *self, const struct ifab_co
         o->failed = true;
         return;
     }
-    ifab_fabric__refuse_bare(self, o, code);
+    refuse_bare(self, o, code);
     if (who != NULL)
         snprintf(actor, sizeof actor, "if://agent/" IFAB_FMT, IFAB_ARG(who->name));
     else if (command->principal != NULL)
@@ -135,8 +148,7 @@ void ifab_fabric__refuse_as(const struct ifab_fabric *self, const struct ifab_co
     ifab_json_put_cstr(p, o->reply.refusal.field);
     ifab_buf_char(p, '}');
     if (!ifab_fabric__may_enter_refusal(self, &meter, o->now.run, p->size + 512)) {
-        o->count_code = code;
-        o->count_source = who != NULL ? who->name : IFAB_VIEW("socket");
+        count_it(o, code, who);
     } else {
         struct ifab_entry fields = {
             .event = event,

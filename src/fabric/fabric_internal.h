@@ -124,8 +124,8 @@ void ifab_fabric__refuse_act(const struct ifab_fabric *self, const struct ifab_c
 void ifab_fabric__refuse_as(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, enum ifab_event event,
                             enum ifab_code code, uint32_t talent, struct ifab_view subject);
 
-/* Refused without an entry: what the step has written is taken back, and nothing is. */
-void ifab_fabric__refuse_bare(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_code code);
+/* Refused without an entry of its own: counted, as what is past a talent's allowance of entries is (refusals.c). talent 0: the socket's. */
+void ifab_fabric__refuse_counted(const struct ifab_fabric *self, struct ifab_outcome *o, enum ifab_code code, uint32_t talent);
 
 /* admin.c */
 enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool need_admin,

@@ -1,6 +1,6 @@
 /*
  * Whose claims are refused for a budget without room, or for their swarm's breaker, and stand in the log so. Who waits for money asks again and again;
- * each time it is answered and counted, but the log learns nothing new: one entry for (who, swarm, budget) until that has changed, which is when a claim
+ * each time it is answered and counted (refusals.c: an entry a minute for all), but the log learns nothing new: one for (who, swarm, budget) until that has changed, which is when a claim
  * of theirs succeeds, the budget has another limit, or its period begins anew. A breaker: until it is opened by another entry.
  *
  * 1. A place is named by decide and filled by apply, so that outcomes replay to the same table (INV-14). Memory only: after a start the first such

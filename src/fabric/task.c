@@ -474,8 +474,8 @@ void ifab_fabric__decide_task_claim(const struct ifab_fabric *self, const struct
     enum ifab_code code = claim(self, command, o);
     if (code == IFAB_CODE_NONE) { /* also who found nothing is there */
         ifab_fabric__hear(self, o, swarm->number);
-    } else if (stopped(code) && ifab_fabric__lack_told(self, o)) { /* it waits for a person, or a period: said once, answered each time */
-        ifab_fabric__refuse_bare(self, o, code);
+    } else if (stopped(code) && ifab_fabric__lack_told(self, o)) { /* it waits for a person, or a period: said once, counted and answered each time */
+        ifab_fabric__refuse_counted(self, o, code, who_is(command).talent);
     } else {
         refused(self, command, o, code, command->u.claim.id.size > 0 ? command->u.claim.id : command->u.claim.swarm);
         if (stopped(code) && o->entry_count > 0) /* not where it was only counted */

@@ -491,6 +491,7 @@ without("task-concurrency", TASK, "if (!ifab_task_owned(task->state) && ifab_swa
 change("task-concurrency-next", TASK, "full = ifab_swarm_in_flight(self->coordinator, swarm->number) >= swarm->concurrency;", "full = false;", "fabric_task")
 change("task-dear-one-stops-all", TASK, "if (code != IFAB_CODE_BUDGET_EXCEEDED)\n            return code;", "if (code != IFAB_CODE_NONE || true)\n            return code;", "fabric_task")
 change("lack-told-again", TASK, "stopped(code) && ifab_fabric__lack_told(self, o)", "false", "fabric_lacks")
+change("lack-counted", "src/fabric/admin.c", "    refuse_bare(self, o, code);\n    count_it(o, code, talent == 0", "    refuse_bare(self, o, code);\n    (void)(talent == 0", "fabric_lacks")
 change("lack-told-unsaid", TASK, "if (stopped(code) && o->entry_count > 0)", "if (stopped(code))", "fabric_lacks")
 change("lack-ends-with-a-claim", TASK, "    ifab_fabric__lack_over(self, o, who_is(command), swarm->number);\n", "", "fabric_lacks")
 change("lack-of-the-first", TASK, "        o->lacks = lacked;\n", "", "fabric_lacks")
