@@ -33,9 +33,10 @@ def ratio(of, to):
     return statistics.median(x / y for x, y in zip(of, to))
 
 
-def row(name, value, unit, limit, limit_value, bar, notes="", inverse=False):
-    """bar: ("<=" or ">=", number) for ratio = value / limit_value (inverse: the other way round, for times that shall be rates)."""
-    ratio = limit_value / value if inverse else value / limit_value
+def row(name, value, unit, limit, limit_value, bar, notes="", inverse=False, of_pairs=None):
+    """bar: ("<=" or ">=", number) for ratio = value / limit_value (inverse: the other way round, for times that shall be rates). of_pairs: the median ratio of
+    neighbouring pairs is judged instead; both medians are shown as they were measured."""
+    ratio = of_pairs if of_pairs is not None else limit_value / value if inverse else value / limit_value
     met = ratio <= bar[1] if bar[0] == "<=" else ratio >= bar[1]
     add(name, notes, value, unit)
     rows[-1].update({"limit": limit, "limit_value": round(limit_value, 3), "ratio": round(ratio, 3), "bar": f"{bar[0]} {bar[1]:g}", "met": met})

@@ -612,7 +612,7 @@ change("pool-rest", CALLS, "uv_now(self->loop) >= call->tenant->rests_until && "
 change("pool-rest-wakes", CALLS, "            wake = c->tenant->rests_until;", "            ;", "chassis")
 change("pool-rest-forgotten", TENANT, "if (now - tenant->struck < old && !self->closing) {", "if (!self->closing) {", "chassis")
 change("pool-rest-remembered", TENANT, "        tenant->refs++;\n        tenant->next_struck", "        tenant->next_struck", "chassis")
-change("pool-rest-stepped-back", EXECUTE, "    if (ifab_chassis__is_noisy(self->shared))\n        step_back(self);\n", "", "chassis")
+change("pool-rest-stepped-back", EXECUTE, "if (ifab_chassis__is_noisy(self->shared))", "if (false)", "chassis")
 change("pool-descriptors", SPAWN, "        (failed = posix_spawn_file_actions_addclosefrom_np(&actions, 3)) == 0 &&\n", "", "chassis")
 change("pool-environment", SPAWN, "&attributes, argv, envp);", "&attributes, argv, environ);", "chassis")
 change("pool-signal-mask", SPAWN, " | POSIX_SPAWN_SETSIGMASK", "", "chassis")

@@ -414,6 +414,27 @@ static void limits_are_told_as_limits(void **state)
         guests->questions[i] = (struct question){.host_call = UINT64_MAX, .running = &r};
     assert_non_null(strstr(exchange(&r, GET), "IF_ERR_304"));
     expect(&r, IFAB_CALL_BUSY, "under way");
+    memset(guests->questions, 0, sizeof guests->questions);
+    ifab_arena_fini(&r.arena);
+}
+
+/* Who asks a dead provider again and again ends on the provider, also where the last answer was that it asks too often: else its breaker never opened. */
+static void a_dead_provider_is_not_hidden_behind_a_limit(void **state)
+{
+    (void)state;
+    struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    r.spec->manifest.limits.rps = r.spec->manifest.limits.burst = 1;
+    r.idempotent = false;
+    for (size_t i = 0; i < ANSWERS; i++)
+        script[i] = (struct ifab_egress_scripted){.failure = IFAB_EGRESS_TLS};
+    assert_non_null(strstr(exchange(&r, GET), "IF_ERR_503"));
+    while (strstr(said, "IF_ERR_302") == NULL)
+        exchange(&r, GET);
+    expect(&r, IFAB_CALL_OK, "");
+    assert_true(r.failed);
+    ifab_guest__came(&r);
+    exchange(&r, GET);
+    expect(&r, IFAB_CALL_LIMITED, "limits.rps");
     ifab_arena_fini(&r.arena);
 }
 
@@ -427,6 +448,6 @@ static const struct CMUnitTest tests[] = {
     TEST(the_last_refusal_of_an_address_is_kept),
     TEST(a_write_in_a_dry_run_is_told_as_that),
     TEST(a_secret_that_is_not_there_is_told_by_its_name),
-    TEST(limits_are_told_as_limits),
+    TEST(limits_are_told_as_limits), TEST(a_dead_provider_is_not_hidden_behind_a_limit),
 };
 TEST_MAIN(tests)

@@ -60,7 +60,9 @@ static void refuse(struct ifab_guests *self, struct question *q, const struct if
     enum ifab_code code = problem->code != IFAB_CODE_NONE ? problem->code : otherwise;
     if (q->kind == QUESTION_OPEN)
         ifab_guest__socket_drop(q);
-    ifab_guest__note(q->running, ifab_guest__own(code, problem->failure), text);
+    enum ifab_call_end own = ifab_guest__own(code, problem->failure);
+    q->running->failed = q->running->failed || code == IFAB_CODE_PROVIDER_UNAVAILABLE || code == IFAB_CODE_DEADLINE_EXCEEDED;
+    ifab_guest__note(q->running, own, text);
     ifab_guest__http_error(self, q->host_call, code, text);
     ifab_guest__question_end(q);
 }
@@ -313,7 +315,7 @@ void ifab_guest__send(struct ifab_guests *self, struct question *q)
     }
     ifab_guest__alarm(q->running, &problem);
     if (status == IFAB_AGAIN)
-        ifab_guest__refuse(self, q, IFAB_CODE_RATE_LIMIT_EXCEEDED, "too many exchanges are under way");
+        ifab_guest__refuse(self, q, IFAB_CODE_QUEUE_FULL, "too many exchanges are under way");
     else
         refuse(self, q, &problem, IFAB_CODE_SYSTEM_ERROR, words_of(&problem));
 }
@@ -349,7 +351,7 @@ static void answered(struct ifab_guests *self, struct question *q, const struct 
         return;
     }
     struct ifab_buf b = IFAB_BUF_INIT(HTTP_ANSWER_MAX);
-    ifab_guest__note(q->running, IFAB_CALL_OK, "");
+    ifab_guest__came(q->running);
     put_answer(e, &b);
     if (ifab_buf_status(&b) == IFAB_OK)
         (void)ifab_chassis_host_result(self->chassis, q->host_call, IFAB_HOST_OK, ifab_buf_as_view(&b));

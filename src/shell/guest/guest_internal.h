@@ -60,6 +60,7 @@ struct running { /* a call from its begin to its done */
     struct ifab_view alarm; /* what it, or a provider, tried; size 0: nothing */
     enum ifab_call_end refused; /* the fabric's own word on what it asked last; OK: none. What it makes of that is its answer's end */
     char refusal[256];          /* in words */
+    bool failed;                /* an exchange failed outside, and nothing came from there since: to have asked too often then is not what it ends on */
     uint64_t call;    /* the pool's */
     struct socket sockets[SOCKETS_MAX];
     uint32_t socket_count; /* numbers given so far */
@@ -131,7 +132,8 @@ struct ifab_view ifab_guest__cut(struct ifab_view text, size_t most);
 struct ifab_view ifab_guest__text(struct ifab_view text, struct ifab_arena *arena);
 /* own.c: which of the fabric's own refusals that is; failure: NONE where egress has no part in it. OK: none of them */
 enum ifab_call_end ifab_guest__own(enum ifab_code code, enum ifab_egress_failure failure);
-void ifab_guest__note(struct running *r, enum ifab_call_end end, const char *text); /* OK: what it asked went outside, or failed there */
+void ifab_guest__note(struct running *r, enum ifab_call_end end, const char *text); /* OK: what it asked failed outside */
+void ifab_guest__came(struct running *r);                                           /* an answer from outside, or something went there */
 void ifab_guest__own_end(struct running *r, struct ifab_guest_answer *answer);
 /* host.c */
 void ifab_guest__host_call(void *user, const struct ifab_chassis_host_call *host_call);

@@ -33,8 +33,16 @@ enum ifab_call_end ifab_guest__own(enum ifab_code code, enum ifab_egress_failure
 
 void ifab_guest__note(struct running *r, enum ifab_call_end end, const char *text)
 {
+    if (r->failed && (end == IFAB_CALL_LIMITED || end == IFAB_CALL_BUSY)) /* who asks a dead provider until its burst is used up ends on the provider */
+        return;
     r->refused = end;
     snprintf(r->refusal, sizeof r->refusal, "%s", text);
+}
+
+void ifab_guest__came(struct running *r)
+{
+    r->failed = false;
+    ifab_guest__note(r, IFAB_CALL_OK, "");
 }
 
 /* Its own words follow the fabric's, where it has any of its own. */

@@ -236,12 +236,13 @@ static void sent(struct ifab_guests *self, struct question *q, ifab_status statu
 {
     if (status == IFAB_OK) {
         q->running->reached++;
-        ifab_guest__note(q->running, IFAB_CALL_OK, "");
+        ifab_guest__came(q->running);
         say(self, q, NULL, 0);
     } else if (problem != NULL) {
         ifab_guest__alarm(q->running, problem);
         ifab_guest__problem(self, q, problem);
-    } else if (status == IFAB_FULL) {
+    } else if (status == IFAB_FULL) { /* the other end does not read: its fault, whatever the guest is told */
+        q->running->failed = true;
         ifab_guest__refuse(self, q, IFAB_CODE_RATE_LIMIT_EXCEEDED, "too much waits to be sent");
     } else {
         ifab_guest__refuse(self, q, status == IFAB_NOT_FOUND ? IFAB_CODE_PROVIDER_UNAVAILABLE : IFAB_CODE_SYSTEM_ERROR, "the message was not sent");
@@ -360,7 +361,7 @@ static void opened(struct ifab_guests *self, struct question *q, struct socket *
     s->state = SOCKET_OPEN;
     if (q == NULL)
         return;
-    ifab_guest__note(q->running, IFAB_CALL_OK, "");
+    ifab_guest__came(q->running);
     ifab_buf_format(&b, "{\"headers\":{},\"socket\":%u,\"status\":101}", s->number);
     answer(self, q, &b);
 }

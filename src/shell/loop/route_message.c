@@ -519,10 +519,8 @@ static void run_decision(struct node *node, struct ifab_store *store, struct job
         ifab_buf_put(&job->out, job->text.data, job->text.size - 1);
         ifab_buf_str(&job->out, ",\"envelope\":");
         ifab_buf_view(&job->out, job->c != 0 && entry.message.size > 0 ? entry.message : IFAB_VIEW("null"));
-        if (job->c != 0 && job->d != 0 && put_plan(store, job, job->d - 1, &err) != IFAB_OK) {
-            job->code = ifab_refuse(&job->refusal, IFAB_CODE_STORE_UNAVAILABLE, NULL, "%s", err.text);
-            return;
-        }
+        if (job->c != 0 && job->d != 0 && put_plan(store, job, job->d - 1, &err) != IFAB_OK) /* whoever votes still has envelope and plan_hash */
+            IFAB_LOG(IFAB_LOG_WARN, "decision: its plan cannot be shown", IFAB_F_TEXT("error", err.text));
         ifab_buf_char(&job->out, '}');
         return;
     }

@@ -217,7 +217,9 @@ ifab_status pool_start(struct pool *self, size_t threads, uv_async_t *done, stru
 /* A late one whose turn has not come wakes nobody but for the first, who then looks at the clock. */
 static bool wakes(const struct pool *self, const struct lane *lane)
 {
-    return lane->job_ring == 0 || self->waiting[1] == 1 || pace_is_open(&self->pace, uv_hrtime(), atomic_load_explicit(&self->others_ns, memory_order_relaxed));
+    uint64_t now_ns = uv_hrtime(), others_ns = atomic_load_explicit(&self->others_ns, memory_order_relaxed);
+    return lane->job_ring == 0 || self->waiting[1] == 1 || !pace_others(now_ns, others_ns) ||
+           (self->late_taken == 0 && pace_is_open(&self->pace, now_ns, others_ns));
 }
 
 void pool_push(struct pool *self, struct lane *lane, struct ticket *t)

@@ -145,10 +145,8 @@ static void drop(struct ifab_chassis *self, struct chassis_call *call, enum ifab
 {
     struct chassis_worker *worker = call->worker;
     ifab_chassis__finish(self, call, code, IFAB_TRAP_KILLED, text);
-    if (worker != NULL) {
-        ifab_chassis__strike(self, worker->shared);
+    if (worker != NULL)
         ifab_chassis__worker_kill(worker);
-    }
 }
 
 bool ifab_chassis_cancel(struct ifab_chassis *self, uint64_t id, enum ifab_code code, const char *text)

@@ -9,6 +9,7 @@
 #include <signal.h>
 
 #define TABLE_ELEMENTS 10000U
+#define STEPPED_BACK_IDLE_MSEC 1000U
 #define LOOK_MSEC      2U /* a call that has computed for longer steps back; so long after its begin it is looked at, then after twice as long, … */
 
 static void failed(struct chassis_worker *self, enum ifab_code code, const char *text) { ifab_chassis__worker_failed(self, code, text); }
@@ -40,8 +41,6 @@ bool ifab_chassis__execute_start(struct ifab_chassis *pool, struct chassis_call 
     self->imports = call->request.imports;
     self->cpu_seconds = seconds > pool->options.worker_cpu_seconds ? seconds : pool->options.worker_cpu_seconds;
     memcpy(self->load32, call->load32, sizeof self->load32);
-    if (ifab_chassis__is_noisy(self->shared))
-        step_back(self);
     const struct ifab_frame_load load = {
         .kind = IFAB_MODULE_ARTIFACT,
         .memory_pages = call->request.memory_pages,
@@ -105,8 +104,9 @@ static void rest(struct chassis_worker *self, bool reuse)
     self->idle_since = ++self->pool->uses;
     if (!reuse)
         ifab_chassis__strike(self->pool, self->shared);
+    uint32_t idle_ms = self->stepped_back && options->idle_ms > STEPPED_BACK_IDLE_MSEC ? STEPPED_BACK_IDLE_MSEC : options->idle_ms;
     if (reuse && self->served < options->calls_per_worker)
-        ifab_chassis__worker_timer(self, options->idle_ms);
+        ifab_chassis__worker_timer(self, idle_ms); /* who computed for long once may have a fresh one for its next short call */
     else
         ifab_chassis__worker_kill(self);
 }
@@ -127,7 +127,8 @@ static void load_failed(struct chassis_worker *self, const struct ifab_frame *fr
         ifab_chassis__engine_changed(self->pool, module);
     (void)snprintf(text, sizeof text, "%s: " IFAB_FMT, ifab_load_error_name(why.error), IFAB_ARG(why.text));
     ifab_chassis__finish(self->pool, self->call, ours ? IFAB_CODE_SYSTEM_ERROR : IFAB_CODE_INVALID_MANIFEST, IFAB_TRAP_NONE, text);
-    ifab_chassis__strike(self->pool, self->shared);
+    if (!ours)
+        ifab_chassis__strike(self->pool, self->shared);
     ifab_chassis__worker_kill(self);
 }
 
@@ -156,6 +157,8 @@ static void loading(struct chassis_worker *self, const struct ifab_frame *frame)
         self->call = NULL;
         self->ready_nsec = ifab_chassis__cpu(&self->process);
         call->worker = NULL;
+        if (ifab_chassis__is_noisy(self->shared)) /* not before: a busy machine is no reason not to get ready */
+            step_back(self);
         ifab_chassis__execute_call(self, call);
     }
 }

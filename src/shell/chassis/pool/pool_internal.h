@@ -190,7 +190,7 @@ void ifab_chassis__pump(struct ifab_chassis *pool);   /* waiting calls get worke
 /* A reference; NULL: no memory. */
 struct chassis_tenant *ifab_chassis__tenant(struct ifab_chassis *pool, const struct ifab_chassis_tenant *id);
 void ifab_chassis__tenant_drop(struct ifab_chassis *pool, struct chassis_tenant *tenant); /* accepts NULL */
-/* A worker of this tenant ended before its time: a trap, a kill, a module that would not load. The next ones rest before they start. */
+/* A guest of this tenant made its worker end before its time: a trap, what it was killed for, a module that would not load. The next ones rest before they start. */
 void ifab_chassis__strike(struct ifab_chassis *pool, struct chassis_tenant *tenant); /* accepts NULL */
 void ifab_chassis__started(struct ifab_chassis *pool, struct chassis_tenant *tenant); /* a worker of it: the next one rests as well */
 bool ifab_chassis__is_noisy(const struct chassis_tenant *tenant);                    /* its workers start stepped back */

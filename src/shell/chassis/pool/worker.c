@@ -148,7 +148,8 @@ void ifab_chassis__worker_failed(struct chassis_worker *self, enum ifab_code cod
         ifab_chassis__prepare_failed(self, code, text, false);
     else if (call != NULL)
         ifab_chassis__finish(self->pool, call, code, IFAB_TRAP_KILLED, text);
-    ifab_chassis__strike(self->pool, self->shared);
+    if (self->state == CHASSIS_BUSY) /* not one that does not get ready */
+        ifab_chassis__strike(self->pool, self->shared);
     ifab_chassis__worker_kill(self);
 }
 
