@@ -2,9 +2,10 @@
  * Policy: what the operator's rules cost a message, beside one bare verify, at 1, 100, 1,000 and 10,000 rules. None of them matches: one that does
  * ends it earlier. Two sets of each size:
  *
- * rulesN    as people write them: a quarter, at most 100, ask for amounts alone, have no exact test and are asked for every message; a quarter name the
- *           sender, the rest a value of the message's scope exactly: an index spares nearly all of those.
- * aboveN    all ask for amounts: no index spares any, each is asked for every message.
+ * rulesN is a set as people write them. A quarter of the rules, at most 100, ask for amounts alone: they have no exact test and are asked for every
+ * message. A quarter name the sender, the rest a value of the message's scope exactly: an index spares nearly all of those.
+ *
+ * In aboveN all ask for amounts: no index spares any, each is asked for every message.
  *
  * CPU time of this thread; the median of 41 chunks. Prints "name value" lines, µs.
  */
