@@ -6,6 +6,7 @@ talents of role agent. admin: + what an admin act says. POST /v1/messages and /v
 
 import json
 import os
+import re
 import traceback
 
 from fabric import Agent, Conn, Skip
@@ -131,10 +132,10 @@ def routes(address, opened=Conn):
     return [f"{method.upper()} {path}" for path, methods in paths.items() for method in methods]
 
 
-def ask(address, headers=None, opened=Conn):
+def ask(address, headers=None, opened=Conn, rows=None):
     """route -> was it refused for who asks? Over one connection each: what a route does with the rest of the request is not asked here."""
     out = {}
-    for route in routes(address, opened):
+    for route in rows or routes(address, opened):
         method = route.split(" ")[0]
         with opened(address) as c:
             if route == "GET /v1/events":  # a stream has no end; its HEAD has one, and is asked the same first
@@ -142,11 +143,12 @@ def ask(address, headers=None, opened=Conn):
                 out[route] = c.read(head_only=True).status in (401, 403)
                 continue
             r = c.request(method, path_of(route), b"{}" if method == "POST" else None, headers)
-            out[route] = (r.status == 401 and r.code == 2) or (r.status == 403 and "may not use this route" in r.error["message"])
+            shut = r.status == 403 and re.search("may not use this (route|socket)", r.error["message"])
+            out[route] = (r.status == 401 and r.code == 2) or bool(shut)
     return out
 
 
-def as_uid(address, uid):
+def as_uid(address, uid, rows=None):
     r, w = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -154,7 +156,7 @@ def as_uid(address, uid):
             os.setgroups([])
             os.setgid(uid)
             os.setuid(uid)
-            text = json.dumps(ask(address))
+            text = json.dumps(ask(address, rows=rows))
         except BaseException:
             text = json.dumps({"failed": traceback.format_exc()})
         with os.fdopen(w, "w") as out:
@@ -227,7 +229,7 @@ def test_roles_over_the_socket(f):
     assert not wrong, "\n".join(wrong)
 
 
-def test_roles_of_uids_that_stand_for_talents():
+def test_roles_of_uids_that_stand_for_talents_and_of_one_that_does_not():
     # INV-01 INV-02
     from fabric import Fabric
 
@@ -251,6 +253,10 @@ def test_roles_of_uids_that_stand_for_talents():
             refused = as_uid(f.unix, 54330 + i)
             assert "failed" not in refused, refused["failed"]
             wrong += compare(f"uid of a talent of {role}", role, refused)
+        # a uid that stands for nobody: the socket itself is shut, with all of its routes, so it cannot be asked for their list
+        stranger = as_uid(f.unix, 54330 + len(ROLES), list(TABLE))
+        assert "failed" not in stranger, stranger["failed"]
+        wrong += [f"socket, a uid without a talent: {route} is open" for route in TABLE if not stranger[route]]
         assert not wrong, "\n".join(wrong)
 
 

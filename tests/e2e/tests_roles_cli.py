@@ -8,7 +8,7 @@ import subprocess
 import nacl.signing
 
 from fabric import PROGRAM, b64u, sign
-from tests_capabilities import manifest
+from tests_capabilities import allow, manifest, publisher, signed
 from tests_certs import certified
 from tests_roles import ACT, ALL, AUDIT, LIST, OPEN, OPERATE, OWN, ROLES, TABLE, names
 from tests_tls import secure
@@ -18,6 +18,7 @@ HERE = ""  # asks no fabric, or only what is open
 NOBODY, UUID = "Nobody.Here", "00000000-0000-7000-8000-000000000000"
 WHY = ("--why", "test")
 SIGNED = ("--as", "operator", "--key", "{dir}/keys/operator.pem")  # the act is good: the role is what is asked
+STRAY = ("--as", "operator", "--key", "{stray}")  # it is not: behind the role nothing is done
 CLAIM = ("--claim", "x", "--confidence", "0.9", "--scope", "{}")
 
 # command -> its column, and words with which it asks: nothing that exists is changed by it
@@ -62,7 +63,7 @@ COMMANDS = {
     "token list": (ALL, ()),
     "token revoke": (OPERATE, ("tok-" + UUID, *WHY)),
     "message inbox": (ALL, ("--as", "{talent}")),
-    "mcp": (ALL, None),  # tests/interop/mcp asks its tools
+    "mcp": (ALL, None),  # asked by one of its tools: see below
     "budget set": (OPERATE, ("x", "--subject", "talent:" + NOBODY, "--usd", "1", "--period", "day", *WHY, *SIGNED)),
     "budget list": (ALL, ()),
     "budget report": (ALL, ()),
@@ -81,7 +82,7 @@ COMMANDS = {
     "governor breakers": (LIST, ()),
     "governor reset": (OPERATE, ("swarm:x", *WHY)),
     "decision list": (LIST, ()),
-    "decision watch": (LIST, None),  # nor has this
+    "decision watch": (LIST, None),  # has no end: see below
     "decision show": (ALL, ("msg-" + UUID,)),
     "decision wait": (ALL, ("msg-" + UUID, "--wait", "0s")),
     "decision approve": (OPERATE, None),  # something must wait: see below
@@ -96,7 +97,7 @@ COMMANDS = {
     "witness prove": (OWN, ("0",)),
     "witness export": (AUDIT, ("--out", "{out}")),
     "witness tail": (OWN, None),  # has no end: see below
-    "witness rotate-key": (OPERATE, None),  # it would: tests_log_key
+    "witness rotate-key": (OPERATE, (*WHY, *STRAY)),  # it would: tests_log_key
     "witness erase": (OPERATE, ("msg-" + UUID, "--sender", "if://agent/operator", *WHY, *SIGNED)),
     "anchor create": (OPERATE, WHY),
     "anchor list": (AUDIT, ()),
@@ -114,8 +115,8 @@ COMMANDS = {
     "task block": (ACT, (NOBODY, "--fence", "7", "--needs", "x")),
     "task unblock": (ACT, (NOBODY, "--fence", "7")),
     "task replay": (ACT, (NOBODY, *WHY)),
-    "task watch": (OWN, None),  # has no end
-    "worker run": (ACT, None),  # nor has this
+    "task watch": (OWN, None),  # has no end: see below
+    "worker run": (ACT, ("--swarm", NOBODY, "--once", "--wait", "1ms", "--", "true")),
     "top": (LIST, ()),
     "swarm register": (OPERATE, ("x", "--skills", "a", "--members", NOBODY, *WHY)),
     "swarm list": (LIST, ()),
@@ -131,8 +132,8 @@ COMMANDS = {
     "capability list": (ALL, ()),
     "capability show": (ALL, ("x",)),
     "capability check": (OPERATE, ("x",)),
-    "capability plan": (ACT, None),  # speaks as a talent whose key it has: tests_calls
-    "capability apply": (ACT, None),
+    "capability plan": (ACT, ("roles.none", *WHY)),  # nobody has a grant for it; as those who have: tests_calls
+    "capability apply": (ACT, ("roles.none", "--wait", "0s", *WHY)),
     "capability plans": (ALL, ()),
     "capability close": (OPERATE, ("plan-019a7782-7ae4-7cc7-a09b-d3061f2ba94a", "--outcome", "done", *WHY)),
     "capability health": (OPERATE, ("x",)),
@@ -276,6 +277,22 @@ def test_the_column_of_commands_is_the_one_written_here():
         assert says == ([] if column == HERE else ["any, or none" if column == OPEN else column]), (name, says)
 
 
+# has no words above, and is asked by a test below
+ENDLESS = {"witness tail": OWN, "decision watch": LIST, "task watch": OWN, "mcp": ALL}
+LOOKED_AT = {"decision approve", "decision refuse", "decision scope-ok", "receipt save"}
+MCP = (
+    {"id": 1, "method": "initialize", "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}},
+    {"method": "notifications/initialized"},
+    {"id": 2, "method": "tools/call", "params": {"name": "fabric_inbox", "arguments": {}}},
+)
+
+
+def test_every_command_that_asks_is_asked_with_every_role():
+    silent = {name: column for name, (column, words) in COMMANDS.items() if words is None and column != HERE}
+    assert set(silent) == set(ENDLESS) | LOOKED_AT, set(silent) ^ (set(ENDLESS) | LOOKED_AT)
+    assert all(silent[name] == column for name, column in ENDLESS.items())
+
+
 class Ways:
     """How to come in: arguments and environment of ifctl, and the role that this is (None: nobody)."""
 
@@ -295,6 +312,11 @@ class Ways:
         with open(os.path.join(f.root, "manifest.json"), "wb") as out:
             out.write(sign(manifest(), b"IF-MANIFEST-v1\n", self.publisher)[0])
         self.pub = enrolment(f, invite(f, "R.key"), new_key())["pubkey"]
+        self.stray = os.path.join(f.root, "stray.pem")
+        subprocess.run([PROGRAM["ifctl"], "key", "new", "--out", self.stray], capture_output=True, stdin=subprocess.DEVNULL, check=True)
+        key, nothing = publisher(f, name="Roles", namespaces=("roles",)), {"take": {"params": {"type": "object"}, "effect": "read", "idempotent": True}}
+        r = allow(f, signed(key, id="if://capability/roles.none", operations=nothing))
+        assert r.status == 200, r
 
     def token_file(self, role):
         secret, _ = token(self.f, names(role), admin=True)
@@ -306,10 +328,16 @@ class Ways:
     def run(self, way, talent, name, words, number):
         names_of = {"dir": self.f.dir, "draft": os.path.join(self.f.root, "draft.json"), "signed": os.path.join(self.f.root, "signed.json")}
         names_of.update(manifest=os.path.join(self.f.root, "manifest.json"), publisher=b64u(bytes(self.publisher.verify_key)))
-        names_of.update(talent=talent, pub=self.pub, out=os.path.join(self.f.root, f"out{number}"))
+        names_of.update(stray=self.stray, talent=talent, pub=self.pub, out=os.path.join(self.f.root, f"out{number}"))
         words = [w.format_map(names_of) if "{" in w and w != "{}" else w for w in words]
-        env = {"PATH": os.environ["PATH"], "HOME": self.home, "IFAB_DIR": self.home}
-        return subprocess.run([PROGRAM["ifctl"], *name.split(), *words, *way], capture_output=True, stdin=subprocess.DEVNULL, timeout=60, env=env)
+        command = [PROGRAM["ifctl"], *name.split(), *words, *way]
+        if "--" in words:  # what follows it is another program's
+            at = len(command) - len(way) - len(words) + words.index("--")
+            command = [*command[:at], *way, *command[at:len(command) - len(way)]]
+        return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=120, env=self.env())
+
+    def env(self):
+        return {"PATH": os.environ["PATH"], "HOME": self.home, "IFAB_DIR": self.home}
 
     def compare(self, what, role, way, talent):
         """Every command that asks, by this way in."""
@@ -327,21 +355,40 @@ class Ways:
                 wrong.append(f"{what}: {name} is {'refused' if refused else 'open'}: {said}")
         return wrong
 
+    def task(self, way):
+        """A task that waits for ever, made by who comes this way; its id."""
+        d = self.run((*way, "-o", "json"), None, "task create", ("--type", "job", "--needs", "nobody-can", *WHY), "task")
+        assert d.returncode == 0, d
+        return json.loads(d.stdout)["id"]
+
     def ends(self, what, role, way):
-        """What goes on when it may: its first line is enough. For decision watch something waits."""
+        """What goes on when it may: its first line is enough. For decision watch something waits; a task watched is of who watches, where that matters."""
         if self.waits is None:
             self.waits = self.f.enrol("W.sender", owner="walt").message(content={"hazards": ["legal"]})
             assert self.f.send(self.waits).status == 202
-        env = {"PATH": os.environ["PATH"], "HOME": self.home, "IFAB_DIR": self.home}
+        words = {"witness tail": ("--from", "0"), "decision watch": (), "task watch": (self.task(way if role == "agent" else self.socket),)}
         wrong = []
-        for words, column in ((("witness", "tail", "--from", "0"), OWN), (("decision", "watch"), LIST)):
-            with subprocess.Popen([PROGRAM["ifctl"], *words, "-o", "ndjson", *way], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE) as p:
+        for name, more in words.items():
+            with subprocess.Popen([PROGRAM["ifctl"], *name.split(), *more, "-o", "ndjson", *way], env=self.env(), stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
                 first = p.stdout.readline()
                 p.kill()
-            if bool(first) != (role is not None and role in column.split()):
-                wrong.append(f"{what}: {' '.join(words)} is {'open' if first else 'refused'}")
-        return wrong
+            if bool(first) != (role is not None and role in ENDLESS[name].split()):
+                wrong.append(f"{what}: {name} is {'open' if first else 'refused'}")
+        return wrong + self.mcp(what, role, way)
+
+    def mcp(self, what, role, way):
+        """It serves whoever starts it; its tools are told who may."""
+        key = [w.format(dir=self.f.dir) for w in SIGNED]
+        lines = "".join(json.dumps({"jsonrpc": "2.0", **m}) + "\n" for m in MCP)
+        d = subprocess.run([PROGRAM["ifctl"], "mcp", *key, *way], input=lines.encode(), capture_output=True, timeout=120, env=self.env())
+        answers = [a for a in map(json.loads, d.stdout.splitlines()) if a.get("id") == 2]
+        if len(answers) != 1 or "result" not in answers[0]:
+            return [f"{what}: mcp → {d.returncode} {d.stdout} {d.stderr}"]
+        said = answers[0]["result"].get("structuredContent", {}).get("error", {})
+        refused = said.get("code") == "IF_ERR_002" or "may not use this route" in said.get("message", "")
+        may = role is not None and role in ENDLESS["mcp"].split()
+        return [f"{what}: mcp is {'refused' if refused else 'open'}: {answers[0]}"] if may == refused else []
 
 
 def test_roles_of_commands_with_a_certificate_and_without_a_proof(f):
