@@ -4,6 +4,7 @@ import os
 import sys
 
 from cli import Cli
+from fabric import wait_for
 from tests_tokens import TOKEN, invite, token
 
 
@@ -72,6 +73,56 @@ def test_ifctl_enrols_with_a_key_of_its_own_file_again_after_a_lost_answer(f):
     cli.wants(0, "key", "new", "--out", out)
     cli.wants(0, "enroll", code, "--out", out)
     assert f.get("/v1/talents/New").json["keys"][0]["pubkey"] in cli.wants(0, "key", "show", out, "-o", "json").out
+
+
+class Rotation:
+    """A talent with a key and a new one beside it, given by ifctl talent rotate-key."""
+
+    def __init__(self, f, *overlap):
+        self.cli, self.key = Cli(f), {name: os.path.join(f.root, name + ".pem") for name in ("old", "new")}
+        self.id = {}
+        for name, key in self.key.items():
+            self.cli.wants(0, "key", "new", "--out", key)
+            with open(key + ".pub", "w") as pub:
+                pub.write(self.cli.wants(0, "key", "show", key, "--pem").out)
+            self.id[name] = self.cli.json("key", "show", key)["key_id"]
+        self.cli.wants(0, "talent", "add", "Demo.A", "--pubkey", "@" + self.key["old"] + ".pub", "--why", "w")
+        assert self.says("old").code == 0 and "IF_ERR_001" in self.says("new").err
+        self.cli.wants(0, "talent", "rotate-key", "Demo.A", "--pubkey", "@" + self.key["new"] + ".pub", *overlap, "--why", "yearly")
+        self.keys = {k["key_id"]: k for k in self.cli.json("talent", "show", "Demo.A")["keys"]}
+        assert set(self.keys) == set(self.id.values()), self.keys
+
+    def says(self, name):
+        said = ("--claim", "x", "--confidence", "0.9", "--scope", "{}")
+        return self.cli("message", "send", "--as", f"Demo.A/{name}", "--key", self.key[name], *said)
+
+
+def test_ifctl_rotates_a_key_and_both_send_until_the_old_one_is_revoked(f):
+    r = Rotation(f, "--overlap", "1h")
+    assert "not_after" in r.keys[r.id["old"]] and "not_after" not in r.keys[r.id["new"]], r.keys
+    for name in ("old", "new", "old"):
+        assert r.says(name).code == 0, name
+    r.cli.wants(0, "talent", "revoke", "Demo.A", "--key-id", r.id["old"], "--why", "w")
+    old = r.says("old")
+    assert old.code == 10 and "IF_ERR_004" in old.err, old
+    assert r.says("new").code == 0
+
+
+def test_ifctl_rotates_a_key_and_the_old_one_ends_with_its_overlap(f):
+    r = Rotation(f, "--overlap", "2s")
+    assert r.says("new").code == 0
+    wait_for(lambda: r.says("old").code != 0, 30, "the end of the old key")
+    old = r.says("old")
+    assert old.code == 10 and "IF_ERR_004" in old.err, old
+    assert r.says("new").code == 0
+    r.cli.wants(2, "talent", "rotate-key", "Demo.A", "--pubkey", "@" + r.key["new"] + ".pub", "--overlap", "1500ms", "--why", "w")
+
+
+def test_ifctl_rotates_a_key_at_once(f):
+    r = Rotation(f)
+    old = r.says("old")
+    assert old.code == 10 and "IF_ERR_004" in old.err, old
+    assert r.says("new").code == 0
 
 
 def test_python_enrols_and_speaks(f):
