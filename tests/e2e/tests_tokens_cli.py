@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 
 from cli import Cli
 from fabric import wait_for
@@ -142,6 +143,73 @@ def test_python_enrols_and_speaks(f):
         assert e.code == "003", e.code
     secret, _ = token(f, "Py")
     assert infrafabric.Fabric(at(f), "Py", key, token=secret).inbox() == []
+
+
+def fails(error, f, *args, **more):
+    try:
+        f(*args, **more)
+    except error as e:
+        return e
+    raise AssertionError(f"no {error.__name__}")
+
+
+def test_python_enrols_with_the_key_in_its_default_place(f):
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "sdk", "python"))
+    import infrafabric
+    from infrafabric.errors import Lost
+
+    place = os.path.join(f.root, "there")
+    for name in [name for name in os.environ if name.startswith(("IFAB_", "XDG_"))]:
+        del os.environ[name]
+    os.environ.update({"HOME": f.root, "IFAB_DIR": place, "IFAB_ENDPOINT": at(f)})
+
+    def here():
+        return sorted(os.listdir(os.path.join(place, "keys")))
+
+    fails(ValueError, infrafabric.Fabric.enroll, "AAAA")
+    assert fails(infrafabric.Refused, infrafabric.Fabric.enroll, "AAAA-" * 7 + "AAAA").code == "003" and here() == [], "no key is left behind"
+    me = infrafabric.Fabric.enroll(invite(f, "Py"))
+    key = os.path.join(place, "keys", "Py.pem")
+    assert me.talent == "Py" and here() == ["Py.pem"] and os.stat(key).st_mode & 0o777 == 0o600
+    assert me.send("hello", 0.9, scope={"a": 1}, proof=False).shared
+    again = infrafabric.Fabric.context(talent="Py").send("found again", 0.9, scope={"a": 1}, proof=False)
+    assert f.entry(again.entry["index"])["actor"] == "if://agent/Py"
+
+    # an answer that is lost: the same code finds the same key, whether it was heard or not
+    ask, code, heard = infrafabric.fabric.Wire.ask, invite(f, "Lossy"), invite(f, "Heard")
+
+    def lost(self, path, *args, sent=False, **more):
+        if path != "/v1/enroll":
+            return ask(self, path, *args, **more)
+        if sent:
+            ask(self, path, *args, **more)
+        raise Lost("cut")
+
+    infrafabric.fabric.Wire.ask = lost
+    fails(Lost, infrafabric.Fabric.enroll, code)
+    [waits] = [name for name in here() if name != "Py.pem"]
+    with open(os.path.join(place, "keys", waits)) as file:
+        kept = file.read()
+    infrafabric.fabric.Wire.ask = ask
+    infrafabric.Fabric.enroll(code.lower().replace("-", " "))
+    with open(os.path.join(place, "keys", "Lossy.pem")) as file:
+        assert file.read() == kept and here() == ["Lossy.pem", "Py.pem"], here()
+    infrafabric.fabric.Wire.ask = lambda *args, **more: lost(*args, sent=True, **more)
+    fails(Lost, infrafabric.Fabric.enroll, heard)
+    infrafabric.fabric.Wire.ask = ask
+    assert fails(infrafabric.Refused, infrafabric.Fabric.enroll, heard).code == "003"
+    [waits] = [name for name in here() if name.startswith("enrolling-")]
+    assert infrafabric.Fabric(at(f), "Heard", os.path.join(place, "keys", waits)).send("heard", 0.9, scope={"a": 1}, proof=False).shared
+
+    # a name that is taken on this disk is not written over
+    with open(os.path.join(place, "keys", "Taken.pem"), "w") as file:
+        file.write("mine")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        taken = infrafabric.Fabric.enroll(invite(f, "Taken"))
+    with open(os.path.join(place, "keys", "Taken.pem")) as file:
+        assert file.read() == "mine" and "the new key stays in" in str(said[0].message), said
+    assert taken.send("taken", 0.9, scope={"a": 1}, proof=False).shared
 
 
 def test_ifctl_hands_an_act_to_a_second_admin(f):
