@@ -322,8 +322,9 @@ export class Fabric {
   constructor(options: FabricOptions);
   /** The fabric, talent and key that `ifctl` would use. */
   static context(options?: ContextOptions): Promise<Fabric>;
-  /** Enrols with a one-time code: key is a new file (Node; passphrase encrypts it), or a key that stays elsewhere. */
-  static enroll(code: string, options: Omit<ContextOptions, "talent" | "token" | "tokenFile"> & { key: string | Uint8Array | ExternalKey }): Promise<Fabric>;
+  /** Enrols with a one-time code: key is a new file (Node; without it DIR/keys/NAME.pem; passphrase encrypts it), or a key that stays elsewhere,
+   * which a browser needs. */
+  static enroll(code: string, options?: Omit<ContextOptions, "talent" | "token" | "tokenFile">): Promise<Fabric>;
   talent?: string;
   /** SHARE, HOLD, ESCALATE and DENY are values of .decision; throws Refused, Unreachable, OutcomeUnknown, InvalidMessage. */
   send(claim?: string | null, options?: SendOptions): Promise<Receipt>;

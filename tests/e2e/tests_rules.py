@@ -262,14 +262,22 @@ def test_reload_under_load_refuses_nobody(f):
     for t in threads:
         t.start()
     try:
-        for i in range(10):
-            reload(f, DENY_PRODUCTION + (f"  - {{id: z{i}, effect: deny, when: {{scope.round: {i}}}}}\n"))
+        for i in range(12):
+            if i % 3 != 2:
+                reload(f, DENY_PRODUCTION + (f"  - {{id: z{i}, effect: deny, when: {{scope.round: {i}}}}}\n"))
+                continue
+            before = [e["payload"]["policy_digest"] for e in rules_entries(f)]
+            reload(f, DENY_PRODUCTION + f"  - {{id: z{i}, effect: deny, when: {{scope.rond", good=False)  # ends within a rule
+            r = decide(f, a, scope={"environment": "production"})
+            assert r.json["decision"] == "DENY" and r.json["policy_digest"] == before[-1], (r, before[-1])
+            assert [e["payload"]["policy_digest"] for e in rules_entries(f)] == before, "a broken set is no set"
     finally:
         stop.set()
         for t in threads:
             t.join()
     assert not wrong, wrong[0]
     assert decide(f, a, scope={"environment": "production"}).json["decision"] == "DENY"
+    assert log(f).count('"event":"reload: refused') >= 4, log(f)
     # each decision names the set it was made under, and that set says the same
     sets = {e["payload"]["policy_digest"] for e in rules_entries(f)}
     for e in f.entries():

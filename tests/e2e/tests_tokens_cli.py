@@ -2,8 +2,10 @@
 
 import os
 import sys
+import warnings
 
 from cli import Cli
+from fabric import wait_for
 from tests_tokens import TOKEN, invite, token
 
 
@@ -74,6 +76,56 @@ def test_ifctl_enrols_with_a_key_of_its_own_file_again_after_a_lost_answer(f):
     assert f.get("/v1/talents/New").json["keys"][0]["pubkey"] in cli.wants(0, "key", "show", out, "-o", "json").out
 
 
+class Rotation:
+    """A talent with a key and a new one beside it, given by ifctl talent rotate-key."""
+
+    def __init__(self, f, *overlap):
+        self.cli, self.key = Cli(f), {name: os.path.join(f.root, name + ".pem") for name in ("old", "new")}
+        self.id = {}
+        for name, key in self.key.items():
+            self.cli.wants(0, "key", "new", "--out", key)
+            with open(key + ".pub", "w") as pub:
+                pub.write(self.cli.wants(0, "key", "show", key, "--pem").out)
+            self.id[name] = self.cli.json("key", "show", key)["key_id"]
+        self.cli.wants(0, "talent", "add", "Demo.A", "--pubkey", "@" + self.key["old"] + ".pub", "--why", "w")
+        assert self.says("old").code == 0 and "IF_ERR_001" in self.says("new").err
+        self.cli.wants(0, "talent", "rotate-key", "Demo.A", "--pubkey", "@" + self.key["new"] + ".pub", *overlap, "--why", "yearly")
+        self.keys = {k["key_id"]: k for k in self.cli.json("talent", "show", "Demo.A")["keys"]}
+        assert set(self.keys) == set(self.id.values()), self.keys
+
+    def says(self, name):
+        said = ("--claim", "x", "--confidence", "0.9", "--scope", "{}")
+        return self.cli("message", "send", "--as", f"Demo.A/{name}", "--key", self.key[name], *said)
+
+
+def test_ifctl_rotates_a_key_and_both_send_until_the_old_one_is_revoked(f):
+    r = Rotation(f, "--overlap", "1h")
+    assert "not_after" in r.keys[r.id["old"]] and "not_after" not in r.keys[r.id["new"]], r.keys
+    for name in ("old", "new", "old"):
+        assert r.says(name).code == 0, name
+    r.cli.wants(0, "talent", "revoke", "Demo.A", "--key-id", r.id["old"], "--why", "w")
+    old = r.says("old")
+    assert old.code == 10 and "IF_ERR_004" in old.err, old
+    assert r.says("new").code == 0
+
+
+def test_ifctl_rotates_a_key_and_the_old_one_ends_with_its_overlap(f):
+    r = Rotation(f, "--overlap", "2s")
+    assert r.says("new").code == 0
+    wait_for(lambda: r.says("old").code != 0, 30, "the end of the old key")
+    old = r.says("old")
+    assert old.code == 10 and "IF_ERR_004" in old.err, old
+    assert r.says("new").code == 0
+    r.cli.wants(2, "talent", "rotate-key", "Demo.A", "--pubkey", "@" + r.key["new"] + ".pub", "--overlap", "1500ms", "--why", "w")
+
+
+def test_ifctl_rotates_a_key_at_once(f):
+    r = Rotation(f)
+    old = r.says("old")
+    assert old.code == 10 and "IF_ERR_004" in old.err, old
+    assert r.says("new").code == 0
+
+
 def test_python_enrols_and_speaks(f):
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     sys.path.insert(0, os.path.join(root, "sdk", "python"))
@@ -91,6 +143,73 @@ def test_python_enrols_and_speaks(f):
         assert e.code == "003", e.code
     secret, _ = token(f, "Py")
     assert infrafabric.Fabric(at(f), "Py", key, token=secret).inbox() == []
+
+
+def fails(error, f, *args, **more):
+    try:
+        f(*args, **more)
+    except error as e:
+        return e
+    raise AssertionError(f"no {error.__name__}")
+
+
+def test_python_enrols_with_the_key_in_its_default_place(f):
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "sdk", "python"))
+    import infrafabric
+    from infrafabric.errors import Lost
+
+    place = os.path.join(f.root, "there")
+    for name in [name for name in os.environ if name.startswith(("IFAB_", "XDG_"))]:
+        del os.environ[name]
+    os.environ.update({"HOME": f.root, "IFAB_DIR": place, "IFAB_ENDPOINT": at(f)})
+
+    def here():
+        return sorted(os.listdir(os.path.join(place, "keys")))
+
+    fails(ValueError, infrafabric.Fabric.enroll, "AAAA")
+    assert fails(infrafabric.Refused, infrafabric.Fabric.enroll, "AAAA-" * 7 + "AAAA").code == "003" and here() == [], "no key is left behind"
+    me = infrafabric.Fabric.enroll(invite(f, "Py"))
+    key = os.path.join(place, "keys", "Py.pem")
+    assert me.talent == "Py" and here() == ["Py.pem"] and os.stat(key).st_mode & 0o777 == 0o600
+    assert me.send("hello", 0.9, scope={"a": 1}, proof=False).shared
+    again = infrafabric.Fabric.context(talent="Py").send("found again", 0.9, scope={"a": 1}, proof=False)
+    assert f.entry(again.entry["index"])["actor"] == "if://agent/Py"
+
+    # an answer that is lost: the same code finds the same key, whether it was heard or not
+    ask, code, heard = infrafabric.fabric.Wire.ask, invite(f, "Lossy"), invite(f, "Heard")
+
+    def lost(self, path, *args, sent=False, **more):
+        if path != "/v1/enroll":
+            return ask(self, path, *args, **more)
+        if sent:
+            ask(self, path, *args, **more)
+        raise Lost("cut")
+
+    infrafabric.fabric.Wire.ask = lost
+    fails(Lost, infrafabric.Fabric.enroll, code)
+    [waits] = [name for name in here() if name != "Py.pem"]
+    with open(os.path.join(place, "keys", waits)) as file:
+        kept = file.read()
+    infrafabric.fabric.Wire.ask = ask
+    infrafabric.Fabric.enroll(code.lower().replace("-", " "))
+    with open(os.path.join(place, "keys", "Lossy.pem")) as file:
+        assert file.read() == kept and here() == ["Lossy.pem", "Py.pem"], here()
+    infrafabric.fabric.Wire.ask = lambda *args, **more: lost(*args, sent=True, **more)
+    fails(Lost, infrafabric.Fabric.enroll, heard)
+    infrafabric.fabric.Wire.ask = ask
+    assert fails(infrafabric.Refused, infrafabric.Fabric.enroll, heard).code == "003"
+    [waits] = [name for name in here() if name.startswith("enrolling-")]
+    assert infrafabric.Fabric(at(f), "Heard", os.path.join(place, "keys", waits)).send("heard", 0.9, scope={"a": 1}, proof=False).shared
+
+    # a name that is taken on this disk is not written over
+    with open(os.path.join(place, "keys", "Taken.pem"), "w") as file:
+        file.write("mine")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        taken = infrafabric.Fabric.enroll(invite(f, "Taken"))
+    with open(os.path.join(place, "keys", "Taken.pem")) as file:
+        assert file.read() == "mine" and "the new key stays in" in str(said[0].message), said
+    assert taken.send("taken", 0.9, scope={"a": 1}, proof=False).shared
 
 
 def test_ifctl_hands_an_act_to_a_second_admin(f):

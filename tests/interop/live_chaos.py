@@ -4,8 +4,11 @@
 
 python needs PyNaCl and rfc8785; js needs IFAB_JS_SDK, a copy of sdk/js with its packages installed. A fabric of its own, ten talents, a
 hundred agents at once. Between them and the daemon stands a relay that kills or stalls connections at random moments: before the
-request has passed, while it is decided, within the answer. Some agents also abort on their own. In the end the log is counted: each id
-that an agent sent stands there once, nothing else does, and each sender's numbers grow.
+request has passed, while it is decided, within the answer. Meanwhile the daemon itself is killed (kill -9) and started again, twice and more
+the longer it runs. Some agents also abort on their own. In the end the log is counted: each id that an agent sent stands there once, nothing
+else does, and each sender's numbers grow.
+
+SECONDS, or IFAB_CHAOS_SECONDS: how long they send (8).
 """
 import asyncio
 import collections
@@ -94,15 +97,40 @@ class Place:
         for name in ("IFAB_ENDPOINT", "IFAB_AS", "IFAB_KEY"):
             self.env.pop(name, None)
         self.ctl("init", self.dir, "--http", "127.0.0.1:0")
-        self.daemon = subprocess.Popen([os.path.join(build, "ifd"), "--config", self.dir + "/ifd.yaml"], stdout=subprocess.PIPE,
-                                       stderr=open(self.root + "/ifd.log", "wb"), text=True)
-        if not self.daemon.stdout.readline().startswith("ready"):
-            raise RuntimeError(open(self.root + "/ifd.log", encoding="utf-8").read())
+        self.kills, self.random, self.daemon = 0, random.Random(seed + 1), self.start()
         self.names = [f"Chaos.{i}" for i in range(TALENTS)]
         for name in self.names:
             self.ctl("talent", "add", name, "--new-key")
         self.relay = Relay(self.root + "/relay", self.dir + "/run/ifd.sock", seed)
         self.agents = [{"talent": f"{name}/w{i}", "key": f"{self.dir}/keys/{name}.pem"} for name in self.names for i in range(INSTANCES)]
+
+    def start(self):
+        with open(self.root + "/ifd.log", "ab") as log:
+            daemon = subprocess.Popen([os.path.join(self.build, "ifd"), "--config", self.dir + "/ifd.yaml"], stdout=subprocess.PIPE, stderr=log, text=True)
+        if not daemon.stdout.readline().startswith("ready"):
+            daemon.kill()
+            with open(self.root + "/ifd.log", encoding="utf-8") as log:
+                raise RuntimeError(log.read())
+        return daemon
+
+    def kill_now_and_then(self, moments):
+        """kill -9 at each of these moments (seconds from now), then another daemon over the same directory and socket."""
+        began = time.monotonic()
+        for moment in moments:
+            time.sleep(max(0, began + moment - time.monotonic()))
+            self.daemon.kill()
+            self.daemon.wait()
+            self.daemon.stdout.close()
+            self.daemon = self.start()
+            self.kills += 1
+
+    def under_kills(self, seconds):
+        """A thread that kills the daemon once in each part of these seconds, at a random moment of it."""
+        parts = max(2, seconds // 10)
+        moments = [(i + self.random.uniform(.1, .9)) * seconds / parts for i in range(parts)]
+        thread = threading.Thread(target=self.kill_now_and_then, args=(moments,), daemon=True)
+        thread.start()
+        return thread, parts
 
     def ctl(self, *args):
         command = [os.path.join(self.build, "ifctl"), *args]
@@ -123,6 +151,7 @@ class Place:
     def close(self):
         self.daemon.terminate()
         self.daemon.wait(20)
+        self.daemon.stdout.close()
         shutil.rmtree(self.root, ignore_errors=True)
 
 
@@ -171,7 +200,10 @@ def main(build, language, seconds):
     print(f"# seed {seed}, {seconds} s, {TALENTS * INSTANCES} agents")
     place = Place(build, seed)
     try:
+        killer, kills = place.under_kills(seconds)
         results, still_open = (python_agents if language == "python" else js_agents)(place, seconds)
+        killer.join(120)
+        check(place.kills == kills and place.daemon.poll() is None, f"the daemon was killed {kills} times and came back each time")
         logged = [e for e in place.log() if e["type"] == "message" and e.get("payload", {}).get("decision")]
         ids, sent = collections.Counter(e["subject"] for e in logged), collections.Counter(r["id"] for r in results)
         print(f"# {len(results)} sends, {sum(r['unknown'] for r in results)} times unknown, {sum(r['replayed'] for r in results)} replayed,"
@@ -196,5 +228,5 @@ def main(build, language, seconds):
 
 
 if __name__ == "__main__":
-    slow = os.environ.get("IFAB_E2E_SLOW") == "1"
-    sys.exit(main(os.path.abspath(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 60 if slow else 8))
+    length = sys.argv[3] if len(sys.argv) > 3 else os.environ.get("IFAB_CHAOS_SECONDS") or "8"
+    sys.exit(main(os.path.abspath(sys.argv[1]), sys.argv[2], int(length)))

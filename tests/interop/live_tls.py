@@ -54,8 +54,9 @@ def main():
         pair(root, "other")
         run(ctl, "talent", "add-cert", "Py", "--spki", "@" + mine, env=env)
         run(ctl, "token", "create", "Py", "--out", os.path.join(root, "token"), env=env)
-        with open(os.path.join(root, "code"), "w", encoding="ascii") as f:
-            f.write(json.loads(run(ctl, "talent", "invite", "Js", "-o", "json", env=env))["code"])
+        for file, name in (("code", "Js"), ("second-code", "Js.Own")):
+            with open(os.path.join(root, file), "w", encoding="ascii") as f:
+                f.write(json.loads(run(ctl, "talent", "invite", name, "-o", "json", env=env))["code"])
         os.mkdir(os.path.join(root, "infrafabric"))
         context = {"endpoint": at, "as": "Py", "ca": certificate, "cert": mine, "cert_key": mine_key}
         with open(os.path.join(root, "infrafabric", "contexts.json"), "w", encoding="ascii") as f:

@@ -105,6 +105,7 @@ export async function fromContext(options = {}) {
   const file = talent && path.join(dir, "keys", `${talentOf(talent)}.pem`);
   return {
     ...options,
+    dir,
     talent,
     endpoint: endpoint ?? (await endpointOf(place)),
     key,

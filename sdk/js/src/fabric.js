@@ -109,7 +109,7 @@ async function topicHash(o) {
   return topic.startsWith("sha256:") ? topic : topicOf([topic]);
 }
 
-export function makeFabric({ transport, loadKey, makeKey, fromContext }) {
+export function makeFabric({ transport, loadKey, makeKey, newPlace, fromContext }) {
   return class Fabric {
     #key;
     #signer;
@@ -133,20 +133,30 @@ export function makeFabric({ transport, loadKey, makeKey, fromContext }) {
       return new this(await fromContext(options));
     }
 
-    /** Enrols with a one-time code (`ifctl talent invite NAME`) and a key that is made here and stays here: key is its new file (Node), or a
-     * key that stays elsewhere; passphrase encrypts the file. Refused (003): the code is not good. Lost: perhaps enrolled, so call it again with
-     * the same code and key; 003 then says that the first call was heard, or that the code was not good. */
+    /** Enrols with a one-time code (`ifctl talent invite NAME`) and a key that is made here and stays here: key is its new file (Node;
+     * without it DIR/keys/NAME.pem, as of `ifctl enroll`), or a key that stays elsewhere; passphrase encrypts the file. Refused (003): the code is
+     * not good. Lost: perhaps enrolled, so call it again with the same code and key; 003 then says that the first call was heard, or that the code
+     * was not good. Until the answer names the talent the file is DIR/keys/enrolling-….pem, the same for the same code. */
     static async enroll(code, options = {}) {
-      const { key, dir, timeout = 15 } = options;
-      if (key === undefined) throw new TypeError("say where the new key is to be: key");
-      const { endpoint, ca } = await fromContext({ endpoint: options.endpoint, dir, ca: options.ca });
+      const { timeout = 15 } = options;
+      if (options.key === undefined && newPlace === undefined) throw new TypeError("say where the new key is to be: key");
+      const { endpoint, ca, dir } = await fromContext({ endpoint: options.endpoint, dir: options.dir, ca: options.ca });
       const wire = new Wire(endpoint, undefined, transport(endpoint, { ca }));
       const { origin } = await wire.get("/v1/fabric", { timeout }); /* before a key is made: is there a fabric? */
       const passphrase = typeof options.passphrase === "function" ? await options.passphrase() : options.passphrase;
-      const body = await enrolment(code, origin, await makeKey(key, passphrase));
+      const place = options.key === undefined ? await newPlace(dir, code) : undefined;
+      const signer = await makeKey(options.key ?? place.file, passphrase);
+      const drop = async (e) => {
+        await place?.drop(); /* nothing speaks with it */
+        throw e;
+      };
+      const body = await enrolment(code, origin, signer).catch(drop);
       const { status, value } = await wire.call("POST", "/v1/enroll", { body, timeout });
-      if (value.error) throw new Refused(value.error, status);
-      return new this({ ...options, endpoint, ca, passphrase, talent: value.talent.name });
+      const refused = value.error && new Refused(value.error, status);
+      if (refused && status < 500) await drop(refused);
+      if (refused) throw refused;
+      const key = options.key ?? (await place.settle(value.talent.name));
+      return new this({ ...options, key, endpoint, ca, passphrase, talent: value.talent.name });
     }
 
     async #sign() {

@@ -1,8 +1,9 @@
 /* Entry for Node: Unix sockets, contexts, key files. */
-import { createPrivateKey, generateKeyPairSync } from "node:crypto";
+import { createHash, createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { constants, promises as fs, readFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
+import path from "node:path";
 import { Unreachable } from "./errors.js";
 import { makeFabric } from "./fabric.js";
 import { withCapabilities } from "./capability.js";
@@ -128,6 +129,34 @@ async function makeKey(key, passphrase) {
   return loadKey(key, passphrase);
 }
 
+/** Where a key is made when nobody says: DIR/keys/NAME.pem. Until the answer names the talent the file has a name of its own, the same for the
+ * same code: after a lost answer the same key is found again. */
+async function newPlace(dir, code) {
+  const letters = String(code).toUpperCase().replace(/[^A-Z0-9]/g, ""),
+    folder = path.join(dir, "keys");
+  const file = path.join(folder, `enrolling-${createHash("sha256").update(letters).digest("hex").slice(0, 16)}.pem`);
+  await fs.mkdir(folder, { recursive: true, mode: 0o700 });
+  const fresh = await fs.access(file).then(
+    () => false,
+    () => true,
+  );
+  return {
+    file,
+    drop: () => (fresh ? fs.unlink(file) : undefined),
+    async settle(name) {
+      const wanted = path.join(folder, `${path.basename(name)}.pem`);
+      try {
+        await fs.link(file, wanted); /* never over another one */
+        await fs.unlink(file);
+        return wanted;
+      } catch (e) {
+        process.emitWarning(`the new key stays in ${file}: ${e.message}`);
+        return file;
+      }
+    },
+  };
+}
+
 async function readKeyFile(path) {
   const file = await fs.open(path, constants.O_RDONLY).catch((e) => {
     if (e.code !== "ENOENT") throw e;
@@ -144,6 +173,6 @@ async function readKeyFile(path) {
 }
 
 export const Fabric = withCapabilities(
-  withTasks(makeFabric({ transport: nodeTransport, loadKey, makeKey, fromContext })),
+  withTasks(makeFabric({ transport: nodeTransport, loadKey, makeKey, newPlace, fromContext })),
 );
 export default Fabric;

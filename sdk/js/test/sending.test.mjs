@@ -1,7 +1,7 @@
 /* The sending rules against a small false fabric on a Unix socket; contexts, endpoints and key files. */
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import test from "node:test";
 import canonicalize from "canonicalize";
@@ -284,6 +284,41 @@ test("a key that is not there is named with the place it was looked for", async 
   const said = async (options) => (await Fabric.context(options)).send("x").then(String, (e) => e.message);
   assert.equal(await said({ talent: "A" }), `${path.join(d, "keys", "A.pem")}: no such file; IFAB_DIR is ${d}`);
   assert.equal(await said({ talent: "A", key: path.join(d, "b.pem") }), `${path.join(d, "b.pem")}: no such file; IFAB_DIR is ${d}`);
+});
+
+test("a key is enrolled in its default place, once", async (t) => {
+  const d = mkdtempSync(path.join(tmp(), "ifab-js-")),
+    saved = { ...process.env };
+  t.after(() => (rmSync(d, { recursive: true }), Object.assign(process.env, saved)));
+  for (const name of ["IFAB_AS", "IFAB_KEY", "IFAB_TOKEN_FILE", "IFAB_CA", "IFAB_CERT"]) delete process.env[name];
+  const told = (name) => [201, { talent: { name } }];
+  const { server } = await start(t, [[403, error("003")], "drop", [500, error("500")], told("A"), told("A"), told("../B")]);
+  Object.assign(process.env, { XDG_CONFIG_HOME: d, IFAB_DIR: d, IFAB_ENDPOINT: "unix:" + server.path });
+  const keys = path.join(d, "keys"),
+    here = () => readdirSync(keys),
+    code = "ABCD-EFGH-IJKL-MNOP-QRST-UVWX-YZ23-4567",
+    sent = (i) => JSON.parse(server.posts.at(i)[1]).pubkey;
+  await assert.rejects(Fabric.enroll("AAAA"), TypeError);
+  await assert.rejects(Fabric.enroll(code), Refused);
+  assert.deepEqual(here(), [], "no key is left behind");
+  await assert.rejects(Fabric.enroll(code)); /* heard or not: the key stays, and the same code finds it */
+  const [waits] = here();
+  assert.match(waits, /^enrolling-[0-9a-f]{16}\.pem$/);
+  await assert.rejects(Fabric.enroll(code), Refused);
+  assert.deepEqual(here(), [waits]);
+  const me = await Fabric.enroll(code.toLowerCase().replaceAll("-", " "));
+  assert.deepEqual([me.talent, here(), statSync(path.join(keys, "A.pem")).mode & 0o777], ["A", ["A.pem"], 0o600]);
+  assert.deepEqual([sent(1), sent(2)], [sent(3), sent(3)]);
+  assert.notEqual(sent(0), sent(1));
+  assert.equal((await fromContext({ talent: "A" })).key, path.join(keys, "A.pem"));
+  const first = readFileSync(path.join(keys, "A.pem"), "ascii"),
+    warned = new Promise((resolve) => process.once("warning", resolve));
+  await Fabric.enroll(code); /* the name is taken: nothing is written over */
+  assert.match((await warned).message, /the new key stays in .*enrolling-/);
+  assert.deepEqual([readFileSync(path.join(keys, "A.pem"), "ascii"), here()], [first, ["A.pem", waits]]);
+  await Fabric.enroll(code.replace("ABCD", "BBBB"));
+  assert.deepEqual(here().sort(), ["A.pem", "B.pem", waits], "and a name is no path");
+  await assert.rejects(BrowserFabric.enroll(code, { endpoint: "http://127.0.0.1:1" }), /say where the new key is to be/);
 });
 
 test("the order of places is ifctl's", async (t) => {

@@ -122,6 +122,7 @@ export class FalseFabric {
     const id = target.split("/")[3]?.split("?")[0];
     if (target.includes("/sequences") && this.lastSeq !== undefined)
       return [200, { items: [{ sender: "if://agent/Demo.A", epoch: 1, last_seq: this.lastSeq }], next: null }];
+    if (target === "/v1/fabric") return [200, { origin: ORIGIN }];
     if (target.startsWith("/v1/decisions/")) return [200, { id, decision: this.decided ?? "SHARE", reason: "released", state: "x" }];
     if (target.startsWith("/v1/inbox")) {
       const envelope = {

@@ -1,6 +1,6 @@
 /*
  * The package over TLS against a fabric of its own: whom it trusts, enrolment, tokens, client certificates. Prints TAP; started by live_tls.py with
- *   IFAB_AT=https://HOST:PORT TLS_DIR (ca.pem foreign.pem mine.crt mine.key other.crt other.key token code) and TLS_VKEY
+ *   IFAB_AT=https://HOST:PORT TLS_DIR (ca.pem foreign.pem mine.crt mine.key other.crt other.key token code second-code) and TLS_VKEY
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
@@ -48,6 +48,11 @@ for (const bad of ["", "AAAA", code.replace(/./, "1")]) {
   const e = await outcome(Fabric.enroll(bad, { endpoint: at, ca, key, passphrase }));
   check(e instanceof TypeError, `"${bad.slice(0, 9)}" is no code`);
 }
+process.env.IFAB_DIR = file("own");
+const own = await Fabric.enroll(readFileSync(file("second-code"), "utf8").trim(), { endpoint: at, ca });
+check(own.talent === "Js.Own" && existsSync(path.join(file("own"), "keys", "Js.Own.pem")), "the key's default place is DIR/keys/NAME.pem");
+check((await (await Fabric.context({ endpoint: at, ca, talent: "Js.Own" })).send("x", { scope: { a: 1 }, confidence: 0.9 })).shared, "and it is found there");
+delete process.env.IFAB_DIR;
 
 const shown = (name) => ({ cert: file(`${name}.crt`), certKey: file(`${name}.key`) });
 for (const [what, proof, good] of [

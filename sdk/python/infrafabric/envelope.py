@@ -12,8 +12,7 @@ from nacl.signing import SigningKey, VerifyKey
 
 from .errors import VerifyError
 
-DOMAIN = b"IF-CONNECT-v2.1\n"
-ENROLL_DOMAIN = b"IF-ENROLL-v1\n"
+DOMAIN, ENROLL_DOMAIN = b"IF-CONNECT-v2.1\n", b"IF-ENROLL-v1\n"
 PEM = ("-----BEGIN PRIVATE KEY-----", "-----BEGIN ENCRYPTED PRIVATE KEY-----")
 PKCS8_ED25519 = bytes.fromhex("302e020100300506032b657004220420")  # RFC 8410 section 7, then the seed
 
@@ -69,16 +68,15 @@ def load_key(key, passphrase=None):
 
 def new_key(path, passphrase=None):
     """Make a key in a new file, mode 0600, on disk when this returns; or take the one that is there (a lost answer: the same key again)."""
-    key = SigningKey.generate()
-    der = PKCS8_ED25519 + bytes(key)
+    der = PKCS8_ED25519 + bytes(key := SigningKey.generate())
     text = base64.encodebytes(_pkcs8(der, None, passphrase) if passphrase else der).decode()
+    os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return load_key(path, passphrase)
     with os.fdopen(file, "wb", 0) as f:
-        begin = PEM[bool(passphrase)]
-        f.write(f"{begin}\n{text}{begin.replace('BEGIN', 'END')}\n".encode())
+        f.write(f"{PEM[bool(passphrase)]}\n{text}{PEM[bool(passphrase)].replace('BEGIN', 'END')}\n".encode())
         os.fsync(f.fileno())
     return key
 
@@ -89,8 +87,7 @@ def enrolment(code, log, key):
     if len(letters) != 32 or not set(letters) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"):
         raise ValueError("not a code: eight groups of four of A-Z and 2-7")
     signed = {"code": "-".join(letters[i:i + 4] for i in range(0, 32, 4)), "log": log, "pubkey": b64url(bytes(key.verify_key)), "v": 1}
-    proof = key.sign(ENROLL_DOMAIN + rfc8785.dumps(signed)).signature
-    return {"code": signed["code"], "pubkey": signed["pubkey"], "proof": b64url(proof)}
+    return {"code": signed["code"], "pubkey": signed["pubkey"], "proof": b64url(key.sign(ENROLL_DOMAIN + rfc8785.dumps(signed)).signature)}
 
 
 def signed_bytes(envelope):

@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import time
+import warnings
 from datetime import datetime, timezone
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import rfc8785
 
 from . import envelope as env
 from .errors import Lost, OutcomeUnknown, Refused, Unreachable
-from .wire import Wire, from_context
+from .wire import Wire, from_context, no_key
 
 DELAYS = (1, 2, 5, 10, 30)  # seconds, full jitter
 
@@ -36,8 +37,7 @@ class Receipt(SimpleNamespace):
 class Message(SimpleNamespace):
     """A received message. The fabric verified it; check(pubkey) verifies it again under a key you know."""
     def __init__(self, item):
-        e = item["envelope"] or {}  # none: erased
-        content = e.get("content", {})
+        content = (e := item["envelope"] or {}).get("content", {})  # none: erased
         super().__init__(raw=item, cursor=item["cursor"], decision=item["decision"]["decision"], entry=item["entry"], envelope=e,
                          id=e.get("id"), sender=e.get("sender"), conversation=e.get("conversation_id"), performative=e.get("performative"),
                          content=content, claim=content.get("claim"), data=content.get("data"))
@@ -47,12 +47,11 @@ class Message(SimpleNamespace):
 
 
 class Fabric:
-    def __init__(self, endpoint, talent=None, key=None, token=None, retries=5, timeout=15.0, ca=None, cert=None, passphrase=None,
-                 no_key="sending needs a talent and its key: talent= and key="):
+    def __init__(self, endpoint, talent=None, key=None, token=None, retries=5, timeout=15.0, ca=None, cert=None, passphrase=None, own_key=None):
         self.wire, self.retries, self.timeout = Wire(endpoint, token, ca, cert), retries, timeout
         self.talent = talent.removeprefix("if://agent/") if talent else None  # NAME or NAME/INSTANCE
         self._key = env.load_key(key, passphrase) if key is not None else None
-        self._lock, self._last, self._no_key = threading.Lock(), None, no_key
+        self._lock, self._last, self._own_key = threading.Lock(), None, own_key  # where its key was looked for
 
     @classmethod
     def context(cls, endpoint=None, talent=None, key=None, dir=None, **options):
@@ -62,26 +61,35 @@ class Fabric:
     @classmethod
     def enroll(cls, code, endpoint=None, key=None, dir=None, **options):
         """Enrol with a one-time code (`ifctl talent invite NAME`) and a key that is made here and stays here: key= is its new file, or a
-        nacl SigningKey; passphrase= encrypts it. Refused (003): the code is not good. Lost: perhaps enrolled, so call it again with the same code and key; 003
-        then says that the first call was heard, or that the code was not good."""
+        nacl SigningKey; without it the file is DIR/keys/NAME.pem, as of `ifctl enroll`. passphrase= encrypts it. Refused (003): the code is not
+        good. Lost: perhaps enrolled, so call it again with the same code and key; 003 then says that the first call was heard, or that the code
+        was not good. Until the answer names the talent the file is DIR/keys/enrolling-….pem, the same for the same code."""
+        found = from_context(endpoint, dir, "enrolling-" + hashlib.sha256("".join(filter(str.isalnum, code.upper())).encode()).hexdigest()[:16])
+        where, own = {name: options.pop(name, found[name]) for name in ("endpoint", "ca")}, found["own_key"]
+        log = (wire := Wire(**where)).ask("/v1/fabric")["origin"]  # before a key is made: is there a fabric?
+        path, made = own if key is None else key, key is None and not os.path.exists(own)
+        signer = env.new_key(path, options.pop("passphrase", None)) if isinstance(path, (str, os.PathLike)) else env.load_key(path)
+        try:
+            told = wire.ask("/v1/enroll", options.get("timeout", 15.0), rfc8785.dumps(env.enrolment(code, log, signer)))
+        except (Refused, ValueError) as e:
+            if made and getattr(e, "status", 0) < 500:  # nothing speaks with it
+                os.remove(own)
+            raise
         if key is None:
-            raise ValueError("say where the new key is to be: key=FILE")
-        found = from_context(endpoint, dir)
-        where = {name: options.pop(name, found[name]) for name in ("endpoint", "ca")}
-        wire = Wire(**where)
-        log = wire.ask("/v1/fabric")["origin"]  # before a key is made: is there a fabric?
-        signer = env.new_key(key, options.pop("passphrase", None)) if isinstance(key, (str, os.PathLike)) else env.load_key(key)
-        told = wire.ask("/v1/enroll", options.get("timeout", 15.0), rfc8785.dumps(env.enrolment(code, log, signer)))
+            try:
+                os.link(own, f"{os.path.dirname(own)}/{os.path.basename(told['talent']['name'])}.pem")  # never over another one
+                os.remove(own)
+            except OSError as e:
+                warnings.warn(f"the new key stays in {own}: {e}", stacklevel=2)
         return cls(talent=told["talent"]["name"], key=signer, **where, **options)
 
     def send(self, claim=None, confidence=None, to=None, scope=None, evidence=None, hazards=None, performative="inform", data=None,
              conversation=None, reply_to=None, topic=None, claim_id=None, wait=0, ttl=60, trace=None, proof=True):
         """Send one message and return its Receipt; with wait= (seconds) the one after a HOLD or ESCALATE was decided, if it was in time."""
         if not self.talent or self._key is None:
-            raise ValueError(self._no_key)
+            raise ValueError(no_key(self._own_key))
         if reply_to is not None:
-            conversation, to = conversation or reply_to.conversation, to or reply_to.sender
-            topic = topic or reply_to.envelope["topic_hash"]
+            conversation, to, topic = conversation or reply_to.conversation, to or reply_to.sender, topic or reply_to.envelope["topic_hash"]
         topic = topic or "".join(f"{e.get('url', '')}\n{e.get('hash', '')}\n" for e in evidence or [])  # the seed citations in their order
         confidence = {"raw": confidence, "normalized": confidence} if isinstance(confidence, (int, float)) else confidence
         content = _given(claim=claim, claim_id=claim_id, scope=scope, evidence=evidence, confidence=confidence, hazards=hazards, data=data)
@@ -147,8 +155,7 @@ class Fabric:
         end = time.monotonic() + wait
         while (left := end - time.monotonic()) > 0:
             try:
-                wait_ms = max(1, min(30000, int(left * 1000)))
-                answer = self.wire.ask(f"/v1/decisions/{receipt.id}", self.timeout + wait_ms / 1000, wait_ms=wait_ms)
+                answer = self.wire.ask(f"/v1/decisions/{receipt.id}", self.timeout + min(left, 30), wait_ms=max(1, int(min(left, 30) * 1000)))
                 if answer["decision"] not in ("HOLD", "ESCALATE"):
                     return Receipt(answer)
             except (Lost, Unreachable):

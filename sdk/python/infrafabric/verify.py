@@ -10,8 +10,7 @@ from nacl.signing import VerifyKey
 from .envelope import loads
 from .errors import VerifyError
 
-NOTE = re.compile("(?P<text>(?P<origin>.+)\n(?P<size>0|[1-9][0-9]{0,15})\n(?P<root>[A-Za-z0-9+/]{43}=)\n)\n"
-                  "(?P<signatures>(\u2014 [^ \n]+ [^ \n]+\n)+)")
+NOTE = re.compile("(?P<text>(?P<origin>.+)\n(?P<size>0|[1-9][0-9]{0,15})\n(?P<root>[A-Za-z0-9+/]{43}=)\n)\n(?P<signatures>(\u2014 [^ \n]+ [^ \n]+\n)+)")
 
 WORDS = {"id": True, "decision": True, "message_digest": True, "policy_digest": False, "reason": False, "rule": False, "expires_at": False}
 
@@ -49,7 +48,7 @@ def read_checkpoint(note, vkey):
     name, short, key = read_vkey(vkey)
     parts = NOTE.fullmatch(note)
     _need(parts and parts["origin"] == name, "not a checkpoint of this log")
-    lines = [line.split(" ") for line in parts["signatures"].splitlines()]
+    lines = (line.split(" ") for line in parts["signatures"].splitlines())
     ours = [sig for sig in (_base64(line[2]) for line in lines if line[1] == name) if sig[:4] == short]
     _need(ours, "no signature by that key")
     for sig in ours:

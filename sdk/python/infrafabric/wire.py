@@ -67,7 +67,7 @@ class Wire:
 
 
 def from_context(endpoint=None, directory=None, talent=None, key=None, encrypted=False):
-    """Endpoint, talent, key, token, ca and cert as `ifctl` would have them, and why there is no key.
+    """Endpoint, talent, key, token, ca and cert as `ifctl` would have them, and own_key: the file where its own key would be.
 
     Endpoint: argument, IFAB_ENDPOINT, IFAB_DIR, current context, default directory. Talent and key likewise."""
     env, home = os.environ.get, os.path.expanduser("~")
@@ -80,12 +80,11 @@ def from_context(endpoint=None, directory=None, talent=None, key=None, encrypted
     ours = chosen if place == places[2] else {}  # what a context holds goes to its own fabric alone
     token, ca = env("IFAB_TOKEN_FILE") or ours.get("token_file"), env("IFAB_CA") or ours.get("ca")
     token = Path(token).read_text("ascii").strip() if token else None
-    cert = (env("IFAB_CERT"), env("IFAB_CERT_KEY")) if env("IFAB_CERT") else (ours.get("cert"), ours.get("cert_key"))
+    cert = (env("IFAB_CERT"), env("IFAB_CERT_KEY")) if env("IFAB_CERT") else (ours["cert"], ours.get("cert_key")) if ours.get("cert") else None
     name, others = talent or env("IFAB_AS") or chosen.get("as"), talent and env("IFAB_AS") and _name(talent) != _name(env("IFAB_AS"))
     key = key or (None if others else env("IFAB_KEY")) or chosen.get("key")
-    own = f"{directory}/keys/{_name(name)}.pem" if directory and name else None
-    return dict(endpoint=endpoint or f"unix:{directory}/run/ifd.sock", talent=name, key=key or _own_key(own, encrypted), token=token, ca=ca,
-                cert=cert if cert[0] else None, no_key=_no_key(own))
+    own = f"{directory or env('IFAB_DIR') or chosen.get('dir') or places[3][1]}/keys/{_name(name)}.pem" if name else None
+    return dict(endpoint=endpoint or f"unix:{directory}/run/ifd.sock", talent=name, key=key or _own_key(own, encrypted), token=token, ca=ca, cert=cert, own_key=own)
 
 
 def _name(talent):
@@ -93,15 +92,14 @@ def _name(talent):
 
 
 def _own_key(path, encrypted=False):
-    """DIR/keys/NAME.pem, as ifctl makes and finds it. None: it cannot be used, which matters only to who sends (see _no_key)."""
+    """DIR/keys/NAME.pem, as ifctl makes and finds it. None: it cannot be used, which matters only to who sends (see no_key)."""
     with contextlib.suppress(OSError), open(path or os.devnull, encoding="ascii") as f:
         return path if f.readline().rstrip() in PEM[:1 + bool(encrypted)] else None
 
 
-def _no_key(path):
+def no_key(path):
     """Why there is no key, for the one who wanted to send."""
     if path is None:
-        return "sending needs a talent and its key: talent= and key=, or IFAB_AS and IFAB_KEY"
-    if os.path.exists(path):
-        return f"{path} is encrypted: give its passphrase=, or key= another one"
-    return f"{path}: no such file; IFAB_DIR is {os.environ.get('IFAB_DIR') or 'not set'}. Name the key with key= or IFAB_KEY"
+        return "sending needs a talent and its key: talent= and key=, or Fabric.context() with IFAB_AS and IFAB_KEY"
+    locked = f"{path} is encrypted: give its passphrase=, or key= another one"
+    return locked if os.path.exists(path) else f"{path}: no such file; IFAB_DIR is {os.environ.get('IFAB_DIR') or 'not set'}. Name the key with key= or IFAB_KEY"
