@@ -137,6 +137,10 @@ without("life-trace-zero", "src/shell/loop/context.c", "if (memcmp(trace, none, 
 without("vote-by-same-owner", "src/fabric/open.c", "if (memcmp(owner, decision->owner_digest16, 16) == 0)", "fabric_flow")
 without("route-deny", "src/fabric/rules.c", "if (verdict.decision == IFAB_DECISION_DENY)", "deny_model")
 change("release-source-before-routing", "src/fabric/open.c", "ifab_fabric__stale(self, o, held) ? !met_meanwhile(o, held) : ", "", "deny_model")
+change("explain-parents", "src/fabric/explain.c", "conversation = place(self, envelope, sender, wall);", "conversation = {0};", "fabric_explain")
+change("explain-voters", "src/fabric/explain.c", "    if (escalates)\n        ifab_fabric__fix_voters(", "    if (false)\n        ifab_fabric__fix_voters(", "fabric_explain")
+change("explain-plan", "src/fabric/message.c", "    ifab_fabric__plan_facts(self, rules, wall, envelope, sender, facts, ret_plan);", "    *ret_plan = 0;", "fabric_explain")
+change("explain-parents-of-a-send", "src/fabric/message.c", "    facts->parent_performative = conversation->parent_said;\n", "", "fabric_explain")
 without("turns-single-waits-long", "src/shell/loop/order.c", "if (lane != NULL && lane->singles > 0 && lane->singles * self->lanes >= ORDER_SINGLES)",
         "order")
 change("turns-late", "src/shell/loop/order.c", "bool late = lateness != NULL &&", "bool late = false &&", "order")
