@@ -137,6 +137,7 @@ without("life-trace-zero", "src/shell/loop/context.c", "if (memcmp(trace, none, 
 without("vote-by-same-owner", "src/fabric/open.c", "if (memcmp(owner, decision->owner_digest16, 16) == 0)", "fabric_flow")
 without("route-deny", "src/fabric/rules.c", "if (verdict.decision == IFAB_DECISION_DENY)", "deny_model")
 change("release-source-before-routing", "src/fabric/open.c", "ifab_fabric__stale(self, o, held) ? !met_meanwhile(o, held) : ", "", "deny_model")
+change("vote-by-revoked-key", "src/fabric/vote.c", "return code == IFAB_CODE_INVALID_SIGNATURE ? IFAB_CODE_KEY_REVOKED : code;\n    if (command->u.vote.issued_at", "(void)code;\n    if (command->u.vote.issued_at", "deny_model")
 change("rules-parent-hazards", "src/core/guard/rule_values.c", "if ((bits & names[i].bit) != 0)", "if ((bits & names[i].bit) == bits)", "ruleset_model")
 change("rules-evidence-first", "src/core/guard/rule_values.c", "i < s->evidence_count; i++", "i < s->evidence_count && i < 1; i++", "ruleset_model")
 change("rules-number-absent", "src/core/guard/rule_values.c", "add_number(v, s->has_domain_unique, s->domain_unique)", "add_number(v, true, s->domain_unique)", "ruleset_model")

@@ -14,7 +14,7 @@
 #include "guard/ruleset.h"
 #include "rig.h"
 
-enum { MESSAGES = 20000, SETS = 4000, RULES = 5, HAZARDS = 2, TALENTS = 8, OPEN = 16 };
+enum { MESSAGES = 20000, SETS = 4000, RULES = 5, HAZARDS = 2, TALENTS = 8, OPEN = 16, KEYS = 24 };
 enum verdict { DENY, ESCALATE, HOLD, SHARE };
 enum state { UNKNOWN, HELD, ESCALATED, SHARED, DENIED };
 enum fault { NO_FAULT, DENIED_COMES_BACK, RULES_THAT_DO_NOT_BITE, HAZARDS_NOT_DERIVED, VOTES_NOT_COUNTED, NOT_JUDGED_AGAIN, FAULTS };
@@ -46,6 +46,9 @@ struct course {
     struct set sets[SETS];
     unsigned set_count;
     const struct set *now; /* in force, as the model knows it */
+    uint8_t revoked32[TALENTS + 2][32]; /* the last key of a voter that was replaced without overlap, if there was one */
+    bool has_revoked[TALENTS + 2];
+    unsigned keys, by_revoked_key;      /* made; votes that were refused */
     enum fault fault;
     unsigned planted;
     const char *wanted; /* in a control run: nothing else counts */
@@ -322,19 +325,47 @@ static void vote(void)
     command.u.vote.why = IFAB_VIEW("looked at it");
     command.u.vote.verdict = pick(8) == 0                     ? (enum ifab_vote_verdict)pick(3)
                              : d->state == IFAB_DECISION_HOLD ? IFAB_VOTE_SCOPE_OK
-                             : pick(3) == 0                   ? IFAB_VOTE_REFUSE
+                             : pick(2) == 0                   ? IFAB_VOTE_REFUSE
                                                               : IFAB_VOTE_APPROVE;
     command.u.vote.issued_at = rig->now.wall;
     command.u.vote.expires_at = rig->now.wall + IFAB_MINUTE;
-    bool may = !same_owner(voter, m->talent);
+    bool revoked = course->has_revoked[voter] && pick(6) == 0;
+    if (revoked)
+        memcpy(command.u.vote.pubkey32, course->revoked32[voter], 32);
+    bool may = !same_owner(voter, m->talent) && !revoked;
     if (may && command.u.vote.verdict == IFAB_VOTE_APPROVE && m->state == ESCALATED && (voter == 1 || voter >= 6))
         m->approved |= owner_bit(voter);
     if (may && command.u.vote.verdict == IFAB_VOTE_SCOPE_OK && m->state == HELD && voter == 3)
         m->met = true;
     ifab_arena_reset(&rig->arena);
     step(&command);
+    if (revoked && rig->outcome.reply.code == IFAB_CODE_NONE)
+        wrong(m, "a vote by a revoked key counts");
+    course->by_revoked_key += revoked;
     if (rig->outcome.reply.code != IFAB_CODE_NONE)
         *m = was;
+}
+
+/* A voter gets another key, and the one before is revoked: the votes that it gave stand, and it gives no more. */
+static void new_key(void)
+{
+    struct rig *rig = &course->rig;
+    uint32_t voter = 6 + pick(4);
+    uint8_t new32[32];
+    if (course->keys == KEYS)
+        return;
+    struct ifab_signer *signer = make_signer((uint8_t)(100 + course->keys++));
+    struct ifab_command command = rig_talent_command(rig, IFAB_ACT_ROTATE, names[voter]);
+    ifab_signer_public(signer, new32);
+    ifab_signer_public(rig->talents[voter].signer, course->revoked32[voter]);
+    course->has_revoked[voter] = true;
+    command.u.talent.request.pubkey32 = new32;
+    command.act = rig_act(rig, 1);
+    ifab_arena_reset(&rig->arena);
+    step(&command);
+    assert_int_equal(rig->outcome.reply.code, IFAB_CODE_NONE);
+    ifab_signer_free(rig->talents[voter].signer);
+    rig->talents[voter].signer = signer;
 }
 
 static void draw_when(struct rule *r)
@@ -499,6 +530,8 @@ static void run(uint64_t steps)
             route();
         else if (kind < 98)
             pass();
+        else if (kind < 99 && pick(10) == 0)
+            new_key();
         else if (kind < 99)
             tick();
         else
@@ -511,7 +544,7 @@ static void nothing_that_is_denied_is_ever_shared(void **state)
 {
     (void)state;
     uint64_t seed = test_env_u64("IFAB_SEED", 20261121), steps = test_env_u64("IFAB_STEPS", 20000), courses = test_env_u64("IFAB_COURSES", 4), sent = 0;
-    unsigned by_votes = 0, by_source = 0, by_rules = 0, by_vote = 0, reopened = 0, deadlines = 0;
+    unsigned by_votes = 0, by_source = 0, by_rules = 0, by_vote = 0, reopened = 0, deadlines = 0, by_revoked_key = 0;
     for (uint64_t i = 0; i < courses; i++) {
         begin(seed + i, NO_FAULT);
         run(steps);
@@ -524,13 +557,15 @@ static void nothing_that_is_denied_is_ever_shared(void **state)
         by_vote += course->denied_by_vote;
         reopened += course->reopened;
         deadlines += course->deadlines;
+        by_revoked_key += course->by_revoked_key;
         end();
     }
     print_message("# %llu courses, %llu messages\n", (unsigned long long)courses, (unsigned long long)sent);
-    print_message("# released by votes %u, by a source %u; denied by changed rules %u, by a vote %u; reopened %u, escalated %u\n", by_votes,
-                  by_source, by_rules, by_vote, reopened, deadlines);
+    print_message("# released by votes %u, by a source %u; denied by changed rules %u, by a vote %u; reopened %u, escalated %u; votes by a revoked key %u\n",
+                  by_votes, by_source, by_rules, by_vote, reopened, deadlines, by_revoked_key);
     if (getenv("IFAB_STEPS") == NULL) /* a course that meets none of them proves nothing */
-        assert_true(sent >= 7500 * courses && by_votes > 500 && by_source > 200 && by_rules > 500 && by_vote > 0 && reopened > 500 && deadlines > 200);
+        assert_true(sent >= 7500 * courses && by_votes > 500 && by_source > 200 && by_rules > 500 && by_vote > 0 && reopened > 500 && deadlines > 200 &&
+                    by_revoked_key > 100);
 }
 
 /* The control: the reader above finds what it is there to find. */
