@@ -159,6 +159,12 @@ void ifab_fabric__rule(const struct ifab_guard_rules *rules, const struct ifab_e
 bool ifab_fabric__touches_sensitive(const struct ifab_fabric *self, const struct ifab_envelope *envelope);
 void ifab_fabric__route(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *decision, uint64_t cause);
 uint32_t ifab_fabric__votes_needed(const struct ifab_guard_rules *rules, const struct ifab_guard_facts *facts);
+/* message.c, for the send and for explain: what the conversation, the rules and a plan asked for add to what admission knew. *ret_plan: its number; 0. */
+void ifab_fabric__message_facts(const struct ifab_fabric *self, const struct ifab_envelope *envelope, const struct ifab_talent *sender,
+                                const struct ifab_conversation *conversation, ifab_usec wall, struct ifab_guard_facts *facts, uint64_t *ret_plan);
+/* Votes needed and, if it escalates, the voters, from decision->facts; an escalation that nobody could ever release becomes a DENY. */
+void ifab_fabric__fix_voters(const struct ifab_fabric *self, const struct ifab_envelope *envelope, const struct ifab_talent *sender, ifab_usec wall,
+                             struct ifab_open_decision *decision, struct ifab_guard_verdict *verdict);
 bool ifab_fabric__sensitive_scope(const struct ifab_fabric *self, struct ifab_view scope); /* talent_act.c */
 bool ifab_fabric__open_escalation(const struct ifab_fabric *self, struct ifab_open_decision *decision, ifab_usec wall);
 bool ifab_fabric__release(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_open_decision *decision, const char *reason,
@@ -388,8 +394,8 @@ void ifab_fabric__decide_plan_close(const struct ifab_fabric *self, const struct
  * A message that asks for the approval of a plan, content.data.apply = {"plan_hash"}: what it asks for stands in its facts, so that it is escalated, or
  * denied where it names no plan of its sender that waits for one. Others are left as they are. *ret_number: of the plan; 0.
  */
-void ifab_fabric__plan_facts(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_envelope *envelope, const struct ifab_talent *sender,
-                             struct ifab_guard_facts *facts, uint64_t *ret_number);
+void ifab_fabric__plan_facts(const struct ifab_fabric *self, const struct ifab_guard_rules *rules, ifab_usec wall, const struct ifab_envelope *envelope,
+                             const struct ifab_talent *sender, struct ifab_guard_facts *facts, uint64_t *ret_number);
 bool ifab_fabric__asks_for_plan(const struct ifab_envelope *envelope);
 /* The message was decided at once, or waits; later: what it waited for came, or did not. */
 void ifab_fabric__plan_asked(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t number, const struct ifab_envelope *envelope,

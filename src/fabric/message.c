@@ -239,6 +239,27 @@ static void put_receipt(struct step *s, const struct ifab_guard_verdict *verdict
     s->o->reply.first_index = entry->index;
 }
 
+void ifab_fabric__message_facts(const struct ifab_fabric *self, const struct ifab_envelope *envelope, const struct ifab_talent *sender,
+                                const struct ifab_conversation *conversation, ifab_usec wall, struct ifab_guard_facts *facts, uint64_t *ret_plan)
+{
+    const struct ifab_guard_rules *rules = &self->settings.rules;
+    facts->parent_performative = conversation->parent_said;
+    facts->parent_hazards = conversation->parent_hazards;
+    if (ifab_fabric__has_rules(rules))
+        ifab_fabric__rule(rules, envelope, sender, facts);
+    ifab_fabric__plan_facts(self, rules, wall, envelope, sender, facts, ret_plan);
+}
+
+void ifab_fabric__fix_voters(const struct ifab_fabric *self, const struct ifab_envelope *envelope, const struct ifab_talent *sender, ifab_usec wall,
+                             struct ifab_open_decision *d, struct ifab_guard_verdict *verdict)
+{
+    ifab_fabric__owner_digest(sender->owner, d->owner_digest16);
+    d->facts.sensitive = ifab_fabric__touches_sensitive(self, envelope);
+    d->votes_needed = ifab_fabric__votes_needed(&self->settings.rules, &d->facts);
+    if (verdict->decision == IFAB_DECISION_ESCALATE && !ifab_fabric__open_escalation(self, d, wall))
+        *verdict = (struct ifab_guard_verdict){IFAB_DECISION_DENY, "escalated, but too few voters of another owner", "builtin.no-voters", 0};
+}
+
 /* What waits gets a record: its facts, so that it can be evaluated afresh, and the voters, fixed now. false: refused (302, 304). */
 static bool open_decision(struct step *s, struct ifab_guard_verdict *verdict, ifab_usec *ret_expires)
 {
@@ -255,7 +276,6 @@ static bool open_decision(struct step *s, struct ifab_guard_verdict *verdict, if
     memcpy(d->id16, s->envelope->id16, 16);
     d->state = verdict->decision;
     d->talent = s->talent->number;
-    ifab_fabric__owner_digest(s->talent->owner, d->owner_digest16);
     d->index = o->next_index;
     d->admitted_at = o->now.wall;
     d->deadline_run = o->now.run + wait;
@@ -270,12 +290,9 @@ static bool open_decision(struct step *s, struct ifab_guard_verdict *verdict, if
     d->facts = *s->facts;
     d->facts.parent_performative = s->conversation.parent_said; /* rules may come that ask for it */
     d->facts.parent_hazards = s->conversation.parent_hazards;
-    d->facts.sensitive = ifab_fabric__touches_sensitive(self, s->envelope);
-    d->votes_needed = ifab_fabric__votes_needed(rules, &d->facts);
-    if (verdict->decision == IFAB_DECISION_ESCALATE && !ifab_fabric__open_escalation(self, d, o->now.wall)) {
-        *verdict = (struct ifab_guard_verdict){IFAB_DECISION_DENY, "escalated, but too few voters of another owner", "builtin.no-voters", 0};
+    ifab_fabric__fix_voters(self, s->envelope, s->talent, o->now.wall, d, verdict);
+    if (verdict->decision == IFAB_DECISION_DENY)
         return true;
-    }
     struct ifab_bucket bucket;
     enum ifab_code code = ifab_decisions_admit(self->decisions, rules, d->state, s->talent->number, o->now.run, &bucket, &o->reply.refusal);
     if (code != IFAB_CODE_NONE) {
@@ -309,19 +326,13 @@ static bool apply_rules(struct step *s)
 {
     s->facts = s->command->u.message.facts;
     s->conversation.hazards |= (uint8_t)(s->facts->hazards & HAZARDS_KEPT);
-    bool rules = ifab_fabric__has_rules(&s->self->settings.rules), asks = ifab_fabric__asks_for_plan(s->envelope);
-    if (!rules && !asks)
+    if (!ifab_fabric__has_rules(&s->self->settings.rules) && !ifab_fabric__asks_for_plan(s->envelope))
         return true;
     struct ifab_guard_facts *facts = ifab_fabric__alloc(s->o, sizeof *facts);
     if (facts == NULL)
         return false;
     *facts = *s->command->u.message.facts;
-    facts->parent_performative = s->conversation.parent_said;
-    facts->parent_hazards = s->conversation.parent_hazards;
-    if (rules)
-        ifab_fabric__rule(&s->self->settings.rules, s->envelope, s->talent, facts);
-    if (asks)
-        ifab_fabric__plan_facts(s->self, s->o, s->envelope, s->talent, facts, &s->plan);
+    ifab_fabric__message_facts(s->self, s->envelope, s->talent, &s->conversation, s->o->now.wall, facts, &s->plan);
     s->facts = facts;
     return true;
 }

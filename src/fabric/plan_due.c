@@ -40,22 +40,22 @@ static void rule(struct ifab_guard_facts *facts, enum ifab_rule_effect effect, u
 }
 
 /* Words for why a plan cannot be asked for with this message; NULL: it can. */
-static const char *unfit(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_talent *sender, const struct ifab_plan *p)
+static const char *unfit(const struct ifab_guard_rules *rules, ifab_usec wall, const struct ifab_talent *sender, const struct ifab_plan *p)
 {
     static const uint8_t none32[32];
     if (p == NULL || p->talent != sender->number)
         return "content.data.apply names no plan of its sender";
-    if (p->state != IFAB_PLAN_PLANNED || o->now.wall >= p->expires)
+    if (p->state != IFAB_PLAN_PLANNED || wall >= p->expires)
         return "content.data.apply: the plan is used up or has expired; plan again";
-    if (memcmp(p->policy32, ifab_fabric__rules(self, o)->digest32, 32) != 0)
+    if (memcmp(p->policy32, rules->digest32, 32) != 0)
         return "content.data.apply: the rules have changed since it was planned; plan again";
     if (memcmp(p->message32, none32, 32) != 0)
         return "content.data.apply: another message asks for this plan";
     return NULL;
 }
 
-void ifab_fabric__plan_facts(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_envelope *e, const struct ifab_talent *sender,
-                             struct ifab_guard_facts *facts, uint64_t *ret_number)
+void ifab_fabric__plan_facts(const struct ifab_fabric *self, const struct ifab_guard_rules *rules, ifab_usec wall, const struct ifab_envelope *e,
+                             const struct ifab_talent *sender, struct ifab_guard_facts *facts, uint64_t *ret_number)
 {
     const struct ifab_json *apply = apply_of(e);
     uint8_t hash32[32];
@@ -63,7 +63,7 @@ void ifab_fabric__plan_facts(const struct ifab_fabric *self, const struct ifab_o
     if (apply == NULL)
         return;
     const struct ifab_plan *p = read_hash(apply, hash32) ? ifab_plan_by_hash(self->plans, hash32) : NULL;
-    const char *wrong = unfit(self, o, sender, p);
+    const char *wrong = unfit(rules, wall, sender, p);
     if (wrong != NULL) {
         rule(facts, IFAB_RULE_DENY, 0, "builtin.plan", wrong);
         return;

@@ -301,6 +301,64 @@ def test_explain_shows_every_step_and_the_rule_that_decides(f):
     refused(f.post("/v1/guard/explain", b"{}"), 101, 400)
 
 
+def explained(f, agent, decision, rule, votes=None, **message):
+    """What explain says, which is what the send then does."""
+    m = agent.message(**message)
+    size = f.size()
+    says = f.post("/v1/guard/explain", bytes(m))
+    assert says.status == 200 and f.size() == size, says
+    does = f.send(m)
+    assert [says.json[k] for k in ("decision", "rule", "reason")] == [does.json[k] for k in ("decision", "rule", "reason")], (says, does)
+    assert (says.json["decision"], says.json["rule"], says.json.get("votes_needed")) == (decision, rule, votes), says
+    if decision == "ESCALATE":
+        assert state(f, does.json)["votes_needed"] == votes, says
+    return json.loads(m)["conversation_id"]
+
+
+def test_explain_says_what_the_send_then_does(f):
+    f.stop()
+    write(f, """v: 1
+hazards:
+  - {id: after-money, hazard: legal, when: {parent.hazards: other}}
+rules:
+  - {id: 10-reply, effect: deny, when: {performative: agree, parent.performative: request}}
+  - {id: 20-two, effect: escalate, votes: 2, when: {scope.environment: two}}
+  - {id: 30-nine, effect: escalate, votes: 9, when: {scope.environment: nine}}
+""")
+    f.start()
+    a, b = people(f)
+    f.enrol("Second.Op", owner="second", role="operator")
+    to_b = {"performative": "request", "receiver": "if://agent/Demo.B"}
+    # a reply is judged with what was said before
+    talk = explained(f, a, "SHARE", "builtin.default-share", content=SHARED, **to_b)
+    explained(f, b, "DENY", "10-reply", performative="agree", conversation_id=talk, content=SHARED)
+    talk = explained(f, a, "SHARE", "builtin.default-share", content={**SHARED, "hazards": ["financial"]}, **to_b)
+    explained(f, b, "ESCALATE", "builtin.hazard", 1, performative="inform", conversation_id=talk, content=SHARED)
+    # with the voters there are
+    two, nine = ({**SHARED, "scope": {"environment": e}} for e in ("two", "nine"))
+    explained(f, a, "ESCALATE", "20-two", 2, receiver="if://agent/Demo.R", content=two)
+    explained(f, a, "DENY", "builtin.no-voters", 9, receiver="if://agent/Demo.R", content=nine)
+    # with the plan that it asks for
+    no_plan = {**SHARED, "data": {"apply": {"plan_hash": "sha256:" + "0" * 64}}}
+    explained(f, a, "DENY", "builtin.plan", performative="request", receiver="if://fabric/" + f.about()["origin"], content=no_plan)
+    f.verify()
+
+
+def test_explain_tells_the_approver_how_many_votes(f):
+    f.stop()
+    write(f, "v: 1\nrules:\n  - {id: 20-two, effect: escalate, votes: 2, when: {scope.n: 2}}\n  - {id: 30-nine, effect: escalate, votes: 9, when: {scope.n: 9}}\n")
+    f.start()
+    cli = Cli(f).people()
+    f.enrol("Second.Op", owner="second", role="operator")
+    draft = lambda n: ("guard", "explain", "--as", "Demo.A", "--claim", "x", "--confidence", "0.9", "--scope", json.dumps({"n": n}), "--to", "Demo.R")
+    table = cli.wants(30, *draft(2)).out
+    assert "VOTES_NEEDED" in table and "20-two" in table and table.splitlines()[-1].split()[2] == "2", table
+    table = cli.wants(31, *draft(9)).out
+    assert "voters" in table and "builtin.no-voters" in table and table.splitlines()[-1].split()[2] == "9", table
+    assert cli.json(*draft(2), code=30)["votes_needed"] == 2
+    assert "votes_needed" not in cli.json(*draft(1))
+
+
 def test_rules_may_ask_for_what_was_said_before(f):
     f.stop()
     write(f, """v: 1

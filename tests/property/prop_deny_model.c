@@ -2,8 +2,8 @@
  * No sequence of votes, changed rules, second sources, deadlines and restarts turns a DENY into something shared (INV-06). Random courses of a fabric
  * with real rule sets; what its log says of each message is judged by a naive reader that knows the messages and the rules as numbers and shares
  * nothing with the guard: what is released must be SHARE or, with its votes, ESCALATE under the rules in force at that moment, and must have its
- * source or its votes. Then the same with faults planted in the fabric's state: each must be found. IFAB_SEED=N repeats a run, IFAB_STEPS makes it
- * longer.
+ * source or its votes. Then the same with faults planted in the fabric's state: each must be found. IFAB_SEED=N repeats a run, IFAB_COURSES=N makes it
+ * longer (4; some 8,000 messages each), IFAB_STEPS each course (20,000; it ends sending after 20,000 messages).
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,10 +14,10 @@
 #include "guard/ruleset.h"
 #include "rig.h"
 
-enum { MESSAGES = 20000, SETS = 4000, RULES = 5, TALENTS = 8, OPEN = 16 };
+enum { MESSAGES = 20000, SETS = 4000, RULES = 5, HAZARDS = 2, TALENTS = 8, OPEN = 16, KEYS = 24 };
 enum verdict { DENY, ESCALATE, HOLD, SHARE };
 enum state { UNKNOWN, HELD, ESCALATED, SHARED, DENIED };
-enum fault { NO_FAULT, DENIED_COMES_BACK, RULES_THAT_DO_NOT_BITE, VOTES_NOT_COUNTED, NOT_JUDGED_AGAIN, FAULTS };
+enum fault { NO_FAULT, DENIED_COMES_BACK, RULES_THAT_DO_NOT_BITE, HAZARDS_NOT_DERIVED, VOTES_NOT_COUNTED, NOT_JUDGED_AGAIN, FAULTS };
 
 struct rule { /* of the model: its place is its id */
     enum verdict effect;
@@ -25,8 +25,8 @@ struct rule { /* of the model: its place is its id */
     unsigned votes;
 };
 struct set {
-    struct rule rules[RULES];
-    unsigned count;
+    struct rule rules[RULES], hazards[HAZARDS]; /* hazards: derived ones, all of which escalate */
+    unsigned count, hazard_count;
     struct ifab_ruleset *compiled;
 };
 struct message { /* of the model */
@@ -46,6 +46,9 @@ struct course {
     struct set sets[SETS];
     unsigned set_count;
     const struct set *now; /* in force, as the model knows it */
+    uint8_t revoked32[TALENTS + 2][32]; /* the last key of a voter that was replaced without overlap, if there was one */
+    bool has_revoked[TALENTS + 2];
+    unsigned keys, by_revoked_key;      /* made; votes that were refused */
     enum fault fault;
     unsigned planted;
     const char *wanted; /* in a control run: nothing else counts */
@@ -84,19 +87,27 @@ static struct message *message_of(const struct ifab_open_decision *d)
 
 /* ---- the naive reader ---- */
 
+static bool matches(const struct rule *r, const struct message *m)
+{
+    return (r->kind < 0 || (unsigned)r->kind == m->kind) && (r->sender < 0 || (unsigned)r->sender == m->talent) && (int)m->usd > r->above;
+}
+
 static enum verdict judge(const struct message *m, bool met, unsigned *ret_votes)
 {
     enum verdict verdict = SHARE;
     *ret_votes = 1;
     for (unsigned i = 0; i < course->now->count; i++) {
         const struct rule *r = &course->now->rules[i];
-        if ((r->kind >= 0 && (unsigned)r->kind != m->kind) || (r->sender >= 0 && (unsigned)r->sender != m->talent) || (int)m->usd <= r->above)
+        if (!matches(r, m))
             continue;
         verdict = r->effect == HOLD && met ? SHARE : r->effect; /* the first that matches, and no other */
         *ret_votes = r->effect == ESCALATE && r->votes > 1 ? r->votes : 1;
         break;
     }
-    enum verdict own = m->secret ? DENY : m->hazard ? ESCALATE : met ? SHARE : m->confidence < 20 ? ESCALATE : m->confidence < 30 ? HOLD : SHARE;
+    bool hazard = m->hazard;
+    for (unsigned i = 0; i < course->now->hazard_count; i++)
+        hazard |= matches(&course->now->hazards[i], m);
+    enum verdict own = m->secret ? DENY : hazard ? ESCALATE : met ? SHARE : m->confidence < 20 ? ESCALATE : m->confidence < 30 ? HOLD : SHARE;
     return own < verdict ? own : verdict;
 }
 
@@ -314,19 +325,79 @@ static void vote(void)
     command.u.vote.why = IFAB_VIEW("looked at it");
     command.u.vote.verdict = pick(8) == 0                     ? (enum ifab_vote_verdict)pick(3)
                              : d->state == IFAB_DECISION_HOLD ? IFAB_VOTE_SCOPE_OK
-                             : pick(3) == 0                   ? IFAB_VOTE_REFUSE
+                             : pick(2) == 0                   ? IFAB_VOTE_REFUSE
                                                               : IFAB_VOTE_APPROVE;
     command.u.vote.issued_at = rig->now.wall;
     command.u.vote.expires_at = rig->now.wall + IFAB_MINUTE;
-    bool may = !same_owner(voter, m->talent);
+    bool revoked = course->has_revoked[voter] && pick(6) == 0;
+    if (revoked)
+        memcpy(command.u.vote.pubkey32, course->revoked32[voter], 32);
+    bool may = !same_owner(voter, m->talent) && !revoked;
     if (may && command.u.vote.verdict == IFAB_VOTE_APPROVE && m->state == ESCALATED && (voter == 1 || voter >= 6))
         m->approved |= owner_bit(voter);
     if (may && command.u.vote.verdict == IFAB_VOTE_SCOPE_OK && m->state == HELD && voter == 3)
         m->met = true;
     ifab_arena_reset(&rig->arena);
     step(&command);
+    if (revoked && rig->outcome.reply.code == IFAB_CODE_NONE)
+        wrong(m, "a vote by a revoked key counts");
+    course->by_revoked_key += revoked;
     if (rig->outcome.reply.code != IFAB_CODE_NONE)
         *m = was;
+}
+
+/* A voter gets another key, and the one before is revoked: the votes that it gave stand, and it gives no more. */
+static void new_key(void)
+{
+    struct rig *rig = &course->rig;
+    uint32_t voter = 6 + pick(4);
+    uint8_t new32[32];
+    if (course->keys == KEYS)
+        return;
+    struct ifab_signer *signer = make_signer((uint8_t)(100 + course->keys++));
+    struct ifab_command command = rig_talent_command(rig, IFAB_ACT_ROTATE, names[voter]);
+    ifab_signer_public(signer, new32);
+    ifab_signer_public(rig->talents[voter].signer, course->revoked32[voter]);
+    course->has_revoked[voter] = true;
+    command.u.talent.request.pubkey32 = new32;
+    command.act = rig_act(rig, 1);
+    ifab_arena_reset(&rig->arena);
+    step(&command);
+    assert_int_equal(rig->outcome.reply.code, IFAB_CODE_NONE);
+    ifab_signer_free(rig->talents[voter].signer);
+    rig->talents[voter].signer = signer;
+}
+
+static void draw_when(struct rule *r)
+{
+    r->kind = (int)pick(5) - 1;
+    r->sender = pick(3) == 0 ? 2 + (int)pick(4) : -1;
+    r->above = (int)pick(3) * 60 - 1;
+}
+
+static void put_when(struct ifab_buf *text, const struct rule *r)
+{
+    ifab_buf_format(text, ",\"when\":{\"scope.usd\":{\"above\":%d}", r->above);
+    if (r->kind >= 0)
+        ifab_buf_format(text, ",\"scope.kind\":\"k%d\"", r->kind);
+    if (r->sender >= 0)
+        ifab_buf_format(text, ",\"sender\":\"%s\"", names[r->sender]);
+    ifab_buf_str(text, "}}");
+}
+
+static void put_hazards(struct ifab_buf *text, struct set *set)
+{
+    static const char *const hazards[] = {"legal", "safety", "conflict>20%"}; /* those that escalate */
+    set->hazard_count = pick(4) == 0 ? 1 + pick(HAZARDS) : 0;
+    for (unsigned i = 0; i < set->hazard_count; i++) {
+        draw_when(&set->hazards[i]);
+        if (course->fault == HAZARDS_NOT_DERIVED) {
+            course->planted++;
+            continue;
+        }
+        ifab_buf_format(text, "%s{\"id\":\"h%u\",\"hazard\":\"%s\"", i > 0 ? "," : "", i, hazards[pick(IFAB_COUNT(hazards))]);
+        put_when(text, &set->hazards[i]);
+    }
 }
 
 static void new_rules(void)
@@ -339,15 +410,15 @@ static void new_rules(void)
     struct ifab_buf text = IFAB_BUF_INIT(8192);
     struct ifab_arena arena;
     const struct ifab_json *root, *where;
-    ifab_buf_format(&text, "{\"v\":1,\"why\":\"%u\",\"rules\":[", course->set_count);
+    ifab_buf_format(&text, "{\"v\":1,\"why\":\"%u\",\"hazards\":[", course->set_count);
+    put_hazards(&text, set);
+    ifab_buf_str(&text, "],\"rules\":[");
     set->count = pick(RULES + 1);
     bool lax = course->fault == RULES_THAT_DO_NOT_BITE && pick(2) == 0;
     for (unsigned i = 0, put = 0; i < set->count; i++) {
         struct rule *r = &set->rules[i];
-        *r = (struct rule){.effect = (enum verdict)pick(4),
-                           .kind = (int)pick(5) - 1,
-                           .sender = pick(3) == 0 ? 2 + (int)pick(4) : -1,
-                           .above = (int)pick(3) * 60 - 1};
+        r->effect = (enum verdict)pick(4);
+        draw_when(r);
         r->votes = r->effect == ESCALATE ? 1 + pick(3) : 0;
         if (lax && r->effect == DENY) {
             course->planted++;
@@ -356,12 +427,7 @@ static void new_rules(void)
         ifab_buf_format(&text, "%s{\"id\":\"r%u\",\"effect\":\"%s\"", put++ > 0 ? "," : "", i, effects[r->effect]);
         if (r->votes > 0)
             ifab_buf_format(&text, ",\"votes\":%u", r->votes);
-        ifab_buf_format(&text, ",\"when\":{\"scope.usd\":{\"above\":%d}", r->above);
-        if (r->kind >= 0)
-            ifab_buf_format(&text, ",\"scope.kind\":\"k%d\"", r->kind);
-        if (r->sender >= 0)
-            ifab_buf_format(&text, ",\"sender\":\"%s\"", names[r->sender]);
-        ifab_buf_str(&text, "}}");
+        put_when(&text, r);
     }
     ifab_buf_str(&text, "]}");
     ifab_arena_init(&arena, 1 << 20);
@@ -464,6 +530,8 @@ static void run(uint64_t steps)
             route();
         else if (kind < 98)
             pass();
+        else if (kind < 99 && pick(10) == 0)
+            new_key();
         else if (kind < 99)
             tick();
         else
@@ -475,25 +543,29 @@ static void run(uint64_t steps)
 static void nothing_that_is_denied_is_ever_shared(void **state)
 {
     (void)state;
-    uint64_t seed = test_env_u64("IFAB_SEED", 20261121), steps = test_env_u64("IFAB_STEPS", 20000);
-    unsigned by_votes = 0, by_source = 0, by_rules = 0, by_vote = 0, reopened = 0, deadlines = 0;
-    for (uint64_t i = 0; i < 4; i++) {
+    uint64_t seed = test_env_u64("IFAB_SEED", 20261121), steps = test_env_u64("IFAB_STEPS", 20000), courses = test_env_u64("IFAB_COURSES", 4), sent = 0;
+    unsigned by_votes = 0, by_source = 0, by_rules = 0, by_vote = 0, reopened = 0, deadlines = 0, by_revoked_key = 0;
+    for (uint64_t i = 0; i < courses; i++) {
         begin(seed + i, NO_FAULT);
         run(steps);
         if (course->found[0] != '\0')
             fail_msg("seed %llu: %s\n%s", (unsigned long long)(seed + i), course->found, rig_last(&course->rig));
+        sent += course->count;
         by_votes += course->by_votes;
         by_source += course->by_source;
         by_rules += course->denied_by_rules;
         by_vote += course->denied_by_vote;
         reopened += course->reopened;
         deadlines += course->deadlines;
+        by_revoked_key += course->by_revoked_key;
         end();
     }
-    print_message("# released by votes %u, by a source %u; denied by changed rules %u, by a vote %u; reopened %u, escalated %u\n", by_votes,
-                  by_source, by_rules, by_vote, reopened, deadlines);
+    print_message("# %llu courses, %llu messages\n", (unsigned long long)courses, (unsigned long long)sent);
+    print_message("# released by votes %u, by a source %u; denied by changed rules %u, by a vote %u; reopened %u, escalated %u; votes by a revoked key %u\n",
+                  by_votes, by_source, by_rules, by_vote, reopened, deadlines, by_revoked_key);
     if (getenv("IFAB_STEPS") == NULL) /* a course that meets none of them proves nothing */
-        assert_true(by_votes > 500 && by_source > 200 && by_rules > 500 && by_vote > 0 && reopened > 500 && deadlines > 200);
+        assert_true(sent >= 7500 * courses && by_votes > 500 && by_source > 200 && by_rules > 500 && by_vote > 0 && reopened > 500 && deadlines > 200 &&
+                    by_revoked_key > 100);
 }
 
 /* The control: the reader above finds what it is there to find. */
@@ -501,6 +573,7 @@ static void planted_faults_are_found(void **state)
 {
     static const char *const finds[FAULTS] = {[DENIED_COMES_BACK] = "was denied",
                                               [RULES_THAT_DO_NOT_BITE] = "must",
+                                              [HAZARDS_NOT_DERIVED] = "must",
                                               [VOTES_NOT_COUNTED] = "too few approved",
                                               [NOT_JUDGED_AGAIN] = "the rules in force deny it"};
     (void)state;

@@ -32,11 +32,44 @@ static unsigned pick(unsigned n) { return (unsigned)(draw() % n); }
 static const char *const strings[] = {"\"a\"", "\"b\"", "\"prod\"", "\"\"", "\"abc\""};
 static const char *const anything[] = {"\"a\"", "\"prod\"", "1", "2", "true", "false", "null", "\"1\""};
 static const char *const numbers[] = {"0", "1", "2", "1.5", "1e3"};
-static const char *const string_fields[] = {"claim_id", "sender.instance", "receiver", "hazards", "claim"};
-static const char *const any_fields[] = {"scope.x", "scope.y.z", "data.x", "data.list"};
-static const char *const number_fields[] = {"confidence", "receiver.count", "evidence.count"};
+static const char *const flags[] = {"true", "false"};
 static const char *const hazard_names[] = {"legal", "safety", "privacy"};
 #define ONE(array) (array)[pick(IFAB_COUNT(array))]
+
+/* Words of fields whose literals are checked: some of them, without and with quotes. */
+#define QUOTED(word) "\"" word "\""
+#define PERFORMATIVES(X) X("inform"), X("request"), X("agree"), X("query-if")
+#define ROLES(X) X("agent"), X("operator"), X("admin")
+#define NAMES(X) X("a"), X("prod"), X("abc")
+#define SIXTEEN "0123456789abcdef"
+#define DIGESTS(X) X("sha256:" SIXTEEN SIXTEEN SIXTEEN SIXTEEN), X("sha256:" SIXTEEN SIXTEEN SIXTEEN "fedcba9876543210")
+#define DOMAINS(X) X("a.example"), X("prod.example"), X("b.test")
+#define BITS(X) X("legal"), X("safety"), X("conflict>20%"), X("unknown"), X("other")
+#define AS_IT_IS(word) word
+static const char *const performatives[] = {PERFORMATIVES(AS_IT_IS)}, *const performative_literals[] = {PERFORMATIVES(QUOTED)};
+static const char *const roles[] = {ROLES(AS_IT_IS)}, *const role_literals[] = {ROLES(QUOTED)};
+static const char *const people[] = {NAMES(AS_IT_IS)}, *const name_literals[] = {NAMES(QUOTED)};
+static const char *const digests[] = {DIGESTS(AS_IT_IS)}, *const digest_literals[] = {DIGESTS(QUOTED)};
+static const char *const domains[] = {DOMAINS(AS_IT_IS)}, *const domain_literals[] = {DOMAINS(QUOTED)};
+static const char *const bits[] = {BITS(AS_IT_IS)}, *const bit_literals[] = {BITS(QUOTED)}; /* by their number, as guard.h has them */
+
+struct field {
+    const char *name, *const *literals;
+    unsigned count;
+};
+#define FIELD(name, literals) {name, literals, IFAB_COUNT(literals)}
+static const struct field string_fields[] = {
+    FIELD("claim_id", strings), FIELD("sender.instance", strings), FIELD("receiver", strings), FIELD("hazards", strings), FIELD("claim", strings),
+    FIELD("performative", performative_literals), FIELD("sender", name_literals), FIELD("sender.role", role_literals),
+    FIELD("sender.owner", name_literals), FIELD("topic_hash", digest_literals), FIELD("evidence.type", strings), FIELD("evidence.url", strings),
+    FIELD("evidence.domain", domain_literals), FIELD("parent.performative", performative_literals), FIELD("parent.hazards", bit_literals),
+};
+static const struct field any_fields[] = {FIELD("scope.x", anything), FIELD("scope.y.z", anything), FIELD("data.x", anything), FIELD("data.list", anything)};
+static const struct field number_fields[] = {
+    FIELD("confidence", numbers), FIELD("receiver.count", numbers), FIELD("evidence.count", numbers), FIELD("confidence.raw", numbers),
+    FIELD("source_diversity.domain_unique", numbers), FIELD("ttl_s", numbers), FIELD("size", numbers),
+};
+static const struct field flag_fields[] = {FIELD("is_claim", flags)};
 
 static void put_literals(struct ifab_buf *b, const char *const *from, unsigned count)
 {
@@ -53,33 +86,35 @@ static void put_literals(struct ifab_buf *b, const char *const *from, unsigned c
 static void put_field(struct ifab_buf *b)
 {
     static const char *const comparisons[] = {"above", "at_least", "below", "at_most"}, *const parts[] = {"starts_with", "ends_with", "contains"};
-    unsigned kind = pick(3);
-    const char *field = kind == 0 ? ONE(string_fields) : kind == 1 ? ONE(any_fields) : ONE(number_fields);
-    const char *const *from = kind == 0 ? strings : kind == 1 ? anything : numbers;
-    unsigned count = kind == 0 ? IFAB_COUNT(strings) : kind == 1 ? IFAB_COUNT(anything) : IFAB_COUNT(numbers);
-    ifab_buf_format(b, "\"%s\":", field);
+    enum { STRING, ANY, NUMBER, FLAG };
+    unsigned kind = pick(16) == 0 ? FLAG : pick(3);
+    const struct field *field = kind == STRING ? &ONE(string_fields) : kind == ANY ? &ONE(any_fields) : kind == NUMBER ? &ONE(number_fields)
+                                                                                                                       : &ONE(flag_fields);
+    ifab_buf_format(b, "\"%s\":", field->name);
     switch (pick(6)) {
     case 0: ifab_buf_format(b, "{\"exists\":%s}", pick(2) ? "true" : "false"); return;
     case 1:
         ifab_buf_str(b, "{\"not\":");
-        put_literals(b, from, count);
+        put_literals(b, field->literals, field->count);
         ifab_buf_char(b, '}');
         return;
     case 2:
-        if (kind == 0)
+        if (kind == FLAG)
+            break;
+        if (kind == STRING)
             ifab_buf_format(b, "{\"%s\":\"%c\"}", ONE(parts), "abpc"[pick(4)]);
         else
             ifab_buf_format(b, "{\"%s\":%s}", ONE(comparisons), ONE(numbers));
         return;
     case 3:
-        if (kind == 1) {
+        if (kind == ANY) {
             ifab_buf_format(b, "{\"%s\":\"a\",\"exists\":true}", ONE(parts));
             return;
         }
         break;
     default: break;
     }
-    put_literals(b, from, count);
+    put_literals(b, field->literals, field->count);
 }
 
 static void put_condition(struct ifab_buf *b, unsigned depth)
@@ -131,6 +166,7 @@ static void put_set(struct ifab_buf *b)
 struct message {
     struct ifab_rule_subject subject;
     struct ifab_view receivers[4], hazards[4];
+    struct ifab_rule_evidence evidence[4];
     struct ifab_arena arena;
     struct ifab_buf text;
 };
@@ -181,6 +217,47 @@ static struct ifab_view draw_view(void)
     return ifab_view_str(ONE(texts));
 }
 
+static double draw_number(void)
+{
+    double zero = 0;
+    if (pick(50) == 0)
+        return zero / zero; /* not a number: must be read strictly */
+    return pick(8) == 0 ? 1000 : (double)pick(5) / 2;
+}
+
+/* data NULL: absent */
+#define DRAW(array) (pick(6) == 0 ? (struct ifab_view){NULL, 0} : ifab_view_str(ONE(array)))
+
+/* What stands in the envelope's head, of its sender and its conversation. */
+static void draw_head(struct ifab_rule_subject *s)
+{
+    s->performative = DRAW(performatives);
+    s->sender = DRAW(people);
+    s->role = DRAW(roles);
+    s->owner = DRAW(people);
+    s->topic_hash = DRAW(digests);
+    s->ttl_s = draw_number();
+    s->size = draw_number();
+    s->is_claim = pick(2) == 0;
+    if (pick(2))
+        s->parent_performative = ifab_view_str(ONE(performatives));
+    s->parent_hazards = pick(3) == 0 ? pick(1U << IFAB_COUNT(bits)) : 0;
+}
+
+static void draw_evidence(struct message *m)
+{
+    struct ifab_rule_subject *s = &m->subject;
+    s->evidence_count = pick(4);
+    for (size_t i = 0; i < s->evidence_count; i++) {
+        m->evidence[i] = (struct ifab_rule_evidence){.type = draw_view(), .url = draw_view()};
+        if (pick(3) > 0)
+            m->evidence[i].domain = ifab_view_str(ONE(domains));
+    }
+    s->evidence = m->evidence;
+    s->has_domain_unique = pick(3) > 0;
+    s->domain_unique = draw_number();
+}
+
 static void draw_message(struct message *m)
 {
     static const char *const scope[] = {"x", "y"}, *const data[] = {"x", "list"};
@@ -200,12 +277,11 @@ static void draw_message(struct message *m)
         m->hazards[i] = pick(2) ? draw_view() : ifab_view_str(ONE(hazard_names));
     s->hazards = m->hazards;
     s->has_confidence = pick(3) > 0;
-    s->confidence = (double)pick(4) / 2;
-    if (pick(50) == 0) {
-        double zero = 0; /* not a number: must be read strictly */
-        s->confidence = zero / zero;
-    }
-    s->evidence_count = 0;
+    s->confidence = draw_number();
+    s->has_confidence_raw = pick(3) > 0;
+    s->confidence_raw = draw_number();
+    draw_head(s);
+    draw_evidence(m);
     s->scope = draw_object(m, scope, 2);
     s->data = draw_object(m, data, 2);
 }
@@ -261,13 +337,66 @@ static void see_json(struct seen *seen, const struct ifab_json *value)
                 seen->values[seen->count++] = &value->u.array.items[i];
         }
 }
+static void see_optional(struct seen *seen, struct ifab_view text)
+{
+    if (text.data != NULL)
+        see_string(seen, text);
+}
+/* What has one text or one number at most. false: another field. */
+static bool see_one(const struct ifab_rule_subject *s, const char *field, struct seen *seen)
+{
+    const struct {
+        const char *field;
+        struct ifab_view text;
+    } texts[] = {{"performative", s->performative}, {"sender", s->sender}, {"sender.role", s->role}, {"sender.owner", s->owner},
+                 {"topic_hash", s->topic_hash}, {"parent.performative", s->parent_performative}};
+    const struct {
+        const char *field;
+        bool there;
+        double number;
+    } all_numbers[] = {{"confidence.raw", s->has_confidence_raw, s->confidence_raw},
+                       {"source_diversity.domain_unique", s->has_domain_unique, s->domain_unique},
+                       {"ttl_s", true, s->ttl_s},
+                       {"size", true, s->size}};
+    for (size_t i = 0; i < IFAB_COUNT(texts); i++)
+        if (strcmp(field, texts[i].field) == 0) {
+            see_optional(seen, texts[i].text);
+            return true;
+        }
+    for (size_t i = 0; i < IFAB_COUNT(all_numbers); i++)
+        if (strcmp(field, all_numbers[i].field) == 0) {
+            if (all_numbers[i].there)
+                see_number(seen, all_numbers[i].number);
+            return true;
+        }
+    return false;
+}
+static void see_evidence(const struct ifab_rule_subject *s, const char *what, struct seen *seen)
+{
+    for (size_t i = 0; i < s->evidence_count; i++) {
+        const struct ifab_rule_evidence *e = &s->evidence[i];
+        struct ifab_view text = strcmp(what, "type") == 0 ? e->type : strcmp(what, "url") == 0 ? e->url : e->domain;
+        if (text.size > 0)
+            see_string(seen, text);
+    }
+}
 static void see(const struct naive *n, const char *field, struct seen *seen)
 {
     const struct ifab_rule_subject *s = n->s;
     memset(seen, 0, sizeof *seen);
+    if (see_one(s, field, seen))
+        return;
     if (strcmp(field, "claim_id") == 0)
         see_string(seen, s->claim_id);
-    else if (strcmp(field, "sender.instance") == 0)
+    else if (strcmp(field, "is_claim") == 0) {
+        seen->made[0] = (struct ifab_json){.type = s->is_claim ? IFAB_JSON_TRUE : IFAB_JSON_FALSE};
+        seen->values[seen->count++] = &seen->made[0];
+        seen->present = true;
+    } else if (strcmp(field, "parent.hazards") == 0) {
+        for (size_t i = 0; i < IFAB_COUNT(bits); i++)
+            if ((s->parent_hazards >> i & 1) != 0)
+                see_string(seen, ifab_view_str(bits[i]));
+    } else if (strcmp(field, "sender.instance") == 0)
         see_string(seen, s->instance);
     else if (strcmp(field, "claim") == 0 && s->claim.data != NULL)
         see_string(seen, s->claim);
@@ -285,6 +414,8 @@ static void see(const struct naive *n, const char *field, struct seen *seen)
         see_number(seen, (double)s->receiver_count);
     else if (strcmp(field, "evidence.count") == 0)
         see_number(seen, (double)s->evidence_count);
+    else if (strncmp(field, "evidence.", 9) == 0)
+        see_evidence(s, field + 9, seen);
     else if (strcmp(field, "scope.x") == 0 && s->scope != NULL)
         see_json(seen, ifab_json_get(s->scope, "x"));
     else if (strcmp(field, "data.x") == 0 && s->data != NULL)

@@ -205,9 +205,9 @@ int cmd_guard_explain(struct cli *cli)
         if (cli->format == CLI_TABLE) {
             print_list(cli, ifab_json_get(tree, "steps"), "STEP:step|DECISION:decision|RULE:rule|REASON:reason");
             print_list(cli, ifab_json_get(tree, "rules"), "RULE:id|EFFECT:effect|MATCH:match|REASON:reason");
-            print_one(cli, tree, "DECISION:decision|RULE:rule|REASON:reason");
+            print_one(cli, tree, "DECISION:decision|RULE:rule|VOTES_NEEDED:votes_needed|REASON:reason");
         } else {
-            cli_print_tree(cli, tree, "DECISION:decision|RULE:rule|REASON:reason|POLICY_DIGEST:policy_digest");
+            cli_print_tree(cli, tree, "DECISION:decision|RULE:rule|VOTES_NEEDED:votes_needed|REASON:reason|POLICY_DIGEST:policy_digest");
         }
     }
     ifab_arena_fini(&arena);

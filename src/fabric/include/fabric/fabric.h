@@ -502,11 +502,12 @@ void ifab_fabric_resume(struct ifab_fabric *self, struct ifab_now now, bool star
 void ifab_fabric_head(const struct ifab_fabric *self, struct ifab_fabric_head *ret_head);
 
 /*
- * How the guard would decide this message now: {decision, reason, rule, policy_digest, rules, rules_asked, steps}. Reads only; admission is not judged.
+ * How the guard would decide this message now: {decision, reason, rule, policy_digest, rules, rules_asked, steps, and votes_needed if it would be
+ * escalated or is denied for want of voters}. Reads only; admission is not judged, nor whether one more decision may wait. wall: as of a send now.
  * NONE, or 106: the sender is none of ours.
  */
 enum ifab_code ifab_fabric_explain(const struct ifab_fabric *self, const struct ifab_envelope *envelope, const struct ifab_guard_facts *facts,
-                                   struct ifab_buf *buf, struct ifab_refusal *ret_refusal);
+                                   ifab_usec wall, struct ifab_buf *buf, struct ifab_refusal *ret_refusal);
 
 /* Room for one more of everything a step can make. IFAB_NOMEM: do not step, answer 500. */
 IFAB_MUST_CHECK ifab_status ifab_fabric_prepare(struct ifab_fabric *self);
