@@ -585,17 +585,21 @@ static void a_call_that_computes_steps_back(void **state)
     assert_int_equal(stats().stepped_back, 1);
 }
 
-static char fuel_trap[16]; /* the word for a guest that uses up its fuel */
+static void guests_end_workers(int count)
+{
+    char trap[16];
+    (void)snprintf(trap, sizeof trap, "trap %d", IFAB_TRAP_FUEL);
+    for (int i = 0; i < count; i++)
+        assert_outcome(run(trap), IFAB_CODE_SANDBOX_VIOLATION, IFAB_TRAP_FUEL);
+}
 
 /* INV-08: a new worker costs milliseconds of the CPU. Who makes each end before its time waits for the next; nobody else does, and no call of its is lost. */
 static void workers_of_who_ends_them_rest(void **state)
 {
     (void)state;
-    (void)snprintf(fuel_trap, sizeof fuel_trap, "trap %d", IFAB_TRAP_FUEL);
     w.options.rest_ms = 10000;
     open_pool();
-    for (int i = 0; i < 3; i++)
-        assert_outcome(run(fuel_trap), IFAB_CODE_SANDBOX_VIOLATION, IFAB_TRAP_FUEL);
+    guests_end_workers(3);
     uint64_t started = stats().started;
     assert_int_equal(stats().stepped_back, 0);
     assert_int_equal(begin("echo later", NULL), IFAB_OK);
@@ -613,42 +617,73 @@ static void workers_of_who_ends_them_rest(void **state)
 static void who_waits_for_a_rest_is_woken(void **state)
 {
     (void)state;
-    (void)snprintf(fuel_trap, sizeof fuel_trap, "trap %d", IFAB_TRAP_FUEL);
     w.options.rest_ms = 500;
     w.options.wait_ms = 5000; /* what else would wake it */
     open_pool();
-    for (int i = 0; i < 3; i++)
-        assert_outcome(run(fuel_trap), IFAB_CODE_SANDBOX_VIOLATION, IFAB_TRAP_FUEL);
+    guests_end_workers(3);
     assert_echo("rested");
 }
 
 static void workers_that_rested_start_stepped_back(void **state)
 {
     (void)state;
-    (void)snprintf(fuel_trap, sizeof fuel_trap, "trap %d", IFAB_TRAP_FUEL);
     w.options.rest_ms = 1;
     open_pool();
-    for (int i = 0; i < 3; i++)
-        assert_outcome(run(fuel_trap), IFAB_CODE_SANDBOX_VIOLATION, IFAB_TRAP_FUEL);
+    guests_end_workers(3);
     assert_int_equal(stats().stepped_back, 0);
     assert_echo("stepped back");
     assert_int_equal(stats().stepped_back, 1);
     assert_echo("the same worker");
     assert_int_equal(stats().stepped_back, 1);
     (void)poll(NULL, 0, 500); /* it is forgotten: 200 times as long as one rest */
-    assert_outcome(run(fuel_trap), IFAB_CODE_SANDBOX_VIOLATION, IFAB_TRAP_FUEL);
+    guests_end_workers(1);
     assert_echo("as anybody");
     assert_int_equal(stats().stepped_back, 1);
+}
+
+/* An end that came from outside, or of a process that did not get ready, is not the guest's. */
+static void who_is_ended_from_outside_does_not_rest(void **state)
+{
+    (void)state;
+    w.options.rest_ms = 10000;
+    w.options.wait_ms = 5000;
+    open_pool();
+    for (size_t i = 0; i < 4; i++) {
+        uint64_t call;
+        assert_int_equal(begin("host hold", &call), IFAB_OK);
+        turn_until(&w.held_count, i + 1);
+        assert_true(ifab_chassis_cancel(w.pool, call, IFAB_CODE_KEY_REVOKED, "revoked"));
+        turn_until(&w.ended, w.count);
+    }
+    static const char *const ours[] = {"!internal", "!die"}; /* its own end while it gets ready, and the engine's */
+    for (size_t i = 0; i < 8; i++) {
+        set_module(ours[i % 2]);
+        assert_false(run("never")->began);
+    }
+    set_module("run");
+    assert_echo("at once");
+    assert_int_equal(stats().stepped_back, 0);
+}
+
+/* What computed for long once does not leave its short calls behind for good: the next one, a while later, has a process of its own class again. */
+static void who_stepped_back_ends_when_idle(void **state)
+{
+    (void)state;
+    w.options.rest_ms = 1;
+    w.options.idle_ms = 3600000;
+    open_pool();
+    guests_end_workers(3);
+    assert_echo("stepped back");
+    assert_int_equal(stats().stepped_back, 1);
+    turn_until_workers(0);
 }
 
 static void nobody_rests_where_none_is_wanted(void **state)
 {
     (void)state;
-    (void)snprintf(fuel_trap, sizeof fuel_trap, "trap %d", IFAB_TRAP_FUEL);
     w.options.rest_ms = 0;
     open_pool();
-    for (int i = 0; i < 12; i++)
-        assert_outcome(run(fuel_trap), IFAB_CODE_SANDBOX_VIOLATION, IFAB_TRAP_FUEL);
+    guests_end_workers(12);
     assert_echo("at once");
     assert_int_equal(stats().stepped_back, 0);
 }
@@ -1079,7 +1114,7 @@ static const struct CMUnitTest tests[] = {
     TEST(imports_are_judged_here_too),
     TEST(a_worker_that_reads_nothing_is_ended),
     TEST(the_deadline_stops_everything),
-    TEST(a_call_that_computes_steps_back), TEST(workers_of_who_ends_them_rest), TEST(who_waits_for_a_rest_is_woken), TEST(workers_that_rested_start_stepped_back), TEST(nobody_rests_where_none_is_wanted),
+    TEST(a_call_that_computes_steps_back), TEST(workers_of_who_ends_them_rest), TEST(who_waits_for_a_rest_is_woken), TEST(workers_that_rested_start_stepped_back), TEST(who_is_ended_from_outside_does_not_rest), TEST(who_stepped_back_ends_when_idle), TEST(nobody_rests_where_none_is_wanted),
     TEST(queues_are_bounded),
     TEST(a_call_does_not_wait_for_ever),
     TEST(workers_end_by_use_by_idleness_and_to_make_room),

@@ -432,9 +432,42 @@ static void a_dead_provider_is_not_hidden_behind_a_limit(void **state)
         exchange(&r, GET);
     expect(&r, IFAB_CALL_OK, "");
     assert_true(r.failed);
+    for (size_t i = 0; i < QUESTIONS_MAX; i++)
+        guests->questions[i] = (struct question){.host_call = UINT64_MAX, .running = &r};
+    assert_non_null(strstr(exchange(&r, GET), "too many exchanges")); /* the guest is told why all the same */
+    expect(&r, IFAB_CALL_OK, "");
+    memset(guests->questions, 0, sizeof guests->questions);
     ifab_guest__came(&r);
     exchange(&r, GET);
     expect(&r, IFAB_CALL_LIMITED, "limits.rps");
+    ifab_arena_fini(&r.arena);
+}
+
+/* What lasted as long as its call may ends the call as the pool would, whose timer is due in the same millisecond; what was over before is told. */
+static void the_end_of_the_time_is_the_calls(void **state)
+{
+    (void)state;
+    struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    const struct ifab_frame_host_call args = {.import = IFAB_IMPORT_http, .a = IFAB_VIEW(GET)};
+    r.idempotent = false;
+    script[0] = script[1] = (struct ifab_egress_scripted){.failure = IFAB_EGRESS_DEADLINE};
+    script[2] = (struct ifab_egress_scripted){.failure = IFAB_EGRESS_TLS};
+    assert_non_null(strstr(exchange(&r, GET), "IF_ERR_502"));
+    assert_true(r.failed);
+    const struct ifab_chassis_host_call late = {.id = ++last_call, .user = &r, .args = &args, .left = 0};
+    said[0] = '\0';
+    ifab_guest__http(guests, &r, &late);
+    ifab_egress_memory_run(guests->egress);
+    ifab_guest__egress_events(guests);
+    assert_int_equal(status_of_last, IFAB_HOST_DEADLINE);
+    assert_string_equal(said, "");
+    assert_null(ifab_guest__question(guests, last_call)); /* it is answered */
+    const struct ifab_chassis_host_call other = {.id = ++last_call, .user = &r, .args = &args, .left = 0};
+    ifab_guest__http(guests, &r, &other);
+    ifab_egress_memory_run(guests->egress);
+    ifab_guest__egress_events(guests);
+    assert_int_equal(status_of_last, IFAB_HOST_OK); /* what failed otherwise failed in time */
+    assert_non_null(strstr(said, "IF_ERR_503"));
     ifab_arena_fini(&r.arena);
 }
 
@@ -448,6 +481,6 @@ static const struct CMUnitTest tests[] = {
     TEST(the_last_refusal_of_an_address_is_kept),
     TEST(a_write_in_a_dry_run_is_told_as_that),
     TEST(a_secret_that_is_not_there_is_told_by_its_name),
-    TEST(limits_are_told_as_limits), TEST(a_dead_provider_is_not_hidden_behind_a_limit),
+    TEST(limits_are_told_as_limits), TEST(a_dead_provider_is_not_hidden_behind_a_limit), TEST(the_end_of_the_time_is_the_calls),
 };
 TEST_MAIN(tests)

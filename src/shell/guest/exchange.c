@@ -17,6 +17,7 @@
 #define BURST_LEAST  10 /* requests that may go at once, whatever the manifest says: a call is rarely one of them alone */
 #define LEAST_TIME   (10 * 1000) /* µs: less is not worth a connection */
 
+static const char too_many[] = "too many exchanges are under way";
 static const struct ifab_schema_field request_fields[] = {
     {.name = "body", .kind = IFAB_SCHEMA_STRING, .min = 0, .max = HTTP_REQUEST_MAX},
     {.name = "body_b64", .kind = IFAB_SCHEMA_STRING, .min = 0, .max = HTTP_REQUEST_MAX},
@@ -60,6 +61,12 @@ static void refuse(struct ifab_guests *self, struct question *q, const struct if
     enum ifab_code code = problem->code != IFAB_CODE_NONE ? problem->code : otherwise;
     if (q->kind == QUESTION_OPEN)
         ifab_guest__socket_drop(q);
+    if (code == IFAB_CODE_DEADLINE_EXCEEDED && (ifab_usec)(uv_hrtime() / 1000) >= q->running->until) {
+        /* It lasted as long as its call may, so the call ends as the pool is about to end it: not one way or the other by whose timer was first. */
+        (void)ifab_chassis_host_result(self->chassis, q->host_call, IFAB_HOST_DEADLINE, IFAB_VIEW(""));
+        ifab_guest__question_end(q);
+        return;
+    }
     enum ifab_call_end own = ifab_guest__own(code, problem->failure);
     q->running->failed = q->running->failed || code == IFAB_CODE_PROVIDER_UNAVAILABLE || code == IFAB_CODE_DEADLINE_EXCEEDED;
     ifab_guest__note(q->running, own, text);
@@ -204,12 +211,12 @@ void ifab_guest__http(struct ifab_guests *self, struct running *r, const struct 
 {
     struct question *q = ifab_guest__question(self, 0);
     if (q == NULL) {
-        ifab_guest__note(r, IFAB_CALL_BUSY, "too many exchanges are under way");
-        ifab_guest__http_error(self, host_call->id, IFAB_CODE_QUEUE_FULL, r->refusal);
+        ifab_guest__note(r, IFAB_CALL_BUSY, too_many);
+        ifab_guest__http_error(self, host_call->id, IFAB_CODE_QUEUE_FULL, too_many); /* not what is noted: after a failure that is another word */
         return;
     }
-    *q = (struct question){.host_call = host_call->id, .running = r, .serial = ++self->serial,
-                           .until = (ifab_usec)(uv_hrtime() / 1000) + host_call->left};
+    *q = (struct question){.host_call = host_call->id, .running = r, .serial = ++self->serial};
+    r->until = (ifab_usec)(uv_hrtime() / 1000) + host_call->left;
     ifab_arena_init(&q->arena, 4 * HTTP_REQUEST_MAX);
     ifab_guest__live_again(self);
     const struct ifab_json *tree = take_tree(q, host_call->args->a);
@@ -274,7 +281,7 @@ static void fill(struct ifab_guests *self, struct question *q, struct ifab_egres
 {
     const struct running *r = q->running;
     const struct ifab_capability_limits *limits = &r->spec->manifest.limits;
-    ifab_usec left = q->until - (ifab_usec)(uv_hrtime() / 1000);
+    ifab_usec left = r->until - (ifab_usec)(uv_hrtime() / 1000);
     size_t response_max = (size_t)limits->response_kib * 1024;
     if (q->kind == QUESTION_OPEN && response_max > HTTP_ANSWER_MAX)
         response_max = HTTP_ANSWER_MAX; /* a message that a guest cannot be given need not wait for it */
@@ -315,7 +322,7 @@ void ifab_guest__send(struct ifab_guests *self, struct question *q)
     }
     ifab_guest__alarm(q->running, &problem);
     if (status == IFAB_AGAIN)
-        ifab_guest__refuse(self, q, IFAB_CODE_QUEUE_FULL, "too many exchanges are under way");
+        ifab_guest__refuse(self, q, IFAB_CODE_QUEUE_FULL, too_many);
     else
         refuse(self, q, &problem, IFAB_CODE_SYSTEM_ERROR, words_of(&problem));
 }

@@ -55,6 +55,7 @@ struct running { /* a call from its begin to its done */
     struct ifab_view talent, tenant /* of egress */, plan_id;
     uint32_t talent_number;
     bool idempotent;
+    ifab_usec until;  /* µs of uv_hrtime()/1000: when the pool ends what it asks; set with each http */
     uint32_t reached; /* host calls that went outside */
     uint32_t exchanges; /* of them, without those that were made again */
     struct ifab_view alarm; /* what it, or a provider, tried; size 0: nothing */
@@ -81,7 +82,7 @@ struct question { /* a host call that is answered later */
     const struct ifab_secret_use *use;
     uint32_t version; /* of the secret that went out */
     bool again;       /* it has been asked anew with a newer one */
-    ifab_usec until;  /* µs of uv_hrtime()/1000: the call's deadline; RECEIVE: when it has waited long enough */
+    ifab_usec until;  /* RECEIVE: µs of uv_hrtime()/1000 when it has waited long enough */
     enum question_kind kind;
     uint32_t socket;  /* OPEN, RECEIVE, ANSWER: its number */
     struct ifab_view salt, challenge; /* ANSWER; body is its text */

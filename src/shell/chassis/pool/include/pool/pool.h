@@ -5,7 +5,8 @@
  * Everything runs on one loop thread; files of the artifact cache are read and written on libuv's own threads.
  *
  * 1. A worker serves one tenant = (talent number, manifest digest) with one module, one call at a time; a fresh instance each is the
- *    worker's promise. It ends after calls_per_worker calls, any trap, any kill, idle_ms, or to make room (the one idle longest).
+ *    worker's promise. It ends after calls_per_worker calls, any trap, any kill, idle_ms (a second once it has stepped back), or to make room (the
+ *    one idle longest). A tenant whose guests make workers end waits before its next one starts: rest_ms.
  * 2. A worker is trusted with nothing: a frame out of turn, malformed, too large, about another call, an import that was not granted, more host
  *    calls or fuel than granted, or walls below policy: SIGKILL, and the call ends with 501.
  * 3. Deadline, host calls included: at deadline - margin SIGALRM (or the waiting host call is answered with DEADLINE), at
