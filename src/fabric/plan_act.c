@@ -416,13 +416,18 @@ static enum ifab_code judge_again(const struct ifab_fabric *self, const struct i
     return IFAB_CODE_NONE;
 }
 
+/* Who asked waits for the answer, also where nothing had to be asked: a vote that refuses finds the plan as it was, not one that runs and comes back. */
 static enum ifab_code approved(const struct ifab_plan *p, const struct ifab_call *call, struct ifab_refusal *r)
 {
-    if (call->decision != IFAB_DECISION_ESCALATE || (p->approved && p->votes >= call->votes))
-        return IFAB_CODE_NONE;
-    ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "plan_hash", "%s: this plan needs %u approval%s first", call->reason, call->votes, call->votes == 1 ? "" : "s");
-    r->hint = "Ask with a signed message whose content.data is {\"apply\":{\"plan_hash\":…}}; ifctl capability apply does it.";
-    return IFAB_CODE_PERMISSION_DENIED;
+    static const uint8_t none32[32];
+    if (call->decision == IFAB_DECISION_ESCALATE && !(p->approved && p->votes >= call->votes)) {
+        ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "plan_hash", "%s: this plan needs %u approval%s first", call->reason, call->votes, call->votes == 1 ? "" : "s");
+        r->hint = "Ask with a signed message whose content.data is {\"apply\":{\"plan_hash\":…}}; ifctl capability apply does it.";
+        return IFAB_CODE_PERMISSION_DENIED;
+    }
+    if (!p->approved && memcmp(p->message32, none32, 32) != 0)
+        return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "plan_hash", "approval was asked for and is not decided");
+    return IFAB_CODE_NONE;
 }
 
 static enum ifab_code hold_cost(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_call *call, struct ifab_plan *p, struct ifab_view actor)

@@ -198,6 +198,31 @@ static void rules_that_come_back_bring_no_approval(void **state)
     assert_true(strstr(rig.outcome.reply.refusal.message, "denied") != NULL);
 }
 
+/* Its rules let it pass, but it was asked for, and a rule about messages wants a vote: a call whose end nobody saw does not get around the refusal. */
+static void who_asked_waits_for_the_answer(void **state)
+{
+    (void)state;
+    struct ifab_guard_rules asked = rule_set("{\"v\":1,\"rules\":[{\"id\":\"r\",\"effect\":\"escalate\",\"when\":{\"data.apply.plan_hash\":{\"exists\":true}}}],"
+                                             "\"capabilities\":[{\"id\":\"c\",\"effect\":\"share\",\"when\":{}}]}");
+    rig_rules(&rig, &asked);
+    for (int approves = 0; approves < 2; approves++) {
+        assert_int_equal(plan(&agent_a, "vmix.switcher", "state", "{}"), IFAB_CODE_NONE);
+        assert_true(body_has("\"decision\":\"SHARE\""));
+        uint64_t id = ask("if://agent/A/1", plan_text);
+        assert_int_equal(rig.outcome.reply.decision, IFAB_DECISION_ESCALATE);
+        assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_PERMISSION_DENIED);
+        assert_string_equal(rig.outcome.reply.refusal.message, "approval was asked for and is not decided");
+        assert_int_equal(rig_vote_cast(&rig, id, "if://agent/Ops", approves ? "approve" : "refuse"), IFAB_CODE_NONE);
+        if (approves) {
+            assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NONE);
+            continue;
+        }
+        assert_int_equal(rig_vote_cast(&rig, id, "if://agent/Adm", "refuse"), IFAB_CODE_NONE);
+        assert_int_equal(rig_vote_cast(&rig, id, "if://agent/operator", "refuse"), IFAB_CODE_NONE);
+        assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_CONFLICT);
+    }
+}
+
 static void budget(enum ifab_unit unit, uint64_t limit)
 {
     struct ifab_command command = {.type = IFAB_COMMAND_BUDGET, .principal = &rig.principal};
@@ -409,6 +434,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_physical_waits_for_a_vote, setup, teardown),
         cmocka_unit_test_setup_teardown(a_vote_against_it_ends_it, setup, teardown),
         cmocka_unit_test_setup_teardown(rules_that_come_back_bring_no_approval, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_asked_waits_for_the_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_breaker_and_budget_in_that_order, setup, teardown),
         cmocka_unit_test_setup_teardown(the_rate_and_the_room_are_the_manifests, setup, teardown),
         cmocka_unit_test_setup_teardown(what_has_ended_makes_room, setup, teardown),
