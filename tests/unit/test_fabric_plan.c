@@ -165,6 +165,23 @@ static void what_is_physical_waits_for_a_vote(void **state)
     assert_int_not_equal(rig.outcome.reply.plan, 0);
 }
 
+/* Whoever asked in a message that is denied asks again in a better one. */
+static void a_message_that_is_denied_asks_for_nothing(void **state)
+{
+    (void)state;
+    char content[256];
+    assert_int_equal(plan(&agent_a, "asked.first", "", "{}"), IFAB_CODE_NONE);
+    snprintf(content, sizeof content, "{\"data\":{\"apply\":{\"plan_hash\":\"%s\"},\"password\":\"correct horse battery staple\"}}", plan_text);
+    struct rig_message m = rig_message(&rig, "if://agent/A/1", content);
+    m.performative = "request";
+    m.receiver = "\"if://fabric/" RIG_ORIGIN "\"";
+    assert_int_equal(rig_decision(&rig, &m), IFAB_DECISION_DENY);
+    uint64_t id = ask("if://agent/A/1", plan_text);
+    assert_int_equal(rig.outcome.reply.decision, IFAB_DECISION_ESCALATE);
+    assert_int_equal(rig_vote_cast(&rig, id, "if://agent/Ops", "approve"), IFAB_CODE_NONE);
+    assert_int_equal(apply(&agent_a, "asked.first"), IFAB_CODE_NONE);
+}
+
 static void a_vote_against_it_ends_it(void **state)
 {
     (void)state;
@@ -432,6 +449,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(checks_come_in_their_order, setup, teardown),
         cmocka_unit_test_setup_teardown(no_rule_no_effect, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_physical_waits_for_a_vote, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_message_that_is_denied_asks_for_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_vote_against_it_ends_it, setup, teardown),
         cmocka_unit_test_setup_teardown(rules_that_come_back_bring_no_approval, setup, teardown),
         cmocka_unit_test_setup_teardown(who_asked_waits_for_the_answer, setup, teardown),
