@@ -37,7 +37,8 @@ CHANGES = [  # id, file, old, new, tests
     ("plan-asked-most-votes", DUE, "ruled->votes > votes ? ruled->votes : (uint8_t)votes,", "false ? ruled->votes : (uint8_t)votes,", MODEL),
     ("plan-asked-rule-denies", DUE, "if (ruled->effect > effect)", "if (false)", MODEL),
     ("plan-asked-in-vain", DUE, "number == 0 || decision == IFAB_DECISION_DENY || ", "number == 0 || ", "fabric_plan"),
-    ("plan-asked-waits", ACT, "if (!p->approved && memcmp(p->message32, none32, 32) != 0)", "if (false)", "fabric_plan"),
+    ("plan-asked-says-needed", ACT, "p->votes == 0 && !is_asked_for(p) ? ", "p->votes == 0 ? ", "fabric_plan"),
+    ("plan-asked-waits", ACT, "if (!p->approved && is_asked_for(p))", "if (false)", "fabric_plan"),
     # an intent is never lost
     ("plan-dry-run-of-dangling", CALL, "&& p->idempotent && !dry;", "&& p->idempotent;", ENDS),
     ("plan-again-not-idempotent", CALL, "&& p->idempotent && !dry;", "&& !dry;", ENDS),

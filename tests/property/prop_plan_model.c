@@ -129,9 +129,9 @@ static bool speaks_of(const struct call_rule *r, const struct plan *p, int role)
     for (unsigned i = 0; i < COSTS; i++)
         if (p->cost[i] < r->cost[i])
             return false;
-    return r->version <= 0 && (r->owner < 0 || r->owner == (int)p->talent) && (r->capability < 0 || r->capability == (int)p->capability) && (r->operation < 0 || r->operation == (int)p->operation) &&
-           (r->word < 0 || r->word == o->word) && (r->sender < 0 || r->sender == (int)p->talent) && (r->role < 0 || r->role == role) &&
-           (r->above < 0 || p->n > r->above);
+    return r->version <= 0 && (r->capability < 0 || r->capability == (int)p->capability) && (r->operation < 0 || r->operation == (int)p->operation) &&
+           (r->word < 0 || r->word == o->word) && (r->sender < 0 || r->sender == (int)p->talent) && (r->owner < 0 || r->owner == (int)p->talent) &&
+           (r->role < 0 || r->role == role) && (r->above < 0 || p->n > r->above);
 }
 
 /* What the rules in force say of a plan; *ret_need: its approvals. */

@@ -215,6 +215,17 @@ static void rules_that_come_back_bring_no_approval(void **state)
     assert_true(strstr(rig.outcome.reply.refusal.message, "denied") != NULL);
 }
 
+/* The last plan, as whoever made it reads it. */
+static void assert_plan_says(const char *text)
+{
+    struct ifab_buf b = IFAB_BUF_INIT(65536);
+    ifab_fabric_plan_json(rig.fabric, ifab_plan_by_hash(ifab_fabric_plans(rig.fabric), hash32), &b);
+    ifab_buf_char(&b, '\0');
+    assert_int_equal(ifab_buf_status(&b), IFAB_OK);
+    assert_non_null(strstr((const char *)b.data, text));
+    ifab_buf_fini(&b);
+}
+
 /* Its rules let it pass, but it was asked for, and a rule about messages wants a vote: a call whose end nobody saw does not get around the refusal. */
 static void who_asked_waits_for_the_answer(void **state)
 {
@@ -229,6 +240,7 @@ static void who_asked_waits_for_the_answer(void **state)
         assert_int_equal(rig.outcome.reply.decision, IFAB_DECISION_ESCALATE);
         assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_PERMISSION_DENIED);
         assert_string_equal(rig.outcome.reply.refusal.message, "approval was asked for and is not decided");
+        assert_plan_says("\"state\":\"needed\",\"votes\":0}");
         assert_int_equal(rig_vote_cast(&rig, id, "if://agent/Ops", approves ? "approve" : "refuse"), IFAB_CODE_NONE);
         if (approves) {
             assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NONE);
