@@ -142,6 +142,12 @@ change("rules-parent-hazards", "src/core/guard/rule_values.c", "if ((bits & name
 change("rules-evidence-first", "src/core/guard/rule_values.c", "i < s->evidence_count; i++", "i < s->evidence_count && i < 1; i++", "ruleset_model")
 change("rules-number-absent", "src/core/guard/rule_values.c", "add_number(v, s->has_domain_unique, s->domain_unique)", "add_number(v, true, s->domain_unique)", "ruleset_model")
 change("rules-owner-of-sender", "src/core/guard/rule_values.c", "add_optional(v, s->owner)", "add_optional(v, s->sender)", "ruleset_model")
+change("call-rules-version", "src/core/guard/rule_values.c", "add_optional(v, s->version)", "add_optional(v, s->operation)", "call_rules_model")
+change("call-rules-operation", "src/core/guard/rule_values.c", "add_optional(v, s->operation)", "add_optional(v, s->version)", "call_rules_model")
+change("call-rules-tokens", "src/core/guard/rule_values.c", "add_number(v, true, s->cost_tokens)", "add_number(v, true, s->cost_usd_micro)", "call_rules_model")
+change("call-rules-calls", "src/core/guard/rule_values.c", "add_number(v, true, s->cost_calls)", "add_number(v, true, s->cost_tokens)", "call_rules_model")
+change("call-rules-cost-not-finite", "src/core/guard/rule_values.c", "add_number(v, true, s->cost_usd_micro)",
+       "add_number(v, s->cost_usd_micro - s->cost_usd_micro == 0, s->cost_usd_micro)", "call_rules_model")
 change("explain-parents", "src/fabric/explain.c", "conversation = place(self, envelope, sender, wall);", "conversation = {0};", "fabric_explain")
 change("explain-voters", "src/fabric/explain.c", "    if (escalates)\n        ifab_fabric__fix_voters(", "    if (false)\n        ifab_fabric__fix_voters(", "fabric_explain")
 change("explain-plan", "src/fabric/message.c", "    ifab_fabric__plan_facts(self, rules, wall, envelope, sender, facts, ret_plan);", "    *ret_plan = 0;", "fabric_explain")

@@ -4,7 +4,7 @@ CALL, ANSWER, FALSIFY, CURL = "src/fabric/call.c", "src/shell/guest/answer.c", "
 MAP, OWN, HOST = "src/fabric/include/fabric/fabric.h", "src/shell/guest/own.c", "src/shell/guest/host.c"
 EXCHANGE, SOCKET = "src/shell/guest/exchange.c", "src/shell/guest/socket.c"
 CHECK = "src/core/capability/registry_act.c"
-ENDS = "fabric_plan_ends"
+ENDS, MODEL = "fabric_plan_ends", "plan_model"
 
 CHANGES = [  # id, file, old, new, tests
     # what a refusal says of it
@@ -20,6 +20,25 @@ CHANGES = [  # id, file, old, new, tests
     ("call-price-signed", ACT, "own && command->u.plan.usd_micro > signed_->cost.usd_micro ?", "own ?", ENDS),
     ("call-tokens-signed", ACT, "own && command->u.plan.tokens > signed_->cost.tokens ?", "own ?", ENDS),
     ("call-calls-signed", ACT, "own && command->u.plan.calls > signed_->cost.calls ?", "own ?", ENDS),
+    # what its rules are asked, and how many approve
+    ("call-subject-owner", CALL, ".owner = call->talent->owner,", ".owner = call->talent->name,", MODEL),
+    ("call-subject-usd", CALL, ".cost_usd_micro = (double)call->usd_micro,", ".cost_usd_micro = (double)call->operation->cost.usd_micro,", MODEL),
+    ("call-subject-tokens", CALL, ".cost_tokens = (double)call->tokens,", ".cost_tokens = 0,", MODEL),
+    ("call-subject-calls", CALL, ".cost_calls = (double)call->calls,", ".cost_calls = 0,", MODEL),
+    ("call-subject-version", CALL, ".version = call->manifest->version,", "", MODEL),
+    ("call-subject-usd-again", ACT, "    call->usd_micro = p->usd_micro;\n", "", MODEL),
+    ("call-payment", CALL, "effect == IFAB_EFFECT_PHYSICAL || effect == IFAB_EFFECT_PAYMENT))", "effect == IFAB_EFFECT_PHYSICAL))", MODEL),
+    ("call-votes-of-rule", CALL, "call->votes = answer.votes > least ? answer.votes : least;", "call->votes = least;", MODEL),
+    ("call-votes-sensitive", CALL, "uint32_t least = rules->votes_needed == 1 && touches_sensitive(self, call->manifest) ? 2 : rules->votes_needed;",
+     "uint32_t least = rules->votes_needed;", MODEL),
+    ("plan-votes-of-now", ACT, "!(p->approved && p->votes >= call->votes)", "!p->approved", MODEL),
+    ("plan-asked-other-rules", DUE, "if (memcmp(p->policy32, rules->digest32, 32) != 0)", "if (false)", MODEL),
+    ("plan-asked-used-up", DUE, "if (p->state != IFAB_PLAN_PLANNED || wall >= p->expires)", "if (false)", MODEL),
+    ("plan-asked-most-votes", DUE, "ruled->votes > votes ? ruled->votes : (uint8_t)votes,", "false ? ruled->votes : (uint8_t)votes,", MODEL),
+    ("plan-asked-rule-denies", DUE, "if (ruled->effect > effect)", "if (false)", MODEL),
+    ("plan-asked-in-vain", DUE, "number == 0 || decision == IFAB_DECISION_DENY || ", "number == 0 || ", "fabric_plan"),
+    ("plan-asked-says-needed", ACT, "p->votes == 0 && !is_asked_for(p) ? ", "p->votes == 0 ? ", "fabric_plan"),
+    ("plan-asked-waits", ACT, "if (!p->approved && is_asked_for(p))", "if (false)", "fabric_plan"),
     # an intent is never lost
     ("plan-dry-run-of-dangling", CALL, "&& p->idempotent && !dry;", "&& p->idempotent;", ENDS),
     ("plan-again-not-idempotent", CALL, "&& p->idempotent && !dry;", "&& !dry;", ENDS),
