@@ -612,6 +612,8 @@ change("pool-waiting-ends", CALLS, "    call->tenant->waiting -= list->waits;\n"
 change("pool-workers-of-a-tenant", CALLS, "bool full = tenant->live >= self->options.workers_per_tenant;", "bool full = false;", "chassis")
 change("pool-workers", CALLS, "if (!full && self->live < self->options.workers)", "if (!full)", "chassis")
 change("pool-steps-back", EXECUTE, "if (used > before && used - before > LOOK_MSEC * UINT64_C(1000000)) {", "if (false) {", "chassis")
+change("pool-steps-back-counted", EXECUTE, "stats.stepped_back += ifab_chassis__step_back(&self->process);", "stats.stepped_back++;\n    (void)ifab_chassis__step_back(&self->process);", "chassis")
+change("pool-steps-back-nicer", SPAWN, " || setpriority(PRIO_PROCESS, (id_t)self->pid, NICE_MOST) == 0;", ";", "chassis")
 change("pool-steps-back-by-cpu", EXECUTE, "used - before > LOOK_MSEC * UINT64_C(1000000)", "true", "chassis")
 without("pool-revoked-workers", CALLS, "if (w->role == IFAB_SANDBOX_EXECUTE && meant)", "chassis")
 without("pool-module-digest", POOL, "if (!ifab_equal_ct(digest32, wasm_sha256, sizeof digest32))", "chassis")
