@@ -380,7 +380,8 @@ static void a_challenge_is_answered_when_the_log_has_it(void **state)
     assert_int_equal(vault.lent, 1);
     refused("{\"socket\":1,\"send\":\"x\",\"answer\":{\"challenge\":\"c\",\"salt\":\"s\",\"secret\":\"NONE\"}}", "206");
     assert_string_equal(ask_host("{\"socket\":1,\"receive\":0}"), "{\"binary\":false,\"message\":\"one\",\"socket\":1}");
-    assert_int_equal(running->refused, IFAB_CALL_NO_SECRET); /* what was said before says nothing of it */
+    assert_int_equal(running->refused, IFAB_CALL_UNNAMED_SECRET); /* what was said before says nothing of it */
+    assert_string_equal(running->refusal, "requires_secrets in the manifest does not name NONE for challenges");
     (void)ask_host(ANSWER);
     happens(IFAB_EGRESS_CLOSED, "", 0, 1000); /* while the log is written */
     ifab_guest_secret(guests, vault.question, IFAB_CODE_NONE);
@@ -401,6 +402,7 @@ static void each_use_of_a_secret_has_its_own_row(void **state)
     spec.manifest.secrets = &uses[1]; /* it answers challenges alone: with no handshake */
     spec.manifest.secret_count = 1;
     refused("{\"method\":\"GET\",\"url\":\"" URL "\",\"secret\":\"PW\"}", "206");
+    assert_non_null(strstr(said, "does not name PW for requests")); /* but for the others */
     assert_int_equal(vault.lent, 1);
 }
 

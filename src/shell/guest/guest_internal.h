@@ -136,6 +136,7 @@ enum ifab_call_end ifab_guest__own(enum ifab_code code, enum ifab_egress_failure
 void ifab_guest__note(struct running *r, enum ifab_call_end end, const char *text); /* OK: what it asked failed outside */
 void ifab_guest__came(struct running *r);                                           /* an answer from outside, or something went there */
 void ifab_guest__own_end(struct running *r, struct ifab_guest_answer *answer);
+void ifab_guest__unnamed(struct ifab_view name, const char *meant_for, char ret_text[IFAB_GUEST_TEXT_MAX]); /* words of IFAB_CALL_UNNAMED_SECRET */
 /* host.c */
 void ifab_guest__host_call(void *user, const struct ifab_chassis_host_call *host_call);
 void ifab_guest__host_gone(void *user, uint64_t host_call);
