@@ -316,6 +316,9 @@ change("store-poison-before-commit", "src/port/store/store_sqlite.c",
 without("store-reader-writes", "src/port/store/store_sqlite.c", "if (!self->writer)", "store_conformance store_sqlite")
 change("clock-jump-ahead", "src/shell/loop/clock.c", "bool jump = off > JUMP || off < -JUMP;", "bool jump = off < -JUMP;", "clock")
 change("clock-jump-back", "src/shell/loop/clock.c", "bool jump = off > JUMP || off < -JUMP;", "bool jump = off > JUMP;", "clock")
+change("clock-jump-untold", "src/shell/loop/clock.c", "jump && (self->untold || !self->doubt);", "jump && !self->doubt;", "clock")
+change("clock-jump-told-once", "src/shell/loop/clock.c", "        self->untold = false;\n", "", "clock")
+change("clock-jump-gone", "src/shell/loop/clock.c", "self->untold = jump && (", "self->untold = (jump || self->untold) && (", "clock")
 change("clock-behind-what-was-written", "src/shell/loop/clock.c", "if (stored_wall - real > JUMP || ", "if (", "clock")
 
 # ---- the daemon's own log ----
