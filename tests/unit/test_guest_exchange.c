@@ -429,6 +429,30 @@ static void a_dead_provider_is_not_hidden_behind_a_limit(void **state)
     ifab_arena_fini(&r.arena);
 }
 
+/* Nor is one that says itself that it fails, or whose gateway does; what it answers else is an answer. */
+static void a_failing_provider_is_not_hidden_behind_a_limit(void **state)
+{
+    static const struct {
+        int status;
+        enum ifab_call_end end;
+    } rows[] = {{500, IFAB_CALL_OK}, {502, IFAB_CALL_OK}, {504, IFAB_CALL_OK}, {599, IFAB_CALL_OK}, {499, IFAB_CALL_LIMITED}, {404, IFAB_CALL_LIMITED}, {200, IFAB_CALL_LIMITED}};
+    (void)state;
+    for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
+        struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+        r.spec->manifest.limits.rps = r.spec->manifest.limits.burst = 1;
+        r.idempotent = false;
+        r.talent_number = 10 + (uint32_t)i; /* a bucket of its own */
+        for (size_t k = 0; k < ANSWERS; k++)
+            script[k].status = rows[i].status;
+        do
+            exchange(&r, GET);
+        while (strstr(said, "IF_ERR_302") == NULL);
+        if (r.refused != rows[i].end || r.failed != (rows[i].status >= 500))
+            fail_msg("%d: %d %s", rows[i].status, (int)r.refused, r.refusal);
+        ifab_arena_fini(&r.arena);
+    }
+}
+
 /* What lasted as long as its call may ends the call as the pool would, whose timer is due in the same millisecond; what was over before is told. */
 static void the_end_of_the_time_is_the_calls(void **state)
 {
@@ -464,6 +488,6 @@ static const struct CMUnitTest tests[] = {
     TEST(a_write_in_a_dry_run_is_told_as_that),
     TEST(a_secret_that_is_not_there_is_told_by_its_name),
     TEST(a_secret_that_no_manifest_names_is_told_as_that),
-    TEST(limits_are_told_as_limits), TEST(a_dead_provider_is_not_hidden_behind_a_limit), TEST(the_end_of_the_time_is_the_calls),
+    TEST(limits_are_told_as_limits), TEST(a_dead_provider_is_not_hidden_behind_a_limit), TEST(a_failing_provider_is_not_hidden_behind_a_limit), TEST(the_end_of_the_time_is_the_calls),
 };
 TEST_MAIN(tests)

@@ -363,6 +363,7 @@ static void answered(struct ifab_guests *self, struct question *q, const struct 
     }
     struct ifab_buf b = IFAB_BUF_INIT(HTTP_ANSWER_MAX);
     ifab_guest__came(q->running);
+    q->running->failed = ifab_retry_is_failure(e->status); /* its own word that it failed is as good as none */
     put_answer(e, &b);
     if (ifab_buf_status(&b) == IFAB_OK)
         (void)ifab_chassis_host_result(self->chassis, q->host_call, IFAB_HOST_OK, ifab_buf_as_view(&b));

@@ -61,7 +61,7 @@ struct running { /* a call from its begin to its done */
     struct ifab_view alarm; /* what it, or a provider, tried; size 0: nothing */
     enum ifab_call_end refused; /* the fabric's own word on what it asked last; OK: none. What it makes of that is its answer's end */
     char refusal[256];          /* in words */
-    bool failed;                /* an exchange failed outside, and nothing came from there since: to have asked too often then is not what it ends on */
+    bool failed;                /* an exchange failed outside (5xx too), and nothing better came since: to have asked too often then is not what it ends on */
     uint64_t call;    /* the pool's */
     struct socket sockets[SOCKETS_MAX];
     uint32_t socket_count; /* numbers given so far */
