@@ -440,7 +440,8 @@ struct ifab_change {
 struct ifab_lack { /* what stopped a claim until somebody changes it: a budget without room, a swarm's breaker */
     uint32_t talent, uid; /* who claims: one of them */
     uint64_t swarm;
-    uint64_t of;          /* number of the budget or breaker; 0: nothing */
+    uint64_t kind;        /* of what it lacks: IFAB_KIND_BUDGET, IFAB_KIND_BREAKER; as wide as this, so that no byte is padding */
+    uint64_t of;          /* its number; 0: nothing */
     uint64_t version;     /* of the budget; of a breaker the entry that opened it */
     ifab_usec since;      /* wall: the budget's period; 0: a breaker */
     uint64_t index;       /* of the entry that says so */
