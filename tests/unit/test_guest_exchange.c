@@ -450,18 +450,22 @@ static void the_end_of_the_time_is_the_calls(void **state)
     struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
     const struct ifab_frame_host_call args = {.import = IFAB_IMPORT_http, .a = IFAB_VIEW(GET)};
     r.idempotent = false;
-    script[0] = script[1] = (struct ifab_egress_scripted){.failure = IFAB_EGRESS_DEADLINE};
-    script[2] = (struct ifab_egress_scripted){.failure = IFAB_EGRESS_TLS};
+    script[0] = script[1] = script[2] = (struct ifab_egress_scripted){.failure = IFAB_EGRESS_DEADLINE};
+    script[3] = (struct ifab_egress_scripted){.failure = IFAB_EGRESS_TLS};
     assert_non_null(strstr(exchange(&r, GET), "IF_ERR_502"));
     assert_true(r.failed);
-    const struct ifab_chassis_host_call late = {.id = ++last_call, .user = &r, .args = &args, .left = 0};
-    said[0] = '\0';
-    ifab_guest__http(guests, &r, &late);
-    ifab_egress_memory_run(guests->egress);
-    ifab_guest__egress_events(guests);
-    assert_int_equal(status_of_last, IFAB_HOST_DEADLINE);
-    assert_string_equal(said, "");
-    assert_null(ifab_guest__question(guests, last_call)); /* it is answered */
+    static const ifab_usec left[] = {0, 1500}; /* over; and libcurl's timer that comes a moment before its time */
+    for (size_t i = 0; i < IFAB_COUNT(left); i++) {
+        const struct ifab_chassis_host_call late = {.id = ++last_call, .user = &r, .args = &args, .left = left[i]};
+        said[0] = '\0';
+        status_of_last = IFAB_HOST_OK;
+        ifab_guest__http(guests, &r, &late);
+        ifab_egress_memory_run(guests->egress);
+        ifab_guest__egress_events(guests);
+        assert_int_equal(status_of_last, IFAB_HOST_DEADLINE);
+        assert_string_equal(said, "");
+        assert_null(ifab_guest__question(guests, last_call)); /* it is answered */
+    }
     const struct ifab_chassis_host_call other = {.id = ++last_call, .user = &r, .args = &args, .left = 0};
     ifab_guest__http(guests, &r, &other);
     ifab_egress_memory_run(guests->egress);
