@@ -6,10 +6,9 @@ import time
 
 from fabric import stamp, wait_for
 from tests_backups import backup, restored
-from tests_calls import AS, ID, NAME, WHY, Background, Studio, applying, studio
+from tests_calls import AS, ID, LONG, NAME, WHY, Background, Studio, applying, studio
 from tests_tokens import bearer, token
 
-LONG = {"rps": 100, "burst": 100, "backoff": [1, 2], "fuel": 10**12, "deadline_ms": 300000}  # no test here waits for its end
 LAMP = "studio.lamp"
 RULES = "v: 1\nrules: []\ncapabilities:\n  - {id: all, effect: share, when: {effect: [read, write]}}\n"
 REVOKED = "IF_ERR_201"
@@ -60,7 +59,7 @@ def test_a_grant_that_ends_by_itself_ends_its_call():
     with Studio(limits=LONG) as s:
         run = Background(s, "capability", "apply", NAME, "spin", *WHY, *AS, "-o", "json")
         spinning(s, 1)
-        s.cli.wants(0, "talent", "grant", "Studio.A", "--capability", ID, "--expires", stamp(time.time() + 2), *WHY)
+        s.cli.wants(0, "talent", "grant", "Studio.A", "--capability", ID, "--expires", stamp(time.time() + 6), *WHY)
         ended(run)
         assert not applying(s)
 
