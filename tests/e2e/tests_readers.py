@@ -172,7 +172,7 @@ def test_waiters_that_vanish_leave_nothing_behind(f):
         for c in conns:
             c.close()
     gauge = lambda: [l for l in f.get("/metrics").body.decode().splitlines() if l.startswith("ifab_waiters ")][0]
-    wait_for(lambda: gauge().split()[1] == "0", 5, "an empty list of waiters, have " + gauge())
+    wait_for(lambda: gauge().split()[1] == "0", what="an empty list of waiters, have " + gauge(), at_most=20)  # before the end of their waits
     assert f.send(a.message(receiver=b.uri)).status == 200
 
 
