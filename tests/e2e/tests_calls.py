@@ -275,7 +275,7 @@ def test_rate_budget_and_breaker():
             ends = [c.read() for _ in plans]
         assert [e.status for e in ends[:4]] == [200] * 4 and any(e.code == 302 for e in ends), ends
     with Studio() as s:
-        assert s.f.admin("/v1/budgets", {"id": "b", "subject": "capability", "name": NAME, "limit": 250, "unit": "usd_micro", "period": "day"}).status == 201
+        assert s.f.admin("/v1/budgets", {"id": "b", "subject": "capability", "name": NAME, "limit": 250, "unit": "usd_micro", "period": "total"}).status == 201
         s.apply(0, "--scene", "x")
         s.apply(0, "--scene", "x")
         fails(s.apply(13, "--scene", "x"), 301)
