@@ -6,8 +6,9 @@
  *   bench_load send SOCKET CONNECTIONS COUNT FIRST   COUNT messages, numbered from FIRST; says "prepared", waits for a line on stdin, then sends
  *   bench_load flood SOCKET CONNECTIONS COUNT FIRST RATE   the same, at that rate whether answers come or not: up to 48 wait on a connection, what finds
  *                                                    no room is not sent. accepted: answered 200; the times are theirs, from when each was due
- *   bench_load storm SOCKET CONNECTIONS COUNT FIRST RATE   COUNT escalations by one talent that does not listen to 302: the ninth agent, each connection an
- *                                                    instance; at that rate, as far as up to 48 unanswered ones on a connection allow; 0: as fast as that
+ *   bench_load storm SOCKET CONNECTIONS COUNT FIRST RATE [FORM]   COUNT escalations by one talent that does not listen to 302: the ninth agent, each
+ *                                                    connection an instance; at that rate, as far as up to 48 unanswered ones on a connection allow; 0: as
+ *                                                    fast as that. FORM each: one at a time, and then it connects anew; lines: bodies of 50 lines, one at a time
  *   bench_load lines SOCKET CONNECTIONS COUNT FIRST  COUNT messages as NDJSON, 1,000 lines a body, a body at a time on each connection
  *   bench_load make COUNT FIRST                      COUNT messages of the first agent, a line each, to stdout
  *   bench_load garbage SOCKET RATE SECONDS           malformed messages at that rate over 8 connections, made anew when they are closed
@@ -32,7 +33,7 @@ struct connection {
     unsigned sent, got;
     size_t filled, want; /* of the answer; want 0: head not complete */
     double began;
-    char answer[8192];
+    char answer[65536];
 };
 
 static int dial(const char *path)
@@ -249,57 +250,123 @@ static void flood(const char *socket_path, unsigned connections, unsigned count,
     printf("p99_us %.1f\n", bench_quantile(took, accepted, .99) * 1e6);
 }
 
-static void storm(const char *socket_path, unsigned connections, unsigned count, unsigned first, double rate)
+struct storm_told {
+    unsigned escalated, refused302, refused304, other;
+};
+static void tell(struct storm_told *told, bool escalated, bool is_302, bool is_304)
 {
-    enum { WAITING = 48 };
-    static struct connection all[CONNECTIONS_MOST];
+    *(escalated ? &told->escalated : is_302 ? &told->refused302 : is_304 ? &told->refused304 : &told->other) += 1;
+}
+
+/* How many were answered; the answer is taken out. */
+static unsigned tell_answer(struct connection *c, unsigned each, struct storm_told *told)
+{
+    char *body = strstr(c->answer, "\r\n\r\n"), *next;
+    int status;
+    if (each == 1) {
+        if ((status = next_answer(c)) != 0)
+            tell(told, status == 202, status == 429, status == 503);
+        return status != 0;
+    }
+    char *lines = body == NULL ? NULL : strndup(body + 4, c->filled);
+    if (next_answer(c) == 0)
+        each = 0;
+    for (char *at = lines; at != NULL && each > 0 && (next = strchr(at, '\n')) != NULL; at = next + 1) {
+        *next = '\0';
+        tell(told, strstr(at, "\"ESCALATE\"") != NULL, strstr(at, "IF_ERR_302") != NULL, strstr(at, "IF_ERR_304") != NULL);
+    }
+    free(lines);
+    return each;
+}
+
+/* One request is `each` messages: 1, or lines of a body. */
+static struct ifab_buf *storm_requests(unsigned connections, unsigned count, unsigned first, unsigned each)
+{
     struct ifab_signer *signer = bench_signer(BENCH_KEYS);
-    struct ifab_buf *requests = ifab_calloc(count, sizeof *requests), message = IFAB_BUF_INIT(65536);
-    unsigned next = 0, waiting = 0, escalated = 0, refused302 = 0, refused304 = 0, other = 0;
-    bench_must(requests != NULL && connections <= CONNECTIONS_MOST && connections > 0, "CONNECTIONS", NULL);
-    for (unsigned n = 0; n < count; n++) {
-        bench_escalation(&message, signer, BENCH_KEYS, n % connections, first + n, first + n / connections);
-        wrap_request(&requests[n], &message, first + n);
+    struct ifab_buf *requests = ifab_calloc(count / each, sizeof *requests), message = IFAB_BUF_INIT(65536);
+    bench_must(requests != NULL && connections <= CONNECTIONS_MOST && connections > 0 && count % each == 0, "CONNECTIONS", NULL);
+    for (unsigned r = 0; r < count / each; r++) {
+        struct ifab_buf lines = IFAB_BUF_INIT(1 << 20);
+        for (unsigned i = 0; i < each; i++) {
+            unsigned n = r * each + i;
+            bench_escalation(&message, signer, BENCH_KEYS, r % connections, first + n, first + r / connections * each + i);
+            ifab_buf_view(&lines, ifab_buf_as_view(&message));
+            ifab_buf_char(&lines, '\n');
+        }
+        if (each == 1) {
+            wrap_request(&requests[r], &message, first + r);
+        } else {
+            ifab_buf_init(&requests[r], 1 << 20);
+            ifab_buf_format(&requests[r], "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: %zu\r\n\r\n", lines.size);
+            ifab_buf_view(&requests[r], ifab_buf_as_view(&lines));
+        }
+        bench_must(ifab_buf_status(&requests[r]) == IFAB_OK, "memory", NULL);
+        ifab_buf_fini(&lines);
     }
+    return requests;
+}
+
+static void connect_anew(int epoll, const char *socket_path, struct connection *all, unsigned c)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = c};
+    if (all[c].fd > 0)
+        close(all[c].fd);
+    all[c].fd = dial(socket_path);
+    bench_must(epoll_ctl(epoll, EPOLL_CTL_ADD, all[c].fd, &event) == 0, "epoll", NULL);
+}
+
+static void write_whole(int fd, const struct ifab_buf *request)
+{
+    for (size_t at = 0; at < request->size;) {
+        ssize_t n = write(fd, request->data + at, request->size - at);
+        bench_must(n > 0, "write", NULL);
+        at += (size_t)n;
+    }
+}
+
+static void storm(const char *socket_path, unsigned connections, unsigned count, unsigned first, double rate, const char *form)
+{
+    static struct connection all[CONNECTIONS_MOST];
+    bool hops = strcmp(form, "each") == 0, kept = form[0] == '\0';
+    unsigned each = hops || kept ? 1 : 50, most = kept ? 48 : 1; /* messages a request; requests that wait on a connection */
+    struct ifab_buf *requests = storm_requests(connections, count, first, each);
+    unsigned next = 0, waiting = 0, came;
+    struct storm_told told = {0};
+    bench_must(hops || kept || strcmp(form, "lines") == 0, "FORM", NULL);
     int epoll = epoll_create1(EPOLL_CLOEXEC);
-    for (unsigned c = 0; c < connections; c++) {
-        struct epoll_event event = {.events = EPOLLIN, .data.u32 = c};
-        all[c].fd = dial(socket_path);
-        bench_must(epoll_ctl(epoll, EPOLL_CTL_ADD, all[c].fd, &event) == 0, "epoll", NULL);
-    }
+    for (unsigned c = 0; c < connections; c++)
+        connect_anew(epoll, socket_path, all, c);
     printf("prepared\n");
     fflush(stdout);
     (void)getchar();
     double from = bench_wall(), cpu = bench_cpu();
-    while (next < count || waiting > 0) {
+    while (next < count / each || waiting > 0) {
         bool full = false; /* the next one's connection: it is sent later */
-        for (double now = bench_wall(); next < count && (rate <= 0 || next <= (now - from) * rate); next++) {
+        for (double now = bench_wall(); next < count / each && (rate <= 0 || next * each <= (now - from) * rate); next++) {
             struct connection *c = &all[next % connections];
-            full = c->sent - c->got == WAITING;
+            full = c->sent - c->got == most;
             if (full)
                 break;
             c->sent++;
             waiting++;
-            bench_must(write(c->fd, requests[next].data, requests[next].size) == (ssize_t)requests[next].size, "write", NULL);
+            write_whole(c->fd, &requests[next]);
         }
         struct epoll_event events[CONNECTIONS_MOST];
-        int n = epoll_wait(epoll, events, CONNECTIONS_MOST, next == count || full || rate <= 0 ? -1 : 1), status;
+        int n = epoll_wait(epoll, events, CONNECTIONS_MOST, next == count / each || full || rate <= 0 ? -1 : 1);
         for (int i = 0; i < n; i++) {
             struct connection *c = &all[events[i].data.u32];
             ssize_t more = read(c->fd, c->answer + c->filled, sizeof c->answer - 1 - c->filled);
             bench_must(more > 0, "the connection was closed", NULL);
             c->filled += (size_t)more;
             c->answer[c->filled] = '\0';
-            while ((status = next_answer(c)) != 0) {
-                *(status == 202 ? &escalated : status == 429 ? &refused302 : status == 503 ? &refused304 : &other) += 1;
-                c->got++;
-                waiting--;
-            }
+            for (; (came = tell_answer(c, each, &told)) != 0; c->got++, waiting--)
+                if (hops)
+                    connect_anew(epoll, socket_path, all, events[i].data.u32);
         }
     }
     double wall = bench_wall() - from;
-    printf("escalated %u\nrefused302 %u\nrefused304 %u\nother %u\nseconds %.6f\nrate %.0f\nload_cpu_us %.3f\n", escalated, refused302, refused304,
-           other, wall, count / wall, (bench_cpu() - cpu) * 1e6 / count);
+    printf("escalated %u\nrefused302 %u\nrefused304 %u\nother %u\nseconds %.6f\nrate %.0f\nload_cpu_us %.3f\n", told.escalated, told.refused302, told.refused304,
+           told.other, wall, count / wall, (bench_cpu() - cpu) * 1e6 / count);
 }
 
 enum { LINES = 1000 };
@@ -459,8 +526,8 @@ int main(int argc, char **argv)
         send_all(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]));
     else if (strcmp(what, "flood") == 0 && argc == 7)
         flood(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]), atof(argv[6]));
-    else if (strcmp(what, "storm") == 0 && argc == 7)
-        storm(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]), atof(argv[6]));
+    else if (strcmp(what, "storm") == 0 && (argc == 7 || argc == 8))
+        storm(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]), atof(argv[6]), argc == 8 ? argv[7] : "");
     else if (strcmp(what, "lines") == 0 && argc == 6)
         send_lines(argv[2], (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]), (unsigned)atoi(argv[5]));
     else if (strcmp(what, "make") == 0 && argc == 4)

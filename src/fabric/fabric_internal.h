@@ -238,7 +238,7 @@ bool ifab_fabric__task_entry(const struct ifab_fabric *self, struct ifab_outcome
                              struct ifab_view actor, struct ifab_view why, struct ifab_view message, struct ifab_outcome_entry **ret_entry);
 ifab_status ifab_fabric__load_task(struct ifab_fabric *self, uint8_t kind, uint64_t number, struct ifab_view bytes);
 /* lacks.c: the table is the fabric's, and is asked for o->lacks and who claims for which swarm */
-#define IFAB_LACKS 4096 /* 192 KiB */
+#define IFAB_LACKS 4096 /* 224 KiB */
 bool ifab_fabric__lack_told(const struct ifab_fabric *self, const struct ifab_outcome *o);
 void ifab_fabric__lack_tell(const struct ifab_fabric *self, struct ifab_outcome *o, uint64_t index); /* its entry */
 /* A claim of theirs has succeeded: whatever they lacked is told anew. */

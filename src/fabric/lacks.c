@@ -32,6 +32,8 @@ static bool of_same(const struct ifab_lack *a, const struct ifab_lack *b)
     return a->of != 0 && a->talent == b->talent && a->uid == b->uid && a->swarm == b->swarm;
 }
 
+static bool same(const struct ifab_lack *a, const struct ifab_lack *b) { return of_same(a, b) && a->kind == b->kind && a->of == b->of; }
+
 bool ifab_fabric__lack_told(const struct ifab_fabric *self, const struct ifab_outcome *o)
 {
     const struct ifab_lack *l = &o->lacks;
@@ -39,7 +41,7 @@ bool ifab_fabric__lack_told(const struct ifab_fabric *self, const struct ifab_ou
         return false;
     const struct ifab_lack *set = self->lacks + set_of(self, l->talent, l->uid, l->swarm);
     for (size_t i = 0; i < WAYS; i++)
-        if (of_same(&set[i], l) && set[i].of == l->of && set[i].version == l->version && set[i].since == l->since)
+        if (same(&set[i], l) && set[i].version == l->version && set[i].since == l->since)
             return true;
     return false;
 }
@@ -49,7 +51,7 @@ static size_t place_for(const struct ifab_lack *set, const struct ifab_lack *lac
 {
     size_t best = 0;
     for (size_t i = 0; i < WAYS; i++) {
-        if (of_same(&set[i], lack) && set[i].of == lack->of)
+        if (same(&set[i], lack))
             return i;
         if (set[best].of != 0 && (set[i].of == 0 || set[i].index < set[best].index))
             best = i;

@@ -72,20 +72,25 @@ static void put_text(struct ifab_buf *b, const char *name, struct ifab_view text
     ifab_json_put_string(b, text);
 }
 
+static bool is_asked_for(const struct ifab_plan *p)
+{
+    static const uint8_t none32[32];
+    return memcmp(p->message32, none32, 32) != 0;
+}
+
 /* Members in order; open at its end. */
 static void put_plan(const struct ifab_fabric *self, const struct ifab_plan *p, struct ifab_buf *b)
 {
-    static const uint8_t none32[32];
     const struct ifab_talent *talent = ifab_talents_at(self->talents, p->talent);
     char id[42], message[41];
     ifab_plan__id(p, id);
     ifab_buf_str(b, "{\"approval\":{");
-    if (memcmp(p->message32, none32, 32) != 0) {
+    if (is_asked_for(p)) {
         ifab_fabric__id_text(p->message16, message);
         ifab_buf_format(b, "\"message\":\"%s\",", message);
     }
     ifab_buf_format(b, "\"state\":\"%s\",\"votes\":%u},\"capability\":",
-                    p->state == IFAB_PLAN_DENIED ? "denied" : p->approved ? "approved" : p->votes == 0 ? "not needed" : "needed", p->votes);
+                    p->state == IFAB_PLAN_DENIED ? "denied" : p->approved ? "approved" : p->votes == 0 && !is_asked_for(p) ? "not needed" : "needed", p->votes);
     ifab_json_put_string(b, p->capability);
     ifab_buf_char(b, ',');
     put_cost(b, p);
@@ -416,13 +421,17 @@ static enum ifab_code judge_again(const struct ifab_fabric *self, const struct i
     return IFAB_CODE_NONE;
 }
 
+/* Who asked waits for the answer, also where nothing had to be asked: a vote that refuses finds the plan as it was, not one that runs and comes back. */
 static enum ifab_code approved(const struct ifab_plan *p, const struct ifab_call *call, struct ifab_refusal *r)
 {
-    if (call->decision != IFAB_DECISION_ESCALATE || (p->approved && p->votes >= call->votes))
-        return IFAB_CODE_NONE;
-    ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "plan_hash", "%s: this plan needs %u approval%s first", call->reason, call->votes, call->votes == 1 ? "" : "s");
-    r->hint = "Ask with a signed message whose content.data is {\"apply\":{\"plan_hash\":…}}; ifctl capability apply does it.";
-    return IFAB_CODE_PERMISSION_DENIED;
+    if (call->decision == IFAB_DECISION_ESCALATE && !(p->approved && p->votes >= call->votes)) {
+        ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "plan_hash", "%s: this plan needs %u approval%s first", call->reason, call->votes, call->votes == 1 ? "" : "s");
+        r->hint = "Ask with a signed message whose content.data is {\"apply\":{\"plan_hash\":…}}; ifctl capability apply does it.";
+        return IFAB_CODE_PERMISSION_DENIED;
+    }
+    if (!p->approved && is_asked_for(p))
+        return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "plan_hash", "approval was asked for and is not decided");
+    return IFAB_CODE_NONE;
 }
 
 static enum ifab_code hold_cost(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_call *call, struct ifab_plan *p, struct ifab_view actor)

@@ -56,8 +56,9 @@ static struct ifab_spend spend_of(const struct ifab_task *task, const struct ifa
     };
 }
 
-static void lacks(struct ifab_outcome *o, uint64_t of, uint64_t version, ifab_usec since)
+static void lacks(struct ifab_outcome *o, uint64_t kind, uint64_t of, uint64_t version, ifab_usec since)
 {
+    o->lacks.kind = kind;
     o->lacks.of = of;
     o->lacks.version = version;
     o->lacks.since = since;
@@ -66,7 +67,7 @@ static void lacks(struct ifab_outcome *o, uint64_t of, uint64_t version, ifab_us
 void ifab_money__lacks(struct ifab_outcome *o, const struct ifab_money_plan *plan)
 {
     if (plan->lacks != NULL)
-        lacks(o, plan->lacks->number, plan->lacks->version, plan->lacks_period);
+        lacks(o, IFAB_KIND_BUDGET, plan->lacks->number, plan->lacks->version, plan->lacks_period);
 }
 
 /* What is spent lets nothing new begin, whatever that says it would cost: it may cost more, and in units that it does not name. */
@@ -101,7 +102,7 @@ enum ifab_code ifab_fabric__task_hold(const struct ifab_fabric *self, struct ifa
     enum ifab_code code = ifab_fabric__breaker_admit(self, o, IFAB_BREAKER_SWARM, swarm->id);
     o->lacks = (struct ifab_lack){.talent = worker.talent, .uid = worker.uid, .swarm = swarm->number.n};
     if (code == IFAB_CODE_CIRCUIT_BREAKER_OPEN && breaker != NULL) /* until a person resets it */
-        lacks(o, breaker->number, breaker->index, 0);
+        lacks(o, IFAB_KIND_BREAKER, breaker->number, breaker->index, 0);
     *ret_reservation = task->reservation; /* a helper's part was held when it was asked */
     join_trace(o, task->trace16, before16);
     if (code == IFAB_CODE_NONE)

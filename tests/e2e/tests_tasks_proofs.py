@@ -134,6 +134,31 @@ def test_no_jump_of_the_clock_loses_or_doubles_a_lease(f):
         unshimmed()
 
 
+def test_a_jump_of_the_clock_that_a_request_meets_first_is_told_of_once(f):
+    # each request reads the clock, and so do most reads; the turn that writes of a jump may come after all of them
+    put = shimmed(f)
+
+    def told():
+        return sum((e["component"], e["operation"]) == ("IF.fabric", "clock_jump") for e in f.entries(0))
+
+    try:
+        f.start()
+        swarm(f)
+        create(f, "t")
+        for n, (seconds, target) in enumerate(((3600, "/v1/swarms"), (-3600, "/v1/tasks/t"), (7200, "/v1/swarms/data"), (-7200, "/v1/tasks"))):
+            with f.conn() as c:
+                assert c.request("GET", target).status == 200  # a new connection may wake who tells of it
+                put(seconds)
+                assert c.request("GET", target).status == 200
+            wait_for(lambda n=n: told() == n + 1, 20)
+            put(0)
+            wait_for(lambda: f.get("/readyz").status == 200, 20)  # it has come back, and is believed
+        assert told() == 4
+        f.verify()
+    finally:
+        unshimmed()
+
+
 def test_a_clock_that_jumps_while_nothing_runs_loses_no_lease(f):
     # DESIGN, Time: after a start every lease gets its own length again, at most 60 s
     put = shimmed(f)

@@ -4,7 +4,7 @@ CALL, ANSWER, FALSIFY, CURL = "src/fabric/call.c", "src/shell/guest/answer.c", "
 MAP, OWN, HOST = "src/fabric/include/fabric/fabric.h", "src/shell/guest/own.c", "src/shell/guest/host.c"
 EXCHANGE, SOCKET = "src/shell/guest/exchange.c", "src/shell/guest/socket.c"
 CHECK = "src/core/capability/registry_act.c"
-ENDS = "fabric_plan_ends"
+ENDS, MODEL = "fabric_plan_ends", "plan_model"
 
 CHANGES = [  # id, file, old, new, tests
     # what a refusal says of it
@@ -20,6 +20,25 @@ CHANGES = [  # id, file, old, new, tests
     ("call-price-signed", ACT, "own && command->u.plan.usd_micro > signed_->cost.usd_micro ?", "own ?", ENDS),
     ("call-tokens-signed", ACT, "own && command->u.plan.tokens > signed_->cost.tokens ?", "own ?", ENDS),
     ("call-calls-signed", ACT, "own && command->u.plan.calls > signed_->cost.calls ?", "own ?", ENDS),
+    # what its rules are asked, and how many approve
+    ("call-subject-owner", CALL, ".owner = call->talent->owner,", ".owner = call->talent->name,", MODEL),
+    ("call-subject-usd", CALL, ".cost_usd_micro = (double)call->usd_micro,", ".cost_usd_micro = (double)call->operation->cost.usd_micro,", MODEL),
+    ("call-subject-tokens", CALL, ".cost_tokens = (double)call->tokens,", ".cost_tokens = 0,", MODEL),
+    ("call-subject-calls", CALL, ".cost_calls = (double)call->calls,", ".cost_calls = 0,", MODEL),
+    ("call-subject-version", CALL, ".version = call->manifest->version,", "", MODEL),
+    ("call-subject-usd-again", ACT, "    call->usd_micro = p->usd_micro;\n", "", MODEL),
+    ("call-payment", CALL, "effect == IFAB_EFFECT_PHYSICAL || effect == IFAB_EFFECT_PAYMENT))", "effect == IFAB_EFFECT_PHYSICAL))", MODEL),
+    ("call-votes-of-rule", CALL, "call->votes = answer.votes > least ? answer.votes : least;", "call->votes = least;", MODEL),
+    ("call-votes-sensitive", CALL, "uint32_t least = rules->votes_needed == 1 && touches_sensitive(self, call->manifest) ? 2 : rules->votes_needed;",
+     "uint32_t least = rules->votes_needed;", MODEL),
+    ("plan-votes-of-now", ACT, "!(p->approved && p->votes >= call->votes)", "!p->approved", MODEL),
+    ("plan-asked-other-rules", DUE, "if (memcmp(p->policy32, rules->digest32, 32) != 0)", "if (false)", MODEL),
+    ("plan-asked-used-up", DUE, "if (p->state != IFAB_PLAN_PLANNED || wall >= p->expires)", "if (false)", MODEL),
+    ("plan-asked-most-votes", DUE, "ruled->votes > votes ? ruled->votes : (uint8_t)votes,", "false ? ruled->votes : (uint8_t)votes,", MODEL),
+    ("plan-asked-rule-denies", DUE, "if (ruled->effect > effect)", "if (false)", MODEL),
+    ("plan-asked-in-vain", DUE, "number == 0 || decision == IFAB_DECISION_DENY || ", "number == 0 || ", "fabric_plan"),
+    ("plan-asked-says-needed", ACT, "p->votes == 0 && !is_asked_for(p) ? ", "p->votes == 0 ? ", "fabric_plan"),
+    ("plan-asked-waits", ACT, "if (!p->approved && is_asked_for(p))", "if (false)", "fabric_plan"),
     # an intent is never lost
     ("plan-dry-run-of-dangling", CALL, "&& p->idempotent && !dry;", "&& p->idempotent;", ENDS),
     ("plan-again-not-idempotent", CALL, "&& p->idempotent && !dry;", "&& !dry;", ENDS),
@@ -60,8 +79,10 @@ CHANGES = [  # id, file, old, new, tests
     ("own-redacted", OWN, "ifab_guest__text(ifab_view_str(r->refusal), &r->arena)", "ifab_view_str(r->refusal)", "guest_begin"),
     ("own-cut", OWN, "ifab_guest__cut(ifab_buf_as_view(&b), IFAB_GUEST_TEXT_MAX)", "ifab_buf_as_view(&b)", "guest_begin"),
     ("own-end", "src/shell/guest/guest.c", "    ifab_guest__own_end(r, &answer);\n", "", "guest_begin"),
-    ("own-answered", EXCHANGE, "    ifab_guest__came(q->running);\n    put_answer(e, &b);", "    put_answer(e, &b);", "guest_exchange"),
+    ("own-answered", EXCHANGE, "    ifab_guest__came(q->running);\n    q->running->failed =", "    q->running->failed =", "guest_exchange"),
     ("own-limit-after-a-failure", OWN, "if (r->failed && ", "if (false && ", "guest_exchange"),
+    ("own-limit-after-5xx", EXCHANGE, "failed = ifab_retry_is_failure(e->status);", "failed = false;", "guest_exchange"),
+    ("own-limit-after-4xx", EXCHANGE, "failed = ifab_retry_is_failure(e->status);", "failed = e->status >= 400;", "guest_exchange"),
     ("own-told-why", EXCHANGE, "IFAB_CODE_QUEUE_FULL, too_many); /*", "IFAB_CODE_QUEUE_FULL, r->refusal); /*", "guest_exchange"),
     ("exchange-time-is-the-calls", EXCHANGE, "if (code == IFAB_CODE_DEADLINE_EXCEEDED && ", "if (false && ", "guest_exchange"),
     ("exchange-time-is-the-calls-socket", EXCHANGE, "if (code == IFAB_CODE_DEADLINE_EXCEEDED && ", "if (q->kind != QUESTION_RECEIVE && code == IFAB_CODE_DEADLINE_EXCEEDED && ", "guest_socket"),
@@ -74,6 +95,10 @@ CHANGES = [  # id, file, old, new, tests
     ("own-log-code", EXCHANGE, "ifab_guest__refuse(self, q, code, code == ", "ifab_guest__refuse(self, q, IFAB_CODE_PERMISSION_DENIED, code == ", "guest_exchange"),
     ("own-queue", EXCHANGE, "ifab_guest__note(r, IFAB_CALL_BUSY, ", "ifab_guest__note(r, IFAB_CALL_OK, ", "guest_exchange"),
     ("own-secret-ref", HOST, "        ifab_guest__note(r, IFAB_CALL_NO_SECRET, text);\n", "", "guest_exchange"),
+    ("own-unnamed-secret-ref", HOST, "ifab_guest__note(r, IFAB_CALL_UNNAMED_SECRET, text);", "ifab_guest__note(r, IFAB_CALL_NO_SECRET, text);", "guest_exchange"),
+    ("own-unnamed-secret", EXCHANGE, "IFAB_CODE_SECRET_NOT_FOUND, IFAB_CALL_UNNAMED_SECRET, text);", "IFAB_CODE_SECRET_NOT_FOUND, IFAB_CALL_NO_SECRET, text);",
+     "guest_exchange"),
+    ("own-unnamed-no-name", OWN, "if (!ifab_name_valid(name))", "if (false)", "guest_exchange"),
     ("own-dry-run-value", HOST, "ifab_guest__note(r, IFAB_CALL_DRY_WRITE, ", "ifab_guest__note(r, IFAB_CALL_OK, ", "guest_exchange"),
     ("own-socket-sent", SOCKET, "        q->running->reached++;\n        ifab_guest__came(q->running);\n", "        q->running->reached++;\n", "guest_socket"),
     ("own-socket-opened", SOCKET, "        return;\n    ifab_guest__came(q->running);\n", "        return;\n", "guest_socket"),

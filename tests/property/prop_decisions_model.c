@@ -1,4 +1,7 @@
-/* 10^5 operations on the table against a plain array; buckets against a model that counts token by token. IFAB_SEED=N repeats a run. */
+/*
+ * 10^5 operations on the table against a plain array; 10^6 pairs, of which one may be a second source for the other; buckets against a model that counts
+ * token by token. IFAB_SEED=N repeats a run.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -24,6 +27,13 @@ static uint64_t draw(void) /* splitmix64 */
     return z ^ (z >> 31);
 }
 
+/* Few, sometimes as many as fit, seldom more than are looked at. */
+static size_t draw_count(void)
+{
+    uint64_t kind = draw() % 64;
+    return kind == 0 ? IFAB_GUARD_SOURCES_MAX + 1 : kind == 1 ? IFAB_GUARD_SOURCES_MAX : draw() % 3;
+}
+
 /* Small domains, so that ids, claims, deadlines and owners collide. */
 static void draw_facts(struct ifab_guard_facts *facts)
 {
@@ -32,14 +42,22 @@ static void draw_facts(struct ifab_guard_facts *facts)
     facts->has_scope = draw() % 8 != 0;
     facts->second_source_kind = draw() % 4 != 0;
     if (facts->has_claim_id)
-        facts->claim_key16[7] = (uint8_t)(draw() % 4);
+        facts->claim_key16[15] = (uint8_t)(draw() % 4);
     if (facts->has_scope)
-        facts->scope_digest32[9] = (uint8_t)(draw() % 2);
-    facts->domain_count = draw() % 3;
-    facts->hash_count = draw() % 2;
-    for (size_t i = 0; i < facts->domain_count; i++)
-        facts->domains[i][0] = (uint8_t)(draw() % 12);
-    facts->hashes[0][0] = facts->hash_count > 0 ? (uint8_t)(draw() % 12) : 0;
+        facts->scope_digest32[31] = (uint8_t)(draw() % 2);
+    facts->domain_count = draw_count();
+    facts->hash_count = draw_count();
+    for (size_t i = 0; i < facts->domain_count && i < IFAB_GUARD_SOURCES_MAX; i++) /* those that differ differ in their last byte */
+        facts->domains[i][15] = (uint8_t)(draw() % (facts->domain_count > 2 ? 255 : 12));
+    for (size_t i = 0; i < facts->hash_count && i < IFAB_GUARD_SOURCES_MAX; i++)
+        facts->hashes[i][15] = (uint8_t)(draw() % (facts->hash_count > 2 ? 255 : 12));
+}
+
+/* Two talents an owner; but a talent may have come under another. */
+static void draw_owner(uint8_t ret16[16], uint32_t talent)
+{
+    memset(ret16, 7, 16);
+    ret16[15] = (uint8_t)(draw() % 8 == 0 ? draw() % 4 : talent / 2);
 }
 
 static void draw_decision(struct ifab_open_decision *d, uint64_t number)
@@ -48,7 +66,7 @@ static void draw_decision(struct ifab_open_decision *d, uint64_t number)
     d->number = number;
     d->state = draw() % 3 == 0 ? IFAB_DECISION_ESCALATE : IFAB_DECISION_HOLD;
     d->talent = 1 + (uint32_t)(draw() % 6);
-    memset(d->owner_digest16, 1 + (int)(d->talent / 2), 16);
+    draw_owner(d->owner_digest16, d->talent);
     d->id16[0] = (uint8_t)(draw() % 40);
     d->deadline_run = (ifab_usec)(draw() % 50);
     draw_facts(&d->facts);
@@ -112,18 +130,46 @@ static void same(const struct ifab_open_decision *a, const struct ifab_open_deci
     assert_memory_equal(x, y, size);
 }
 
+static bool some_equal(const uint8_t (*a)[16], size_t a_count, const uint8_t (*b)[16], size_t b_count)
+{
+    bool equal = false;
+    for (size_t i = 0; i < a_count * b_count; i++)
+        equal |= memcmp(a[i / b_count], b[i % b_count], 16) == 0;
+    return equal;
+}
+
+/* DESIGN section 5, one condition a line. */
+static bool is_source(const struct ifab_open_decision *held, const struct ifab_guard_facts *later, uint32_t talent, const uint8_t owner16[16])
+{
+    const struct ifab_guard_facts *first = &held->facts;
+    bool good = held->state == IFAB_DECISION_HOLD;
+    good &= later->second_source_kind; /* inform or agree */
+    good &= first->has_claim_id && later->has_claim_id && memcmp(first->claim_key16, later->claim_key16, 16) == 0;
+    good &= first->has_scope && later->has_scope && memcmp(first->scope_digest32, later->scope_digest32, 32) == 0;
+    good &= held->talent != talent;
+    good &= memcmp(held->owner_digest16, owner16, 16) != 0;
+    if (first->domain_count > 64 || later->domain_count > 64 || first->hash_count > 64 || later->hash_count > 64)
+        return false; /* not all of them are known */
+    good &= !some_equal(first->domains, first->domain_count, later->domains, later->domain_count);
+    good &= !some_equal(first->hashes, first->hash_count, later->hashes, later->hash_count);
+    return good;
+}
+
 static void check_matched(const struct ifab_decisions *table)
 {
     struct ifab_guard_facts later;
     uint8_t owner[16];
     uint32_t talent = 1 + (uint32_t)(draw() % 7);
     draw_facts(&later);
-    memset(owner, 1 + (int)(talent / 2), 16);
+    draw_owner(owner, talent);
     uint64_t number = draw() % 2 == 0 ? 0 : draw() % 200;
     for (int steps = 0; steps < 5; steps++) {
         const struct ifab_open_decision *got = ifab_decisions_matched(table, number, &later, talent, owner), *due = model_after(number);
-        while (due != NULL && !ifab_guard_second_source(due, &later, talent, owner))
+        while (due != NULL && !is_source(due, &later, talent, owner)) {
+            assert_false(ifab_guard_second_source(due, &later, talent, owner));
             due = model_after(due->number);
+        }
+        assert_true(due == NULL || ifab_guard_second_source(due, &later, talent, owner));
         same(got, due);
         if (got == NULL)
             return;
@@ -195,6 +241,26 @@ static void table_answers_as_a_plain_array(void **state)
     assert_int_equal(ifab_decisions_next_deadline(table), IFAB_NEVER);
     assert_true(matches > 1000);
     ifab_decisions_free(table);
+}
+
+static void a_million_pairs_are_sources_as_the_model_says(void **state)
+{
+    static struct ifab_open_decision held;
+    static struct ifab_guard_facts later;
+    unsigned long sources = 0;
+    (void)state;
+    for (operation = 0; operation < 1000000; operation++) {
+        uint32_t talent = 1 + (uint32_t)(draw() % 7);
+        uint8_t owner[16];
+        draw_decision(&held, 1);
+        draw_facts(&later);
+        draw_owner(owner, talent);
+        bool due = is_source(&held, &later, talent, owner);
+        if (ifab_guard_second_source(&held, &later, talent, owner) != due)
+            fail_msg("pair %llu of this seed: the model says %d", (unsigned long long)operation, due);
+        sources += due;
+    }
+    assert_true(sources > 10000);
 }
 
 /* One talent's bucket, token by token. */
@@ -283,6 +349,7 @@ int main(void)
     printf("# seed %llu\n", (unsigned long long)seed);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_answers_as_a_plain_array),
+        cmocka_unit_test(a_million_pairs_are_sources_as_the_model_says),
         cmocka_unit_test(buckets_count_as_the_model_through_jumps_of_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,13 +11,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "guard/ruleset.h"
-#include "rig.h"
+#include "course.h"
 
-enum { MESSAGES = 20000, SETS = 4000, RULES = 5, HAZARDS = 2, TALENTS = 8, OPEN = 16, KEYS = 24 };
+enum { MESSAGES = 20000, SETS = 4000, RULES = 5, HAZARDS = 2, TALENTS = 8, OPEN = 16, KEYS = 24, NONE = 99, SOURCES = 4 };
 enum verdict { DENY, ESCALATE, HOLD, SHARE };
 enum state { UNKNOWN, HELD, ESCALATED, SHARED, DENIED };
-enum fault { NO_FAULT, DENIED_COMES_BACK, RULES_THAT_DO_NOT_BITE, HAZARDS_NOT_DERIVED, VOTES_NOT_COUNTED, NOT_JUDGED_AGAIN, FAULTS };
+enum fault { NO_FAULT, DENIED_COMES_BACK, RULES_THAT_DO_NOT_BITE, HAZARDS_NOT_DERIVED, VOTES_NOT_COUNTED, NOT_JUDGED_AGAIN, SOURCES_FORGOTTEN, FAULTS };
 
 struct rule { /* of the model: its place is its id */
     enum verdict effect;
@@ -31,8 +30,9 @@ struct set {
 };
 struct message { /* of the model */
     enum state state;
-    unsigned talent, kind, usd, claim, confidence; /* confidence: hundredths */
-    bool hazard, secret, met;
+    unsigned talent, kind, usd, claim, confidence; /* confidence: hundredths; NONE: none is said, of the claim neither */
+    unsigned said, origins, hashes;                /* said: as its performative; bits of its sources and of their hashes */
+    bool hazard, secret, scoped, met;
     unsigned need, approved; /* approved: bits of owners */
     uint8_t *bytes;
     size_t size;
@@ -77,19 +77,13 @@ static unsigned owner_bit(unsigned talent)
     return 1U << first;
 }
 
-static struct message *message_of(const struct ifab_open_decision *d)
-{
-    uint64_t id = 0;
-    for (size_t i = 10; i < 16; i++)
-        id = id << 8 | d->id16[i];
-    return &course->messages[id - course->first];
-}
+static struct message *message_of(const struct ifab_open_decision *d) { return &course->messages[course_number(d) - course->first]; }
 
 /* ---- the naive reader ---- */
 
 static bool matches(const struct rule *r, const struct message *m)
 {
-    return (r->kind < 0 || (unsigned)r->kind == m->kind) && (r->sender < 0 || (unsigned)r->sender == m->talent) && (int)m->usd > r->above;
+    return m->scoped && (r->kind < 0 || (unsigned)r->kind == m->kind) && (r->sender < 0 || (unsigned)r->sender == m->talent) && (int)m->usd > r->above;
 }
 
 static enum verdict judge(const struct message *m, bool met, unsigned *ret_votes)
@@ -107,8 +101,17 @@ static enum verdict judge(const struct message *m, bool met, unsigned *ret_votes
     bool hazard = m->hazard;
     for (unsigned i = 0; i < course->now->hazard_count; i++)
         hazard |= matches(&course->now->hazards[i], m);
-    enum verdict own = m->secret ? DENY : hazard ? ESCALATE : met ? SHARE : m->confidence < 20 ? ESCALATE : m->confidence < 30 ? HOLD : SHARE;
+    bool lacks = m->confidence == NONE || m->confidence < 30 || !m->scoped; /* each is a claim */
+    enum verdict own = m->secret ? DENY : hazard ? ESCALATE : met ? SHARE : m->confidence < 20 ? ESCALATE : lacks ? HOLD : SHARE;
     return own < verdict ? own : verdict;
+}
+
+/* Is what was shared a second source for what is held? Nothing that both lack counts as the same. */
+static bool is_source(const struct message *m, const struct message *held)
+{
+    bool informs = m->said == 0 || m->said == 1;
+    bool same = m->claim != NONE && m->claim == held->claim && m->scoped && held->scoped && m->kind == held->kind && m->usd == held->usd;
+    return informs && same && !same_owner(held->talent, m->talent) && (held->origins & m->origins) == 0 && (held->hashes & m->hashes) == 0;
 }
 
 static void opens(struct message *m, enum state state)
@@ -143,17 +146,8 @@ static void released(struct message *m)
 
 static struct message *named(const char *entry)
 {
-    static const char subject[] = "\"subject\":\"msg-01930000-0000-7000-8000-";
-    const char *at = strstr(entry, subject);
-    uint64_t id = at == NULL ? 0 : strtoull(at + sizeof subject - 1, NULL, 16);
+    uint64_t id = course_subject(entry);
     return id < course->first || id - course->first >= MESSAGES ? NULL : &course->messages[id - course->first];
-}
-
-static bool says(const char *entry, const char *operation)
-{
-    char text[64];
-    snprintf(text, sizeof text, "\"operation\":\"%s\"", operation);
-    return strstr(entry, text) != NULL;
 }
 
 /* In order: a source's own entry comes before what it releases. */
@@ -163,40 +157,39 @@ static void read_entry(const char *entry)
     unsigned votes;
     if (m == NULL)
         return;
-    bool first = says(entry, "share") || says(entry, "hold") || says(entry, "escalate") || says(entry, "deny");
+    bool first = course_says(entry, "share") || course_says(entry, "hold") || course_says(entry, "escalate") || course_says(entry, "deny");
     if (first && m->state != UNKNOWN)
         wrong(m, "decided a second time");
     enum verdict verdict = first ? judge(m, false, &votes) : SHARE;
-    if (says(entry, "share")) {
+    if (course_says(entry, "share")) {
         if (verdict != SHARE)
             wrong(m, "shared at once, and must not be");
         m->state = SHARED;
         for (unsigned i = 0; i < course->count; i++) { /* whom it is a source for */
             struct message *other = &course->messages[i];
-            if (other->state == HELD && other->claim == m->claim && other->kind == m->kind && other->usd == m->usd &&
-                !same_owner(other->talent, m->talent))
+            if (other->state == HELD && is_source(m, other))
                 other->met = true;
         }
-    } else if (says(entry, "hold") || says(entry, "escalate")) {
-        if (verdict < (says(entry, "hold") ? HOLD : ESCALATE))
+    } else if (course_says(entry, "hold") || course_says(entry, "escalate")) {
+        if (verdict < (course_says(entry, "hold") ? HOLD : ESCALATE))
             wrong(m, "waits, and must be stricter");
-        opens(m, says(entry, "hold") ? HELD : ESCALATED);
-    } else if (says(entry, "deny") || says(entry, "denied")) {
+        opens(m, course_says(entry, "hold") ? HELD : ESCALATED);
+    } else if (course_says(entry, "deny") || course_says(entry, "denied")) {
         if (m->state == DENIED || m->state == SHARED)
             wrong(m, "ended already, and is denied");
-        course->denied_by_rules += says(entry, "denied") && strstr(entry, "the rule set changed") != NULL;
+        course->denied_by_rules += course_says(entry, "denied") && strstr(entry, "the rule set changed") != NULL;
         course->denied_by_vote += strstr(entry, "refused by vote") != NULL;
         m->state = DENIED;
-    } else if (says(entry, "escalated") || says(entry, "reopened")) {
+    } else if (course_says(entry, "escalated") || course_says(entry, "reopened")) {
         if (m->state != HELD && m->state != ESCALATED)
             wrong(m, "does not wait, and is opened again");
-        if (judge(m, true, &votes) == DENY && says(entry, "reopened"))
+        if (judge(m, true, &votes) == DENY && course_says(entry, "reopened"))
             wrong(m, "the rules in force deny it, and it is opened again");
-        course->reopened += says(entry, "reopened");
-        course->deadlines += says(entry, "escalated");
+        course->reopened += course_says(entry, "reopened");
+        course->deadlines += course_says(entry, "escalated");
         if (m->state != DENIED) /* for good, whatever is said of it */
             opens(m, strstr(entry, "\"decision\":\"HOLD\"") != NULL ? HELD : ESCALATED);
-    } else if (says(entry, "released")) {
+    } else if (course_says(entry, "released")) {
         released(m);
     }
 }
@@ -241,6 +234,10 @@ static void plant(void)
             d = *now;
             memcpy(d.policy_digest32, course->rig.settings.rules.digest32, 32);
             put_decision(&d);
+        } else if (course->fault == SOURCES_FORGOTTEN && now != NULL && now->state == IFAB_DECISION_HOLD && now->facts.domain_count + now->facts.hash_count > 0) {
+            d = *now;
+            d.facts.domain_count = d.facts.hash_count = 0;
+            put_decision(&d);
         }
     }
 }
@@ -258,28 +255,62 @@ static void step(struct ifab_command *command)
     plant();
 }
 
+/* None, some or all of a few sources, each under one of its hosts (the last without any) or by its hash, in any pieces. */
+static void put_evidence(struct ifab_buf *b, struct message *m)
+{
+    unsigned count = pick(3) == 0 ? pick(4) : 0;
+    ifab_buf_str(b, ",\"evidence\":[");
+    for (unsigned i = 0; i < count; i++) {
+        unsigned origin = pick(SOURCES), hash = pick(SOURCES);
+        bool has_origin = pick(3) > 0;
+        ifab_buf_format(b, "%s{", i > 0 ? "," : "");
+        if (!has_origin || pick(3) == 0) {
+            ifab_buf_format(b, "\"hash\":\"sha256:%064x\",", hash);
+            m->hashes |= 1U << hash;
+        }
+        ifab_buf_str(b, "\"type\":\"document\"");
+        if (has_origin) {
+            ifab_buf_format(b, origin + 1 == SOURCES ? ",\"url\":\"urn:source\"" : ",\"url\":\"https://w%u.d%u.example/%u\"", pick(3), origin, pick(100));
+            m->origins |= 1U << origin;
+        }
+        ifab_buf_char(b, '}');
+    }
+    ifab_buf_char(b, ']');
+}
+
 static void send(void)
 {
     struct rig *rig = &course->rig;
-    static const unsigned confidences[] = {90, 90, 90, 25, 25, 10};
+    static const unsigned confidences[] = {90, 90, 90, 90, 25, 25, 10, NONE};
+    static const char *const performatives[] = {"inform", "agree", "request", "propose"}; /* the first two may be sources */
     if (course->count == MESSAGES)
         return;
     struct message *m = &course->messages[course->count];
-    char sender[40], content[512];
+    struct ifab_buf content = IFAB_BUF_INIT(4096);
+    char sender[40];
     m->talent = 2 + pick(4);
     m->kind = pick(4);
     m->usd = pick(3) * 100;
-    m->claim = pick(3);
+    m->claim = pick(12) == 0 ? NONE : pick(2);
+    m->said = pick(6) < 4 ? 0 : pick(IFAB_COUNT(performatives));
+    m->scoped = pick(12) != 0;
     m->confidence = confidences[pick(IFAB_COUNT(confidences))];
     m->hazard = pick(8) == 0;
     m->secret = pick(16) == 0;
     snprintf(sender, sizeof sender, "if://agent/%s", names[m->talent]);
-    snprintf(
-        content, sizeof content,
-        "{\"claim\":\"x\",\"claim_id\":\"C-%u\",\"confidence\":{\"normalized\":0.%02u,\"raw\":0.%02u}%s%s,\"scope\":{\"kind\":\"k%u\",\"usd\":%u}}",
-        m->claim, m->confidence, m->confidence, m->secret ? ",\"data\":{\"password\":\"correct horse battery staple\"}" : "",
-        m->hazard ? ",\"hazards\":[\"legal\"]" : "", m->kind, m->usd);
-    struct rig_message text = rig_message(rig, sender, content);
+    ifab_buf_str(&content, "{\"claim\":\"x\"");
+    if (m->claim != NONE)
+        ifab_buf_format(&content, ",\"claim_id\":\"C-%u\"", m->claim);
+    if (m->confidence != NONE)
+        ifab_buf_format(&content, ",\"confidence\":{\"normalized\":0.%02u,\"raw\":0.%02u}", m->confidence, m->confidence);
+    put_evidence(&content, m);
+    ifab_buf_format(&content, "%s%s", m->secret ? ",\"data\":{\"password\":\"correct horse battery staple\"}" : "", m->hazard ? ",\"hazards\":[\"legal\"]" : "");
+    if (m->scoped)
+        ifab_buf_format(&content, ",\"scope\":{\"kind\":\"k%u\",\"usd\":%u}", m->kind, m->usd);
+    ifab_buf_char(&content, '}');
+    ifab_buf_char(&content, '\0');
+    struct rig_message text = rig_message(rig, sender, (const char *)content.data);
+    text.performative = performatives[m->said];
     text.id = course->first + course->count++;
     struct ifab_command command;
     ifab_arena_reset(&rig->arena);
@@ -288,47 +319,23 @@ static void send(void)
     m->size = bytes.size;
     assert_int_equal(rig_admit(rig, ifab_view_of(m->bytes, m->size), &command), IFAB_CODE_NONE);
     step(&command);
-}
-
-static const struct ifab_open_decision *some_open(void)
-{
-    const struct ifab_decisions *open = ifab_fabric_decisions(course->rig.fabric);
-    size_t count = ifab_decisions_count(open, IFAB_DECISION_HOLD) + ifab_decisions_count(open, IFAB_DECISION_ESCALATE);
-    const struct ifab_open_decision *d = ifab_decisions_after(open, 0);
-    for (unsigned skip = count == 0 ? 0 : pick((unsigned)count); skip > 0 && d != NULL; skip--)
-        d = ifab_decisions_after(open, d->number);
-    return d;
+    ifab_buf_fini(&content);
 }
 
 /* As admission hands it in once its signature was good. What it says is told to the model before, and taken back when it is refused. */
 static void vote(void)
 {
     struct rig *rig = &course->rig;
-    const struct ifab_open_decision *d = some_open();
+    const struct ifab_open_decision *d = course_open(rig, &course->random);
     if (d == NULL)
         return;
     struct message *m = message_of(d), was = *m;
-    struct ifab_command command = {.type = IFAB_COMMAND_VOTE};
     uint32_t voter = 1 + pick(TALENTS + 1);
-    uint64_t n = ++rig->n;
-    ifab_signer_public(rig->talents[voter].signer, command.u.vote.pubkey32);
-    command.u.vote.talent = voter;
-    memcpy(command.u.vote.digest16, &n, 8);
-    command.u.vote.digest16[15] = 0x0E;
-    memcpy(command.u.vote.nonce, &n, 8);
-    command.u.vote.nonce_size = 16;
-    memcpy(command.u.vote.decision_id16, d->id16, 16);
-    memcpy(command.u.vote.message_digest32, d->message_digest32, 32);
-    memcpy(command.u.vote.policy_digest32, d->policy_digest32, 32);
-    command.u.vote.id_text = IFAB_VIEW("msg-x");
-    command.u.vote.log = ifab_view_str(rig->settings.origin);
-    command.u.vote.why = IFAB_VIEW("looked at it");
+    struct ifab_command command = course_vote(rig, d, voter);
     command.u.vote.verdict = pick(8) == 0                     ? (enum ifab_vote_verdict)pick(3)
                              : d->state == IFAB_DECISION_HOLD ? IFAB_VOTE_SCOPE_OK
                              : pick(2) == 0                   ? IFAB_VOTE_REFUSE
                                                               : IFAB_VOTE_APPROVE;
-    command.u.vote.issued_at = rig->now.wall;
-    command.u.vote.expires_at = rig->now.wall + IFAB_MINUTE;
     bool revoked = course->has_revoked[voter] && pick(6) == 0;
     if (revoked)
         memcpy(command.u.vote.pubkey32, course->revoked32[voter], 32);
@@ -408,8 +415,6 @@ static void new_rules(void)
         return;
     struct set *set = &course->sets[course->set_count++];
     struct ifab_buf text = IFAB_BUF_INIT(8192);
-    struct ifab_arena arena;
-    const struct ifab_json *root, *where;
     ifab_buf_format(&text, "{\"v\":1,\"why\":\"%u\",\"hazards\":[", course->set_count);
     put_hazards(&text, set);
     ifab_buf_str(&text, "],\"rules\":[");
@@ -430,20 +435,11 @@ static void new_rules(void)
         put_when(&text, r);
     }
     ifab_buf_str(&text, "]}");
-    ifab_arena_init(&arena, 1 << 20);
-    struct ifab_error err = {0};
-    assert_int_equal(ifab_json_read(ifab_buf_as_view(&text), NULL, &arena, &root, &err), IFAB_OK);
-    const struct ifab_rule_source source = {.root = root};
-    if (ifab_ruleset_compile(&source, &set->compiled, &where, &err) != IFAB_OK)
-        fail_msg("%s", err.text);
-    ifab_arena_fini(&arena);
+    set->compiled = course_compile(&text);
     ifab_buf_fini(&text);
-    struct ifab_guard_rules rules = ifab_fabric_settings(rig->fabric)->rules;
-    rules.set = set->compiled;
-    ifab_sha256(ifab_ruleset_canonical(set->compiled), rules.digest32);
-    rig->settings.rules = rules;
-    struct ifab_command command = {.type = IFAB_COMMAND_RULES, .why = IFAB_VIEW("because")};
-    command.u.rules.rules = &rules;
+    struct ifab_guard_rules rules;
+    struct ifab_command command;
+    course_rules(rig, set->compiled, &rules, &command);
     course->now = set;
     ifab_arena_reset(&rig->arena);
     step(&command);
@@ -575,7 +571,8 @@ static void planted_faults_are_found(void **state)
                                               [RULES_THAT_DO_NOT_BITE] = "must",
                                               [HAZARDS_NOT_DERIVED] = "must",
                                               [VOTES_NOT_COUNTED] = "too few approved",
-                                              [NOT_JUDGED_AGAIN] = "the rules in force deny it"};
+                                              [NOT_JUDGED_AGAIN] = "the rules in force deny it",
+                                              [SOURCES_FORGOTTEN] = "it has no source"};
     (void)state;
     for (unsigned fault = NO_FAULT + 1; fault < FAULTS; fault++)
         for (uint64_t seed = 1; seed <= 3; seed++) {

@@ -14,10 +14,14 @@
 #include "pool/pool.h"
 #include "support.h"
 
+#include <errno.h>
 #include <malloc.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define PATIENCE (4 * (uint32_t)test_env_u64("IFAB_PATIENCE_MS", 30000)) /* ms; a bound for hangs, over many calls */
 #define CALLS    1400
@@ -48,6 +52,19 @@ static struct world {
     bool in_call, closed;
     char dir[64], cache[96], execute[96], prepare[128], self[512];
 } w;
+
+/* ---- the kernel's two ways of stepping back; refused: so many of them, the better one first ---- */
+static int refused;
+int sched_setscheduler(pid_t pid, int policy, const struct sched_param *param)
+{
+    errno = EPERM;
+    return refused >= 1 ? -1 : (int)syscall(SYS_sched_setscheduler, pid, policy, param);
+}
+int setpriority(__priority_which_t which, id_t who, int value)
+{
+    errno = EPERM;
+    return refused >= 2 ? -1 : (int)syscall(SYS_setpriority, which, who, value);
+}
 
 /* ---- host calls: "hold…" is kept, the rest is answered at once with its own text ---- */
 static void on_host_call(void *user, const struct ifab_chassis_host_call *ask)
@@ -167,6 +184,7 @@ static int setup(void **state)
 {
     (void)state;
     memset(&w, 0, sizeof w);
+    refused = 0;
     ssize_t size = readlink("/proc/self/exe", w.self, sizeof w.self - 1);
     assert_true(size > 0);
     snprintf(w.dir, sizeof w.dir, "/tmp/ifab-chassis-XXXXXX");
@@ -638,6 +656,24 @@ static void workers_that_rested_start_stepped_back(void **state)
     (void)poll(NULL, 0, 2300); /* it is forgotten: 200 times as long as one rest */
     guests_end_workers(1);
     assert_echo("as anybody");
+    assert_int_equal(stats().stepped_back, 1);
+}
+
+/* Counted is who stepped back in one way or the other, not who was asked to. */
+static void who_may_not_step_back_is_not_counted(void **state)
+{
+    (void)state;
+    w.options.rest_ms = 50; /* long remembered */
+    open_pool();
+    refused = 2;
+    guests_end_workers(3);
+    assert_echo("as before");
+    refused = 0;
+    assert_echo("the same worker");
+    assert_int_equal(stats().stepped_back, 0);
+    guests_end_workers(1);
+    refused = 1;
+    assert_echo("nicer");
     assert_int_equal(stats().stepped_back, 1);
 }
 
@@ -1114,7 +1150,7 @@ static const struct CMUnitTest tests[] = {
     TEST(imports_are_judged_here_too),
     TEST(a_worker_that_reads_nothing_is_ended),
     TEST(the_deadline_stops_everything),
-    TEST(a_call_that_computes_steps_back), TEST(workers_of_who_ends_them_rest), TEST(who_waits_for_a_rest_is_woken), TEST(workers_that_rested_start_stepped_back), TEST(who_is_ended_from_outside_does_not_rest), TEST(who_stepped_back_ends_when_idle), TEST(nobody_rests_where_none_is_wanted),
+    TEST(a_call_that_computes_steps_back), TEST(workers_of_who_ends_them_rest), TEST(who_waits_for_a_rest_is_woken), TEST(workers_that_rested_start_stepped_back), TEST(who_may_not_step_back_is_not_counted), TEST(who_is_ended_from_outside_does_not_rest), TEST(who_stepped_back_ends_when_idle), TEST(nobody_rests_where_none_is_wanted),
     TEST(queues_are_bounded),
     TEST(a_call_does_not_wait_for_ever),
     TEST(workers_end_by_use_by_idleness_and_to_make_room),

@@ -48,6 +48,33 @@ static void jump_is_not_believed_until_accepted(void **state)
     }
 }
 
+/* Most who read the clock do nothing about a jump; the turn that does hears of it all the same, once, whoever was first. */
+static void a_jump_is_told_to_who_asks_whoever_noticed_it(void **state)
+{
+    struct clock clock;
+    bool jumped;
+    (void)state;
+    clock_start(&clock, T0, BOOT0, T0, 0, false);
+    for (int second = 1; second <= 3; second++) {
+        struct ifab_now now = clock_step(&clock, T0 + IFAB_DAY, BOOT0 + second * IFAB_SECOND, NULL);
+        assert_int_equal(now.wall, T0 + second * IFAB_SECOND);
+        assert_true(clock.doubt);
+    }
+    clock_step(&clock, T0 + IFAB_DAY, BOOT0 + 4 * IFAB_SECOND, &jumped);
+    assert_true(jumped);
+    clock_step(&clock, T0 + IFAB_DAY, BOOT0 + 5 * IFAB_SECOND, NULL);
+    clock_step(&clock, T0 + IFAB_DAY, BOOT0 + 6 * IFAB_SECOND, &jumped);
+    assert_false(jumped);
+    clock_step(&clock, T0 + 7 * IFAB_SECOND, BOOT0 + 7 * IFAB_SECOND, NULL); /* it has come back, and jumps anew, and back: nothing to tell */
+    clock_step(&clock, T0 + IFAB_DAY, BOOT0 + 8 * IFAB_SECOND, NULL);
+    clock_step(&clock, T0 + 9 * IFAB_SECOND, BOOT0 + 9 * IFAB_SECOND, &jumped);
+    assert_false(jumped);
+    clock_step(&clock, T0 + IFAB_DAY, BOOT0 + 10 * IFAB_SECOND, NULL);
+    clock_accept(&clock, T0 + IFAB_DAY, BOOT0 + 11 * IFAB_SECOND);
+    clock_step(&clock, T0 + IFAB_DAY, BOOT0 + 12 * IFAB_SECOND, &jumped);
+    assert_false(jumped);
+}
+
 static void sixty_seconds_are_still_followed(void **state)
 {
     struct clock clock;
@@ -152,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_steps_are_followed),
         cmocka_unit_test(jump_is_not_believed_until_accepted),
+        cmocka_unit_test(a_jump_is_told_to_who_asks_whoever_noticed_it),
         cmocka_unit_test(sixty_seconds_are_still_followed),
         cmocka_unit_test(clock_that_comes_back_is_believed_again),
         cmocka_unit_test(run_goes_on_over_a_restart),

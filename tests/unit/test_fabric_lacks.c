@@ -134,6 +134,49 @@ static void a_breaker_is_told_once_until_it_opens_again(void **state)
     }
 }
 
+/* The one record of a kind gets that number, as in a store that counts each kind by itself. */
+static void renumber(uint8_t kind, uint64_t number)
+{
+    struct rig_record *to = rig_record(&rig, kind, number);
+    for (size_t i = 0; i < rig.record_count; i++) {
+        struct rig_record *from = &rig.records[i];
+        if (from == to || from->kind != kind || from->bytes == NULL)
+            continue;
+        assert_null(to->bytes);
+        to->bytes = from->bytes;
+        to->size = from->size;
+        from->bytes = NULL;
+    }
+    assert_non_null(to->bytes);
+}
+
+/* A number is a record's only beside its kind: a budget and a breaker that have the same are two things to lack. */
+static void a_breaker_takes_no_budgets_place(void **state)
+{
+    (void)state;
+    struct ifab_command reset = {.type = IFAB_COMMAND_BREAKER_RESET, .principal = &rig.principal, .why = IFAB_VIEW("looked at")};
+    uint64_t fences[2];
+    reset.u.breaker.kind = IFAB_BREAKER_SWARM;
+    reset.u.breaker.name = IFAB_VIEW("data");
+    have("purse", IFAB_SUBJECT_SWARM, "data", IFAB_PERIOD_TOTAL, 100);
+    for (int i = 0; i < 3; i++)
+        make(i == 0 ? "a" : i == 1 ? "b" : "c", -1);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(claim(ANN, "data", i == 0 ? "a" : "b"), IFAB_CODE_NONE);
+        fences[i] = fence;
+    }
+    assert_int_equal(end_with(ANN, "a", IFAB_TASK_COMPLETE, fences[0], 5000), IFAB_CODE_NONE); /* an overrun stops it */
+    uint64_t budget = ifab_money_budget(ifab_fabric_money(rig.fabric), IFAB_VIEW("purse"))->number;
+    renumber(IFAB_KIND_BREAKER, budget);
+    rig_restart(&rig);
+    assert_int_equal(rig_do(&rig, &reset)->code, IFAB_CODE_NONE);
+    stands_once(0, "", IFAB_CODE_BUDGET_EXCEEDED, "purse has nothing left", 1);
+    assert_int_equal(end_with(ANN, "b", IFAB_TASK_COMPLETE, fences[1], 5000), IFAB_CODE_NONE);
+    stands_once(0, "", IFAB_CODE_CIRCUIT_BREAKER_OPEN, "", 1);
+    assert_int_equal(rig_do(&rig, &reset)->code, IFAB_CODE_NONE);
+    stands_once(0, "", IFAB_CODE_BUDGET_EXCEEDED, "purse has nothing left", 0);
+}
+
 /* Past her allowance of entries a refusal is counted, not told; so the first that may be told is. */
 static void what_was_only_counted_is_told_later(void **state)
 {
@@ -214,6 +257,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_claim_that_went_well_ends_it, setup, teardown),
         cmocka_unit_test_setup_teardown(each_budget_is_told_by_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(a_breaker_is_told_once_until_it_opens_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_breaker_takes_no_budgets_place, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_only_counted_is_told_later, setup, teardown),
         cmocka_unit_test_setup_teardown(it_is_forgotten_for_one_entry_each, setup, teardown),
         cmocka_unit_test_setup_teardown(each_who_claims_is_told_of, setup, teardown),

@@ -165,6 +165,23 @@ static void what_is_physical_waits_for_a_vote(void **state)
     assert_int_not_equal(rig.outcome.reply.plan, 0);
 }
 
+/* Whoever asked in a message that is denied asks again in a better one. */
+static void a_message_that_is_denied_asks_for_nothing(void **state)
+{
+    (void)state;
+    char content[256];
+    assert_int_equal(plan(&agent_a, "asked.first", "", "{}"), IFAB_CODE_NONE);
+    snprintf(content, sizeof content, "{\"data\":{\"apply\":{\"plan_hash\":\"%s\"},\"password\":\"correct horse battery staple\"}}", plan_text);
+    struct rig_message m = rig_message(&rig, "if://agent/A/1", content);
+    m.performative = "request";
+    m.receiver = "\"if://fabric/" RIG_ORIGIN "\"";
+    assert_int_equal(rig_decision(&rig, &m), IFAB_DECISION_DENY);
+    uint64_t id = ask("if://agent/A/1", plan_text);
+    assert_int_equal(rig.outcome.reply.decision, IFAB_DECISION_ESCALATE);
+    assert_int_equal(rig_vote_cast(&rig, id, "if://agent/Ops", "approve"), IFAB_CODE_NONE);
+    assert_int_equal(apply(&agent_a, "asked.first"), IFAB_CODE_NONE);
+}
+
 static void a_vote_against_it_ends_it(void **state)
 {
     (void)state;
@@ -196,6 +213,43 @@ static void rules_that_come_back_bring_no_approval(void **state)
     ifab_ruleset_free(second);
     assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_CONFLICT);
     assert_true(strstr(rig.outcome.reply.refusal.message, "denied") != NULL);
+}
+
+/* The last plan, as whoever made it reads it. */
+static void assert_plan_says(const char *text)
+{
+    struct ifab_buf b = IFAB_BUF_INIT(65536);
+    ifab_fabric_plan_json(rig.fabric, ifab_plan_by_hash(ifab_fabric_plans(rig.fabric), hash32), &b);
+    ifab_buf_char(&b, '\0');
+    assert_int_equal(ifab_buf_status(&b), IFAB_OK);
+    assert_non_null(strstr((const char *)b.data, text));
+    ifab_buf_fini(&b);
+}
+
+/* Its rules let it pass, but it was asked for, and a rule about messages wants a vote: a call whose end nobody saw does not get around the refusal. */
+static void who_asked_waits_for_the_answer(void **state)
+{
+    (void)state;
+    struct ifab_guard_rules asked = rule_set("{\"v\":1,\"rules\":[{\"id\":\"r\",\"effect\":\"escalate\",\"when\":{\"data.apply.plan_hash\":{\"exists\":true}}}],"
+                                             "\"capabilities\":[{\"id\":\"c\",\"effect\":\"share\",\"when\":{}}]}");
+    rig_rules(&rig, &asked);
+    for (int approves = 0; approves < 2; approves++) {
+        assert_int_equal(plan(&agent_a, "vmix.switcher", "state", "{}"), IFAB_CODE_NONE);
+        assert_true(body_has("\"decision\":\"SHARE\""));
+        uint64_t id = ask("if://agent/A/1", plan_text);
+        assert_int_equal(rig.outcome.reply.decision, IFAB_DECISION_ESCALATE);
+        assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_PERMISSION_DENIED);
+        assert_string_equal(rig.outcome.reply.refusal.message, "approval was asked for and is not decided");
+        assert_plan_says("\"state\":\"needed\",\"votes\":0}");
+        assert_int_equal(rig_vote_cast(&rig, id, "if://agent/Ops", approves ? "approve" : "refuse"), IFAB_CODE_NONE);
+        if (approves) {
+            assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_NONE);
+            continue;
+        }
+        assert_int_equal(rig_vote_cast(&rig, id, "if://agent/Adm", "refuse"), IFAB_CODE_NONE);
+        assert_int_equal(rig_vote_cast(&rig, id, "if://agent/operator", "refuse"), IFAB_CODE_NONE);
+        assert_int_equal(apply(&agent_a, "vmix.switcher"), IFAB_CODE_CONFLICT);
+    }
 }
 
 static void budget(enum ifab_unit unit, uint64_t limit)
@@ -407,8 +461,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(checks_come_in_their_order, setup, teardown),
         cmocka_unit_test_setup_teardown(no_rule_no_effect, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_physical_waits_for_a_vote, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_message_that_is_denied_asks_for_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_vote_against_it_ends_it, setup, teardown),
         cmocka_unit_test_setup_teardown(rules_that_come_back_bring_no_approval, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_asked_waits_for_the_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_breaker_and_budget_in_that_order, setup, teardown),
         cmocka_unit_test_setup_teardown(the_rate_and_the_room_are_the_manifests, setup, teardown),
         cmocka_unit_test_setup_teardown(what_has_ended_makes_room, setup, teardown),

@@ -411,6 +411,7 @@ static const struct own { /* the fabric's own refusals inside a call */
     {IFAB_CALL_DRY_WRITE, "IF_ERR_003", "marks read", 403, false},
     {IFAB_CALL_DENIED, "IF_ERR_003", "ifctl secret list", 403, false},
     {IFAB_CALL_NO_SECRET, "IF_ERR_206", "ifctl secret set NAME --for ORIGIN", 404, false},
+    {IFAB_CALL_UNNAMED_SECRET, "IF_ERR_206", "only its publisher can add the name to requires_secrets", 404, false},
     {IFAB_CALL_LIMITED, "IF_ERR_302", "limits.rps", 429, true},
     {IFAB_CALL_BUSY, "IF_ERR_304", "Wait a little. ", 503, true},
 };
@@ -427,6 +428,7 @@ static void what_the_fabric_refuses_is_no_failure_of_a_provider(void **state)
             assert_int_equal(outcome(owns[i].end, 0, ""), IFAB_CODE_NONE);
             assert_int_equal(rig.outcome.reply.http, owns[i].http);
             assert_true(body_has(owns[i].code) && body_has(owns[i].hint) && body_has(dry ? "can still be applied" : "Plan again"));
+            assert_int_equal(body_has("ifctl secret set"), owns[i].end == IFAB_CALL_NO_SECRET);
             assert_true(body_has(dry && owns[i].repeatable ? "\"retryable\":true" : "\"retryable\":false"));
             assert_int_equal(entries_with(owns[i].hint), (size_t)dry + 1); /* the log says the same */
             expect_state(dry ? IFAB_PLAN_PLANNED : IFAB_PLAN_DONE);

@@ -1,6 +1,6 @@
 /*
  * Exchanges of a guest, step by step: their keys, their rate, what must not come back; and lines of its log. The port is the scripted one;
- * the pool is this file. INV-08, INV-09, INV-10
+ * the pool is fake_pool.h. INV-08, INV-09, INV-10
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,30 +8,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../../src/shell/guest/guest_internal.h"
+#include "fake_pool.h"
 #include "governor/breaker.h"
 #include "support.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ANSWERS 256
-
-/* ---- the pool: one host call at a time ---- */
-static char said[4096]; /* what the guest was told last; "" while it waits */
-static enum ifab_host_status status_of_last;
-static uint64_t last_call;
-
-ifab_status ifab_chassis_host_result(struct ifab_chassis *self, uint64_t host_call, enum ifab_host_status status, struct ifab_view bytes)
-{
-    (void)self;
-    assert_int_equal(host_call, last_call);
-    status_of_last = status;
-    assert_string_equal(said, ""); /* answered once */
-    snprintf(said, sizeof said, IFAB_FMT, IFAB_ARG(bytes));
-    return IFAB_OK;
-}
 
 /* ---- the fabric ---- */
 static uint32_t newest; /* version of the secret */
@@ -39,11 +23,6 @@ static bool rotates;    /* once it has been lent */
 static enum ifab_code asked; /* what the log answers */
 static ifab_status lent;     /* OK: what the vault does */
 
-static ifab_usec wall(void *user)
-{
-    (void)user;
-    return 1000;
-}
 static uint32_t version(void *user, struct ifab_view name)
 {
     (void)user;
@@ -88,7 +67,7 @@ static int begin(void **state)
     for (size_t i = 0; i < ANSWERS; i++)
         script[i] = (struct ifab_egress_scripted){.status = 200};
     assert_int_equal(ifab_egress_memory_open(&settings, script, ANSWERS, &guests->egress, NULL), IFAB_OK);
-    guests->options = (struct ifab_guest_options){.user = &guests, .wall = wall, .secret = version, .ask = ask, .lend = lend};
+    guests->options = (struct ifab_guest_options){.user = &guests, .wall = pool_wall, .secret = version, .ask = ask, .lend = lend};
     row = (struct ifab_egress_row){.path = IFAB_VIEW("/x"), .methods = 0x7f, .read = true};
     assert_int_equal(ifab_origin_read(IFAB_VIEW("https://a.example"), &row.origin, NULL), IFAB_OK);
     use = (struct ifab_secret_use){.name = IFAB_VIEW("PW"), .origin_text = IFAB_VIEW("https://a.example"), .as = IFAB_SECRET_AS_BEARER};
@@ -132,11 +111,8 @@ static struct running call_of(enum ifab_guest_task task, const char *plan)
 /* The guest asks, the provider answers. */
 static const char *exchange(struct running *r, const char *json)
 {
-    const struct ifab_frame_host_call args = {.import = IFAB_IMPORT_http, .a = ifab_view_str(json)};
-    const struct ifab_chassis_host_call host_call = {.id = ++last_call, .user = r, .args = &args, .left = 5 * IFAB_SECOND};
-    said[0] = '\0';
-    ifab_guest__http(guests, r, &host_call);
-    for (int i = 0; i < 10 && said[0] == '\0'; i++) {
+    (void)pool_asks(r, json);
+    for (int i = 0; i < 10 && !answered; i++) {
         ifab_egress_memory_run(guests->egress);
         ifab_guest__egress_events(guests);
     }
@@ -242,10 +218,8 @@ static void keep_line(void *user, struct ifab_view capability, uint32_t talent, 
 }
 static const char *log_line(struct running *r, const char *text)
 {
-    const struct ifab_frame_host_call args = {.import = IFAB_IMPORT_log, .number = 1, .a = ifab_view_str(text)};
-    const struct ifab_chassis_host_call host_call = {.id = ++last_call, .user = r, .args = &args};
-    said[0] = kept[0] = '\0';
-    ifab_guest__host_call(guests, &host_call);
+    kept[0] = '\0';
+    (void)pool_asks_for(r, (struct ifab_frame_host_call){.import = IFAB_IMPORT_log, .number = 1, .a = ifab_view_str(text)}, 0);
     return kept;
 }
 /* A secret across the place where a line is cut: half of it would not look like one. */
@@ -305,10 +279,8 @@ static void nothing_is_sent_while_answers_cannot_be_searched(void **state)
 /* Any other import. */
 static enum ifab_host_status host(struct running *r, enum ifab_import import, const char *a)
 {
-    const struct ifab_frame_host_call args = {.import = import, .a = ifab_view_str(a), .b = IFAB_VIEW("1")};
-    const struct ifab_chassis_host_call host_call = {.id = ++last_call, .user = r, .args = &args};
-    said[0] = '\0';
-    ifab_guest__host_call(guests, &host_call);
+    (void)pool_asks_for(r, (struct ifab_frame_host_call){.import = import, .a = ifab_view_str(a), .b = IFAB_VIEW("1")}, 0);
+    assert_true(answered);
     return status_of_last;
 }
 static void expect(const struct running *r, enum ifab_call_end refused, const char *text)
@@ -385,8 +357,6 @@ static void a_secret_that_is_not_there_is_told_by_its_name(void **state)
     struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
     assert_int_equal(host(&r, IFAB_IMPORT_secret_ref, "PW"), IFAB_HOST_OK);
     expect(&r, IFAB_CALL_OK, "");
-    assert_int_equal(host(&r, IFAB_IMPORT_secret_ref, "OTHER"), IFAB_HOST_REFUSED);
-    expect(&r, IFAB_CALL_NO_SECRET, "names no such secret");
     newest = 0;
     assert_int_equal(host(&r, IFAB_IMPORT_secret_ref, "PW"), IFAB_HOST_NOT_FOUND);
     expect(&r, IFAB_CALL_NO_SECRET, "no secret PW for https://a.example");
@@ -398,6 +368,22 @@ static void a_secret_that_is_not_there_is_told_by_its_name(void **state)
             fail_msg("%zu: %s", i, said);
         expect(&r, rows[i].refused, rows[i].text);
     }
+    ifab_arena_fini(&r.arena);
+}
+
+/* To set it would not help: a hint that said so would send its operator the wrong way. */
+static void a_secret_that_no_manifest_names_is_told_as_that(void **state)
+{
+    (void)state;
+    struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+    assert_int_equal(host(&r, IFAB_IMPORT_secret_ref, "OTHER"), IFAB_HOST_REFUSED);
+    expect(&r, IFAB_CALL_UNNAMED_SECRET, "requires_secrets in the manifest does not name OTHER");
+    assert_int_equal(host(&r, IFAB_IMPORT_secret_ref, "\xff\x1b[2J"), IFAB_HOST_REFUSED); /* nothing that could be a name */
+    expect(&r, IFAB_CALL_UNNAMED_SECRET, "does not name what it asked for");
+    ifab_guest__came(&r);
+    assert_non_null(strstr(exchange(&r, "{\"method\":\"POST\",\"url\":\"https://a.example/x\",\"secret\":\"OTHER\"}"), "IF_ERR_206"));
+    assert_non_null(strstr(said, "requires_secrets in the manifest does not name OTHER for requests")); /* the guest's own words follow it */
+    expect(&r, IFAB_CALL_UNNAMED_SECRET, "does not name OTHER for requests");
     ifab_arena_fini(&r.arena);
 }
 
@@ -443,6 +429,30 @@ static void a_dead_provider_is_not_hidden_behind_a_limit(void **state)
     ifab_arena_fini(&r.arena);
 }
 
+/* Nor is one that says itself that it fails, or whose gateway does; what it answers else is an answer. */
+static void a_failing_provider_is_not_hidden_behind_a_limit(void **state)
+{
+    static const struct {
+        int status;
+        enum ifab_call_end end;
+    } rows[] = {{500, IFAB_CALL_OK}, {502, IFAB_CALL_OK}, {504, IFAB_CALL_OK}, {599, IFAB_CALL_OK}, {499, IFAB_CALL_LIMITED}, {404, IFAB_CALL_LIMITED}, {200, IFAB_CALL_LIMITED}};
+    (void)state;
+    for (size_t i = 0; i < IFAB_COUNT(rows); i++) {
+        struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
+        r.spec->manifest.limits.rps = r.spec->manifest.limits.burst = 1;
+        r.idempotent = false;
+        r.talent_number = 10 + (uint32_t)i; /* a bucket of its own */
+        for (size_t k = 0; k < ANSWERS; k++)
+            script[k].status = rows[i].status;
+        do
+            exchange(&r, GET);
+        while (strstr(said, "IF_ERR_302") == NULL);
+        if (r.refused != rows[i].end || r.failed != (rows[i].status >= 500))
+            fail_msg("%d: %d %s", rows[i].status, (int)r.refused, r.refusal);
+        ifab_arena_fini(&r.arena);
+    }
+}
+
 /* What lasted as long as its call may ends the call as the pool would, whose timer is due in the same millisecond; what was over before is told. */
 static void the_end_of_the_time_is_the_calls(void **state)
 {
@@ -456,18 +466,14 @@ static void the_end_of_the_time_is_the_calls(void **state)
     assert_true(r.failed);
     static const ifab_usec left[] = {0, 1500}; /* over; and libcurl's timer that comes a moment before its time */
     for (size_t i = 0; i < IFAB_COUNT(left); i++) {
-        const struct ifab_chassis_host_call late = {.id = ++last_call, .user = &r, .args = &args, .left = left[i]};
-        said[0] = '\0';
         status_of_last = IFAB_HOST_OK;
-        ifab_guest__http(guests, &r, &late);
+        (void)pool_asks_for(&r, args, left[i]);
         ifab_egress_memory_run(guests->egress);
         ifab_guest__egress_events(guests);
         assert_int_equal(status_of_last, IFAB_HOST_DEADLINE);
-        assert_string_equal(said, "");
         assert_null(ifab_guest__question(guests, last_call)); /* it is answered */
     }
-    const struct ifab_chassis_host_call other = {.id = ++last_call, .user = &r, .args = &args, .left = 0};
-    ifab_guest__http(guests, &r, &other);
+    (void)pool_asks_for(&r, args, 0);
     ifab_egress_memory_run(guests->egress);
     ifab_guest__egress_events(guests);
     assert_int_equal(status_of_last, IFAB_HOST_OK); /* what failed otherwise failed in time */
@@ -485,6 +491,7 @@ static const struct CMUnitTest tests[] = {
     TEST(the_last_refusal_of_an_address_is_kept),
     TEST(a_write_in_a_dry_run_is_told_as_that),
     TEST(a_secret_that_is_not_there_is_told_by_its_name),
-    TEST(limits_are_told_as_limits), TEST(a_dead_provider_is_not_hidden_behind_a_limit), TEST(the_end_of_the_time_is_the_calls),
+    TEST(a_secret_that_no_manifest_names_is_told_as_that),
+    TEST(limits_are_told_as_limits), TEST(a_dead_provider_is_not_hidden_behind_a_limit), TEST(a_failing_provider_is_not_hidden_behind_a_limit), TEST(the_end_of_the_time_is_the_calls),
 };
 TEST_MAIN(tests)

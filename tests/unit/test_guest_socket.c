@@ -1,36 +1,19 @@
-/* WebSockets of a guest, step by step: forms, order, bounds, ends, secrets. The port is the scripted one; the pool is this file. INV-08, INV-09 */
+/* WebSockets of a guest, step by step: forms, order, bounds, ends, secrets. The port is the scripted one; the pool is fake_pool.h. INV-08, INV-09 */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../../src/shell/guest/guest_internal.h"
+#include "fake_pool.h"
 #include "governor/breaker.h"
 #include "support.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define URL    "ws://a.example/x"
 #define SECRET "canary-2b7e15"
-
-/* ---- the pool: one host call at a time ---- */
-static char said[4096]; /* what the guest was told last; "" while it waits */
-static enum ifab_host_status status_of_last;
-static uint64_t last_call;
-
-ifab_status ifab_chassis_host_result(struct ifab_chassis *self, uint64_t host_call, enum ifab_host_status status, struct ifab_view bytes)
-{
-    (void)self;
-    assert_int_equal(host_call, last_call);
-    assert_true(status == IFAB_HOST_OK || (status == IFAB_HOST_DEADLINE && bytes.size == 0));
-    status_of_last = status;
-    assert_string_equal(said, ""); /* answered once */
-    snprintf(said, sizeof said, IFAB_FMT, IFAB_ARG(bytes));
-    return IFAB_OK;
-}
 
 /* ---- the fabric: secrets are asked for and granted later ---- */
 static struct {
@@ -40,11 +23,6 @@ static struct {
     const char *record; /* the origin of the secret's record */
 } vault;
 
-static ifab_usec wall(void *user)
-{
-    (void)user;
-    return 1000;
-}
 static uint32_t version(void *user, struct ifab_view name)
 {
     (void)user;
@@ -91,7 +69,7 @@ static int begin(void **state)
     assert_int_equal(ifab_egress_memory_open(&settings, script, IFAB_COUNT(script), &guests->egress, NULL), IFAB_OK);
     assert_int_equal(uv_timer_init(uv_default_loop(), &guests->timer), 0);
     guests->timer.data = guests;
-    guests->options = (struct ifab_guest_options){.wall = wall, .secret = version, .ask = ask, .lend = lend};
+    guests->options = (struct ifab_guest_options){.wall = pool_wall, .secret = version, .ask = ask, .lend = lend};
     for (size_t i = 0; i < 2; i++) {
         rows[i] = (struct ifab_egress_row){.path = ifab_view_str(i == 0 ? "/x" : "/read"), .methods = 1U << IFAB_EGRESS_METHOD_GET, .read = i == 1};
         assert_int_equal(ifab_origin_read(IFAB_VIEW("ws://a.example"), &rows[i].origin, NULL), IFAB_OK);
@@ -150,10 +128,8 @@ static bool sent_has(size_t n, const char *text)
 }
 static const char *ask_host(const char *json)
 {
-    const struct ifab_frame_host_call args = {.import = IFAB_IMPORT_http, .a = ifab_view_str(json)};
-    const struct ifab_chassis_host_call call = {.id = ++last_call, .call = 7, .user = running, .args = &args, .left = 5 * IFAB_SECOND};
-    said[0] = '\0';
-    ifab_guest__http(guests, running, &call);
+    (void)pool_asks(running, json);
+    assert_true(!answered || status_of_last == IFAB_HOST_OK); /* words, or it waits */
     return said;
 }
 /* The same, and the port does what is waiting. */
@@ -162,6 +138,7 @@ static const char *ask_port(const char *json)
     (void)ask_host(json);
     ifab_egress_memory_run(guests->egress);
     ifab_guest__egress_events(guests);
+    assert_true(answered && status_of_last == IFAB_HOST_OK);
     return said;
 }
 static void refused(const char *json, const char *code)
@@ -380,7 +357,8 @@ static void a_challenge_is_answered_when_the_log_has_it(void **state)
     assert_int_equal(vault.lent, 1);
     refused("{\"socket\":1,\"send\":\"x\",\"answer\":{\"challenge\":\"c\",\"salt\":\"s\",\"secret\":\"NONE\"}}", "206");
     assert_string_equal(ask_host("{\"socket\":1,\"receive\":0}"), "{\"binary\":false,\"message\":\"one\",\"socket\":1}");
-    assert_int_equal(running->refused, IFAB_CALL_NO_SECRET); /* what was said before says nothing of it */
+    assert_int_equal(running->refused, IFAB_CALL_UNNAMED_SECRET); /* what was said before says nothing of it */
+    assert_string_equal(running->refusal, "requires_secrets in the manifest does not name NONE for challenges");
     (void)ask_host(ANSWER);
     happens(IFAB_EGRESS_CLOSED, "", 0, 1000); /* while the log is written */
     ifab_guest_secret(guests, vault.question, IFAB_CODE_NONE);
@@ -401,6 +379,7 @@ static void each_use_of_a_secret_has_its_own_row(void **state)
     spec.manifest.secrets = &uses[1]; /* it answers challenges alone: with no handshake */
     spec.manifest.secret_count = 1;
     refused("{\"method\":\"GET\",\"url\":\"" URL "\",\"secret\":\"PW\"}", "206");
+    assert_non_null(strstr(said, "does not name PW for requests")); /* but for the others */
     assert_int_equal(vault.lent, 1);
 }
 

@@ -226,7 +226,10 @@ static void lateness_is_of_who_is_refused_again_and_again(void **state)
     assert_false(is_late(0, 2, 0)); /* the same slot, */
     assert_false(is_late(1, 1, 0)); /* another one: not the connection that was refused */
     assert_false(is_late(0, 1, ORDER_LATE_FOR));
-    order_put_good(&order, 0, 2); /* of another one: ends nothing */
+    order_put_good(&order, 0, 0); /* of the one before in that slot, */
+    order_put_late(&order, 0, 0, 2 * ORDER_LATE_FOR);
+    assert_true(is_late(0, 1, ORDER_LATE_FOR - 1)); /* whose answer came behind its end: ends nothing, */
+    assert_false(is_late(0, 1, ORDER_LATE_FOR)); /* and goes on with nothing */
     order_put_good(&order, 1, 1);
     for (int i = 0; i < ORDER_LATE_MOST - 1; i++) {
         order_put_good(&order, 0, 1);
@@ -252,6 +255,70 @@ static void lateness_is_of_who_is_refused_again_and_again(void **state)
     assert_false(is_late(0, 1, 2 * ORDER_LATE_FOR));
     order_put_late(&order, UINT32_MAX, 0, 0); /* no connection: nobody's */
     order_put_good(&order, UINT32_MAX, 0);
+}
+
+static struct ifab_keyring *keyring_of(const char *const *names, size_t count)
+{
+    struct ifab_talents *talents = NULL;
+    struct ifab_keyring *keyring = NULL;
+    struct ifab_refusal refusal;
+    assert_int_equal(ifab_talents_new(7, &talents), IFAB_OK);
+    for (size_t i = 0; i < count; i++) {
+        struct ifab_talent_request request = {.name = ifab_view_str(names[i]), .role = IFAB_ROLE_AGENT, .expires_at = IFAB_NEVER};
+        struct ifab_buf record = IFAB_BUF_INIT(65536);
+        uint32_t number;
+        assert_int_equal(ifab_talent_add(talents, &request, &record, &number, &refusal), IFAB_CODE_NONE);
+        assert_int_equal(ifab_talents_load(talents, number, ifab_buf_as_view(&record), NULL), IFAB_OK);
+        ifab_buf_fini(&record);
+    }
+    assert_int_equal(ifab_keyring_new(talents, &keyring), IFAB_OK);
+    ifab_talents_free(talents);
+    return keyring;
+}
+
+/* Who storms by a connection for each message is late on the next one from the start; who only connects anew is not, and no name that somebody else
+ * writes makes its owner late. */
+static void a_talent_that_is_late_is_late_on_new_connections(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"Calm", "Storm"};
+    struct ifab_keyring *keyring = keyring_of(names, 2);
+    uint32_t storm = ifab_keyring_find(keyring, IFAB_VIEW("Storm"))->number, calm = ifab_keyring_find(keyring, IFAB_VIEW("Calm"))->number;
+    const struct ifab_view message = IFAB_VIEW("{\"a\":\"\\\"sender\\\":\\\"if://agent/Calm\",\"\\u0073ender\":\"if://agent/Storm/2\"}"),
+                           other = IFAB_VIEW("{\"sender\":\"if://agent/Calm\"}");
+    assert_false(order_names_late(&order, 0, 10, keyring, message, 0));
+    order_talent_good(&order, storm); /* no credit for the future */
+    order_talent_late(&order, storm, 0);
+    assert_true(order_names_late(&order, 0, 10, keyring, message, ORDER_LATE_FOR - 1)); /* however the name is written */
+    assert_false(order_names_late(&order, 0, 10, keyring, message, ORDER_LATE_FOR));
+    assert_false(order_names_late(&order, 0, 10, keyring, other, 0));
+    static const char *const no_messages[] = {"", "{}", "{\"sender\":7}", "{\"sender\":\"Storm\"}", "{\"sender\":\"if://agent/Nobody\"}", "{\"sender\":\"if://agent/Storm\""};
+    for (size_t i = 0; i < IFAB_COUNT(no_messages); i++)
+        assert_false(order_names_late(&order, 0, 10, keyring, ifab_view_str(no_messages[i]), 0));
+    assert_false(order_names_late(&order, 0, 10, NULL, message, 0));
+    assert_false(order_names_late(&order, UINT32_MAX, 0, keyring, message, 0)); /* the daemon's own */
+
+    order_put_good(&order, 0, 10); /* known now: judged by itself */
+    assert_false(order_names_late(&order, 0, 10, keyring, message, 0));
+    assert_true(order_names_late(&order, 0, 11, keyring, message, 0)); /* the next one in that slot is not */
+    order_put_late(&order, 0, 10, 0);
+    order_put_late(&order, 1, 12, 0);
+    assert_false(order_names_late(&order, 1, 12, keyring, message, 0)); /* it is late already */
+
+    for (size_t i = 0; i < ORDER_ASKED; i++) {
+        assert_true(order_names_late(&order, 2, 20, keyring, message, 0)); /* nor does something before it hide it */
+        add_at(2, 20, i, false, 0);
+    }
+    assert_false(order_names_late(&order, 2, 20, keyring, message, 0));
+
+    order_talent_late(&order, calm, 0);
+    order_talent_late(&order, calm, 0);
+    order_talent_good(&order, storm);
+    assert_true(order_names_late(&order, 3, 30, keyring, message, 0));
+    order_talent_good(&order, storm);
+    assert_false(order_names_late(&order, 3, 30, keyring, message, 0)); /* one of three, as of a connection */
+    assert_true(order_names_late(&order, 3, 30, keyring, other, 0));
+    ifab_keyring_unref(keyring);
 }
 
 static void few_late_ones_are_let_in_at_a_time(void **state)
@@ -541,6 +608,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(requests_of_their_own_are_refused_when_they_would_wait_long, set_up, tear_down),
         cmocka_unit_test_setup_teardown(late_ones_wait_for_those_in_turn_and_keep_their_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lateness_is_of_who_is_refused_again_and_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_talent_that_is_late_is_late_on_new_connections, set_up, tear_down),
         cmocka_unit_test_setup_teardown(few_late_ones_are_let_in_at_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(late_ones_are_verified_one_by_one_by_workers_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(late_ones_are_verified_at_a_pace_while_others_are_about, set_up, tear_down),

@@ -19,6 +19,7 @@ struct compiler {
     struct ifab_error *err;
     size_t tests;   /* of the rule being read */
     unsigned about; /* and what it is about */
+    struct ifab_view path; /* of the last test: neighbours that ask for the same share it, and are told by it */
 };
 
 static ifab_status wrong(struct compiler *c, const struct ifab_json *where, ifab_status status, const char *text)
@@ -222,7 +223,9 @@ static ifab_status take_test(struct compiler *c, const struct rule_field *field,
         return no_memory(c);
     condition->test.field = field;
     condition->test.op = row == NULL ? OPERATOR_IS : row->op;
-    IFAB_TRY(copy_string(c, path, &condition->test.path));
+    if (c->path.data == NULL || !ifab_view_equal(c->path, path))
+        IFAB_TRY(copy_string(c, path, &c->path));
+    condition->test.path = c->path;
     IFAB_TRY(take_operand(c, node, row != NULL ? row : ifab_rule__operator(IFAB_VIEW("is")), &condition->test));
     *ret = condition;
     return IFAB_OK;

@@ -42,19 +42,21 @@ static bool number_holds(enum rule_operator op, double value, double limit)
     return op == OPERATOR_ABOVE ? value > limit : op == OPERATOR_AT_LEAST ? value >= limit : op == OPERATOR_BELOW ? value < limit : value <= limit;
 }
 
-/* One value against the literals of a test. */
+/* One value against the literals of a test; of a bound there is one. */
 static enum ifab_rule_match compare(struct rule_context *context, const struct rule_test *test, const struct rule_value *value)
 {
+    const struct rule_value *literal = test->literals;
     bool numeric = test->op >= OPERATOR_ABOVE && test->op <= OPERATOR_AT_MOST;
     bool textual = test->op >= OPERATOR_STARTS_WITH && test->op <= OPERATOR_CONTAINS;
     if ((numeric && value->type != VALUE_NUMBER) || (textual && value->type != VALUE_STRING))
         return IFAB_RULE_UNKNOWN;
-    for (size_t i = 0; i < test->literal_count; i++) {
-        const struct rule_value *literal = &test->literals[i];
+    if (numeric) {
+        context->work++;
+        return number_holds(test->op, value->number, literal->number) ? IFAB_RULE_YES : IFAB_RULE_NO;
+    }
+    for (size_t i = 0; i < test->literal_count; i++, literal++) {
         context->work += 1 + (textual ? value->string.size * (1 + literal->string.size / 32) / 64 : 0);
-        if (numeric    ? number_holds(test->op, value->number, literal->number)
-            : textual ? text_holds(test->op, value->string, literal->string)
-                      : ifab_rule__equal(value, literal))
+        if (textual ? text_holds(test->op, value->string, literal->string) : ifab_rule__equal(value, literal))
             return IFAB_RULE_YES;
     }
     return IFAB_RULE_NO;
@@ -64,7 +66,7 @@ static enum ifab_rule_match ask_test(struct rule_context *context, const struct 
 {
     struct rule_values *values = &context->asked;
     enum ifab_rule_match match = IFAB_RULE_NO;
-    if (context->asked_field != test->field || !ifab_view_equal(context->asked_path, test->path)) {
+    if (context->asked_field != test->field || (context->asked_path.data != test->path.data && !ifab_view_equal(context->asked_path, test->path))) {
         ifab_rule__values(context, test->field, test->path, values);
         context->asked_field = test->field;
         context->asked_path = test->path;

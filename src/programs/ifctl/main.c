@@ -1,5 +1,6 @@
 /* ifctl, also started as `if` (a shell keyword: \if or 'if'). Parse, settle, ask why, run. */
 #include "cli.h"
+#include "crypto/crypto.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -29,7 +30,7 @@ int main(int argc, char **argv)
 {
     static struct cli cli; /* zeroed; large */
     signal(SIGPIPE, SIG_IGN);
-    if (ifab_start(&cli.err) != IFAB_OK) {
+    if (ifab_crypto_init_late(&cli.err) != IFAB_OK) { /* openssl_late.c does the rest */
         fputs("ifctl: no randomness or cryptography here\n", stderr);
         return EXIT_SYSTEM;
     }

@@ -56,10 +56,9 @@ void ifab_guest__http_error(struct ifab_guests *self, uint64_t host_call, enum i
     ifab_buf_fini(&b);
 }
 
-/* otherwise: the code of a problem that has none */
-static void refuse(struct ifab_guests *self, struct question *q, const struct ifab_egress_problem *problem, enum ifab_code otherwise, const char *text)
+/* own: what it is where it is the fabric's own */
+static void refuse(struct ifab_guests *self, struct question *q, enum ifab_code code, enum ifab_call_end own, const char *text)
 {
-    enum ifab_code code = problem->code != IFAB_CODE_NONE ? problem->code : otherwise;
     if (q->kind == QUESTION_OPEN)
         ifab_guest__socket_drop(q);
     if (code == IFAB_CODE_DEADLINE_EXCEEDED && (ifab_usec)(uv_hrtime() / 1000) + TIMER_EARLY >= q->running->until) {
@@ -68,27 +67,27 @@ static void refuse(struct ifab_guests *self, struct question *q, const struct if
         ifab_guest__question_end(q);
         return;
     }
-    enum ifab_call_end own = ifab_guest__own(code, problem->failure);
     q->running->failed = q->running->failed || code == IFAB_CODE_PROVIDER_UNAVAILABLE || code == IFAB_CODE_DEADLINE_EXCEEDED;
     ifab_guest__note(q->running, own, text);
     ifab_guest__http_error(self, q->host_call, code, text);
     ifab_guest__question_end(q);
 }
 
-static const char *words_of(const struct ifab_egress_problem *problem)
+/* otherwise: the code of a problem that has none */
+static void refuse_problem(struct ifab_guests *self, struct question *q, const struct ifab_egress_problem *problem, enum ifab_code otherwise)
 {
-    return problem->text[0] != '\0' ? problem->text : ifab_egress_failure_text(problem->failure);
+    enum ifab_code code = problem->code != IFAB_CODE_NONE ? problem->code : otherwise;
+    refuse(self, q, code, ifab_guest__own(code, problem->failure), problem->text[0] != '\0' ? problem->text : ifab_egress_failure_text(problem->failure));
 }
 
 void ifab_guest__refuse(struct ifab_guests *self, struct question *q, enum ifab_code code, const char *text)
 {
-    static const struct ifab_egress_problem none = {.failure = IFAB_EGRESS_NONE};
-    refuse(self, q, &none, code, text);
+    refuse(self, q, code, ifab_guest__own(code, IFAB_EGRESS_NONE), text);
 }
 
 void ifab_guest__problem(struct ifab_guests *self, struct question *q, const struct ifab_egress_problem *problem)
 {
-    refuse(self, q, problem, IFAB_CODE_PROVIDER_UNAVAILABLE, words_of(problem));
+    refuse_problem(self, q, problem, IFAB_CODE_PROVIDER_UNAVAILABLE);
 }
 
 static bool take_headers(struct question *q, const struct ifab_json *headers)
@@ -184,11 +183,16 @@ static bool within_rate(struct ifab_guests *self, const struct running *r)
 void ifab_guest__ask(struct ifab_guests *self, struct question *q, bool challenge)
 {
     const struct running *r = q->running;
+    char text[IFAB_GUEST_TEXT_MAX];
     q->use = use_of(r, q->secret, q->url, challenge);
-    if (q->use == NULL || self->options.ask == NULL)
-        ifab_guest__refuse(self, q, IFAB_CODE_SECRET_NOT_FOUND, "the manifest names no such secret");
-    else
+    if (q->use == NULL) {
+        ifab_guest__unnamed(q->secret, challenge ? " for challenges" : " for requests", text);
+        refuse(self, q, IFAB_CODE_SECRET_NOT_FOUND, IFAB_CALL_UNNAMED_SECRET, text);
+    } else if (self->options.ask == NULL) {
+        ifab_guest__refuse(self, q, IFAB_CODE_SECRET_NOT_FOUND, ifab_code_info(IFAB_CODE_SECRET_NOT_FOUND)->text);
+    } else {
         self->options.ask(self->options.user, q->serial, r->task, r->user, q->secret, q->use->origin_text);
+    }
 }
 
 /* One request; a URL of ws or wss opens a WebSocket. */
@@ -325,7 +329,7 @@ void ifab_guest__send(struct ifab_guests *self, struct question *q)
     if (status == IFAB_AGAIN)
         ifab_guest__refuse(self, q, IFAB_CODE_QUEUE_FULL, too_many);
     else
-        refuse(self, q, &problem, IFAB_CODE_SYSTEM_ERROR, words_of(&problem));
+        refuse_problem(self, q, &problem, IFAB_CODE_SYSTEM_ERROR);
 }
 
 /* {"body" or "body_b64","headers","status"} */
@@ -360,6 +364,7 @@ static void answered(struct ifab_guests *self, struct question *q, const struct 
     }
     struct ifab_buf b = IFAB_BUF_INIT(HTTP_ANSWER_MAX);
     ifab_guest__came(q->running);
+    q->running->failed = ifab_retry_is_failure(e->status); /* its own word that it failed is as good as none */
     put_answer(e, &b);
     if (ifab_buf_status(&b) == IFAB_OK)
         (void)ifab_chassis_host_result(self->chassis, q->host_call, IFAB_HOST_OK, ifab_buf_as_view(&b));

@@ -61,7 +61,7 @@ struct running { /* a call from its begin to its done */
     struct ifab_view alarm; /* what it, or a provider, tried; size 0: nothing */
     enum ifab_call_end refused; /* the fabric's own word on what it asked last; OK: none. What it makes of that is its answer's end */
     char refusal[256];          /* in words */
-    bool failed;                /* an exchange failed outside, and nothing came from there since: to have asked too often then is not what it ends on */
+    bool failed;                /* an exchange failed outside (5xx too), and nothing better came since: to have asked too often then is not what it ends on */
     uint64_t call;    /* the pool's */
     struct socket sockets[SOCKETS_MAX];
     uint32_t socket_count; /* numbers given so far */
@@ -136,6 +136,7 @@ enum ifab_call_end ifab_guest__own(enum ifab_code code, enum ifab_egress_failure
 void ifab_guest__note(struct running *r, enum ifab_call_end end, const char *text); /* OK: what it asked failed outside */
 void ifab_guest__came(struct running *r);                                           /* an answer from outside, or something went there */
 void ifab_guest__own_end(struct running *r, struct ifab_guest_answer *answer);
+void ifab_guest__unnamed(struct ifab_view name, const char *meant_for, char ret_text[IFAB_GUEST_TEXT_MAX]); /* words of IFAB_CALL_UNNAMED_SECRET */
 /* host.c */
 void ifab_guest__host_call(void *user, const struct ifab_chassis_host_call *host_call);
 void ifab_guest__host_gone(void *user, uint64_t host_call);

@@ -58,12 +58,13 @@ static void give_now(struct ifab_guests *self, uint64_t host_call)
 static void give_secret_ref(struct ifab_guests *self, struct running *r, uint64_t host_call, struct ifab_view name)
 {
     const struct ifab_secret_use *use = NULL;
-    char text[sizeof r->refusal];
+    char text[IFAB_GUEST_TEXT_MAX];
     for (size_t i = 0; i < r->spec->manifest.secret_count && use == NULL; i++)
         if (ifab_view_equal(r->spec->manifest.secrets[i].name, name))
             use = &r->spec->manifest.secrets[i];
     if (use == NULL) {
-        ifab_guest__note(r, IFAB_CALL_NO_SECRET, "the manifest names no such secret");
+        ifab_guest__unnamed(name, "", text);
+        ifab_guest__note(r, IFAB_CALL_UNNAMED_SECRET, text);
         answer(self, host_call, IFAB_HOST_REFUSED, IFAB_VIEW(""));
     } else if (self->options.secret == NULL || self->options.secret(self->options.user, name) == 0) {
         snprintf(text, sizeof text, "there is no secret " IFAB_FMT " for " IFAB_FMT, IFAB_ARG(name), IFAB_ARG(use->origin_text));

@@ -4,6 +4,8 @@
  */
 #include "guest_internal.h"
 
+#include "base/id.h"
+
 #include <stdio.h>
 
 /* OK: not the fabric's. Of those with an alarm the whole call is a violation, whatever stands here. */
@@ -37,6 +39,14 @@ void ifab_guest__note(struct running *r, enum ifab_call_end end, const char *tex
         return;
     r->refused = end;
     snprintf(r->refusal, sizeof r->refusal, "%s", text);
+}
+
+/* The guest's word for a name: what could be none is not repeated. */
+void ifab_guest__unnamed(struct ifab_view name, const char *meant_for, char ret_text[IFAB_GUEST_TEXT_MAX])
+{
+    if (!ifab_name_valid(name))
+        name = IFAB_VIEW("what it asked for");
+    snprintf(ret_text, IFAB_GUEST_TEXT_MAX, "requires_secrets in the manifest does not name " IFAB_FMT "%s", IFAB_ARG(name), meant_for);
 }
 
 void ifab_guest__came(struct running *r)

@@ -33,8 +33,11 @@ struct ifab_now clock_step(struct clock *self, ifab_usec real, ifab_usec boot, b
 {
     ifab_usec expected = boot + self->wall_offset, off = real - expected;
     bool jump = off > JUMP || off < -JUMP;
-    if (ret_jumped != NULL)
-        *ret_jumped = jump && !self->doubt;
+    self->untold = jump && (self->untold || !self->doubt);
+    if (ret_jumped != NULL) {
+        *ret_jumped = self->untold;
+        self->untold = false;
+    }
     self->doubt = jump; /* a clock that comes back within its bound is believed again by itself */
     if (!self->doubt)
         self->wall_offset = real - boot; /* small steps are followed: a slewed or corrected clock */

@@ -25,6 +25,7 @@ static bool queue_own(struct node *node, enum ifab_command_type type, struct ifa
 
 void node_clock_jumped(struct node *node)
 {
+    node->clock.untold = false;
     IFAB_LOG(IFAB_LOG_ERROR, "clock: the wall clock jumped by more than 60 s and is not believed; ifctl clock accept --why … ends it", IFAB_F_NUM("real", clock_real()));
     ifab_fabric_set_clock_doubt(node->fabric, true);
     (void)queue_own(node, IFAB_COMMAND_CLOCK_JUMP, IFAB_VIEW(""), IFAB_VIEW("the wall clock jumped by more than 60 s"));

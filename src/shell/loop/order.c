@@ -7,6 +7,7 @@
 #include "order.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "node.h"
@@ -29,7 +30,7 @@ void order_fini(struct order *self)
         }
     ifab_free(self->of_slot);
     ifab_free(self->late_of);
-    ifab_free(self->waiting_of);
+    ifab_free(self->of_talent);
     *self = (struct order){.slots = 0};
 }
 
@@ -87,11 +88,15 @@ static void put_late(struct lane *lane, bool late) /* from its next turn on */
     lane->was_late = lane->was_late || late;
 }
 
+static bool is_late(const struct lateness *it, uint64_t connection, ifab_usec run)
+{
+    return it->connection == connection && it->refused > 0 && run < it->until;
+}
+
 struct lane *order_add(struct order *self, struct ticket *t, uint32_t slot, uint64_t connection, ifab_usec run)
 {
     struct lane *lane = lane_of(self, slot, connection);
-    const struct lateness *lateness = slot < self->slots ? &self->late_of[slot] : NULL;
-    bool late = lateness != NULL && lateness->connection == connection && lateness->refused > 0 && run < lateness->until;
+    bool late = slot < self->slots && is_late(&self->late_of[slot], connection, run);
     if (lane != NULL)
         put_late(lane, late);
     if (lane == NULL) {
@@ -153,24 +158,96 @@ struct ticket *order_take(struct order *self)
     return t;
 }
 
+/* What comes behind the connection's end, when another one has its slot, is nobody's. */
+static void more_late(struct lateness *it, uint64_t connection, ifab_usec run)
+{
+    if (connection < it->connection)
+        return;
+    unsigned refused = (is_late(it, connection, run) ? it->refused : 0) + 2;
+    bool known = it->connection == connection && it->known;
+    *it = (struct lateness){connection, run + ORDER_LATE_FOR, refused < ORDER_LATE_MOST ? refused : ORDER_LATE_MOST, known};
+}
+
+/* true: it was late, and is no longer. */
+static bool less_late(struct lateness *it, uint64_t connection)
+{
+    if (connection < it->connection)
+        return false;
+    if (connection > it->connection)
+        *it = (struct lateness){.connection = connection};
+    it->known = true;
+    return it->refused > 0 && --it->refused == 0;
+}
+
 void order_put_late(struct order *self, uint32_t slot, uint64_t connection, ifab_usec run)
 {
-    if (slot >= self->slots)
-        return;
-    struct lateness *it = &self->late_of[slot];
-    unsigned refused = (it->connection == connection && run < it->until ? it->refused : 0) + 2;
-    *it = (struct lateness){connection, run + ORDER_LATE_FOR, refused < ORDER_LATE_MOST ? refused : ORDER_LATE_MOST};
+    if (slot < self->slots)
+        more_late(&self->late_of[slot], connection, run);
 }
 
 struct lane *order_put_good(struct order *self, uint32_t slot, uint64_t connection)
 {
-    struct lateness *it = slot < self->slots ? &self->late_of[slot] : NULL;
-    if (it == NULL || it->connection != connection || it->refused == 0 || --it->refused > 0)
+    if (slot >= self->slots || !less_late(&self->late_of[slot], connection))
         return NULL;
     struct lane *lane = lane_of(self, slot, connection);
     if (lane != NULL)
         put_late(lane, false);
     return lane;
+}
+
+static struct order_talent *of_talent(struct order *self, uint32_t talent)
+{
+    if (talent >= self->talents) {
+        size_t room = (size_t)talent + 64;
+        struct order_talent *more = ifab_realloc(self->of_talent, room * sizeof *more);
+        if (more == NULL)
+            return NULL;
+        memset(more + self->talents, 0, (room - self->talents) * sizeof *more);
+        self->of_talent = more;
+        self->talents = room;
+    }
+    return &self->of_talent[talent];
+}
+
+void order_talent_late(struct order *self, uint32_t talent, ifab_usec run)
+{
+    struct order_talent *it = of_talent(self, talent);
+    if (it == NULL)
+        return;
+    more_late(&it->late, 0, run);
+    self->some_late = run + ORDER_LATE_FOR;
+}
+
+void order_talent_good(struct order *self, uint32_t talent)
+{
+    if (talent < self->talents)
+        (void)less_late(&self->of_talent[talent].late, 0);
+}
+
+static bool names_late(const struct order *self, const struct ifab_keyring *keyring, struct ifab_view message, struct ifab_arena *arena, ifab_usec run)
+{
+    const struct ifab_json *tree = NULL;
+    struct ifab_view sender, name, instance;
+    if (ifab_json_read(message, NULL, arena, &tree, NULL) != IFAB_OK || !ifab_json_string(ifab_json_get(tree, "sender"), &sender) ||
+        ifab_sender_parse(sender, &name, &instance) != IFAB_OK)
+        return false; /* it is refused soon enough */
+    const struct ifab_keyring_entry *entry = ifab_keyring_find(keyring, name);
+    return entry != NULL && entry->number < self->talents && is_late(&self->of_talent[entry->number].late, 0, run);
+}
+
+bool order_names_late(const struct order *self, uint32_t slot, uint64_t connection, const struct ifab_keyring *keyring, struct ifab_view message, ifab_usec run)
+{
+    const struct lane *lane = lane_of(self, slot, connection);
+    if (run >= self->some_late || keyring == NULL || slot >= self->slots || (lane != NULL && lane->count >= ORDER_ASKED))
+        return false;
+    const struct lateness *it = &self->late_of[slot];
+    if (it->connection == connection && (it->known || is_late(it, connection, run)))
+        return false;
+    struct ifab_arena arena;
+    ifab_arena_init(&arena, (size_t)IFAB_ENVELOPE_MAX * 64);
+    bool late = names_late(self, keyring, message, &arena, run);
+    ifab_arena_fini(&arena);
+    return late;
 }
 
 bool order_nobody_in_turn(const struct order *self) { return self->turns[0].first == NULL; }
@@ -230,33 +307,18 @@ void order_let_in(struct order *self)
 
 /* ---- behind the signature: equal shares by talent ---- */
 
-static uint32_t *waiting_of(struct order *self, uint32_t talent)
-{
-    if (talent >= self->talents) {
-        size_t room = (size_t)talent + 64;
-        uint32_t *more = ifab_realloc(self->waiting_of, room * sizeof *more);
-        if (more == NULL)
-            return NULL;
-        for (size_t i = self->talents; i < room; i++)
-            more[i] = 0;
-        self->waiting_of = more;
-        self->talents = room;
-    }
-    return &self->waiting_of[talent];
-}
-
 bool order_share_take(struct order *self, uint32_t talent)
 {
-    uint32_t *waiting = waiting_of(self, talent);
-    if (waiting == NULL || self->verified >= ORDER_VERIFIED_MAX || *waiting >= ORDER_VERIFIED_MAX - self->verified)
+    struct order_talent *it = of_talent(self, talent);
+    if (it == NULL || self->verified >= ORDER_VERIFIED_MAX || it->waiting >= ORDER_VERIFIED_MAX - self->verified)
         return false;
-    (*waiting)++;
+    it->waiting++;
     self->verified++;
     return true;
 }
 
 void order_share_give(struct order *self, uint32_t talent)
 {
-    self->waiting_of[talent]--;
+    self->of_talent[talent].waiting--;
     self->verified--;
 }

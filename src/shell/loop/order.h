@@ -8,8 +8,10 @@
 
 #include "base/status.h"
 #include "base/time.h"
+#include "base/view.h"
 
 struct ticket;
+struct ifab_keyring;
 
 #define ORDER_MAX 65536          /* tickets before the step */
 #define ORDER_VERIFIED_MAX 16384 /* of them messages with a good signature that wait for a batch */
@@ -17,6 +19,7 @@ struct ticket;
 #define ORDER_LATE_FOR IFAB_SECOND
 #define ORDER_LATE_MOST 4
 #define ORDER_LATE_UNANSWERED 2  /* requests of a late connection that are read before the first of them is answered */
+#define ORDER_ASKED 64           /* tickets that wait on a connection of which nothing is known, before nobody asks whom the next one names */
 #define ORDER_LET_IN 10          /* late ones that get a turn at a time, whoever else waits */
 #define PACE_TICKETS 8           /* late ones a worker verifies */
 #define PACE_EVERY_NS UINT64_C(100000000) /* in so much time, one worker at a time: seldom and together, so that few of the others meet them, */
@@ -42,10 +45,15 @@ struct pace { /* of late ones before the verifiers */
     uint64_t began_ns;     /* of this period */
     size_t left, overdue;  /* in it: when nobody in turn waits; whoever else waits, since the period before left them over */
 };
-struct lateness { /* of the connection in a slot */
+struct lateness { /* of the connection in a slot; of a talent */
     uint64_t connection;
     ifab_usec until;  /* run */
     unsigned refused; /* 0: not late; a 302 adds two, up to ORDER_LATE_MOST, what was taken one less */
+    bool known;       /* something of it was taken: it is judged by itself alone */
+};
+struct order_talent {
+    uint32_t waiting; /* its messages between signature and step */
+    struct lateness late;
 };
 struct order {
     struct lane_ring turns[2]; /* in turn; late */
@@ -54,8 +62,9 @@ struct order {
     size_t slots;
     struct lane *spare;
     size_t count, lanes;  /* tickets; lanes that have some */
-    uint32_t *waiting_of; /* by talent */
+    struct order_talent *of_talent; /* by number */
     size_t talents, verified;
+    ifab_usec some_late; /* run: until then some talent may be late */
 };
 
 /* slots: of connections; any other slot has a lane for each ticket. */
@@ -74,6 +83,14 @@ struct ticket *order_take(struct order *self);
 void order_put_late(struct order *self, uint32_t slot, uint64_t connection, ifab_usec run);
 /* One was taken: a connection that was told 302 for a third of its messages or fewer is not late for long. The lane whose lateness ends by it, or NULL. */
 struct lane *order_put_good(struct order *self, uint32_t slot, uint64_t connection);
+/* The same of the talent whose signature it was: a connection that brings its next message first is late from the start (order_names_late()). */
+void order_talent_late(struct order *self, uint32_t talent, ifab_usec run);
+void order_talent_good(struct order *self, uint32_t talent);
+/*
+ * Does a message on a connection of which nothing is known name a talent that is late? It may be a forger's: it makes late only what it came by.
+ * Reads the message, if some talent is late at all.
+ */
+bool order_names_late(const struct order *self, uint32_t slot, uint64_t connection, const struct ifab_keyring *keyring, struct ifab_view message, ifab_usec run);
 void order_let_in(struct order *self); /* from time to time: some that are late and verified get one turn, whoever else waits */
 /* Nobody in turn waits: what comes in turn now is next. */
 bool order_nobody_in_turn(const struct order *self);

@@ -108,8 +108,11 @@ void ticket_queue(struct node *node, struct ticket *t)
 {
     bool alone = nobody_in_turn(node) && !node->commit_running;
     uint32_t slot = t->request != NULL ? t->request->peer.slot : UINT32_MAX;
+    uint64_t connection = t->request != NULL ? t->request->peer.connection : 0;
     ifab_usec run = clock_now(&node->clock, NULL).run;
-    struct lane *lane = order_add(&node->order, t, slot, t->request != NULL ? t->request->peer.connection : 0, run);
+    if (t->verify == VERIFY_MESSAGE && order_names_late(&node->order, slot, connection, node->keyring, t->bytes, run))
+        order_put_late(&node->order, slot, connection, run);
+    struct lane *lane = order_add(&node->order, t, slot, connection, run);
     bool late = atomic_load_explicit(&lane->late, memory_order_relaxed);
     node->queue_count++;
     t->came = run;
@@ -271,8 +274,11 @@ static void note_lateness(struct node *node, const struct ticket *t, ifab_usec r
     const struct ifab_http_peer *peer = &t->request->peer;
     if (t->reply.code == IFAB_CODE_RATE_LIMIT_EXCEEDED) {
         order_put_late(&node->order, peer->slot, peer->connection, run);
+        if (t->verify == VERIFY_MESSAGE)
+            order_talent_late(&node->order, t->command.u.message.talent, run);
         ifab_http_slow(node->http, t->request->http, ORDER_LATE_UNANSWERED);
     } else if (t->verify == VERIFY_MESSAGE && t->reply.code == IFAB_CODE_NONE) {
+        order_talent_good(&node->order, t->command.u.message.talent);
         struct lane *lane = order_put_good(&node->order, peer->slot, peer->connection);
         if (lane != NULL)
             pool_in_turn(&node->pool, lane);

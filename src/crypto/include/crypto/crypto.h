@@ -9,6 +9,9 @@
 #include "base/view.h"
 
 IFAB_MUST_CHECK ifab_status ifab_crypto_init(struct ifab_error *err); /* once, before threads; IFAB_INTERNAL */
+/* The same in two, for a program that loads libcrypto with its first hash and checks that hash then. IFAB_INTERNAL */
+IFAB_MUST_CHECK ifab_status ifab_crypto_init_late(struct ifab_error *err);
+IFAB_MUST_CHECK ifab_status ifab_crypto_check_hash(struct ifab_error *err);
 void ifab_random(void *ret_bytes, size_t size);                     /* from the kernel */
 void ifab_wipe(void *bytes, size_t size);                           /* not optimised away */
 bool ifab_equal_ct(const void *a, const void *b, size_t size);      /* constant time */

@@ -196,6 +196,8 @@ struct ifab_registered { /* one record of the registry, as another fabric had it
       "A secret goes to the origins of its record alone, and nowhere that a redirect led: see ifctl secret list and the manifest's rows. ")   \
     X(NO_SECRET, SECRET_NOT_FOUND, CALLER, "a secret that it needs cannot be used",                                                           \
       "Set it with ifctl secret set NAME --for ORIGIN; requires_secrets in its manifest names both. ")                                        \
+    X(UNNAMED_SECRET, SECRET_NOT_FOUND, CALLER, "it asked for a secret that its manifest does not name",                                      \
+      "Setting a secret does not help: only its publisher can add the name to requires_secrets, in a new version of it. ")                    \
     X(LIMITED, RATE_LIMIT_EXCEEDED, CALLER, "it asked for more at a time than its limits let pass",                                           \
       "Wait a little; limits.rps and limits.burst in its manifest say how much passes. ")                                                     \
     X(BUSY, QUEUE_FULL, CALLER, "too many exchanges were under way", "Wait a little. ")                                                       \
@@ -438,7 +440,8 @@ struct ifab_change {
 struct ifab_lack { /* what stopped a claim until somebody changes it: a budget without room, a swarm's breaker */
     uint32_t talent, uid; /* who claims: one of them */
     uint64_t swarm;
-    uint64_t of;          /* number of the budget or breaker; 0: nothing */
+    uint64_t kind;        /* of what it lacks: IFAB_KIND_BUDGET, IFAB_KIND_BREAKER; as wide as this, so that no byte is padding */
+    uint64_t of;          /* its number; 0: nothing */
     uint64_t version;     /* of the budget; of a breaker the entry that opened it */
     ifab_usec since;      /* wall: the budget's period; 0: a breaker */
     uint64_t index;       /* of the entry that says so */

@@ -22,9 +22,8 @@ static void wrong(struct chassis_worker *self, const char *text)
 
 static void step_back(struct chassis_worker *self)
 {
-    self->stepped_back = true;
-    self->pool->stats.stepped_back++;
-    ifab_chassis__step_back(&self->process);
+    self->stepped_back = true; /* or refused: it is not asked again */
+    self->pool->stats.stepped_back += ifab_chassis__step_back(&self->process);
 }
 
 bool ifab_chassis__execute_start(struct ifab_chassis *pool, struct chassis_call *call, struct ifab_error *err)

@@ -145,7 +145,7 @@ struct ifab_chassis {
 ifab_status ifab_chassis__spawn(const char *path, struct chassis_process *ret, struct ifab_error *err);
 void ifab_chassis__signal(const struct chassis_process *self, int signal_number); /* through the pidfd */
 uint64_t ifab_chassis__cpu(const struct chassis_process *self);                   /* ns that it has used; 0: not known */
-void ifab_chassis__step_back(const struct chassis_process *self);                 /* less of a busy CPU from now on, for good */
+bool ifab_chassis__step_back(const struct chassis_process *self);                 /* less of a busy CPU from now on, for good; false: the kernel refuses */
 bool ifab_chassis__reap(const struct chassis_process *self);                      /* true: it has ended and is reaped */
 void ifab_chassis__wait(const struct chassis_process *self);                      /* until it has ended, for one that was killed */
 

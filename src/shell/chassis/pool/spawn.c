@@ -99,11 +99,10 @@ uint64_t ifab_chassis__cpu(const struct chassis_process *self)
  * SCHED_IDLE: who wakes up has the CPU at once, and of a busy one it gets what nobody else of our control group wants; measured, a nice value alone left others
  * waiting for milliseconds. By its pid, which is still its own as long as it is not reaped. Where the system does not let us, it stays as it is.
  */
-void ifab_chassis__step_back(const struct chassis_process *self)
+bool ifab_chassis__step_back(const struct chassis_process *self)
 {
     const struct sched_param none = {.sched_priority = 0};
-    if (sched_setscheduler(self->pid, SCHED_IDLE, &none) != 0)
-        (void)setpriority(PRIO_PROCESS, (id_t)self->pid, NICE_MOST);
+    return sched_setscheduler(self->pid, SCHED_IDLE, &none) == 0 || setpriority(PRIO_PROCESS, (id_t)self->pid, NICE_MOST) == 0;
 }
 
 bool ifab_chassis__reap(const struct chassis_process *self)

@@ -149,7 +149,8 @@ size_t ifab_chassis_revoke_talent(struct ifab_chassis *self, uint64_t talent); /
 struct ifab_chassis_stats {
     uint32_t workers, idle, busy, waiting, preparing;   /* now */
     uint64_t started, killed, calls, traps, host_calls; /* since the pool was made */
-    uint64_t refused_walls, wrong_frames, deadline_kills, stepped_back;
+    uint64_t refused_walls, wrong_frames, deadline_kills;
+    uint64_t stepped_back;                              /* processes that the kernel let step back */
     uint64_t compiled, cache_hits, cache_misses, cache_bad; /* cache_bad: files whose MAC was wrong, removed */
 };
 void ifab_chassis_stats(const struct ifab_chassis *self, struct ifab_chassis_stats *ret);
