@@ -3,7 +3,6 @@
 import json
 import pathlib
 import threading
-import time
 
 from cli import Cli, Follow
 from fabric import PATIENCE, Events, wait_for
