@@ -365,6 +365,11 @@ class Fabric:
         self.errors.close()
         self.process = None
 
+    def stand_still(self):
+        """SIGSTOP, and no thread of it runs any more: the signal says that they are to stop, not that they have. SIGCONT is the caller's."""
+        self.process.send_signal(signal.SIGSTOP)
+        wait_for(lambda: stopped(self.process.pid), what="the daemon to stand still")
+
     def restart(self):
         assert self.stop() == 0, self.tail()
         return self.start()
@@ -600,6 +605,14 @@ def check_receipt(receipt, vkey):
     leaf = hashlib.sha256(b"\0" + entry).digest()
     assert leaf.hex() == receipt["proof"]["leaf"]
     assert root_from_path(leaf, receipt["entry"]["index"], size, [bytes.fromhex(p) for p in receipt["proof"]["path"]]) == root
+
+
+def stopped(pid):
+    states = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/stat", encoding="utf-8") as stat:
+            states.append(stat.read().rpartition(")")[2].split()[0])
+    return set(states) == {"T"}
 
 
 def wait_for(condition, seconds=10, what="condition", at_most=None):

@@ -75,7 +75,7 @@ def test_revoked_in_the_batch_of_its_intent_it_never_begins():
             plan = s.plan("spin")
             for c in (agent, operator):
                 c.request("GET", "/healthz")
-            s.f.process.send_signal(signal.SIGSTOP)  # so that both are read in one turn
+            s.f.stand_still()  # so that both are read in one turn
             try:
                 agent.send(agent.bytes_of("POST", f"/v1/capabilities/{NAME}/apply", json.dumps({"plan_hash": plan["plan_hash"]}).encode(), head))
                 operator.send(operator.bytes_of("POST", "/v1/talents/Studio.A/revoke", json.dumps({"scope": ID, "why": "w"}).encode()))

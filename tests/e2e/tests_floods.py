@@ -190,7 +190,7 @@ def test_message_of_another_connection_does_not_wait_for_a_whole_stream(f):
     lines = [bytes(a.message()) for _ in range(100)]
     with f.conn() as long, f.conn() as short:
         assert long.request("GET", "/healthz").status == short.request("GET", "/healthz").status == 200
-        f.process.send_signal(signal.SIGSTOP)
+        f.stand_still()
         long.send(long.bytes_of("POST", "/v1/messages", b"\n".join(lines), {"Content-Type": "application/x-ndjson"}))
         short.send(short.bytes_of("POST", "/v1/messages", bytes(b.message())))
         f.process.send_signal(signal.SIGCONT)
@@ -208,7 +208,7 @@ def test_flood_of_one_connection_is_304_and_others_are_still_taken(f):
     body = b"\n".join([b"x"] * 10000)
     with f.conn() as flood, f.conn() as other:
         assert flood.request("GET", "/healthz").status == other.request("GET", "/healthz").status == 200
-        f.process.send_signal(signal.SIGSTOP)
+        f.stand_still()
         # the client's side of the socket holds it all while the daemon is stopped
         flood.send(flood.bytes_of("POST", "/v1/messages", body, {"Content-Type": "application/x-ndjson"}) * 5)
         other.send(other.bytes_of("POST", "/v1/messages", bytes(b.message())))
@@ -291,7 +291,7 @@ def at_once(f, parts):
     """What each connection sends is there when the daemon looks; the answers, connection by connection."""
     for c, _ in parts:
         assert c.request("GET", "/healthz").status == 200
-    f.process.send_signal(signal.SIGSTOP)
+    f.stand_still()
     for c, messages in parts:
         c.send(b"".join(c.bytes_of("POST", "/v1/messages", bytes(m)) for m in messages))
     f.process.send_signal(signal.SIGCONT)
@@ -309,8 +309,9 @@ def test_storming_talent_passes_what_need_not_wait_on_that_and_on_another_connec
     # INV-12: its connection is late, its messages are judged as ever; its other connection, of which something was taken, is not even late
     s, a = f.enrol("Demo.Storm"), f.enrol("Demo.A")
     hazard = {"content": {"hazards": ["legal"]}}
-    with f.conn() as stormed, f.conn() as quiet, f.conn() as other:
-        assert quiet.request("POST", "/v1/messages", bytes(s.message(sender=f"{s.uri}/2"))).status == 200
+    with f.conn(timeout=60) as stormed, f.conn(timeout=60) as quiet, f.conn(timeout=60) as other:
+        for c, x in ((quiet, f"{s.uri}/2"), (other, f"{a.uri}/3")):
+            assert c.request("POST", "/v1/messages", bytes((s if c is quiet else a).message(sender=x))).status == 200
         batch = [s.message(sender=f"{s.uri}/1", **hazard) for _ in range(60)]
         stormed.send(b"".join(stormed.bytes_of("POST", "/v1/messages", bytes(m)) for m in batch))
         codes = [(r.status, r.code) for r in (stormed.read() for _ in batch)]
@@ -324,6 +325,47 @@ def test_storming_talent_passes_what_need_not_wait_on_that_and_on_another_connec
         r = other.request("POST", "/v1/messages", bytes(a.message(sender=f"{a.uri}/3", **hazard)))
         assert r.status == 202, r
     f.verify()
+
+
+def test_storm_by_a_connection_for_each_message_leaves_the_others_alone(f):
+    # INV-12: also one that does not wait for its answer: what is left of it fills no queue, and who connects anew beside it is taken
+    s, others = f.enrol("Demo.Storm"), [f.enrol("Demo.A", owner="alice"), f.enrol("Demo.B", owner="bob")]
+    hazard = {"content": {"hazards": ["legal"]}}
+    lanes, count = 8, 1600
+    messages = [s.message(sender=f"{s.uri}/{i % lanes}", **hazard) for i in range(count)]
+    codes, lock = {}, threading.Lock()
+
+    def part(k):
+        for i in range(k, count, lanes):
+            try:
+                with f.conn(timeout=60) as c:
+                    if i % (2 * lanes) >= lanes:
+                        c.send(c.bytes_of("POST", "/v1/messages", bytes(messages[i])))  # and goes away
+                        continue
+                    r = c.request("POST", "/v1/messages", bytes(messages[i]))
+            except (Gone, OSError):
+                continue  # more connections than there is room for
+            assert r.status == 202 or "retry-after" in r.headers, r
+            with lock:
+                codes[r.status] = codes.get(r.status, 0) + 1
+
+    threads = [threading.Thread(target=part, args=(k,)) for k in range(lanes)]
+    for t in threads:
+        t.start()
+    shared = 0
+    while any(t.is_alive() for t in threads) or shared < 50:
+        a = others[shared % 2]
+        with f.conn() as c:
+            r = c.request("POST", "/v1/messages", bytes(a.message(receiver=others[(shared + 1) % 2].uri)))
+        assert r.status == 200, r
+        shared += 1
+        time.sleep(0.01)
+    for t in threads:
+        t.join()
+    assert set(codes) <= {202, 429, 503} and codes[429] > 100, codes
+    assert f.send(s.message(sender=f"{s.uri}/0")).status == 200, "what need not wait passes"
+    f.verify()
+    return f"{codes}, {shared} shared beside them"
 
 
 def test_flood_in_the_name_of_a_talent_makes_nobody_late_and_empties_no_bucket(f):
@@ -379,7 +421,7 @@ def test_single_requests_that_would_wait_long_are_304_and_lines_are_not(f):
     late = [f.conn() for _ in range(5)]
     for c in conns + late:
         assert c.request("GET", "/healthz").status == 200
-    f.process.send_signal(signal.SIGSTOP)
+    f.stand_still()
     for c, part in zip(conns, parts):
         c.send(b"".join(c.bytes_of("POST", "/v1/messages", bytes(m)) for m in part))
     for c, m in zip(late, first):

@@ -279,7 +279,7 @@ def test_a_lease_that_was_told_again_is_not_given_back(f):
         create(f, f"t{i}")
         lost, again = f.conn(), f.conn()
         again.request("GET", "/healthz")
-        f.process.send_signal(signal.SIGSTOP)  # so that both are read in one turn
+        f.stand_still()  # so that both are read in one turn
         try:
             lost.send(lost.bytes_of("POST", f"/v1/tasks/t{i}/claim", body, JSON))
             lost.close()

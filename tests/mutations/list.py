@@ -184,6 +184,9 @@ without("vote-other-log", "src/fabric/vote.c", "if (!ifab_view_is(command->u.vot
 change("vote-other-rules", "src/fabric/vote.c", "memcmp(d->policy_digest32, command->u.vote.policy_digest32, 32) != 0 || ", "",
        "fabric_flow")
 change("life-vote-before-routing", "src/fabric/vote.c", " || ifab_fabric__stale(self, o, d))", ")", "fabric_life")
+change("vote-by-a-key-put-in-its-place", "src/fabric/vote.c", "    if (was_there || !had)\n", "    if (was_there || !had || true)\n", "fabric_flow")
+change("vote-by-a-key-of-one-who-came-later", "src/fabric/vote.c", "    if (was_there || !had)\n", "    if (was_there)\n", "fabric_flow")
+change("vote-refusal-by-a-newer-key", "src/fabric/vote.c", "        if (command->u.vote.verdict == IFAB_VOTE_APPROVE) /* a refusal", "        if (true) /* a refusal", "fabric_flow")
 without("vote-other-message", "src/fabric/vote.c", "if (memcmp(d->message_digest32, command->u.vote.message_digest32, 32) != 0)",
         "fabric_flow")
 change("vote-expired", "src/fabric/vote.c", "command->u.vote.expires_at + skew < wall || ", "", "fabric_flow")
