@@ -4,7 +4,7 @@ import os
 import sys
 import warnings
 
-from cli import Cli
+from cli import HELD, SCOPE, Cli, Follow
 from fabric import wait_for
 from tests_tokens import TOKEN, invite, token
 
@@ -47,6 +47,41 @@ def test_ifctl_token_of_ones_own_key_over_tcp(f):
     cli.wants(0, "message", "inbox", *over, "--token-file", file)
     cli.wants(0, "talent", "add", "Demo.B", "--why", "w")
     cli.wants(10, "token", "create", "Demo.B", "--why", "w", *over)
+
+
+def test_followers_end_with_their_token(f):
+    # INV-01: what a token opened is closed with it, and whoever follows is told so
+    cli = Cli(f).people()
+    cli.wants(0, "task", "create", "t-1", "--type", "x", "--why", "w")
+    sent = cli.send(0, *SCOPE)["id"]
+    cli.send(HELD, *SCOPE, "--hazard", "legal")
+    file = os.path.join(f.root, "token")
+    made = cli.json("token", "create", "operator", "--role", "auditor", "--out", file, "--why", "w")
+    mine, box = os.path.join(f.root, "mine"), ("message", "inbox", "--follow")
+    own = cli.json("token", "create", "Demo.R", "--out", mine, "--why", "w")
+    over = ("--endpoint", at(f), "--token-file")
+    commands = [(*box, "--as", "Demo.R", *over, mine)]
+    commands += [(*words, *over, file) for words in (("witness", "tail", "--from", "0"), ("task", "watch", "t-1"), ("decision", "watch"))]
+    followers = [Follow(cli, *command) for command in commands]
+    try:
+        for one in followers:
+            wait_for(lambda one=one: one.items or one.p.poll() is not None, seconds=30, what="the first row")
+            assert one.items and one.p.poll() is None, (one.p.args, one.p.poll())
+        for record in (own, made):
+            cli.wants(0, "token", "revoke", record["id"], "--why", "w")
+        for one in followers:
+            assert one.p.wait(60) == 10, one.p.args
+            one.thread.join()
+            said = one.p.stderr.read().decode()
+            assert said.count("IF_ERR_002") == 1 and "waiting" not in said, (one.p.args, said)
+            assert all(one.items), (one.p.args, one.items)
+    finally:
+        for one in followers:
+            one.__exit__()
+    inbox, tail, tasks, _ = (one.items for one in followers)
+    assert [i["envelope"]["id"] for i in inbox] == [sent], inbox
+    assert [e["index"] for e in tail] == list(range(len(tail))), tail
+    assert [e["operation"] for e in tasks] == ["create"], tasks
 
 
 def test_ifctl_invites_and_enrols(f):

@@ -196,7 +196,7 @@ typedef enum cli_pick cli_pick_fn(void *user, const struct ifab_json *event, int
 int cli_follow_some(struct cli *cli, const char *target, const char *after, const char *columns, cli_pick_fn *pick, void *user);
 /* pages.c: the list at target with --limit and --cursor; all: every page of it */
 int cli_get_pages(struct cli *cli, const struct ifab_buf *target, bool all, const char *columns);
-/* Is it still the log of cli->origin? 0, or an exit code after saying (silent: without) that it is not. *ret_there: somebody answers. */
+/* Is it still the log of cli->origin, and may one ask? 0, or an exit code after saying (silent: without) that not. *ret_there: somebody answers. */
 int cli_check_log(struct cli *cli, bool silent, bool *ret_there);
 
 /* body.c: request bodies */
