@@ -2,10 +2,12 @@
 
 import os
 import sys
+import types
 import warnings
 
 from cli import HELD, SCOPE, Cli, Follow
 from fabric import wait_for
+from tests_calls import Mcp
 from tests_tokens import TOKEN, invite, token
 
 
@@ -82,6 +84,31 @@ def test_followers_end_with_their_token(f):
     assert [i["envelope"]["id"] for i in inbox] == [sent], inbox
     assert [e["index"] for e in tail] == list(range(len(tail))), tail
     assert [e["operation"] for e in tasks] == ["create"], tasks
+
+
+def test_ifctl_mcp_goes_on_with_a_new_token_in_the_same_file(f):
+    # INV-01: a revoked token opens nothing, also where the process that shows it lives on
+    cli = Cli(f).people()
+    file, sent = os.path.join(f.root, "token"), cli.send(0, *SCOPE)["id"]
+    own = ("--as", "Demo.R", "--endpoint", at(f))
+    make = ("token", "create", "Demo.R", "--why", "w", "--out", file)
+    first = cli.json(*make, *own)
+    with Mcp(types.SimpleNamespace(cli=cli), *own, "--token-file", file) as m:
+        got = m.call("fabric_inbox")
+        assert not got["isError"] and sent in str(got["structuredContent"]), got
+        cli.wants(0, "token", "revoke", first["id"], "--why", "w")
+        for _ in range(2):
+            said = m.call("fabric_inbox")
+            assert said["isError"] and said["structuredContent"]["error"]["code"] == "IF_ERR_002", said
+        os.unlink(file)
+        said = m.call("fabric_inbox")
+        assert said["structuredContent"]["error"]["code"] == "IF_ERR_002", said
+        second = cli.json(*make, *own)
+        got = m.call("fabric_inbox")
+        assert second["id"] != first["id"] and not got["isError"] and sent in str(got["structuredContent"]), got
+        cli.wants(0, "token", "revoke", second["id"], "--why", "w")
+        said = m.call("fabric_inbox")
+        assert said["structuredContent"]["error"]["code"] == "IF_ERR_002", said
 
 
 def test_ifctl_invites_and_enrols(f):

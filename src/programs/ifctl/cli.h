@@ -91,6 +91,7 @@ struct cli {
     int retry;
     int64_t timeout_usec;
     struct ifab_client *client;
+    uint64_t token_print; /* of what client shows; goes with it */
     struct ifab_identity *identity; /* of as, once read */
     struct ifab_error err;
 };
