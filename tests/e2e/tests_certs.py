@@ -12,7 +12,7 @@ import time
 
 from fabric import Conn, Events, Fabric, Gone, stamp, wait_for
 from tests_tls import Tls, client, ifctl, make, secure
-from tests_tokens import bearer, enrolment, invite, new_key, refused, token
+from tests_tokens import bearer, enrolment, invite, new_key, refused, token, token_file
 
 
 def openssl(*args, stdin=None):
@@ -470,9 +470,8 @@ def test_ifctl_gives_what_a_context_holds_to_its_fabric_alone(f):
     f.enrol("Demo.A")
     mine, heard = Certificate(f, "mine"), []
     secret, _ = token(f, "Demo.A")
-    with open(os.path.join(f.root, "token"), "w") as out:
-        out.write(secret)
-    files = ("--token-file", out.name, "--ca", f.certificate, "--cert", mine.crt, "--cert-key", mine.key)
+    path = token_file(os.path.join(f.root, "token"), secret)
+    files = ("--token-file", path, "--ca", f.certificate, "--cert", mine.crt, "--cert-key", mine.key)
     at = f"https://127.0.0.1:{f.tcp[1]}"
     assert enrol_key(f, "Demo.A", mine).status == 200
     assert ifctl(f, "context", "add", "lab", "--endpoint", at, "--as", "Demo.A", *files)[0] == 0
@@ -495,7 +494,7 @@ def test_ifctl_gives_what_a_context_holds_to_its_fabric_alone(f):
     thread.start()
     ifctl(f, "message", "inbox", "--endpoint", elsewhere)
     ifctl(f, "message", "inbox", IFAB_ENDPOINT=elsewhere)
-    ifctl(f, "message", "inbox", "--endpoint", elsewhere, "--token-file", out.name)
+    ifctl(f, "message", "inbox", "--endpoint", elsewhere, "--token-file", path)
     other.shutdown(socket.SHUT_RDWR)
     other.close()
     thread.join()

@@ -51,6 +51,24 @@ def test_ifctl_token_of_ones_own_key_over_tcp(f):
     cli.wants(10, "token", "create", "Demo.B", "--why", "w", *over)
 
 
+def test_a_token_that_others_may_read_is_refused_as_a_key_is(f):
+    # INV-01
+    cli, file = Cli(f), os.path.join(f.root, "token")
+    cli.wants(0, "talent", "add", "Demo.A", "--new-key", "--why", "w")
+    cli.wants(0, "token", "create", "Demo.A", "--out", file, "--why", "w")
+    inbox = ("message", "inbox", "--endpoint", at(f), "--as", "Demo.A")
+    for mode in (0o644, 0o640, 0o604, 0o601):
+        os.chmod(file, mode)
+        for way, env in ((("--token-file", file), None), (("--token-file", "@" + file), None), ((), {"IFAB_TOKEN_FILE": file})):
+            done = cli.wants(10, *inbox, *way, env=env)
+            assert f"{file} may be read by others (mode {mode:o})" in done.err and "chmod 600" in done.err and done.out == "", done
+    with open(file, "rb") as secret:
+        cli.wants(0, *inbox, "--token-file", "-", stdin=secret.read())
+    for mode in (0o600, 0o400):
+        os.chmod(file, mode)
+        cli.wants(0, *inbox, "--token-file", file)
+
+
 def test_followers_end_with_their_token(f):
     # INV-01: what a token opened is closed with it, and whoever follows is told so
     cli = Cli(f).people()

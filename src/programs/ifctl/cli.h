@@ -141,6 +141,7 @@ void cli_put_json(FILE *to, const struct ifab_json *value, int indent); /* -1: o
 
 /* file.c */
 int cli_read_input(struct cli *cli, const char *name, size_t limit, struct ifab_buf *buf); /* "-": stdin; a leading @ is dropped */
+int cli_check_private(struct cli *cli, const char *path); /* of a key or a token: 0, or an exit code after saying that others may read it */
 int cli_write_file(struct cli *cli, const char *path, struct ifab_view bytes, unsigned mode, bool replace); /* durable, all or nothing */
 int cli_may_make(struct cli *cli, const char *path); /* 0, or an exit code after saying why no file can be made there */
 int cli_make_directory(struct cli *cli, const char *path, unsigned mode, bool parents);

@@ -21,6 +21,7 @@ static const char *file_of(const struct cli *cli, const char *flag, const char *
 }
 
 static const char *token_file(const struct cli *cli) { return file_of(cli, "token-file", "IFAB_TOKEN_FILE", cli->token_file); }
+static bool is_stdin(const char *file) { return strcmp(file, "-") == 0 || strcmp(file, "@-") == 0; }
 
 static int read_token(struct cli *cli, char *ret_token, size_t size)
 {
@@ -29,7 +30,9 @@ static int read_token(struct cli *cli, char *ret_token, size_t size)
     if (file == NULL)
         return 0;
     struct ifab_buf text;
-    int code = cli_read_input(cli, file, 4096, &text);
+    int code = is_stdin(file) ? 0 : cli_check_private(cli, file + (file[0] == '@'));
+    if (code == 0)
+        code = cli_read_input(cli, file, 4096, &text);
     if (code != 0)
         return code;
     while (text.size > 0 && (text.data[text.size - 1] == '\n' || text.data[text.size - 1] == '\r'))
@@ -242,7 +245,7 @@ static bool renew_token(struct cli *cli)
     const char *file = token_file(cli);
     struct stat st;
     char token[4096];
-    if (cli->token[0] != '\0' || file == NULL || strcmp(file, "-") == 0 || strcmp(file, "@-") == 0)
+    if (cli->token[0] != '\0' || file == NULL || is_stdin(file))
         return false;
     if (stat(file + (file[0] == '@'), &st) != 0 || !S_ISREG(st.st_mode) || read_token(cli, token, sizeof token) != 0)
         return false;
