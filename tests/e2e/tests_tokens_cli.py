@@ -51,6 +51,23 @@ def test_ifctl_token_of_ones_own_key_over_tcp(f):
     cli.wants(10, "token", "create", "Demo.B", "--why", "w", *over)
 
 
+def test_a_ttl_out_of_range_is_told_as_a_person_writes_it(f):
+    cli = Cli(f)
+    cli.wants(0, "talent", "add", "Demo.A", "--new-key", "--why", "w")
+    cli.wants(0, "budget", "set", "a", "--subject", "talent:Demo.A", "--calls", "9", "--period", "day", "--why", "w")
+    commands = (
+        (("token", "create", "Demo.A", "--why", "w"), ("60s", "24h"), ("59s", "25h"), "from 1min to 24h"),
+        (("talent", "invite", "New", "--why", "w"), ("1s", "1h"), ("0s", "2h"), "from 1s to 1h"),
+        (("budget", "reserve", "--talent", "Demo.A", "--calls", "1"), ("1s", "1h"), ("0s", "2h"), "from 1s to 1h"),
+    )
+    for command, within, without, words in commands:
+        for ttl in within:  # the daemon's own bounds are the same
+            cli.wants(0, *command, "--ttl", ttl)
+        for ttl in (*without, "90.5s", "x"):
+            done = cli.wants(2, *command, "--ttl", ttl)
+            assert "--ttl" in done.err and words in done.err and f'"{ttl}"' in done.err and "ttl_s" not in done.err, done
+
+
 def test_a_token_that_others_may_read_is_refused_as_a_key_is(f):
     # INV-01
     cli, file = Cli(f), os.path.join(f.root, "token")

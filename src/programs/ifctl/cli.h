@@ -285,8 +285,8 @@ void watch_events_drain(struct watch_events *self);
 /* watch_screen.c */
 int watch_screen(struct cli *cli);
 
-/* cmd_token.c: --ttl as whole seconds; "" when it is not given */
-int cli_ttl_seconds(struct cli *cli, char ret_text[32]);
+/* cmd_token.c: --ttl as whole seconds; "" when it is not given. least, most: what the daemon takes, as a person writes it */
+int cli_ttl_seconds(struct cli *cli, const char *least, const char *most, char ret_text[32]);
 
 /* context.c */
 /* Adds a context for this fabric, talent and key, if none has that name. */
