@@ -323,6 +323,7 @@ static void a_ttl_is_within_what_the_daemon_takes(void **state)
         assert_int_equal(parse(line), 0);
         assert_non_null(freopen("/dev/null", "w", stderr));
         int code = cli_ttl_seconds(&cli, cases[i].least, cases[i].most, seconds);
+        fflush(stderr);
         dup2(saved, 2);
         close(saved);
         assert_int_equal(code, cases[i].seconds == NULL ? EXIT_USAGE : 0);
