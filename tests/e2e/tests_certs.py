@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+from cli import SCOPE, Cli, Follow
 from fabric import Conn, Events, Fabric, Gone, stamp, wait_for
 from tests_tls import Tls, client, ifctl, make, secure
 from tests_tokens import bearer, enrolment, invite, new_key, refused, token, token_file
@@ -462,6 +463,24 @@ def test_ifctl_enrols_shows_and_revokes_a_certificate(f):
     assert got[0] == 0, got
     got = ifctl(f, "message", "inbox")
     assert got[0] == 10 and "IF_ERR_002" in got[2], got
+
+
+def test_a_follower_ends_with_the_key_of_its_certificate(f):
+    # INV-01
+    secure(f)
+    cli, mine = Cli(f).people(), Certificate(f, "mine")
+    cli.wants(0, "talent", "add-cert", "Demo.R", "--spki", "@" + mine.crt, "--why", "w")
+    sent = cli.send(0, *SCOPE)["id"]
+    over = ("--endpoint", f"https://127.0.0.1:{f.tcp[1]}", "--ca", f.certificate, "--cert", mine.crt, "--cert-key", mine.key)
+    with Follow(cli, "message", "inbox", "--follow", "--as", "Demo.R", *over) as inbox:
+        wait_for(lambda: inbox.items or inbox.p.poll() is not None, seconds=30, what="the message")
+        assert inbox.p.poll() is None
+        cli.wants(0, "talent", "revoke", "Demo.R", "--spki", "@" + mine.crt, "--why", "lost")
+        assert inbox.p.wait(60) == 10
+        inbox.thread.join()
+        said = inbox.p.stderr.read().decode()
+        assert said.count("IF_ERR_002") == 1 and "waiting" not in said, said
+    assert [i["envelope"]["id"] for i in inbox.items] == [sent], inbox.items
 
 
 def test_ifctl_gives_what_a_context_holds_to_its_fabric_alone(f):

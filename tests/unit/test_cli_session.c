@@ -124,6 +124,7 @@ static void a_follower_waits_for_what_passes_and_ends_with_what_does_not(void **
         {{FABRIC, STREAM ROW("1") EXPIRED, NO_TOKEN}, 10, "{\"n\":1}\n", "IF_ERR_002"},
         {{FABRIC, STREAM EXPIRED, FABRIC, NO_TOKEN}, 10, "", "IF_ERR_002"}, /* it ends between two requests */
         {{FABRIC, STREAM ROW("1"), BUSY, GATEWAY, FABRIC, STREAM ROW("2") EXPIRED, NO_TOKEN}, 10, "{\"n\":1}\n{\"n\":2}\n", "IF_ERR_002"},
+        {{FABRIC, STREAM ROW("1"), BUSY, NO_TOKEN}, 10, "{\"n\":1}\n", "IF_ERR_002"}, /* as after a restore */
         {{FABRIC, STREAM ROW("1") LAGGED, FABRIC, STREAM ROW("2"), OTHER}, EXIT_SYSTEM, "{\"n\":1}\n{\"n\":2}\n", "b.example"},
         {{FABRIC, STREAM ROW("1"), NOT_FOUND}, EXIT_SYSTEM, "{\"n\":1}\n", "404"},
     };
