@@ -519,8 +519,8 @@ def test_where_nothing_can_be_called():
 class Mcp:
     """ifctl mcp under its handshake, a request at a time; notifications are kept."""
 
-    def __init__(self, s):
-        self.p = subprocess.Popen([PROGRAM["ifctl"], "mcp", *AS], env=s.cli.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def __init__(self, s, *way):
+        self.p = subprocess.Popen([PROGRAM["ifctl"], "mcp", *(way or AS)], env=s.cli.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.n, self.heard = 0, []
         said = self.ask("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}})
         assert said["result"]["capabilities"]["tools"] == {"listChanged": True}, said

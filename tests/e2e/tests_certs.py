@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 
+from cli import SCOPE, Cli, Follow
 from fabric import PATIENCE, Conn, Events, Fabric, Gone, stamp, wait_for
 from tests_tls import Tls, client, ifctl, make, secure
-from tests_tokens import bearer, enrolment, invite, new_key, refused, token
+from tests_tokens import bearer, enrolment, invite, new_key, refused, token, token_file
 
 
 def openssl(*args, stdin=None):
@@ -464,15 +465,32 @@ def test_ifctl_enrols_shows_and_revokes_a_certificate(f):
     assert got[0] == 10 and "IF_ERR_002" in got[2], got
 
 
+def test_a_follower_ends_with_the_key_of_its_certificate(f):
+    # INV-01
+    secure(f)
+    cli, mine = Cli(f).people(), Certificate(f, "mine")
+    cli.wants(0, "talent", "add-cert", "Demo.R", "--spki", "@" + mine.crt, "--why", "w")
+    sent = cli.send(0, *SCOPE)["id"]
+    over = ("--endpoint", f"https://127.0.0.1:{f.tcp[1]}", "--ca", f.certificate, "--cert", mine.crt, "--cert-key", mine.key)
+    with Follow(cli, "message", "inbox", "--follow", "--as", "Demo.R", *over) as inbox:
+        wait_for(lambda: inbox.items or inbox.p.poll() is not None, seconds=30, what="the message")
+        assert inbox.p.poll() is None
+        cli.wants(0, "talent", "revoke", "Demo.R", "--spki", "@" + mine.crt, "--why", "lost")
+        assert inbox.p.wait(60) == 10
+        inbox.thread.join()
+        said = inbox.p.stderr.read().decode()
+        assert said.count("IF_ERR_002") == 1 and "waiting" not in said, said
+    assert [i["envelope"]["id"] for i in inbox.items] == [sent], inbox.items
+
+
 def test_ifctl_gives_what_a_context_holds_to_its_fabric_alone(f):
     # INV-09: another endpoint, named by whatever, sees neither the token nor the certificate
     secure(f)
     f.enrol("Demo.A")
     mine, heard = Certificate(f, "mine"), []
     secret, _ = token(f, "Demo.A")
-    with open(os.path.join(f.root, "token"), "w") as out:
-        out.write(secret)
-    files = ("--token-file", out.name, "--ca", f.certificate, "--cert", mine.crt, "--cert-key", mine.key)
+    path = token_file(os.path.join(f.root, "token"), secret)
+    files = ("--token-file", path, "--ca", f.certificate, "--cert", mine.crt, "--cert-key", mine.key)
     at = f"https://127.0.0.1:{f.tcp[1]}"
     assert enrol_key(f, "Demo.A", mine).status == 200
     assert ifctl(f, "context", "add", "lab", "--endpoint", at, "--as", "Demo.A", *files)[0] == 0
@@ -495,7 +513,7 @@ def test_ifctl_gives_what_a_context_holds_to_its_fabric_alone(f):
     thread.start()
     ifctl(f, "message", "inbox", "--endpoint", elsewhere)
     ifctl(f, "message", "inbox", IFAB_ENDPOINT=elsewhere)
-    ifctl(f, "message", "inbox", "--endpoint", elsewhere, "--token-file", out.name)
+    ifctl(f, "message", "inbox", "--endpoint", elsewhere, "--token-file", path)
     other.shutdown(socket.SHUT_RDWR)
     other.close()
     thread.join()

@@ -12,7 +12,7 @@ from tests_capabilities import allow, manifest, publisher, signed
 from tests_certs import certified
 from tests_roles import ACT, ALL, AUDIT, LIST, OPEN, OPERATE, OWN, ROLES, TABLE, names
 from tests_tls import secure
-from tests_tokens import enrolment, invite, new_key, token
+from tests_tokens import enrolment, invite, new_key, token, token_file
 
 HERE = ""  # asks no fabric, or only what is open
 NOBODY, UUID = "Nobody.Here", "00000000-0000-7000-8000-000000000000"
@@ -320,10 +320,7 @@ class Ways:
 
     def token_file(self, role):
         secret, _ = token(self.f, names(role), admin=True)
-        path = os.path.join(self.f.root, "token." + role)
-        with open(path, "w") as out:
-            out.write(secret + "\n")
-        return ("--token-file", path)
+        return ("--token-file", token_file(os.path.join(self.f.root, "token." + role), secret))
 
     def run(self, way, talent, name, words, number):
         names_of = {"dir": self.f.dir, "draft": os.path.join(self.f.root, "draft.json"), "signed": os.path.join(self.f.root, "signed.json")}

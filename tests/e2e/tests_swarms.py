@@ -9,7 +9,7 @@ from fabric import PATIENCE, Events, wait_for
 from tests_backups import backup, restored
 from tests_tasks import JSON, act, claim, create, swarm
 from tests_tasks_proofs import shimmed, unshimmed
-from tests_tokens import bearer, refused, token
+from tests_tokens import bearer, refused, token, token_file
 
 
 def state(f, id="data", headers=None):
@@ -337,9 +337,7 @@ def test_streams_of_agents_are_bounded(f):
 def test_an_agent_watches_its_tasks_by_the_command_line(f):
     f.enrol("Ann")
     secret, _ = token(f, "Ann")
-    path = f"{f.root}/ann.token"
-    with open(path, "w") as out:
-        out.write(secret + "\n")
+    path = token_file(f"{f.root}/ann.token", secret)
     cli = Cli(f)
     way = ("--endpoint", f"http://127.0.0.1:{f.tcp[1]}", "--token-file", path)
     swarm(f)

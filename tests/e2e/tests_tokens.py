@@ -36,6 +36,12 @@ def token(f, talent, admin=False, **more):
     return r.json["secret"], r.json["token"]
 
 
+def token_file(path, secret):
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        out.write(secret + "\n")
+    return path
+
+
 def invite(f, name, admin=False, **more):
     body = {"name": name, "why": "test", **more}
     r = f.admin("/v1/invites", body) if admin else f.post("/v1/invites", body)

@@ -2,10 +2,12 @@
 
 import os
 import sys
+import types
 import warnings
 
-from cli import Cli
+from cli import HELD, SCOPE, Cli, Follow
 from fabric import wait_for
+from tests_calls import Mcp
 from tests_tokens import TOKEN, invite, token
 
 
@@ -47,6 +49,101 @@ def test_ifctl_token_of_ones_own_key_over_tcp(f):
     cli.wants(0, "message", "inbox", *over, "--token-file", file)
     cli.wants(0, "talent", "add", "Demo.B", "--why", "w")
     cli.wants(10, "token", "create", "Demo.B", "--why", "w", *over)
+
+
+def test_a_ttl_out_of_range_is_told_as_a_person_writes_it(f):
+    cli = Cli(f)
+    cli.wants(0, "talent", "add", "Demo.A", "--new-key", "--why", "w")
+    cli.wants(0, "budget", "set", "a", "--subject", "talent:Demo.A", "--calls", "9", "--period", "day", "--why", "w")
+    commands = (
+        (("token", "create", "Demo.A", "--why", "w"), ("60s", "24h"), ("59s", "25h"), "from 1min to 24h"),
+        (("talent", "invite", "New", "--why", "w"), ("1s", "1h"), ("0s", "2h"), "from 1s to 1h"),
+        (("budget", "reserve", "--talent", "Demo.A", "--calls", "1"), ("1s", "1h"), ("0s", "2h"), "from 1s to 1h"),
+    )
+    for command, within, without, words in commands:
+        for ttl in within:  # the daemon's own bounds are the same
+            cli.wants(0, *command, "--ttl", ttl)
+        for ttl in (*without, "90.5s", "x"):
+            done = cli.wants(2, *command, "--ttl", ttl)
+            assert "--ttl" in done.err and words in done.err and f'"{ttl}"' in done.err and "ttl_s" not in done.err, done
+
+
+def test_a_token_that_others_may_read_is_refused_as_a_key_is(f):
+    # INV-01
+    cli, file = Cli(f), os.path.join(f.root, "token")
+    cli.wants(0, "talent", "add", "Demo.A", "--new-key", "--why", "w")
+    cli.wants(0, "token", "create", "Demo.A", "--out", file, "--why", "w")
+    inbox = ("message", "inbox", "--endpoint", at(f), "--as", "Demo.A")
+    for mode in (0o644, 0o640, 0o604, 0o601):
+        os.chmod(file, mode)
+        for way, env in ((("--token-file", file), None), (("--token-file", "@" + file), None), ((), {"IFAB_TOKEN_FILE": file})):
+            done = cli.wants(10, *inbox, *way, env=env)
+            assert f"{file} may be read by others (mode {mode:o})" in done.err and "chmod 600" in done.err and done.out == "", done
+    with open(file, "rb") as secret:
+        cli.wants(0, *inbox, "--token-file", "-", stdin=secret.read())
+    for mode in (0o600, 0o400):
+        os.chmod(file, mode)
+        cli.wants(0, *inbox, "--token-file", file)
+
+
+def test_followers_end_with_their_token(f):
+    # INV-01: what a token opened is closed with it, and whoever follows is told so
+    cli = Cli(f).people()
+    cli.wants(0, "task", "create", "t-1", "--type", "x", "--why", "w")
+    sent = cli.send(0, *SCOPE)["id"]
+    cli.send(HELD, *SCOPE, "--hazard", "legal")
+    file = os.path.join(f.root, "token")
+    made = cli.json("token", "create", "operator", "--role", "auditor", "--out", file, "--why", "w")
+    mine, box = os.path.join(f.root, "mine"), ("message", "inbox", "--follow")
+    own = cli.json("token", "create", "Demo.R", "--out", mine, "--why", "w")
+    over = ("--endpoint", at(f), "--token-file")
+    commands = [(*box, "--as", "Demo.R", *over, mine)]
+    commands += [(*words, *over, file) for words in (("witness", "tail", "--from", "0"), ("task", "watch", "t-1"), ("decision", "watch"))]
+    followers = [Follow(cli, *command) for command in commands]
+    try:
+        for one in followers:
+            wait_for(lambda one=one: one.items or one.p.poll() is not None, seconds=30, what="the first row")
+            assert one.items and one.p.poll() is None, (one.p.args, one.p.poll())
+        for record in (own, made):
+            cli.wants(0, "token", "revoke", record["id"], "--why", "w")
+        for one in followers:
+            assert one.p.wait(60) == 10, one.p.args
+            one.thread.join()
+            said = one.p.stderr.read().decode()
+            assert said.count("IF_ERR_002") == 1 and "waiting" not in said, (one.p.args, said)
+            assert all(one.items), (one.p.args, one.items)
+    finally:
+        for one in followers:
+            one.__exit__()
+    inbox, tail, tasks, _ = (one.items for one in followers)
+    assert [i["envelope"]["id"] for i in inbox] == [sent], inbox
+    assert [e["index"] for e in tail] == list(range(len(tail))), tail
+    assert [e["operation"] for e in tasks] == ["create"], tasks
+
+
+def test_ifctl_mcp_goes_on_with_a_new_token_in_the_same_file(f):
+    # INV-01: a revoked token opens nothing, also where the process that shows it lives on
+    cli = Cli(f).people()
+    file, sent = os.path.join(f.root, "token"), cli.send(0, *SCOPE)["id"]
+    own = ("--as", "Demo.R", "--endpoint", at(f))
+    make = ("token", "create", "Demo.R", "--why", "w", "--out", file)
+    first = cli.json(*make, *own)
+    with Mcp(types.SimpleNamespace(cli=cli), *own, "--token-file", file) as m:
+        got = m.call("fabric_inbox")
+        assert not got["isError"] and sent in str(got["structuredContent"]), got
+        cli.wants(0, "token", "revoke", first["id"], "--why", "w")
+        for _ in range(2):
+            said = m.call("fabric_inbox")
+            assert said["isError"] and said["structuredContent"]["error"]["code"] == "IF_ERR_002", said
+        os.unlink(file)
+        said = m.call("fabric_inbox")
+        assert said["structuredContent"]["error"]["code"] == "IF_ERR_002", said
+        second = cli.json(*make, *own)
+        got = m.call("fabric_inbox")
+        assert second["id"] != first["id"] and not got["isError"] and sent in str(got["structuredContent"]), got
+        cli.wants(0, "token", "revoke", second["id"], "--why", "w")
+        said = m.call("fabric_inbox")
+        assert said["structuredContent"]["error"]["code"] == "IF_ERR_002", said
 
 
 def test_ifctl_invites_and_enrols(f):

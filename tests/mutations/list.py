@@ -364,6 +364,22 @@ without("mcp-unknown-decision", MCP_REPLY, "if (!is_decision(decision) || id.siz
 change("mcp-foreign-text", MCP_REPLY, "ifab_json_put_string(buf, ifab_buf_as_view(&result->text));",
        "ifab_buf_view(buf, ifab_buf_as_view(&result->text));", "mcp")
 
+# ---- ifctl: what a void token ends, and whose token is shown ----
+FOLLOW, SESSION, TOKEN = (f"src/programs/ifctl/{name}.c" for name in ("follow", "session", "cmd_token"))
+change("follow-expired-is-no-row", FOLLOW, ' || ifab_view_is(name, "expired")', "", "cli_session")
+change("follow-lagged-is-no-row", FOLLOW, 'ifab_view_is(name, "lagged") || ', "", "cli_session")
+change("follow-waits-for-what-passes", FOLLOW, "return !error->retryable && (", "return (", "cli_session")
+change("follow-waits-behind-a-gateway", FOLLOW, "(error->code != 0 || response->status < 500)", "true", "cli_session")
+change("follow-strangers", FOLLOW, "(error->code != 0 || response->status < 500)", "error->code != 0", "cli_session")
+change("follow-another-log", FOLLOW, "if (!*ret_there || ifab_view_is(origin, cli->origin))", "if (true)", "cli_session")
+without("follow-refused", FOLLOW, "if (response.status != 200) {", "cli_session")
+without("token-read-anew-other", SESSION, "if (!other)", "cli_session")
+without("token-file-mode", "src/programs/ifctl/file.c", "if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 077) == 0)", "cli_session")
+change("token-file-unseen", SESSION, "is_stdin(file) ? 0 : cli_check_private(cli, file + (file[0] == '@'))", "0", "cli_session")
+change("ttl-least", TOKEN, "usec < from || ", "", "cli_table")
+change("ttl-most", TOKEN, "usec > to || ", "", "cli_table")
+change("ttl-whole", TOKEN, " || usec % IFAB_SECOND != 0)", ")", "cli_table")
+
 ACCESS, ACCESS_ACT, STEP_ACCESS = "src/core/talent/access.c", "src/core/talent/access_act.c", "src/fabric/access.c"
 change("token-revoked", ACCESS_ACT, "token->revoked_at == IFAB_NEVER && wall < token->expires", "wall < token->expires", "access")
 change("token-ended", ACCESS_ACT, "token->revoked_at == IFAB_NEVER && wall < token->expires", "token->revoked_at == IFAB_NEVER", "access")

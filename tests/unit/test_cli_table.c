@@ -308,6 +308,33 @@ static void queries_are_percent_encoded(void **state)
     ifab_buf_fini(&target);
 }
 
+static void a_ttl_is_within_what_the_daemon_takes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ttl, *least, *most, *seconds; /* NULL: refused */
+    } cases[] = {{"60s", "1min", "24h", "60"}, {"59s", "1min", "24h", NULL}, {"24h", "1min", "24h", "86400"}, {"86401s", "1min", "24h", NULL},
+                 {"25h", "1min", "24h", NULL}, {"1s", "1s", "1h", "1"},      {"0s", "1s", "1h", NULL},        {"1500ms", "1s", "1h", NULL},
+                 {"1h", "1s", "1h", "3600"},   {"2h", "1s", "1h", NULL},     {"x", "1s", "1h", NULL},         {"", "1s", "1h", NULL}};
+    for (size_t i = 0; i < IFAB_COUNT(cases); i++) {
+        char line[80], seconds[32];
+        int saved = dup(2);
+        snprintf(line, sizeof line, "token create A --ttl=%s", cases[i].ttl);
+        assert_int_equal(parse(line), 0);
+        assert_non_null(freopen("/dev/null", "w", stderr));
+        int code = cli_ttl_seconds(&cli, cases[i].least, cases[i].most, seconds);
+        fflush(stderr);
+        dup2(saved, 2);
+        close(saved);
+        assert_int_equal(code, cases[i].seconds == NULL ? EXIT_USAGE : 0);
+        assert_string_equal(seconds, cases[i].seconds == NULL ? "" : cases[i].seconds);
+    }
+    char seconds[32] = "x";
+    assert_int_equal(parse("token create A"), 0);
+    assert_int_equal(cli_ttl_seconds(&cli, "1min", "24h", seconds), 0);
+    assert_string_equal(seconds, "");
+}
+
 static void durations_are_whole_and_bounded(void **state)
 {
     (void)state;
@@ -382,6 +409,7 @@ int main(void)
         cmocka_unit_test(escaped_width_is_the_number_of_columns),
         cmocka_unit_test(json_that_is_printed_reads_back_the_same),
         cmocka_unit_test(queries_are_percent_encoded),
+        cmocka_unit_test(a_ttl_is_within_what_the_daemon_takes),
         cmocka_unit_test(durations_are_whole_and_bounded),
         cmocka_unit_test(decisions_become_exit_codes),
         cmocka_unit_test(completions_name_every_command),

@@ -91,6 +91,7 @@ struct cli {
     int retry;
     int64_t timeout_usec;
     struct ifab_client *client;
+    uint64_t token_print; /* of what client shows; goes with it */
     struct ifab_identity *identity; /* of as, once read */
     struct ifab_error err;
 };
@@ -140,6 +141,7 @@ void cli_put_json(FILE *to, const struct ifab_json *value, int indent); /* -1: o
 
 /* file.c */
 int cli_read_input(struct cli *cli, const char *name, size_t limit, struct ifab_buf *buf); /* "-": stdin; a leading @ is dropped */
+int cli_check_private(struct cli *cli, const char *path); /* of a key or a token: 0, or an exit code after saying that others may read it */
 int cli_write_file(struct cli *cli, const char *path, struct ifab_view bytes, unsigned mode, bool replace); /* durable, all or nothing */
 int cli_may_make(struct cli *cli, const char *path); /* 0, or an exit code after saying why no file can be made there */
 int cli_make_directory(struct cli *cli, const char *path, unsigned mode, bool parents);
@@ -196,7 +198,7 @@ typedef enum cli_pick cli_pick_fn(void *user, const struct ifab_json *event, int
 int cli_follow_some(struct cli *cli, const char *target, const char *after, const char *columns, cli_pick_fn *pick, void *user);
 /* pages.c: the list at target with --limit and --cursor; all: every page of it */
 int cli_get_pages(struct cli *cli, const struct ifab_buf *target, bool all, const char *columns);
-/* Is it still the log of cli->origin? 0, or an exit code after saying (silent: without) that it is not. *ret_there: somebody answers. */
+/* Is it still the log of cli->origin, and may one ask? 0, or an exit code after saying (silent: without) that not. *ret_there: somebody answers. */
 int cli_check_log(struct cli *cli, bool silent, bool *ret_there);
 
 /* body.c: request bodies */
@@ -283,8 +285,8 @@ void watch_events_drain(struct watch_events *self);
 /* watch_screen.c */
 int watch_screen(struct cli *cli);
 
-/* cmd_token.c: --ttl as whole seconds; "" when it is not given */
-int cli_ttl_seconds(struct cli *cli, char ret_text[32]);
+/* cmd_token.c: --ttl as whole seconds; "" when it is not given. least, most: what the daemon takes, as a person writes it */
+int cli_ttl_seconds(struct cli *cli, const char *least, const char *most, char ret_text[32]);
 
 /* context.c */
 /* Adds a context for this fabric, talent and key, if none has that name. */

@@ -179,7 +179,7 @@ int cmd_budget_reserve(struct cli *cli)
 {
     struct cli_body body;
     char seconds[32];
-    int code = cli_ttl_seconds(cli, seconds);
+    int code = cli_ttl_seconds(cli, "1s", "1h", seconds); /* IFAB_RESERVATION_TTL_MAX */
     if (code != 0)
         return code;
     cli_body_begin(&body);

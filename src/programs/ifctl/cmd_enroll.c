@@ -17,7 +17,7 @@ int cmd_talent_invite(struct cli *cli)
         return cli_usage(cli, name == NULL ? "say whom: ifctl talent invite NAME" : "two names");
     if (!ifab_name_valid(ifab_view_str(name)))
         return cli_usage(cli, "a name is [A-Za-z0-9][A-Za-z0-9._-]{0,63}, not \"%s\"", name);
-    int code = cli_ttl_seconds(cli, seconds);
+    int code = cli_ttl_seconds(cli, "1s", "1h", seconds); /* IFAB_INVITE_TTL_MAX */
     if (code != 0)
         return code;
     cli_body_begin(&body);

@@ -257,8 +257,10 @@ static bool start_job(struct server *s, struct ifab_buf *line, struct ifab_arena
     }
     job_clear(job);
     struct ifab_client *client = job->cli.client; /* kept: one connection a place */
+    uint64_t token_print = job->cli.token_print;
     job->cli = *s->cli;
     job->cli.client = client;
+    job->cli.token_print = token_print;
     job->server = s;
     job->line = *line;
     job->arena = *arena;

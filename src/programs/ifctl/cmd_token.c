@@ -6,16 +6,17 @@
 
 #define TOKEN_COLUMNS "ID:id|TALENT:talent|ROLE:role|NAME:name|EXPIRES:expires_at|REVOKED:revoked_at"
 
-int cli_ttl_seconds(struct cli *cli, char ret_text[32])
+int cli_ttl_seconds(struct cli *cli, const char *least, const char *most, char ret_text[32])
 {
     const char *ttl = cli_get(cli, "ttl");
-    int64_t usec = 0;
+    int64_t usec = 0, from = 0, to = 0;
     ret_text[0] = '\0';
     if (ttl == NULL)
         return 0;
-    if (!cli_duration(ttl, &usec) || usec < IFAB_SECOND || usec % IFAB_SECOND != 0)
-        return cli_usage(cli, "--ttl is a time of whole seconds such as 30min, not \"%s\"", ttl);
-    return cli_path(ret_text, 32, "%lld", (long long)(usec / IFAB_SECOND)) ? 0 : cli_usage(cli, "--ttl is too long");
+    if (!cli_duration(least, &from) || !cli_duration(most, &to) || !cli_duration(ttl, &usec) || usec < from || usec > to || usec % IFAB_SECOND != 0)
+        return cli_usage(cli, "--ttl is whole seconds from %s to %s, not \"%s\"", least, most, ttl);
+    snprintf(ret_text, 32, "%lld", (long long)(usec / IFAB_SECOND));
+    return 0;
 }
 
 /* Whose key signs: the talent's own when it is who --as names, so that it needs nobody's leave; else an admin's when one is needed. */
@@ -67,7 +68,7 @@ int cmd_token_create(struct cli *cli)
         return cli_usage(cli, talent == NULL ? "say whose: ifctl token create NAME" : "two names");
     if (!ifab_name_valid(ifab_view_str(talent)))
         return cli_usage(cli, "a name is [A-Za-z0-9][A-Za-z0-9._-]{0,63}, not \"%s\"", talent);
-    int code = cli_ttl_seconds(cli, seconds);
+    int code = cli_ttl_seconds(cli, "1min", "24h", seconds); /* IFAB_TOKEN_TTL_MIN, _MAX */
     if (code == 0 && out != NULL)
         code = cli_may_make(cli, out); /* before there is a secret that nobody would see */
     if (code != 0)

@@ -77,6 +77,15 @@ int cli_read_input(struct cli *cli, const char *name, size_t limit, struct ifab_
     return code;
 }
 
+int cli_check_private(struct cli *cli, const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 077) == 0)
+        return 0;
+    return cli_stop(cli, 10, "Let only its owner read it: chmod 600 FILE.", "%s may be read by others (mode %03o)", path,
+                    (unsigned)st.st_mode & 0777U);
+}
+
 static bool write_all(int fd, struct ifab_view bytes)
 {
     while (bytes.size > 0) {

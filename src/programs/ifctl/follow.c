@@ -80,6 +80,12 @@ static ifab_status take_event(struct follower *f)
     return IFAB_OK;
 }
 
+/* Of the stream itself: this side was too slow, or who asks has no right any more. The connection ends; what comes next says how it goes on. */
+static bool of_stream(struct ifab_view name)
+{
+    return ifab_view_is(name, "lagged") || ifab_view_is(name, "expired");
+}
+
 static ifab_status on_line(void *user, struct ifab_view line)
 {
     struct follower *f = user;
@@ -90,24 +96,38 @@ static ifab_status on_line(void *user, struct ifab_view line)
         if (!cli_path(f->coming, sizeof f->coming, IFAB_FMT, IFAB_ARG(id)))
             return give_up(f, cli_refuse(f->cli, IFAB_CODE_SYSTEM_ERROR, "an event with an id of %zu bytes", id.size));
     } else if (begins(line, "event:")) {
-        f->skip = ifab_view_is(behind(line, 6), "lagged"); /* this side was too slow: the connection ends, the next goes on */
+        f->skip = of_stream(behind(line, 6));
     } else if (begins(line, "data:")) {
         ifab_buf_view(&f->data, behind(line, 5));
     }
     return IFAB_OK;
 }
 
+/* What waiting does not mend, as a token that is void. A gateway that gives no reason speaks of a daemon that is away. */
+static bool is_final(const struct ifab_response *response, const struct ifab_answer_error *error)
+{
+    return !error->retryable && (error->code != 0 || response->status < 500);
+}
+
 int cli_check_log(struct cli *cli, bool silent, bool *ret_there)
 {
     IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
     struct ifab_response response = {0};
+    struct ifab_answer_error error;
     const struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = "GET", .target = "/v1/fabric"};
     const struct ifab_json *tree;
     struct ifab_view origin;
     ifab_arena_init(&arena, 4 << 20);
-    *ret_there = ifab_client_call(cli->client, &request, &response, NULL) == IFAB_OK && response.status == 200 &&
-                 ifab_json_read(response.body, NULL, &arena, &tree, NULL) == IFAB_OK &&
-                 ifab_json_string(ifab_json_get(tree, "origin"), &origin);
+    *ret_there = false;
+    if (ifab_client_call(cli->client, &request, &response, NULL) != IFAB_OK)
+        return 0;
+    if (response.status != 200) {
+        ifab_answer_error_read(&response, &error);
+        if (!is_final(&response, &error))
+            return 0;
+        return silent ? error.exit_code : cli_refused(cli, &response);
+    }
+    *ret_there = ifab_json_read(response.body, NULL, &arena, &tree, NULL) == IFAB_OK && ifab_json_string(ifab_json_get(tree, "origin"), &origin);
     if (!*ret_there || ifab_view_is(origin, cli->origin))
         return 0;
     if (silent)

@@ -124,10 +124,9 @@ static int load_key(struct cli *cli, bool quiet_only)
         return quiet_only ? EXIT_USAGE
                           : cli_stop(cli, 10, "Name the file of its private half, as ifctl key new --out FILE made it.",
                                      "%s is a public key: it cannot sign", path);
-    if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077) != 0)
-        return cli_stop(cli, 10, "Let only its owner read it: chmod 600 FILE.", "%s may be read by others (mode %03o)", path,
-                        (unsigned)st.st_mode & 0777U);
-    code = cli_read_input(cli, path, 16384, &pem);
+    code = cli_check_private(cli, path);
+    if (code == 0)
+        code = cli_read_input(cli, path, 16384, &pem);
     if (code != 0)
         return code;
     ifab_status status = ifab_identity_read(ifab_buf_as_view(&pem), (struct ifab_view){NULL, 0}, &cli->identity, cli_clean_err(cli));

@@ -93,6 +93,7 @@ static void apply(struct mcp_asking *a, const struct ifab_json *plan)
     ifab_buf_str(&body, "{\"plan_hash\":");
     ifab_json_put_string(&body, text_of(plan, "plan_hash"));
     ifab_buf_char(&body, '}');
+    a->cli->timeout_usec = APPLY_MAX; /* also of a client that is opened anew */
     if (a->cli->client != NULL)
         ifab_client_set_timeout(a->cli->client, APPLY_MAX);
     a->keeps = "fuel"; /* a call that was begun and failed answers with its receipt */

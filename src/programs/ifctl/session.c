@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/id.h"
+#include "base/map.h"
 #include "crypto/crypto.h"
 
 /* Flag, environment, context. NULL: none. */
@@ -18,14 +20,19 @@ static const char *file_of(const struct cli *cli, const char *flag, const char *
     return environment != NULL && *environment != '\0' ? environment : context[0] != '\0' ? context : NULL;
 }
 
+static const char *token_file(const struct cli *cli) { return file_of(cli, "token-file", "IFAB_TOKEN_FILE", cli->token_file); }
+static bool is_stdin(const char *file) { return strcmp(file, "-") == 0 || strcmp(file, "@-") == 0; }
+
 static int read_token(struct cli *cli, char *ret_token, size_t size)
 {
-    const char *file = file_of(cli, "token-file", "IFAB_TOKEN_FILE", cli->token_file);
+    const char *file = token_file(cli);
     ret_token[0] = '\0';
     if (file == NULL)
         return 0;
     struct ifab_buf text;
-    int code = cli_read_input(cli, file, 4096, &text);
+    int code = is_stdin(file) ? 0 : cli_check_private(cli, file + (file[0] == '@'));
+    if (code == 0)
+        code = cli_read_input(cli, file, 4096, &text);
     if (code != 0)
         return code;
     while (text.size > 0 && (text.data[text.size - 1] == '\n' || text.data[text.size - 1] == '\r'))
@@ -55,6 +62,7 @@ int cli_open_client(struct cli *cli, bool silent)
                                                 .certificate_file = named(cli->cert_file),
                                                 .key_file = named(cli->cert_key_file)};
     ifab_status status = ifab_client_open(&options, &cli->client, cli_clean_err(cli));
+    cli->token_print = ifab_hash64(ifab_view_str(token), 0);
     ifab_wipe(token, sizeof token);
     if (status != IFAB_OK && silent)
         return EXIT_SYSTEM;
@@ -230,6 +238,26 @@ static ifab_status attempt(struct cli *cli, const struct cli_call *call, const c
     return IFAB_OK;
 }
 
+/* The token was refused: does its file hold another one by now? A process that lives longer than its token goes on with that. Only a regular
+ * file can be read twice. */
+static bool renew_token(struct cli *cli)
+{
+    const char *file = token_file(cli);
+    struct stat st;
+    char token[4096];
+    if (cli->token[0] != '\0' || file == NULL || is_stdin(file))
+        return false;
+    if (stat(file + (file[0] == '@'), &st) != 0 || !S_ISREG(st.st_mode) || read_token(cli, token, sizeof token) != 0)
+        return false;
+    bool other = ifab_hash64(ifab_view_str(token), 0) != cli->token_print;
+    ifab_wipe(token, sizeof token);
+    if (!other)
+        return false;
+    ifab_client_close(cli->client);
+    cli->client = NULL;
+    return true;
+}
+
 int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response *ret_response)
 {
     struct ifab_answer_error error;
@@ -244,6 +272,7 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
         code = cli_sign_act(cli, call, &admin);
     if (code == 0 && call->first_act != NULL)
         code = join_acts(cli, call->first_act, &admin, &both);
+    bool renewed = false;
     for (int n = 0; code == 0; n++) {
         bool again;
         ifab_status status = attempt(cli, call, both.size > 0 ? (const char *)both.data : admin.data, ret_response, &error, &again);
@@ -256,6 +285,12 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
             if ((code = cli_identity(cli)) == 0 && (code = cli_sign_act(cli, call, &admin)) == 0)
                 continue;
             break;
+        }
+        if (status == IFAB_OK && error.code == IFAB_CODE_INVALID_TOKEN && !renewed && renew_token(cli)) { /* nothing was done */
+            renewed = true;
+            memset(ret_response, 0, sizeof *ret_response);
+            code = cli_open_client(cli, call->silent);
+            continue;
         }
         if (again && n < cli->retry) {
             wait_before_retry(cli, n, status == IFAB_OK ? error.retry_after_ms : -1);

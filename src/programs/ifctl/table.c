@@ -262,7 +262,7 @@ const struct cli_option cli_options[] = {
     {"tokens-in", 0, "N", "tokens sent to a model"},
     {"tokens-out", 0, "N", "tokens that came from it"},
     {"topic", 0, "HASH", "sha256:… of the topic"},
-    {"ttl", 0, "TIME", "message: how long it is fresh (default 60s); token, invite: how long it is good (default 1h); reservation: how long it holds (default 5min)"},
+    {"ttl", 0, "TIME", "message: how long it is fresh (to 1h, default 60s); token: how long it is good (1min to 24h, default 1h), invite too (to 1h); reservation: how long it holds (to 1h, default 5min)"},
     {"type", 0, "NAME", "type, e.g. message"},
     {"unproven", 0, NULL, "also entries that nothing signed covers"},
     {"usd", 0, "AMOUNT", "US dollars"},
