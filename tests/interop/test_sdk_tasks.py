@@ -36,7 +36,7 @@ def given(name, **more):
 
 
 class FalseFabric(socketserver.ThreadingUnixStreamServer):
-    """verb -> rows, the last for all further requests; (status, body), "drop", or an Event: no answer until it is set."""
+    """verb -> rows, the last for all further requests; (status, body or a function of the request's), "drop", or an Event: no answer until it is set."""
     daemon_threads, request_queue_size = True, 64
 
     def __init__(self, folder, answers):
@@ -67,7 +67,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         if row == "drop":
             return
-        data = b"" if row[1] is None else json.dumps(row[1]).encode()
+        value = row[1](json.loads(body)) if callable(row[1]) else row[1]
+        data = b"" if value is None else json.dumps(value).encode()
         self.send_response(row[0])
         if row[1] is not None:
             self.send_header("Content-Length", str(len(data)))
