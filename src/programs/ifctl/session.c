@@ -1,4 +1,5 @@
 /* One request to the daemon with everything around it: token, trace, admin act, retries, and the words for each way it can fail. */
+#include "answer.h"
 #include "cli.h"
 
 #include <errno.h>
@@ -206,24 +207,6 @@ static void put_refs(const struct cli *cli, struct ifab_buf *refs)
         ifab_buf_char(refs, '\0');
 }
 
-/* An old receipt, genuine or not, says nothing about the message that was sent. What holds no decision is judged by the caller. */
-static bool is_about_another(const struct cli_call *call, struct ifab_view body)
-{
-    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
-    const struct ifab_json_limits limits = {.max_size = IFAB_CLIENT_RESPONSE_MAX};
-    const struct ifab_json *tree;
-    struct ifab_view id;
-    char digest[72] = "sha256:";
-    ifab_arena_init(&arena, 64 << 20);
-    if (call->message_id == NULL || ifab_json_read(body, &limits, &arena, &tree, NULL) != IFAB_OK || ifab_json_get(tree, "decision") == NULL)
-        return false;
-    const struct ifab_json *said = ifab_json_get(tree, "message_digest");
-    for (size_t i = 0; call->digest32 != NULL && i < 32; i++)
-        (void)cli_path(digest + 7 + 2 * i, 3, "%02x", call->digest32[i]);
-    return !ifab_json_string(ifab_json_get(tree, "id"), &id) || !ifab_view_is(id, call->message_id) ||
-           (said != NULL && call->digest32 != NULL && !ifab_view_is(ifab_json_text(tree, "message_digest"), digest));
-}
-
 /* One request as it stands; *ret_again says that another try may help. */
 static ifab_status attempt(struct cli *cli, const struct cli_call *call, const char *admin, struct ifab_response *ret,
                            struct ifab_answer_error *ret_error, bool *ret_again)
@@ -245,7 +228,7 @@ static ifab_status attempt(struct cli *cli, const struct cli_call *call, const c
     }
     ifab_answer_error_read(ret, ret_error);
     *ret_again = ret_error->retryable;
-    if (ret_error->code == 0 && is_about_another(call, ret->body)) { /* lost: the same bytes again are safe */
+    if (ret_error->code == 0 && answer_about_another(call->message_id, call->digest32, ret->body)) { /* lost: the same bytes again are safe */
         *ret_again = call->idempotency_key != NULL;
         return ifab_fail(err, IFAB_IO, "the fabric's answer is about another message than the one that was sent");
     }
