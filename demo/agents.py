@@ -24,7 +24,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.environ.get("IFAB_CACHE") or f"{BUILD}/interop-cache"
 MCP = "mcp==2.3.0"
 AGENT_UID = 60123
-PATIENCE = 30  # seconds for what has to come; nothing is measured
+PATIENCE = 60  # seconds for what has to come; nothing is measured
 RULES = """v: 1
 why: what an agent may not do here
 rules:

@@ -51,7 +51,7 @@ class Show:
     def end(self, how=signal.SIGTERM):
         if self.daemon and self.daemon.poll() is None:
             self.daemon.send_signal(how)
-            self.daemon.wait(10)
+            self.daemon.wait(60)
         code, self.daemon = (self.daemon.returncode if self.daemon else 0), None
         return code
 
@@ -64,7 +64,7 @@ class Show:
         env.pop("IFAB_ENDPOINT", None)
         if why:
             env["IFAB_WHY"] = why
-        result = subprocess.run([f"{BUILD}/ifctl", *args], env=env, capture_output=True, text=True, timeout=60, check=False)
+        result = subprocess.run([f"{BUILD}/ifctl", *args], env=env, capture_output=True, text=True, timeout=120, check=False)
         if check and result.returncode not in (0, 30, 31):
             print(f"  ifctl {' '.join(args)}\n{result.stdout}{result.stderr}")
             self.stop()

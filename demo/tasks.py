@@ -49,7 +49,7 @@ class Crew:
         for worker in self.running:
             if worker.poll() is None:
                 worker.send_signal(signal.SIGTERM)
-        return {worker.wait(20) for worker in self.running}
+        return {worker.wait(PATIENCE) for worker in self.running}
 
 
 def until(what, seen):

@@ -63,6 +63,26 @@ static enum ifab_code match(const struct ifab_fabric *self, const struct ifab_co
     return IFAB_CODE_NONE;
 }
 
+/*
+ * Voters are fixed with the keys that they had when the message was admitted: an admin alone may replace a key, and would else vote as another. Who had
+ * none then was enrolled for it later, and was made a voter with the key there is.
+ */
+static enum ifab_code key_was_there(const struct ifab_talent *voter, const uint8_t pubkey32[32], ifab_usec admitted_at, struct ifab_refusal *r)
+{
+    bool had = false, was_there = false;
+    for (size_t i = 0; i < voter->key_count; i++) {
+        const struct ifab_key *key = &voter->keys[i];
+        bool then = key->not_before <= admitted_at && admitted_at < key->not_after && admitted_at < key->revoked_at;
+        had = had || then;
+        was_there = was_there || (key->not_before <= admitted_at && memcmp(key->pubkey32, pubkey32, 32) == 0);
+    }
+    if (was_there || !had)
+        return IFAB_CODE_NONE;
+    ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "voter", "this key is newer than the decision, and its voter had another one");
+    r->hint = "Vote with the key that stood when the message was admitted, if it is still valid, or let another voter decide.";
+    return r->code;
+}
+
 static bool put_vote_entry(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o,
                            const struct ifab_open_decision *d, const char *actor, uint64_t *ret_index)
 {
@@ -177,7 +197,10 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
         struct ifab_open_decision *next = ifab_fabric__alloc(o, sizeof *next);
         if (next == NULL)
             return IFAB_CODE_SYSTEM_ERROR;
-        code = ifab_guard_vote(d, voter->number, command->u.vote.verdict, next, &outcome, r);
+        if (command->u.vote.verdict == IFAB_VOTE_APPROVE) /* a refusal lets nothing through */
+            code = key_was_there(voter, command->u.vote.pubkey32, d->admitted_at, r);
+        if (code == IFAB_CODE_NONE)
+            code = ifab_guard_vote(d, voter->number, command->u.vote.verdict, next, &outcome, r);
         if (code == IFAB_CODE_NONE && outcome == IFAB_DECISION_ESCALATE && ifab_fabric__unreachable(self, next))
             outcome = IFAB_DECISION_DENY; /* those who are left cannot vote any more */
         if (code == IFAB_CODE_NONE)

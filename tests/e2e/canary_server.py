@@ -99,7 +99,7 @@ class Provider:
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self):
-                self.request.settimeout(60)
+                self.request.settimeout(120)
                 text = b""
                 while b"\r\n\r\n" not in text:
                     more = self.request.recv(65536)
@@ -137,7 +137,7 @@ class Provider:
         clear, value = self.carried(text)
         if form == "hold":
             self.held.set()
-            self.release.wait(60)
+            self.release.wait(120)
         if form in ("hold", "pong"):
             return answer(b"pong")
         if form == "redirect":

@@ -12,7 +12,7 @@ import socketserver
 import subprocess
 import threading
 
-from fabric import PROGRAM
+from fabric import PATIENCE, PROGRAM
 
 HELD, DENIED = 30, 31
 # what must never reach a terminal as it is: C0 but line breaks, DEL, C1, bidi, zero-width
@@ -62,7 +62,7 @@ class Cli:
         path = os.path.dirname(PROGRAM["ifd"]) + ":" + os.environ["PATH"]
         self.env = {"PATH": path, "HOME": home, "LANG": "C.UTF-8", "IFAB_DIR": f.dir, **environment}
 
-    def __call__(self, *args, secret=None, stdin=b"", env=None, timeout=60, program="ifctl", **more):
+    def __call__(self, *args, secret=None, stdin=b"", env=None, timeout=PATIENCE, program="ifctl", **more):
         """secret: what --passphrase-fd gives."""
         fds = ()
         if secret is not None:
@@ -122,7 +122,7 @@ class Screen:
 
     def until(self, what):
         while what not in self.text:
-            ready, _, _ = select.select([self.fd], [], [], 30)
+            ready, _, _ = select.select([self.fd], [], [], PATIENCE)
             assert ready, f"{what!r} did not come: {self.text!r}"
             self.text += os.read(self.fd, 65536).decode()
         return self

@@ -23,6 +23,7 @@ import rfc8785
 
 PROGRAM = {"build": None}
 TMP = os.environ.get("TMPDIR", "/tmp")
+PATIENCE = 120  # seconds that what is due may take on a machine ten times slower: only a test that fails waits so long
 
 
 class Skip(Exception):
@@ -162,7 +163,7 @@ class Response:
 class Conn:
     """One connection; bytes go out exactly as given."""
 
-    def __init__(self, address, timeout=30):
+    def __init__(self, address, timeout=PATIENCE):
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.settimeout(timeout)
@@ -267,7 +268,7 @@ class Fabric:
 
     @staticmethod
     def ifd(*args, **kwargs):
-        return subprocess.run([PROGRAM["ifd"], *args], capture_output=True, timeout=60, stdin=subprocess.DEVNULL, **kwargs)
+        return subprocess.run([PROGRAM["ifd"], *args], capture_output=True, timeout=PATIENCE, stdin=subprocess.DEVNULL, **kwargs)
 
     def configure(self, settings):
         """Rewrites ifd.yaml: what --init wrote, merged with the settings."""
@@ -303,7 +304,7 @@ class Fabric:
         return os.path.join(self.dir, "data")
 
     # --- life ---
-    def start(self, timeout=30):
+    def start(self, timeout=PATIENCE):
         self.errors = open(self.log_path, "ab+")
         self.process = subprocess.Popen(
             [PROGRAM["ifd"], "--config", self.config], stdout=subprocess.PIPE, stderr=self.errors, stdin=subprocess.DEVNULL
@@ -339,7 +340,7 @@ class Fabric:
     def alive(self):
         return self.process is not None and self.process.poll() is None
 
-    def stop(self, timeout=20):
+    def stop(self, timeout=PATIENCE):
         """SIGTERM; exit code."""
         if self.process is None:
             return None
@@ -364,6 +365,11 @@ class Fabric:
         self.errors.close()
         self.process = None
 
+    def stand_still(self):
+        """SIGSTOP, and no thread of it runs any more: the signal says that they are to stop, not that they have. SIGCONT is the caller's."""
+        self.process.send_signal(signal.SIGSTOP)
+        wait_for(lambda: stopped(self.process.pid), what="the daemon to stand still")
+
     def restart(self):
         assert self.stop() == 0, self.tail()
         return self.start()
@@ -383,10 +389,10 @@ class Fabric:
         self.close()
 
     # --- requests ---
-    def conn(self, tcp=False, timeout=30):
+    def conn(self, tcp=False, timeout=PATIENCE):
         return Conn(self.tcp if tcp else self.unix, timeout)
 
-    def http(self, method, target, body=None, headers=None, tcp=False, timeout=30):
+    def http(self, method, target, body=None, headers=None, tcp=False, timeout=PATIENCE):
         if isinstance(body, (dict, list)):
             body = json.dumps(body).encode()
         with self.conn(tcp, timeout) as c:
@@ -401,7 +407,7 @@ class Fabric:
     def send(self, message, key=None, **kwargs):
         return self.post("/v1/messages", bytes(message), {"Idempotency-Key": key} if key else None, **kwargs)
 
-    def lines(self, messages, timeout=120):
+    def lines(self, messages, timeout=PATIENCE):
         """NDJSON: one answer a line."""
         r = self.post(
             "/v1/messages", b"\n".join(bytes(m) for m in messages) + b"\n", {"Content-Type": "application/x-ndjson"}, timeout=timeout
@@ -489,7 +495,7 @@ class Fabric:
 
     def inbox(self, name, after=None, wait_ms=0, limit=1000):
         q = f"/v1/inbox?as={name}&limit={limit}&wait_ms={wait_ms}" + (f"&after={after}" if after is not None else "")
-        r = self.get(q, timeout=60)
+        r = self.get(q)
         assert r.status == 200, r
         return r.json
 
@@ -601,14 +607,26 @@ def check_receipt(receipt, vkey):
     assert root_from_path(leaf, receipt["entry"]["index"], size, [bytes.fromhex(p) for p in receipt["proof"]["path"]]) == root
 
 
-def wait_for(condition, seconds=10, what="condition"):
+def stopped(pid):
+    states = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/stat", encoding="utf-8") as stat:
+            states.append(stat.read().rpartition(")")[2].split()[0])
+    return set(states) == {"T"}
+
+
+def wait_for(condition, seconds=10, what="condition", at_most=None):
+    """seconds: what it takes where nothing is slow, and no bound. at_most: the bound, where that it comes so soon is what the test is about."""
+    seconds = at_most or max(seconds, PATIENCE)
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while True:
+        over = time.monotonic() >= end  # looked at before the condition: who was not scheduled until then looks once more
         got = condition()
         if got:
             return got
+        if over:
+            raise AssertionError(f"{what} did not come within {seconds} s")
         time.sleep(0.02)
-    raise AssertionError(f"{what} did not come within {seconds} s")
 
 
 class Events:

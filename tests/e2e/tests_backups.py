@@ -45,10 +45,10 @@ def test_backup_while_writing_is_one_consistent_moment(f):
     threads = [threading.Thread(target=write, args=(a,)) for a in agents]
     for t in threads:
         t.start()
-    time.sleep(0.3)
+    wait_for(lambda: len(acked) > 50, what="messages")
     before = len(acked)
     path = backup(f)
-    time.sleep(0.1)
+    wait_for(lambda: len(acked) > before, what="one after it")
     stop.set()
     for t in threads:
         t.join()
@@ -91,11 +91,11 @@ def test_backup_beside_sixty_four_senders_holds_a_prefix_and_says_in_the_log_who
     threads = [threading.Thread(target=write, args=(agents[i % 8], i)) for i in range(64)]
     for t in threads:
         t.start()
-    time.sleep(0.3)
+    wait_for(lambda: len(acked) > 50, what="messages")
     before = len(acked)
     r = f.post("/v1/backup", {"directory": os.path.join(f.root, "one"), "why": "nightly"}, {"IF-Ref": "repo:/ops/nightly.md@0123abc"}, timeout=120)
     assert r.status == 200, r
-    time.sleep(0.1)
+    wait_for(lambda: len(acked) > before, what="one after it")
     stop.set()
     for t in threads:
         t.join()

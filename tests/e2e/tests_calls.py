@@ -15,6 +15,7 @@ from cli import Cli
 from fabric import PROGRAM, Fabric, Skip, sha256, wait_for
 from tests_capabilities import allow, is_refused, manifest, module, publisher, signed
 from tests_rules import reload, write
+from tests_tokens import bearer, token
 from tests_watch import View
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -22,6 +23,7 @@ NAME = "studio.mixer"
 ID = "if://capability/" + NAME
 AS = ("--as", "Studio.A")
 WHY = ("--why", "the show begins")
+LONG = {"rps": 100, "burst": 100, "backoff": [1, 2], "fuel": 10**12, "deadline_ms": 300000}  # no test here waits for its end
 RULES = """v: 1
 rules: []
 capabilities:
@@ -94,7 +96,7 @@ def studio(f, key=None, wasm=None, **change):
     key = key or publisher(f, namespaces=["studio"])
     m = {"id": ID, "operations": OPERATIONS, "default_operation": "take", "imports": ["log", "kv_put"], "http": None, "scopes": None,
          "entrypoint": {"module": "studio.wasm", "sha256": sha256(wasm), "size": len(wasm), "abi": 1},
-         "limits": {"rps": 100, "burst": 100, "backoff": [1, 2], "fuel": 10**12, "deadline_ms": 20000}, **change}
+         "limits": LONG, **change}
     r = allow(f, signed(key, **m))
     assert r.status == 200, r
     module(f, wasm, "studio.wasm")
@@ -265,13 +267,15 @@ def test_rules_decide_and_none_is_no():
 
 def test_rate_budget_and_breaker():
     # INV-10
-    with Studio(limits={"rps": 1, "burst": 5, "backoff": [1], "fuel": 10**12, "deadline_ms": 20000}) as s:
-        for _ in range(4):
-            s.apply(0, "--scene", "x")
-        ends = [s.cli("capability", "apply", NAME, "--scene", "x", *WHY, *AS) for _ in range(4)]
-        assert any(e.code == 13 and "IF_ERR_302" in e.err for e in ends), ends
+    with Studio(limits={**LONG, "rps": 1, "burst": 5, "concurrency": 16}) as s:
+        head = bearer(token(s.f, "Studio.A")[0])
+        plans = [s.plan("--scene", "x")["plan_hash"] for _ in range(16)]
+        with s.f.conn() as c:  # all there at once: however slow it is, no second passes for each
+            c.send(b"".join(c.bytes_of("POST", f"/v1/capabilities/{NAME}/apply", json.dumps({"plan_hash": p}).encode(), head) for p in plans))
+            ends = [c.read() for _ in plans]
+        assert [e.status for e in ends[:4]] == [200] * 4 and any(e.code == 302 for e in ends), ends
     with Studio() as s:
-        assert s.f.admin("/v1/budgets", {"id": "b", "subject": "capability", "name": NAME, "limit": 250, "unit": "usd_micro", "period": "day"}).status == 201
+        assert s.f.admin("/v1/budgets", {"id": "b", "subject": "capability", "name": NAME, "limit": 250, "unit": "usd_micro", "period": "total"}).status == 201
         s.apply(0, "--scene", "x")
         s.apply(0, "--scene", "x")
         fails(s.apply(13, "--scene", "x"), 301)
@@ -302,7 +306,7 @@ class Background:
         self.thread.start()
 
     def end(self):
-        self.thread.join(60)
+        self.thread.join()  # it has a patience of its own
         return self.done
 
 
@@ -487,11 +491,10 @@ def test_a_revocation_ends_what_runs():
     with Studio() as s:
         run = Background(s, "capability", "apply", NAME, "spin", *WHY, *AS, "-o", "json")
         wait_for(lambda: applying(s), 20, "its intent")
-        began = time.monotonic()
         assert s.f.admin("/v1/revocations", {"id": ID, "version": "1.1.0"}).status == 200
         done = run.end()
-        assert done.code != 0 and done.json["entry"]["index"] > done.json["intent"], done
-        assert time.monotonic() - began < 15, "not by its deadline"
+        assert done.code != 0 and "IF_ERR_201" in done.err, done  # not by its deadline
+        assert done.json["entry"]["index"] > done.json["intent"], done
         assert not applying(s)
 
 

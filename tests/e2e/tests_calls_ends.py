@@ -6,10 +6,9 @@ import time
 
 from fabric import stamp, wait_for
 from tests_backups import backup, restored
-from tests_calls import AS, ID, NAME, WHY, Background, Studio, applying, studio
+from tests_calls import AS, ID, LONG, NAME, WHY, Background, Studio, applying, studio
 from tests_tokens import bearer, token
 
-LONG = {"rps": 100, "burst": 100, "backoff": [1, 2], "fuel": 10**12, "deadline_ms": 300000}  # no test here waits for its end
 LAMP = "studio.lamp"
 RULES = "v: 1\nrules: []\ncapabilities:\n  - {id: all, effect: share, when: {effect: [read, write]}}\n"
 REVOKED = "IF_ERR_201"
@@ -60,7 +59,7 @@ def test_a_grant_that_ends_by_itself_ends_its_call():
     with Studio(limits=LONG) as s:
         run = Background(s, "capability", "apply", NAME, "spin", *WHY, *AS, "-o", "json")
         spinning(s, 1)
-        s.cli.wants(0, "talent", "grant", "Studio.A", "--capability", ID, "--expires", stamp(time.time() + 2), *WHY)
+        s.cli.wants(0, "talent", "grant", "Studio.A", "--capability", ID, "--expires", stamp(time.time() + 6), *WHY)
         ended(run)
         assert not applying(s)
 
@@ -76,7 +75,7 @@ def test_revoked_in_the_batch_of_its_intent_it_never_begins():
             plan = s.plan("spin")
             for c in (agent, operator):
                 c.request("GET", "/healthz")
-            s.f.process.send_signal(signal.SIGSTOP)  # so that both are read in one turn
+            s.f.stand_still()  # so that both are read in one turn
             try:
                 agent.send(agent.bytes_of("POST", f"/v1/capabilities/{NAME}/apply", json.dumps({"plan_hash": plan["plan_hash"]}).encode(), head))
                 operator.send(operator.bytes_of("POST", "/v1/talents/Studio.A/revoke", json.dumps({"scope": ID, "why": "w"}).encode()))

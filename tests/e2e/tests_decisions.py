@@ -167,9 +167,9 @@ def test_scope_check_needs_its_grant_and_another_owner(f):
 def test_expired_scope_grant_does_not_check(f):
     a, b = people(f)
     r = held(f, a)
-    g = f.post("/v1/talents/Demo.B/grants", {"scope": "guard:scope", "expires_at": stamp(time.time() + 1.5), "why": "for a moment"})
+    g = f.post("/v1/talents/Demo.B/grants", {"scope": "guard:scope", "expires_at": stamp(until := time.time() + 5), "why": "for a moment"})
     assert g.status == 200, g
-    time.sleep(1.7)
+    time.sleep(until - time.time() + 0.2)
     refused(f.vote(r, "scope-ok", voter="Demo.B", key=b.key), 205, 403)
     is_held(f, r)
 
@@ -200,7 +200,7 @@ def test_hold_becomes_escalate_at_its_deadline_and_deny_at_the_next(f):
     f.verify()
 
 
-test_hold_becomes_escalate_at_its_deadline_and_deny_at_the_next.config = {"guard.hold": "1s", "guard.escalate": "2s"}
+test_hold_becomes_escalate_at_its_deadline_and_deny_at_the_next.config = {"guard.hold": "1s", "guard.escalate": "8s"}
 
 
 def test_deadlines_go_on_over_a_restart(f):
@@ -420,8 +420,8 @@ def test_decision_wait_answers_when_it_is_decided(f):
     assert not got
     at = time.monotonic()
     assert f.vote(r).status == 200
-    t.join(5)
-    assert got and got[0][0].json["state"] == "decided" and got[0][1] - at < 1, got
+    t.join()
+    assert got[0][0].json["state"] == "decided" and got[0][1] - at < 15, "not at the end of its wait"
 
 
 def test_open_decisions_are_listed_with_their_state(f):

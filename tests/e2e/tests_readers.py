@@ -63,20 +63,19 @@ def test_long_poll_wakes_when_a_message_comes(f):
 
     def poll():
         at = time.monotonic()
-        got.append((f.inbox("Demo.B", after=after, wait_ms=20000), time.monotonic() - at))
+        got.append((f.inbox("Demo.B", after=after, wait_ms=30000), time.monotonic() - at))
 
     t = threading.Thread(target=poll)
     t.start()
-    time.sleep(0.5)
+    wait_for(lambda: count_of(f, "ifab_waiters") == 1, what="its wait")
     f.send(a.message())  # not for B: wakes nobody for good
     time.sleep(0.2)
     assert not got
     m = a.message(receiver=b.uri)
-    at = time.monotonic()
     f.send(m)
-    t.join(10)
-    assert got and [i["envelope"]["id"] for i in got[0][0]["items"]] == [m.id], got
-    assert time.monotonic() - at < 1
+    t.join()
+    assert [i["envelope"]["id"] for i in got[0][0]["items"]] == [m.id], got
+    assert got[0][1] < 25, "not at the end of its wait"
 
 
 def test_long_poll_answers_empty_at_its_end(f):
@@ -84,7 +83,7 @@ def test_long_poll_answers_empty_at_its_end(f):
     at = time.monotonic()
     page = f.inbox("Demo.B", wait_ms=700)
     spent = time.monotonic() - at
-    assert page["items"] == [] and 0.6 < spent < 2, (page, spent)
+    assert page["items"] == [] and 0.6 < spent < 20, (page, spent)
 
 
 def test_hundreds_of_waiters_all_wake(f):
@@ -93,8 +92,8 @@ def test_hundreds_of_waiters_all_wake(f):
     after = f.inbox("Demo.B")["next"]
     conns = [f.conn() for _ in range(300)]
     for c in conns:
-        c.send(c.bytes_of("GET", f"/v1/inbox?as=Demo.B&wait_ms=20000&after={after}"))
-    time.sleep(0.3)
+        c.send(c.bytes_of("GET", f"/v1/inbox?as=Demo.B&wait_ms=30000&after={after}"))
+    wait_for(lambda: count_of(f, "ifab_waiters") == 300, what="all of them wait")
     m = a.message(receiver=b.uri)
     at = time.monotonic()
     assert f.send(m).status == 200
@@ -102,14 +101,14 @@ def test_hundreds_of_waiters_all_wake(f):
         r = c.read()
         assert [i["envelope"]["id"] for i in r.json["items"]] == [m.id]
         c.close()
-    assert time.monotonic() - at < 5
+    assert time.monotonic() - at < 20, "not at the end of their wait"
 
 
 def test_four_thousand_waiters_all_wake_and_one_more_is_304(f):
     # INV-12: as many as are let in are served, whatever the readers can take at once
     a, b = pair(f)
     after = f.inbox("Demo.B")["next"]
-    conns = [f.conn(timeout=60) for _ in range(64)]
+    conns = [f.conn() for _ in range(64)]
     for c in conns:
         c.send(c.bytes_of("GET", f"/v1/inbox?as=Demo.B&wait_ms=30000&after={after}") * 64)
     gauge = lambda: int([l for l in f.get("/metrics").body.decode().splitlines() if l.startswith("ifab_waiters ")][0].split()[1])
@@ -173,7 +172,7 @@ def test_waiters_that_vanish_leave_nothing_behind(f):
         for c in conns:
             c.close()
     gauge = lambda: [l for l in f.get("/metrics").body.decode().splitlines() if l.startswith("ifab_waiters ")][0]
-    wait_for(lambda: gauge().split()[1] == "0", 5, "an empty list of waiters, have " + gauge())
+    wait_for(lambda: gauge().split()[1] == "0", what="an empty list of waiters, have " + gauge(), at_most=20)  # before the end of their waits
     assert f.send(a.message(receiver=b.uri)).status == 200
 
 
@@ -279,7 +278,7 @@ def test_head_of_streams_and_polls_answers_at_once_without_a_body(f):
     # INV-15
     pair(f)
     for target in ("/v1/events", "/v1/inbox?as=Demo.B", "/v1/inbox?as=Demo.B&wait_ms=20000"):
-        with f.conn(timeout=5) as c:
+        with f.conn(timeout=15) as c:  # less than they would wait
             c.send(c.bytes_of("HEAD", target, None, {"Accept": "text/event-stream"}))
             status, _ = c.head()
             assert status in (200, 405), status
@@ -346,7 +345,7 @@ def test_thousands_of_idle_streams_are_not_looked_at_and_lose_nothing(f):
         assert memory() - before < 32 * len(filters), "KiB a stream"
     everything = stream(f, "/v1/events")[1]
     wait_for(lambda: count_of(f, "ifab_waiters") == len(filters) + 1, 10, "all of them")
-    time.sleep(0.3)  # each has looked once
+    wait_for(lambda: (n := count_of(f, "ifab_waiter_reads_total")) >= len(filters) and (time.sleep(0.5), count_of(f, "ifab_waiter_reads_total") == n)[1], what="each has looked once")
     first, reads = f.size(), count_of(f, "ifab_waiter_reads_total")
     for _ in range(30):
         assert f.send(a.message(receiver=b.uri)).status == 200
@@ -381,7 +380,15 @@ def test_connections_of_the_socket_are_as_many_as_configured(f):
     last = f.conn()
     assert last.read().status == 503
     conns.pop().close()
-    wait_for(lambda: f.conn().request("GET", "/healthz").status == 200, 5, "a place")
+
+    def has_a_place():
+        try:
+            with f.conn() as c:
+                return c.request("GET", "/healthz").status == 200
+        except (Gone, BrokenPipeError, ConnectionResetError):
+            return False  # turned away before it had asked
+
+    wait_for(has_a_place, what="a place")
 
 
 test_connections_of_the_socket_are_as_many_as_configured.config = {"http.socket_connections": 32}

@@ -379,16 +379,15 @@ def test_key_of_a_former_holder_is_never_enrolled_again(f):
 
 def test_rate_limit_is_302_and_uses_nothing_up(f):
     a = f.enrol("Demo.A")
-    sent = [a.message() for _ in range(6)]
-    answers = []
     with f.conn() as c:
-        for m in sent:
-            answers.append(c.request("POST", "/v1/messages", bytes(m)))
-    limited = [r for r in answers if r.status == 429]
-    assert limited and limited[0].code == 302 and int(limited[0].headers["retry-after"]) >= 1, answers
-    index = answers.index(limited[0])
+        for _ in range(60):
+            m = a.message()
+            r = c.request("POST", "/v1/messages", bytes(m))
+            if r.status == 429:
+                break
+    assert r.code == 302 and int(r.headers["retry-after"]) >= 1, r
     time.sleep(1.2)
-    shared(f.send(sent[index]))  # the very same bytes
+    shared(f.send(m))  # the very same bytes
 
 
 test_rate_limit_is_302_and_uses_nothing_up.config = {"rate.messages": 1, "rate.burst": 3}
@@ -398,11 +397,11 @@ def test_live_message_quota_is_305_and_uses_nothing_up(f):
     # INV-12: bounded
     a = f.enrol("Demo.A")
     for _ in range(16):
-        shared(f.send(a.message(ttl_s=1, issued_at=stamp(time.time() - 58))))
+        shared(f.send(a.message(ttl_s=1, issued_at=stamp(time.time() - 50))))  # ten seconds are left of it
     m = a.message()
     refused(f.send(m), 305, 429)
     refused(f.send(m), 305, 429)
-    for _ in range(80):  # places are freed by the minute
+    for _ in range(100):  # places are freed by the minute
         time.sleep(1)
         r = f.send(m)
         if r.status == 200:

@@ -21,15 +21,16 @@ PASSWORD = "canary-5f2c9e71d0"
 class Asker:
     """The fabric, the guest, and a server whose script is changed from call to call."""
 
-    def __init__(self, f, context=None, settings=None):
+    def __init__(self, f, context=None, settings=None, deadline_ms=None):
         self.f = f
+        self.change = deadline_ms and (lambda m: m["limits"].update(deadline_ms=deadline_ms))  # else no call here lives so long
         self.script = None
         self.settings = settings
         self.server = WebSocketServer(lambda peer: self.script(peer), context)
         self.url = f"{'ws' if context is None else 'wss'}://127.0.0.1:{self.server.port}"
 
     def __enter__(self):
-        self.head = ready(self.f, "test.sockets", "sockets.example", self.server, source=GUEST, settings=self.settings)
+        self.head = ready(self.f, "test.sockets", "sockets.example", self.server, source=GUEST, settings=self.settings, change=self.change)
         r = put(self.f, "PASSWORD", PASSWORD, self.url)
         assert r.status == 201, r
         return self
@@ -74,9 +75,9 @@ OPENED = {"headers": {}, "socket": 1, "status": 101}
 def test_a_guest_opens_sends_receives_and_closes(f):
     with Asker(f) as a:
         got = a.ask(
-            echo, a.open(), {"socket": 1, "send": "caf\u00e9"}, {"socket": 1, "receive": 4000}, {"socket": 1, "send_b64": "/wA="},
-            {"socket": 1, "receive": 4000}, {"socket": 1, "send": "a\0b"}, {"socket": 1, "receive": 4000}, {"socket": 1, "send": ""},
-            {"socket": 1, "receive": 4000}, {"socket": 1, "receive": 0}, {"socket": 1, "receive": 20}, {"socket": 1, "close": True},
+            echo, a.open(), {"socket": 1, "send": "caf\u00e9"}, {"socket": 1, "receive": 60000}, {"socket": 1, "send_b64": "/wA="},
+            {"socket": 1, "receive": 60000}, {"socket": 1, "send": "a\0b"}, {"socket": 1, "receive": 60000}, {"socket": 1, "send": ""},
+            {"socket": 1, "receive": 60000}, {"socket": 1, "receive": 0}, {"socket": 1, "receive": 20}, {"socket": 1, "close": True},
             {"socket": 1, "receive": 0},
         )  # fmt: skip
         assert got == [
@@ -86,7 +87,7 @@ def test_a_guest_opens_sends_receives_and_closes(f):
         ], got  # fmt: skip
         a.over()
         assert a.ask(echo, {"socket": 1, "receive": 0}) == [208]  # of an earlier call
-        got = a.ask(echo, a.open(), a.open(), a.open(), a.open(), a.open(), {"socket": 3, "send": "x"}, {"socket": 3, "receive": 4000})
+        got = a.ask(echo, a.open(), a.open(), a.open(), a.open(), a.open(), {"socket": 3, "send": "x"}, {"socket": 3, "receive": 60000})
         assert got[3]["socket"] == 4 and got[4] == 302 and got[6] == {"binary": False, "message": "x", "socket": 3}, got
         for _ in range(4):
             a.over()  # nobody closed them: they ended with the call
@@ -106,7 +107,7 @@ def test_what_is_no_form_is_refused(f):
         '{"socket":1,"socket":1,"close":true}', '{"socket":null,"close":true}', "[]", "",
     ]  # fmt: skip
     with Asker(f) as a:
-        got = a.ask(echo, a.open(), *bad, {"socket": 1, "send": "still"}, {"socket": 1, "receive": 4000})
+        got = a.ask(echo, a.open(), *bad, {"socket": 1, "send": "still"}, {"socket": 1, "receive": 60000})
         assert got[1 : 1 + len(bad)] == [208] * len(bad), got
         assert got[-1]["message"] == "still", got
         no = [a.open(method="POST"), a.open(body="x"), a.open(headers={"Origin": "http://x"}), a.open(headers={"Sec-WebSocket-Key": "x"})]
@@ -132,9 +133,9 @@ def test_over_tls_a_server_proves_who_it_is(f):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(crt, key)
         with Asker(f, context, {"egress.ca": crt}) as a:
-            got = a.ask(echo, a.open(), {"socket": 1, "send": "x"}, {"socket": 1, "receive": 4000}, {"socket": 1, "close": True})
+            got = a.ask(echo, a.open(), {"socket": 1, "send": "x"}, {"socket": 1, "receive": 60000}, {"socket": 1, "close": True})
             assert got[2]["message"] == "x" and got[3] == {"closed": 1000, "socket": 1}, got
-            got = a.ask(sends, a.open(), *[{"socket": 1, "receive": 4000}] * 20)
+            got = a.ask(sends, a.open(), *[{"socket": 1, "receive": 60000}] * 20)
             assert all(isinstance(size, int) and size > 60000 for size in got[1:]), got
             assert a.raw(dict(a.open(), url=a.url.replace("wss:", "ws:") + "/tls")).code == 501  # rows of wss are none of ws
             f.configure({"capabilities.config": [], "egress.allow": [f"test.sockets 127.0.0.1/32 {a.server.port}"]})
@@ -146,7 +147,7 @@ def test_over_tls_a_server_proves_who_it_is(f):
 def test_a_row_tells_whether_a_dry_run_may_open_it(f):
     with Asker(f) as a:
         assert a.ask(echo, a.open("/write"), mode="dry-run") == [3]
-        got = a.ask(echo, a.open("/read"), {"socket": 1, "send": "x"}, {"socket": 1, "receive": 4000}, mode="dry-run")
+        got = a.ask(echo, a.open("/read"), {"socket": 1, "send": "x"}, {"socket": 1, "receive": 60000}, mode="dry-run")
         assert got[2] == {"binary": False, "message": "x", "socket": 1}, got
 
 
@@ -181,6 +182,27 @@ def test_a_server_that_misbehaves_costs_the_call_alone(f):
         finally:
             cut_off.set()
 
+    def no_upgrade(peer):
+        peer.conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        peer.file.read()
+
+    receive, close = {"socket": 1, "receive": 60000}, {"socket": 1, "close": True}
+    with Asker(f) as a:
+        got = a.ask(leaves, a.open(), receive, receive, receive, receive, {"socket": 1, "send": "x"}, close, close)
+        assert [g.get("message") for g in got[1:3]] == ["one", "two"], got  # what came before is told before
+        assert got[3:] == [{"closed": 4009, "socket": 1}] * 2 + [503, {"closed": 4009, "socket": 1}, 208], got
+        assert a.ask(drops, a.open(), receive, {"socket": 1, "send": "go"}, receive, close)[3:] == [503, {"closed": 1006, "socket": 1}]
+        assert a.ask(huge, a.open(), receive, {"socket": 1, "send": "x"}) == [OPENED, 109, 503]
+        got = a.ask(floods, a.open(), a.open("/read"), {"socket": 2, "receive": 60000}, *[receive] * 40, close)
+        assert got[2]["message"] == "cut off", got
+        kept = sum(isinstance(g, int) and g > 60000 for g in got)
+        assert 30 <= kept <= 2 * 1024 * 1024 // 60000, got  # what fits waits, and is told before the end is
+        assert got[3 + kept : -1] == [109] * (40 - kept) and got[-1] == {"closed": 1006, "socket": 1}, got
+        assert a.ask(no_upgrade, a.open(), a.open()) == [503, 503]
+        f.verify()
+
+
+def test_a_call_ends_by_its_deadline_whatever_its_sockets_wait_for(f):
     def silent(peer):
         peer.handshake()
         peer.receive()
@@ -188,26 +210,9 @@ def test_a_server_that_misbehaves_costs_the_call_alone(f):
     def never(peer):
         peer.file.read()
 
-    def no_upgrade(peer):
-        peer.conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        peer.file.read()
-
-    receive, close = {"socket": 1, "receive": 4000}, {"socket": 1, "close": True}
-    with Asker(f) as a:
-        got = a.ask(leaves, a.open(), receive, receive, receive, receive, {"socket": 1, "send": "x"}, close, close)
-        assert [g.get("message") for g in got[1:3]] == ["one", "two"], got  # what came before is told before
-        assert got[3:] == [{"closed": 4009, "socket": 1}] * 2 + [503, {"closed": 4009, "socket": 1}, 208], got
-        assert a.ask(drops, a.open(), receive, {"socket": 1, "send": "go"}, receive, close)[3:] == [503, {"closed": 1006, "socket": 1}]
-        assert a.ask(huge, a.open(), receive, {"socket": 1, "send": "x"}) == [OPENED, 109, 503]
-        got = a.ask(floods, a.open(), a.open("/read"), {"socket": 2, "receive": 5000}, *[receive] * 40, close)
-        assert got[2]["message"] == "cut off", got
-        kept = sum(isinstance(g, int) and g > 60000 for g in got)
-        assert 30 <= kept <= 2 * 1024 * 1024 // 60000, got  # what fits waits, and is told before the end is
-        assert got[3 + kept : -1] == [109] * (40 - kept) and got[-1] == {"closed": 1006, "socket": 1}, got
-        assert a.ask(no_upgrade, a.open(), a.open()) == [503, 503]
+    with Asker(f, deadline_ms=4000) as a:
         a.script = silent
-        assert a.raw(a.open(), {"socket": 1, "receive": 60000}).code == 502  # the call's deadline
-        a.over()
+        assert a.raw(a.open(), {"socket": 1, "receive": 60000}).code == 502
         a.script = never
         assert a.raw(a.open()).code == 502
         f.verify()
@@ -261,7 +266,7 @@ def test_a_challenge_is_answered_and_the_guest_sees_nothing_of_it(f):
         return script
 
     answer = {"socket": 1, "send": '{"a":"{{answer}}"}', "answer": {"secret": "PASSWORD", "salt": "salt", "challenge": "challenge"}}
-    receive = {"socket": 1, "receive": 4000}
+    receive = {"socket": 1, "receive": 60000}
     with Asker(f) as a:
         start = f.size()
         got = a.ask(asks, a.open(), dict(answer, send="no mark"), dict(answer, answer=dict(answer["answer"], secret="OTHER")), answer, receive, answer)

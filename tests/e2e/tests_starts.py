@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import time
 
-from fabric import Fabric, Gone, PROGRAM, wait_for
+from fabric import PATIENCE, PROGRAM, Fabric, Gone, wait_for
 
 
 def seeded(f, messages=20):
@@ -419,7 +419,7 @@ def test_dev_serves_prints_what_to_paste_and_leaves_nothing(f):
         r = c.request("POST", "/v1/messages", bytes(a.message(receiver="if://agent/Demo.B")))
         assert r.status == 200, r
     p.send_signal(signal.SIGTERM)
-    _, err = p.communicate(timeout=20)
+    _, err = p.communicate(timeout=PATIENCE)
     assert p.returncode == 0 and b"IFAB_DIR=" in err, (p.returncode, err)
     assert not os.path.exists(directory)
 
@@ -536,10 +536,13 @@ def test_anchors_are_made_by_the_clock(f):
     a = f.enrol("Demo.A")
     f.send(a.message())
     wait_for(lambda: f.get("/v1/anchors").json["items"], 5, "an anchor")
-    time.sleep(2.5)  # the entry about it, and about what came after it
-    size = f.size()
-    time.sleep(2.5)
-    assert f.size() == size, "an idle fabric does not anchor itself again and again"
+
+    def rests():  # after the entry about it, and about what came after it
+        size = f.size()
+        time.sleep(2.5)
+        return f.size() == size
+
+    wait_for(rests, what="a fabric that does not anchor itself again and again")
 
 
 def test_wrong_tiles_are_all_made_again_and_then_believed(f):
@@ -581,8 +584,8 @@ def test_the_service_manager_is_told(f):
     path = os.path.join(f.root, "notify")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listener.bind(path)
-    listener.settimeout(20)
-    os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"] = path, "400000"
+    listener.settimeout(PATIENCE)
+    os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"] = path, "2000000"
     try:
         f.start()
     finally:
@@ -601,7 +604,7 @@ def test_the_service_manager_is_told(f):
     until(b"READY=1")
     os.kill(f.process.pid, signal.SIGTERM)
     until(b"STOPPING=1")
-    assert f.process.wait(20) == 0
+    assert f.process.wait(PATIENCE) == 0
     f.process = None
 
 

@@ -143,9 +143,9 @@ def test_claim_of_a_closed_connection_is_given_back(f):
     swarm(f)
     conn = f.conn()
     conn.send(conn.bytes_of("POST", "/v1/tasks/claim", b'{"swarm":"data","wait_ms":20000}', JSON))
-    time.sleep(0.3)
+    wait_for(lambda: "\nifab_waiters 1\n" in f.get("/metrics").body.decode(), what="it waits")
     conn.close()
-    time.sleep(0.3)
+    wait_for(lambda: "\nifab_waiters 0\n" in f.get("/metrics").body.decode(), what="it is gone", at_most=15)  # before the end of its wait
     create(f, "t")
     assert claim(f, id="t").status == 200  # nobody has it
     # closed while its answer is under way: it may have been claimed, and then it comes back well before its lease
@@ -260,6 +260,7 @@ def test_kill_9_loses_no_answered_change(f):
         thread = threading.Thread(target=work)
         thread.start()
         time.sleep(0.05 + 0.02 * round_)
+        wait_for(lambda: len(states) > 5 * round_, what="something to lose")
         f.kill()
         stop.set()
         thread.join()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from cli import Cli, Follow, Screen
-from fabric import PROGRAM, wait_for
+from fabric import PATIENCE, PROGRAM, wait_for
 from tests_tokens_cli import at
 
 WHY = ("--why", "test")
@@ -34,7 +34,7 @@ class Worker:
         env = {**cli.env, **(env or {})}
         self.p = subprocess.Popen(args, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=pass_fds)
 
-    def end(self, timeout=20):
+    def end(self, timeout=PATIENCE):
         try:
             out, err = self.p.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -331,7 +331,7 @@ def test_how_a_command_ends_says_what_becomes_of_the_task(f):
         "temporary": ("exit 75", "queued", "exit status 75"),
         "other": ("exit 3", "queued", "exit status 3"),
         "signal": ("kill -SEGV $$", "queued", "ended by signal 11"),
-        "over": ("head -c 65537 /dev/zero | tr '\\0' x; sleep 60", "queued", "stdout had more than 65536 bytes"),
+        "over": ("head -c 65537 /dev/zero | tr '\\0' x; sleep 600", "queued", "stdout had more than 65536 bytes"),
         "flood": ("yes", "queued", "stdout had more than 65536 bytes"),
         "binary": ("printf '\\377\\376'", "queued", "stdout is not UTF-8"),
         "secret": ("printf 'pass%s=hunter2hunter2' word", "queued", "the result was refused: "),
@@ -420,12 +420,12 @@ def test_a_command_may_complete_its_task_itself(f):
     # its claim is over under its own fence: no failure, and nothing is killed
     cli = Cli(f)
     there = os.path.join(f.root, "there")
-    for n, end in enumerate(("", "exit 3", f"sleep 1.5; echo $$ >{there}", "kill -TERM $$")):
+    for n, end in enumerate(("", "exit 3", f"sleep 4; echo $$ >{there}", "kill -TERM $$")):  # the third for longer than its lease
         id = f"t{n}"
         swarm(cli, id)
         create(cli, id, "--swarm", id)
         script = f"{PROGRAM['ifctl']} task complete --result '\"own\"' --cost '{{\"usd_micro\":7}}' >&2; {end}"
-        with Worker(cli, "--once", "--lease", "600ms", swarm=id, command=("sh", "-c", script)) as w:
+        with Worker(cli, "--once", "--lease", "3s", swarm=id, command=("sh", "-c", script)) as w:
             code, err = w.end()
         assert code == 0 and f"task {id}: done, as its command said itself" in err and "failed" not in err, (id, err)
         assert cli.json("task", "show", id)["result"] == "own", id
@@ -461,16 +461,16 @@ def test_a_timeout_ends_the_whole_group(f):
     create(cli, "t")
     there = os.path.join(f.root, "pids")
     # its child survives TERM; the command itself ends on it
-    script = f"sh -c 'trap \"\" TERM; echo $$ >>{there}; sleep 60 & echo $! >>{there}; wait; wait; sleep 60' & echo $$ >>{there}; wait"
-    err = work(cli, "--max", "1", "--timeout", "700ms", command=("sh", "-c", script))
+    script = f"sh -c 'trap \"\" TERM; echo $$ >>{there}; sleep 600 & echo $! >>{there}; wait; wait; sleep 600' & echo $$ >>{there}; wait"
+    err = work(cli, "--max", "1", "--timeout", "3s", command=("sh", "-c", script))
     got = pids(there, 3)
     wait_for(lambda: not any(alive(p) for p in got), 5, "the end of the group")
     shown = state(f, "t")
-    assert shown["state"] == "queued" and shown["note"] == "ran longer than 700 ms" and shown["attempt"] == 2, (shown, err)
+    assert shown["state"] == "queued" and shown["note"] == "ran longer than 3000 ms" and shown["attempt"] == 2, (shown, err)
     # what a command leaves behind in its group ends with it
     create(cli, "u", "--priority", "P0")
     os.unlink(there)
-    work(cli, "--max", "1", command=("sh", "-c", f"sleep 60 & echo $! >{there}"))
+    work(cli, "--max", "1", command=("sh", "-c", f"sleep 600 & echo $! >{there}"))
     (left,) = pids(there)
     wait_for(lambda: not alive(left), 5, "the end of what was left")
     assert cli.json("task", "show", "u")["state"] == "done"
@@ -480,7 +480,7 @@ def test_a_claim_is_renewed_while_its_command_runs(f):
     cli = Cli(f)
     swarm(cli)
     create(cli, "t", "--max-attempts", "1")
-    with Worker(cli, "--once", "--lease", "300ms", command=("sleep", "1.2")) as w:
+    with Worker(cli, "--once", "--lease", "2s", command=("sleep", "3.5")) as w:
         code, err = w.end()
         assert code == 0, err
     operations = [e["operation"] for e in f.entries() if e["component"] == "IF.coordinator"]
@@ -492,7 +492,7 @@ def test_a_worker_that_is_killed_loses_its_task_to_another(f):
     swarm(cli)
     create(cli, "t")
     there = os.path.join(f.root, "pids")
-    with Worker(cli, "--lease", "500ms", command=("sh", "-c", f"echo $$ >{there}; exec sleep 60")) as w:
+    with Worker(cli, "--lease", "3s", command=("sh", "-c", f"echo $$ >{there}; exec sleep 600")) as w:
         (pid,) = pids(there)
         old = str(state(f, "t")["fence"])
         w.p.kill()
@@ -510,17 +510,21 @@ def test_a_worker_that_slept_too_long_reports_nothing(f):
     # INV-11: stopped in mid-task, its lease runs out and another finishes; with its command ended or still running
     cli = Cli(f)
     swarm(cli, "data", "sql", "--concurrency", "9")
-    there = os.path.join(f.root, "pids")
-    for script, words in (("true", "done, but not taken"), ("exec sleep 60", "the claim is lost")):
+    there, go = os.path.join(f.root, "pids"), os.path.join(f.root, "go")
+    for script, words in (("true", "done, but not taken"), ("exec sleep 600", "the claim is lost")):
         id = "t" + str(len(script))
         create(cli, id)
-        if os.path.exists(there):
-            os.unlink(there)
-        with Worker(cli, "--once", "--lease", "600ms", command=("sh", "-c", f"echo $$ >{there}; sleep 0.2; {script}")) as w:
+        for path in (there, go):
+            if os.path.exists(path):
+                os.unlink(path)
+        command = f"echo $$ >{there}; while [ ! -e {go} ]; do sleep 0.05; done; {script}"
+        with Worker(cli, "--once", "--lease", "3s", command=("sh", "-c", command)) as w:
             (pid,) = pids(there)
             w.p.send_signal(signal.SIGSTOP)
+            open(go, "w").close()
+            wait_for(lambda: script != "true" or not alive(pid), what="the end of its command")
             wait_for(lambda: state(f, id)["state"] == "queued", 10)
-            work(cli, "--max", "1", "--wait", "9s", command=("echo", "second"))
+            work(cli, "--max", "1", "--wait", "60s", command=("echo", "second"))
             w.p.send_signal(signal.SIGCONT)
             code, err = w.end()
             assert code == 14 and words in err, err
@@ -532,7 +536,7 @@ def test_a_cancelled_task_ends_its_command(f):
     swarm(cli)
     create(cli, "t")
     there = os.path.join(f.root, "pids")
-    with Worker(cli, "--once", "--lease", "600ms", command=("sh", "-c", f"trap '' TERM; echo $$ >{there}; sleep 60")) as w:
+    with Worker(cli, "--once", "--lease", "3s", command=("sh", "-c", f"trap '' TERM; echo $$ >{there}; sleep 600")) as w:
         (pid,) = pids(there)
         cli.wants(0, "task", "cancel", "t", *WHY)
         code, err = w.end()
@@ -547,7 +551,7 @@ def test_a_worker_told_to_end_gives_its_task_back(f):
     for n, sent in enumerate((signal.SIGTERM, signal.SIGINT)):
         id = f"t{n}"
         create(cli, id)
-        with Worker(cli, command=("sh", "-c", f"echo $$ >{there}; exec sleep 60")) as w:
+        with Worker(cli, command=("sh", "-c", f"echo $$ >{there}; exec sleep 600")) as w:
             (pid,) = pids(there)
             w.p.send_signal(sent)
             code, err = w.end()
@@ -558,18 +562,18 @@ def test_a_worker_told_to_end_gives_its_task_back(f):
         os.unlink(there)
     # one that will not listen: a second signal ends it at once
     create(cli, "deaf")
-    with Worker(cli, command=("sh", "-c", f"trap '' TERM; echo $$ >{there}; while :; do sleep 60; done")) as w:
+    with Worker(cli, command=("sh", "-c", f"trap '' TERM; echo $$ >{there}; while :; do sleep 600; done")) as w:
         (pid,) = pids(there)
         w.p.terminate()
         w.p.terminate()
-        wait_for(lambda: w.p.poll() is not None or w.p.terminate(), 4, "the end of the worker")
+        wait_for(lambda: w.p.poll() is not None or w.p.terminate(), what="the end of the worker", at_most=4)  # five seconds after one signal
         assert w.end()[0] == 0 and not alive(pid)
     cli.wants(0, "task", "cancel", "deaf", *WHY)
     # one that waits for work ends at once, and took nothing
     with Worker(cli, command=("true",)) as w:
         wait_for(lambda: "\nifab_waiters 1\n" in f.get("/metrics").body.decode(), 10)
         w.p.terminate()
-        assert w.end(5)[0] == 0
+        assert w.end()[0] == 0
     create(cli, "after")
     assert state(f, "after")["state"] == "queued"
 
@@ -589,7 +593,7 @@ def test_a_worker_outlives_the_daemon(f):
         f.kill()  # while it waits
         f.start()
         create(cli, "u")
-        code, err = w.end(30)
+        code, err = w.end()
         assert code == 0 and "waiting for it" in err, err
     assert cli.json("task", "show", "t")["result"] == "t" and cli.json("task", "show", "u")["result"] == "u"
     f.verify()
@@ -604,7 +608,7 @@ def test_a_lease_that_cannot_be_renewed_ends_the_command(f):
     swarm(cli)
     create(cli, "t")
     there = os.path.join(f.root, "pids")
-    with Worker(cli, "--once", "--lease", "700ms", command=("sh", "-c", f"trap '' TERM; echo $$ >{there}; sleep 60")) as w:
+    with Worker(cli, "--once", "--lease", "3s", command=("sh", "-c", f"trap '' TERM; echo $$ >{there}; sleep 600")) as w:
         (pid,) = pids(there)
         f.kill()
         code, err = w.end()
@@ -658,9 +662,9 @@ def test_what_becomes_of_tasks_can_be_watched(f):
         wait_for(lambda: len(one.items) == 1, 10)
         wait_for(lambda: all_.items or cli("task", "create", "--type", "early", "--needs", "none", *WHY).code, 10)
         create(cli, "t")
-        work(cli, "--max", "2", "--lease", "300ms", command=("sleep", "0.4"))
+        work(cli, "--max", "2", "--lease", "2s", command=("sleep", "1.5"))
         wait_for(lambda: [e["operation"] for e in one.items] == ["create", "claim", "complete"], 10)
-        one.p.wait(10)
+        one.p.wait(PATIENCE)
         assert one.p.returncode == 0
         wait_for(lambda: sum(e["operation"] == "complete" for e in all_.items) == 2, 10)
         assert {"before", "t"} <= {e["subject"] for e in all_.items} and not any(e["operation"] == "renew" for e in all_.items)

@@ -15,7 +15,7 @@ import time
 import unicodedata
 
 from cli import HOSTILE, RAW, SCOPE, Cli, Follow
-from fabric import PROGRAM, sha256, wait_for
+from fabric import PATIENCE, PROGRAM, sha256, wait_for
 from tests_tls import make
 
 START, END = "\x1b[?1049h", "\x1b[?1049l"
@@ -119,7 +119,7 @@ class View:
 
     def until(self, *wanted, told=None, gone=None):
         """A whole frame (its last line is drawn last) with all of it; told: in what stands outside of the view."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE
         while True:
             if told is not None and told in self.told:
                 return self
@@ -137,7 +137,7 @@ class View:
         """Exit code (negative: the signal that ended it), after the terminal was looked at."""
         if how is not None:
             os.kill(self.pid, how)
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE
         while (done := os.waitpid(self.pid, os.WNOHANG)) == (0, 0):
             self.read(0.1)
             assert time.monotonic() < end, f"it does not end:\n{self.text}\n{self.told[-2000:]}"
@@ -368,10 +368,10 @@ def test_the_stream_ends_with_its_reader_and_leaves_nobody_behind(f):
     wait_for(children, 20, "the reader of events")
     child = children()[0]
     p.stdout.close()
-    p.wait(20)
+    p.wait(PATIENCE)
     wait_for(lambda: not os.path.exists(f"/proc/{child}"), 10, "its end")
     v = View(c).until("nothing waits")
-    child = open(f"/proc/{v.pid}/task/{v.pid}/children").read().split()[0]
+    child = wait_for(lambda: open(f"/proc/{v.pid}/task/{v.pid}/children").read().split(), what="the reader of events")[0]
     v.end(signal.SIGTERM)
     wait_for(lambda: not os.path.exists(f"/proc/{child}"), 10, "its end")
 

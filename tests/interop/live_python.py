@@ -51,13 +51,13 @@ def tasks(f):
     check(status == 201 and a["state"] == "queued" and b["entry"]["index"] > a["entry"]["index"], "tasks are made")
     check(refused(lambda: f.task_create("job", "live check", id=swarm + ".a")) == 409, "an id is taken once")
     seen = []
-    for task in f.next_task(swarm, wait=3, lease=1.5):
+    for task in f.next_task(swarm, wait=6, lease=4.5):
         seen.append((task.id[-1], task.attempt))
         try:
             with task:
                 if task.payload:
                     check(task.payload == {"n": "café"} and task.fence == task.entry["index"], "a task comes with its payload and fence")
-                    time.sleep(2)  # longer than the lease
+                    time.sleep(5)  # longer than the lease
                     check(task.progress(50, "half")["percent"] == 50 and task.open, "its lease was renewed meanwhile")
                 elif task.attempt == 1:
                     raise ValueError("not yet")

@@ -167,6 +167,11 @@ change("turns-late-talent-known", "src/shell/loop/order.c", "(it->known || is_la
 change("turns-late-talent-known-connection", "src/shell/loop/order.c", "if (it->connection == connection && (it->known", "if ((it->known", "order")
 change("turns-late-talent-hidden", "src/shell/loop/order.c", "lane->count >= ORDER_ASKED", "lane->count >= 1", "order")
 change("turns-late-talent-bounded", "src/shell/loop/order.c", " || (lane != NULL && lane->count >= ORDER_ASKED)", "", "order")
+change("turns-late-named-bound", "src/shell/loop/order.c", "self->named >= self->slots / ORDER_NAMED_PART", "false", "order")
+change("turns-late-named-given-back", "src/shell/loop/order.c", "    self->named -= lane->named;\n", "", "order")
+change("turns-late-named-once", "src/shell/loop/order.c", " && !lane->named) {", ") {", "order")
+change("turns-late-named-counts", "src/shell/loop/order.c", "        self->named++;\n", "", "order")
+change("turns-late-named-no-more", "src/shell/loop/order.c", "ORDER_LATE_MOST, known, false};", "ORDER_LATE_MOST, known, it->named};", "order")
 change("turns-late-no-more", "src/shell/loop/verify.c", "if (lane->jobs > 0 && lane->job_ring == 1)", "if (false)", "order")
 change("turns-late-verified-by-the-loop", "src/shell/loop/verify.c", "bool late = worker && ", "bool late = ", "order")
 change("turns-late-pace", "src/shell/loop/order.c", "return self->left > 0 || !pace_others(now_ns, others_ns);", "return true;", "order")
@@ -184,6 +189,9 @@ without("vote-other-log", "src/fabric/vote.c", "if (!ifab_view_is(command->u.vot
 change("vote-other-rules", "src/fabric/vote.c", "memcmp(d->policy_digest32, command->u.vote.policy_digest32, 32) != 0 || ", "",
        "fabric_flow")
 change("life-vote-before-routing", "src/fabric/vote.c", " || ifab_fabric__stale(self, o, d))", ")", "fabric_life")
+change("vote-by-a-key-put-in-its-place", "src/fabric/vote.c", "    if (was_there || !had)\n", "    if (was_there || !had || true)\n", "fabric_flow")
+change("vote-by-a-key-of-one-who-came-later", "src/fabric/vote.c", "    if (was_there || !had)\n", "    if (was_there)\n", "fabric_flow")
+change("vote-refusal-by-a-newer-key", "src/fabric/vote.c", "        if (command->u.vote.verdict == IFAB_VOTE_APPROVE) /* a refusal", "        if (true) /* a refusal", "fabric_flow")
 without("vote-other-message", "src/fabric/vote.c", "if (memcmp(d->message_digest32, command->u.vote.message_digest32, 32) != 0)",
         "fabric_flow")
 change("vote-expired", "src/fabric/vote.c", "command->u.vote.expires_at + skew < wall || ", "", "fabric_flow")

@@ -87,6 +87,7 @@ CHANGES = [  # id, file, old, new, tests
     ("exchange-time-is-the-calls", EXCHANGE, "if (code == IFAB_CODE_DEADLINE_EXCEEDED && ", "if (false && ", "guest_exchange"),
     ("exchange-time-is-the-calls-socket", EXCHANGE, "if (code == IFAB_CODE_DEADLINE_EXCEEDED && ", "if (q->kind != QUESTION_RECEIVE && code == IFAB_CODE_DEADLINE_EXCEEDED && ", "guest_socket"),
     ("exchange-time-only-then", EXCHANGE, " >= q->running->until)", " >= 0)", "guest_exchange"),
+    ("exchange-time-comes-early", EXCHANGE, " + TIMER_EARLY >= ", " >= ", "guest_exchange"),
     ("exchange-time-only-that", EXCHANGE, "if (code == IFAB_CODE_DEADLINE_EXCEEDED && (", "if ((", "guest_exchange"),
     ("own-limit-when-it-lives-again", OWN, "    r->failed = false;\n", "", "guest_exchange"),
     ("own-failed-after", EXCHANGE, "    ifab_guest__note(q->running, own, text);\n", "    if (own != IFAB_CALL_OK)\n        ifab_guest__note(q->running, own, text);\n",

@@ -48,6 +48,7 @@ struct course {
     const struct set *now; /* in force, as the model knows it */
     uint8_t revoked32[TALENTS + 2][32]; /* the last key of a voter that was replaced without overlap, if there was one */
     bool has_revoked[TALENTS + 2];
+    ifab_usec replaced_at[TALENTS + 2]; /* wall: when */
     unsigned keys, by_revoked_key;      /* made; votes that were refused */
     enum fault fault;
     unsigned planted;
@@ -323,23 +324,22 @@ static void send(void)
 }
 
 /* As admission hands it in once its signature was good. What it says is told to the model before, and taken back when it is refused. */
-static void vote(void)
+static void vote_on(const struct ifab_open_decision *d, uint32_t voter, bool refuse)
 {
     struct rig *rig = &course->rig;
-    const struct ifab_open_decision *d = course_open(rig, &course->random);
-    if (d == NULL)
-        return;
     struct message *m = message_of(d), was = *m;
-    uint32_t voter = 1 + pick(TALENTS + 1);
     struct ifab_command command = course_vote(rig, d, voter);
     command.u.vote.verdict = pick(8) == 0                     ? (enum ifab_vote_verdict)pick(3)
                              : d->state == IFAB_DECISION_HOLD ? IFAB_VOTE_SCOPE_OK
                              : pick(2) == 0                   ? IFAB_VOTE_REFUSE
                                                               : IFAB_VOTE_APPROVE;
+    if (refuse)
+        command.u.vote.verdict = IFAB_VOTE_REFUSE;
     bool revoked = course->has_revoked[voter] && pick(6) == 0;
     if (revoked)
         memcpy(command.u.vote.pubkey32, course->revoked32[voter], 32);
-    bool may = !same_owner(voter, m->talent) && !revoked;
+    bool newer = course->has_revoked[voter] && course->replaced_at[voter] > d->admitted_at && command.u.vote.verdict == IFAB_VOTE_APPROVE;
+    bool may = !same_owner(voter, m->talent) && !revoked && !newer;
     if (may && command.u.vote.verdict == IFAB_VOTE_APPROVE && m->state == ESCALATED && (voter == 1 || voter >= 6))
         m->approved |= owner_bit(voter);
     if (may && command.u.vote.verdict == IFAB_VOTE_SCOPE_OK && m->state == HELD && voter == 3)
@@ -348,9 +348,27 @@ static void vote(void)
     step(&command);
     if (revoked && rig->outcome.reply.code == IFAB_CODE_NONE)
         wrong(m, "a vote by a revoked key counts");
+    if (newer && rig->outcome.reply.code == IFAB_CODE_NONE)
+        wrong(m, "a vote by a key that another one's place was given to counts");
     course->by_revoked_key += revoked;
     if (rig->outcome.reply.code != IFAB_CODE_NONE)
         *m = was;
+}
+
+/* Now and then all refuse one: of votes here and there few meet before new rules void them. */
+static void vote(void)
+{
+    const struct ifab_decisions *open = ifab_fabric_decisions(course->rig.fabric);
+    const struct ifab_open_decision *d = course_open(&course->rig, &course->random);
+    if (d == NULL)
+        return;
+    uint64_t number = d->number;
+    bool all = d->state == IFAB_DECISION_ESCALATE && pick(32) == 0;
+    if (!all)
+        vote_on(d, 1 + pick(TALENTS + 1), false);
+    for (uint32_t voter = 1; all && voter <= TALENTS + 1; voter++)
+        if ((d = ifab_decisions_after(open, number - 1)) != NULL && d->number == number)
+            vote_on(d, voter, true);
 }
 
 /* A voter gets another key, and the one before is revoked: the votes that it gave stand, and it gives no more. */
@@ -366,6 +384,7 @@ static void new_key(void)
     ifab_signer_public(signer, new32);
     ifab_signer_public(rig->talents[voter].signer, course->revoked32[voter]);
     course->has_revoked[voter] = true;
+    course->replaced_at[voter] = rig->now.wall / 1000 * 1000;
     command.u.talent.request.pubkey32 = new32;
     command.act = rig_act(rig, 1);
     ifab_arena_reset(&rig->arena);
@@ -560,7 +579,7 @@ static void nothing_that_is_denied_is_ever_shared(void **state)
     print_message("# released by votes %u, by a source %u; denied by changed rules %u, by a vote %u; reopened %u, escalated %u; votes by a revoked key %u\n",
                   by_votes, by_source, by_rules, by_vote, reopened, deadlines, by_revoked_key);
     if (getenv("IFAB_STEPS") == NULL) /* a course that meets none of them proves nothing */
-        assert_true(sent >= 7500 * courses && by_votes > 500 && by_source > 200 && by_rules > 500 && by_vote > 0 && reopened > 500 && deadlines > 200 &&
+        assert_true(sent >= 7500 * courses && by_votes > 500 && by_source > 200 && by_rules > 500 && by_vote > 50 && reopened > 500 && deadlines > 200 &&
                     by_revoked_key > 100);
 }
 
@@ -578,7 +597,8 @@ static void planted_faults_are_found(void **state)
         for (uint64_t seed = 1; seed <= 3; seed++) {
             begin(seed, (enum fault)fault);
             course->wanted = finds[fault];
-            run(20000);
+            for (int i = 0; i < 5 && course->found[0] == '\0'; i++)
+                run(20000);
             if (course->planted == 0 || course->found[0] == '\0')
                 fail_msg("fault %u, seed %llu: planted %u times; found: \"%s\"", fault, (unsigned long long)seed, course->planted, course->found);
             end();

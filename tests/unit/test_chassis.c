@@ -636,7 +636,7 @@ static void who_waits_for_a_rest_is_woken(void **state)
 {
     (void)state;
     w.options.rest_ms = 500;
-    w.options.wait_ms = 5000; /* what else would wake it */
+    w.options.wait_ms = 15000; /* what else would wake it */
     open_pool();
     guests_end_workers(3);
     assert_echo("rested");
@@ -645,7 +645,7 @@ static void who_waits_for_a_rest_is_woken(void **state)
 static void workers_that_rested_start_stepped_back(void **state)
 {
     (void)state;
-    w.options.rest_ms = 1;
+    w.options.rest_ms = 10; /* remembered for two seconds: three workers start within that, however slow it is */
     open_pool();
     guests_end_workers(3);
     assert_int_equal(stats().stepped_back, 0);
@@ -653,7 +653,7 @@ static void workers_that_rested_start_stepped_back(void **state)
     assert_int_equal(stats().stepped_back, 1);
     assert_echo("the same worker");
     assert_int_equal(stats().stepped_back, 1);
-    (void)poll(NULL, 0, 500); /* it is forgotten: 200 times as long as one rest */
+    (void)poll(NULL, 0, 2300); /* it is forgotten: 200 times as long as one rest */
     guests_end_workers(1);
     assert_echo("as anybody");
     assert_int_equal(stats().stepped_back, 1);
@@ -705,7 +705,7 @@ static void who_is_ended_from_outside_does_not_rest(void **state)
 static void who_stepped_back_ends_when_idle(void **state)
 {
     (void)state;
-    w.options.rest_ms = 1;
+    w.options.rest_ms = 10;
     w.options.idle_ms = 3600000;
     open_pool();
     guests_end_workers(3);

@@ -369,6 +369,54 @@ static void take(enum ifab_talent_act act, const char *name, const uint8_t *pubk
     assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_NONE);
 }
 
+/* Voters are fixed with their keys: an admin who puts a key of his own in the place of another's does not vote as that one on what is open. */
+static void a_key_in_the_place_of_a_voters_approves_nothing_that_is_open(void **state)
+{
+    uint8_t new32[32];
+    for (int overlap = 0; overlap < 2; overlap++) {
+        struct ifab_signer *new = make_signer(40), **place = &rig_talent_of(&rig, "if://agent/V1")->signer, *old = *place;
+        uint64_t id = send(A, RIG_ESCALATED, IFAB_DECISION_ESCALATE);
+        rig_pass(&rig, IFAB_SECOND);
+        ifab_signer_public(new, new32);
+        take(IFAB_ACT_ROTATE, "V1", new32, overlap * IFAB_HOUR);
+        *place = new;
+        rig_restart(&rig);
+        assert_int_equal(rig_vote_cast(&rig, id, "if://agent/V1", "approve"), IFAB_CODE_PERMISSION_DENIED);
+        assert_true(strstr(rig.outcome.reply.refusal.hint, "another voter") != NULL);
+        assert_non_null(rig_open(&rig, id));
+        *place = old;
+        assert_int_equal(rig_vote_cast(&rig, id, "if://agent/V1", "approve"), overlap ? IFAB_CODE_NONE : IFAB_CODE_KEY_REVOKED);
+        *place = new;
+        ifab_signer_free(old);
+        uint64_t next = send(B, RIG_ESCALATED, IFAB_DECISION_ESCALATE);
+        assert_int_equal(rig_vote_cast(&rig, next, "if://agent/V1", "approve"), IFAB_CODE_NONE); /* it stood when that one was opened */
+        teardown(state);
+        setup(state);
+    }
+    struct ifab_signer *new = make_signer(40);
+    uint64_t id = send(A, RIG_ESCALATED, IFAB_DECISION_ESCALATE);
+    rig_pass(&rig, IFAB_SECOND);
+    ifab_signer_public(new, new32);
+    take(IFAB_ACT_ROTATE, "V1", new32, 0);
+    ifab_signer_free(rig_talent_of(&rig, "if://agent/V1")->signer);
+    rig_talent_of(&rig, "if://agent/V1")->signer = new;
+    assert_int_equal(rig_vote_cast(&rig, id, "if://agent/V1", "refuse"), IFAB_CODE_NONE); /* a refusal lets nothing through */
+}
+
+/* A voter who came while it was held votes with the key he came with. */
+static void who_is_enrolled_before_it_is_escalated_votes(void **state)
+{
+    (void)state;
+    uint64_t id = send(A, FIRST, IFAB_DECISION_HOLD);
+    rig_pass(&rig, IFAB_SECOND);
+    rig_add(&rig, "Late", "lara", IFAB_ROLE_OPERATOR, 17, IFAB_ORDER_STRICT);
+    while (rig_open(&rig, id)->state == IFAB_DECISION_HOLD) {
+        rig_pass(&rig, IFAB_HOUR);
+        rig_tick(&rig);
+    }
+    assert_int_equal(rig_vote_cast(&rig, id, "if://agent/Late", "approve"), IFAB_CODE_NONE);
+}
+
 /* INV-02: what a stolen key said is denied in the step that revokes it; other talents wait on. */
 static void revocation_reaches_what_waits(void **state)
 {
@@ -545,6 +593,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_the_voters_fixed_at_opening_may_vote, setup, teardown),
         cmocka_unit_test_setup_teardown(vote_binds_digests_log_time_and_is_cast_once, setup, teardown),
         cmocka_unit_test_setup_teardown(voters_key_is_judged_again_in_the_step, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_key_in_the_place_of_a_voters_approves_nothing_that_is_open, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_is_enrolled_before_it_is_escalated_votes, setup, teardown),
         cmocka_unit_test_setup_teardown(refused_votes_are_witnessed_and_use_up_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(vote_finds_its_message_among_equal_ids, setup, teardown),
         cmocka_unit_test_setup_teardown(escalation_without_enough_voters_is_denied_at_once, setup, teardown),

@@ -460,15 +460,19 @@ static void the_end_of_the_time_is_the_calls(void **state)
     struct running r = call_of(IFAB_GUEST_APPLY, "plan-1");
     const struct ifab_frame_host_call args = {.import = IFAB_IMPORT_http, .a = IFAB_VIEW(GET)};
     r.idempotent = false;
-    script[0] = script[1] = (struct ifab_egress_scripted){.failure = IFAB_EGRESS_DEADLINE};
-    script[2] = (struct ifab_egress_scripted){.failure = IFAB_EGRESS_TLS};
+    script[0] = script[1] = script[2] = (struct ifab_egress_scripted){.failure = IFAB_EGRESS_DEADLINE};
+    script[3] = (struct ifab_egress_scripted){.failure = IFAB_EGRESS_TLS};
     assert_non_null(strstr(exchange(&r, GET), "IF_ERR_502"));
     assert_true(r.failed);
-    (void)pool_asks_for(&r, args, 0);
-    ifab_egress_memory_run(guests->egress);
-    ifab_guest__egress_events(guests);
-    assert_int_equal(status_of_last, IFAB_HOST_DEADLINE);
-    assert_null(ifab_guest__question(guests, last_call)); /* it is answered */
+    static const ifab_usec left[] = {0, 1500}; /* over; and libcurl's timer that comes a moment before its time */
+    for (size_t i = 0; i < IFAB_COUNT(left); i++) {
+        status_of_last = IFAB_HOST_OK;
+        (void)pool_asks_for(&r, args, left[i]);
+        ifab_egress_memory_run(guests->egress);
+        ifab_guest__egress_events(guests);
+        assert_int_equal(status_of_last, IFAB_HOST_DEADLINE);
+        assert_null(ifab_guest__question(guests, last_call)); /* it is answered */
+    }
     (void)pool_asks_for(&r, args, 0);
     ifab_egress_memory_run(guests->egress);
     ifab_guest__egress_events(guests);

@@ -305,6 +305,22 @@ static void a_talent_that_is_late_is_late_on_new_connections(void **state)
     order_put_late(&order, 1, 12, 0);
     assert_false(order_names_late(&order, 1, 12, keyring, message, 0)); /* it is late already */
 
+    assert_true(order_put_named(&order, 4, 40, 0));
+    assert_true(is_late(4, 40, 0)); /* it came and was taken: its place is free again, */
+    assert_true(order_put_named(&order, 4, 40, 0));
+    add_at(4, 40, 0, true, 0);
+    add_at(4, 40, 1, true, 0);
+    assert_false(order_put_named(&order, 5, 50, 0)); /* and then not: an eighth of the connections may wait so */
+    assert_false(is_late(5, 50, 0));
+    (void)take();
+    assert_false(order_put_named(&order, 5, 50, 0));
+    (void)take();
+    assert_true(order_put_named(&order, 5, 50, 0));
+    order_put_late(&order, 5, 50, 0); /* told 302 itself: not for a name any more */
+    add_at(5, 50, 0, true, 0);
+    assert_true(order_put_named(&order, 4, 41, 0));
+    (void)take();
+
     for (size_t i = 0; i < ORDER_ASKED; i++) {
         assert_true(order_names_late(&order, 2, 20, keyring, message, 0)); /* nor does something before it hide it */
         add_at(2, 20, i, false, 0);

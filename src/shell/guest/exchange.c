@@ -16,6 +16,7 @@
 #define ATTEMPTS     3
 #define BURST_LEAST  10 /* requests that may go at once, whatever the manifest says: a call is rarely one of them alone */
 #define LEAST_TIME   (10 * 1000) /* µs: less is not worth a connection */
+#define TIMER_EARLY  (2 * 1000) /* µs: libcurl counts whole milliseconds, and its timer may come that much before its time */
 
 static const char too_many[] = "too many exchanges are under way";
 static const struct ifab_schema_field request_fields[] = {
@@ -60,7 +61,7 @@ static void refuse(struct ifab_guests *self, struct question *q, enum ifab_code 
 {
     if (q->kind == QUESTION_OPEN)
         ifab_guest__socket_drop(q);
-    if (code == IFAB_CODE_DEADLINE_EXCEEDED && (ifab_usec)(uv_hrtime() / 1000) >= q->running->until) {
+    if (code == IFAB_CODE_DEADLINE_EXCEEDED && (ifab_usec)(uv_hrtime() / 1000) + TIMER_EARLY >= q->running->until) {
         /* It lasted as long as its call may, so the call ends as the pool is about to end it: not one way or the other by whose timer was first. */
         (void)ifab_chassis_host_result(self->chassis, q->host_call, IFAB_HOST_DEADLINE, IFAB_VIEW(""));
         ifab_guest__question_end(q);

@@ -109,6 +109,10 @@ struct lane *order_add(struct order *self, struct ticket *t, uint32_t slot, uint
         to_its_ring(self, lane);
         self->lanes++;
     }
+    if (late && self->late_of[slot].named && !lane->named) {
+        lane->named = true;
+        self->named++;
+    }
     t->next = NULL;
     if (lane->first == NULL)
         lane->first = t;
@@ -153,6 +157,7 @@ struct ticket *order_take(struct order *self)
     if (lane->slot < self->slots && self->of_slot[lane->slot] == lane)
         self->of_slot[lane->slot] = NULL;
     self->lanes--;
+    self->named -= lane->named;
     lane->next = self->spare;
     self->spare = lane;
     return t;
@@ -165,7 +170,7 @@ static void more_late(struct lateness *it, uint64_t connection, ifab_usec run)
         return;
     unsigned refused = (is_late(it, connection, run) ? it->refused : 0) + 2;
     bool known = it->connection == connection && it->known;
-    *it = (struct lateness){connection, run + ORDER_LATE_FOR, refused < ORDER_LATE_MOST ? refused : ORDER_LATE_MOST, known};
+    *it = (struct lateness){connection, run + ORDER_LATE_FOR, refused < ORDER_LATE_MOST ? refused : ORDER_LATE_MOST, known, false};
 }
 
 /* true: it was late, and is no longer. */
@@ -183,6 +188,15 @@ void order_put_late(struct order *self, uint32_t slot, uint64_t connection, ifab
 {
     if (slot < self->slots)
         more_late(&self->late_of[slot], connection, run);
+}
+
+bool order_put_named(struct order *self, uint32_t slot, uint64_t connection, ifab_usec run)
+{
+    if (self->named >= self->slots / ORDER_NAMED_PART)
+        return false;
+    order_put_late(self, slot, connection, run);
+    self->late_of[slot].named = true;
+    return true;
 }
 
 struct lane *order_put_good(struct order *self, uint32_t slot, uint64_t connection)

@@ -20,6 +20,7 @@ struct ifab_keyring;
 #define ORDER_LATE_MOST 4
 #define ORDER_LATE_UNANSWERED 2  /* requests of a late connection that are read before the first of them is answered */
 #define ORDER_ASKED 64           /* tickets that wait on a connection of which nothing is known, before nobody asks whom the next one names */
+#define ORDER_NAMED_PART 8       /* one in so many connections may be late for the talent that it names */
 #define ORDER_LET_IN 10          /* late ones that get a turn at a time, whoever else waits */
 #define PACE_TICKETS 8           /* late ones a worker verifies */
 #define PACE_EVERY_NS UINT64_C(100000000) /* in so much time, one worker at a time: seldom and together, so that few of the others meet them, */
@@ -33,6 +34,7 @@ struct lane { /* of a connection, while it has tickets */
     uint32_t slot;
     _Atomic bool late;           /* it waits for those in turn; the pool asks as well */
     bool was_late;               /* and the pool may have jobs of it among the late ones */
+    bool named;                  /* late for the talent that it names: one of order.named */
     struct lane *job_next;       /* the pool's: whose signatures are to be verified, in turns as well */
     struct ticket *job_first, *job_last;
     size_t jobs;
@@ -50,6 +52,7 @@ struct lateness { /* of the connection in a slot; of a talent */
     ifab_usec until;  /* run */
     unsigned refused; /* 0: not late; a 302 adds two, up to ORDER_LATE_MOST, what was taken one less */
     bool known;       /* something of it was taken: it is judged by itself alone */
+    bool named;       /* late for the talent that it names */
 };
 struct order_talent {
     uint32_t waiting; /* its messages between signature and step */
@@ -65,6 +68,7 @@ struct order {
     struct order_talent *of_talent; /* by number */
     size_t talents, verified;
     ifab_usec some_late; /* run: until then some talent may be late */
+    size_t named;        /* lanes that are late for the talent they name */
 };
 
 /* slots: of connections; any other slot has a lane for each ticket. */
@@ -91,6 +95,11 @@ void order_talent_good(struct order *self, uint32_t talent);
  * Reads the message, if some talent is late at all.
  */
 bool order_names_late(const struct order *self, uint32_t slot, uint64_t connection, const struct ifab_keyring *keyring, struct ifab_view message, ifab_usec run);
+/*
+ * It is late then. false: an eighth of all connections wait so, also such whose other end has gone; each holds its place until its turn, so this one is
+ * refused at once (304).
+ */
+bool order_put_named(struct order *self, uint32_t slot, uint64_t connection, ifab_usec run);
 void order_let_in(struct order *self); /* from time to time: some that are late and verified get one turn, whoever else waits */
 /* Nobody in turn waits: what comes in turn now is next. */
 bool order_nobody_in_turn(const struct order *self);

@@ -110,8 +110,11 @@ void ticket_queue(struct node *node, struct ticket *t)
     uint32_t slot = t->request != NULL ? t->request->peer.slot : UINT32_MAX;
     uint64_t connection = t->request != NULL ? t->request->peer.connection : 0;
     ifab_usec run = clock_now(&node->clock, NULL).run;
-    if (t->verify == VERIFY_MESSAGE && order_names_late(&node->order, slot, connection, node->keyring, t->bytes, run))
-        order_put_late(&node->order, slot, connection, run);
+    if (t->verify == VERIFY_MESSAGE && order_names_late(&node->order, slot, connection, node->keyring, t->bytes, run) &&
+        !order_put_named(&node->order, slot, connection, run)) {
+        t->verify = VERIFY_NONE;
+        t->full = true;
+    }
     struct lane *lane = order_add(&node->order, t, slot, connection, run);
     bool late = atomic_load_explicit(&lane->late, memory_order_relaxed);
     node->queue_count++;
