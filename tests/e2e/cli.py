@@ -1,11 +1,14 @@
 """ifctl and if-verify as a person or a script starts them: a home of their own, no terminal or one, and a socket that lies."""
 
+import hashlib
+import http.server
 import json
 import os
 import pty
 import re
 import select
 import socket
+import socketserver
 import subprocess
 import threading
 
@@ -164,6 +167,55 @@ class Follow:
         self.p.kill()
         self.thread.join()
         self.p.communicate()
+
+
+class Confused:
+    """A socket that answers each POST by the next row of a script, the last for all further ones: (status, JSON), made whole by the message
+    that came where it holds a decision and names no id; what is read comes from decided."""
+
+    def __init__(self, path, *script, decided=None):
+        self.path, self.script, self.decided, self.posts = path, list(script), decided, []
+        confused = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                confused.posts.append((self.headers["Idempotency-Key"], body))
+                status, value = confused.script.pop(0) if len(confused.script) > 1 else confused.script[0]
+                # ifctl sends the canonical form: without the signature it is what the digest is over
+                digest = hashlib.sha256(b"IF-CONNECT-v2.1\n" + re.sub(rb',"sig":"[^"]*"', b"", body.strip())).hexdigest()
+                own = {"id": json.loads(body)["id"], "message_digest": "sha256:" + digest} if "decision" in value else {}
+                self.answer(status, {**own, **value})
+
+            def do_GET(self):
+                self.answer(200, confused.decided)
+
+            def answer(self, status, value):
+                data = json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def address_string(self):
+                return "socket"
+
+            def log_message(self, *_):
+                pass
+
+        class Server(socketserver.ThreadingUnixStreamServer):
+            daemon_threads = True
+
+        self.server = Server(path, Handler)
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+        os.unlink(self.path)
 
 
 class Liar:

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 
-from cli import HELD, HOSTILE, RAW, SCOPE, Cli, Follow, Liar
+from cli import HELD, HOSTILE, RAW, SCOPE, Cli, Confused, Follow, Liar
 from fabric import PROGRAM, Fabric, uuid7, wait_for
 
 
@@ -173,6 +173,46 @@ def test_a_reader_that_goes_away_is_no_failure(f):
     with open("/dev/full", "wb") as full:
         p = subprocess.run([PROGRAM["ifctl"], "config", "schema"], env=cli.env, stdout=full, stderr=subprocess.PIPE)
     assert p.returncode == 20, p
+
+
+def test_an_answer_about_another_message_is_a_lost_one(f):
+    # INV-05: an old receipt, however genuine, says nothing about what was sent now
+    cli = Cli(f).people()
+    old = cli.send(0, *SCOPE)
+    assert cli.json("decision", "show", old["id"])["id"] == old["id"]
+    share = {"decision": "SHARE", "reason": "r", "rule": "x", "entry": {"index": 4}}
+    path = os.path.join(f.root, "confused")
+
+    def send(*args):
+        return cli("--endpoint", "unix:" + path, "message", "send", "--as", "Demo.A", "--to", "Demo.R", "--claim", "c", "--confidence", "0.9", *SCOPE, *args)
+
+    def lost(done, confused, tries):
+        id_ = confused.posts[0][0]
+        assert done.code == 21 and done.out == "", done
+        assert "about another message" in done.err and f"whether {id_} was recorded is unknown" in done.err, done
+        assert f"ifctl decision show {id_}" in done.err and len(confused.posts) == tries and len(set(confused.posts)) == 1, (done, confused.posts)
+
+    wrong = (old, {**share, "id": old["id"]}, {**share, "message_digest": old["message_digest"]}, {**share, "message_digest": None}, {**share, "id": 5})
+    for status, value in zip((200, 202, 403, 200, 403), wrong):
+        with Confused(path, (status, value)) as confused:
+            lost(send(), confused, 2)  # one repeat by itself
+    with Confused(path, (200, old)) as confused:
+        lost(send("--retry", "2"), confused, 3)
+    for value, code in ((share, 0), ({**share, "decision": "DENY"}, 31)):  # the second try is answered: no harm was done
+        with Confused(path, (200, old), (200 if code == 0 else 403, value)) as confused:
+            done = send("-o", "json")
+            assert done.code == code and done.json["id"] == confused.posts[0][0] and len(confused.posts) == 2, (done, confused.posts)
+    draft, signed = (os.path.join(f.root, name) for name in ("draft.json", "signed.json"))
+    for name, args in ((draft, ("message", "new", "--claim", "c", "--confidence", "0.9", *SCOPE, "--to", "Demo.R")), (signed, ("message", "sign", draft, "--as", "Demo.A"))):
+        with open(name, "w", encoding="utf-8") as file:
+            file.write(cli.wants(0, *args).out)
+    for value, code in ((old, 21), ({**share, "message_digest": old["message_digest"]}, 21), (share, 0)):  # a message that comes complete
+        with Confused(path, (200, value)) as confused:
+            done = cli("--endpoint", "unix:" + path, "message", "send", "--json", "@" + signed)
+            assert done.code == code and len(confused.posts) == (2 if code else 1), (done, confused.posts)
+    with Confused(path, (202, {**share, "decision": "HOLD"}), decided={"id": old["id"], "decision": "SHARE", "state": "decided"}) as confused:
+        done = send("--wait", "5s")  # nor is what was decided about another one
+        assert done.code == 20 and "about another message" in done.err and "SHARE" not in done.out, done
 
 
 def test_a_daemon_that_lies_is_not_believed_and_not_shown_raw():

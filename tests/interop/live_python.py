@@ -89,6 +89,7 @@ def main():
     another = {"decision": "DENY", "message_digest": "sha256:" + "00" * 32, "id": "msg-01930000-0000-7000-8000-000000000000"}
     for name, value in another.items():
         check(noticed({**receipt.raw, name: value}, vkey), f"another {name} is noticed")
+    check(verify(receipt, vkey, envelope=receipt.envelope) == entry, "its receipt binds to the message that was sent")
     bad = copy.deepcopy(receipt.raw)
     bad["proof"]["entry"] = bad["proof"]["entry"].replace("SHARE", "share", 1)
     check(noticed(bad, vkey), "another entry is noticed")

@@ -11,7 +11,7 @@ import unittest
 from test_sdk_tasks import PLACE, FalseFabric, Handler, error
 
 import nacl.signing
-from infrafabric import Fabric, OutcomeUnknown, Refused
+from infrafabric import Fabric, OutcomeUnknown, Refused, envelope
 
 PLAN = {"plan_id": "plan-1", "plan_hash": "sha256:" + "0" * 64, "capability": "if://capability/vmix.switcher@1.0.0", "operation": "cut", "decision": "SHARE",
         "approval": {"state": "not needed", "votes": 0}, "entry": PLACE, "trace": "019a7782-7ae4-7cc7-a09b-d3061f2ba94a"}
@@ -81,7 +81,8 @@ class Capabilities(unittest.TestCase):
         self.assertEqual((said.done, said.decision, said.reason, server.of("apply")), (False, "DENY", "no", []))
 
     def test_what_needs_approval_is_asked_for_with_its_hash(self):
-        told = {"decision": "ESCALATE", "id": "msg-1", "entry": PLACE}
+        def told(message):
+            return {"decision": "ESCALATE", "id": message["id"], "message_digest": envelope.message_digest(message), "entry": PLACE}
         server, c = self.fabric(plan=[(201, ASKED)], messages=[(202, told)])
         said = c.apply("cut", why="w")
         self.assertEqual((said.done, said.decision, server.of("apply")), (False, "ESCALATE", []))

@@ -21,7 +21,7 @@ try:
     import cryptography  # noqa: F401: for encrypted keys
     import nacl.signing
     import rfc8785
-    from infrafabric import Fabric, OutcomeUnknown, Refused, Unreachable, VerifyError, verify
+    from infrafabric import Fabric, InvalidMessage, OutcomeUnknown, Refused, Unreachable, VerifyError, verify
     from infrafabric import envelope, fabric as fabric_module, wire
     from infrafabric.verify import read_checkpoint, read_vkey, root_from
 except ImportError as e:
@@ -70,9 +70,7 @@ def path(m, leaves):
     return path(m - k, leaves[k:]) + [tree(leaves[:k])]
 
 
-def make_receipt(index=3, size=7, decision="SHARE"):
-    message = "msg-01930000-0000-7000-8000-000000000000"
-    digest = "sha256:" + "ab" * 32
+def make_receipt(index=3, size=7, decision="SHARE", message="msg-01930000-0000-7000-8000-000000000000", digest="sha256:" + "ab" * 32):
     entries = [rfc8785.dumps({"index": i, "log": "main", "subject": message if i == index else "x",
                               "payload": {"id": message, "decision": decision, "message_digest": digest, "reason": ""}})
                for i in range(size)]
@@ -192,6 +190,24 @@ class Receipts(unittest.TestCase):
             with self.subTest(f"{part}.{name}"), self.assertRaises(VerifyError):
                 verify(bad, make_vkey())
 
+    def test_bound_to_the_message(self):
+        message = {"id": "msg-1", "content": {"claim": "a", "confidence": {"raw": .5}}}
+        body = envelope.sign(message, AGENT_KEY)
+        receipt = make_receipt(message="msg-1", digest=envelope.message_digest(message))
+        for same in (message, body, body.decode(), json.dumps(message, indent=1)):
+            self.assertEqual(3, verify(receipt, make_vkey(), envelope=same)["index"])
+        other, forged, unnamed = {**message, "content": {"claim": "b"}}, copy.deepcopy(message), copy.deepcopy(message)
+        envelope.sign(other, AGENT_KEY)
+        forged["signature"]["sig"] = envelope.b64url(bytes(64))
+        del unnamed["id"]
+        for bad in (other, forged, unnamed, {}, [], b"", "{}", 5, body + b"x"):
+            with self.subTest(bad), self.assertRaises(VerifyError):
+                verify(receipt, make_vkey(), envelope=bad)
+        with self.assertRaisesRegex(VerifyError, "about another message"):
+            verify(make_receipt(), make_vkey(), envelope=message)
+        with self.assertRaises(VerifyError):  # a message that binds makes no bad receipt good
+            verify({**receipt, "decision": "DENY"}, make_vkey(), envelope=message)
+
     def test_receipt_without_proof_is_not_verified(self):
         good = make_receipt()
         del good["proof"]
@@ -230,6 +246,7 @@ class FalseFabric:
     def __init__(self, folder, script, last_seq=None):
         self.path = os.path.join(folder, "s")
         self.script, self.last_seq, self.posts, self.gets, self.concurrent, self.most = list(script), last_seq, [], [], 0, 0
+        self.decided = None  # whose decision is told; None: the one that was asked for
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(self.path)
         self.socket.listen(64)
@@ -276,7 +293,8 @@ class FalseFabric:
                     return link.sendall(b"HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\n{}")
                 status, value, extra = step[0], step[1], "Idempotent-Replayed: true\r\n" if len(step) > 2 else ""
                 if "decision" in value:
-                    value = {"id": json.loads(body)["id"], "reason": "r", **value}
+                    message = json.loads(body)
+                    value = {"id": message["id"], "message_digest": envelope.message_digest(message), "reason": "r", **value}
             data = json.dumps(value).encode()
             link.sendall(f"HTTP/1.1 {status} X\r\nContent-Length: {len(data)}\r\n{extra}\r\n".encode() + data)
 
@@ -284,7 +302,7 @@ class FalseFabric:
         if "/sequences" in target and self.last_seq is not None:
             return 200, {"items": [{"sender": "if://agent/Demo.A", "epoch": 1, "last_seq": self.last_seq}], "next": None}, ""
         if target.startswith("/v1/decisions/"):
-            return 200, {"id": target.split("/")[3].split("?")[0], "decision": "SHARE", "reason": "released", "state": "decided"}, ""
+            return 200, {"id": self.decided or target.split("/")[3].split("?")[0], "decision": "SHARE", "reason": "released", "state": "decided"}, ""
         if target.startswith("/v1/messages/"):
             return 200, {"id": target.split("/")[3].split("?")[0], "decision": "SHARE", "reason": "released"}, ""
         if target.startswith("/v1/inbox"):
@@ -346,6 +364,48 @@ class Sending(unittest.TestCase):
         self.assertTrue(f.send("x").replayed)
         self.assertEqual((5, 1), (len(self.server.posts), len(set(self.server.posts))))
 
+    def test_an_answer_about_another_message_is_no_answer_to_this_one(self):
+        error = {"error": {"code": "IF_ERR_003", "name": "N", "message": "m", "hint": "h"}}
+        others = ({"id": "msg-01930000-0000-7000-8000-000000000000"}, {"id": None}, {"message_digest": "sha256:" + "00" * 32}, {"message_digest": None},
+                  {"decision": "share"}, {"decision": None})
+        for other in others:
+            with self.subTest(other):
+                row = (200, {"decision": "SHARE", **other})
+                f = self.fabric(row, row, (202, {"decision": "HOLD"}), retries=2)
+                self.assertTrue(f.send("x").held)
+                self.assertEqual((3, 1), (len(self.server.posts), len(set(self.server.posts))))
+                self.server.script += [row] * 3
+                with self.assertRaisesRegex(OutcomeUnknown, "neither a decision about this message nor an error"):
+                    f.send("x")
+            self.server.close()
+            os.unlink(self.server.path)
+        f = self.fabric((200, {"decision": "SHARE", **error}))
+        self.assertRaises(Refused, f.send, "x")
+        self.assertEqual(1, len(self.server.posts))
+
+    def test_an_old_genuine_receipt_is_no_answer(self):
+        f = self.fabric(retries=1)
+        old = f.send("first").raw
+        self.server.script += [(200, old), (200, old)]
+        self.assertRaises(OutcomeUnknown, f.send, "second")
+        self.assertEqual(3, len(self.server.posts))
+
+    def test_no_message_or_another_one_is_not_sent(self):
+        f = self.fabric()
+        sent = f.send("x").envelope
+        bytes_ = rfc8785.dumps(sent)
+        for body in (b"", b"{}", b"[]", b"1", b'{"id":1,"id":1,"signature":{}}', b'{"signature":{"sig":"x"},"n":NaN}', bytes_[:-1]):
+            with self.subTest(body), self.assertRaises(InvalidMessage):
+                f.send_bytes(sent["id"], body)
+        with self.assertRaises(InvalidMessage) as caught:
+            f.send_bytes("msg-1", bytes_)
+        self.assertEqual(("id", "101"), (caught.exception.field, caught.exception.code))
+        for unsaid in ({"n": float("nan")}, {"n": 1 << 60}, {"n": object()}):
+            self.assertRaises(InvalidMessage, f.send, "x", data=unsaid)
+        self.assertEqual(1, len(self.server.posts))
+        self.assertTrue(f.send_bytes(sent["id"], bytes_).shared)
+        self.assertEqual(self.server.posts[0], self.server.posts[1])
+
     def test_retryable_refusals_are_retried_and_others_are_not(self):
         for code in (302, 303, 304, 305, 500, 502, 503, 504):
             error = {"code": f"IF_ERR_{code}", "name": "N", "message": "", "hint": "", "retryable": True, "retry_after_ms": 1}
@@ -395,6 +455,12 @@ class Sending(unittest.TestCase):
     def test_waits_for_a_decision(self):
         receipt = self.fabric((202, {"decision": "ESCALATE"})).send("x", wait=5)
         self.assertEqual(("SHARE", "released"), (receipt.decision, receipt.reason))
+        self.server.close()
+        os.unlink(self.server.path)
+        f = self.fabric((202, {"decision": "ESCALATE"}))
+        self.server.decided = "msg-01930000-0000-7000-8000-000000000000"
+        self.assertTrue(f.send("x", wait=.3).escalated)  # what was decided about another message says nothing about this one
+        self.assertGreater(len(self.server.gets), 1)
 
     def test_inbox(self):
         f = self.fabric()

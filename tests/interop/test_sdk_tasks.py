@@ -36,7 +36,7 @@ def given(name, **more):
 
 
 class FalseFabric(socketserver.ThreadingUnixStreamServer):
-    """verb -> rows, the last for all further requests; (status, body), "drop", or an Event: no answer until it is set."""
+    """verb -> rows, the last for all further requests; (status, body or a function of the request's), "drop", or an Event: no answer until it is set."""
     daemon_threads, request_queue_size = True, 64
 
     def __init__(self, folder, answers):
@@ -58,7 +58,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         with self.server.lock:
             verb = self.path.partition("?")[0].rsplit("/", 1)[1]
-            self.server.asked.append({"verb": verb, "path": self.path, "body": json.loads(body), "key": self.headers["Idempotency-Key"]})
+            self.server.asked.append({"verb": verb, "path": self.path, "body": json.loads(body), "key": self.headers["Idempotency-Key"],
+                                      "traceparent": self.headers["traceparent"]})
             rows = self.server.answers.get(verb, [DONE])
             row = rows.pop(0) if len(rows) > 1 else rows[0]
             self.server.lock.notify_all()
@@ -67,7 +68,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         if row == "drop":
             return
-        data = b"" if row[1] is None else json.dumps(row[1]).encode()
+        value = row[1](json.loads(body)) if callable(row[1]) else row[1]
+        data = b"" if value is None else json.dumps(value).encode()
         self.send_response(row[0])
         if row[1] is not None:
             self.send_header("Content-Length", str(len(data)))
@@ -208,7 +210,7 @@ class Tasks(unittest.TestCase):
         told = {"cost": {"usd_micro": 5}, "entry": PLACE, "budgets": [], "over": []}
         server, f = self.start(tasks=["drop", (201, {"id": "t", "entry": PLACE})],
                                costs=["drop", (503, error(304, retryable=True, retry_after_ms=1)), (201, told), (402, {**told, "over": ["a"], **error(301)}),
-                                      (402, error(301)), "drop"])
+                                      (402, error(301)), "drop", (201, told), "drop"])
         self.assertEqual("t", f.task_create("job", "w", needs=["sql"], budget={"usd_micro": 5}, payload={"a": [1]})["id"])
         self.assertEqual({"type": "job", "why": "w", "needs": ["sql"], "budget": {"usd_micro": 5}, "payload": {"a": [1]}}, server.of("tasks")[1]["body"])
         self.assertEqual(9, f.cost(usd_micro=5, tokens_in=3, provider="openai", operation="chat", swarm="data")["entry"]["index"])
@@ -220,6 +222,12 @@ class Tasks(unittest.TestCase):
         for bad in (2 ** 53, float("nan"), float("inf")):
             self.assertRaises(ValueError, f.cost, usd_micro=bad)
         self.assertEqual(5, len(server.of("costs")))
+        self.assertEqual({None}, {c["traceparent"] for c in costs})
+        trace = "01930000-0000-7000-8000-000000000001"
+        f.cost(calls=1, trace=trace)
+        first, again = (c["traceparent"] for c in server.of("costs")[-2:])
+        self.assertRegex(first, f"^00-{trace.replace('-', '')}-[0-9a-f]{{16}}-01$")
+        self.assertEqual(first, again)
         self.assertRaises(OutcomeUnknown, f.cost, calls=1)
 
 

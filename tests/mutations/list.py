@@ -349,6 +349,12 @@ change("log-secret-name", "src/shell/log/log.c", "if (ifab_redact_secret_name(if
 change("log-journal-stream", "src/shell/log/journal.c", "text != NULL && strcmp(text, own) == 0", "text != NULL", "log")
 change("log-journal-line-break", "src/shell/log/journal.c", "if (value.size == 0 || memchr(value.data, '\\n', value.size) == NULL) {", "if (true) {", "log")
 
+# ---- ifctl: an old receipt is no answer to a new message ----
+ANSWER = "src/programs/ifctl/answer.c"
+change("answer-id", ANSWER, "!ifab_view_is(id, message_id)", "false", "answer")
+change("answer-empty-id", ANSWER, " || message_id[0] == '\\0'", "", "answer")
+change("answer-digest", ANSWER, "!is_digest(said, digest32)", "false", "answer")
+
 # ---- MCP: what a model's host may ask for, and what a model is told ----
 MCP_READ, MCP_TOOLS, MCP_REPLY = (f"src/programs/ifctl/mcp_{name}.c" for name in ("read", "tools", "reply"))
 without("mcp-id", MCP_READ, "if (id != NULL && !token(r, id, &r->ret->id))", "mcp")

@@ -10,7 +10,7 @@ import nacl.exceptions
 import rfc8785
 from nacl.signing import SigningKey, VerifyKey
 
-from .errors import VerifyError
+from .errors import InvalidMessage, VerifyError
 
 DOMAIN, ENROLL_DOMAIN = b"IF-CONNECT-v2.1\n", b"IF-ENROLL-v1\n"
 PEM = ("-----BEGIN PRIVATE KEY-----", "-----BEGIN ENCRYPTED PRIVATE KEY-----")
@@ -95,11 +95,27 @@ def signed_bytes(envelope):
     return DOMAIN + rfc8785.dumps({**envelope, "signature": {k: v for k, v in envelope["signature"].items() if k != "sig"}})
 
 
+def message_digest(envelope):
+    """What a receipt calls the message by."""
+    return "sha256:" + hashlib.sha256(signed_bytes(envelope)).hexdigest()
+
+
+def read(body):
+    """A signed envelope from its bytes -> (envelope, message_digest). Whether its words are right the fabric says (101)."""
+    try:
+        return (envelope := loads(body)), message_digest(envelope)
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise InvalidMessage("", f"no signed envelope: {e}") from e
+
+
 def sign(envelope, key):
     """Adds the signature and returns the canonical bytes to send."""
     pub = bytes(key.verify_key)
     envelope["signature"] = {"algorithm": "ed25519", "key_id": "k-" + hashlib.sha256(pub).hexdigest()[:16], "pubkey": b64url(pub)}
-    envelope["signature"]["sig"] = b64url(key.sign(signed_bytes(envelope)).signature)
+    try:
+        envelope["signature"]["sig"] = b64url(key.sign(signed_bytes(envelope)).signature)
+    except (TypeError, ValueError) as e:
+        raise InvalidMessage("", f"not JSON as RFC 8785 has it: {e}") from e
     return rfc8785.dumps(envelope)
 
 

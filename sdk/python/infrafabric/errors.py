@@ -12,6 +12,12 @@ class Lost(FabricError):
 class VerifyError(FabricError):
     """A receipt or message that does not verify."""
 
+class InvalidMessage(FabricError, ValueError):
+    """No message, or not the one that was named: found here, nothing was sent. (What only the fabric finds wrong is Refused, 101.)"""
+    def __init__(self, field, why, code="101"):
+        self.field, self.code = field, code
+        super().__init__(f"{field}: {why}" if field else why)
+
 class OutcomeUnknown(FabricError):
     """Connection lost, every repeat failed. The same bytes may be sent again: Fabric.send_bytes(id, body)."""
     def __init__(self, message_id, body, cause):

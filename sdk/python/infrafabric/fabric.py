@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import rfc8785
 
 from . import envelope as env
-from .errors import Lost, OutcomeUnknown, Refused, Unreachable
+from .errors import InvalidMessage, Lost, OutcomeUnknown, Refused, Unreachable
 from .wire import Wire, from_context, no_key
 
 DELAYS = (1, 2, 5, 10, 30)  # seconds, full jitter
@@ -21,6 +21,7 @@ DELAYS = (1, 2, 5, 10, 30)  # seconds, full jitter
 # Refusals that say, also after a lost answer, that the message was not taken. Any other then leaves the outcome unknown: a full queue
 # (304), a revoked key (004) or expiry (102) is found before anybody looks whether the first try was accepted.
 SETTLED = {"101", "003", "104", "105", "108", "109", "110"}
+DECISIONS = ("SHARE", "HOLD", "ESCALATE", "DENY")
 
 
 def _given(**fields):
@@ -28,10 +29,12 @@ def _given(**fields):
 
 
 class Receipt(SimpleNamespace):
-    """An answer of the fabric: attributes are its fields (decision, reason, entry, id, …); `.raw` is the whole."""
+    """An answer of the fabric: attributes are its fields (decision, reason, entry, id, …); `.raw` is the whole; `.envelope` what send() sent."""
+    envelope = None
+
     def __init__(self, raw, replayed=False):
         super().__init__(**{**raw, "raw": raw, "replayed": replayed})
-        self.shared, self.held, self.escalated, self.denied = (raw["decision"] == name for name in ("SHARE", "HOLD", "ESCALATE", "DENY"))
+        self.shared, self.held, self.escalated, self.denied = (raw["decision"] == name for name in DECISIONS)
 
 
 class Message(SimpleNamespace):
@@ -101,20 +104,24 @@ class Fabric:
             now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             message.update(seq=seq, nonce=env.b64url(os.urandom(16)), issued_at=now)
             receipt = self.send_bytes(message["id"], env.sign(message, self._key), proof=proof)
+            receipt.envelope = message
         return self._await(receipt, wait) if receipt.held or receipt.escalated else receipt
 
     def send_bytes(self, message_id, body, proof=True):
         """Send the exact bytes of a signed envelope; after a lost connection the same bytes again, under the same Idempotency-Key."""
-        lost, retry_ms, head = None, None, {"Idempotency-Key": message_id}
+        (message, digest), lost, retry_ms, head = env.read(body), None, None, {"Idempotency-Key": message_id}
+        if message.get("id") != message_id:
+            raise InvalidMessage("id", "another one than was named")
         for attempt in range(self.retries + 1):
             if attempt > 0:
                 time.sleep(retry_ms / 1000 if retry_ms else random.uniform(0, DELAYS[min(attempt, len(DELAYS)) - 1]))
             try:
                 status, value, header = self.wire.call("POST", "/v1/messages", body, head, self.timeout, proof=1 if proof else None)
-                if "decision" in value:
-                    return Receipt(value, header("Idempotent-Replayed") == "true")
                 if "error" not in value:
-                    raise Lost(f"HTTP {status} with neither a decision nor an error")
+                    # an old receipt, genuine or not, says nothing about this message: whoever gave it
+                    if value.get("decision") not in DECISIONS or (value.get("id"), value.get("message_digest")) != (message_id, digest):
+                        raise Lost(f"HTTP {status} with neither a decision about this message nor an error: send_bytes() with the same bytes asks again")
+                    return Receipt(value, header("Idempotent-Replayed") == "true")
                 refused = Refused(value["error"], status)
                 if not refused.retryable or attempt == self.retries:
                     raise refused if lost is None or refused.code in SETTLED else OutcomeUnknown(message_id, body, refused)
@@ -156,8 +163,9 @@ class Fabric:
         while (left := end - time.monotonic()) > 0:
             try:
                 answer = self.wire.ask(f"/v1/decisions/{receipt.id}", self.timeout + min(left, 30), wait_ms=max(1, int(min(left, 30) * 1000)))
-                if answer["decision"] not in ("HOLD", "ESCALATE"):
+                if answer.get("id") == receipt.id and answer.get("decision") in ("SHARE", "DENY"):
                     return Receipt(answer)
+                time.sleep(min(.1, left))  # no busy loop, should it answer at once
             except (Lost, Unreachable):
                 time.sleep(min(1, left))
         return receipt

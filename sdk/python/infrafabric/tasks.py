@@ -21,8 +21,7 @@ class TaskLost(FabricError):
         super().__init__(f"task {task_id} is lost: {why}")
 
 
-def _given(**fields):
-    return {name: value for name, value in fields.items() if value is not None}
+_given = messages._given
 
 
 def _words(error):
@@ -31,7 +30,7 @@ def _words(error):
     return "".join(c if c.isprintable() else " " for c in text) or type(error).__name__
 
 
-def change(fabric, path, body, gone=None):
+def change(fabric, path, body, gone=None, head=None):
     """One change, once, however often the connection is lost: the same bytes under the same Idempotency-Key. gone: an Event that ends the repeats."""
     body, key, lost, retry_ms = rfc8785.dumps(body), "py-" + env.uuid7(), None, None
     gone = gone or threading.Event()
@@ -39,7 +38,7 @@ def change(fabric, path, body, gone=None):
         if attempt > 0 and gone.wait(retry_ms / 1000 if retry_ms else random.uniform(0, messages.DELAYS[min(attempt, len(messages.DELAYS)) - 1])):
             break
         try:
-            status, value, _ = fabric.wire.call("POST", path, body, {"Idempotency-Key": key}, fabric.timeout)
+            status, value, _ = fabric.wire.call("POST", path, body, {"Idempotency-Key": key, **(head or {})}, fabric.timeout)
             if "entry" in value:
                 return value  # also of a cost that has passed a budget: it is recorded
             if "error" not in value:
@@ -179,11 +178,13 @@ class Fabric(messages.Fabric):
         """Make a task; fields as in POST /v1/tasks: id, needs, priority, swarm, budget, deadline, not_before, depends_on, max_attempts, payload."""
         return change(self, "/v1/tasks", _given(type=type, why=why, **fields))
 
-    def cost(self, usd_micro=None, tokens_in=None, tokens_out=None, calls=None, model=None, provider=None, capability=None, operation=None, swarm=None):
+    def cost(self, usd_micro=None, tokens_in=None, tokens_out=None, calls=None, model=None, provider=None, capability=None, operation=None, swarm=None,
+             trace=None):
         """Report what was spent elsewhere; it counts once. Where `over` is not empty a budget has been passed, and the cost is recorded all the same."""
         spent = _given(usd_micro=usd_micro, tokens_in=tokens_in, tokens_out=tokens_out, calls=calls, model=model)
         talent = self.talent.split("/")[0] if self.wire.is_unix and self.talent else None  # the socket is an operator: it says whose
-        return change(self, "/v1/costs", _given(cost=spent, provider=provider, capability=capability, operation=operation, swarm=swarm, talent=talent))
+        head = {"traceparent": f"00-{trace.replace('-', '')}-{env.uuid7().replace('-', '')[16:]}-01"} if trace else None
+        return change(self, "/v1/costs", _given(cost=spent, provider=provider, capability=capability, operation=operation, swarm=swarm, talent=talent), head=head)
 
     def next_task(self, swarm, skills=None, wait=None, lease=30):
         """Tasks of a swarm, one after the other, each renewed at a third of its lease; for ever, or until none came for wait seconds.

@@ -7,7 +7,7 @@ import nacl.exceptions
 import rfc8785
 from nacl.signing import VerifyKey
 
-from .envelope import loads
+from .envelope import check, loads, read
 from .errors import VerifyError
 
 NOTE = re.compile("(?P<text>(?P<origin>.+)\n(?P<size>0|[1-9][0-9]{0,15})\n(?P<root>[A-Za-z0-9+/]{43}=)\n)\n(?P<signatures>(\u2014 [^ \n]+ [^ \n]+\n)+)")
@@ -71,8 +71,16 @@ def root_from(index, size, leaf, path):
     return r
 
 
-def verify(receipt, vkey):
-    """Raises VerifyError, or returns the entry (a dict) that the log's key vouches for."""
+def _bind(receipt, envelope):
+    """The receipt is about these very bytes, and they are what their own key signed (whose key that is, is the caller's question)."""
+    envelope, digest = read(envelope if isinstance(envelope, (str, bytes)) else rfc8785.dumps(envelope))
+    _need((envelope.get("id"), digest) == (receipt["id"], receipt["message_digest"]), "the receipt is about another message")
+    check(envelope, envelope["signature"]["pubkey"])
+
+
+def verify(receipt, vkey, envelope=None):
+    """Raises VerifyError, or returns the entry (a dict) that the log's key vouches for. envelope: the message that was sent, as a dict or its
+    bytes; binds the receipt to it."""
     receipt = getattr(receipt, "raw", receipt)
     _need("checkpoint" in receipt and "proof" in receipt, "receipt without proof: ask for it with proof=True")
     try:
@@ -90,6 +98,8 @@ def verify(receipt, vkey):
             _need(said == logged and isinstance(said, str if required else (str, type(None))), f"{name} is not what the entry says")
         _need(receipt["id"] == entry["subject"], "the entry is about another message")
         _need(receipt.get("trace", "") == entry.get("trace", ""), "trace is not what the entry says")
+        if envelope is not None:
+            _bind(receipt, envelope)
         return entry
     except (nacl.exceptions.CryptoError, KeyError, TypeError, ValueError, AttributeError) as e:
         raise VerifyError(f"malformed receipt, or bad signature on its checkpoint: {e}") from e

@@ -274,7 +274,8 @@ static int send_asking(struct call *self, const struct asking *a, char ret_id[41
         return cli_fail(cli, status);
     }
     const struct cli_call call = {.method = "POST", .target = "/v1/messages", .body = ifab_view_of(message.bytes.data, message.bytes.size),
-                                  .idempotency_key = message.id, .show_403 = true, .seq = message.seq, .sender = a->sender};
+                                  .idempotency_key = message.id, .show_403 = true, .seq = message.seq, .sender = a->sender,
+                                  .message_id = message.id, .digest32 = message.digest32};
     code = cli_call(cli, &call, &response);
     cli_sequence_done(&sequence, message.seq); /* also after a refusal: the number may be used up */
     if (code == 0)

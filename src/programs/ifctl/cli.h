@@ -164,6 +164,8 @@ struct cli_call {
     bool silent;     /* says nothing when it fails; still an exit code */
     uint64_t seq;    /* of a message, for the sentence about 104; with sender */
     const char *sender;
+    const char *message_id;  /* of what is sent: a decision about another message is no answer; "": nobody can tell it; NULL: no message */
+    const uint8_t *digest32; /* and its message_digest; NULL: unknown */
 };
 int cli_open_client(struct cli *cli, bool silent); /* cli->client, unless it is open */
 int cli_sign_act(struct cli *cli, const struct cli_call *call, struct ifab_text *ret_header); /* with cli->identity */

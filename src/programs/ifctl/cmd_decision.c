@@ -212,6 +212,8 @@ static int look(struct cli *cli, const char *id, int64_t wait_ms, enum cli_wait_
     int code = cli_decision_target(cli, id, tail, &target);
     if (code == 0)
         code = cli_get_json(cli, (const char *)target.data, &arena, &tree);
+    if (code == 0 && !ifab_view_is(ifab_json_text(tree, "id"), id))
+        code = cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "the fabric's answer is about another message than %s, so how that is decided is unknown", id);
     if (code == 0) {
         (void)ifab_json_string(ifab_json_get(tree, "state"), &state);
         (void)ifab_json_string(ifab_json_get(tree, "decision"), &decision);

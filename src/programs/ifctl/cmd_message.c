@@ -8,7 +8,8 @@ struct outgoing {
     struct ifab_text bytes;
     char id[64], sender[600];
     uint64_t seq;
-    bool locked, has_claim_id, has_scope;
+    uint8_t digest32[32];
+    bool locked, has_claim_id, has_scope, has_digest;
     struct cli_sequence sequence;
 };
 
@@ -49,8 +50,19 @@ static int sign_message(struct cli *cli, struct draft_box *box, struct ifab_view
     if (status != IFAB_OK)
         return cli_fail(cli, status);
     out->bytes = message.bytes;
+    out->has_digest = true;
+    memcpy(out->digest32, message.digest32, sizeof out->digest32);
     facts_of(out, ifab_view_of(message.bytes.data, message.bytes.size));
     return 0;
+}
+
+/* Of an envelope that came complete. One that is malformed has none, and is refused. */
+static void digest_of(struct outgoing *out, struct ifab_view bytes)
+{
+    IFAB_CLEANUP(ifab_message_free) struct ifab_message message = {0};
+    struct ifab_error err = {0};
+    out->has_digest = ifab_message_read(bytes, &message, &err) == IFAB_OK;
+    memcpy(out->digest32, message.digest32, sizeof out->digest32);
 }
 
 /* A performative alone may say enough: agree, refuse. */
@@ -73,6 +85,7 @@ static int prepare(struct cli *cli, struct outgoing *out)
         code = cli_draft_read(cli, file, &text, &is_signed);
     if (code == 0 && is_signed) {
         facts_of(out, ifab_buf_as_view(&text));
+        digest_of(out, ifab_buf_as_view(&text));
         size_t size = text.size;
         ifab_buf_char(&text, '\0');
         if (ifab_buf_status(&text) == IFAB_OK) {
@@ -146,7 +159,8 @@ int cmd_message_send(struct cli *cli)
         cli->retry = 1; /* the same bytes with their key are safe: one lost answer costs nothing */
     const struct cli_call call = {.method = "POST", .target = "/v1/messages?proof=1", .body = ifab_view_of(out.bytes.data, out.bytes.size),
                                   .idempotency_key = out.id[0] == '\0' ? NULL : out.id, .show_403 = true, .seq = out.seq,
-                                  .sender = out.sender[0] == '\0' ? NULL : out.sender};
+                                  .sender = out.sender[0] == '\0' ? NULL : out.sender, .message_id = out.id,
+                                  .digest32 = out.has_digest ? out.digest32 : NULL};
     code = cli_call(cli, &call, &response);
     if (code == 0) {
         if (response.idempotent_replayed)

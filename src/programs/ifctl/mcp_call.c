@@ -147,6 +147,10 @@ static const struct ifab_json *follow(struct call *c, const char *id)
         if (ms > 0)
             put_number(&target, "wait_ms", ms);
         const struct ifab_json *tree = get(c, &target);
+        if (tree != NULL && !ifab_view_is(ifab_json_text(tree, "id"), id)) {
+            fail(c, "FAILED", "the daemon's answer is about another message", "ask the operator", false);
+            return NULL;
+        }
         if (tree == NULL || ms == 0 || is_decided(tree))
             return tree;
         ifab_arena_reset(&c->arena);
@@ -223,7 +227,9 @@ static bool send(struct call *c, struct ifab_message *message, struct ifab_buf *
                             .idempotency_key = message->id,
                             .show_403 = true,
                             .seq = message->seq,
-                            .sender = sender};
+                            .sender = sender,
+                            .message_id = message->id,
+                            .digest32 = message->digest32};
     const struct ifab_json *tree = ask_twice(c, &call, message->id, ret_replayed);
     cli_sequence_done(&sequence, message->seq); /* also after a refusal: the number may be used up */
     if (tree != NULL)

@@ -1,4 +1,5 @@
 /* One request to the daemon with everything around it: token, trace, admin act, retries, and the words for each way it can fail. */
+#include "answer.h"
 #include "cli.h"
 
 #include <errno.h>
@@ -235,6 +236,10 @@ static ifab_status attempt(struct cli *cli, const struct cli_call *call, const c
     }
     ifab_answer_error_read(ret, ret_error);
     *ret_again = ret_error->retryable;
+    if (ret_error->code == 0 && answer_about_another(call->message_id, call->digest32, ret->body)) { /* lost: the same bytes again are safe */
+        *ret_again = call->idempotency_key != NULL;
+        return ifab_fail(err, IFAB_IO, "the fabric's answer is about another message than the one that was sent");
+    }
     return IFAB_OK;
 }
 
@@ -300,6 +305,9 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
         cli->passes = again;
         if (status != IFAB_OK) {
             code = call->silent ? EXIT_NO_ANSWER : cli_no_answer(cli, status);
+            if (!call->silent && cli->unknown && call->message_id != NULL && call->message_id[0] != '\0')
+                cli_say(cli, "whether %s was recorded is unknown. Look before you send it again (IF_ERR_404: it was not): ifctl decision show %s",
+                        call->message_id, call->message_id);
         } else {
             if (!call->silent)
                 show_refusal(cli, call, ret_response, &error);

@@ -1,7 +1,9 @@
 """ifctl mcp under a client that lies, floods, interrupts and goes away. Prints TAP. Usage: raw.py BUILD"""
 import base64
+import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -350,7 +352,9 @@ class FalseDaemon:
                 answer = self.answers.pop(0)
                 if answer is not None:
                     status, value = answer
-                    text = json.dumps({**value, "id": json.loads(body)["id"]} if "decision" in value else value).encode()
+                    digest = "sha256:" + hashlib.sha256(b"IF-CONNECT-v2.1\n" + re.sub(rb',"sig":"[^"]*"', b"", body)).hexdigest()  # it sends what is canonical
+                    own = {"id": json.loads(body)["id"], "message_digest": digest} if "decision" in value else {}
+                    text = json.dumps({**own, **value}).encode()
                     conn.sendall(b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" %
                                  (status, len(text)) + text)
 
@@ -363,11 +367,15 @@ class FalseDaemon:
 def lost_answers(fabric):
     limit = {"error": {"code": "IF_ERR_302", "name": "RATE_LIMIT_EXCEEDED", "message": "m", "hint": "h", "retryable": True}}
     share = {"decision": "SHARE", "reason": "r", "rule": "x", "trace": "t", "entry": {"index": 4}}
+    other_id, other_digest = {"id": "msg-01930000-0000-7000-8000-000000000000"}, {"message_digest": "sha256:" + "00" * 32}
     cases = [
         ([None, None], "NO_ANSWER", "two lost answers"),
         ([None, (429, limit)], "NO_ANSWER", "a lost answer and a refusal"),
         ([(429, limit)], "IF_ERR_302", "a refusal alone"),
         ([None, (200, share)], None, "a lost answer that comes the second time"),
+        ([(200, {**share, **other_id})] * 2, "NO_ANSWER", "answers about another message"),
+        ([(200, {**share, **other_digest})] * 2, "NO_ANSWER", "answers about other bytes under this id"),
+        ([(200, {**share, **other_id}), (200, share)], None, "an answer about another message, then one about this"),
         ([(200, {"decision": "YES"})], "FAILED", "a decision that is none"),
         ([(403, {"decision": "DENY", **{k: share[k] for k in ("reason", "entry")}})], None, "a DENY"),
     ]
