@@ -280,7 +280,7 @@ without("bundle-signature", "src/client/verify_bundle.c", "if (ifab_envelope_ver
 without("bundle-order", "src/client/verify_bundle.c", "if (b->enrolment.index >= b->decision.index)", "verify")
 without("receipt-other-size", "src/client/verify_head.c", "if (head->old.size != head->body.size)", "verify")
 change("receipt-other-root", "src/client/verify_head.c", "memcmp(head->old.root32, head->body.root32, 32) == 0)\n        return IFAB_OK;", "true)\n        return IFAB_OK;", "verify")
-change("log-foreign-checkpoint", "src/client/verify_head.c", "if (!report->intact || head->old_foreign)", "if (!report->intact)", "verify_rotation")
+change("log-foreign-checkpoint", "src/client/verify_head.c", "if (!report->intact || head->old_foreign)", "if (!report->intact)", "verify")
 without("receipt-leaf", "src/client/verify_proof.c", "if (memcmp(leaf32, p->leaf32, 32) != 0)", "verify")
 change("receipt-in-tree", "src/client/verify_proof.c", "if (!ifab_proof_inclusion_verify(",
        "if (false && !ifab_proof_inclusion_verify(", "verify")
