@@ -44,6 +44,13 @@ enum ifab_code ifab_refuse(struct ifab_refusal *ret, enum ifab_code code, const 
     return code;
 }
 
+enum ifab_code ifab_refuse_hint(struct ifab_refusal *ret, enum ifab_code code, const char *hint)
+{
+    if (ret != NULL)
+        ret->hint = hint;
+    return code;
+}
+
 const char *ifab_decision_name(enum ifab_decision decision)
 {
     switch (decision) {

@@ -97,8 +97,8 @@ static bool check_enrolment(const struct bundle *b, struct ifab_verify_report *r
     return ifab_verify__broken(report, "envelope: its key is not one enrolled for its sender");
 }
 
-static ifab_status check(struct bundle *b, const struct ifab_verify_options *options, struct verify_head *head, struct ifab_arena *arena,
-                         struct ifab_verify_report *report, struct ifab_error *err)
+static ifab_status check(struct bundle *b, struct verify_head *head, struct ifab_arena *arena, struct ifab_verify_report *report,
+                         struct ifab_error *err)
 {
     struct ifab_view note = {NULL, 0}, bytes = {NULL, 0};
     int64_t version = 0;
@@ -113,10 +113,8 @@ static ifab_status check(struct bundle *b, const struct ifab_verify_options *opt
     if (!ifab_verify__head_read(note, head, report) || !ifab_verify__proof_read(ifab_json_get(b->tree, "decision"), &b->decision, report) ||
         !ifab_verify__proof_read(ifab_json_get(b->tree, "enrolment"), &b->enrolment, report))
         return IFAB_OK;
-    IFAB_TRY(ifab_verify__head_trust(options, head, (struct ifab_view){NULL, 0}, NULL, report, err));
-    ifab_verify__same_size(head, report);
-    if (report->intact)
-        IFAB_TRY(ifab_verify__proof_parse(&b->decision, arena, report, err));
+    ifab_verify__signed(head, report);
+    IFAB_TRY(ifab_verify__proof_parse(&b->decision, arena, report, err));
     if (report->intact)
         IFAB_TRY(ifab_verify__proof_parse(&b->enrolment, arena, report, err));
     if (!report->intact || !ifab_verify__proof_check(&b->decision, head, report) || !ifab_verify__proof_check(&b->enrolment, head, report) ||
@@ -148,7 +146,7 @@ ifab_status ifab_verify_bundle(struct ifab_view bytes, const struct ifab_verify_
     *ret_report = (struct ifab_verify_report){0};
     if (bundle == NULL)
         return ifab_fail(err, IFAB_NOMEM, "bundle");
-    status = ifab_verify__one_key(options, err);
+    status = ifab_verify__one_tree(options, &head, err);
     if (status == IFAB_OK)
         status = ifab_verify__key(options, &head, err);
     ret_report->intact = status == IFAB_OK;
@@ -156,7 +154,9 @@ ifab_status ifab_verify_bundle(struct ifab_view bytes, const struct ifab_verify_
     if (status == IFAB_OK) {
         status = ifab_json_read(bytes, &limits, &arena, &bundle->tree, NULL);
         if (status == IFAB_OK) {
-            status = check(bundle, options, &head, &arena, ret_report, err);
+            status = check(bundle, &head, &arena, ret_report, err);
+            if (status == IFAB_OK)
+                status = ifab_verify__seen_before(options, &head, ret_report, err);
         } else if (status != IFAB_NOMEM) {
             ifab_verify__broken(ret_report, "not a JSON document");
             status = IFAB_OK;

@@ -1,6 +1,8 @@
 /* The signed head: form, signature, and the older checkpoint that the log must still contain. */
 #include "verify_internal.h"
 
+#include <stdarg.h>
+
 #include "base/encode.h"
 
 bool ifab_verify__digest(struct ifab_view text, uint8_t ret_digest32[32])
@@ -22,13 +24,6 @@ ifab_status ifab_verify__key(const struct ifab_verify_options *options, struct v
     return IFAB_OK;
 }
 
-ifab_status ifab_verify__one_key(const struct ifab_verify_options *options, struct ifab_error *err)
-{
-    if (!options->follow_rotation)
-        return IFAB_OK;
-    return ifab_fail(err, IFAB_INVALID, "changes of the log's key stand in its export: follow them there, and verify this by the key that it names");
-}
-
 /* What a note says before anybody is believed: up to the last empty line, as ifab_note_verify() cuts it. */
 static bool note_text(struct ifab_view note, struct ifab_view *ret_text)
 {
@@ -38,6 +33,24 @@ static bool note_text(struct ifab_view note, struct ifab_view *ret_text)
             return true;
         }
     return false;
+}
+
+static bool read_note(struct ifab_view note, struct ifab_checkpoint *ret_body)
+{
+    struct ifab_view text;
+
+    return note_text(note, &text) && ifab_checkpoint_read(text, ret_body, NULL) == IFAB_OK;
+}
+
+ifab_status ifab_verify__one_tree(const struct ifab_verify_options *options, struct verify_head *head, struct ifab_error *err)
+{
+    if (options->follow_rotation)
+        return ifab_fail(err, IFAB_INVALID, "changes of the log's key stand in its export: follow them there, and verify this by the key that it names");
+    if (options->checkpoint.size > 0 && !read_note(options->checkpoint, &head->old))
+        return ifab_fail(err, IFAB_INVALID, "the checkpoint seen before is none");
+    if (options->checkpoint.size > 0 && options->vkey.size == 0)
+        return ifab_fail(err, IFAB_INVALID, "a checkpoint seen before is checked by the log's key: give it");
+    return IFAB_OK;
 }
 
 bool ifab_verify__head_read(struct ifab_view note, struct verify_head *head, struct ifab_verify_report *report)
@@ -59,7 +72,7 @@ bool ifab_verify__head_read(struct ifab_view note, struct verify_head *head, str
     return true;
 }
 
-static bool signed_by_trusted(struct verify_head *head, struct ifab_verify_report *report)
+bool ifab_verify__signed(struct verify_head *head, struct ifab_verify_report *report)
 {
     struct ifab_view text;
     struct ifab_error why = {0};
@@ -78,6 +91,20 @@ static bool signed_by_trusted(struct verify_head *head, struct ifab_verify_repor
     return true;
 }
 
+/* What it is to be compared with is not this log's: the thing itself may be whole, and is not believed. */
+__attribute__((format(__printf__, 3, 4))) static void foreign(struct verify_head *head, struct ifab_verify_report *report, const char *format, ...)
+{
+    char why[sizeof report->trust];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(why, sizeof why, format, args);
+    va_end(args);
+    head->old_foreign = true;
+    report->trust[0] = '\0'; /* what was said for it counts no more */
+    ifab_verify__distrust(report, "%s", why);
+}
+
 /* The older checkpoint: signed by the same key, same origin, not larger. Its root is compared while the log is read. */
 static ifab_status read_old(const struct ifab_verify_options *options, struct verify_head *head, struct ifab_view name,
                             const uint8_t *key32, struct ifab_verify_report *report, struct ifab_error *err)
@@ -86,7 +113,7 @@ static ifab_status read_old(const struct ifab_verify_options *options, struct ve
     struct ifab_error why = {0};
     ifab_status status;
 
-    if (!note_text(options->checkpoint, &text) || ifab_checkpoint_read(text, &head->old, NULL) != IFAB_OK)
+    if (!read_note(options->checkpoint, &head->old))
         return ifab_fail(err, IFAB_INVALID, "the older checkpoint is none");
     if (key32 == NULL)
         return ifab_fail(err, IFAB_INVALID, "an older checkpoint is checked by the log's key: give it");
@@ -96,10 +123,8 @@ static ifab_status read_old(const struct ifab_verify_options *options, struct ve
     }
     status = ifab_note_verify(options->checkpoint, name, key32, &text, &why);
     if (status != IFAB_OK) {
-        report->trusted = false;
-        report->trust[0] = '\0';
-        ifab_verify__distrust(report, "the older checkpoint is not signed by this log's key: %s; one from before a change of key is checked with the key of then and --follow-rotation",
-                              why.text);
+        foreign(head, report, "the older checkpoint is not signed by this log's key: %s; one from before a change of key is checked with the key of then and --follow-rotation",
+                why.text);
         return IFAB_OK;
     }
     head->has_old = true;
@@ -113,10 +138,10 @@ void ifab_verify__rewritten(const struct verify_head *head, struct ifab_verify_r
 }
 
 /* Its signature is good: what it says counts. */
-static void judge_old(const struct verify_head *head, struct ifab_verify_report *report)
+static void judge_old(struct verify_head *head, struct ifab_verify_report *report)
 {
     if (!ifab_view_equal(head->old.origin, head->body.origin))
-        ifab_verify__broken(report, "the older checkpoint is of another log");
+        foreign(head, report, "the older checkpoint is of another log");
     else if (head->old.size > head->body.size)
         ifab_verify__broken(report, "the log has %llu entries, the checkpoint seen before had %llu: it was cut, or this export is older",
                             (unsigned long long)head->body.size, (unsigned long long)head->old.size);
@@ -127,7 +152,7 @@ static void judge_old(const struct verify_head *head, struct ifab_verify_report 
 ifab_status ifab_verify__head_trust(const struct ifab_verify_options *options, struct verify_head *head, struct ifab_view fallback_name,
                                     const uint8_t *fallback_key32, struct ifab_verify_report *report, struct ifab_error *err)
 {
-    const bool usable = signed_by_trusted(head, report);
+    const bool usable = ifab_verify__signed(head, report);
 
     if (options->has_min_size && head->body.size < options->min_size)
         ifab_verify__broken(report, "the log has %llu entries, at least %llu are wanted: it was cut, or this export is old",
@@ -136,16 +161,12 @@ ifab_status ifab_verify__head_trust(const struct ifab_verify_options *options, s
         return IFAB_OK;
     IFAB_TRY(
         read_old(options, head, head->has_key ? head->key_name : fallback_name, head->has_key ? head->key32 : fallback_key32, report, err));
-    if (!head->has_old) {
-        ifab_verify__broken(report, "it does not go on from the older checkpoint, which is not this log's");
-        return IFAB_OK;
-    }
-    if (!head->old_unsigned)
+    if (head->has_old && !head->old_unsigned)
         judge_old(head, report);
     return IFAB_OK;
 }
 
-void ifab_verify__old_end(const struct ifab_verify_options *options, const struct verify_head *head, const uint8_t key32[32], struct ifab_verify_report *report)
+void ifab_verify__old_end(const struct ifab_verify_options *options, struct verify_head *head, const uint8_t key32[32], struct ifab_verify_report *report)
 {
     struct ifab_view text;
     struct ifab_error why = {0};
@@ -155,15 +176,38 @@ void ifab_verify__old_end(const struct ifab_verify_options *options, const struc
         judge_old(head, report);
         return;
     }
-    report->trusted = false;
-    report->trust[0] = '\0';
-    ifab_verify__distrust(report, "the older checkpoint is not signed by the key that this log had then: %s", why.text);
-    ifab_verify__broken(report, "it does not go on from the older checkpoint, which is not this log's");
+    foreign(head, report, "the older checkpoint is not signed by the key that this log had then: %s", why.text);
+}
+
+ifab_status ifab_verify__seen_before(const struct ifab_verify_options *options, struct verify_head *head, struct ifab_verify_report *report, struct ifab_error *err)
+{
+    struct ifab_view text;
+    struct ifab_error why = {0};
+
+    if (!report->intact || (head->has_key && !report->trusted)) /* refused already, and not for what was seen before */
+        return IFAB_OK;
+    if (options->has_min_size && head->body.size < options->min_size)
+        return ifab_fail(err, IFAB_INVALID, "it is of when the log had %llu entries, and %llu are wanted: how many there are now only the log or its export tells",
+                         (unsigned long long)head->body.size, (unsigned long long)options->min_size);
+    if (options->checkpoint.size == 0)
+        return IFAB_OK;
+    if (head->old.size != head->body.size)
+        return ifab_fail(err, IFAB_INVALID, "it is of when the log had %llu entries, the checkpoint of %llu: they cannot be compared without the entries between; verify the log or an export with that checkpoint",
+                         (unsigned long long)head->body.size, (unsigned long long)head->old.size);
+    if (ifab_note_verify(options->checkpoint, head->key_name, head->key32, &text, &why) != IFAB_OK)
+        foreign(head, report, "the checkpoint to compare it with is not signed by the trusted key: %s", why.text);
+    else if (!ifab_view_equal(head->old.origin, head->body.origin))
+        foreign(head, report, "the checkpoint to compare it with is of another log");
+    if (head->old_foreign || memcmp(head->old.root32, head->body.root32, 32) == 0)
+        return IFAB_OK;
+    report->integrity[0] = '\0'; /* what was said for it counts no more */
+    ifab_verify__broken(report, "the checkpoint seen before has another root over as many entries: the log was rewritten");
+    return IFAB_OK;
 }
 
 void ifab_verify__conclude(const struct verify_head *head, struct ifab_verify_report *report)
 {
-    if (!report->intact)
+    if (!report->intact || head->old_foreign)
         return;
     if (report->trusted)
         report->verdict = IFAB_VERIFY_VERIFIED;

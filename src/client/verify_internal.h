@@ -35,19 +35,24 @@ struct verify_head {
     uint8_t key32[32];
     /* an older head of the same log, once its signature was good; where entries are read (reads_keys) that is judged at the end, when each key is known */
     bool reads_keys, has_old, old_unsigned, old_differs;
+    bool old_foreign; /* it is not this log's: no verdict is good */
     struct ifab_checkpoint old;
 };
 /* Reads options.vkey. IFAB_INVALID. */
 ifab_status ifab_verify__key(const struct ifab_verify_options *options, struct verify_head *head, struct ifab_error *err);
-/* A receipt or bundle holds no changes of key to follow. IFAB_INVALID. */
-ifab_status ifab_verify__one_key(const struct ifab_verify_options *options, struct ifab_error *err);
+/* A receipt or bundle is of one tree: no changes of key to follow; reads the checkpoint seen before. IFAB_INVALID. */
+ifab_status ifab_verify__one_tree(const struct ifab_verify_options *options, struct verify_head *head, struct ifab_error *err);
+/* Found whole: is it of the size wanted, and of the tree seen before? IFAB_INVALID: that cannot be told from it alone. */
+ifab_status ifab_verify__seen_before(const struct ifab_verify_options *options, struct verify_head *head, struct ifab_verify_report *report, struct ifab_error *err);
 /* The body of a note whose signature is judged later: form only. */
 bool ifab_verify__head_read(struct ifab_view note, struct verify_head *head, struct ifab_verify_report *report);
+/* By the key that is trusted, as the log that it names; false: report->trust says why not. */
+bool ifab_verify__signed(struct verify_head *head, struct ifab_verify_report *report);
 /* Signature by the trusted key, origin, size, and the older checkpoint (checked by that key, else by fallback_key32 of fallback_name). */
 ifab_status ifab_verify__head_trust(const struct ifab_verify_options *options, struct verify_head *head, struct ifab_view fallback_name,
                                     const uint8_t *fallback_key32, struct ifab_verify_report *report, struct ifab_error *err);
 /* The older checkpoint whose signature was left for the end: by the key that answers for its size. */
-void ifab_verify__old_end(const struct ifab_verify_options *options, const struct verify_head *head, const uint8_t key32[32], struct ifab_verify_report *report);
+void ifab_verify__old_end(const struct ifab_verify_options *options, struct verify_head *head, const uint8_t key32[32], struct ifab_verify_report *report);
 /* The log holds other entries than the older checkpoint says. */
 void ifab_verify__rewritten(const struct verify_head *head, struct ifab_verify_report *report);
 /* Everything was checked: verdict and the words for what went well. */
@@ -65,7 +70,6 @@ struct verify_proof {
 bool ifab_verify__proof_read(const struct ifab_json *tree, struct verify_proof *ret_proof, struct ifab_verify_report *report); /* tree may be NULL */
 bool ifab_verify__proof_check(const struct verify_proof *proof, const struct verify_head *head, struct ifab_verify_report *report);
 ifab_status ifab_verify__proof_parse(struct verify_proof *proof, struct ifab_arena *arena, struct ifab_verify_report *report, struct ifab_error *err);
-void ifab_verify__same_size(const struct verify_head *head, struct ifab_verify_report *report);
 
 /* Leaf hashes against hash tiles of every level, and the root over them. */
 struct verify_tree;

@@ -56,12 +56,3 @@ ifab_status ifab_verify__proof_parse(struct verify_proof *p, struct ifab_arena *
         ifab_verify__broken(report, "proof.entry is no entry in canonical form");
     return IFAB_OK;
 }
-
-/* A proof is of one size: an older checkpoint of another cannot be compared without the tiles. */
-void ifab_verify__same_size(const struct verify_head *head, struct ifab_verify_report *report)
-{
-    if (head->has_old && head->old.size != head->body.size)
-        ifab_verify__broken(report, "it can only be compared with a checkpoint of its own size; verify the log's export instead");
-    else if (head->has_old && memcmp(head->old.root32, head->body.root32, 32) != 0)
-        ifab_verify__broken(report, "the checkpoint seen before has another root: the log was rewritten");
-}

@@ -58,8 +58,8 @@ static bool check_words(const struct receipt *r, struct ifab_verify_report *repo
     return true;
 }
 
-static ifab_status check(struct receipt *r, const struct ifab_verify_options *options, struct verify_head *head, struct ifab_arena *arena,
-                         struct ifab_verify_report *report, struct ifab_error *err)
+static ifab_status check(struct receipt *r, struct verify_head *head, struct ifab_arena *arena, struct ifab_verify_report *report,
+                         struct ifab_error *err)
 {
     struct ifab_view note = {NULL, 0};
     const struct ifab_json *proof = ifab_json_get(r->tree, "proof");
@@ -75,10 +75,7 @@ static ifab_status check(struct receipt *r, const struct ifab_verify_options *op
     }
     if (!ifab_verify__head_read(note, head, report) || !ifab_verify__proof_read(proof, &r->proof, report))
         return IFAB_OK;
-    IFAB_TRY(ifab_verify__head_trust(options, head, (struct ifab_view){NULL, 0}, NULL, report, err));
-    ifab_verify__same_size(head, report);
-    if (!report->intact)
-        return IFAB_OK;
+    ifab_verify__signed(head, report);
     IFAB_TRY(ifab_verify__proof_parse(&r->proof, arena, report, err));
     if (report->intact && ifab_verify__proof_check(&r->proof, head, report) && check_entry_name(r, report) && check_words(r, report)) {
         report->entries_checked = 1;
@@ -97,13 +94,15 @@ ifab_status ifab_verify_receipt(struct ifab_view bytes, const struct ifab_verify
     ifab_status status;
 
     *ret_report = (struct ifab_verify_report){0};
-    IFAB_TRY(ifab_verify__one_key(options, err));
+    IFAB_TRY(ifab_verify__one_tree(options, &head, err));
     IFAB_TRY(ifab_verify__key(options, &head, err));
     ret_report->intact = true;
     ifab_arena_init(&arena, (size_t)64 << 20);
     status = ifab_json_read(bytes, &limits, &arena, &receipt.tree, NULL);
     if (status == IFAB_OK) {
-        status = check(&receipt, options, &head, &arena, ret_report, err);
+        status = check(&receipt, &head, &arena, ret_report, err);
+        if (status == IFAB_OK)
+            status = ifab_verify__seen_before(options, &head, ret_report, err);
     } else if (status != IFAB_NOMEM) {
         ifab_verify__broken(ret_report, "not a JSON document");
         status = IFAB_OK;

@@ -28,7 +28,8 @@ static enum ifab_code check_act(const struct ifab_fabric *self, const struct ifa
     tag->decision = IFAB_DECISION_SHARE;
     enum ifab_replay_verdict seen = ifab_replay_check(self->replay, tag, NULL, NULL);
     if (seen == IFAB_REPLAY_SEEN)
-        return ifab_refuse(r, IFAB_CODE_REPLAY_DETECTED, "IF-Admin", "this admin act was used already");
+        return ifab_refuse_hint(r, ifab_refuse(r, IFAB_CODE_REPLAY_DETECTED, "IF-Admin", "this admin act was used already"),
+                                "An act is good for one request. What it did stands in the log: ifctl witness query. To do it once more, sign a new one.");
     if (seen == IFAB_REPLAY_QUOTA)
         return ifab_refuse(r, IFAB_CODE_QUOTA_EXCEEDED, NULL, "too many live messages of this talent");
     o->tag_count++;
@@ -77,12 +78,15 @@ enum ifab_code ifab_fabric__authority(const struct ifab_fabric *self, const stru
     return IFAB_CODE_NONE;
 }
 
+static const char second_hint[] = "A second admin, of another owner, adds his act: ifctl talent grant NAME --scope SCOPE --act-out FILE, then he with --act-in FILE.";
+
 enum ifab_code ifab_fabric__second_admin(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o)
 {
     struct ifab_refusal *r = &o->reply.refusal;
     const struct ifab_admin_act *act = command->act, *second = command->second;
     if (act == NULL || !act->present || second == NULL || !second->present)
-        return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "IF-Admin", "a sensitive scope needs admin acts of two admins of different owners");
+        return ifab_refuse_hint(r, ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "IF-Admin", "a sensitive scope needs admin acts of two admins of different owners"),
+                                second_hint);
     const struct ifab_talent *one = ifab_talents_at(self->talents, act->talent), *other = ifab_talents_at(self->talents, second->talent);
     if (one == NULL || other == NULL)
         return ifab_refuse(r, IFAB_CODE_UNKNOWN_SENDER, "IF-Admin", "an admin act is signed by nobody known here");
@@ -93,8 +97,8 @@ enum ifab_code ifab_fabric__second_admin(const struct ifab_fabric *self, const s
         return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "IF-Admin", "the second act is signed by a talent of role %s; an admin's is needed",
                            ifab_role_name(other->role));
     if (ifab_view_equal_nocase(one->owner, other->owner))
-        return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "IF-Admin", "both admins have one owner, " IFAB_FMT ": that is one person's word",
-                           IFAB_ARG(one->owner));
+        return ifab_refuse_hint(r, ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "IF-Admin", "both admins have one owner, " IFAB_FMT ": that is one person's word",
+                                               IFAB_ARG(one->owner)), second_hint);
     return IFAB_CODE_NONE;
 }
 

@@ -35,7 +35,8 @@ static enum ifab_code admit(const struct ifab_fabric *self, const struct ifab_co
     tag->talent = voter->number;
     enum ifab_replay_verdict seen = ifab_replay_check(self->replay, tag, NULL, NULL);
     if (seen == IFAB_REPLAY_SEEN)
-        return ifab_refuse(r, IFAB_CODE_REPLAY_DETECTED, "nonce", "this vote was cast already");
+        return ifab_refuse_hint(r, ifab_refuse(r, IFAB_CODE_REPLAY_DETECTED, "nonce", "this vote was cast already"),
+                                "It counts as it was cast. What it led to: ifctl decision show ID.");
     if (seen == IFAB_REPLAY_QUOTA)
         return ifab_refuse(r, IFAB_CODE_QUOTA_EXCEEDED, NULL, "too many live messages of this talent");
     return IFAB_CODE_NONE;
@@ -185,7 +186,8 @@ static enum ifab_code decide(const struct ifab_fabric *self, const struct ifab_c
         if (d->state != IFAB_DECISION_HOLD)
             return ifab_refuse(r, IFAB_CODE_CONFLICT, "verdict", "scope-ok answers a held decision; this one is escalated");
         if (memcmp(owner, d->owner_digest16, 16) == 0)
-            return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "voter", "the checker has the same owner as the sender");
+            return ifab_refuse_hint(r, ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "voter", "the checker has the same owner as the sender"),
+                                    "One of another owner, who has the grant guard:scope, signs it: ifctl decision scope-ok ID.");
         if (!put_vote_entry(self, command, o, d, actor, &cause))
             return IFAB_CODE_SYSTEM_ERROR;
         enum ifab_decision became;

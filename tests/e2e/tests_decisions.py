@@ -248,6 +248,7 @@ def test_vote_of_a_talent_that_is_no_voter_is_refused(f):
     late = f.enrol("Demo.Late", owner="late", role="operator")
     v = f.vote(r, voter="Demo.Late", key=late.key)
     assert v.status == 403, "voters are fixed when the decision opens: %r" % v
+    assert "decision show" in v.error["hint"] and "role" not in v.error["hint"], v
     assert state(f, r)["state"] == "escalated"
 
 

@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 
 from cli import Cli
-from fabric import Fabric, PROGRAM, Skip
+from fabric import Fabric, PROGRAM, Skip, wait_for
 
 
 def found(f, check, *words, state="bad", code=20):
@@ -181,6 +182,52 @@ def test_doctor_finds_what_is_wrong_with_a_certificate():
         found(f, "certificate", "s.key")
         make_certificate(f, 300)
         found(f, "certificate", "days", state="good")
+
+
+def test_doctor_finds_names_under_which_nobody_is_let_in():
+    from tests_tls import make
+
+    with Fabric() as f:
+        stopped(f)
+        make(f, "s", "DNS:fabric.example,DNS:*.lab.example,IP:192.0.2.7,IP:2001:db8::7")
+        tls = {"http.certificate": "s.crt", "http.key": "s.key", "http.listen": "0.0.0.0:0"}
+        f.configure(tls)
+        found(f, "hosts", "names this machine only", "http.hosts", "restart ifd")
+        f.configure({**tls, "http.listen": "127.0.0.1:0"})
+        found(f, "hosts", "none of the names in http.hosts", "s.crt", "SIGHUP")
+        for hosts, state in (
+            (["other.example"], "bad"),
+            (["a.b.lab.example", "192.0.2.8", "[2001:db8::8]"], "bad"),
+            (["other.example", "fabric.example"], "good"),
+            (["a.lab.example"], "good"),
+            (["192.0.2.7"], "good"),
+            (["[2001:db8::7]"], "good"),
+        ):
+            f.configure({**tls, "http.hosts": hosts})
+            found(f, "hosts", "http.hosts", state=state)
+
+
+def test_doctor_asks_the_daemon_what_only_it_knows(f):
+    done = Cli(f).wants(0, "doctor", "-o", "json")
+    assert "access.uids" not in [r["check"] for r in done.json["items"]], done
+    found(f, "rules in force", "those of the file", state="good", code=0)
+    f.enrol("Finance.Agent")
+    f.configure({"access.uids": {"60001": "Finance.Agent", "60002": "Nobody"}})
+    found(f, "access.uids", "uid 60002", "ifctl talent add Nobody", "correct access.uids")
+    done = Cli(f).wants(20, "doctor", "-o", "json")
+    assert [r["check"] for r in done.json["items"] if r["state"] != "good"] == ["access.uids"], done
+    f.enrol("Nobody")
+    Cli(f).wants(0, "doctor")
+    Cli(f).wants(0, "talent", "remove", "Nobody", "--why", "it has left")
+    found(f, "access.uids", "uid 60002", "was removed", "orrect access.uids")
+    f.configure({"access.uids": {"60001": "Finance.Agent"}})
+    kept = open(path(f, "rules.yaml")).read()
+    write(path(f, "rules.yaml"), kept + "\n# a comment is no other rule\n")
+    Cli(f).wants(0, "doctor")
+    write(path(f, "rules.yaml"), "v: 1\nrules:\n- id: late\n  when: {performative: request}\n  effect: deny\n  reason: not now\n")
+    found(f, "rules in force", "is not in force", "ifctl guard check", f"kill -HUP {f.process.pid}")
+    os.kill(f.process.pid, signal.SIGHUP)
+    wait_for(lambda: Cli(f)("doctor").code == 0, 30, "the reload")
 
 
 def test_doctor_beside_a_running_daemon(f):

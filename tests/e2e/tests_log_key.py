@@ -85,7 +85,13 @@ def test_old_key_signs_no_more_and_what_it_signed_stays_good(f):
     assert code == 1 and "--follow-rotation" in words, words
     code, words = if_verify(x, "--vkey", old, "--follow-rotation", "--checkpoint", kept)
     assert code == 0 and new in words, words
-    assert if_verify(before[0], "--vkey", old, "--follow-rotation")[0] == 2
+    later = os.path.join(f.root, "later")
+    with open(later, "wb") as out:
+        out.write(checkpoint(f))
+    for path, key, seen in [(p, old, later) for p in before] + [(p, new, kept) for p in after]:
+        for given in ("--follow-rotation",), ("--checkpoint", seen):
+            code, words = if_verify(path, "--vkey", key, *given)
+            assert code == 2 and "export" in words and "BROKEN" not in words, (path, given, words)
     f.restart()  # and again after it
     assert f.about()["vkey"] == new
     assert if_verify(export(f, "y"), "--vkey", old, "--follow-rotation")[0] == 0

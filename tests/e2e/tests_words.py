@@ -88,6 +88,8 @@ def test_words_are_explained(f):
     cli = Cli(f)
     for word in ("HOLD", "escalate", "DENY", "SHARE", "builtin.no-voters", "builtin.hazard", "builtin.secret", "builtin.no-rules"):
         assert cli.json("explain", word)["do"], word
+    assert "ESCALATE at its deadline" in cli.json("explain", "HOLD")["meaning"], cli.json("explain", "HOLD")
+    assert "DENY at its deadline" in cli.json("explain", "ESCALATE")["meaning"]
     cli.wants(2, "explain", "builtin.nonsense")
     for args in (("config", "check", f.root + "/x.yaml"), ("guard", "check", f.root + "/x.yaml")):
         with open(f.root + "/x.yaml", "w") as out:
@@ -112,6 +114,19 @@ def test_query_takes_dates_and_durations(f):
 def test_a_foreign_host_is_told_of_the_setting(f):
     r = f.get("/v1/fabric", tcp=True, headers={"Host": "evil.example"})
     assert r.status == 421 and "http.hosts" in r.error["hint"] and "role" not in r.error["hint"], r
+
+
+def test_a_foreign_page_is_not_told_to_ask_for_a_role(f):
+    r = f.get("/v1/fabric", tcp=True, headers={"Origin": "https://evil.example"})
+    assert r.status == 403 and "another site" in r.error["hint"] and "role" not in r.error["hint"], r
+
+
+def test_an_owner_in_another_spelling_is_named(f):
+    cli = Cli(f).people()
+    add = ("talent", "add", "--new-key", "--why", "w")
+    said(cli.wants(12, *add, "Bob"), "taken", "hint: Choose another name.")
+    said(cli.wants(12, *add, "Dora", "--owner", "bOB"), "another spelling: bob", "in that spelling, or choose another")
+    said(cli.wants(12, *add, "Carol", "--owner", "carol"), "another spelling: Carol")
 
 
 def test_anchors_that_are_gone_are_not_none(f):

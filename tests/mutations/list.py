@@ -286,6 +286,9 @@ change("bundle-digest", "src/client/verify_bundle.c", "memcmp(digest32, b->envel
 without("bundle-key-time", "src/client/verify_bundle.c", "if (!key_good(&keys->u.array.items[i], decided))", "verify")
 without("bundle-signature", "src/client/verify_bundle.c", "if (ifab_envelope_verify(&b->envelope, pubkey32, NULL) != IFAB_CODE_NONE)", "verify")
 without("bundle-order", "src/client/verify_bundle.c", "if (b->enrolment.index >= b->decision.index)", "verify")
+without("receipt-other-size", "src/client/verify_head.c", "if (head->old.size != head->body.size)", "verify")
+change("receipt-other-root", "src/client/verify_head.c", "memcmp(head->old.root32, head->body.root32, 32) == 0)\n        return IFAB_OK;", "true)\n        return IFAB_OK;", "verify")
+change("log-foreign-checkpoint", "src/client/verify_head.c", "if (!report->intact || head->old_foreign)", "if (!report->intact)", "verify")
 without("receipt-leaf", "src/client/verify_proof.c", "if (memcmp(leaf32, p->leaf32, 32) != 0)", "verify")
 change("receipt-in-tree", "src/client/verify_proof.c", "if (!ifab_proof_inclusion_verify(",
        "if (false && !ifab_proof_inclusion_verify(", "verify")

@@ -179,8 +179,10 @@ static void sensitive_grants_need_two_admins_of_different_owners(void **state)
     uint32_t other = rig_add(&rig, "Adm3", "eve", IFAB_ROLE_ADMIN, 21, IFAB_ORDER_STRICT);
     const struct ifab_talent *talent = ifab_talents_at(ifab_fabric_talents(rig.fabric), 2);
     expect(with_act(grant_command("A", "vault:root"), 4), IFAB_CODE_PERMISSION_DENIED, "one");
+    assert_non_null(strstr(rig.outcome.reply.refusal.hint, "--act-out"));
     expect(with_acts(grant_command("A", "vault:root"), 4, 4), IFAB_CODE_PERMISSION_DENIED, "twice the same");
     expect(with_acts(grant_command("A", "vault:root"), 4, same), IFAB_CODE_PERMISSION_DENIED, "one owner");
+    assert_non_null(strstr(rig.outcome.reply.refusal.hint, "of another owner"));
     expect(with_acts(grant_command("A", "vault:root"), 4, 3), IFAB_CODE_PERMISSION_DENIED, "an operator as the second");
     expect(with_acts(grant_command("A", "vault:root"), 3, 4), IFAB_CODE_PERMISSION_DENIED, "an operator as the first");
     expect(with_acts(grant_command("A", "vault:root"), 4, 2), IFAB_CODE_PERMISSION_DENIED, "the talent itself");
@@ -238,6 +240,7 @@ static void tls_key_is_enrolled_by_an_admin_or_by_an_agent_for_itself(void **sta
     used.act = again.act = &act;
     expect(used, IFAB_CODE_NONE, "another one");
     expect(again, IFAB_CODE_REPLAY_DETECTED, "the same act");
+    assert_non_null(strstr(rig.outcome.reply.refusal.hint, "sign a new one"));
     again = with_act(again, 2);
     expect(again, IFAB_CODE_CONFLICT, "the same key");
 

@@ -66,6 +66,7 @@ static void visit(const struct ifab_open_decision *decision, const struct walk *
                 assert_int_equal(outcome, 77);
                 assert_int_equal(next.voter_count, 0);
                 assert_int_equal(refusal.code, code);
+                assert_true(verdict == IFAB_VOTE_SCOPE_OK || strstr(refusal.hint, "decision show") != NULL); /* no role and no second look helps */
                 if (verdict == IFAB_VOTE_SCOPE_OK)
                     assert_int_equal(code, IFAB_CODE_CONFLICT);
                 else if (v == walk->voters)

@@ -261,6 +261,10 @@ static void refuses_to_add_what_does_not_fit(void **state)
         if (perform(&f, ifab_talent_add, &request) != rows[i].code)
             fail_msg("row %zu: %d %s", i, (int)f.refusal.code, f.refusal.message);
         assert_string_equal(f.refusal.field, rows[i].field);
+        if (strcmp(rows[i].field, "owner") == 0 && rows[i].code == IFAB_CODE_CONFLICT) {
+            assert_non_null(strstr(f.refusal.message, strcmp(rows[i].owner, "corp") == 0 ? "another spelling: Corp" : strcmp(rows[i].owner, "bob") == 0 ? "another spelling: Bob" : "another spelling: Alice"));
+            assert_non_null(strstr(f.refusal.hint, "in that spelling"));
+        }
     }
     assert_int_equal(ifab_talents_count(f.talents), 1);
     add(&f, "Bob", "Corp", 1); /* the same spelling */

@@ -341,9 +341,14 @@ static void compares_with_a_checkpoint_seen_before(void **state) /* INV-05 */
     long_log(&foreign, 10, 9); /* a checkpoint by another key */
     export_note(&foreign, 10, &note);
     options.checkpoint = ifab_buf_as_view(&note);
-    ASSERT_VERDICT(verify(&log, &options), IFAB_VERIFY_NOT_VERIFIED);
-    options.vkey.size = 0;
-    ASSERT_VERDICT(verify(&log, &options), IFAB_VERIFY_NOT_VERIFIED);
+    for (int i = 0; i < 4; i++) { /* a question of trust: nothing of the log is broken */
+        options.vkey = i < 2 ? by_key(&log).vkey : (struct ifab_view){NULL, 0};
+        options.hash_only = i % 2 == 1;
+        const struct ifab_verify_report report = verify(&log, &options);
+        ASSERT_VERDICT(report, IFAB_VERIFY_NOT_VERIFIED);
+        assert_true(report.intact && !report.trusted);
+        assert_non_null(strstr(report.trust, "the older checkpoint is not signed by"));
+    }
     ifab_buf_fini(&note);
     export_end(&foreign);
     export_end(&forked);
@@ -638,15 +643,16 @@ static void judges_receipts_by_key_size_and_older_checkpoint(void **state)
     make_receipt(&log, 2, &receipt);
     options.has_min_size = true;
     options.min_size = log.count + 1;
-    ASSERT_VERDICT(verify_receipt(ifab_buf_as_view(&receipt), &options), IFAB_VERIFY_NOT_VERIFIED);
+    assert_int_equal(ifab_verify_receipt(ifab_buf_as_view(&receipt), &options, &report, NULL), IFAB_INVALID);
+    assert_int_equal(report.verdict, IFAB_VERIFY_NOT_VERIFIED);
     options.min_size = log.count;
     export_note(&log, log.count, &note);
     options.checkpoint = ifab_buf_as_view(&note);
     ASSERT_VERDICT(verify_receipt(ifab_buf_as_view(&receipt), &options), IFAB_VERIFY_VERIFIED);
-    export_note(&log, log.count - 1, &note); /* another size: cannot be compared, so it is not verified */
-    options.checkpoint = ifab_buf_as_view(&note);
-    ASSERT_VERDICT(verify_receipt(ifab_buf_as_view(&receipt), &options), IFAB_VERIFY_NOT_VERIFIED);
+    options.checkpoint = IFAB_VIEW("hello");
+    assert_int_equal(ifab_verify_receipt(ifab_buf_as_view(&receipt), &options, &report, NULL), IFAB_INVALID);
     options.vkey.size = 0;
+    options.checkpoint = ifab_buf_as_view(&note);
     assert_int_equal(ifab_verify_receipt(ifab_buf_as_view(&receipt), &options, &report, NULL), IFAB_INVALID);
     assert_int_equal(report.verdict, IFAB_VERIFY_NOT_VERIFIED);
     ifab_buf_fini(&receipt);
@@ -769,6 +775,71 @@ static void verifies_a_bundle_and_notices_every_changed_byte(void **state) /* IN
     export_end(&log);
 }
 
+/* A tree alone, and what was seen of the log before: broken is only what is wrong in itself or contradicts what the same key signed. */
+static void what_cannot_be_compared_is_not_broken(void **state) /* INV-05 */
+{
+    struct export_log log, older, newer, forked, foreign;
+    const struct ifab_buf empty = IFAB_BUF_INIT(4096);
+    struct ifab_buf notes[5] = {empty, empty, empty, empty, empty}, things[2] = {IFAB_BUF_INIT(65536), IFAB_BUF_INIT(65536)};
+    typedef ifab_status verify_fn(struct ifab_view, const struct ifab_verify_options *, struct ifab_verify_report *, struct ifab_error *);
+    verify_fn *const verifiers[] = {ifab_verify_receipt, ifab_verify_bundle};
+
+    (void)state;
+    small_log(&log);
+    long_log(&older, log.count - 1, 7);
+    long_log(&newer, log.count + 1, 7);
+    long_log(&forked, log.count, 7);
+    long_log(&foreign, log.count, 9);
+    make_receipt(&log, 3, &things[0]);
+    make_bundle(&log, 3, 1, 3, &things[1]);
+    export_note(&log, log.count, &notes[0]);
+    export_note(&older, older.count, &notes[1]);
+    export_note(&newer, newer.count, &notes[2]);
+    export_note(&forked, forked.count, &notes[3]);
+    export_note(&foreign, foreign.count, &notes[4]);
+    const struct {
+        size_t note;
+        uint64_t min_size;
+        ifab_status status;
+        enum ifab_verify_verdict verdict;
+        bool intact, trusted;
+        const char *says;
+    } rows[] = {
+        {0, log.count, IFAB_OK, IFAB_VERIFY_VERIFIED, true, true, "in the tree"},
+        {1, 0, IFAB_INVALID, IFAB_VERIFY_NOT_VERIFIED, false, true, "verify the log or an export with that checkpoint"},
+        {2, 0, IFAB_INVALID, IFAB_VERIFY_NOT_VERIFIED, false, true, "verify the log or an export with that checkpoint"},
+        {3, 0, IFAB_OK, IFAB_VERIFY_NOT_VERIFIED, false, true, "the log was rewritten"},
+        {4, 0, IFAB_OK, IFAB_VERIFY_NOT_VERIFIED, true, false, "is not signed by the trusted key"},
+        {0, log.count + 1, IFAB_INVALID, IFAB_VERIFY_NOT_VERIFIED, false, true, "only the log or its export tells"},
+    };
+    for (size_t i = 0; i < 2 * IFAB_COUNT(rows); i++) {
+        struct ifab_verify_options options = by_key(&log);
+        struct ifab_verify_report report;
+        struct ifab_error err = {0};
+        const size_t row = i / 2;
+        options.checkpoint = ifab_buf_as_view(&notes[rows[row].note]);
+        options.has_min_size = true;
+        options.min_size = rows[row].min_size;
+        const ifab_status status = verifiers[i % 2](ifab_buf_as_view(&things[i % 2]), &options, &report, &err);
+        const char *words = status != IFAB_OK ? err.text : rows[row].trusted ? report.integrity : report.trust;
+        if (status != rows[row].status || report.verdict != rows[row].verdict || report.intact != rows[row].intact || report.trusted != rows[row].trusted ||
+            (strstr(words, rows[row].says) == NULL && !(row == 0 && i % 2 == 1)))
+            fail_msg("row %zu: %s: %s; %s; %s", i, ifab_status_name(status), err.text, report.integrity, report.trust);
+        things[i % 2].data[things[i % 2].size / 2] ^= 1; /* broken in itself: whatever it is compared with */
+        assert_int_equal(verifiers[i % 2](ifab_buf_as_view(&things[i % 2]), &options, &report, &err), IFAB_OK);
+        assert_false(report.intact);
+        assert_int_equal(report.verdict, IFAB_VERIFY_NOT_VERIFIED);
+        things[i % 2].data[things[i % 2].size / 2] ^= 1;
+    }
+    for (size_t i = 0; i < IFAB_COUNT(notes); i++)
+        ifab_buf_fini(&notes[i]);
+    ifab_buf_fini(&things[0]);
+    ifab_buf_fini(&things[1]);
+    struct export_log *const logs[] = {&log, &older, &newer, &forked, &foreign};
+    for (size_t i = 0; i < IFAB_COUNT(logs); i++)
+        export_end(logs[i]);
+}
+
 /* Each part is real and in the tree, but they do not belong together; or the log itself holds what it should not. */
 static void parts_of_a_bundle_must_belong_together(void **state) /* INV-02 */
 {
@@ -843,6 +914,7 @@ int main(void)
         cmocka_unit_test(parts_of_a_bundle_must_belong_together),
         cmocka_unit_test(says_not_verified_without_checkpoint_and_proof),
         cmocka_unit_test(judges_receipts_by_key_size_and_older_checkpoint),
+        cmocka_unit_test(what_cannot_be_compared_is_not_broken),
         cmocka_unit_test(never_verifies_when_memory_is_out),
     };
 

@@ -7,6 +7,7 @@
 #include "base/id.h"
 #include "base/nearest.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define SET_MAX ((size_t)256 << 20)
@@ -31,6 +32,8 @@ static ifab_status wrong(struct compiler *c, const struct ifab_json *where, ifab
 
 static ifab_status no_memory(struct compiler *c) { return wrong(c, c->source->root, IFAB_NOMEM, "out of memory for the rules"); }
 
+#define OPERATORS "is, not, above, at_least, below, at_most, starts_with, ends_with, contains or exists"
+
 static ifab_status wrong_word(struct compiler *c, const struct ifab_json *where, const char *before, struct ifab_view name, const char *after,
                               const char *meant)
 {
@@ -48,6 +51,17 @@ static ifab_status wrong_word(struct compiler *c, const struct ifab_json *where,
     text[size] = '\0';
     ifab_buf_fini(&b);
     return wrong(c, where, IFAB_INVALID, text);
+}
+
+/* Where no name is near: all that there are. */
+static ifab_status wrong_name(struct compiler *c, const struct ifab_json *where, const char *before, struct ifab_view name, const char *meant,
+                              const char *const *names, size_t count)
+{
+    char known[160];
+    size_t size = 0;
+    for (size_t i = 0; meant == NULL && i < count && size < sizeof known; i++)
+        size += (size_t)snprintf(known + size, sizeof known - size, "%s%s", i == 0 ? "; expected is one of " : ", ", names[i]);
+    return wrong_word(c, where, before, name, size > 0 ? known : "", meant);
 }
 
 static bool is_plain(const struct compiler *c, const struct ifab_json *node)
@@ -282,15 +296,16 @@ static ifab_status take_field(struct compiler *c, const struct ifab_json_member 
         return take_test(c, field, path, &m->value, NULL, ret);
     size_t count = m->value.u.object.count;
     if (count == 0)
-        return wrong(c, &m->value, IFAB_INVALID, "no operator: expected is, not, above, at_least, below, at_most, starts_with, ends_with, contains or exists");
+        return wrong(c, &m->value, IFAB_INVALID, "no operator: expected " OPERATORS);
     struct rule_condition *all = new_condition(c, CONDITION_ALL, count);
     if (all == NULL)
         return no_memory(c);
     for (size_t i = 0; i < count; i++) {
         const struct ifab_json_member *one = &m->value.u.object.members[i];
         const struct rule_operator_row *row = ifab_rule__operator(one->name);
+        const char *meant = row == NULL ? ifab_rule__nearest_operator(one->name) : NULL;
         if (row == NULL)
-            return wrong_word(c, &one->value, "unknown operator ", one->name, "", ifab_rule__nearest_operator(one->name));
+            return wrong_word(c, &one->value, "unknown operator ", one->name, meant == NULL ? "; expected is one of " OPERATORS : "", meant);
         IFAB_TRY(take_test(c, field, path, &one->value, row, &all->parts[all->part_count]));
         all->part_count++;
     }
@@ -369,7 +384,7 @@ static ifab_status check_members(struct compiler *c, const struct ifab_json *nod
             least = far < least ? far : least;
         }
         if (n == count)
-            return wrong_word(c, &m->value, what, m->name, "", meant);
+            return wrong_name(c, &m->value, what, m->name, meant, names, count);
     }
     return IFAB_OK;
 }

@@ -59,6 +59,8 @@ static enum ifab_decision outcome_of(const struct ifab_open_decision *decision)
     return count(decision).approvals >= decision->votes_needed ? IFAB_DECISION_SHARE : IFAB_DECISION_ESCALATE;
 }
 
+static const char who_hint[] = "ifctl decision show ID names those who may vote and have not.";
+
 enum ifab_code ifab_guard_vote(const struct ifab_open_decision *decision, uint32_t voter_talent, enum ifab_vote_verdict verdict,
                                struct ifab_open_decision *ret_next, enum ifab_decision *ret_outcome, struct ifab_refusal *ret_refusal)
 {
@@ -71,12 +73,14 @@ enum ifab_code ifab_guard_vote(const struct ifab_open_decision *decision, uint32
     while (at < voter_count && decision->voters[at].talent != voter_talent)
         at++;
     if (at == voter_count || voter_talent == decision->talent)
-        return ifab_refuse(ret_refusal, IFAB_CODE_PERMISSION_DENIED, "voter", "not one of the voters fixed when this decision opened");
+        return ifab_refuse_hint(ret_refusal, ifab_refuse(ret_refusal, IFAB_CODE_PERMISSION_DENIED, "voter", "not one of the voters fixed when this decision opened"),
+                                who_hint);
     if (decision->voters[at].voted != VOTED_NOT)
-        return ifab_refuse(ret_refusal, IFAB_CODE_CONFLICT, "voter", "voted already; the first vote counts");
+        return ifab_refuse_hint(ret_refusal, ifab_refuse(ret_refusal, IFAB_CODE_CONFLICT, "voter", "voted already; the first vote counts"),
+                                "A vote is not taken back. ifctl decision show ID names whose votes are still awaited.");
     if (owner_said(decision, at) != VOTED_NOT)
-        return ifab_refuse(ret_refusal, IFAB_CODE_PERMISSION_DENIED, "voter",
-                           "another voter of the same owner has voted; an owner has one vote");
+        return ifab_refuse_hint(ret_refusal, ifab_refuse(ret_refusal, IFAB_CODE_PERMISSION_DENIED, "voter", "another voter of the same owner has voted; an owner has one vote"),
+                                who_hint);
 
     *ret_next = *decision;
     ret_next->voters[at].voted = verdict == IFAB_VOTE_APPROVE ? VOTED_APPROVE : VOTED_REFUSE;

@@ -110,10 +110,14 @@ static enum ifab_code check_add(const struct ifab_talents *self, const struct if
     if (request->mode > 1)
         return ifab_refuse(ret_refusal, IFAB_CODE_INVALID_PARAMS, "mode", "strict or window");
     if (!ifab_talents__name_free(self, talent->name))
-        return ifab_refuse(ret_refusal, IFAB_CODE_CONFLICT, "name",
-                           "taken, also in another spelling or by a removed talent; names are never used again");
+        return ifab_refuse_hint(ret_refusal,
+                                ifab_refuse(ret_refusal, IFAB_CODE_CONFLICT, "name", "taken, also in another spelling or by a removed talent; names are never used again"),
+                                "Choose another name.");
     if (!ifab_talents__owner_fits(self, talent->owner, talent->name))
-        return ifab_refuse(ret_refusal, IFAB_CODE_CONFLICT, "owner", "known here in another spelling");
+        return ifab_refuse_hint(ret_refusal,
+                                ifab_refuse(ret_refusal, IFAB_CODE_CONFLICT, "owner", "known here in another spelling: " IFAB_FMT,
+                                            IFAB_ARG(ifab_talents__owner_known(self, talent->owner, talent->name))),
+                                "Write the owner in that spelling, or choose another.");
     if (self->count >= IFAB_TALENT_MAX)
         return ifab_refuse(ret_refusal, IFAB_CODE_QUOTA_EXCEEDED, "", "%u talents are the most", (unsigned)IFAB_TALENT_MAX);
     return request->pubkey32 == NULL ? IFAB_CODE_NONE : check_new_key(self, request->pubkey32, ret_refusal);

@@ -73,6 +73,15 @@ bool ifab_talents__name_free(const struct ifab_talents *self, struct ifab_view n
 }
 
 /* Owners are counted apart when votes are cast: nobody may become two by another spelling. */
+struct ifab_view ifab_talents__owner_known(const struct ifab_talents *self, struct ifab_view owner, struct ifab_view own_name)
+{
+    const struct ifab_talent *owned = lookup(self, &self->owners, owner), *named = lookup(self, &self->names, owner);
+    return owned != NULL                                ? owned->owner
+           : named != NULL                              ? named->name
+           : ifab_view_equal_nocase(own_name, owner) ? own_name
+                                                        : owner;
+}
+
 bool ifab_talents__owner_fits(const struct ifab_talents *self, struct ifab_view owner, struct ifab_view own_name)
 {
     const struct ifab_talent *owned = lookup(self, &self->owners, owner), *named = lookup(self, &self->names, owner);

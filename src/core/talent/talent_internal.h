@@ -33,6 +33,7 @@ const struct ifab_talent *ifab_talents__spki_holder(const struct ifab_talents *s
 void ifab_talent__node_unref(struct talent_node *node);
 /* Is the name free, and how an owner may be spelled, given every talent ever. */
 bool ifab_talents__name_free(const struct ifab_talents *self, struct ifab_view name);
+struct ifab_view ifab_talents__owner_known(const struct ifab_talents *self, struct ifab_view owner, struct ifab_view own_name); /* its spelling here */
 bool ifab_talents__owner_fits(const struct ifab_talents *self, struct ifab_view owner, struct ifab_view own_name);
 
 /* access.c */

@@ -4,6 +4,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -143,6 +144,22 @@ int64_t ifab_tls_context_expires(const struct ifab_tls_context *self)
         expires = (int64_t)days * 86400 + seconds;
     ASN1_TIME_free(epoch);
     return expires;
+}
+
+bool ifab_tls_context_names(const struct ifab_tls_context *self, const char *host)
+{
+    X509 *certificate = SSL_CTX_get0_certificate(self->ssl);
+    const unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT; /* as a session asks */
+    char address[64];
+    size_t size = strlen(host);
+    if (certificate == NULL)
+        return false;
+    if (size > 2 && size < sizeof address && host[0] == '[' && host[size - 1] == ']') {
+        memcpy(address, host + 1, size - 2);
+        address[size - 2] = '\0';
+        return X509_check_ip_asc(certificate, address, 0) == 1;
+    }
+    return X509_check_ip_asc(certificate, host, 0) == 1 || X509_check_host(certificate, host, size, flags, NULL) == 1;
 }
 
 static ifab_status digest_key(X509 *certificate, uint8_t ret_digest32[32])

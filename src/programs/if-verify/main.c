@@ -22,14 +22,15 @@ static const char usage_text[] =
     "\n"
     "PATH is a log export (a directory), a receipt or a bundle (JSON files; their names do not matter).\n"
     "  --vkey KEY|@FILE    verifier key of the log, as you got it from a place you trust\n"
-    "  --checkpoint FILE   a checkpoint you saw before: the log must still contain it\n"
-    "  --min-size N        the log must have at least N entries\n"
+    "  --checkpoint FILE   logs: a checkpoint you saw before, which the log must still contain;\n"
+    "                      receipts, bundles: one over exactly as many entries; any other cannot be compared (exit 2)\n"
+    "  --min-size N        logs: there must be at least N entries; receipts, bundles: when they were made (else exit 2)\n"
     "  --follow-rotation   logs: KEY may be an earlier key of this log; every change since must be proven\n"
     "  --hash-only         only leaf hashes, tiles, root and signature; no chain, no messages\n"
     "  --quiet             no output, only the exit status\n"
     "  --version           print the version\n"
     "\n"
-    "Exit status: 0 verified, 1 not verified, 2 usage, 3 consistent but no trusted key given\n";
+    "Exit status: 0 verified, 1 not verified, 2 usage, or it cannot be compared so, 3 consistent but no trusted key given\n";
 
 struct arguments {
     enum kind kind;

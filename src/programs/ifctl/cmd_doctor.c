@@ -226,6 +226,7 @@ static void check_daemon(struct doctor *d)
     } else {
         check_answer(d, tree);
         check_ready(d, client);
+        doctor_asked(d, client);
         check_dangling(d, client);
         check_sandbox(d, client);
     }

@@ -99,7 +99,7 @@ static const struct {
     const char *name, *meaning, *hint;
 } words[] = {
     {"SHARE", "decided: it is delivered to its receivers", "Nothing is left to do."},
-    {"HOLD", "it waits for a second source or a scope check; not delivered yet, and DENY at its deadline",
+    {"HOLD", "it waits for a second source or a scope check; not delivered yet, and ESCALATE at its deadline",
      "A talent of another owner sends the same --claim-id and --scope with inform or agree and is SHARE, with other evidence; or one of another owner "
      "that has the grant guard:scope signs: ifctl decision scope-ok ID. Without claim_id and scope only the scope check is left."},
     {"ESCALATE", "it waits for votes of operators of other owners; not delivered yet, and DENY at its deadline", "ifctl decision approve|refuse ID."},

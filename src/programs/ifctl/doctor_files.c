@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/un.h>
@@ -47,9 +48,8 @@ bool doctor_mode(struct doctor *d, const char *check, const char *path, bool dir
 
 static void check_rules(struct doctor *d)
 {
-    uint8_t digest32[32];
     struct ifab_error err = {0};
-    d->bad_rules = ifab_rules_load(d->config->rules_file, digest32, &err) != IFAB_OK;
+    d->bad_rules = ifab_rules_load(d->config->rules_file, d->rules32, &err) != IFAB_OK;
     if (!d->bad_rules)
         doctor_say(d, DOCTOR_GOOD, "rules", "%s", d->config->rules_file);
     else if (d->holder != 0)
@@ -258,6 +258,32 @@ static void check_run(struct doctor *d)
         doctor_say(d, DOCTOR_GOOD, "socket", "path has %zu of %zu bytes", size, most);
 }
 
+static bool of_this_machine(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 || strcasecmp(host, "localhost") == 0;
+}
+
+/* Who comes over the network asks by a name that the certificate has, and is refused unless http.hosts has it too. */
+static void check_hosts(struct doctor *d, const struct ifab_tls_context *context)
+{
+    const struct ifab_config *c = d->config;
+    size_t local = 0, named = 0;
+    for (size_t i = 0; i < c->http_host_count; i++) {
+        local += of_this_machine(c->http_hosts[i]);
+        named += ifab_tls_context_names(context, c->http_hosts[i]);
+    }
+    if (c->http_listen[0] == '\0')
+        return;
+    if (local == c->http_host_count && !of_this_machine(c->http_listen))
+        doctor_say(d, DOCTOR_BAD, "hosts", "http.listen is %s, and http.hosts names this machine only: whoever asks by another name is refused. Add the names "
+                   "that clients use to http.hosts, then restart ifd", c->http_listen);
+    else if (named == 0)
+        doctor_say(d, DOCTOR_BAD, "hosts", "%s is for none of the names in http.hosts: clients refuse it, or are refused. Add a name that it has to http.hosts, then "
+                   "restart ifd; or put a certificate for one of them there, then send ifd SIGHUP", c->http_certificate);
+    else
+        doctor_say(d, DOCTOR_GOOD, "hosts", "the certificate is for %zu of %zu names in http.hosts", named, c->http_host_count);
+}
+
 static void check_certificate(struct doctor *d)
 {
     const struct ifab_tls_server_settings settings = {d->config->http_certificate, d->config->http_key};
@@ -270,12 +296,13 @@ static void check_certificate(struct doctor *d)
         return;
     }
     int64_t left = ifab_tls_context_expires(context) - ifab_wall_usec() / IFAB_SECOND;
-    ifab_tls_context_free(context);
     if (left <= 0)
         doctor_say(d, DOCTOR_BAD, "certificate", "%s has ended: put a new one there, then send ifd SIGHUP", d->config->http_certificate);
     else
         doctor_say(d, left < CERTIFICATE_WARNING ? DOCTOR_WARN : DOCTOR_GOOD, "certificate", "%s ends in %lld days%s", d->config->http_certificate,
                    (long long)(left / 86400), left < CERTIFICATE_WARNING ? ": put a new one there, then send ifd SIGHUP" : "");
+    check_hosts(d, context);
+    ifab_tls_context_free(context);
 }
 
 static void check_anchors(struct doctor *d)

@@ -103,6 +103,8 @@ ASK(crypto, int, X509_VERIFY_PARAM_set1_ip_asc, (X509_VERIFY_PARAM * param, cons
 ASK(crypto, int, X509_VERIFY_PARAM_set_flags, (X509_VERIFY_PARAM * param, unsigned long flags), (param, flags))
 DO(crypto, X509_VERIFY_PARAM_set_hostflags, (X509_VERIFY_PARAM * param, unsigned int flags), (param, flags))
 DO(crypto, X509_free, (X509 * a), (a))
+ASK(crypto, int, X509_check_host, (X509 * x, const char *chk, size_t chklen, unsigned int flags, char **peername), (x, chk, chklen, flags, peername))
+ASK(crypto, int, X509_check_ip_asc, (X509 * x, const char *ipasc, unsigned int flags), (x, ipasc, flags))
 ASK(crypto, const ASN1_TIME *, X509_get0_notAfter, (const X509 *x), (x))
 ASK(crypto, X509_PUBKEY *, X509_get_X509_PUBKEY, (const X509 *x), (x))
 ASK(crypto, const char *, X509_verify_cert_error_string, (long n), (n))

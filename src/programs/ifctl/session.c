@@ -47,6 +47,13 @@ static int read_token(struct cli *cli, char *ret_token, size_t size)
 
 static const char *named(const char *file) { return file[0] == '\0' ? NULL : file; }
 
+/* An authority's file that is not there: which one it should be, only the operator of the fabric can say. */
+static const char *hint_of_ca(const struct cli *cli, ifab_status status)
+{
+    bool gone = status == IFAB_NOT_FOUND && cli->ca_file[0] != '\0' && strncmp(cli->err.text, cli->ca_file, strlen(cli->ca_file)) == 0;
+    return gone ? "Name the certificate of the server's authority, as its operator gave it to you: --ca FILE, IFAB_CA or a context." : NULL;
+}
+
 int cli_open_client(struct cli *cli, bool silent)
 {
     char token[4096];
@@ -68,7 +75,7 @@ int cli_open_client(struct cli *cli, bool silent)
     if (status != IFAB_OK && silent)
         return EXIT_SYSTEM;
     if (status == IFAB_NOT_FOUND || status == IFAB_DENIED || status == IFAB_INVALID || status == IFAB_UNSUPPORTED) /* a file of --ca, --cert or --cert-key, or the endpoint */
-        return cli_stop(cli, status == IFAB_DENIED ? 10 : EXIT_USAGE, NULL, "%s", cli->err.text);
+        return cli_stop(cli, status == IFAB_DENIED ? 10 : EXIT_USAGE, hint_of_ca(cli, status), "%s", cli->err.text);
     return status == IFAB_OK ? 0 : cli_fail(cli, status);
 }
 
@@ -96,6 +103,8 @@ static void hint_of_tls(const struct cli *cli)
     const char *text = cli->err.text, *end = strstr(text, "closed the connection");
     if (strstr(text, "tls: self-signed certificate") == text || strstr(text, "tls: unable to get local issuer certificate") == text)
         fputs("  hint: If it is the right server, give the certificate of its authority, got from its operator: --ca FILE or IFAB_CA.\n", stderr);
+    else if (strstr(text, "tls: hostname mismatch") == text || strstr(text, "tls: IP address mismatch") == text)
+        fputs("  hint: Ask by a name or address that the server's certificate has: --endpoint https://NAME:PORT.\n", stderr);
     else if (end != NULL && strncmp(cli->endpoint, "http://", 7) == 0)
         fputs("  hint: If it serves TLS, begin the endpoint with https://.\n", stderr);
 }

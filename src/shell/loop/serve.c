@@ -378,13 +378,12 @@ static bool origin_allowed(const struct ifab_http_request *raw)
            ifab_view_equal_nocase(ifab_view_of(origin.data + scheme.size, origin.size - scheme.size), raw->host);
 }
 
-static void answer_raw(struct node *node, struct ifab_http_request *raw, enum ifab_code code, int status, const char *message)
+static void answer_raw_hint(struct node *node, struct ifab_http_request *raw, enum ifab_code code, int status, const char *message, const char *hint)
 {
     struct ifab_refusal refusal = {.offset = -1, .retry_after_ms = -1};
     struct ifab_buf body = IFAB_BUF_INIT(4096), headers = IFAB_BUF_INIT(256);
     ifab_refuse(&refusal, code, NULL, "%s", message);
-    if (status == 421) /* no role helps */
-        refusal.hint = "Ask by a name that http.hosts lists, or add this one to http.hosts in ifd.yaml and restart ifd.";
+    refusal.hint = hint; /* NULL: the code's */
     ifab_metrics_add(&node->metrics, IFAB_METRIC_REFUSALS, ifab_metrics_code(code), 1);
     refusal_json(&refusal, NULL, &body);
     if (status == 401)
@@ -407,6 +406,11 @@ static void answer_raw(struct node *node, struct ifab_http_request *raw, enum if
     }
     ifab_buf_fini(&body);
     ifab_buf_fini(&headers);
+}
+
+static void answer_raw(struct node *node, struct ifab_http_request *raw, enum ifab_code code, int status, const char *message)
+{
+    answer_raw_hint(node, raw, code, status, message, NULL);
 }
 
 static bool json_content(const struct ifab_http_request *raw, const struct route *route)
@@ -437,11 +441,13 @@ static void on_request(void *user, struct ifab_http_request *raw)
     bool known = false, tcp = !raw->peer->unix_socket;
     char text[WHO_TEXT];
     if (tcp && !host_allowed(node, raw->host)) {
-        answer_raw(node, raw, IFAB_CODE_PERMISSION_DENIED, 421, "this Host is not served here; see http.hosts");
+        answer_raw_hint(node, raw, IFAB_CODE_PERMISSION_DENIED, 421, "this Host is not served here; see http.hosts",
+                        "Ask by a name that http.hosts lists, or add this one to http.hosts in ifd.yaml and restart ifd.");
         return;
     }
     if (tcp && !origin_allowed(raw)) {
-        answer_raw(node, raw, IFAB_CODE_PERMISSION_DENIED, 403, "requests from other sites are refused");
+        answer_raw_hint(node, raw, IFAB_CODE_PERMISSION_DENIED, 403, "requests from other sites are refused",
+                        "A page of another site asked for this in a browser. Ask from a page of this address, or with a program that sends no Origin.");
         return;
     }
     enum ifab_http_method method = raw->method == IFAB_HTTP_HEAD ? IFAB_HTTP_GET : raw->method;

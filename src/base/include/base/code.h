@@ -99,6 +99,8 @@ struct ifab_refusal {
 /* Fills ret (may be NULL) and returns code. */
 enum ifab_code ifab_refuse(struct ifab_refusal *ret, enum ifab_code code, const char *field, const char *format, ...)
     __attribute__((format(__printf__, 4, 5)));
+/* Around ifab_refuse(): what to do about this one, where the code's own hint does not fit. hint: static text, as the code table has them. */
+enum ifab_code ifab_refuse_hint(struct ifab_refusal *ret, enum ifab_code code, const char *hint);
 
 /* The four decisions. Zeroed memory denies (INV-06). */
 enum ifab_decision { IFAB_DECISION_DENY = 0, IFAB_DECISION_ESCALATE = 1, IFAB_DECISION_HOLD = 2, IFAB_DECISION_SHARE = 3 };

@@ -63,7 +63,9 @@ IFAB_MUST_CHECK ifab_status ifab_verify_log(const char *dir, const struct ifab_v
  * Verify a receipt with checkpoint and proof ({"index","size","leaf","path":[hex…],"entry"}); without them it is not verified.
  *
  * @param bytes  the receipt as JSON, at most 1 MiB
- * options.checkpoint: only one of the same size can be compared (a receipt holds no consistency proof).
+ * options.checkpoint: only one of the same size can be compared (a receipt holds no consistency proof); options.min_size: it says nothing of
+ * how many entries there are now. What is whole and trusted and yet cannot be compared so is IFAB_INVALID, not broken: err says with what to
+ * compare instead. options.follow_rotation: IFAB_INVALID.
  * @return as above
  */
 IFAB_MUST_CHECK ifab_status ifab_verify_receipt(struct ifab_view bytes, const struct ifab_verify_options *options,

@@ -29,6 +29,8 @@ IFAB_MUST_CHECK ifab_status ifab_tls_client_context(const struct ifab_tls_client
 void ifab_tls_context_free(struct ifab_tls_context *self); /* sessions go on; accepts NULL */
 /* When the certificate ends, wall time; for doctor and for a warning at start. */
 int64_t ifab_tls_context_expires(const struct ifab_tls_context *self); /* seconds since 1970; INT64_MAX: no certificate */
+/* Is its certificate for this name or address (an IPv6 one also in brackets), as a client asks? false also: it has none. */
+bool ifab_tls_context_names(const struct ifab_tls_context *self, const char *host);
 
 struct ifab_tls;
 /* host: client only, the name or address that the server's certificate must name. IFAB_NOMEM; IFAB_INVALID: no such name. */
