@@ -277,7 +277,7 @@ change("log-key-enrolled", "src/client/verify_message.c", "else if (!key_enrolle
        "else if (!key_enrolled(self, &envelope, &why) && false)", "verify")
 without("log-message-signature", "src/client/verify_message.c",
         "if (ifab_envelope_verify(&envelope, envelope.pubkey32, &refusal) != IFAB_CODE_NONE)", "verify")
-without("log-cut", "src/client/verify_head.c", "if (options->has_min_size && head->body.size < options->min_size)", "verify")
+change("log-cut", "src/client/verify_head.c", "if (options->has_min_size && head->body.size < options->min_size)\n        ifab_verify__broken(", "if (false)\n        ifab_verify__broken(", "verify")
 without("log-trusted-key", "src/client/verify_head.c",
         "if (ifab_note_verify(head->note, head->key_name, head->key32, &text, &why) != IFAB_OK)", "verify")
 change("log-message-bytes", "src/client/verify_message.c", "        return envelope->canonical;", "        return true;", "verify_rotation envelope verify")
