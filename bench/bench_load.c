@@ -109,6 +109,24 @@ static bool take_answer(struct connection *c)
     return c->filled >= c->want;
 }
 
+static void connect_anew(int epoll, const char *socket_path, struct connection *all, unsigned c)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = c};
+    if (all[c].fd > 0)
+        close(all[c].fd);
+    all[c].fd = dial(socket_path);
+    bench_must(epoll_ctl(epoll, EPOLL_CTL_ADD, all[c].fd, &event) == 0, "epoll", NULL);
+}
+
+static void write_whole(int fd, const struct ifab_buf *request)
+{
+    for (size_t at = 0; at < request->size;) {
+        ssize_t n = write(fd, request->data + at, request->size - at);
+        bench_must(n > 0, "write", NULL);
+        at += (size_t)n;
+    }
+}
+
 static void send_all(const char *socket_path, unsigned connections, unsigned count, unsigned first)
 {
     static struct connection all[CONNECTIONS_MOST];
@@ -123,11 +141,8 @@ static void send_all(const char *socket_path, unsigned connections, unsigned cou
         for (unsigned i = 0; i < each; i++)
             make_request(&requests[c * each + i], signers, c, first + c * each + i, first + i);
     int epoll = epoll_create1(EPOLL_CLOEXEC);
-    for (unsigned c = 0; c < connections; c++) {
-        struct epoll_event event = {.events = EPOLLIN, .data.u32 = c};
-        all[c].fd = dial(socket_path);
-        bench_must(epoll_ctl(epoll, EPOLL_CTL_ADD, all[c].fd, &event) == 0, "epoll", NULL);
-    }
+    for (unsigned c = 0; c < connections; c++)
+        connect_anew(epoll, socket_path, all, c);
     printf("prepared\n");
     fflush(stdout);
     (void)getchar();
@@ -204,11 +219,8 @@ static void flood(const char *socket_path, unsigned connections, unsigned count,
     for (unsigned n = 0; n < count; n++)
         make_request(&requests[n], signers, n % connections, first + n, first + n / connections);
     int epoll = epoll_create1(EPOLL_CLOEXEC);
-    for (unsigned c = 0; c < connections; c++) {
-        struct epoll_event event = {.events = EPOLLIN, .data.u32 = c};
-        all[c].fd = dial(socket_path);
-        bench_must(epoll_ctl(epoll, EPOLL_CTL_ADD, all[c].fd, &event) == 0, "epoll", NULL);
-    }
+    for (unsigned c = 0; c < connections; c++)
+        connect_anew(epoll, socket_path, all, c);
     printf("prepared\n");
     fflush(stdout);
     (void)getchar();
@@ -304,24 +316,6 @@ static struct ifab_buf *storm_requests(unsigned connections, unsigned count, uns
         ifab_buf_fini(&lines);
     }
     return requests;
-}
-
-static void connect_anew(int epoll, const char *socket_path, struct connection *all, unsigned c)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = c};
-    if (all[c].fd > 0)
-        close(all[c].fd);
-    all[c].fd = dial(socket_path);
-    bench_must(epoll_ctl(epoll, EPOLL_CTL_ADD, all[c].fd, &event) == 0, "epoll", NULL);
-}
-
-static void write_whole(int fd, const struct ifab_buf *request)
-{
-    for (size_t at = 0; at < request->size;) {
-        ssize_t n = write(fd, request->data + at, request->size - at);
-        bench_must(n > 0, "write", NULL);
-        at += (size_t)n;
-    }
 }
 
 static void storm(const char *socket_path, unsigned connections, unsigned count, unsigned first, double rate, const char *form)
@@ -420,11 +414,7 @@ static void send_lines(const char *socket_path, unsigned connections, unsigned c
     for (; next < bodies || open > 0;) { /* bodies go out whole; their answers are read in turn */
         unsigned c;
         for (c = 0; c < connections && next < bodies; c++, next++, open++)
-            for (size_t at = 0; at < requests[next].size;) {
-                ssize_t n = write(all[c].fd, requests[next].data + at, requests[next].size - at);
-                bench_must(n > 0, "write", NULL);
-                at += (size_t)n;
-            }
+            write_whole(all[c].fd, &requests[next]);
         for (c = 0; c < connections && open > 0; c++, open--) {
             struct connection *k = &all[c];
             for (k->filled = left[c] = 0; left[c] == 0 || k->want > 0;) {

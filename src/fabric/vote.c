@@ -79,9 +79,8 @@ static enum ifab_code key_was_there(const struct ifab_talent *voter, const uint8
     }
     if (was_there || !had)
         return IFAB_CODE_NONE;
-    ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "voter", "this key is newer than the decision, and its voter had another one");
-    r->hint = "Vote with the key that stood when the message was admitted, if it is still valid, or let another voter decide.";
-    return r->code;
+    return ifab_refuse_hint(r, ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "voter", "this key is newer than the decision, and its voter had another one"),
+                            "Vote with the key that stood when the message was admitted, if it is still valid, or let another voter decide.");
 }
 
 static bool put_vote_entry(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o,
