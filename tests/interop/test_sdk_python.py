@@ -22,7 +22,7 @@ try:
     import nacl.signing
     import rfc8785
     from infrafabric import Fabric, InvalidMessage, OutcomeUnknown, Refused, Unreachable, VerifyError, verify
-    from infrafabric import envelope, fabric as fabric_module, wire
+    from infrafabric import enrol, envelope, fabric as fabric_module, wire
     from infrafabric.verify import read_checkpoint, read_vkey, root_from
 except ImportError as e:
     print(f"1..0 # SKIP {e}")
@@ -141,13 +141,13 @@ class Envelopes(unittest.TestCase):
     def test_encrypted_key_files(self):
         with tempfile.TemporaryDirectory() as d:
             ours, theirs = os.path.join(d, "k.pem"), os.path.join(d, "o.pem")
-            key = envelope.new_key(ours, "a passphrase")
+            key = enrol.new_key(ours, "a passphrase")
             self.assertEqual(0o600, os.stat(ours).st_mode & 0o777)
             with open(ours, encoding="ascii") as f:
                 self.assertTrue(f.read().startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"))
             self.assertEqual(bytes(key), bytes(envelope.load_key(ours, "a passphrase")))
-            self.assertEqual(bytes(key), bytes(envelope.new_key(ours, "a passphrase")))  # a lost answer: the same key again
-            self.assertRaises(ValueError, envelope.new_key, ours)
+            self.assertEqual(bytes(key), bytes(enrol.new_key(ours, "a passphrase")))  # a lost answer: the same key again
+            self.assertRaises(ValueError, enrol.new_key, ours)
             for wrong in ("another", "", None):
                 self.assertRaises(ValueError, envelope.load_key, ours, wrong)
             self.assertEqual(bytes(key), bytes(Fabric("http://127.0.0.1:1", "A", ours, passphrase="a passphrase")._key))
@@ -496,7 +496,7 @@ class Contexts(unittest.TestCase):
             with self.assertRaisesRegex(ValueError, f"{path} is encrypted: "):
                 Fabric.context(talent="A", key=path)
             os.remove(path)
-            key = envelope.new_key(path, "secret")
+            key = enrol.new_key(path, "secret")
             self.assertEqual(bytes(key), bytes(Fabric.context(talent="A", passphrase="secret")._key))
             self.assertIsNone(Fabric.context(talent="A")._key)  # it may read all the same
 

@@ -12,7 +12,7 @@ from nacl.signing import SigningKey, VerifyKey
 
 from .errors import InvalidMessage, VerifyError
 
-DOMAIN, ENROLL_DOMAIN = b"IF-CONNECT-v2.1\n", b"IF-ENROLL-v1\n"
+DOMAIN = b"IF-CONNECT-v2.1\n"
 PEM = ("-----BEGIN PRIVATE KEY-----", "-----BEGIN ENCRYPTED PRIVATE KEY-----")
 PKCS8_ED25519 = bytes.fromhex("302e020100300506032b657004220420")  # RFC 8410 section 7, then the seed
 
@@ -39,7 +39,7 @@ def uuid7():
     return str(uuid.UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | (7 << 76) | (2 << 62)))
 
 
-def _pkcs8(der, old, new):
+def pkcs8(der, old, new):
     """A key's DER under another passphrase (None: under none)."""
     from cryptography.hazmat.primitives import serialization as s  # only who has such keys needs it: infrafabric[encrypted]
     cipher = s.BestAvailableEncryption(new.encode()) if new else s.NoEncryption()
@@ -60,34 +60,10 @@ def load_key(key, passphrase=None):
     if lines[0] == PEM[1]:
         if not passphrase:
             raise ValueError(f"{key} is encrypted: give its passphrase=, or a nacl SigningKey")
-        der = _pkcs8(der, passphrase, None)
+        der = pkcs8(der, passphrase, None)
     if lines[0] not in PEM or len(der) != 48 or not der.startswith(PKCS8_ED25519):
         raise ValueError(f"{key}: not an Ed25519 key in PKCS#8 PEM (RFC 8410)")
     return SigningKey(der[16:])
-
-
-def new_key(path, passphrase=None):
-    """Make a key in a new file, mode 0600, on disk when this returns; or take the one that is there (a lost answer: the same key again)."""
-    der = PKCS8_ED25519 + bytes(key := SigningKey.generate())
-    text = base64.encodebytes(_pkcs8(der, None, passphrase) if passphrase else der).decode()
-    os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return load_key(path, passphrase)
-    with os.fdopen(file, "wb", 0) as f:
-        f.write(f"{PEM[bool(passphrase)]}\n{text}{PEM[bool(passphrase)].replace('BEGIN', 'END')}\n".encode())
-        os.fsync(f.fileno())
-    return key
-
-
-def enrolment(code, log, key):
-    """The body of POST /v1/enroll: the new key signs code, itself and the fabric's origin."""
-    letters = code.upper().replace("-", "").replace(" ", "")
-    if len(letters) != 32 or not set(letters) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"):
-        raise ValueError("not a code: eight groups of four of A-Z and 2-7")
-    signed = {"code": "-".join(letters[i:i + 4] for i in range(0, 32, 4)), "log": log, "pubkey": b64url(bytes(key.verify_key)), "v": 1}
-    return {"code": signed["code"], "pubkey": signed["pubkey"], "proof": b64url(key.sign(ENROLL_DOMAIN + rfc8785.dumps(signed)).signature)}
 
 
 def signed_bytes(envelope):

@@ -6,13 +6,13 @@ import os
 import random
 import threading
 import time
-import warnings
 from datetime import datetime, timezone
 from types import SimpleNamespace
 
 import rfc8785
 
 from . import envelope as env
+from .enrol import enroll
 from .errors import InvalidMessage, Lost, OutcomeUnknown, Refused, Unreachable
 from .wire import Wire, from_context, no_key
 
@@ -67,24 +67,7 @@ class Fabric:
         nacl SigningKey; without it the file is DIR/keys/NAME.pem, as of `ifctl enroll`. passphrase= encrypts it. Refused (003): the code is not
         good. Lost: perhaps enrolled, so call it again with the same code and key; 003 then says that the first call was heard, or that the code
         was not good. Until the answer names the talent the file is DIR/keys/enrolling-….pem, the same for the same code."""
-        found = from_context(endpoint, dir, "enrolling-" + hashlib.sha256("".join(filter(str.isalnum, code.upper())).encode()).hexdigest()[:16])
-        where, own = {name: options.pop(name, found[name]) for name in ("endpoint", "ca")}, found["own_key"]
-        log = (wire := Wire(**where)).ask("/v1/fabric")["origin"]  # before a key is made: is there a fabric?
-        path, made = own if key is None else key, key is None and not os.path.exists(own)
-        signer = env.new_key(path, options.pop("passphrase", None)) if isinstance(path, (str, os.PathLike)) else env.load_key(path)
-        try:
-            told = wire.ask("/v1/enroll", options.get("timeout", 15.0), rfc8785.dumps(env.enrolment(code, log, signer)))
-        except (Refused, ValueError) as e:
-            if made and getattr(e, "status", 0) < 500:  # nothing speaks with it
-                os.remove(own)
-            raise
-        if key is None:
-            try:
-                os.link(own, f"{os.path.dirname(own)}/{os.path.basename(told['talent']['name'])}.pem")  # never over another one
-                os.remove(own)
-            except OSError as e:
-                warnings.warn(f"the new key stays in {own}: {e}", stacklevel=2)
-        return cls(talent=told["talent"]["name"], key=signer, **where, **options)
+        return enroll(cls, code, endpoint, key, dir, options)
 
     def send(self, claim=None, confidence=None, to=None, scope=None, evidence=None, hazards=None, performative="inform", data=None,
              conversation=None, reply_to=None, topic=None, claim_id=None, wait=0, ttl=60, trace=None, proof=True):
