@@ -43,7 +43,7 @@ static int tear_down(void **state)
 
 static struct ifab_index *open_it(const uint8_t *whose, uint64_t store_size)
 {
-    struct ifab_index_options options = {directory, whose, store_size};
+    struct ifab_index_options options = {.directory = directory, .identity32 = whose, .store_size = store_size};
     struct ifab_index *index = NULL;
     struct ifab_error err = {0};
     if (ifab_index_open(&options, &index, &err) != IFAB_OK)
@@ -166,6 +166,33 @@ static void keeps_many_entries_of_a_key_in_order(void **state)
             }
             assert_int_equal(n, want);
         }
+    ifab_index_close(index);
+}
+
+static void count_call(void *user) { ++*(size_t *)user; }
+
+/* A long addition lets its caller go first now and then, and is whole all the same. */
+static void pauses_behind_every_few_rows(void **state)
+{
+    (void)state;
+    enum { ENTRIES = 320 };
+    static struct ifab_index_item items[ENTRIES];
+    static uint64_t keys[ENTRIES], got[2];
+    size_t calls = 0, n = 0;
+    struct ifab_index_options options = {.directory = directory, .identity32 = identity, .between = count_call, .user = &calls};
+    struct ifab_index *index = NULL;
+    assert_int_equal(ifab_index_open(&options, &index, NULL), IFAB_OK);
+    for (uint64_t i = 0; i < ENTRIES; i++) {
+        keys[i] = i;
+        items[i] = (struct ifab_index_item){i, IFAB_INDEX_TRACE, ifab_view_of(&keys[i], 8)};
+    }
+    assert_int_equal(ifab_index_add(index, items, ENTRIES, ENTRIES, NULL), IFAB_OK);
+    assert_int_equal(calls, ENTRIES / 32);
+    for (size_t i = 0; i < ENTRIES; i++) {
+        assert_int_equal(ifab_index_query(index, IFAB_INDEX_TRACE, items[i].key, 0, ENTRIES, 2, got, &n, NULL), IFAB_OK);
+        assert_int_equal(n, 1);
+        assert_int_equal(got[0], i);
+    }
     ifab_index_close(index);
 }
 
@@ -301,7 +328,7 @@ static void survives_failing_allocations(void **state)
 {
     (void)state;
     for (uint64_t n = 1; n < 20; n++) {
-        struct ifab_index_options options = {directory, identity, 0};
+        struct ifab_index_options options = {.directory = directory, .identity32 = identity};
         struct ifab_index *index = NULL;
         ifab_mem_fail_at(n);
         ifab_status status = ifab_index_open(&options, &index, NULL);
@@ -312,7 +339,7 @@ static void survives_failing_allocations(void **state)
         if (!failed)
             break;
     }
-    struct ifab_index_options nowhere = {"/nonexistent/x", identity, 0};
+    struct ifab_index_options nowhere = {.directory = "/nonexistent/x", .identity32 = identity};
     struct ifab_index *index = NULL;
     assert_int_equal(ifab_index_open(&nowhere, &index, NULL), IFAB_NOT_FOUND);
     assert_int_equal(ifab_index_open(NULL, &index, NULL), IFAB_INVALID);
@@ -323,6 +350,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(answers_in_order_and_after_a_restart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keeps_many_entries_of_a_key_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pauses_behind_every_few_rows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_items_outside_of_what_is_added, set_up, tear_down),
         cmocka_unit_test_setup_teardown(begins_anew_at_any_doubt, set_up, tear_down),
         cmocka_unit_test_setup_teardown(begins_anew_when_the_file_is_damaged, set_up, tear_down),

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define SCHEMA      2
+#define BETWEEN     32 /* rows */
 #define GROUPS      64 /* keys of one call whose entries are put together; further ones get a row each */
 #define APPLICATION 0x49464158 /* "IFAX" */
 #define BOOT_MAX    64
@@ -49,6 +50,8 @@ struct ifab_index {
     sqlite3 *db;
     bool writer;
     bool ready; /* opened whole: closing marks it clean */
+    void (*between)(void *user);
+    void *user;
     sqlite3_stmt *statements[STATEMENT_COUNT];
 };
 
@@ -276,6 +279,8 @@ ifab_status ifab_index_open(const struct ifab_index_options *options, struct ifa
         return status;
     }
     self->ready = true;
+    self->between = options->between;
+    self->user = options->user;
     *ret_index = self;
     return IFAB_OK;
 }
@@ -391,13 +396,16 @@ static bool ascending(const struct ifab_index_item *items, size_t count)
 static int add_all(struct ifab_index *self, const struct ifab_index_item *items, size_t count, uint64_t position)
 {
     struct group groups[GROUPS];
-    size_t group_count = 0;
+    size_t group_count = 0, rows = 0;
     bool together = ascending(items, count); /* out of order each gets its own row */
     int rc = SQLITE_OK;
     for (size_t i = 0; rc == SQLITE_OK && i < count; i++) {
         bool few = items[i].kind != IFAB_INDEX_TRACE && items[i].kind != IFAB_INDEX_SUBJECT;
-        if (!together || !few || !join(groups, &group_count, &items[i]))
-            rc = add_row(self, &items[i], (struct ifab_view){NULL, 0});
+        if (together && few && join(groups, &group_count, &items[i]))
+            continue;
+        rc = add_row(self, &items[i], (struct ifab_view){NULL, 0});
+        if (++rows % BETWEEN == 0 && self->between != NULL)
+            self->between(self->user);
     }
     for (size_t i = 0; i < group_count; i++) {
         if (rc == SQLITE_OK)

@@ -10,8 +10,27 @@
 #define CHUNK 1024 /* entries a turn */
 #define HANDED_MOST ((size_t)4 << 20) /* bytes of entries that wait here; what comes above is read from the store */
 #define GATHER ((uint64_t)50 * 1000 * 1000) /* ns: how long a few entries wait for more, unless somebody asks */
+#define PIECE 32 /* entries of work, some 0.1 ms */
+#define COMMITS_GO_ON ((uint64_t)2 * 1000 * 1000) /* ns since the last one */
+#define GIVE_WAY ((uint64_t)50 * 1000) /* ns */
 
 static bool open_index(struct node *node);
+
+/*
+ * Between two pieces of work, while commits go on: a thread that runs on for milliseconds keeps the writer, when it has just been woken on the same core,
+ * from that core for as long, also when the other one has nothing to do. Not while somebody waits for what is done here.
+ */
+static void give_way(void *user)
+{
+    struct follower *f = ((struct node *)user)->follower;
+    uv_mutex_lock(&f->wake_lock);
+    if (!f->stop && !f->asked && uv_hrtime() - f->committed_ns < COMMITS_GO_ON) {
+        f->gathering = true;
+        uv_cond_timedwait(&f->wake, &f->wake_lock, GIVE_WAY);
+        f->gathering = false;
+    }
+    uv_mutex_unlock(&f->wake_lock);
+}
 
 /* Called under lock. */
 static void moved(struct node *node)
@@ -36,6 +55,8 @@ static bool take_index(struct node *node, const struct ifab_stored_entry *entrie
             f->item_room = f->item_room * 2 + FACTS_MOST;
         }
         entry_facts(&entries[i], &facts);
+        if (i % PIECE == PIECE - 1)
+            give_way(node);
     }
     uv_mutex_lock(&f->index_lock);
     ifab_status status = ifab_index_add(f->index, facts.items, facts.count, position, &err);
@@ -125,6 +146,7 @@ static void take_tiles(struct node *node, const struct ifab_stored_entry *entrie
         uv_mutex_unlock(&f->lock);
         for (; n > 0; n--, i++)
             follower__bundle(node, entries[i].index, entries[i].entry);
+        give_way(node);
     }
 }
 
@@ -211,7 +233,7 @@ static bool open_index(struct node *node)
     if (follower__entries(f->store, 0, 1, &f->arena, &first, &err) != IFAB_OK)
         return false;
     ifab_sha256(first.entry, identity);
-    struct ifab_index_options options = {.directory = node->config.data_dir, .identity32 = identity, .store_size = f->size};
+    struct ifab_index_options options = {.directory = node->config.data_dir, .identity32 = identity, .store_size = f->size, .between = give_way, .user = node};
     if (ifab_index_open(&options, &index, &err) != IFAB_OK || ifab_index_position(index, &position, &err) != IFAB_OK) {
         if (!f->stuck)
             IFAB_LOG(IFAB_LOG_WARN, "index.db: cannot be opened; questions by id, receiver and trace are answered 504 until it is",
@@ -284,6 +306,7 @@ void follower_wake(struct node *node, uint64_t size)
         return;
     uv_mutex_lock(&f->wake_lock);
     f->target = size;
+    f->committed_ns = uv_hrtime();
     if (!f->gathering || size - f->size >= CHUNK) /* one that gathers comes back by itself: a commit need not change threads; its size stands still */
         uv_cond_signal(&f->wake);
     uv_mutex_unlock(&f->wake_lock);

@@ -391,22 +391,42 @@ static void set_spin(struct node *node, bool on)
         uv_idle_stop(&node->spin);
 }
 
-static void begin_commit(struct node *node)
+static bool changes_nothing(const struct batch *batch)
+{
+    return batch->entry_count == 0 && batch->record_count == 0 && batch->tags.size == 0;
+}
+
+/* What was stepped becomes what is committed, and what is stepped from here on is another batch. false: no memory, and the process ends. */
+static bool seal_current(struct node *node)
 {
     struct batch *batch = node->current;
-    bool nothing = batch->entry_count == 0 && batch->record_count == 0 && batch->tags.size == 0;
     node->committing = batch;
     node->current = node->idle_batch != NULL ? node->idle_batch : batch_new();
     node->idle_batch = NULL;
     if (node->current == NULL) {
         pipeline_fatal(node, IFAB_NOMEM, &(struct ifab_error){.text = "out of memory for a batch"});
-        return;
+        return false;
     }
-    if (nothing) { /* reads and refusals only: everything before is durable, since nothing runs */
+    if (!changes_nothing(batch))
+        batch_seal(node, batch, clock_now(&node->clock, NULL));
+    return true;
+}
+
+static void give_sealed(struct node *node)
+{
+    node->commit_running = true;
+    writer_give(node, node->committing);
+}
+
+static void begin_commit(struct node *node)
+{
+    if (!seal_current(node))
+        return;
+    struct batch *batch = node->committing;
+    if (changes_nothing(batch)) { /* reads and refusals only: everything before is durable, since nothing runs */
         reply_batch(node, batch);
         return;
     }
-    batch_seal(node, batch, clock_now(&node->clock, NULL));
     if (nobody_in_turn(node) && batch->tickets <= 2 && !writer_must_wait(node)) { /* nobody waits: no hand-over */
         batch_commit(node, batch);
         writer_wrote(node);
@@ -414,8 +434,18 @@ static void begin_commit(struct node *node)
         pipeline_written(node);
         return;
     }
-    node->commit_running = true;
-    writer_give(node, batch);
+    give_sealed(node);
+}
+
+/*
+ * Behind a commit and before its replies, which take as long as half a commit: the disk need not wait for them. Replies stay in step order, since those
+ * of the next batch are the loop's work as well, when the writer has told of it.
+ */
+static void begin_next_early(struct node *node)
+{
+    bool store_wanted = node->erasing_count > 0; /* erase_again() has the store to itself between two commits */
+    if (node->current->tickets > 0 && !changes_nothing(node->current) && !store_wanted && seal_current(node))
+        give_sealed(node);
 }
 
 void pipeline_run(struct node *node)
@@ -557,11 +587,14 @@ void pipeline_written(struct node *node)
     memcpy(node->committed_root32, batch->head.root32, 32);
     if (batch->key != NULL)
         log_key_committed(node);
+    if (batch->erase && !erased(node, batch))
+        return;
+    begin_next_early(node);
+    if (node->fatal_status != IFAB_OK)
+        return;
     ifab_metrics_observe(&node->metrics, IFAB_METRIC_COMMIT_SECONDS, 0, batch->commit_usec);
     ifab_metrics_observe(&node->metrics, IFAB_METRIC_COMMIT_BATCH, 0, (int64_t)batch->tickets);
     measure_batch(node, batch);
-    if (batch->erase && !erased(node, batch))
-        return;
     uint64_t size = batch->head.size;
     bool entries = batch->entry_count > 0, decided = batch->delivers_others, tasks = batch->tasks;
     calls_changed(node); /* who revokes is told when it has ended */
