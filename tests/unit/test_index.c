@@ -187,7 +187,7 @@ static void pauses_behind_every_few_rows(void **state)
         items[i] = (struct ifab_index_item){i, IFAB_INDEX_TRACE, ifab_view_of(&keys[i], 8)};
     }
     assert_int_equal(ifab_index_add(index, items, ENTRIES, ENTRIES, NULL), IFAB_OK);
-    assert_int_equal(calls, ENTRIES / 32);
+    assert_int_equal(calls, ENTRIES / 64);
     for (size_t i = 0; i < ENTRIES; i++) {
         assert_int_equal(ifab_index_query(index, IFAB_INDEX_TRACE, items[i].key, 0, ENTRIES, 2, got, &n, NULL), IFAB_OK);
         assert_int_equal(n, 1);

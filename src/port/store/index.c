@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define SCHEMA      2
-#define BETWEEN     32 /* rows */
+#define BETWEEN     64 /* rows */
 #define GROUPS      64 /* keys of one call whose entries are put together; further ones get a row each */
 #define APPLICATION 0x49464158 /* "IFAX" */
 #define BOOT_MAX    64

@@ -11,6 +11,7 @@
 #define HANDED_MOST ((size_t)4 << 20) /* bytes of entries that wait here; what comes above is read from the store */
 #define GATHER ((uint64_t)50 * 1000 * 1000) /* ns: how long a few entries wait for more, unless somebody asks */
 #define PIECE 32 /* entries of work, some 0.1 ms */
+#define LONG_TURN 256 /* entries: a shorter one is done in about a slice */
 #define COMMITS_GO_ON ((uint64_t)2 * 1000 * 1000) /* ns since the last one */
 #define GIVE_WAY ((uint64_t)50 * 1000) /* ns */
 
@@ -24,7 +25,7 @@ static void give_way(void *user)
 {
     struct follower *f = ((struct node *)user)->follower;
     uv_mutex_lock(&f->wake_lock);
-    if (!f->stop && !f->asked && uv_hrtime() - f->committed_ns < COMMITS_GO_ON) {
+    if (f->turn >= LONG_TURN && !f->stop && !f->asked && uv_hrtime() - f->committed_ns < COMMITS_GO_ON) {
         f->gathering = true;
         uv_cond_timedwait(&f->wake, &f->wake_lock, GIVE_WAY);
         f->gathering = false;
@@ -160,6 +161,7 @@ static bool take_chunk(struct node *node, uint64_t target, bool *try_index)
     size_t count = target - from > CHUNK ? CHUNK : (size_t)(target - from);
     if (count == 0)
         return false;
+    f->turn = count;
     ifab_arena_reset(&f->arena);
     if (!take_handed(f, from, &count, entries, &next)) {
         if (next > from && next - from < count)

@@ -42,6 +42,7 @@ struct follower {
     bool stuck; /* index.db cannot be filled now (no room): tiles go on, questions are answered 504, every wake tries again */
     bool asked; /* somebody asked while it was stuck */
     bool gathering; /* under wake_lock: it waits for more, and for no longer than that */
+    size_t turn;              /* the follower's own: entries of this turn */
     uint64_t committed_ns; /* under wake_lock: when it last heard of a commit */
 };
 

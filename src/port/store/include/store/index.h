@@ -26,7 +26,7 @@ struct ifab_index_options {
     const char *directory;     /* holds index.db; must exist */
     const uint8_t *identity32; /* of the log, e.g. the hash of its entry 0: the index of another log is thrown away */
     uint64_t store_size;       /* entries the store has: an index that knows more is of another history and thrown away */
-    void (*between)(void *user); /* NULL, or called behind every 32 rows of an ifab_index_add(), on its thread; may sleep, may not use the index */
+    void (*between)(void *user); /* NULL, or called behind every 64 rows of an ifab_index_add(), on its thread; may sleep, may not use the index */
     void *user;
 };
 struct ifab_index;
