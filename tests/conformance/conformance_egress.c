@@ -511,6 +511,39 @@ static void no_secret_follows_a_redirect(struct egress_backend *b)
     assert_int_equal(l.lent, 3);
     close_egress(b);
 }
+/* What no guest may spell, a server may, and knows as the same place. */
+static void no_secret_follows_a_redirect_spelt_otherwise(struct egress_backend *b)
+{
+    static const char *const ends[] = {"/v1/target#x", "/v1/%74arget", "/v1/x/../%74arget", "/v1/target?a=%", "/v1/{target}"};
+    char location[200], record[100];
+    struct ifab_egress_scripted script[1 + IFAB_COUNT(ends) * 2];
+    for (size_t i = 0; i < IFAB_COUNT(script); i++)
+        script[i] = i % 2 == 0 && i < IFAB_COUNT(ends) * 2 ? (struct ifab_egress_scripted){.status = 302, .head = location} : (struct ifab_egress_scripted){.status = 200};
+    open_egress(b, script, IFAB_COUNT(script), 0);
+    struct ifab_egress_request r = usual(b, "GET", "/v1/start");
+    (void)snprintf(record, sizeof record, "%s", origin_text);
+    struct lender l = {CANARY, record, 0, 0};
+    struct ifab_egress_credential c = credential_of(&l, IFAB_CREDENTIAL_BEARER, "", record);
+    for (size_t i = 0; i < IFAB_COUNT(ends); i++) {
+        r = usual(b, "GET", "/v1/start");
+        (void)snprintf(location, sizeof location, "Location: %s%s\r\n", record, ends[i]);
+        r.call = 10 + i;
+        r.credential = &c;
+        answered(b, &r, 302, "");
+        r = usual(b, "GET", "/v1/target");
+        r.call = 10 + i;
+        r.credential = &c;
+        refused(b, &r, IFAB_EGRESS_REDIRECTED);
+        r.credential = NULL;
+        answered(b, &r, 200, "");
+    }
+    r = usual(b, "GET", "/v1/target");
+    r.call = 2; /* another call that was led nowhere */
+    r.credential = &c;
+    answered(b, &r, 200, "");
+    assert_int_equal(l.lent, IFAB_COUNT(ends) + 1);
+    close_egress(b);
+}
 static void withholds_answers_that_hold_a_secret(struct egress_backend *b)
 {
     static const struct ifab_egress_scripted script[] = {
@@ -629,6 +662,7 @@ ON_ALL(bounds_what_is_in_flight)
 ON_ALL(makes_again_what_may_be_repeated)
 ON_ALL(injects_a_secret_where_all_three_agree)
 ON_ALL(no_secret_follows_a_redirect)
+ON_ALL(no_secret_follows_a_redirect_spelt_otherwise)
 ON_ALL(withholds_answers_that_hold_a_secret)
 ON_ALL(what_is_cancelled_ends_once)
 ON_ALL(closing_ends_what_runs)
@@ -638,6 +672,6 @@ ON_ALL(submit_without_memory_leaves_nothing)
         cmocka_unit_test(all_refuses_members_outside_of_their_bounds), cmocka_unit_test(all_in_a_dry_run_rows_marked_read_pass), \
         cmocka_unit_test(all_only_rows_of_the_operations_effect_pass), cmocka_unit_test(all_bounds_the_answer), cmocka_unit_test(all_bounds_what_is_in_flight),                                 \
         cmocka_unit_test(all_makes_again_what_may_be_repeated), cmocka_unit_test(all_injects_a_secret_where_all_three_agree),    \
-        cmocka_unit_test(all_no_secret_follows_a_redirect), cmocka_unit_test(all_withholds_answers_that_hold_a_secret),          \
+        cmocka_unit_test(all_no_secret_follows_a_redirect), cmocka_unit_test(all_no_secret_follows_a_redirect_spelt_otherwise), cmocka_unit_test(all_withholds_answers_that_hold_a_secret),          \
         cmocka_unit_test(all_what_is_cancelled_ends_once), cmocka_unit_test(all_closing_ends_what_runs),                         \
         cmocka_unit_test(all_submit_without_memory_leaves_nothing)

@@ -767,6 +767,8 @@ change("egress-headers-checked", EG + "check.c", "        status = check_headers
 without("egress-manifest-origin", EG + "check.c",
         "if (ifab_origin_read(c->origin, &named, NULL) != IFAB_OK || !ifab_origin_same(&named, &job->url.origin))", "egress")
 without("egress-record-origin", EG + "check.c", "if (status == IFAB_DENIED)\n        return refuse(problem, IFAB_DENIED, IFAB_EGRESS_CREDENTIAL_ORIGIN", "egress")
+change("egress-after-redirect-otherwise", "src/port/egress/egress.c", "(self->redirects[i].anywhere || memcmp(self->redirects[i].target32, target32, 32) == 0)",
+       "memcmp(self->redirects[i].target32, target32, 32) == 0", "egress")
 without("egress-after-redirect", EG + "check.c", "if (redirected)", "egress")
 without("egress-set-by-the-guest", EG + "check.c", "if (ifab_credential_is_set(c->as, c->field, &signable))", "egress")
 change("egress-set-folded", RULES + "header.c", "return c == '_' || c == '.' ? '-' : c >=", "return c >=", "egress_credential")

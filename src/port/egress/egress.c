@@ -213,10 +213,11 @@ void ifab_egress__redirect(struct ifab_egress *self, uint64_t call, struct ifab_
 {
     struct ifab_egress *sink = self->sink;
     struct ifab_url url;
-    if (ifab_url_parse(text, &url, NULL) != IFAB_OK)
-        return; /* nobody can ask for it */
+    bool anywhere = ifab_url_parse(text, &url, NULL) != IFAB_OK; /* with a fragment, a user, %62 for b: servers may spell it so, and it is not normalised here */
     (void)pthread_mutex_lock(&sink->lock);
-    ifab_egress__target(&url, sink->redirects[sink->redirect_next].target32);
+    sink->redirects[sink->redirect_next].anywhere = anywhere;
+    if (!anywhere)
+        ifab_egress__target(&url, sink->redirects[sink->redirect_next].target32);
     sink->redirects[sink->redirect_next].call = call;
     sink->redirect_next = (sink->redirect_next + 1) % IFAB_EGRESS_REDIRECTS;
     (void)pthread_mutex_unlock(&sink->lock);
@@ -228,7 +229,8 @@ static bool was_redirect(struct ifab_egress *self, const struct ifab_egress_job 
     ifab_egress__target(&job->url, target32);
     (void)pthread_mutex_lock(&self->lock);
     for (size_t i = 0; i < IFAB_EGRESS_REDIRECTS; i++)
-        found = found || (self->redirects[i].call == job->call && memcmp(self->redirects[i].target32, target32, 32) == 0);
+        found = found || (self->redirects[i].call == job->call &&
+                          (self->redirects[i].anywhere || memcmp(self->redirects[i].target32, target32, 32) == 0));
     (void)pthread_mutex_unlock(&self->lock);
     return found;
 }

@@ -67,6 +67,7 @@ struct ifab_egress { /* the head of every back-end's own struct */
     bool blind; /* live is not complete */
     struct {
         uint64_t call;
+        bool anywhere; /* the target was spelt as no guest may: it may be the same place as any that a guest names */
         uint8_t target32[32];
     } redirects[IFAB_EGRESS_REDIRECTS]; /* where answers sent calls to: a ring */
     size_t redirect_next;
