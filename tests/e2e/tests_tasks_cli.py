@@ -531,6 +531,30 @@ def test_a_worker_that_slept_too_long_reports_nothing(f):
         assert not alive(pid) and cli.json("task", "show", id)["result"] == "second"
 
 
+def test_what_a_lost_claim_did_cost_counts(f):
+    # INV-11: its fence settles nothing any more; what was spent was spent
+    cli = Cli(f)
+    swarm(cli)
+    cli.wants(0, "budget", "set", "purse", "--subject", "swarm:data", "--usd", "10", "--period", "total", *WHY)
+    there = os.path.join(f.root, "pids")
+    create(cli, "t")
+    spend = f"echo '{{\"usd_micro\":4000000}}' >$IFAB_TASK_COST; echo $$ >{there}; sleep 600"
+    with Worker(cli, "--once", "--lease", "3s", command=("sh", "-c", spend)) as w:
+        pids(there)
+        cli.wants(0, "task", "cancel", "t", *WHY)
+        code, err = w.end()
+        assert code == 14 and "the claim is lost" in err and "what it did cost was reported to its swarm" in err, err
+    assert budget(f)["spent"] == 4000000, budget(f)
+    os.unlink(there)
+    create(cli, "u")
+    with Worker(cli, "--once", "--lease", "3s", command=("sh", "-c", f"echo no >$IFAB_TASK_COST; echo $$ >{there}; sleep 600")) as w:
+        pids(there)
+        cli.wants(0, "task", "cancel", "u", *WHY)
+        code, err = w.end()
+        assert code == 14 and "what it did cost is not known" in err, err
+    assert budget(f)["spent"] == 4000000
+
+
 def test_a_cancelled_task_ends_its_command(f):
     cli = Cli(f)
     swarm(cli)

@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(HERE)), "sdk", "
 try:
     from infrafabric import Fabric, OutcomeUnknown, Refused, TaskLost
     from infrafabric import fabric as fabric_module
+    from infrafabric import tasks as tasks_module
     from infrafabric.errors import Lost
 except ImportError as e:
     print(f"1..0 # SKIP {e}")
@@ -115,6 +116,16 @@ class Tasks(unittest.TestCase):
                 got.append(task.id)
                 task.complete()
         self.assertEqual(("003", ["a"], 4), (raised.exception.code, got, len(server.of("claim"))))
+
+    def test_budget_without_room_is_waited_for(self):
+        tasks_module.POOR_WAIT = .01
+        server, f = self.start(claim=[(402, error(301)), (402, error(301)), given("a"), (402, error(301))])
+        got = []
+        with self.assertRaises(Refused) as raised:
+            for task in f.next_task("data", wait=.3):
+                got.append(task.id)
+                task.complete()
+        self.assertEqual(("301", ["a"]), (raised.exception.code, got))
 
     def test_waiting_in_vain_says_when_no_fabric_answers(self):
         _, f = self.start(claim=["drop"])

@@ -4,6 +4,8 @@ import { Lost, OutcomeUnknown, Refused, TaskLost, Unreachable } from "./errors.j
 import { amounts, drop } from "./fabric.js";
 
 const CLAIM_WAIT = 25; /* s: of one request; the daemon takes at most 30 */
+const POOR = "301"; /* no budget has room: nobody knows when one has */
+const POOR_WAIT_MS = 10000;
 const LEASE = 30; /* s: what the daemon gives unless told otherwise */
 const RENEW_PAUSE = 250; /* ms between tries when a renewal was lost */
 
@@ -202,14 +204,17 @@ async function claimNext(fabric, { swarm, skills, wait, lease = LEASE, signal })
       if (status !== 204) throw new Lost(`HTTP ${status} with neither a task nor an error`);
     } catch (e) {
       if (signal?.aborted) return undefined;
-      if (!(isLost(e) || (e instanceof Refused && e.retryable))) throw e;
+      if (!(isLost(e) || (e instanceof Refused && (e.retryable || e.code === POOR)))) throw e;
       lost = e;
     }
     if (performance.now() >= end) {
       if (lost) throw lost;
       return undefined;
     }
-    if (lost) await pause(lost.retryAfterMs ?? Math.random() * fabric.delays[0], signal);
+    if (lost) {
+      const least = lost.code === POOR ? POOR_WAIT_MS : (lost.retryAfterMs ?? Math.random() * fabric.delays[0]);
+      await pause(Math.max(0, Math.min(least, end - performance.now())), signal);
+    }
   }
 }
 

@@ -81,6 +81,18 @@ test("a claim goes on over lost answers; a refusal ends it", async (t) => {
   assert.deepEqual([got, of("claim").length], [["a"], 4]);
 });
 
+test("a budget without room is waited for, and told when waiting ends so", async (t) => {
+  const { fabric, of } = await start(t, { claim: [[402, error(301)], given("a"), [402, error(301)]] });
+  const got = [];
+  await assert.rejects(
+    async () => {
+      for await (const task of fabric.nextTask({ swarm: "data", wait: 0.05 })) got.push(task.id), await task.complete();
+    },
+    (e) => e instanceof Refused && e.code === "301",
+  );
+  assert.deepEqual([got, of("claim").length >= 4], [["a"], true]);
+});
+
 test("the loop that waits in vain says when that is because no fabric answers", async (t) => {
   const { fabric } = await start(t, { claim: ["drop"] });
   await assert.rejects(fabric.nextTask({ swarm: "data", wait: 0 }).next(), (e) => e.name === "Lost");

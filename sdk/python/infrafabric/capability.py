@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import rfc8785
 
+from . import fabric as messages
 from . import tasks
 from .errors import Lost, OutcomeUnknown, Refused, Unreachable
 from .fabric import Receipt
@@ -23,7 +24,7 @@ class Capability:
 
     def plan(self, operation=None, params=None, why=None, version=None):
         """What it would do, cost and need, as the fabric says; nothing is done. `decision` is SHARE, ESCALATE or DENY."""
-        body = tasks._given(operation=operation, params=params or {}, why=why, version=version)
+        body = messages._given(operation=operation, params=params or {}, why=why, version=version)
         return tasks.change(self._fabric, f"/v1/capabilities/{self.name}/plan", body)
 
     def apply(self, operation=None, params=None, why=None, wait=0, version=None, plan=None):

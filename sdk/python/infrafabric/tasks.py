@@ -11,7 +11,7 @@ from . import envelope as env
 from . import fabric as messages
 from .errors import FabricError, Lost, OutcomeUnknown, Refused, Unreachable
 
-CLAIM_WAIT = 25  # seconds of one request; the daemon takes at most 30
+CLAIM_WAIT, POOR, POOR_WAIT = 25, "301", 10  # seconds of one request (the daemon takes at most 30), and between two while no budget has room
 
 
 class TaskLost(FabricError):
@@ -19,9 +19,6 @@ class TaskLost(FabricError):
     def __init__(self, task_id, why):
         self.id = task_id
         super().__init__(f"task {task_id} is lost: {why}")
-
-
-_given = messages._given
 
 
 def _words(error):
@@ -101,7 +98,7 @@ class Task(SimpleNamespace):
         if self._stop.is_set():
             raise ValueError(f"task {self.id}: it is ended already")
         try:
-            return change(self._fabric, f"/v1/tasks/{self.id}/{verb}", _given(fence=self.fence, **fields), self.gone)
+            return change(self._fabric, f"/v1/tasks/{self.id}/{verb}", messages._given(fence=self.fence, **fields), self.gone)
         except Refused as e:
             if e.code != "603":
                 raise
@@ -149,10 +146,10 @@ class Task(SimpleNamespace):
 
 
 def _claim(fabric, swarm, skills, wait, lease):
-    end, lost = None if wait is None else time.monotonic() + wait, None
+    end, lost = time.monotonic() + (float("inf") if wait is None else wait), None
     while True:
-        left = CLAIM_WAIT if end is None else max(0, min(CLAIM_WAIT, end - time.monotonic()))
-        body = rfc8785.dumps(_given(swarm=swarm, skills=skills and list(skills), wait_ms=int(left * 1000), lease_ms=round(lease * 1000)))
+        left = max(0, min(CLAIM_WAIT, end - time.monotonic()))
+        body = rfc8785.dumps(messages._given(swarm=swarm, skills=skills and list(skills), wait_ms=int(left * 1000), lease_ms=round(lease * 1000)))
         try:
             status, value, _ = fabric.wire.call("POST", "/v1/tasks/claim", body, None, fabric.timeout + left)
             if "error" in value:
@@ -161,33 +158,35 @@ def _claim(fabric, swarm, skills, wait, lease):
                 return Task(fabric, value, lease)
             lost = None if status == 204 else Lost(f"HTTP {status} with neither a task nor an error")
         except (Lost, Unreachable, Refused) as e:
-            if isinstance(e, Refused) and not e.retryable:
+            if isinstance(e, Refused) and not (e.retryable or e.code == POOR):
                 raise
             lost = e
-        if end is not None and time.monotonic() >= end:
-            if lost is not None:
-                raise lost
+        if lost is None and time.monotonic() >= end:
             return None
         if lost is not None:
-            time.sleep((getattr(lost, "retry_after_ms", None) or random.uniform(0, 1000 * messages.DELAYS[0])) / 1000)
+            if time.monotonic() >= end:
+                raise lost
+            ms = POOR_WAIT * 1000 if getattr(lost, "code", "") == POOR else getattr(lost, "retry_after_ms", None) or random.uniform(0, 1000 * messages.DELAYS[0])
+            time.sleep(max(0, min(ms / 1000, end - time.monotonic())))
 
 
 class Fabric(messages.Fabric):
     """The client, with tasks and costs."""
     def task_create(self, type, why, **fields):
         """Make a task; fields as in POST /v1/tasks: id, needs, priority, swarm, budget, deadline, not_before, depends_on, max_attempts, payload."""
-        return change(self, "/v1/tasks", _given(type=type, why=why, **fields))
+        return change(self, "/v1/tasks", messages._given(type=type, why=why, **fields))
 
     def cost(self, usd_micro=None, tokens_in=None, tokens_out=None, calls=None, model=None, provider=None, capability=None, operation=None, swarm=None,
              trace=None):
         """Report what was spent elsewhere; it counts once. Where `over` is not empty a budget has been passed, and the cost is recorded all the same."""
-        spent = _given(usd_micro=usd_micro, tokens_in=tokens_in, tokens_out=tokens_out, calls=calls, model=model)
+        spent = messages._given(usd_micro=usd_micro, tokens_in=tokens_in, tokens_out=tokens_out, calls=calls, model=model)
         talent = self.talent.split("/")[0] if self.wire.is_unix and self.talent else None  # the socket is an operator: it says whose
         head = {"traceparent": f"00-{trace.replace('-', '')}-{env.uuid7().replace('-', '')[16:]}-01"} if trace else None
-        return change(self, "/v1/costs", _given(cost=spent, provider=provider, capability=capability, operation=operation, swarm=swarm, talent=talent), head=head)
+        return change(self, "/v1/costs", messages._given(cost=spent, provider=provider, capability=capability, operation=operation, swarm=swarm, talent=talent), head=head)
 
     def next_task(self, swarm, skills=None, wait=None, lease=30):
         """Tasks of a swarm, one after the other, each renewed at a third of its lease; for ever, or until none came for wait seconds.
+        While no budget has room it asks every ten seconds; where that is so at the end of wait, the refusal (301) is raised.
 
         One that is left open fails. Write `with task:` in the loop: an exception in it is transient, KeyboardInterrupt and SystemExit shutdown,
         and so is break after it. Without `with` all are transient, since a loop cannot tell break from an exception."""

@@ -168,6 +168,7 @@ struct cli_call {
     const uint8_t *digest32; /* and its message_digest; NULL: unknown */
 };
 int cli_open_client(struct cli *cli, bool silent); /* cli->client, unless it is open */
+void cli_traceparent(const char *trace, char *to, size_t size); /* "00-TRACE-SPAN-01", SPAN at random; "" when trace is no UUID */
 int cli_sign_act(struct cli *cli, const struct cli_call *call, struct ifab_text *ret_header); /* with cli->identity */
 int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response *ret_response);
 int cli_get_json(struct cli *cli, const char *target, struct ifab_arena *arena, const struct ifab_json **ret_tree); /* copies the body */

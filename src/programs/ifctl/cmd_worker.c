@@ -2,7 +2,8 @@
  * worker run: claims tasks of a swarm, one at a time, and runs a command for each.
  *
  * 1. A claim is renewed at a third of its lease. When the daemon says that it is another's, or no renewal went through until the lease was
- *    over by our clock, the command is killed at once and nothing is reported: its fence is refused anyway (INV-11).
+ *    over by our clock, the command is killed at once and nothing of it is reported: its fence is refused anyway (INV-11). What it did cost
+ *    was spent all the same, and nothing of the claim settles it any more: it is reported as a cost of the swarm.
  * 2. What was done is reported until the daemon has answered; a report that was lost and made again is refused, never taken twice.
  * 3. A command may end its task itself, by `ifctl task complete`: then its claim is over, with nothing lost and nothing left to report.
  * 4. Told to end (SIGTERM, SIGINT, SIGHUP) while it waits, it holds no task; while a command runs, that is ended and its task given back.
@@ -44,7 +45,8 @@ struct worker {
     int code;                     /* of the whole, when it cannot go on */
     int64_t pause_ms;
     /* the claim */
-    struct ifab_view id;
+    struct ifab_view id, type;
+    char traceparent[64];
     int64_t fence, lease_end;
     bool over;                    /* done under this very fence */
     char cost_path[1100], cost[WORKER_COST_JSON]; /* cost "": none was said */
@@ -54,10 +56,14 @@ struct worker {
 
 enum call { CALL_OK, CALL_REFUSED, CALL_AWAY, CALL_UNKNOWN };
 
-static enum call call_once(struct worker *w, const char *target, struct ifab_view body, struct ifab_response *ret, struct ifab_answer_error *error)
+static struct ifab_request post(const char *target, struct ifab_view body)
 {
-    const struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = "POST", .target = target, .body = body};
-    ifab_status status = ifab_client_call(w->cli->client, &request, ret, cli_clean_err(w->cli));
+    return (struct ifab_request){.version = IFAB_CLIENT_VERSION, .method = "POST", .target = target, .body = body};
+}
+
+static enum call call_once(struct worker *w, const struct ifab_request *request, struct ifab_response *ret, struct ifab_answer_error *error)
+{
+    ifab_status status = ifab_client_call(w->cli->client, request, ret, cli_clean_err(w->cli));
     if (status == IFAB_NOT_FOUND || status == IFAB_AGAIN)
         return CALL_AWAY;
     if (status != IFAB_OK)
@@ -69,7 +75,7 @@ static enum call call_once(struct worker *w, const char *target, struct ifab_vie
 }
 
 /* A token ends; its file may hold a fresh one by then. */
-static enum call call(struct worker *w, const char *target, struct ifab_view body, int64_t timeout, bool may_stop, struct ifab_response *ret,
+static enum call call(struct worker *w, const struct ifab_request *request, int64_t timeout, bool may_stop, struct ifab_response *ret,
                       struct ifab_answer_error *error)
 {
     for (int n = 0;; n++) {
@@ -78,7 +84,7 @@ static enum call call(struct worker *w, const char *target, struct ifab_view bod
             return CALL_AWAY;
         ifab_client_set_timeout(w->cli->client, timeout);
         ifab_client_set_stop(w->cli->client, may_stop ? w->stop_fd : -1);
-        enum call got = call_once(w, target, body, ret, error);
+        enum call got = call_once(w, request, ret, error);
         if (got != CALL_REFUSED || ret->status != 401 || n > 0)
             return got;
         ifab_client_close(w->cli->client);
@@ -153,7 +159,8 @@ static bool renew(void *user, int64_t *ret_next)
     int64_t began = worker_clock(), timeout = w->lease / 3 > 5 * IFAB_SECOND ? 5 * IFAB_SECOND : w->lease / 3;
     task_target(w, "renew", target);
     snprintf(body, sizeof body, "{\"fence\":%lld,\"lease_ms\":%lld}", (long long)w->fence, (long long)(w->lease / 1000));
-    enum call got = call(w, target, ifab_view_str(body), timeout, true, &response, &error);
+    const struct ifab_request request = post(target, ifab_view_str(body));
+    enum call got = call(w, &request, timeout, true, &response, &error);
     *ret_next = w->lease / 3;
     if (got == CALL_OK) {
         w->lease_end = began + w->lease;
@@ -171,20 +178,16 @@ static bool renew(void *user, int64_t *ret_next)
 }
 
 /* Until it is answered, or there is no time left. *ret_error: the refusal, when that was the answer. false: nobody answered. */
-static bool report(struct worker *w, const char *verb, struct ifab_view body, bool *ret_taken, struct ifab_answer_error *error)
+static bool deliver(struct worker *w, const struct ifab_request *request, enum call *ret_got, struct ifab_answer_error *error)
 {
     struct ifab_response response;
-    char target[256];
     int64_t end = INT64_MAX;
-    task_target(w, verb, target);
     w->pause_ms = 0;
     w->unsure = false;
     for (;;) {
-        enum call got = call(w, target, body, w->stopping ? FAREWELL : CALL_TIMEOUT, false, &response, error);
-        w->unsure |= got == CALL_UNKNOWN;
-        w->over = got == CALL_REFUSED && error->code == IFAB_CODE_INVALID_TRANSITION && is_done(w);
-        *ret_taken = got == CALL_OK || (w->unsure && w->over);
-        if (got == CALL_OK || got == CALL_REFUSED)
+        *ret_got = call(w, request, w->stopping ? FAREWELL : CALL_TIMEOUT, false, &response, error);
+        w->unsure |= *ret_got == CALL_UNKNOWN;
+        if (*ret_got == CALL_OK || *ret_got == CALL_REFUSED)
             return true;
         say_away(w, error);
         if (w->stopping && end == INT64_MAX)
@@ -193,6 +196,18 @@ static bool report(struct worker *w, const char *verb, struct ifab_view body, bo
             return false;
         pause_for(w, error->code != 0 ? error->retry_after_ms : 0);
     }
+}
+
+static bool report(struct worker *w, const char *verb, struct ifab_view body, bool *ret_taken, struct ifab_answer_error *error)
+{
+    char target[256];
+    enum call got;
+    task_target(w, verb, target);
+    const struct ifab_request request = post(target, body);
+    bool answered = deliver(w, &request, &got, error);
+    w->over = answered && got == CALL_REFUSED && error->code == IFAB_CODE_INVALID_TRANSITION && is_done(w);
+    *ret_taken = answered && (got == CALL_OK || (w->unsure && w->over));
+    return answered;
 }
 
 static void say_task(struct worker *w, const char *what, const char *why)
@@ -204,6 +219,43 @@ static void say_over(struct worker *w)
 {
     w->failed = false;
     say_task(w, "done, as its command said itself", w->cost[0] == '\0' ? "" : "the cost in its file was not sent");
+}
+
+/* The claim is gone and took its reservation with it. w->unsure: an earlier report of it, whose answer was lost, may have been taken with its cost. */
+static void report_spent(struct worker *w)
+{
+    struct cli_body body;
+    struct ifab_answer_error error = {0};
+    uint8_t random16[16];
+    char key[40] = "spent-", operation[129];
+    IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf hex = IFAB_BUF_INIT(64);
+    enum call got = CALL_UNKNOWN;
+    if (w->cost[0] == '\0')
+        return;
+    if (w->unsure) {
+        say_task(w, "its cost was not reported anew", "a report whose answer was lost may have been taken with it");
+        return;
+    }
+    ifab_random(random16, sizeof random16);
+    ifab_buf_hex(&hex, random16, sizeof random16);
+    if (ifab_buf_status(&hex) == IFAB_OK)
+        memcpy(key + 6, hex.data, 32);
+    cli_path(operation, sizeof operation, IFAB_FMT, IFAB_ARG(w->type));
+    cli_body_begin(&body);
+    cli_body_raw(&body, "cost", w->cost);
+    cli_body_text(&body, "swarm", cli_get(w->cli, "swarm"));
+    cli_body_text(&body, "operation", operation);
+    cli_body_end(&body);
+    struct ifab_request request = post("/v1/costs", ifab_buf_as_view(&body.buf));
+    request.idempotency_key = key;
+    request.traceparent = w->traceparent[0] == '\0' ? NULL : w->traceparent;
+    bool answered = ifab_buf_status(&body.buf) == IFAB_OK && deliver(w, &request, &got, &error);
+    ifab_buf_fini(&body.buf);
+    bool over = got == CALL_REFUSED && error.code == IFAB_CODE_BUDGET_EXCEEDED; /* it is recorded all the same */
+    if (got == CALL_OK || over)
+        say_task(w, "what it did cost was reported to its swarm", over ? error.message : "");
+    else
+        say_task(w, "what it did cost could not be reported", answered ? error.message : "nobody answered");
 }
 
 static bool send_failure(struct worker *w, const char *kind, const char *why, bool *ret_taken, struct ifab_answer_error *error)
@@ -244,12 +296,20 @@ static void fail(struct worker *w, const char *kind, const char *why)
         say_task(w, "nobody could be told; its lease runs out", "");
     else if (!taken)
         say_task(w, "this was not taken", error.message);
+    if (answered && !taken && is_lost(&error))
+        report_spent(w);
 }
 
 static const char *refused(const struct ifab_answer_error *error, char *words, size_t size)
 {
     cli_path(words, size, "the result was refused: %s", error->message);
     return words;
+}
+
+static void say_not_taken(struct worker *w, const struct ifab_answer_error *error)
+{
+    say_task(w, "done, but not taken", error->message);
+    report_spent(w);
 }
 
 static void complete(struct worker *w, const struct worker_result *result)
@@ -286,7 +346,7 @@ static void complete(struct worker *w, const struct worker_result *result)
     else if (!answered)
         say_task(w, "done, and nobody could be told; its lease runs out", "");
     else if (error.code == IFAB_CODE_STALE_FENCE || error.code == IFAB_CODE_TASK_NOT_FOUND)
-        say_task(w, "done, but not taken", error.message);
+        say_not_taken(w, &error);
     else
         fail(w, "transient", refused(&error, words, sizeof words));
 }
@@ -337,7 +397,11 @@ static void settle(struct worker *w, const struct worker_result *result)
         say_over(w);
     } else if (result->end == WORKER_LOST) {
         w->failed = true;
-        say_task(w, "the claim is lost; its command was ended and nothing reported", "");
+        say_task(w, "the claim is lost; its command was ended and no result reported", "");
+        if (bad != NULL)
+            say_task(w, "what it did cost is not known", bad);
+        w->unsure = false;
+        report_spent(w);
     } else if (kind != NULL) {
         fail(w, kind, words);
     } else {
@@ -388,8 +452,9 @@ static int take(struct worker *w, struct ifab_view answer)
         return cli_refuse(w->cli, IFAB_CODE_SYSTEM_ERROR, "the answer to a claim is not JSON");
     const struct ifab_json *task = ifab_json_get(tree, "task");
     if (!ifab_json_string(ifab_json_get(task, "id"), &w->id) || !ifab_name_valid(w->id) || !ifab_json_integer(ifab_json_get(tree, "fence"), &w->fence) ||
-        !ifab_json_string(ifab_json_get(task, "trace"), &trace) || !cli_path(text, sizeof text, IFAB_FMT, IFAB_ARG(trace)))
-        return cli_refuse(w->cli, IFAB_CODE_SYSTEM_ERROR, "the answer to a claim names no task, fence or trace");
+        !ifab_json_string(ifab_json_get(task, "type"), &w->type) || !ifab_json_string(ifab_json_get(task, "trace"), &trace) || !cli_path(text, sizeof text, IFAB_FMT, IFAB_ARG(trace)))
+        return cli_refuse(w->cli, IFAB_CODE_SYSTEM_ERROR, "the answer to a claim names no task, type, fence or trace");
+    cli_traceparent(text, w->traceparent, sizeof w->traceparent);
     return run_task(w, task, text);
 }
 
@@ -406,7 +471,8 @@ static int look(struct worker *w, int64_t wait_ms, bool *ret_idle)
     ifab_buf_format(&body, ",\"wait_ms\":%lld}", (long long)wait_ms);
     if (ifab_buf_status(&body) != IFAB_OK)
         return cli_fail(w->cli, IFAB_NOMEM);
-    enum call got = call(w, "/v1/tasks/claim", ifab_buf_as_view(&body), wait_ms * 1000 + CALL_TIMEOUT, true, &response, &error);
+    const struct ifab_request request = post("/v1/tasks/claim", ifab_buf_as_view(&body));
+    enum call got = call(w, &request, wait_ms * 1000 + CALL_TIMEOUT, true, &response, &error);
     bool poor = got == CALL_REFUSED && error.code == IFAB_CODE_BUDGET_EXCEEDED; /* until a period begins, or a person gives more */
     if (got == CALL_REFUSED && !poor)
         return cli_refused(w->cli, &response);

@@ -193,13 +193,12 @@ static int join_acts(struct cli *cli, const char *first, struct ifab_text *own, 
     return ifab_buf_status(both) == IFAB_OK ? 0 : cli_fail(cli, ifab_buf_status(both));
 }
 
-/* "00-TRACE-SPAN-01" of --trace; "" without one. */
-static void put_traceparent(const struct cli *cli, char *to, size_t size)
+void cli_traceparent(const char *trace, char *to, size_t size)
 {
     uint8_t trace16[16], span8[8];
     struct ifab_buf line = IFAB_BUF_INIT(128);
     to[0] = '\0';
-    if (cli->trace[0] == '\0' || ifab_uuid_parse(ifab_view_str(cli->trace), trace16) != IFAB_OK)
+    if (trace[0] == '\0' || ifab_uuid_parse(ifab_view_str(trace), trace16) != IFAB_OK)
         return;
     ifab_random(span8, sizeof span8);
     span8[0] |= 1;
@@ -230,7 +229,7 @@ static ifab_status attempt(struct cli *cli, const struct cli_call *call, const c
 {
     IFAB_CLEANUP(ifab_buf_fini) struct ifab_buf refs = IFAB_BUF_INIT(65536);
     char traceparent[64];
-    put_traceparent(cli, traceparent, sizeof traceparent);
+    cli_traceparent(cli->trace, traceparent, sizeof traceparent);
     put_refs(cli, &refs);
     const struct ifab_request request = {.version = IFAB_CLIENT_VERSION, .method = call->method, .target = call->target, .body = call->body,
                                          .idempotency_key = call->idempotency_key, .admin = admin,

@@ -59,7 +59,7 @@
     X(NOT_SUPPORTED, 509, SYSTEM, 0, 501, 20, "not supported in this version", "See CHANGELOG.md for what this version supports.")        \
     X(TASK_NOT_FOUND, 601, TASK, 0, 404, 14, "no such task", "Choose one of those that ifctl task list shows.")                           \
     X(TASK_OWNED, 602, TASK, 0, 409, 14, "task is owned by another", "Claim another one.")                                                \
-    X(STALE_FENCE, 603, TASK, 0, 409, 14, "fence is old", "Stop working on it: the task was given to another.")                           \
+    X(STALE_FENCE, 603, TASK, 0, 409, 14, "fence is old", "Stop working on it: the task was given to another. What it did cost is still to be reported: ifctl cost track.") \
     X(NO_QUALIFIED_SWARM, 604, TASK, 0, 409, 14, "no qualified swarm", "Register a swarm with these skills: ifctl swarm register.")       \
     X(INVALID_TRANSITION, 605, TASK, 0, 409, 14, "not possible in this state", "See its state with ifctl task show.")
 
