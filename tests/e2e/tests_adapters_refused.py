@@ -46,6 +46,19 @@ def test_a_private_address_is_told_with_its_row(f):
         f.verify()
 
 
+def test_a_word_that_makes_no_url_is_its_callers(f):
+    # else one agent with a read grant opens the breaker for all, and no request has reached the provider
+    with Server(item) as server:
+        head = ready(f, NAME, "api.example", server)
+        for _ in range(MORE):
+            r = call(f, head, NAME, "item", {"item": "..;x"})
+            assert r.code == 208 and not r.error["retryable"], r
+            assert "not a URL that is let through" in r.error["message"], r
+        assert of_breakers(f) in ([], ["closed"]) and not server.seen
+        assert call(f, head, NAME, "item", {"item": "1"}).status == 200
+        f.verify()
+
+
 def test_a_write_in_a_dry_run_is_told_as_that(f):
     with Server(item) as server:
         head = ready(f, NAME, "api.example", server)

@@ -767,6 +767,7 @@ change("egress-headers-checked", EG + "check.c", "        status = check_headers
 without("egress-manifest-origin", EG + "check.c",
         "if (ifab_origin_read(c->origin, &named, NULL) != IFAB_OK || !ifab_origin_same(&named, &job->url.origin))", "egress")
 without("egress-record-origin", EG + "check.c", "if (status == IFAB_DENIED)\n        return refuse(problem, IFAB_DENIED, IFAB_EGRESS_CREDENTIAL_ORIGIN", "egress")
+change("guest-own-url", "src/shell/guest/own.c", "[IFAB_EGRESS_URL] = IFAB_CALL_CALLER,", "", "guest_begin")
 change("egress-after-redirect-otherwise", "src/port/egress/egress.c", "(self->redirects[i].anywhere || memcmp(self->redirects[i].target32, target32, 32) == 0)",
        "memcmp(self->redirects[i].target32, target32, 32) == 0", "egress")
 without("egress-after-redirect", EG + "check.c", "if (redirected)", "egress")

@@ -196,6 +196,18 @@ static void an_end_on_a_refusal_is_the_fabrics(void **state)
     }
 }
 
+/* What never was a request is its caller's, not its provider's; what came back, or was on its way, is the provider's. */
+static void what_was_no_request_is_the_callers(void **state)
+{
+    static const enum ifab_egress_failure callers[] = {IFAB_EGRESS_URL, IFAB_EGRESS_REQUEST, IFAB_EGRESS_TOO_LARGE};
+    static const enum ifab_egress_failure providers[] = {IFAB_EGRESS_RESPONSE_TOO_LARGE, IFAB_EGRESS_RESPONSE, IFAB_EGRESS_TLS, IFAB_EGRESS_TRANSPORT, IFAB_EGRESS_DEADLINE};
+    (void)state;
+    for (size_t i = 0; i < IFAB_COUNT(callers); i++)
+        assert_int_equal(ifab_guest__own(IFAB_CODE_INVALID_PARAMS, callers[i]), IFAB_CALL_CALLER);
+    for (size_t i = 0; i < IFAB_COUNT(providers); i++)
+        assert_int_equal(ifab_guest__own(IFAB_CODE_PROVIDER_UNAVAILABLE, providers[i]), IFAB_CALL_OK);
+}
+
 static void what_was_refused_is_redacted_and_cut_too(void **state)
 {
     char params[600];
@@ -227,6 +239,7 @@ static const struct CMUnitTest tests[] = {
     TEST(what_is_no_answer_is_a_fault_of_the_guest),
     TEST(why_a_call_ended_is_redacted_and_then_cut),
     TEST(an_end_on_a_refusal_is_the_fabrics),
+    TEST(what_was_no_request_is_the_callers),
     TEST(what_was_refused_is_redacted_and_cut_too),
     TEST(an_alarm_goes_before_a_refusal),
 };

@@ -8,8 +8,14 @@
 
 #include <stdio.h>
 
-/* OK: not the fabric's. Of those with an alarm the whole call is a violation, whatever stands here. */
+/*
+ * OK: not the fabric's. Of those with an alarm the whole call is a violation, whatever stands here. What was never a request did not reach the provider:
+ * a caller's word in it (a path of "..;x", more than fits) would else let one agent open the breaker for all.
+ */
 static const enum ifab_call_end by_failure[IFAB_EGRESS_FAILURE_COUNT] = {
+    [IFAB_EGRESS_URL] = IFAB_CALL_CALLER,
+    [IFAB_EGRESS_REQUEST] = IFAB_CALL_CALLER,
+    [IFAB_EGRESS_TOO_LARGE] = IFAB_CALL_CALLER,
     [IFAB_EGRESS_ADDRESS] = IFAB_CALL_ADDRESS,
     [IFAB_EGRESS_DRY_RUN] = IFAB_CALL_DRY_WRITE,
 };
