@@ -68,6 +68,10 @@ static bool fill(struct ifg_view template, struct ifg_view params, bool json, st
             ifg_buf_percent(out, text);
         at += size;
     }
+    if (out->failed) { /* a beginning of it would lack what the template says behind the value */
+        ifg_fail(answer, IFG_CALLER, "with these values the request is longer than it may be");
+        return false;
+    }
     return true;
 }
 
@@ -126,7 +130,7 @@ void guest_apply(const struct ifg_call *call, struct ifg_answer *answer)
     if (response.status >= 500 || response.status == 429)
         ifg_fail(answer, IFG_TRANSIENT, "the provider answered with a status of 5xx or 429");
     else if (response.status >= 400)
-        ifg_fail(answer, response.status == 401 || response.status == 403 ? IFG_PROVIDER : IFG_CALLER, "the provider refused the request (4xx)");
+        ifg_fail(answer, response.status == 401 ? IFG_PROVIDER : IFG_CALLER, "the provider refused the request (4xx)"); /* 403: of what the caller named */
     else
         write_answer(&response, answer);
 }

@@ -257,6 +257,8 @@ def test_vmix_has_its_27_commands(f):
         config = [("VMIX_URL", f"http://127.0.0.1:{server.port}")]
         head = ready(f, "vmix.switcher", "vmix.example", server, scopes=("studio:control",), config=config)
 
+        assert plan(f, head, "vmix.switcher", "cut", {"scene": "場" * 128}).status == 201  # as long as its schema lets it be
+
         def do(operation, **params):
             r = call(f, head, "vmix.switcher", operation, params)
             assert r.status == 200, (operation, r)

@@ -59,6 +59,33 @@ def test_a_word_that_makes_no_url_is_its_callers(f):
         f.verify()
 
 
+def test_what_the_provider_forbids_one_caller_is_not_shut_for_others(f):
+    # 403 is said of what was asked for; 401 of the key it was asked with
+    with Server(lambda _m, path, _b: (403 if "/no" in path else 200, "application/json", b"{}")) as server:
+        head = ready(f, NAME, "api.example", server)
+        for n in range(MORE):
+            assert call(f, head, NAME, "item", {"item": f"no{n}"}).code == 208
+        assert of_breakers(f) in ([], ["closed"])
+        assert call(f, head, NAME, "item", {"item": "1"}).status == 200
+
+
+def test_a_long_value_is_planned_or_refused_never_cut_short(f):
+    # the plan's effect shows its beginning; a URL that is longer than one may be goes nowhere, not without its end
+    def takes_long_ones(m):
+        m["operations"]["item"]["params"]["properties"]["item"]["maxLength"] = 10000
+
+    with Server(item) as server:
+        head = ready(f, NAME, "api.example", server, change=takes_long_ones)
+        planned = plan(f, head, NAME, "item", {"item": "x" * 600})
+        assert planned.status == 201, planned
+        (effect,) = planned.json["said_effects"]
+        assert len(effect["target"]) == 512 and effect["target"].endswith("x..."), effect
+        assert call(f, head, NAME, "item", {"item": "x" * 600}).status == 200 and server.seen[-1][1].endswith("x" * 600)
+        sent = len(server.seen)
+        assert plan(f, head, NAME, "item", {"item": "x" * 9000}).code == 208
+        assert len(server.seen) == sent
+
+
 def test_a_write_in_a_dry_run_is_told_as_that(f):
     with Server(item) as server:
         head = ready(f, NAME, "api.example", server)

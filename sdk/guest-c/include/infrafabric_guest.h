@@ -123,7 +123,7 @@ void ifg_fail(struct ifg_answer *self, enum ifg_kind kind, const char *message);
 void ifg_fail_view(struct ifg_answer *self, enum ifg_kind kind, struct ifg_view message);
 /* guest_plan: one line for a person on what apply will do, and one effect a thing it will touch. */
 void ifg_summary(struct ifg_answer *self, struct ifg_view text);                    /* borrowed until the call ends */
-void ifg_effect(struct ifg_answer *self, const char *type, struct ifg_view target); /* {"type","target"}, e.g. "http.post", a URL without secrets */
+void ifg_effect(struct ifg_answer *self, const char *type, struct ifg_view target); /* {"type","target"}, e.g. "http.post", a URL without secrets; past 512 bytes its beginning and "..." */
 
 /* Yours. In guest_plan and guest_health only ifg_log() may be called: any other import ends the call. */
 void guest_plan(const struct ifg_call *call, struct ifg_answer *answer);

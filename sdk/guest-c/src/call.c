@@ -15,8 +15,25 @@ void ifg_fail_view(struct ifg_answer *self, enum ifg_kind kind, struct ifg_view 
 void ifg_fail(struct ifg_answer *self, enum ifg_kind kind, const char *message) { ifg_fail_view(self, kind, ifg_view_str(message)); }
 void ifg_summary(struct ifg_answer *self, struct ifg_view text) { self->summary = text; }
 
+/* The longest beginning of at most max bytes that is whole UTF-8. */
+static struct ifg_view cut(struct ifg_view text, size_t max)
+{
+    size_t size = 0, next;
+    while (size < text.size && (next = ifg__utf8_size(text.data + size, text.data + text.size)) > 0 && next <= max - size)
+        size += next;
+    return (struct ifg_view){text.data, size};
+}
+
+#define EFFECT_MAX 512 /* bytes of a target: docs/formats/guest-abi.md */
+
 void ifg_effect(struct ifg_answer *self, const char *type, struct ifg_view target)
 {
+    struct ifg_buf marked = {.limit = EFFECT_MAX};
+    if (target.size > EFFECT_MAX) {
+        ifg_buf_put(&marked, cut(target, EFFECT_MAX - 3));
+        ifg_buf_str(&marked, "...");
+        target = ifg_buf_view(&marked);
+    }
     if (self->effects.out.size == 0)
         ifg_begin_array(&self->effects);
     ifg_begin_object(&self->effects);
@@ -25,15 +42,6 @@ void ifg_effect(struct ifg_answer *self, const char *type, struct ifg_view targe
     ifg_name(&self->effects, "target");
     ifg_text(&self->effects, target);
     ifg_end_object(&self->effects);
-}
-
-/* The longest beginning of at most max bytes that is whole UTF-8. */
-static struct ifg_view cut(struct ifg_view text, size_t max)
-{
-    size_t size = 0, next;
-    while (size < text.size && (next = ifg__utf8_size(text.data + size, text.data + text.size)) > 0 && next <= max - size)
-        size += next;
-    return (struct ifg_view){text.data, size};
 }
 
 static void put_error(struct ifg_writer *out, enum ifg_kind kind, struct ifg_view message)
