@@ -210,7 +210,7 @@ def test_a_value_that_went_is_told_before_there_is_an_intent():
         f.restart()
         before = f.size()
         done = fails(s.go_on(20, plan_), 506)
-        assert "DESK" in done.err, done
+        assert "DESK" in done.err and "Add that row to capabilities.config in ifd.yaml" in done.err, done
         assert not [e for e in f.entries(before) if e["component"] == "IF.chassis" and e["operation"] in ("intent", "outcome", "failed")], f.entries(before)
         f.configure({"capabilities.config": [f"{NAME} DESK two"]})
         f.restart()

@@ -543,7 +543,10 @@ def test_ifctl_takes_values_from_everywhere_but_its_arguments(f):
     assert [s["name"] for s in cli.json("secret", "list")["items"]] == ["stdin", "file", "fd", "prompt"]
     for name in ("stdin", "file", "fd", "prompt"):
         assert cli("secret", "check", name, "--for", API, "--why", "w").code == 0
-    assert cli("secret", "check", "stdin", "--for", OTHER, "--why", "w").code == 10
+    elsewhere = cli("secret", "check", "stdin", "--for", OTHER, "--why", "w")
+    assert elsewhere.code == 10 and "ifctl secret list" in elsewhere.err, elsewhere
+    again = cli("secret", "set", "stdin", "--for", OTHER, "--why", "w", stdin=b"another-value-0123")
+    assert again.code != 0 and "its origins stay" in again.err, again
     assert {s["state"] for s in cli.json("secret", "age")["items"]} == {"good"}
     old = cli("secret", "age", "--older", "0")
     assert old.code == 0 and "4 older than 0 days" in old.err, old

@@ -83,12 +83,18 @@ static bool id_of(struct node *node, struct request *r, struct ifab_view *ret_id
 static bool config_of(struct node *node, struct request *r, const struct ifab_manifest *manifest, struct ifab_view *ret_config)
 {
     const char *missing;
-    char text[256];
+    struct ifab_refusal refusal = {.offset = -1, .retry_after_ms = -1};
     if (calls_config(node, manifest, &r->arena, ret_config, &missing))
         return true;
-    snprintf(text, sizeof text, "capabilities.config has no row \"" IFAB_FMT " %.64s VALUE\", which its manifest asks for", IFAB_ARG(manifest->name),
-             missing != NULL ? missing : "");
-    reply_code(node, r, missing != NULL ? IFAB_CODE_INVALID_CONFIG : IFAB_CODE_SYSTEM_ERROR, "requires_config", text);
+    if (missing == NULL) {
+        out_of_memory(node, r);
+        return false;
+    }
+    (void)ifab_refuse_hint(&refusal,
+                           ifab_refuse(&refusal, IFAB_CODE_INVALID_CONFIG, "requires_config",
+                                       "capabilities.config has no row \"" IFAB_FMT " %.64s VALUE\", which its manifest asks for", IFAB_ARG(manifest->name), missing),
+                           "Add that row to capabilities.config in ifd.yaml, and start ifd again.");
+    reply_error(node, r, &refusal);
     return false;
 }
 

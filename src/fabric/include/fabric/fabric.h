@@ -202,7 +202,7 @@ struct ifab_registered { /* one record of the registry, as another fabric had it
       "Wait a little; limits.rps and limits.burst in its manifest say how much passes. ")                                                     \
     X(BUSY, QUEUE_FULL, CALLER, "too many exchanges were under way", "Wait a little. ")                                                       \
     X(NOT_DONE, QUEUE_FULL, CALLER, "no sandbox was free; nothing was done", "")                                                              \
-    X(UNCONFIGURED, INVALID_CONFIG, CALLER, "its configuration lacks a value; nothing was done", "")                                          \
+    X(UNCONFIGURED, INVALID_CONFIG, CALLER, "its configuration lacks a value; nothing was done", "Add the row to capabilities.config in ifd.yaml, and start ifd again. ") \
     X(GONE, CAPABILITY_NOT_ALLOWED, CALLER, "the capability was revoked before it began; nothing was done", "")
 #define IFAB_F_(name, code, verdict, text, hint) IFAB_CALL_##name,
 enum ifab_call_end { IFAB_CALL_END_MAP(IFAB_F_) IFAB_CALL_END_COUNT };
