@@ -282,6 +282,80 @@ def test_an_agent_works_over_tcp_with_its_token(f):
     cli.wants(14, "task", "show", "t", "-o", "table", *outside)
 
 
+def live_tokens(f):
+    return [t for t in f.get("/v1/tokens?limit=1000").json["items"] if "revoked_at" not in t]
+
+
+def test_whom_as_names_acts_also_at_the_socket(f):
+    """The socket's user may do what an operator may; whoever says --as is bound by what that talent may."""
+    cli = Cli(f)
+    for name in ("In", "Out"):
+        cli.wants(0, "talent", "add", name, "--new-key", *WHY)
+    swarm(cli, "data", "sql", "--members", "In")
+    assert create(cli, "t", "--needs", "sql", "--as", "In")["creator"] == "if://agent/In"
+    size = f.size()
+    for words in (("task", "next", "--swarm", "data"), ("task", "claim", "t", "--swarm", "data"), ("swarm", "heartbeat", "data"),
+                  ("worker", "run", "--swarm", "data", "--once", "--", "true")):
+        assert "IF_ERR_003" in cli.wants(10, "--as", "Out", *words).err
+        said = cli("--as", "Nobody", *words)
+        assert said.code not in (0, 14) and "Nobody" in said.err, said
+        assert cli(*words, env={"IFAB_AS": "Out"}).code == 10
+    entries = f.entries(size)
+    assert state(f, "t")["state"] == "queued" and not any(e["operation"] in ("claim", "complete") for e in entries), entries
+    got = cli.json("task", "next", "--swarm", "data", "--as", "In/2")
+    assert got["task"]["worker"] == "if://agent/In", got
+    cli.wants(0, "task", "complete", "t", "--fence", str(got["fence"]), "--as", "In")
+    assert [e["actor"] for e in f.entries(size) if e["operation"] in ("claim", "complete")] == ["if://agent/In"] * 2
+    assert live_tokens(f) == []
+
+
+def test_a_context_names_nobody_who_acts_at_the_socket(f):
+    cli = Cli(f)
+    cli.wants(0, "talent", "add", "In", "--new-key", *WHY)
+    env = {"XDG_CONFIG_HOME": os.path.join(f.root, "config")}
+    cli.wants(0, "context", "add", "mine", "--dir", f.root, "--as", "In", env=env)
+    assert json.loads(cli.wants(0, "task", "create", "--type", "job", "-o", "json", *WHY, env=env).out)["creator"].startswith("uid:")
+
+
+def test_a_worker_of_a_talent_stays_that_talent(f):
+    """Its token ends: it asks for another with the talent's key. When the talent may not any more, it ends; never does it go on as the socket's user."""
+    cli = Cli(f)
+    cli.wants(0, "talent", "add", "In", "--new-key", *WHY)
+    swarm(cli, "data", "sql", "--members", "In")
+    with Worker(cli, "--as", "In", command=("echo", "1")) as w:
+        wait_for(lambda: "\nifab_waiters 1\n" in f.get("/metrics").body.decode(), 10)
+        (first,) = live_tokens(f)
+        cli.wants(0, "token", "revoke", first["id"], *WHY)
+        create(cli, "t")
+        wait_for(lambda: state(f, "t")["state"] == "done", 10)
+        cli.wants(0, "talent", "remove", "In", *WHY)
+        create(cli, "u")
+        code, err = w.end()
+        assert code == 10, (code, err)
+    assert state(f, "u")["state"] == "queued" and cli.json("task", "show", "t")["result"] == 1
+    acts = [e for e in f.entries() if e["operation"] in ("claim", "complete")]
+    assert [e["actor"] for e in acts] == ["if://agent/In"] * 2, acts
+    with Worker(cli, "--as", "In") as w:
+        code, err = w.end()
+        assert code == 10 and "IF_ERR_004" in err, (code, err)
+
+
+def test_a_worker_of_a_talent_outlives_the_daemon_and_its_token(f):
+    cli = Cli(f)
+    cli.wants(0, "talent", "add", "In", "--new-key", *WHY)
+    swarm(cli, "data", "sql", "--members", "In")
+    with Worker(cli, "--as", "In", "--once", command=("echo", "1")) as w:
+        wait_for(lambda: "\nifab_waiters 1\n" in f.get("/metrics").body.decode(), 10)
+        f.kill()
+        f.start()
+        for token in live_tokens(f):
+            cli.wants(0, "token", "revoke", token["id"], *WHY)
+        create(cli, "t")
+        code, err = w.end()
+        assert code == 0, err
+    assert [e["actor"] for e in f.entries() if e["operation"] == "complete"] == ["if://agent/In"] and live_tokens(f) == []
+
+
 def test_a_worker_gives_its_command_what_the_contract_says_and_nothing_else(f):
     cli = Cli(f)
     swarm(cli)

@@ -11,11 +11,6 @@
  */
 int call_params(struct cli *cli, const char *operation, const struct ifab_json *schema, struct ifab_buf *ret_json);
 
-/* speak.c: requests are the talent's that --as names, by a token that its own key asks for and that ends with the command. Nothing to do when a token
- * or a certificate was given, or nobody was named. 0, or an exit code. */
-int cli_speak_begin(struct cli *cli);
-void cli_speak_end(struct cli *cli); /* also when begin failed; says nothing */
-
 /* plan_check.c: a plan as an approver must see it. The hash that was asked for is computed here from what will be shown; scopes and effect are read from
  * the manifest, whose digest the hash covers. */
 struct plan_checked {

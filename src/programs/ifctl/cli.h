@@ -77,7 +77,8 @@ struct cli {
     size_t given_count;
     /* settled by cli_settle() */
     enum cli_format format;
-    bool quiet, help, trace_asked, as_named; /* as_named: not only the default */
+    bool quiet, help, trace_asked;
+    bool as_named, as_said;  /* whom it is for is not the default; not the context's word either, but this command's or its environment's */
     bool of_directory;       /* the endpoint was found through directory */
     bool unknown;            /* the last call may have taken effect: no answer, or a failure of the daemon */
     bool passes;             /* the last refusal or failure may pass by itself */
@@ -181,6 +182,16 @@ int cli_no_answer(struct cli *cli, ifab_status status);                         
 int cli_need_fabric(const struct cli *cli);                                      /* 0, or an exit code after "no fabric at DIR" */
 int cli_refused(struct cli *cli, const struct ifab_response *response);          /* says what a refusal says; exit code */
 int cli_origin(struct cli *cli); /* fills cli->origin */
+/*
+ * speak.c: requests are the talent's that --as names, by a token that its own key asks for and that ends with the process at the latest. Nothing to do
+ * when a token or a certificate was given, or nobody was named. 0, or an exit code after saying why.
+ */
+int cli_speak_begin(struct cli *cli);
+/* The same where the socket's own user may do it as well: for whom --as or IFAB_AS names, not for the context's talent. Until this command ends. */
+int cli_speak_as_said(struct cli *cli);
+/* For one whose token has ended: another. Without one it keeps the old, which nobody lets in: nothing is ever asked as somebody else. */
+int cli_speak_again(struct cli *cli);
+void cli_speak_end(struct cli *cli); /* also when begin failed; says nothing */
 /* identity.c */
 #define CLI_PASSPHRASE_MAX 1024
 int cli_identity(struct cli *cli);         /* reads the key of cli->as; asks for its passphrase when it has one */

@@ -87,6 +87,9 @@ int cmd_swarm_heartbeat(struct cli *cli)
     ifab_buf_char(&target, '\0');
     if (ifab_buf_status(&target) != IFAB_OK)
         return cli_usage(cli, "no swarm has such a long name");
+    int code = cli_speak_as_said(cli);
+    if (code != 0)
+        return code;
     cli_body_begin(&body);
     return cli_post(cli, (const char *)target.data, &body, ACT_NONE, "SWARM:swarm|STATE:state|HOLDS MS:holds_ms");
 }

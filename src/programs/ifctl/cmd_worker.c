@@ -74,7 +74,22 @@ static enum call call_once(struct worker *w, const struct ifab_request *request,
     return error->retryable ? CALL_AWAY : CALL_REFUSED;
 }
 
-/* A token ends; its file may hold a fresh one by then. */
+/* A token ends. Its file may hold a fresh one by then; one that was asked for by the talent's key is asked for anew. *ret: refused until that is had. */
+static enum call come_in_again(struct worker *w)
+{
+    struct cli *cli = w->cli;
+    struct ifab_client *old = cli->client; /* the answer lies in it */
+    cli->client = NULL;
+    int code = cli->token[0] == '\0' ? 0 : cli_speak_again(cli);
+    if (code == 0) {
+        ifab_client_close(old);
+        return CALL_OK;
+    }
+    ifab_client_close(cli->client);
+    cli->client = old;
+    return code == EXIT_NO_ANSWER ? CALL_AWAY : CALL_REFUSED;
+}
+
 static enum call call(struct worker *w, const struct ifab_request *request, int64_t timeout, bool may_stop, struct ifab_response *ret,
                       struct ifab_answer_error *error)
 {
@@ -87,8 +102,9 @@ static enum call call(struct worker *w, const struct ifab_request *request, int6
         enum call got = call_once(w, request, ret, error);
         if (got != CALL_REFUSED || ret->status != 401 || n > 0)
             return got;
-        ifab_client_close(w->cli->client);
-        w->cli->client = NULL;
+        got = come_in_again(w);
+        if (got != CALL_OK)
+            return got;
     }
 }
 
@@ -592,6 +608,8 @@ int cmd_worker_run(struct cli *cli)
     int code = settle_options(w);
     if (code == 0)
         code = put_claim(w);
+    if (code == 0)
+        code = cli_speak_as_said(cli);
     if (code == 0)
         code = cli_origin(cli); /* who does not answer at all, or lets nobody in, is told at once */
     if (code == 0)

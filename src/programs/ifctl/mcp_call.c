@@ -514,6 +514,18 @@ void mcp_unsay(struct mcp_result *result)
     result->is_error = false;
 }
 
+/* A task is in the hands of the talent, not of whoever may use the socket. */
+static void call_of_task(struct call *c)
+{
+    if (mcp_speak(c->cli, c->result)) {
+        if (c->action->tool == MCP_TASK_NEXT)
+            call_task_next(c);
+        else
+            call_task(c, c->action->tool == MCP_TASK_PROGRESS ? "progress" : c->action->tool == MCP_TASK_COMPLETE ? "complete" : "fail");
+    }
+    cli_speak_end(c->cli);
+}
+
 void mcp_call(struct cli *cli, const struct mcp_action *action, const struct mcp_caller *caller, struct mcp_result *result)
 {
     struct call c = {.cli = cli, .action = action, .caller = caller, .result = result};
@@ -542,16 +554,10 @@ void mcp_call(struct cli *cli, const struct mcp_action *action, const struct mcp
             call_cost(&c);
             break;
         case MCP_TASK_NEXT:
-            call_task_next(&c);
-            break;
         case MCP_TASK_PROGRESS:
-            call_task(&c, "progress");
-            break;
         case MCP_TASK_COMPLETE:
-            call_task(&c, "complete");
-            break;
         case MCP_TASK_FAIL:
-            call_task(&c, "fail");
+            call_of_task(&c);
             break;
         }
     }

@@ -23,6 +23,7 @@ struct mcp_asking {
 };
 const struct ifab_json *mcp_ask(struct mcp_asking *asking, struct cli_call *call);
 void mcp_unsay(struct mcp_result *result);
+bool mcp_speak(struct cli *cli, struct mcp_result *result); /* cli_speak_begin(); false after filling the result */
 /* mcp_capability.c: tools that are capabilities' operations. Both speak as the talent, each with a token of its own. */
 void mcp_capability_call(const struct cli *cli, const struct mcp_action *action, const struct mcp_caller *caller, struct mcp_result *result);
 void mcp_capability_list(const struct cli *cli, struct ifab_arena *arena, struct mcp_offer **ret_offers, size_t *ret_count);

@@ -220,11 +220,15 @@ static void end(struct cli *own)
     ifab_client_close(own->client);
 }
 
-static bool speak(struct mcp_asking *a)
+bool mcp_speak(struct cli *cli, struct mcp_result *result)
 {
-    if (cli_speak_begin(a->cli) == 0)
+    int code = cli_speak_begin(cli);
+    if (code == 0)
         return true;
-    mcp_result_failure(a->result, "FAILED", "this talent could not be spoken for: see the server's stderr", "ask the operator", false);
+    if (code == EXIT_NO_ANSWER)
+        mcp_result_failure(result, "NO_ANSWER", "No fabric answers. Nothing was done", "ask the operator whether the fabric runs: ifctl doctor", true);
+    else
+        mcp_result_failure(result, "FAILED", "this talent could not be spoken for: see the server's stderr", "ask the operator", false);
     return false;
 }
 
@@ -243,7 +247,7 @@ void mcp_capability_call(const struct cli *cli, const struct mcp_action *action,
     begin(&a, own, cli, &arena, result);
     if (action->trace[0] != '\0')
         memcpy(own->trace, action->trace, sizeof own->trace);
-    if (speak(&a) && mcp_offer_goes_on(action->offer)) {
+    if (mcp_speak(own, result) && mcp_offer_goes_on(action->offer)) {
         by_hash(&a, action->offered);
     } else if (!result->is_error && load(&a, &offers, &count)) {
         while (i < count && !ifab_view_is(action->offer, offers[i].name))
@@ -268,7 +272,7 @@ void mcp_capability_list(const struct cli *cli, struct ifab_arena *arena, struct
     if (own == NULL)
         return;
     begin(&a, own, cli, arena, &unused);
-    if (!speak(&a) || !load(&a, ret_offers, ret_count)) /* no answer, or no capabilities here (509): none are offered */
+    if (!mcp_speak(own, &unused) || !load(&a, ret_offers, ret_count)) /* no answer, or no capabilities here (509): none are offered */
         *ret_count = 0;
     end(own);
     ifab_free(own);

@@ -133,6 +133,7 @@ static int settle_as(struct cli *cli)
         as = environment;
     if (as != NULL && !cli_path(cli->as, sizeof cli->as, "%s", as))
         return cli_usage(cli, "--as is too long");
+    cli->as_said = as != NULL;
     cli->as_named = cli->as[0] != '\0';
     if (!cli->as_named)
         memcpy(cli->as, "operator", 9);
@@ -252,7 +253,7 @@ int cli_ask_why(struct cli *cli)
 
 void cli_fini(struct cli *cli)
 {
+    cli_speak_end(cli);
     ifab_client_close(cli->client);
-    ifab_wipe(cli->token, sizeof cli->token);
     ifab_identity_free(cli->identity);
 }

@@ -2,13 +2,14 @@
  * Who a request is from. What only a talent may ask, it asks with a token: the talent's key signs for one, it lives in this process alone, and it is
  * revoked when the command ends; killed before that, it ends by itself.
  */
-#include "call.h"
+#include "cli.h"
 
 #include <stdlib.h>
 
 #include "crypto/crypto.h"
 
 #define TOKEN_TTL_S "900" /* an approval takes at most a plan's life of 600 */
+#define FAREWELL (5 * IFAB_SECOND) /* no daemon that hangs keeps a command from ending: the token ends by itself */
 
 static bool spoken_for(const struct cli *cli)
 {
@@ -58,6 +59,23 @@ int cli_speak_begin(struct cli *cli)
     return code;
 }
 
+int cli_speak_as_said(struct cli *cli) { return cli->as_said ? cli_speak_begin(cli) : 0; }
+
+int cli_speak_again(struct cli *cli)
+{
+    char token[sizeof cli->token], id[sizeof cli->token_id];
+    memcpy(token, cli->token, sizeof token);
+    memcpy(id, cli->token_id, sizeof id);
+    cli->token[0] = '\0';
+    int code = cli_speak_begin(cli);
+    if (code != 0) {
+        memcpy(cli->token, token, sizeof token);
+        memcpy(cli->token_id, id, sizeof id);
+    }
+    ifab_wipe(token, sizeof token);
+    return code;
+}
+
 void cli_speak_end(struct cli *cli)
 {
     struct ifab_response response;
@@ -66,6 +84,9 @@ void cli_speak_end(struct cli *cli)
     if (cli->token[0] == '\0')
         return;
     cli->retry = 0;
+    cli->timeout_usec = FAREWELL;
+    if (cli->client != NULL)
+        ifab_client_set_timeout(cli->client, FAREWELL);
     if (cli_path(target, sizeof target, "/v1/tokens/%s/revoke", cli->token_id))
         (void)cli_call(cli, &call, &response);
     ifab_wipe(cli->token, sizeof cli->token);

@@ -322,7 +322,7 @@ def starts(fabric):
 
 
 class FalseDaemon:
-    """Takes messages and answers each as the next of its answers says; None: the connection just ends."""
+    """Takes messages and answers each as the next of its answers says; None: the connection just ends. Whoever asks for a token gets one."""
 
     def __init__(self, fabric, answers):
         self.path, self.answers, self.posts = f"{fabric.home.name}/false.sock", list(answers), []
@@ -343,13 +343,18 @@ class FalseDaemon:
                 while b"\r\n\r\n" not in data:
                     data += conn.recv(65536)
                 head, body = data.split(b"\r\n\r\n", 1)
-                if not head.startswith(b"POST"):
+                if not head.startswith(b"POST") and b" /v1/fabric " not in head:
                     continue
                 fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
-                while len(body) < int(fields[b"content-length"]):
+                while len(body) < int(fields.get(b"content-length", 0)):
                     body += conn.recv(65536)
-                self.posts.append((fields.get(b"idempotency-key"), body))
-                answer = self.answers.pop(0)
+                if b" /v1/fabric " in head:
+                    answer = (200, {"origin": "false.example/main/00000000"})
+                elif b" /v1/tokens" in head:
+                    answer = (200, {"secret": "false-token", "token": {"id": "tok-01930000-0000-7000-8000-000000000000"}})
+                else:
+                    self.posts.append((fields.get(b"idempotency-key"), body))
+                    answer = self.answers.pop(0)
                 if answer is not None:
                     status, value = answer
                     digest = "sha256:" + hashlib.sha256(b"IF-CONNECT-v2.1\n" + re.sub(rb',"sig":"[^"]*"', b"", body)).hexdigest()  # it sends what is canonical
