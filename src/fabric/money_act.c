@@ -156,6 +156,8 @@ static enum ifab_code set_budget(const struct ifab_fabric *self, const struct if
     request.wall = ifab_money__time(o);
     if (request.subject == IFAB_SUBJECT_TALENT && request.name.size > 0 && ifab_talents_find(self->talents, request.name) == NULL)
         return ifab_refuse(&o->reply.refusal, IFAB_CODE_TALENT_NOT_FOUND, "name", "no talent of this name");
+    if (request.subject == IFAB_SUBJECT_SWARM && request.name.size > 0 && ifab_swarm_find(self->coordinator, request.name) == NULL)
+        return ifab_refuse(&o->reply.refusal, IFAB_CODE_NOT_FOUND, "name", "no swarm of this name");
     ifab_buf_clear(&o->scratch);
     enum ifab_code code = ifab_budget_set(self->money, &request, &o->scratch, &number, &o->reply.refusal);
     if (code != IFAB_CODE_NONE)
@@ -298,6 +300,8 @@ static enum ifab_code who_spends(const struct ifab_fabric *self, const struct if
         return ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, NULL, "this needs the role agent or operator");
     if (request->talent.size > 0 && ifab_talents_find(self->talents, request->talent) == NULL)
         return ifab_refuse(r, IFAB_CODE_TALENT_NOT_FOUND, "talent", "no talent of this name");
+    if (request->swarm.size > 0 && ifab_swarm_find(self->coordinator, request->swarm) == NULL)
+        return ifab_refuse(r, IFAB_CODE_NOT_FOUND, "swarm", "no swarm of this name");
     return IFAB_CODE_NONE;
 }
 

@@ -293,6 +293,7 @@ def test_a_salvage_goes_on_with_limits_and_what_was_spent(f):
     assert set_budget(f, "a", "talent:Demo.A", 50).status == 201
     assert set_budget(f, "gone", "provider:x", 50).status == 201
     assert f.admin("/v1/budgets/gone/remove", {"why": "w"}).status == 200
+    assert f.post("/v1/swarms", {"id": "alpha", "skills": ["sql"], "why": "w"}).status == 201
     assert set_budget(f, "s", "swarm:alpha", 1).status == 201
     assert f.post("/v1/costs", {"talent": "Demo.A", "cost": {"usd_micro": 20}}).status == 201
     assert set_budget(f, "a", "talent:Demo.A", 100).status == 200
@@ -373,6 +374,8 @@ def test_reports_sum_to_what_was_spent(f):
 
 def test_a_swarm_over_its_budget_waits_for_a_person(f):
     cli = Cli(f)
+    assert set_budget(f, "s", "swarm:alpha", 10).code == f.post("/v1/costs", {"swarm": "alpha", "cost": {"usd_micro": 11}}).code == 404
+    assert f.post("/v1/swarms", {"id": "alpha", "skills": ["sql"], "why": "w"}).status == 201
     assert set_budget(f, "s", "swarm:alpha", 10).status == 201
     assert f.post("/v1/costs", {"swarm": "alpha", "cost": {"usd_micro": 11}}).status == 402
     listed = cli.json("governor", "breakers")["items"]

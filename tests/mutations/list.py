@@ -477,6 +477,8 @@ change("budget-needs-admin", STEP_MONEY_ACT, "ifab_fabric__authority(self, comma
 without("cost-of-another", STEP_MONEY_ACT, "if (request->talent.size > 0 && !ifab_view_equal(request->talent, own->name))", "fabric_money")
 without("cost-of-a-swarm", STEP_MONEY_ACT, "if (request->swarm.size > 0 && (swarm == NULL || !ifab_swarm_has_member(swarm, own->name)))", "fabric_money")
 change("cost-of-a-swarm-of-others", STEP_MONEY_ACT, "(swarm == NULL || !ifab_swarm_has_member(swarm, own->name))", "swarm == NULL", "fabric_swarm")
+without("budget-of-no-swarm", STEP_MONEY_ACT, "if (request.subject == IFAB_SUBJECT_SWARM && request.name.size > 0 && ifab_swarm_find(self->coordinator, request.name) == NULL)", "fabric_money")
+without("cost-of-no-swarm", STEP_MONEY_ACT, "if (request->swarm.size > 0 && ifab_swarm_find(self->coordinator, request->swarm) == NULL)", "fabric_money")
 without("cost-of-a-reader", STEP_MONEY_ACT, "if (p->role != IFAB_ROLE_OPERATOR && p->role != IFAB_ROLE_ADMIN)", "fabric_money")
 without("reservation-of-another", STEP_MONEY_ACT, "if (s->talent != 0 && ret->owner != s->talent)", "fabric_money")
 change("cost-rate-by-any-word", STEP_MONEY_ACT, "bucket_of(self, o, s->bill.capability);", "(bucket_of(self, o, s->bill.capability), s->bill.capability);", "fabric_money")

@@ -44,6 +44,14 @@ static int teardown(void **state)
 
 /* ---- acts ---- */
 
+static void swarm(const char *name)
+{
+    struct ifab_view skills[] = {IFAB_VIEW("sql")};
+    struct ifab_command c = {.type = IFAB_COMMAND_SWARM, .principal = &rig.principal, .why = IFAB_VIEW("a swarm")};
+    c.u.swarm.request = (struct ifab_swarm_request){.id = ifab_view_str(name), .skills = skills, .skill_count = 1};
+    assert_int_equal(rig_do(&rig, &c)->code, IFAB_CODE_NONE);
+}
+
 static enum ifab_code set(const char *budget, enum ifab_subject subject, const char *name, enum ifab_unit unit, enum ifab_period period, uint64_t limit,
                           uint32_t signer)
 {
@@ -186,6 +194,7 @@ static void a_limit_takes_an_admin_and_stands_in_the_log(void **state)
 static void a_budget_counts_one_thing_for_good(void **state)
 {
     (void)state;
+    swarm("A");
     have("a", IFAB_SUBJECT_TALENT, "A", IFAB_UNIT_USD_MICRO, IFAB_PERIOD_DAY, 1000);
     static const struct {
         const char *id, *name;
@@ -202,6 +211,7 @@ static void a_budget_counts_one_thing_for_good(void **state)
         {"A", "A", IFAB_SUBJECT_TALENT, IFAB_UNIT_USD_MICRO, IFAB_PERIOD_DAY, 1, IFAB_CODE_CONFLICT}, /* differs only in case */
         {"b", "A", IFAB_SUBJECT_TALENT, IFAB_UNIT_USD_MICRO, IFAB_PERIOD_DAY, 1, IFAB_CODE_CONFLICT}, /* counts the same */
         {"b", "nobody", IFAB_SUBJECT_TALENT, IFAB_UNIT_USD_MICRO, IFAB_PERIOD_DAY, 1, IFAB_CODE_TALENT_NOT_FOUND},
+        {"b", "nobody", IFAB_SUBJECT_SWARM, IFAB_UNIT_USD_MICRO, IFAB_PERIOD_DAY, 1, IFAB_CODE_NOT_FOUND}, /* it would bind nobody */
         {"b..c", "A", IFAB_SUBJECT_TALENT, IFAB_UNIT_CALLS, IFAB_PERIOD_DAY, 1, IFAB_CODE_INVALID_PARAMS},
         {"b", "a b", IFAB_SUBJECT_PROVIDER, IFAB_UNIT_CALLS, IFAB_PERIOD_DAY, 1, IFAB_CODE_INVALID_PARAMS},
         {"b", "if://agent/A", IFAB_SUBJECT_CAPABILITY, IFAB_UNIT_CALLS, IFAB_PERIOD_DAY, 1, IFAB_CODE_INVALID_PARAMS},
@@ -294,6 +304,12 @@ static void whose_money_it_is(void **state)
     command = cost_command(IFAB_COMMAND_COST, &agent_b, 900);
     command.u.cost.swarm = IFAB_VIEW("s");
     assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_PERMISSION_DENIED);
+    for (unsigned type = IFAB_COMMAND_COST; type <= IFAB_COMMAND_RESERVE; type += IFAB_COMMAND_RESERVE - IFAB_COMMAND_COST) { /* an operator's: nobody's */
+        command = cost_command((enum ifab_command_type)type, &rig.principal, 900);
+        command.u.cost.swarm = IFAB_VIEW("s");
+        assert_int_equal(rig_do(&rig, &command)->code, IFAB_CODE_NOT_FOUND);
+        assert_true(ifab_view_is(ifab_view_str(rig.outcome.reply.refusal.field), "swarm"));
+    }
     assert_int_equal(reserve(&agent_a, 100), IFAB_CODE_NONE);
     assert_int_equal(end(&agent_b, id, false, 1), IFAB_CODE_PERMISSION_DENIED); /* another's reservation */
     assert_int_equal(end(&agent_b, id, true, 0), IFAB_CODE_PERMISSION_DENIED);
@@ -346,6 +362,7 @@ static void an_act_on_many_budgets_is_kept_too(void **state)
     (void)state;
     static const char long_name[] = "N234567890123456789012345678901234567890123456789012345678901234";
     size_t made = 0;
+    swarm(long_name);
     for (enum ifab_subject s = IFAB_SUBJECT_PROVIDER; s <= IFAB_SUBJECT_SWARM; s++)
         for (enum ifab_unit unit = 0; unit < IFAB_UNIT_COUNT; unit++)
             for (enum ifab_period period = 0; period < IFAB_PERIOD_COUNT; period++, made++) {
@@ -570,6 +587,7 @@ static enum ifab_code reset(const char *name, const struct ifab_principal *who, 
 static void a_swarm_over_its_budget_is_stopped_by_its_breaker(void **state)
 {
     (void)state;
+    swarm("alpha");
     have("s", IFAB_SUBJECT_SWARM, "alpha", IFAB_UNIT_USD_MICRO, IFAB_PERIOD_TOTAL, 10);
     assert_int_equal(reset("alpha", &rig.principal, "no reason"), IFAB_CODE_NOT_FOUND);
     struct ifab_command command = cost_command(IFAB_COMMAND_COST, &rig.principal, 8);
@@ -662,6 +680,7 @@ static void a_restore_goes_on_with_the_accounts(void **state)
 {
     (void)state;
     have("a", IFAB_SUBJECT_TALENT, "A", IFAB_UNIT_USD_MICRO, IFAB_PERIOD_TOTAL, 100);
+    swarm("alpha");
     have("s", IFAB_SUBJECT_SWARM, "alpha", IFAB_UNIT_USD_MICRO, IFAB_PERIOD_TOTAL, 1);
     assert_int_equal(rates(sonnet, ADM), IFAB_CODE_NONE);
     struct ifab_command trip = cost_command(IFAB_COMMAND_COST, &rig.principal, 5);
