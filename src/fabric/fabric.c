@@ -37,7 +37,7 @@ ifab_status ifab_fabric_new(const struct ifab_fabric_settings *settings, struct 
     struct ifab_conversation_limits limits = settings->conversations;
     limits.seed = settings->seed ^ 2; /* senders choose these ids */
     self->rows_first = IFAB_NEVER;
-    self->rows_since = self->ticked = INT64_MIN / 2;
+    self->rows_since = self->ticked = self->looked = INT64_MIN / 2;
     self->next_number = 1;
     self->fence_offset = settings->fence_offset;
     self->skew_most = settings->skew;
@@ -337,6 +337,7 @@ void ifab_fabric_decide(const struct ifab_fabric *self, const struct ifab_comman
     if (o->failed) { /* INV-15: nothing half decided is applied */
         o->entry_count = o->change_count = o->tag_count = 0;
         o->set_rules = o->flush_refusals = o->no_circles = false;
+        o->looked_count = 0;
         o->routing = IFAB_ROUTING_AS_BEFORE;
         o->next_number = self->next_number;
         o->issued_after = INT64_MIN;
@@ -382,6 +383,7 @@ void ifab_fabric_apply(struct ifab_fabric *self, const struct ifab_outcome *o)
         self->ticked = o->now.run;
     if (o->no_circles)
         self->waits = false;
+    ifab_fabric__looked(self, o);
     if (o->routing != IFAB_ROUTING_AS_BEFORE)
         self->routing = o->routing == IFAB_ROUTING_MORE;
     if (o->flush_refusals)

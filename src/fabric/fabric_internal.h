@@ -89,6 +89,7 @@ struct ifab_fabric {
     bool clock_doubt;
     ifab_usec skew_most;
     ifab_usec ticked;   /* run: of the last TICK; volatile */
+    ifab_usec looked;   /* run: when help was last looked for once more; volatile */
     bool waits;         /* a task has been blocked since circles were looked for; true at a start. Volatile */
     bool routing;       /* some open decision may carry another digest than rules32, or have lost its voters; found again at a start */
     /* counted refusals */
@@ -381,6 +382,10 @@ void ifab_fabric__void_secret(const struct ifab_fabric *self, struct ifab_outcom
 
 /* rescue.c: a task has just been blocked (its helpers are set in it); its block is over, whatever ended it; one that helped it is done; one came to nothing */
 void ifab_fabric__rescue(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, struct ifab_task *blocked);
+/* Who wants help is looked at once more, at most two in a TICK. When that is due (run; IFAB_NEVER), and what follows from it for the next time. */
+void ifab_fabric__look_again(const struct ifab_fabric *self, struct ifab_outcome *o);
+ifab_usec ifab_fabric__look_again_due(const struct ifab_fabric *self);
+void ifab_fabric__looked(struct ifab_fabric *self, const struct ifab_outcome *o);
 void ifab_fabric__end_help(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *task);
 void ifab_fabric__helped(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *helper);
 void ifab_fabric__help_failed(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_task *helper);

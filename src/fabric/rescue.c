@@ -2,7 +2,8 @@
  * A blocked task and those who help it (S2): at most two swarms that together cover what is missing, never the blocked one, each with a task of its own
  * and what it may cost held at once; all of them or none, and who cannot is passed over for the next best; nobody: a person is asked, in an entry. Help lasts as long as the block: when all helpers are done the task
  * goes on, and when it goes on without them they are cancelled. Who died, or was cancelled, is not done: somebody else is asked for that part, who has
- * not been before, with no more than it might have cost and one attempt less; so at most three are asked for one part, and then a person.
+ * not been before, with no more than it might have cost and one attempt less; so at most three are asked for one part, and then a person. Of whom nobody could be
+ * asked at first is looked at again and again: a swarm has a hand free by then, or room in its budget, or has come.
  */
 #include "fabric_internal.h"
 #include "governor/match.h"
@@ -14,6 +15,8 @@
 
 #define TRIES    16   /* to find helpers that can be asked */
 #define ATTEMPTS 3    /* of the first who is asked */
+#define TURN     (IFAB_SECOND / 4) /* so often two that want help are looked at once more: it costs little, however many there are */
+#define TOLD     16   /* swarms that have some of what is missing, named to the person who is asked */
 #define LOOKED   4096 /* tasks younger than the blocked one, among which those who helped it are looked for */
 
 struct asked {
@@ -70,7 +73,7 @@ static struct ifab_task help_task(const struct ifab_fabric *self, struct ifab_ou
     for (size_t i = 0; i < asked->need_count; i++)
         if ((helper->part >> i & 1) != 0)
             part[count++] = asked->needs[i];
-    (void)ifab_names_pack(part, count, t.needs, sizeof t.needs, &needs); /* a part of what fitted */
+    (void)ifab_names_pack(part, count, t.needs, IFAB_TASK_NEEDS_SIZE, &needs); /* a part of what fitted */
     t.needs_size = needs.size;
     memcpy(uuid16, asked->mint16, 16);
     uuid16[15] = (uint8_t)(uuid16[15] ^ (which + 1));
@@ -174,27 +177,89 @@ static void ask_a_person(const struct ifab_fabric *self, struct ifab_outcome *o,
         ifab_buf_str(&o->payload, i > 0 ? "," : "");
         ifab_json_put_string(&o->payload, asked->needs[i]);
     }
-    ifab_buf_str(&o->payload, "],\"swarms\":[]}");
+    ifab_buf_str(&o->payload, "],\"swarms\":[");
+    for (size_t i = 0; i < asked->count && i < TOLD; i++) {
+        ifab_buf_str(&o->payload, i > 0 ? "," : "");
+        ifab_json_put_string(&o->payload, asked->swarms[i]->id);
+    }
+    ifab_buf_str(&o->payload, "]}");
     ifab_fabric__task_entry(self, o, IFAB_EVENT_TASK_HELP_WANTED, blocked, ifab_view_str(self->settings.fabric_actor), IFAB_VIEW(""), IFAB_VIEW(""), NULL);
+}
+
+/* For what it wants: how many are asked. With some it wants nothing more. */
+static size_t find_help(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_task *blocked, struct asked *asked)
+{
+    struct ifab_helper helpers[IFAB_HELPERS_MAX];
+    size_t found = 0, count = 0;
+    if (blocked->depth < IFAB_TASK_DEPTH_MAX && asked->count > 0)
+        found = choose(self, o, blocked, asked, helpers);
+    for (size_t i = 0; i < found && !o->failed; i++)
+        if (ask(self, o, blocked, asked, &helpers[i], i, found, &blocked->helpers[count]))
+            count++;
+    if (count > 0 || blocked->depth >= IFAB_TASK_DEPTH_MAX)
+        (void)ifab_task_set_wants(blocked, NULL);
+    return count;
 }
 
 void ifab_fabric__rescue(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, struct ifab_task *blocked)
 {
-    char room[IFAB_TASK_NEEDS_SIZE];
-    struct ifab_names needs;
     struct asked asked = {.command = command, .attempts = ATTEMPTS};
-    struct ifab_helper helpers[IFAB_HELPERS_MAX];
-    size_t found = 0, count = 0;
+    char room[IFAB_TASK_NEEDS_SIZE];
+    struct ifab_names wants = ifab_task_wants(blocked);
     memcpy(asked.mint16, command->mint16, 16);
-    if (!ifab_names_pack(command->u.task_act.needs, command->u.task_act.need_count, room, sizeof room, &needs) || !look_around(self, o, &needs, &asked))
-        return;
-    if (blocked->depth < IFAB_TASK_DEPTH_MAX && asked.count > 0)
-        found = choose(self, o, blocked, &asked, helpers);
-    for (size_t i = 0; i < found && !o->failed; i++)
-        if (ask(self, o, blocked, &asked, &helpers[i], i, found, &blocked->helpers[count]))
-            count++;
-    if (count == 0)
+    memcpy(room, wants.text, wants.size); /* they end with the first who is asked */
+    wants.text = room;
+    if (look_around(self, o, &wants, &asked) && find_help(self, o, blocked, &asked) == 0 && !o->failed)
         ask_a_person(self, o, blocked, &asked);
+}
+
+/* An id of no clock, a UUID of version 8, of what is told nowhere else. */
+static void mint(struct asked *asked, struct ifab_view of)
+{
+    uint8_t digest32[32];
+    ifab_sha256(of, digest32);
+    memcpy(asked->mint16, digest32, 16);
+    asked->mint16[6] = (uint8_t)(0x80 | (asked->mint16[6] & 0x0f));
+    asked->mint16[8] = (uint8_t)(0x80 | (asked->mint16[8] & 0x3f));
+}
+
+static void look_again(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_task *blocked)
+{
+    struct asked asked = {.attempts = ATTEMPTS};
+    char room[IFAB_TASK_NEEDS_SIZE], text[IFAB_NAME_MAX + 64];
+    struct ifab_names wants = ifab_task_wants(blocked);
+    memcpy(room, wants.text, wants.size);
+    wants.text = room;
+    snprintf(text, sizeof text, "%s at %llu", blocked->id, (unsigned long long)o->next_index);
+    mint(&asked, ifab_view_str(text));
+    if (look_around(self, o, &wants, &asked) && find_help(self, o, blocked, &asked) > 0 && !o->failed)
+        ifab_fabric__put_task(o, blocked);
+}
+
+void ifab_fabric__look_again(const struct ifab_fabric *self, struct ifab_outcome *o)
+{
+    if (o->now.run < self->looked + TURN)
+        return;
+    o->looked_count = ifab_tasks_wanting(self->coordinator, o->looked, IFAB_COUNT(o->looked));
+    for (size_t i = 0; i < o->looked_count && !o->failed; i++) {
+        struct ifab_task t;
+        if (ifab_fabric__task(self, o, o->looked[i], &t) && t.wants_size > 0 && t.deadline > o->now.wall)
+            look_again(self, o, &t);
+    }
+}
+
+ifab_usec ifab_fabric__look_again_due(const struct ifab_fabric *self)
+{
+    uint64_t number;
+    return ifab_tasks_wanting(self->coordinator, &number, 1) == 0 ? IFAB_NEVER : self->looked + TURN;
+}
+
+void ifab_fabric__looked(struct ifab_fabric *self, const struct ifab_outcome *o)
+{
+    for (size_t i = 0; i < o->looked_count; i++)
+        ifab_task_looked_at(self->coordinator, (struct ifab_task_number){o->looked[i]});
+    if (o->looked_count > 0)
+        self->looked = o->now.run;
 }
 
 /* The block is over, by whatever: those who still help it need not. */
@@ -271,15 +336,11 @@ void ifab_fabric__help_failed(const struct ifab_fabric *self, struct ifab_outcom
     struct ifab_names needs = ifab_task_needs(helper);
     struct ifab_helper helpers[IFAB_HELPERS_MAX];
     struct ifab_task t;
-    uint8_t digest32[32];
     size_t slot, found = 0;
     if (!ifab_fabric__task(self, o, helper->parent, &t) || t.state != IFAB_TASK_BLOCKED || !slot_of(&t, helper->number.n, &slot) ||
         t.deadline <= o->now.wall || !look_around(self, o, &needs, &asked))
         return;
-    ifab_sha256(ifab_view_str(helper->id), digest32);
-    memcpy(asked.mint16, digest32, 16);
-    asked.mint16[6] = (uint8_t)(0x80 | (asked.mint16[6] & 0x0f)); /* a UUID of version 8: of no clock */
-    asked.mint16[8] = (uint8_t)(0x80 | (asked.mint16[8] & 0x3f));
+    mint(&asked, ifab_view_str(helper->id));
     leave_out(self, &asked, &t, helper);
     struct ifab_task part = t;
     memcpy(part.budget, helper->budget, sizeof part.budget);

@@ -170,7 +170,7 @@ static enum ifab_code take_names(const struct ifab_fabric *self, const struct if
     if (!ifab_name_valid(command->u.task.type))
         return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "type", "a name: letters, digits and . _ -, at most 64");
     memcpy(t->type, command->u.task.type.data, command->u.task.type.size);
-    if (!ifab_names_pack(command->u.task.needs, command->u.task.need_count, t->needs, sizeof t->needs, &needs) || needs.count > IFAB_TASK_NEEDS_MAX)
+    if (!ifab_names_pack(command->u.task.needs, command->u.task.need_count, t->needs, IFAB_TASK_NEEDS_SIZE, &needs) || needs.count > IFAB_TASK_NEEDS_MAX)
         return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "needs", "at most %d skills of letters, digits and . _ : -, %d bytes together", IFAB_TASK_NEEDS_MAX,
                            IFAB_TASK_NEEDS_SIZE);
     t->needs_size = needs.size;
@@ -568,6 +568,16 @@ static enum ifab_code check_act(const struct ifab_command *command, struct ifab_
     return IFAB_CODE_NONE;
 }
 
+static enum ifab_code wants(const struct ifab_command *command, struct ifab_task *next, struct ifab_refusal *r)
+{
+    char room[IFAB_TASK_NEEDS_SIZE];
+    struct ifab_names names;
+    if (ifab_names_pack(command->u.task_act.needs, command->u.task_act.need_count, room, sizeof room, &names) && ifab_task_set_wants(next, &names))
+        return IFAB_CODE_NONE;
+    return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "needs", "at most %d bytes together, and with what the task needs %d", IFAB_TASK_NEEDS_SIZE,
+                       IFAB_TASK_SKILLS_SIZE);
+}
+
 static enum ifab_code act(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, bool *ret_repeated)
 {
     struct ifab_refusal *r = &o->reply.refusal;
@@ -596,6 +606,8 @@ static enum ifab_code act(const struct ifab_fabric *self, const struct ifab_comm
     };
     struct ifab_fabric__bill spent = {.usd_micro = 0};
     code = ifab_task_act(task, &what, &next, r);
+    if (code == IFAB_CODE_NONE && what.event == IFAB_TASK_BLOCK)
+        code = wants(command, &next, r);
     if (code == IFAB_CODE_NONE && what.event == IFAB_TASK_REPLAY)
         code = readmit(self, command, &next, r);
     if (code == IFAB_CODE_NONE && command->u.task_act.has_cost)

@@ -133,6 +133,7 @@ void ifab_fabric__end_tasks(const struct ifab_fabric *self, struct ifab_outcome 
     end_waits(self, o, &helped);
     if (self->waits)
         break_circles(self, o, &helped);
+    ifab_fabric__look_again(self, o);
     size_t count = ifab_closed_tasks_dead(self->coordinator, o->now.wall, numbers, IFAB_FABRIC_DUE_TASKS);
     for (size_t i = 0; i < count; i++)
         ifab_fabric__change(o, IFAB_KIND_TASK_CLOSED, numbers[i], NULL, 0);
@@ -168,6 +169,8 @@ ifab_usec ifab_fabric__tasks_due(const struct ifab_fabric *self, struct ifab_now
         wall = closed;
     if (self->waits)
         return self->ticked; /* within a moment: who is blocked waits for it */
+    ifab_usec again = ifab_fabric__look_again_due(self);
+    due = due < again ? due : again;
     if (wall != IFAB_NEVER) {
         ifab_usec ends = wall > now.wall ? now.run + (wall - now.wall) : self->ticked;
         due = due < ends ? due : ends;

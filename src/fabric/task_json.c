@@ -90,6 +90,11 @@ static void put_rest(const struct ifab_fabric *self, struct ifab_buf *b, const s
     ifab_fabric__put_uuid(b, t->trace16);
     ifab_buf_str(b, ",\"type\":");
     ifab_json_put_cstr(b, t->type);
+    if (t->wants_size > 0) {
+        struct ifab_names wants = ifab_task_wants(t);
+        ifab_buf_str(b, ",\"wants\":");
+        put_names(b, &wants);
+    }
     if (ifab_task_owned(t->state)) {
         ifab_buf_str(b, ",\"worker\":");
         put_who(self, b, t->worker);

@@ -24,6 +24,7 @@ struct task_item {
     uint32_t waiters;           /* first edge of those that wait for it */
     uint32_t ordered;           /* its place among all, by number */
     uint32_t blocked_next, blocked_previous; /* in the list of blocked ones */
+    uint32_t wanting_next, wanting_previous; /* in the queue of those that want help */
 };
 struct edge { /* one that waits for another */
     uint32_t waiter, next; /* slot of a task; of an edge */
@@ -74,6 +75,7 @@ struct ifab_coordinator {
     uint64_t ordered_newest; /* the largest number that was ever among them */
     uint32_t counts[IFAB_TASK_STATE_COUNT];
     uint32_t blocked; /* list of those */
+    uint32_t wanting, wanting_last; /* queue of those that want help */
     struct ifab_u64map creators; /* talent -> open tasks of it */
     /* queues */
     struct ifab_u64map account_by_key;

@@ -154,8 +154,10 @@ enum ifab_code ifab_task_act(const struct ifab_task *task, const struct ifab_tas
         next.queued_index = task->queued_index;
         next.queued_run = task->queued_run;
     }
-    if (next.state != IFAB_TASK_BLOCKED)
+    if (next.state != IFAB_TASK_BLOCKED) {
         memset(next.helpers, 0, sizeof next.helpers); /* ended by whoever asked */
+        (void)ifab_task_set_wants(&next, NULL);
+    }
     if (event == IFAB_TASK_REPLAY)
         next.attempt = 1;
     if (next.state != IFAB_TASK_QUEUED) {

@@ -1,14 +1,14 @@
 /*
  * The stored form of a task and of a closed one, little-endian. docs/formats/store.md.
- * A task: version 1, state 1, priority 1, flags 1 (1 minted, 2 early, 4 told), percent 1, then texts as u16 size and bytes (id, type, needs, note), then
- * numbers in the order below. What unpack takes, pack gives back byte for byte.
+ * A task: version 2, state 1, priority 1, flags 1 (1 minted, 2 early, 4 told), percent 1, then texts as u16 size and bytes (id, type, needs, note), then
+ * wants (in version 2) and numbers in the order below. What unpack takes of version 2, pack gives back byte for byte.
  */
 #include "coordinator/coordinator.h"
 
 #include "base/encode.h"
 #include "crypto/crypto.h"
 
-#define VERSION 1
+#define VERSION 2
 #define CLOSED_VERSION 2
 enum { FLAG_MINTED = 1, FLAG_EARLY = 2, FLAG_TOLD = 4, FLAG_ALL = 7 };
 
@@ -33,6 +33,7 @@ size_t ifab_task_pack(const struct ifab_task *task, uint8_t ret_bytes[IFAB_TASK_
     put_text(&at, task->type, strlen(task->type));
     put_text(&at, task->needs, task->needs_size);
     put_text(&at, task->note, strlen(task->note));
+    put_text(&at, task->needs + task->needs_size, task->wants_size);
     ifab_put_u64(&at, task->queue.n);
     ifab_put_u32(&at, task->creator.talent);
     ifab_put_u32(&at, task->creator.uid);
@@ -86,13 +87,21 @@ static bool get_string(struct ifab_reader *r, char *ret_text, size_t max)
     return true;
 }
 
+/* Version 1 had none. */
+static bool get_wants(struct ifab_reader *r, unsigned version, struct ifab_task *t)
+{
+    struct ifab_names names;
+    struct ifab_view wants = version == 1 ? (struct ifab_view){NULL, 0} : get_text(r);
+    return !r->bad && (wants.size == 0 || (ifab_names_read(wants, &names) && ifab_task_set_wants(t, &names)));
+}
+
 static bool get_texts(struct ifab_reader *r, struct ifab_task *t)
 {
     struct ifab_names names;
     if (!get_string(r, t->id, IFAB_NAME_MAX) || !get_string(r, t->type, IFAB_NAME_MAX))
         return false;
     struct ifab_view needs = get_text(r);
-    if (r->bad || needs.size > sizeof t->needs || !ifab_names_read(needs, &names) || names.count > IFAB_TASK_NEEDS_MAX)
+    if (r->bad || needs.size > IFAB_TASK_NEEDS_SIZE || !ifab_names_read(needs, &names) || names.count > IFAB_TASK_NEEDS_MAX)
         return false;
     if (needs.size > 0)
         memcpy(t->needs, needs.data, needs.size);
@@ -143,6 +152,8 @@ bool ifab_task_consistent(const struct ifab_task *t)
         return false;
     if (t->depth > IFAB_TASK_DEPTH_MAX || (t->depth > 0) != (t->parent != 0) || (t->state != IFAB_TASK_BLOCKED && (t->helpers[0] != 0 || t->helpers[1] != 0)))
         return false; /* help lasts as long as the block */
+    if (t->wants_size > 0 && (t->state != IFAB_TASK_BLOCKED || t->helpers[0] != 0 || t->helpers[1] != 0))
+        return false; /* nobody helps whom nobody could be asked for */
     for (size_t i = 0; i < t->depends_count; i++)
         if (t->depends_on[i] >= t->number.n || t->depends_on[i] == 0 || (i > 0 && t->depends_on[i] <= t->depends_on[i - 1]))
             return false; /* only on older ones, so there is no circle; ascending, each once */
@@ -153,7 +164,8 @@ bool ifab_task_unpack(struct ifab_view bytes, uint64_t number, struct ifab_task 
 {
     struct ifab_reader r = {.at = bytes.data, .end = bytes.data + bytes.size};
     struct ifab_task t = {.number = {number}};
-    if (bytes.size == 0 || bytes.size > IFAB_TASK_PACKED_MAX || ifab_get_u8(&r) != VERSION)
+    unsigned version = ifab_get_u8(&r);
+    if (bytes.size > IFAB_TASK_PACKED_MAX || version < 1 || version > VERSION)
         return false;
     unsigned state = ifab_get_u8(&r);
     t.state = state < IFAB_TASK_STATE_COUNT ? (enum ifab_task_state)state : IFAB_TASK_NONE;
@@ -163,7 +175,7 @@ bool ifab_task_unpack(struct ifab_view bytes, uint64_t number, struct ifab_task 
     t.early = (flags & FLAG_EARLY) != 0;
     t.told = (flags & FLAG_TOLD) != 0;
     t.percent = ifab_get_u8(&r);
-    if (flags > FLAG_ALL || !get_texts(&r, &t))
+    if (flags > FLAG_ALL || !get_texts(&r, &t) || !get_wants(&r, version, &t))
         return false;
     get_numbers(&r, &t);
     struct ifab_view trace = ifab_get_bytes(&r, 16);
@@ -196,6 +208,24 @@ struct ifab_names ifab_task_needs(const struct ifab_task *task)
     struct ifab_names names = {.text = task->needs};
     (void)ifab_names_read(ifab_view_of(task->needs, task->needs_size), &names);
     return names;
+}
+
+struct ifab_names ifab_task_wants(const struct ifab_task *task)
+{
+    struct ifab_names names = {.text = task->needs + task->needs_size};
+    (void)ifab_names_read(ifab_view_of(task->needs + task->needs_size, task->wants_size), &names);
+    return names;
+}
+
+bool ifab_task_set_wants(struct ifab_task *task, const struct ifab_names *wants)
+{
+    if (wants != NULL && (wants->count > IFAB_TASK_NEEDS_MAX || wants->size > IFAB_TASK_NEEDS_SIZE || wants->size > sizeof task->needs - task->needs_size))
+        return false;
+    memset(task->needs + task->needs_size, 0, sizeof task->needs - task->needs_size);
+    task->wants_size = wants == NULL ? 0 : wants->size;
+    if (task->wants_size > 0)
+        memcpy(task->needs + task->needs_size, wants->text, wants->size);
+    return true;
 }
 
 bool ifab_task_ready(const struct ifab_task *task)

@@ -235,6 +235,23 @@ static void enter_blocked(struct ifab_coordinator *self, uint32_t slot)
     self->blocked = slot;
 }
 
+static bool wants(const struct ifab_task *task) { return task->wants_size > 0; }
+
+static void leave_wanting(struct ifab_coordinator *self, uint32_t slot)
+{
+    struct task_item *item = task_item_at(self, slot);
+    *(item->wanting_previous != 0 ? &task_item_at(self, item->wanting_previous)->wanting_next : &self->wanting) = item->wanting_next;
+    *(item->wanting_next != 0 ? &task_item_at(self, item->wanting_next)->wanting_previous : &self->wanting_last) = item->wanting_previous;
+    item->wanting_next = item->wanting_previous = 0;
+}
+
+static void enter_wanting(struct ifab_coordinator *self, uint32_t slot)
+{
+    task_item_at(self, slot)->wanting_previous = self->wanting_last;
+    *(self->wanting_last != 0 ? &task_item_at(self, self->wanting_last)->wanting_next : &self->wanting) = slot;
+    self->wanting_last = slot;
+}
+
 static void take_off(struct ifab_coordinator *self, uint32_t slot)
 {
     const struct ifab_task *task = &task_item_at(self, slot)->task;
@@ -292,9 +309,14 @@ void ifab_task_put(struct ifab_coordinator *self, const struct ifab_task *task)
     self->reserved = 0;
     uint32_t slot = slot_of(self, task->number.n);
     if (slot != 0) {
+        bool wanted = wants(&task_item_at(self, slot)->task);
         take_off(self, slot);
         task_item_at(self, slot)->task = *task;
         hang_on(self, slot);
+        if (wanted && !wants(task))
+            leave_wanting(self, slot);
+        else if (!wanted && wants(task))
+            enter_wanting(self, slot);
         return;
     }
     slot = ifab_slot_pool_take(&self->tasks);
@@ -304,6 +326,8 @@ void ifab_task_put(struct ifab_coordinator *self, const struct ifab_task *task)
     enter_order(self, slot);
     count_creator(self, task->creator.talent, true);
     hang_on(self, slot);
+    if (wants(task))
+        enter_wanting(self, slot);
 }
 
 void ifab_task_remove(struct ifab_coordinator *self, struct ifab_task_number number)
@@ -313,6 +337,8 @@ void ifab_task_remove(struct ifab_coordinator *self, struct ifab_task_number num
         return;
     struct task_item *item = task_item_at(self, slot);
     take_off(self, slot);
+    if (wants(&item->task))
+        leave_wanting(self, slot);
     for (uint32_t at = item->waiters, next; at != 0; at = next) { /* their records change in the same step */
         next = ((struct edge *)ifab_slot_pool_at(&self->edges, at))->next;
         ifab_slot_pool_give(&self->edges, at);
@@ -428,6 +454,23 @@ size_t ifab_tasks_timed(const struct ifab_coordinator *self, ifab_usec wall, uin
 
 ifab_usec ifab_tasks_due_run(const struct ifab_coordinator *self) { return self->by_run.count == 0 ? IFAB_NEVER : self->by_run.items[0].when; }
 ifab_usec ifab_tasks_due_wall(const struct ifab_coordinator *self) { return self->by_wall.count == 0 ? IFAB_NEVER : self->by_wall.items[0].when; }
+
+size_t ifab_tasks_wanting(const struct ifab_coordinator *self, uint64_t *ret_numbers, size_t max)
+{
+    size_t count = 0;
+    for (uint32_t at = self->wanting; at != 0 && count < max; at = task_item_at(self, at)->wanting_next)
+        ret_numbers[count++] = task_item_at(self, at)->task.number.n;
+    return count;
+}
+
+void ifab_task_looked_at(struct ifab_coordinator *self, struct ifab_task_number number)
+{
+    uint32_t slot = slot_of(self, number.n);
+    if (slot == 0 || !wants(&task_item_at(self, slot)->task))
+        return;
+    leave_wanting(self, slot);
+    enter_wanting(self, slot);
+}
 
 /* May this claimer take this one: is it in its queue or open to all, and do its skills cover what is needed? */
 bool ifab_task_fits(const struct ifab_coordinator *self, const struct ifab_task *task, struct ifab_swarm_number swarm, const struct ifab_names *skills)

@@ -70,7 +70,8 @@ enum ifab_task_state ifab_task_next(enum ifab_task_state state, enum ifab_task_e
 
 /* ---- a task: one record of kind TASK ---- */
 #define IFAB_TASK_NEEDS_MAX      16
-#define IFAB_TASK_NEEDS_SIZE     256 /* bytes of their names together, each with one more */
+#define IFAB_TASK_NEEDS_SIZE     256 /* bytes of their names together, each with one more; of what is missing as well */
+#define IFAB_TASK_SKILLS_SIZE    384 /* of both together */
 #define IFAB_TASK_DEPENDS_MAX    16
 #define IFAB_TASK_DEPENDENTS_MAX 256 /* how many may wait for one: so many records change when it is done */
 #define IFAB_TASK_ATTEMPTS_MAX   100
@@ -94,8 +95,8 @@ struct ifab_task {
     uint8_t priority; /* 0 (P0) .. 3 */
     bool minted;      /* the id is one of ours: nobody else makes it again */
     bool told;        /* claimed: its holder has asked again and been answered, so it is not given back */
-    char needs[IFAB_TASK_NEEDS_SIZE]; /* packed */
-    uint16_t needs_size;
+    char needs[IFAB_TASK_SKILLS_SIZE]; /* packed; and behind them its wants */
+    uint16_t needs_size, wants_size;   /* wants: what is missing of a blocked one while nobody could be asked for it */
     struct ifab_swarm_number queue; /* whose it is; 0: open to all */
     struct ifab_task_principal creator;
     uint64_t created_index;         /* of the entry that made it: its why is inherited */
@@ -129,6 +130,9 @@ bool ifab_task_consistent(const struct ifab_task *task);
 size_t ifab_task_pack(const struct ifab_task *task, uint8_t ret_bytes[IFAB_TASK_PACKED_MAX]);
 bool ifab_task_unpack(struct ifab_view bytes, uint64_t number, struct ifab_task *ret_task);
 struct ifab_names ifab_task_needs(const struct ifab_task *task); /* borrowed from it */
+struct ifab_names ifab_task_wants(const struct ifab_task *task); /* borrowed from it */
+/* In place of those it had; NULL: none. False: too many, or beside its needs there is no room for them; nothing has changed. */
+bool ifab_task_set_wants(struct ifab_task *task, const struct ifab_names *wants);
 
 /*
  * What a claimer, a holder, a person or time does to a task: judged by the table, and by who holds it.
@@ -354,6 +358,10 @@ size_t ifab_tasks_expired(const struct ifab_coordinator *self, ifab_usec run, ui
 size_t ifab_tasks_timed(const struct ifab_coordinator *self, ifab_usec wall, uint64_t *ret_numbers, size_t max);
 ifab_usec ifab_tasks_due_run(const struct ifab_coordinator *self);
 ifab_usec ifab_tasks_due_wall(const struct ifab_coordinator *self);
+
+/* Blocked tasks that want help: numbers of up to max whose last look for helpers is the longest ago. And: this one was looked at. */
+size_t ifab_tasks_wanting(const struct ifab_coordinator *self, uint64_t *ret_numbers, size_t max);
+void ifab_task_looked_at(struct ifab_coordinator *self, struct ifab_task_number number);
 
 /*
  * Blocked tasks that wait for themselves through others: one of each circle, which has to give way (waits.c says which). Numbers of up to max, the least
