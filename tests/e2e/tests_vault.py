@@ -160,6 +160,7 @@ def test_what_is_refused_changes_neither_log_nor_vault(f):
         ({**body, "origins": []}, "sign", 208),
         ({**body, "origins": [API + "/"]}, "sign", 208),
         ({**body, "origins": ["https://API.example.com"]}, "sign", 208),
+        ({**body, "origins": ["https://a_b.example.com"]}, "sign", 208),  # no request has it
         ({**body, "origins": ["https://api.example.com:443"]}, "sign", 208),
         ({**body, "origins": [API, API]}, "sign", 208),
         ({**body, "origins": [f"https://a{i}.example" for i in range(9)]}, "sign", 208),

@@ -728,10 +728,12 @@ change("guest-key-in-a-dry-run", EXCHANGE, "if (repeatable && r->task == IFAB_GU
 
 # ---- egress: who is connected to, what is sent, what comes back ----
 EG, RULES = "src/port/egress/", "src/port/egress/rules/"
-without("egress-user-in-url", RULES + "url.c", "if (text.size > 0 && memchr(text.data, '@', text.size) != NULL)", "egress_url")
+AUTHORITY = "src/base/authority.c"
+without("egress-user-in-url", AUTHORITY, "if (text.size > 0 && memchr(text.data, '@', text.size) != NULL)", "egress_url")
 change("egress-fragment", RULES + "url.c", "text.data[i] == '#' || text.data[i] == '\\\\'", "text.data[i] == '\\\\'", "egress_url")
-change("egress-number-host", RULES + "url.c", "return !is_digit(label.data[0]);", "return true;", "egress_url")
-without("egress-literal-spelling", RULES + "url.c", "if (!ifab_view_is(url->origin.host, again))", "egress_url")
+change("egress-number-host", AUTHORITY, "return !is_digit(label.data[0]);", "return true;", "egress_url")
+change("egress-literal-spelling", AUTHORITY, "ifab_view_is(authority->host, again) ? IFAB_AUTHORITY_GOOD : IFAB_AUTHORITY_LITERAL", "IFAB_AUTHORITY_GOOD",
+       "egress_url secret secret_origins")
 change("egress-escapes-needed", RULES + "url.c", " && byte != '%' && !is_unreserved(byte)", "", "egress_url")
 change("egress-encoded-slash", RULES + "url.c", " && byte != '/' && byte != '\\\\'", "", "egress_url")
 without("egress-dot-segments", RULES + "url.c", "if ((plain == 1 && text[0] == '.') || (plain == 2 && text[0] == '.' && text[1] == '.'))", "egress_url")
@@ -858,7 +860,12 @@ without("vault-memory-locked", "src/crypto/locked.c", "if (sodium_mlock(bytes, s
 change("vault-exact-redaction", "src/text/redact/exact.c", "if (find == NULL || ", "if (true || ", "redact")
 change("secret-origin", SECRETS, "if (ifab_view_equal(secret->origins[i], origin)) {", "if (true) {", "secret fabric_secret")
 change("secret-revoked", SECRETS, "if (secret == NULL || secret->revoked_at != IFAB_NEVER)\n", "if (secret == NULL)\n", "secret fabric_secret")
-without("secret-default-port", "src/core/secret/origin.c", "if (port == schemes[row].port)", "secret")
+without("secret-default-port", "src/core/secret/origin.c",
+        "if (fault == IFAB_AUTHORITY_GOOD && authority.has_port && authority.port == schemes[row].port)", "secret secret_origins")
+change("secret-origin-host", "src/core/secret/origin.c", "    return meant[fault];", "    return fault == IFAB_AUTHORITY_HOST ? NULL : meant[fault];",
+       "secret secret_origins")
+change("secret-record-of-before", "src/core/secret/record.c", "'z') && !(c >= '0' && c <= '9') && memchr(\"-._:/[]\"", "'z') && !(c >= '0' && c <= '9') && memchr(\"-..:/[]\"",
+       "secret")
 change("secret-admin", STEP_SECRET, "ifab_fabric__authority(self, command, o, true, 0, actor, &why)", "ifab_fabric__authority(self, command, o, false, 0, actor, &why)",
        "fabric_secret")
 without("secret-vault-elsewhere", STEP_SECRET, "if (command->u.secret.mark.counter != ifab_secrets_mark(self->secrets)->counter + 1)", "fabric_secret")

@@ -44,36 +44,6 @@ static int hex_value(uint8_t c)
 /* RFC 3986 pchar without the percent sign */
 static bool is_pchar(uint8_t c) { return is_unreserved(c) || (c != 0 && memchr("!$&'()*+,;=:@", c, 13) != NULL); }
 
-static bool label_valid(struct ifab_view label)
-{
-    if (label.size == 0 || label.size > 63 || label.data[0] == '-' || label.data[label.size - 1] == '-')
-        return false;
-    for (size_t i = 0; i < label.size; i++) {
-        if (!is_lower(label.data[i]) && !is_digit(label.data[i]) && label.data[i] != '-')
-            return false;
-    }
-    if (label.size >= 4 && label.data[2] == '-' && label.data[3] == '-') /* RFC 5891 4.2.3.1: only xn-- has a meaning */
-        return label.size > 4 && label.data[0] == 'x' && label.data[1] == 'n';
-    return true;
-}
-static bool name_valid(struct ifab_view host)
-{
-    size_t begin = 0;
-    struct ifab_view label = {NULL, 0};
-    if (host.size == 0 || host.size > IFAB_HOST_MAX)
-        return false;
-    for (size_t i = 0; i <= host.size; i++) {
-        if (i < host.size && host.data[i] != '.')
-            continue;
-        label = ifab_view_of(host.data + begin, i - begin);
-        if (!label_valid(label))
-            return false;
-        begin = i + 1;
-    }
-    /* The last label decides for the WHATWG's URL standard whether a host is an address; no top-level domain begins with a digit. */
-    return !is_digit(label.data[0]);
-}
-
 /* What is encoded must need it, and mean nothing where a path is cut into segments. Writes the byte. */
 static bool escape_valid(const uint8_t *at, size_t left, uint8_t *ret_byte)
 {
@@ -140,56 +110,18 @@ static ifab_status bad(struct ifab_error *err, size_t offset, const char *what)
     return ifab_fail(err, IFAB_INVALID, "URL: %s", what);
 }
 
-/* digits without leading zeros, 1..65535 */
-static bool port_read(struct ifab_view text, uint16_t *ret_port)
-{
-    uint32_t port = 0;
-    if (text.size == 0 || text.size > 5 || text.data[0] == '0')
-        return false;
-    for (size_t i = 0; i < text.size; i++) {
-        if (!is_digit(text.data[i]))
-            return false;
-        port = port * 10 + (uint32_t)(text.data[i] - '0');
-    }
-    if (port > 65535)
-        return false;
-    *ret_port = (uint16_t)port;
-    return true;
-}
-
 /* host [":" port], the bytes between "://" and the next '/', '?' or end. `at`: their offset, for messages. */
 static ifab_status authority_read(struct ifab_view text, size_t at, struct ifab_url *url, struct ifab_error *err)
 {
-    size_t host_end = 0;
-    struct ifab_view port = {NULL, 0};
-    if (text.size > 0 && memchr(text.data, '@', text.size) != NULL)
-        return bad(err, at, "a user or password has no place in it");
-    if (text.size > 0 && text.data[0] == '[') {
-        const uint8_t *close = memchr(text.data, ']', text.size);
-        char again[IFAB_ADDRESS_TEXT_MAX];
-        if (close == NULL)
-            return bad(err, at, "no ] behind the address");
-        host_end = (size_t)(close - text.data) + 1;
-        url->origin.host = ifab_view_of(text.data + 1, host_end - 2);
-        if (!ifab_address_parse(url->origin.host, &url->address) || !url->address.v6)
-            return bad(err, at, "no IPv6 address in [ ]");
-        ifab_address_write(&url->address, again);
-        if (!ifab_view_is(url->origin.host, again))
-            return bad(err, at, "an IPv6 address is written as RFC 5952 says");
-        url->is_address = true;
-    } else {
-        while (host_end < text.size && text.data[host_end] != ':')
-            host_end++;
-        url->origin.host = ifab_view_of(text.data, host_end);
-        url->is_address = ifab_address_parse(url->origin.host, &url->address);
-        if (!url->is_address && !name_valid(url->origin.host))
-            return bad(err, at, "no host name in lower case (labels of letters, digits and -) and no address of four decimal numbers");
-    }
-    if (host_end == text.size)
-        return IFAB_OK;
-    port = ifab_view_of(text.data + host_end + 1, text.size - host_end - 1);
-    if (text.data[host_end] != ':' || !port_read(port, &url->origin.port))
-        return bad(err, at + host_end, "no port of 1 to 65535 behind the host");
+    struct ifab_authority authority;
+    enum ifab_authority_fault fault = ifab_authority_parse(text, &authority);
+    if (fault != IFAB_AUTHORITY_GOOD)
+        return bad(err, at + authority.fault_at, ifab_authority_fault_text(fault));
+    url->origin.host = authority.host;
+    url->is_address = authority.is_address;
+    url->address = authority.address;
+    if (authority.has_port)
+        url->origin.port = authority.port;
     return IFAB_OK;
 }
 

@@ -20,9 +20,9 @@
 #define IFAB_SECRET_VERSION_MAX 1000000
 
 /*
- * scheme://host[:port] and nothing else, in one spelling, so that bytes can be compared: scheme http, https, ws or wss; host of lower-case letters,
- * digits, '-', '.' and '_', an IPv4 address of four decimal numbers, or an IPv6 address in brackets; port 1..65535, left out where it is the scheme's
- * own. *ret_why (may be NULL): what is expected instead, to stand behind "must be".
+ * scheme://host[:port] and nothing else, in one spelling, so that bytes can be compared: scheme http, https, ws or wss; host and port as
+ * base/authority.h spells them, an IPv6 address in brackets; the port left out where it is the scheme's own. *ret_why (may be NULL): what is
+ * expected instead, to stand behind "must be". Records may hold others: they were made when more spellings were taken, and match no request.
  */
 bool ifab_origin_valid(struct ifab_view text, const char **ret_why);
 

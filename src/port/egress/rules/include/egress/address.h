@@ -4,13 +4,8 @@
  * Which addresses may be connected to: only global unicast ones, by the registries of IANA, after what carries another address inside has
  * been unwrapped (v4-mapped and -compatible, NAT64, 6to4, Teredo, ISATAP). docs/formats/egress.md has the table. Pure; threads: any.
  */
+#include "base/authority.h"
 #include "base/status.h"
-#include "base/view.h"
-
-struct ifab_address {
-    bool v6;
-    uint8_t bytes[16]; /* network order; v4 uses the first four, the others are 0 */
-};
 
 /* X(NAME, "text", never): zeroed memory is refused. never: no exception of the operator opens it. */
 #define IFAB_ADDRESS_CLASS_MAP(X)                        \
@@ -34,12 +29,6 @@ enum ifab_address_class { IFAB_ADDRESS_CLASS_MAP(IFAB_ADDRESS_ENUM_) IFAB_ADDRES
 const char *ifab_address_class_text(enum ifab_address_class class_);
 bool ifab_address_class_never(enum ifab_address_class class_);
 
-/* Four decimal numbers without leading zeros, or RFC 4291 text without a zone; nothing else. */
-bool ifab_address_parse(struct ifab_view text, struct ifab_address *ret_address);
-#define IFAB_ADDRESS_TEXT_MAX 46
-/* As RFC 5952 writes it (mapped ones too: hexadecimal). */
-void ifab_address_write(const struct ifab_address *address, char ret_text[IFAB_ADDRESS_TEXT_MAX]);
-bool ifab_address_equal(const struct ifab_address *a, const struct ifab_address *b);
 /*
  * What it is once unwrapped; *ret_inner (may be NULL) is the address that the packets reach in the end, itself where nothing is inside.
  * Where a form may hold more than one, the worst of them counts.

@@ -11,7 +11,6 @@
 #include "egress/address.h"
 
 #define IFAB_URL_MAX  8192 /* bytes, whole */
-#define IFAB_HOST_MAX 253  /* bytes, without the brackets of an IPv6 literal */
 #define IFAB_PATH_MAX 2048 /* bytes */
 
 /* X(NAME, "text", port, TLS): ws and wss are WebSocket (RFC 6455). Zeroed memory is no scheme. */
@@ -43,8 +42,7 @@ struct ifab_url { /* all views borrowed from the text */
 };
 /*
  * scheme "://" host [":" port] ["/" path] ["?" query], visible ASCII, at most IFAB_URL_MAX bytes; scheme and host in lower case; no user, no
- * fragment, no backslash; port without leading zeros. A name: labels of letters, digits and inner hyphens, 1..63 each, no dot at the end, the
- * last label begins with no digit (so 2130706433, 0x7f.1, 127.1 and 0177.0.0.1 are no hosts); other scripts only as their xn-- form.
+ * fragment, no backslash; host and port as base/authority.h spells them (so 2130706433, 0x7f.1, 127.1 and 0177.0.0.1 are no hosts).
  * IFAB_TOO_LARGE; IFAB_INVALID: err says what, with the offset. Errors hold no byte of path or query.
  */
 IFAB_MUST_CHECK ifab_status ifab_url_parse(struct ifab_view text, struct ifab_url *ret_url, struct ifab_error *err);
