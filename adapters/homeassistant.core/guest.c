@@ -519,7 +519,5 @@ void guest_health(const struct ifg_call *call, struct ifg_answer *answer)
         ifg_fail(answer, IFG_PROVIDER, "HA_URL is not set");
         return;
     }
-    ifg_begin_object(&answer->result);
-    put_text(&answer->result, "house", base);
-    ifg_end_object(&answer->result);
+    ifg_null(&answer->result);
 }

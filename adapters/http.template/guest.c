@@ -139,8 +139,5 @@ void guest_apply(const struct ifg_call *call, struct ifg_answer *answer)
 void guest_health(const struct ifg_call *call, struct ifg_answer *answer)
 {
     (void)call;
-    ifg_begin_object(&answer->result);
-    ifg_name(&answer->result, "status");
-    ifg_str(&answer->result, "not known: a template has no health operation");
-    ifg_end_object(&answer->result);
+    ifg_null(&answer->result);
 }

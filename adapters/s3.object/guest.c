@@ -532,8 +532,5 @@ void guest_health(const struct ifg_call *call, struct ifg_answer *answer)
         ifg_fail(answer, IFG_PROVIDER, "S3_URL is not set to the address of a bucket");
         return;
     }
-    ifg_begin_object(&answer->result);
-    ifg_name(&answer->result, "bucket");
-    ifg_text(&answer->result, bucket);
-    ifg_end_object(&answer->result);
+    ifg_null(&answer->result);
 }

@@ -303,7 +303,8 @@ void guest_apply(const struct ifg_call *call, struct ifg_answer *answer)
 
 void guest_health(const struct ifg_call *call, struct ifg_answer *answer)
 {
-    struct ifg_http_response response;
-    if (exchange(url_of(call, command_of(IFG_VIEW("test"))), &response, answer))
-        write_state(command_of(IFG_VIEW("test")), response.body, &answer->result);
+    if (ifg_json_text_of(ifg_json_member(call->context, "config"), "VMIX_URL", IFG_VIEW("")).size == 0)
+        ifg_fail(answer, IFG_PROVIDER, "VMIX_URL is not set");
+    else
+        ifg_null(&answer->result);
 }

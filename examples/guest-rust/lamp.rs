@@ -151,7 +151,7 @@ pub extern "C" fn if_apply(pointer: u32, length: u32) -> i64 {
 #[no_mangle]
 pub extern "C" fn if_health(pointer: u32, length: u32) -> i64 {
     given(match text(&input(pointer, length), "url") {
-        Some(url) if !url.is_empty() => String::from("{\"result\":{\"status\":\"ok\"}}"),
+        Some(url) if !url.is_empty() => String::from("{\"result\":null}"), // whether the lamp answers is not known
         _ => error("caller", "the configuration has no url"),
     })
 }

@@ -248,6 +248,15 @@ def test_a_template_is_what_its_manifest_says(f):
         sent = len(server.seen)
         assert call(f, head, "http.template", "note", {"item": "1", "text": "x"}, mode="dry-run").status >= 400
         assert len(server.seen) == sent
+        health = f.post("/v1/capabilities/http.template/health", {})  # a template has no operation that could ask: not known, whatever the calls met
+        assert (health.json["healthy"], health.json["result"], health.json["breaker"]) == (None, None, "closed") and "not known" in health.json["why"], health
+        assert wait_for(lambda: call(f, head, "http.template", "item", {"item": "broken"}).code == 303, 30)
+        assert len(server.seen) >= sent + 4
+        health = f.post("/v1/capabilities/http.template/health", {})
+        assert (health.json["healthy"], health.json["breaker"]) == (None, "open"), health
+        said = Cli(f).wants(0, "capability", "health", "http.template").out
+        assert re.search(r"^healthy +unknown$", said, re.M) and re.search(r"^breaker +open$", said, re.M), said
+        assert Cli(f).json("capability", "health", "http.template")["healthy"] is None
         f.verify()
 
 
@@ -306,7 +315,7 @@ def test_vmix_has_its_27_commands(f):
         assert call(f, head, "vmix.switcher", "cut", {"scene": "no such"}).code == 208  # vMix's 500 for an input that it does not know
         assert call(f, head, "vmix.switcher", "cut", {"scene": "1"}, mode="dry-run").status >= 400  # every row is a write
         health = f.post("/v1/capabilities/vmix.switcher/health", {})
-        assert health.status == 200 and health.json["healthy"] is False, health  # and so is asking how it is
+        assert health.status == 200 and health.json["healthy"] is None and health.json["breaker"] == "closed", health  # only a call asks vMix
         with open(os.path.join(ROOT, "adapters", "vmix.switcher", "manifest.yaml")) as text:
             assert len(yaml.load(text, Yaml)["operations"]) == 27
         f.verify()

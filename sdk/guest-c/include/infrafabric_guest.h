@@ -108,6 +108,7 @@ enum ifg_kind { IFG_CALLER, IFG_PROVIDER, IFG_TRANSIENT }; /* whose fault: the c
 
 /*
  * What the guest answers. guest_apply and guest_health write one JSON value, the result. guest_plan writes a summary and effects.
+ * guest_health may ask nobody: it fails when it could not work as it is configured, and writes null when only its provider could tell how it is.
  * ifg_fail() takes the place of whatever was written; the first failure is kept.
  */
 struct ifg_answer {

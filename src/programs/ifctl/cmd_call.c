@@ -87,6 +87,21 @@ int cmd_capability_close(struct cli *cli)
     return code;
 }
 
+/* null for programs, a word for people: a dash would read as if the daemon had not answered. */
+static void print_health(const struct cli *cli, const struct ifab_json *tree, bool unknown, struct ifab_arena *arena)
+{
+    struct ifab_json shown = *tree;
+    struct ifab_json_member *members = ifab_arena_calloc(arena, tree->u.object.count, sizeof *members);
+    if (unknown && cli->format == CLI_TABLE && members != NULL) {
+        memcpy(members, tree->u.object.members, tree->u.object.count * sizeof *members);
+        for (size_t i = 0; i < tree->u.object.count; i++)
+            if (ifab_view_is(members[i].name, "healthy"))
+                members[i].value = (struct ifab_json){.type = IFAB_JSON_STRING, .u.string = IFAB_VIEW("unknown")};
+        shown.u.object.members = members;
+    }
+    cli_print_tree(cli, &shown, NULL);
+}
+
 int cmd_capability_health(struct cli *cli)
 {
     char name[CLI_CAPABILITY_NAME_MAX], version[IFAB_CAPABILITY_VERSION_MAX + 1];
@@ -112,8 +127,9 @@ int cmd_capability_health(struct cli *cli)
         return code;
     if (ifab_json_read(response.body, NULL, &arena, &tree, cli_clean_err(cli)) != IFAB_OK || ifab_json_get(tree, "healthy") == NULL)
         return cli_refuse(cli, IFAB_CODE_SYSTEM_ERROR, "the answer says nothing of its health");
-    cli_print_tree(cli, tree, NULL);
-    return ifab_json_get(tree, "healthy")->type == IFAB_JSON_TRUE ? 0 : EXIT_SYSTEM;
+    enum ifab_json_type healthy = ifab_json_get(tree, "healthy")->type;
+    print_health(cli, tree, healthy == IFAB_JSON_NULL, &arena);
+    return healthy == IFAB_JSON_TRUE || healthy == IFAB_JSON_NULL ? 0 : EXIT_SYSTEM;
 }
 
 int cmd_capability_logs(struct cli *cli)

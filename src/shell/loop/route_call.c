@@ -472,7 +472,7 @@ void handle_capability_logs(struct node *node, struct request *r)
     ifab_buf_fini(&b);
 }
 
-/* ---- health: the guest's own, reads only ---- */
+/* ---- health: what the guest can tell by itself ---- */
 
 struct asking {
     struct node *node;
@@ -480,18 +480,28 @@ struct asking {
     struct ifab_view id, version;
 };
 
+/* The calls before know more than a guest that may ask nothing outside: a provider that is down has opened it. */
+static const char *breaker_of(const struct asking *a)
+{
+    struct ifab_view name = ifab_view_of(a->id.data + strlen(ID_PREFIX), a->id.size - strlen(ID_PREFIX));
+    const struct ifab_breaker *b = ifab_breakers_find(ifab_fabric_breakers(a->node->fabric), IFAB_BREAKER_CAPABILITY, name);
+    return ifab_breaker_state_name(b == NULL ? IFAB_BREAKER_CLOSED : b->state);
+}
+
 static void told(void *user, const struct ifab_guest_answer *answer)
 {
     struct asking *a = user;
     struct ifab_buf b = IFAB_BUF_INIT(2 * IFAB_CALL_OUTPUT_MAX);
-    ifab_buf_format(&b, "{\"duration_ms\":%lld,\"fuel\":%llu,\"healthy\":%s", (long long)(answer->took / 1000), (unsigned long long)answer->fuel,
-                    answer->end == IFAB_CALL_OK ? "true" : "false");
-    if (answer->end == IFAB_CALL_OK) {
+    bool good = answer->end == IFAB_CALL_OK, unknown = good && ifab_view_is(answer->output, "null");
+    ifab_buf_format(&b, "{\"breaker\":\"%s\",\"duration_ms\":%lld,\"fuel\":%llu,\"healthy\":%s", breaker_of(a), (long long)(answer->took / 1000),
+                    (unsigned long long)answer->fuel, unknown ? "null" : good ? "true" : "false");
+    if (good) {
         ifab_buf_str(&b, ",\"result\":");
         ifab_buf_view(&b, answer->output);
-    } else {
+    }
+    if (!good || unknown) {
         ifab_buf_str(&b, ",\"why\":");
-        ifab_json_put_string(&b, answer->text);
+        ifab_json_put_string(&b, unknown ? IFAB_VIEW("it is configured, and whether its provider answers is not known: only calls ask that") : answer->text);
     }
     ifab_buf_char(&b, '}');
     if (ifab_buf_status(&b) == IFAB_OK)
