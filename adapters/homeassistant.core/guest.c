@@ -319,14 +319,16 @@ void guest_plan(const struct ifg_call *call, struct ifg_answer *answer)
 /* ---- an exchange ---- */
 
 /* 404 and the like are the caller's where its words stand in the request. 500 of a service is the service's own no: an option that there is not, a
- * device that does not answer. It says nothing of Home Assistant, nor of the other devices behind it. */
+ * device that does not answer. It says nothing of Home Assistant, nor of the other devices behind it. 401 is said of the token, whoever asks. */
 static void refused(const struct ifg_http_response *response, bool callers, bool service, struct ifg_answer *answer)
 {
     int status = response->status;
     struct ifg_buf words = {.limit = 200};
-    bool own = callers && ((status >= 400 && status <= 499 && status != 401 && status != 403 && status != 429) || (service && status == 500));
-    ifg_buf_str(&words, status == 401 || status == 403 ? "Home Assistant does not accept the token"
-                        : own && status == 404         ? "Home Assistant knows no such thing"
+    bool own = callers && ((status >= 400 && status <= 499 && status != 401 && status != 429) || (service && status == 500));
+    ifg_buf_str(&words, status == 401          ? "Home Assistant does not accept the token"
+                        : own && status == 403 ? "Home Assistant forbids this, though not all, to the user of the token"
+                        : status == 403        ? "Home Assistant forbids all: it has banned this address, or shut out the user of the token"
+                        : own && status == 404 ? "Home Assistant knows no such thing"
                         : own ? "Home Assistant refused: it has no such service, does not take these values, or the device did not do it"
                               : "Home Assistant answered with an error");
     ifg_buf_str(&words, " (");
@@ -335,8 +337,25 @@ static void refused(const struct ifg_http_response *response, bool callers, bool
     ifg_fail_view(answer, own ? IFG_CALLER : status >= 500 || status == 429 ? IFG_TRANSIENT : IFG_PROVIDER, ifg_buf_view(&words));
 }
 
+static bool ask(struct ifg_http_request *request, struct ifg_http_response *ret, struct ifg_host_error *error)
+{
+    return ifg_secret_ref(IFG_VIEW("HA_TOKEN"), &request->secret, error) && ifg_http(request, ret, error);
+}
+
+/* 403 is said of what was asked for, or to everybody (an address that is banned): what holds no word of a caller's tells which. Not after 401: that
+ * counts toward the ban. Where it cannot be asked, one call's refusal is not made everybody's. */
+static bool forbids_all(const struct ifg_call *call)
+{
+    struct ifg_host_error error;
+    struct ifg_http_response response;
+    struct ifg_buf url = api(call, "");
+    struct ifg_http_request request = {.method = IFG_VIEW("GET"), .url = ifg_buf_view(&url)};
+    return ask(&request, &response, &error) && response.status != 200;
+}
+
 /* body size 0: GET. callers: does the URL or the body hold words of the caller's? */
-static bool exchange(struct ifg_view url, struct ifg_view body, bool callers, struct ifg_http_response *ret, struct ifg_answer *answer)
+static bool exchange(const struct ifg_call *call, struct ifg_view url, struct ifg_view body, bool callers, struct ifg_http_response *ret,
+                     struct ifg_answer *answer)
 {
     static const struct ifg_header type = {IFG_VIEW("content-type"), IFG_VIEW("application/json")};
     struct ifg_host_error error;
@@ -347,7 +366,7 @@ static bool exchange(struct ifg_view url, struct ifg_view body, bool callers, st
         request.has_body = true;
         request.body = body;
     }
-    if (!ifg_secret_ref(IFG_VIEW("HA_TOKEN"), &request.secret, &error) || !ifg_http(&request, ret, &error)) {
+    if (!ask(&request, ret, &error)) {
         if (ifg_is(error.code, "IF_ERR_109"))
             ifg_fail(answer, IFG_CALLER, "too much for one answer: ask for a domain, or a smaller picture");
         else
@@ -356,7 +375,7 @@ static bool exchange(struct ifg_view url, struct ifg_view body, bool callers, st
     }
     if (ret->status == 200 || ret->status == 201)
         return true;
-    refused(ret, callers, body.size > 0, answer);
+    refused(ret, callers && (ret->status != 403 || !forbids_all(call)), body.size > 0, answer);
     return false;
 }
 
@@ -383,7 +402,7 @@ static bool there(const struct ifg_call *call, const struct command *c, const ch
     struct ifg_http_response response;
     struct ifg_buf url = api(call, "states/");
     ifg_buf_put(&url, text_of(call, param));
-    if (!exchange(ifg_buf_view(&url), IFG_VIEW(""), true, &response, answer) || !json(&response, IFG_JSON_OBJECT, answer))
+    if (!exchange(call, ifg_buf_view(&url), IFG_VIEW(""), true, &response, answer) || !json(&response, IFG_JSON_OBJECT, answer))
         return false;
     if (ifg_is(ifg_json_text_of(response.body, "state", IFG_VIEW("")), "unavailable")) {
         ifg_fail(answer, IFG_CALLER, "the entity is not available: Home Assistant does not reach its device");
@@ -465,7 +484,7 @@ static void read_something(const struct ifg_call *call, const struct command *c,
     struct ifg_http_response response;
     struct ifg_view domain = c->domain != NULL ? ifg_view_str(c->domain) : text_of(call, "domain");
     bool list = c->act == LIST || ifg_is(call->operation, "event-list");
-    if (!exchange(url_of(call, c), IFG_VIEW(""), c->act == STATE || c->act == PICTURE, &response, answer))
+    if (!exchange(call, url_of(call, c), IFG_VIEW(""), c->act == STATE || c->act == PICTURE, &response, answer))
         return;
     if (c->act == PICTURE)
         write_picture(&response, &answer->result);
@@ -487,7 +506,8 @@ static void act(const struct ifg_call *call, const struct command *c, struct ifg
     }
     if ((given(call, "entity") && !there(call, c, "entity", answer)) || (given(call, "player") && !there(call, c, "player", answer)))
         return;
-    if (!exchange(url_of(call, c), body, true, &response, answer) || !json(&response, c->act == FIRE ? IFG_JSON_OBJECT : IFG_JSON_ARRAY, answer))
+    if (!exchange(call, url_of(call, c), body, true, &response, answer) ||
+        !json(&response, c->act == FIRE ? IFG_JSON_OBJECT : IFG_JSON_ARRAY, answer))
         return;
     if (c->act == FIRE)
         ifg_raw(&answer->result, response.body);

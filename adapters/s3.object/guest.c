@@ -295,8 +295,11 @@ static const struct {
     {"RequestTimeout", IFG_TRANSIENT},
 };
 
-static enum ifg_kind kind_of(int status, struct ifg_view code)
+/* named: an object or a beginning of names that the caller chose. */
+static enum ifg_kind kind_of(int status, struct ifg_view code, bool named)
 {
+    if (ifg_is(code, "AccessDenied")) /* of what was named: also what S3 says of an object that is not there to a key that may not list */
+        return named ? IFG_CALLER : IFG_PROVIDER;
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
         if (ifg_is(code, codes[i].code))
             return codes[i].kind;
@@ -310,10 +313,9 @@ static enum ifg_kind kind_of(int status, struct ifg_view code)
 }
 
 /* "the store refused (403): AccessDenied". Its Code only: a Message may hold what was sent. */
-static void refused(const struct ifg_http_response *response, struct ifg_answer *answer)
+static void refused(const struct ifg_http_response *response, struct ifg_view code, bool named, struct ifg_answer *answer)
 {
     struct ifg_buf words = {.limit = 400};
-    struct ifg_view code = first(response->body, "Code");
     for (size_t i = 0; i < code.size; i++)
         if (((code.data[i] | 0x20) < 'a' || (code.data[i] | 0x20) > 'z') || code.size > 64)
             code.size = 0;
@@ -326,7 +328,7 @@ static void refused(const struct ifg_http_response *response, struct ifg_answer 
     ifg_buf_str(&words, code.size > 0 ? ": " : "");
     ifg_buf_put(&words, code);
     ifg_buf_str(&words, ")");
-    ifg_fail_view(answer, kind_of(response->status, code), ifg_buf_view(&words));
+    ifg_fail_view(answer, kind_of(response->status, code, named), ifg_buf_view(&words));
 }
 
 static void write_field(struct ifg_writer *w, const struct ifg_http_response *response, const char *name, const char *field)
@@ -503,6 +505,21 @@ static bool exchange(const struct ifg_call *call, const struct command *c, struc
     return false;
 }
 
+/* Why the store refuses. The answer to a HEAD has no body: the object's first byte is asked for instead. */
+static struct ifg_view code_of(const struct ifg_call *call, const struct command *c, const struct ifg_http_response *response)
+{
+    struct ifg_host_error error;
+    struct ifg_answer unheard = {.failed = false};
+    struct ifg_http_response again;
+    const struct ifg_header range = {IFG_VIEW("range"), IFG_VIEW("bytes=0-0")};
+    struct ifg_http_request request = {.method = IFG_VIEW("GET"), .headers = &range, .header_count = 1};
+    if (c->verb != HEAD || response->status != 403)
+        return first(response->body, "Code");
+    bool told =
+        url_of(call, c, &request.url, &unheard) && ifg_secret_ref(IFG_VIEW("S3_KEY"), &request.secret, &error) && ifg_http(&request, &again, &error);
+    return told && again.status == 403 ? first(again.body, "Code") : IFG_VIEW("");
+}
+
 void guest_apply(const struct ifg_call *call, struct ifg_answer *answer)
 {
     const struct command *c = command_of(call->operation);
@@ -515,7 +532,7 @@ void guest_apply(const struct ifg_call *call, struct ifg_answer *answer)
     if (!exchange(call, c, &response, answer))
         return;
     if (response.status < 200 || response.status > 299)
-        refused(&response, answer);
+        refused(&response, code_of(call, c, &response), c->verb != LIST || text_of(call, "prefix").size > 0, answer);
     else if (c->verb == LIST)
         write_list(response.body, answer);
     else

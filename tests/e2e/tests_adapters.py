@@ -51,9 +51,9 @@ class Server:
                 self.send_header("content-type", kind)
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()
-                self.wfile.write(data)
+                self.wfile.write(b"" if self.command == "HEAD" else data)
 
-            do_GET = do_POST = go
+            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = go
 
             def log_message(self, *_):
                 pass

@@ -12,8 +12,8 @@ def item(_method, _path, _body):
     return 200, "application/json", b"{}"
 
 
-def of_breakers(f):
-    return [b["state"] for b in f.get("/v1/breakers").json["items"] if b["name"] == NAME]
+def of_breakers(f, name=NAME):
+    return [b["state"] for b in f.get("/v1/breakers").json["items"] if b["name"] == name]
 
 
 def failed(f, receipt):

@@ -21,6 +21,7 @@ import yaml
 
 from fabric import TMP, Skip, wait_for
 from tests_adapters import ROOT, Cards, Client, Server, Yaml, ready
+from tests_adapters_refused import MORE, of_breakers
 from tests_calls import Background, waiting
 from tests_s3 import free_port
 from tests_vault import rotate
@@ -84,7 +85,7 @@ class Double(House):
 
     def __init__(self):
         self.token = "eyDouble.0f9e8d7c6b5a49382716.sgn"
-        self.calls, self.broken, self.states = [], None, {}
+        self.calls, self.broken, self.forbidden, self.states = [], None, None, {}
         for entity, state, more in (
             ("light.hall", "off", {}), ("light.gone", "unavailable", {}), ("switch.pump", "off", {}), ("fan.attic", "off", {}),
             ("input_boolean.lamp", "off", {}), ("input_number.level", "0.0", {}), ("input_select.mode", "day", {"options": ["day", "night"]}),
@@ -109,6 +110,8 @@ class Double(House):
         head = {name.lower(): value for name, value in self.server.seen[-1][2].items()}
         if head.get("authorization") != "Bearer " + self.token:
             return 401, "text/plain", b"401: Unauthorized"
+        if self.forbidden is not None and self.forbidden in path:
+            return 403, "text/plain", b"403: Forbidden"
         if self.broken is not None:
             return self.broken, "text/plain", b"later"
         rest = path.removeprefix("/api/").split("/")
@@ -415,6 +418,26 @@ def test_whose_fault_it_is(f):
         for value in (wrong, house.token):
             assert not f.grep(value.encode(), f.root)
         f.verify()
+
+
+def test_what_one_may_not_see_is_not_shut_for_others(f):
+    with Double() as house:
+        do = Agent(f, house)
+        house.forbidden = "/light.hall"
+        for _ in range(MORE):  # of what the caller named: the house stands open
+            for operation, params in (("state", {}), ("set", {"state": "on"})):
+                r = do(operation, entity="light.hall", **params)
+                assert r.code == 208 and "forbids this" in r.error["message"], r
+        assert of_breakers(f, NAME) in ([], ["closed"]) and do.done("set", entity="switch.pump", state="on")
+        house.forbidden = "/api/"  # everything, as to an address that is banned: somebody must mend that
+        for operation, params in (("state", {"entity": "switch.pump"}), ("status", {})):
+            r = do(operation, **params)
+            assert r.code == 503 and "forbids all" in r.error["message"], r
+        house.forbidden = None
+        do.done("status")
+        asked = len(house.server.seen)
+        assert rotate(f, "HA_TOKEN", "eyWrong.0f9e8d7c6b5a49382716.sgn").status == 200
+        assert do("state", entity="switch.pump").code == 503 and len(house.server.seen) == asked + 1  # a wrong token is shown once: it counts toward a ban
 
 
 def test_a_real_one(f):

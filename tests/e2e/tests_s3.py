@@ -15,7 +15,8 @@ import urllib.error
 import urllib.request
 
 from fabric import TMP, Skip, wait_for
-from tests_adapters import Client, ready
+from tests_adapters import Client, Server, ready
+from tests_adapters_refused import MORE, of_breakers
 from tests_vault import rotate
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -214,6 +215,32 @@ def test_a_wrong_secret_or_region_is_the_providers_refusal(f):
         assert do.done("get", name="a")["body"] == "there" and g.names() == ["a"]
         for value in (KEY, WRONG):
             assert not f.grep(value.encode(), f.root)
+        f.verify()
+
+
+def test_what_is_denied_of_one_name_is_not_shut_for_others(f):
+    # a key that may not list is told AccessDenied of what is not there
+    shut = False
+
+    def answer(method, path, _body):
+        if shut or "closed" in path:
+            return 403, "application/xml", b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+        return 200, "text/plain", b"there"
+
+    with Server(answer) as server:
+        url = f"http://127.0.0.1:{server.port}/{BUCKET}"
+        do = Client(f, ready(f, NAME, "s3.example", server, config=[("S3_URL", url)], secrets=[("S3_KEY", f"{ID}:{KEY}")], change=bucket), NAME)
+        asked = (("get", {"name": "closed"}), ("head", {"name": "closed"}), ("list", {"prefix": "closed/"}), ("put", {"name": "closed", "body": "x"}),
+                 ("delete", {"name": "closed"}))  # fmt: skip
+        for operation, params in asked:
+            for _ in range(MORE):
+                r = do(operation, **params)
+                assert r.code == 208 and "AccessDenied" in r.error["message"], (operation, r)
+        assert of_breakers(f, NAME) in ([], ["closed"]) and do.done("get", name="open")["body"] == "there"
+        assert do.done("head", name="open")["size"] == 5
+        shut = True
+        r = do("list")  # nothing was named: how the store is set up
+        assert r.code == 503 and "AccessDenied" in r.error["message"], r
         f.verify()
 
 
