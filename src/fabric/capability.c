@@ -18,8 +18,16 @@ static void put_digest_of(struct ifab_buf *p, const char *name, const uint8_t di
     ifab_fabric__put_digest(p, digest32);
 }
 
-void ifab_fabric_capability_json(const struct ifab_fabric *self, const struct ifab_allowed *allowed, ifab_usec wall, bool with_manifest,
-                                 struct ifab_buf *buf)
+static void put_names(struct ifab_buf *buf, const struct ifab_view *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        ifab_buf_str(buf, i > 0 ? "," : "");
+        ifab_json_put_string(buf, names[i]);
+    }
+}
+
+void ifab_fabric_capability_json(const struct ifab_fabric *self, const struct ifab_allowed *allowed, ifab_usec wall, const struct ifab_view *lacks,
+                                 size_t lack_count, bool with_manifest, struct ifab_buf *buf)
 {
     const struct ifab_manifest *m = allowed->manifest;
     const char *revoked = ifab_registry_revoked(self->registry, allowed);
@@ -29,6 +37,9 @@ void ifab_fabric_capability_json(const struct ifab_fabric *self, const struct if
     put_digest_of(buf, "digest", m->digest32);
     ifab_buf_str(buf, ",\"id\":");
     ifab_json_put_string(buf, m->id);
+    ifab_buf_str(buf, ",\"lacks_config\":[");
+    put_names(buf, lacks, lack_count);
+    ifab_buf_char(buf, ']');
     if (with_manifest) {
         ifab_buf_str(buf, ",\"manifest\":");
         ifab_buf_view(buf, m->canonical);

@@ -8,6 +8,7 @@ import subprocess
 
 from cli import Cli
 from fabric import Fabric, PROGRAM, Skip, wait_for
+from tests_capabilities import allow, publisher, signed
 
 
 def found(f, check, *words, state="bad", code=20):
@@ -228,6 +229,27 @@ def test_doctor_asks_the_daemon_what_only_it_knows(f):
     found(f, "rules in force", "is not in force", "ifctl guard check", f"kill -HUP {f.process.pid}")
     os.kill(f.process.pid, signal.SIGHUP)
     wait_for(lambda: Cli(f)("doctor").code == 0, 30, "the reload")
+
+
+def test_doctor_names_what_a_capability_lacks(f):
+    f.stop()
+    f.configure({"capabilities.config": ["vmix.switcher VMIX_URL http://192.0.2.7:8088"]})
+    f.start()
+    key = publisher(f)
+    for version, config in (("1.0.0", None), ("1.1.0", ["VMIX_URL", "VMIX_ROOM"]), ("1.2.0", ["VMIX_DESK"])):
+        assert allow(f, signed(key, version=version, requires_config=config)).status in (200, 201)
+    assert f.admin("/v1/revocations", {"id": "if://capability/vmix.switcher", "version": "1.2.0"}).status == 200  # nobody calls that one
+    lacks = {i["version"]: i["lacks_config"] for i in f.get("/v1/capabilities").json["items"]}
+    assert lacks == {"1.0.0": [], "1.1.0": ["VMIX_ROOM"], "1.2.0": ["VMIX_DESK"]}, lacks
+    assert f.get("/v1/capabilities/vmix.switcher").json["lacks_config"] == ["VMIX_ROOM"]
+    found(f, "capabilities.config", "vmix.switcher@1.1.0 asks for VMIX_ROOM", '"vmix.switcher VMIX_ROOM VALUE"', "ifd.yaml", state="warning", code=0)
+    rows = [r for r in Cli(f).json("doctor")["items"] if r["check"] == "capabilities.config"]
+    assert len(rows) == 1, rows
+    f.configure({"capabilities.config": ["vmix.switcher VMIX_URL http://192.0.2.7:8088", "vmix.switcher VMIX_ROOM two"]})
+    found(f, "capabilities.config", '"vmix.switcher VMIX_ROOM …"', "not in force", "start ifd again", state="warning", code=0)
+    f.stop()
+    f.start()
+    assert "capabilities.config" not in [r["check"] for r in Cli(f).json("doctor")["items"]]
 
 
 def test_doctor_beside_a_running_daemon(f):

@@ -945,7 +945,11 @@ change("call-never-began", "src/fabric/plan_act.c", "return end >= IFAB_CALL_NOT
 change("call-used-up-is-not-retryable", "src/fabric/plan_act.c", "lives && info->retryable ?", "info->retryable ?", "fabric_plan")
 change("call-retryable-by-its-code", "src/fabric/plan_act.c", "lives && info->retryable ?", "lives ?", "fabric_plan")
 change("load-refused-of-the-caller", "src/fabric/capability.c", "command->u.load.talent != 0 ? command->u.load.talent : signer_of(command)", "signer_of(command)", "fabric_capability")
-ALLOW = "src/shell/config/egress_allow.c"
+ALLOW = "src/shell/config/capability_rows.c"
+change("config-capability-value-name", ALLOW, "!ifab_view_equal(word(&rest), name) || !ifab_view_equal(word(&rest), key)",
+       "((void)word(&rest), !ifab_view_equal(word(&rest), key))", "config")
+change("config-capability-value-key", ALLOW, "!ifab_view_equal(word(&rest), name) || !ifab_view_equal(word(&rest), key)",
+       "(!ifab_view_equal(word(&rest), name) || ((void)word(&rest), false))", "config")
 change("config-egress-name", ALLOW, "if (!name_valid(row.name))", "if (false)", "config")
 change("config-egress-net", ALLOW, "else if (ifab_cidr_parse(row.net, &net, NULL) != IFAB_OK)", "else if (ifab_cidr_parse(row.net, &net, NULL) == IFAB_NOMEM)", "config")
 change("config-egress-port", ALLOW, "else if (!port_parse(text, &row.port))", "else if (!port_parse(text, &row.port) && false)", "config")

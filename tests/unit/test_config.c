@@ -85,6 +85,19 @@ static void reads_rows_of_egress(void **state)
     assert_null(why);
 }
 
+static void finds_the_value_of_one_capability_and_key(void **state)
+{
+    struct ifab_view value;
+    (void)state;
+    assert_int_equal(parse("capabilities.config: [vmix.switcher VMIX_URL http://10.0.0.5:8088, \"  ha  HA_ROOM   two words\", ha VMIX_URL http://b, vmix.switcher HA_ROOM x]\n"), IFAB_OK);
+    assert_true(ifab_config_capability_value(&config, IFAB_VIEW("vmix.switcher"), IFAB_VIEW("VMIX_URL"), &value) && ifab_view_is(value, "http://10.0.0.5:8088"));
+    assert_true(ifab_config_capability_value(&config, IFAB_VIEW("ha"), IFAB_VIEW("VMIX_URL"), &value) && ifab_view_is(value, "http://b"));
+    assert_true(ifab_config_capability_value(&config, IFAB_VIEW("ha"), IFAB_VIEW("HA_ROOM"), &value) && ifab_view_is(value, "two words"));
+    assert_false(ifab_config_capability_value(&config, IFAB_VIEW("ha"), IFAB_VIEW("HA"), &value));
+    assert_false(ifab_config_capability_value(&config, IFAB_VIEW("vmix"), IFAB_VIEW("VMIX_URL"), &value));
+    assert_false(ifab_config_capability_value(&config, IFAB_VIEW("obs.studio"), IFAB_VIEW("HA_ROOM"), &value));
+}
+
 static void takes_the_seeds_name_of_the_store(void **state)
 {
     (void)state;
@@ -350,7 +363,7 @@ int main(void)
         cmocka_unit_test(empty_file_gives_the_defaults_of_the_table),
         cmocka_unit_test(nested_and_dotted_names_mean_the_same),
         cmocka_unit_test(reads_maps_lists_and_paths),
-        cmocka_unit_test(reads_rows_of_egress),
+        cmocka_unit_test(reads_rows_of_egress), cmocka_unit_test(finds_the_value_of_one_capability_and_key),
         cmocka_unit_test(takes_the_seeds_name_of_the_store),
         cmocka_unit_test(refuses_with_line_and_reason),
         cmocka_unit_test(limits_of_lists_hold_at_their_edge),

@@ -25,6 +25,6 @@ __attribute__((format(printf, 4, 5))) void doctor_say(struct doctor *d, enum doc
 bool doctor_mode(struct doctor *d, const char *check, const char *path, bool directory, mode_t others);
 bool doctor_config(struct doctor *d); /* false: nothing further can be looked at */
 void doctor_files(struct doctor *d);  /* keys, data, run, store, certificate, anchors, disk */
-/* What the settings say, against what the running daemon has: access.uids, rules in force. client: of the daemon that serves this directory. */
+/* What the settings say, against what the running daemon has: access.uids, rules in force, capabilities.config. client: of the daemon that serves this directory. */
 void doctor_asked(struct doctor *d, struct ifab_client *client);
 #endif

@@ -66,10 +66,55 @@ static void check_rules_in_force(struct doctor *d, struct ifab_client *client)
                    d->config->rules_file, (long)d->holder);
 }
 
+static void say_lacks(struct doctor *d, const struct ifab_json *capability)
+{
+    const struct ifab_view prefix = IFAB_VIEW("if://capability/");
+    const struct ifab_json *lacks = ifab_json_get(capability, "lacks_config");
+    struct ifab_view id = {NULL, 0}, version = {NULL, 0}, state = {NULL, 0}, key, value;
+    (void)ifab_json_string(ifab_json_get(capability, "id"), &id);
+    (void)ifab_json_string(ifab_json_get(capability, "version"), &version);
+    (void)ifab_json_string(ifab_json_get(capability, "state"), &state);
+    if (lacks == NULL || lacks->type != IFAB_JSON_ARRAY || !ifab_view_is(state, "allowed") || !ifab_view_starts(id, prefix))
+        return;
+    struct ifab_view name = ifab_view_of(id.data + prefix.size, id.size - prefix.size);
+    for (size_t i = 0; i < lacks->u.array.count; i++) {
+        if (!ifab_json_string(&lacks->u.array.items[i], &key))
+            continue;
+        if (ifab_config_capability_value(d->config, name, key, &value)) /* the file is read at a start alone */
+            doctor_say(d, DOCTOR_WARN, "capabilities.config", "the row \"" IFAB_FMT " " IFAB_FMT " …\" stands in ifd.yaml and is not in force, so calls of " IFAB_FMT
+                       "@" IFAB_FMT " are refused (506): start ifd again", IFAB_ARG(name), IFAB_ARG(key), IFAB_ARG(name), IFAB_ARG(version));
+        else
+            doctor_say(d, DOCTOR_WARN, "capabilities.config", IFAB_FMT "@" IFAB_FMT " asks for " IFAB_FMT ", which has no value, so its calls are refused (506): add the row \""
+                       IFAB_FMT " " IFAB_FMT " VALUE\" to capabilities.config in ifd.yaml, and start ifd again",
+                       IFAB_ARG(name), IFAB_ARG(version), IFAB_ARG(key), IFAB_ARG(name), IFAB_ARG(key));
+    }
+}
+
+/* Values that manifests ask for (requires_config): each that is missing refuses every call of its capability. */
+static void check_capabilities(struct doctor *d, struct ifab_client *client)
+{
+    char target[160] = "/v1/capabilities?limit=1000";
+    for (bool more = true; more;) {
+        IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+        struct ifab_response response;
+        struct ifab_view next = {NULL, 0};
+        const struct ifab_json *tree, *items;
+        ifab_arena_init(&arena, (size_t)64 << 20);
+        if (ask(client, "GET", target, (struct ifab_view){NULL, 0}, &response) != 200 || ifab_json_read(response.body, NULL, &arena, &tree, NULL) != IFAB_OK)
+            return; /* not for this one to ask */
+        items = ifab_json_get(tree, "items");
+        for (size_t i = 0; items != NULL && items->type == IFAB_JSON_ARRAY && i < items->u.array.count; i++)
+            say_lacks(d, &items->u.array.items[i]);
+        more = ifab_json_string(ifab_json_get(tree, "next"), &next) &&
+               cli_path(target, sizeof target, "/v1/capabilities?limit=1000&cursor=" IFAB_FMT, IFAB_ARG(next));
+    }
+}
+
 void doctor_asked(struct doctor *d, struct ifab_client *client)
 {
     if (d->holder == 0)
         return; /* who answers may serve another directory */
     check_uids(d, client);
     check_rules_in_force(d, client);
+    check_capabilities(d, client);
 }

@@ -153,29 +153,14 @@ void calls_module(struct node *node, struct request *r, const struct ifab_manife
 
 /* ---- what the operator configured ---- */
 
-/* The next word of text, which loses it. */
-static struct ifab_view word(struct ifab_view *text)
+size_t calls_lacks(const struct node *node, const struct ifab_manifest *manifest, struct ifab_view ret_names[IFAB_MANIFEST_CONFIG_MAX])
 {
-    while (text->size > 0 && text->data[0] == ' ')
-        *text = ifab_view_of(text->data + 1, text->size - 1);
-    const uint8_t *end = text->size == 0 ? NULL : memchr(text->data, ' ', text->size);
-    struct ifab_view first = {text->data, end != NULL ? (size_t)(end - text->data) : text->size};
-    *text = ifab_view_of(text->data + first.size, text->size - first.size);
-    return first;
-}
-
-static bool configured(const struct node *node, struct ifab_view capability, struct ifab_view key, struct ifab_view *ret_value)
-{
-    for (size_t i = 0; i < node->config.capability_config_count; i++) {
-        struct ifab_view rest = ifab_view_str(node->config.capability_config[i]);
-        if (!ifab_view_equal(word(&rest), capability) || !ifab_view_equal(word(&rest), key))
-            continue;
-        while (rest.size > 0 && rest.data[0] == ' ')
-            rest = ifab_view_of(rest.data + 1, rest.size - 1);
-        *ret_value = rest;
-        return true;
-    }
-    return false;
+    struct ifab_view value;
+    size_t count = 0;
+    for (size_t i = 0; i < manifest->config_count; i++)
+        if (!ifab_config_capability_value(&node->config, manifest->name, manifest->config[i], &value))
+            ret_names[count++] = manifest->config[i];
+    return count;
 }
 
 bool calls_config(const struct node *node, const struct ifab_manifest *manifest, struct ifab_arena *arena, struct ifab_view *ret_config, const char **ret_missing)
@@ -185,7 +170,7 @@ bool calls_config(const struct node *node, const struct ifab_manifest *manifest,
     const char *missing = NULL;
     ifab_buf_char(&b, '{');
     for (size_t i = 0; i < manifest->config_count && missing == NULL; i++) { /* sorted, as the manifest has them */
-        if (!configured(node, manifest->name, manifest->config[i], &value)) {
+        if (!ifab_config_capability_value(&node->config, manifest->name, manifest->config[i], &value)) {
             char *text = ifab_arena_calloc(arena, manifest->config[i].size + 1, 1);
             if (text != NULL)
                 memcpy(text, manifest->config[i].data, manifest->config[i].size);

@@ -20,6 +20,8 @@ typedef void calls_module_fn(struct node *node, struct request *request, void *u
 void calls_module(struct node *node, struct request *request, const struct ifab_manifest *manifest, calls_module_fn *then, void *user);
 /* The sandboxes, made when first needed. NULL: IF_ERR_509, err says why. */
 struct ifab_guests *calls_guests(struct node *node, struct ifab_error *err);
+/* Names that its manifest asks for and that have no value; borrowed from the manifest. Returns how many. */
+size_t calls_lacks(const struct node *node, const struct ifab_manifest *manifest, struct ifab_view ret_names[IFAB_MANIFEST_CONFIG_MAX]);
 /* What the operator configured for it, as a JSON object in arena. false: a value is missing; *ret_missing names it (NULL: out of memory). */
 bool calls_config(const struct node *node, const struct ifab_manifest *manifest, struct ifab_arena *arena, struct ifab_view *ret_config, const char **ret_missing);
 /* An APPLY has been committed with reply.plan: it is done now. Its request is answered with the outcome, which is kept for its Idempotency-Key. */

@@ -347,6 +347,13 @@ static bool may_call(const struct ifab_talent *talent, const struct ifab_manifes
     return may;
 }
 
+static void put_capability(const struct node *node, const struct ifab_allowed *allowed, ifab_usec wall, bool with_manifest, struct ifab_buf *buf)
+{
+    struct ifab_view lacks[IFAB_MANIFEST_CONFIG_MAX];
+    size_t count = calls_lacks(node, allowed->manifest, lacks);
+    ifab_fabric_capability_json(node->fabric, allowed, wall, lacks, count, with_manifest, buf);
+}
+
 static void step_capabilities(struct node *node, struct ticket *t)
 {
     const struct ifab_registry *registry = ifab_fabric_registry(node->fabric);
@@ -359,7 +366,7 @@ static void step_capabilities(struct node *node, struct ticket *t)
             continue;
         if (!page_next(page))
             break;
-        ifab_fabric_capability_json(node->fabric, a, wall, false, &page->buf);
+        put_capability(node, a, wall, false, &page->buf);
         page->last = a->number;
     }
     page_end(t, page);
@@ -409,7 +416,7 @@ static void step_capability(struct node *node, struct ticket *t)
     else
         t->reply.code = ifab_registry_find(ifab_fabric_registry(node->fabric), id, version, wall, &allowed, &t->reply.refusal);
     if (t->reply.code == IFAB_CODE_NONE) {
-        ifab_fabric_capability_json(node->fabric, allowed, wall, true, &b);
+        put_capability(node, allowed, wall, true, &b);
         if (ifab_buf_status(&b) != IFAB_OK || ifab_arena_copy(&t->arena, ifab_buf_as_view(&b), &t->reply.body) != IFAB_OK)
             t->reply.code = ifab_refuse(&t->reply.refusal, IFAB_CODE_SYSTEM_ERROR, NULL, "out of memory");
     }

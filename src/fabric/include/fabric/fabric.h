@@ -590,9 +590,12 @@ const struct ifab_breakers *ifab_fabric_breakers(const struct ifab_fabric *self)
 const struct ifab_prices *ifab_fabric_prices(const struct ifab_fabric *self);
 const struct ifab_registry *ifab_fabric_registry(const struct ifab_fabric *self); /* publishers, allow-list, revocations */
 uint64_t ifab_fabric_registry_version(const struct ifab_fabric *self); /* grows with every change of it: what is loaded may have to go (INV-07) */
-/* JSON of one allowed capability: {allowed_at, digest, id, manifest?, operations, publisher, revoked, state, summary, version}. */
-void ifab_fabric_capability_json(const struct ifab_fabric *self, const struct ifab_allowed *allowed, ifab_usec wall, bool with_manifest,
-                                 struct ifab_buf *buf);
+/*
+ * JSON of one allowed capability: {allowed_at, digest, id, lacks_config, manifest?, operations, publisher, revoked, state, summary, version}.
+ * lacks: names of its requires_config for which the configuration has no value; the shell knows.
+ */
+void ifab_fabric_capability_json(const struct ifab_fabric *self, const struct ifab_allowed *allowed, ifab_usec wall, const struct ifab_view *lacks,
+                                 size_t lack_count, bool with_manifest, struct ifab_buf *buf);
 const struct ifab_plans *ifab_fabric_plans(const struct ifab_fabric *self);
 void ifab_fabric_plan_json(const struct ifab_fabric *self, const struct ifab_plan *plan, struct ifab_buf *buf);
 /*

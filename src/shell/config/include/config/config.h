@@ -69,6 +69,8 @@ struct ifab_config_egress {      /* a row of egress.allow; views borrowed from i
 };
 /* false: ret_why, static text, says what is expected. */
 bool ifab_config_egress_read(struct ifab_view text, struct ifab_config_egress *ret_row, const char **ret_why);
+/* The value of the first row of capabilities.config for this capability ("vmix.switcher") and key, up to the end of the row; borrowed. false: none. */
+bool ifab_config_capability_value(const struct ifab_config *config, struct ifab_view name, struct ifab_view key, struct ifab_view *ret_value);
 /* Reads path; defaults where absent. IFAB_INVALID: err says "ifd.yaml line 3: unknown setting \"htpp.listen\"; did you mean \"http.listen\"?". */
 IFAB_MUST_CHECK ifab_status ifab_config_load(const char *path, struct ifab_config *ret_config, struct ifab_error *err);
 /* For a reload: the next setting from *at on (0: the first) that differs and applies at a restart only, NULL: none, and *at is behind it. */

@@ -1,4 +1,7 @@
-/* A row of egress.allow: "NAME CIDR PORT". One reader for `ifctl config check`, the start, and what guests are bound by. */
+/*
+ * Rows about one capability: egress.allow, "NAME CIDR PORT", and capabilities.config, "NAME KEY VALUE". One reader of each for the start, what guests
+ * are bound by and given, `ifctl config check` and `ifctl doctor`.
+ */
 #include "capability/manifest.h"
 #include "config/config.h"
 #include "egress/address.h"
@@ -16,6 +19,20 @@ static struct ifab_view word(struct ifab_view *text)
     struct ifab_view first = {text->data, size};
     *text = ifab_view_of(text->data + next, text->size - next);
     return first;
+}
+
+bool ifab_config_capability_value(const struct ifab_config *config, struct ifab_view name, struct ifab_view key, struct ifab_view *ret_value)
+{
+    for (size_t i = 0; i < config->capability_config_count; i++) {
+        struct ifab_view rest = ifab_view_str(config->capability_config[i]);
+        while (rest.size > 0 && rest.data[0] == ' ')
+            rest = ifab_view_of(rest.data + 1, rest.size - 1);
+        if (!ifab_view_equal(word(&rest), name) || !ifab_view_equal(word(&rest), key))
+            continue;
+        *ret_value = rest;
+        return true;
+    }
+    return false;
 }
 
 static bool name_valid(struct ifab_view name)
