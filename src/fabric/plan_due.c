@@ -152,6 +152,15 @@ void ifab_fabric__restate_plan(const struct ifab_fabric *self, struct ifab_outco
     ifab_plan__put(o, &p);
 }
 
+/* A vote about a plan that has expired would be for nothing: nobody is asked any more. */
+static void close_question(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_plan *p)
+{
+    const struct ifab_open_decision *d = ifab_decisions_find(self->decisions, p->message16);
+    struct ifab_view touched;
+    if (d != NULL && memcmp(d->message_digest32, p->message32, 32) == 0 && !ifab_fabric__changed(o, IFAB_KIND_DECISION, d->number, &touched))
+        ifab_fabric__close_denied(self, o, d, "the plan that it asks for has expired", IFAB_VIEW(""), IFAB_VIEW(""), d->index);
+}
+
 void ifab_fabric__end_plans(const struct ifab_fabric *self, struct ifab_outcome *o, size_t most)
 {
     uint64_t numbers[ENDED_IN_TICK];
@@ -167,9 +176,11 @@ void ifab_fabric__end_plans(const struct ifab_fabric *self, struct ifab_outcome 
         done++;
     }
     size_t count = ifab_plans_expired(self->plans, o->now.wall, numbers, most, &due);
-    for (size_t i = 0; i < count; i++)
-        if (!ifab_fabric__changed(o, IFAB_KIND_PLAN, numbers[i], &touched))
+    for (size_t i = 0; i < count && !o->failed; i++) {
+        close_question(self, o, ifab_plan_at(self->plans, numbers[i]));
+        if (!ifab_fabric__changed(o, IFAB_KIND_PLAN, numbers[i], &touched)) /* else at the next tick */
             ifab_fabric__change(o, IFAB_KIND_PLAN, numbers[i], NULL, 0);
+    }
 }
 
 ifab_usec ifab_fabric__plans_due(const struct ifab_fabric *self, struct ifab_now now)

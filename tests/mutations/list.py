@@ -966,6 +966,7 @@ change("help-shed-is-followed", TASK, "if (least->parent != 0)", "if (false)", "
 change("help-replaced-counts-no-more", RESCUE, " || !slot_of(&t, helper->number.n, &slot))\n        return; /* one that had died", ")\n        return; /* one that had died", "fabric_purse")
 change("help-not-asked-again", RESCUE, "asked->candidates[i].budget_spent = true;", "(void)0;", "fabric_purse")
 change("help-asked-three-times", RESCUE, ".attempts = helper->max_attempts - 1", ".attempts = helper->max_attempts", "fabric_purse")
+change("plan-expired-question", "src/fabric/plan_due.c", "        close_question(self, o, ifab_plan_at(self->plans, numbers[i]));\n", "", "fabric_plan")
 change("wants-looked-at-again", TASK_DUE, "    ifab_fabric__look_again(self, o);\n", "", "fabric_rescue")
 without("wants-turn", RESCUE, "if (o->now.run < self->looked + TURN)", "fabric_rescue")
 change("wants-in-turn", "src/core/coordinator/tasks.c", "    leave_wanting(self, slot);\n    enter_wanting(self, slot);\n}", "}", "fabric_rescue")

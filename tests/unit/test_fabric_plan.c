@@ -165,6 +165,26 @@ static void what_is_physical_waits_for_a_vote(void **state)
     assert_int_not_equal(rig.outcome.reply.plan, 0);
 }
 
+/* The voters' time is longer than the plan's: they are asked no more than it lives. */
+static void a_plan_that_expires_takes_its_question_with_it(void **state)
+{
+    (void)state;
+    assert_int_equal(plan(&agent_a, "vmix.switcher", "strobe", "{}"), IFAB_CODE_NONE);
+    uint64_t id = ask("if://agent/A/1", plan_text);
+    uint64_t other = ask("if://agent/B/1", "nonsense"); /* denied at once */
+    assert_int_equal(rig.outcome.reply.decision, IFAB_DECISION_DENY);
+    assert_int_not_equal(id, other);
+    rig_pass(&rig, 9 * IFAB_MINUTE);
+    assert_non_null(ifab_decisions_after(ifab_fabric_decisions(rig.fabric), 0));
+    rig_pass(&rig, 2 * IFAB_MINUTE);
+    assert_null(ifab_decisions_after(ifab_fabric_decisions(rig.fabric), 0));
+    assert_int_equal(entries_with("the plan that it asks for has expired"), 1);
+    assert_int_equal(ifab_plans_count(ifab_fabric_plans(rig.fabric)), 0);
+    assert_int_not_equal(rig_vote_cast(&rig, id, "if://agent/Ops", "approve"), IFAB_CODE_NONE);
+    rig_restart(&rig);
+    assert_null(ifab_decisions_after(ifab_fabric_decisions(rig.fabric), 0));
+}
+
 /* Whoever asked in a message that is denied asks again in a better one. */
 static void a_message_that_is_denied_asks_for_nothing(void **state)
 {
@@ -461,6 +481,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(checks_come_in_their_order, setup, teardown),
         cmocka_unit_test_setup_teardown(no_rule_no_effect, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_physical_waits_for_a_vote, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_plan_that_expires_takes_its_question_with_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_message_that_is_denied_asks_for_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_vote_against_it_ends_it, setup, teardown),
         cmocka_unit_test_setup_teardown(rules_that_come_back_bring_no_approval, setup, teardown),
