@@ -89,7 +89,9 @@ struct ifab_fabric {
     bool clock_doubt;
     ifab_usec skew_most;
     ifab_usec ticked;   /* run: of the last TICK; volatile */
-    ifab_usec looked;   /* run: when help was last looked for once more; volatile */
+    ifab_usec looked;   /* run: when help was last looked for once more; volatile, as are these: */
+    uint64_t looked_places; /* up to which place that somebody may have; and how many have not been looked at since */
+    uint32_t looked_left;
     bool waits;         /* a task has been blocked since circles were looked for; true at a start. Volatile */
     bool routing;       /* some open decision may carry another digest than rules32, or have lost its voters; found again at a start */
     /* counted refusals */

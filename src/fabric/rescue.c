@@ -15,7 +15,8 @@
 
 #define TRIES    16   /* to find helpers that can be asked */
 #define ATTEMPTS 3    /* of the first who is asked */
-#define TURN     (IFAB_SECOND / 4) /* so often two that want help are looked at once more: it costs little, however many there are */
+#define TURN     (IFAB_SECOND / 4) /* so often at most two that want help are looked at once more: it costs little, however many there are */
+#define IDLE_TURN (5 * IFAB_SECOND)
 #define TOLD     16   /* swarms that have some of what is missing, named to the person who is asked */
 #define LOOKED   4096 /* tasks younger than the blocked one, among which those who helped it are looked for */
 
@@ -223,7 +224,7 @@ static void mint(struct asked *asked, struct ifab_view of)
     asked->mint16[8] = (uint8_t)(0x80 | (asked->mint16[8] & 0x3f));
 }
 
-static void look_again(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_task *blocked)
+static bool look_again(const struct ifab_fabric *self, struct ifab_outcome *o, struct ifab_task *blocked)
 {
     struct asked asked = {.attempts = ATTEMPTS};
     char room[IFAB_TASK_NEEDS_SIZE], text[IFAB_NAME_MAX + 64];
@@ -232,34 +233,45 @@ static void look_again(const struct ifab_fabric *self, struct ifab_outcome *o, s
     wants.text = room;
     snprintf(text, sizeof text, "%s at %llu", blocked->id, (unsigned long long)o->next_index);
     mint(&asked, ifab_view_str(text));
-    if (look_around(self, o, &wants, &asked) && find_help(self, o, blocked, &asked) > 0 && !o->failed)
-        ifab_fabric__put_task(o, blocked);
+    if (!look_around(self, o, &wants, &asked) || find_help(self, o, blocked, &asked) == 0 || o->failed)
+        return false;
+    ifab_fabric__put_task(o, blocked);
+    return true;
 }
 
-void ifab_fabric__look_again(const struct ifab_fabric *self, struct ifab_outcome *o)
-{
-    if (o->now.run < self->looked + TURN)
-        return;
-    o->looked_count = ifab_tasks_wanting(self->coordinator, o->looked, IFAB_COUNT(o->looked));
-    for (size_t i = 0; i < o->looked_count && !o->failed; i++) {
-        struct ifab_task t;
-        if (ifab_fabric__task(self, o, o->looked[i], &t) && t.wants_size > 0 && t.deadline > o->now.wall)
-            look_again(self, o, &t);
-    }
-}
-
+/* As long as somebody may have a place since they were last looked at, in short turns; else for what time alone brings, as a budget's next period. */
 ifab_usec ifab_fabric__look_again_due(const struct ifab_fabric *self)
 {
-    uint64_t number;
-    return ifab_tasks_wanting(self->coordinator, &number, 1) == 0 ? IFAB_NEVER : self->looked + TURN;
+    bool some = self->looked_left > 0 || self->looked_places != ifab_coordinator_places(self->coordinator);
+    return ifab_tasks_wanting_count(self->coordinator) == 0 ? IFAB_NEVER : self->looked + (some ? TURN : IDLE_TURN);
+}
+
+/* Who is asked takes a place that the next look must see: that is the next step's. */
+void ifab_fabric__look_again(const struct ifab_fabric *self, struct ifab_outcome *o)
+{
+    bool found = false;
+    if (ifab_fabric__look_again_due(self) > o->now.run)
+        return;
+    size_t count = ifab_tasks_wanting(self->coordinator, o->looked, IFAB_COUNT(o->looked));
+    for (; o->looked_count < count && !found && !o->failed; o->looked_count++) {
+        struct ifab_task t;
+        if (ifab_fabric__task(self, o, o->looked[o->looked_count], &t) && t.wants_size > 0 && t.deadline > o->now.wall)
+            found = look_again(self, o, &t);
+    }
+    o->looked_places = ifab_coordinator_places(self->coordinator);
 }
 
 void ifab_fabric__looked(struct ifab_fabric *self, const struct ifab_outcome *o)
 {
+    if (o->looked_count == 0)
+        return;
+    if (self->looked_places != o->looked_places)
+        self->looked_left = (uint32_t)o->looked_count + ifab_tasks_wanting_count(self->coordinator);
+    self->looked_places = o->looked_places;
+    self->looked_left -= self->looked_left < o->looked_count ? self->looked_left : (uint32_t)o->looked_count;
+    self->looked = o->now.run;
     for (size_t i = 0; i < o->looked_count; i++)
         ifab_task_looked_at(self->coordinator, (struct ifab_task_number){o->looked[i]});
-    if (o->looked_count > 0)
-        self->looked = o->now.run;
 }
 
 /* The block is over, by whatever: those who still help it need not. */

@@ -8,10 +8,10 @@
 
 #include "task_rig.h"
 
-static enum ifab_code block_for(const char *id, const char *const *needs, size_t count, uint64_t with)
+static enum ifab_code block_by(uint32_t talent, const char *id, const char *const *needs, size_t count, uint64_t with)
 {
     struct ifab_view views[32];
-    struct ifab_principal p = as(ANN);
+    struct ifab_principal p = as(talent);
     struct ifab_command block = {.type = IFAB_COMMAND_TASK_ACT, .principal = &p};
     for (size_t i = 0; i < count; i++)
         views[i] = ifab_view_str(needs[i]);
@@ -26,6 +26,8 @@ static enum ifab_code block_for(const char *id, const char *const *needs, size_t
     block.mint16[8] = 0x80;
     return rig_do(&rig, &block)->code;
 }
+
+static enum ifab_code block_for(const char *id, const char *const *needs, size_t count, uint64_t with) { return block_by(ANN, id, needs, count, with); }
 
 /* Of Ann, in the swarm data: claimed and blocked for this. */
 static uint64_t blocked(const char *id, const char *need)
@@ -137,7 +139,13 @@ static void nothing_is_wanted_after_the_block(void **state)
     assert_int_equal(entries_with("\"operation\":\"help_assigned\""), 0);
 }
 
-/* Many want help and the first ones cannot have it: the others have their turn, two each time, also while the first ones renew. */
+static void pass_turn(void)
+{
+    rig.now.run += IFAB_SECOND / 4;
+    rig.now.wall += IFAB_SECOND / 4;
+}
+
+/* Many want help and the first ones cannot have it: of a swarm each has its turn, also while the first ones renew, and another swarm's comes at once. */
 static void each_has_its_turn(void **state)
 {
     char id[8];
@@ -147,22 +155,104 @@ static void each_has_its_turn(void **state)
         snprintf(id, sizeof id, "t%zu", i);
         held[i] = blocked(id, i == 4 ? "go" : "lisp");
     }
+    static const char *const wanted = "go";
+    assert_int_equal(create("late", "rust"), IFAB_CODE_NONE);
+    assert_int_equal(claim(BOB, "code", "late"), IFAB_CODE_NONE);
+    assert_int_equal(block_by(BOB, "late", &wanted, 1, fence), IFAB_CODE_NONE);
     assert_int_equal(swarm("gophers", "go", "Eve", 5), IFAB_CODE_NONE);
-    for (size_t turn = 0; turn < 3; turn++) {
+    for (size_t turn = 0; turn < IFAB_COUNT(held); turn++) {
         assert_null(helper_of("t4", 0));
         assert_true(ifab_fabric_deadline(rig.fabric, rig.now) <= rig.now.run);
         rig_tick(&rig);
+        assert_non_null(helper_of("late", 0));
         assert_true(ifab_fabric_deadline(rig.fabric, rig.now) > rig.now.run); /* not at once again */
         rig_tick(&rig);                                                       /* also when something else is due */
-        rig.now.run += IFAB_SECOND / 4;
-        rig.now.wall += IFAB_SECOND / 4;
+        pass_turn();
         for (size_t i = 0; i < IFAB_COUNT(held); i++) {
             snprintf(id, sizeof id, "t%zu", i);
             assert_int_equal(act(ANN, id, IFAB_TASK_RENEW, held[i]), IFAB_CODE_NONE);
         }
     }
     assert_non_null(helper_of("t4", 0));
+    assert_int_equal(entries_with("\"operation\":\"help_assigned\""), 2);
+}
+
+/* As long as nothing has changed nobody is looked at, but for what time brings; each change is for all of them. */
+static void nobody_is_looked_at_for_nothing(void **state)
+{
+    (void)state;
+    uint64_t held = blocked("t0", "lisp");
+    blocked("t1", "lisp");
+    rig_pass(&rig, 2 * IFAB_SECOND);
+    assert_true(ifab_fabric_deadline(rig.fabric, rig.now) > rig.now.run + IFAB_SECOND);
+    assert_int_equal(act(ANN, "t0", IFAB_TASK_RENEW, held), IFAB_CODE_NONE);
+    rig_tick(&rig); /* for circles */
+    assert_true(ifab_fabric_deadline(rig.fabric, rig.now) > rig.now.run + IFAB_SECOND);
+    assert_int_equal(swarm("gophers", "go", "Eve", 5), IFAB_CODE_NONE);
+    rig_tick(&rig);
+    for (int turn = 0; turn < 2; turn++) {
+        assert_true(ifab_fabric_deadline(rig.fabric, rig.now) <= rig.now.run + IFAB_SECOND / 4);
+        pass_turn();
+        rig_tick(&rig);
+    }
+    assert_true(ifab_fabric_deadline(rig.fabric, rig.now) > rig.now.run + IFAB_SECOND);
+    assert_int_equal(act(ANN, "t0", IFAB_TASK_POISON, held), IFAB_CODE_NONE); /* a hand is free */
+    assert_true(ifab_fabric_deadline(rig.fabric, rig.now) <= rig.now.run + IFAB_SECOND / 4);
+    rig_pass(&rig, 2 * IFAB_SECOND);
+    assert_true(ifab_fabric_deadline(rig.fabric, rig.now) > rig.now.run + IFAB_SECOND);
+    assert_int_equal(swarm("gophers", "go", "Eve", 6), IFAB_CODE_NONE); /* it has more of them */
+    rig_tick(&rig);
+    assert_true(ifab_fabric_deadline(rig.fabric, rig.now) <= rig.now.run + IFAB_SECOND / 4);
+}
+
+/* Three swarms, each with more that nobody can help: each has every third look, whoever has more of them. */
+static void swarms_have_turns(void **state)
+{
+    static const char *const lisp = "lisp";
+    static const struct {
+        uint32_t talent;
+        const char *swarm, *need;
+    } who[] = {{ANN, "data", "sql"}, {ANN, "data", "sql"}, {ANN, "data", "sql"}, {BOB, "code", "rust"}, {BOB, "code", "rust"}, {EVE, "night", "cobol"}};
+    const struct ifab_coordinator *c = ifab_fabric_coordinator(rig.fabric);
+    uint64_t numbers[2];
+    bool seen = false;
+    (void)state;
+    assert_int_equal(swarm("code", "rust", "Bob", 5), IFAB_CODE_NONE);
+    assert_int_equal(swarm("night", "cobol", "Eve", 5), IFAB_CODE_NONE);
+    for (size_t i = 0; i < IFAB_COUNT(who); i++) {
+        char id[8];
+        snprintf(id, sizeof id, "t%zu", i);
+        assert_int_equal(create(id, who[i].need), IFAB_CODE_NONE);
+        assert_int_equal(claim(who[i].talent, who[i].swarm, id), IFAB_CODE_NONE);
+        assert_int_equal(block_by(who[i].talent, id, &lisp, 1, fence), IFAB_CODE_NONE);
+    }
+    for (size_t turn = 0; turn < 2; turn++) {
+        assert_int_equal(ifab_tasks_wanting(c, numbers, 2), 2);
+        assert_int_not_equal(ifab_task_at(c, (struct ifab_task_number){numbers[0]})->owner.n, ifab_task_at(c, (struct ifab_task_number){numbers[1]})->owner.n);
+        seen = seen || numbers[0] == task("t5")->number.n || numbers[1] == task("t5")->number.n;
+        rig_tick(&rig);
+        pass_turn();
+    }
+    assert_true(seen);
+}
+
+/* A queue has as many places as it has: who was asked just now has taken one. */
+static void no_more_are_asked_than_there_is_room(void **state)
+{
+    static const struct ifab_view go[] = {{(const uint8_t *)"go", 2}}, eve[] = {{(const uint8_t *)"Eve", 3}};
+    static const char *const wanted = "go";
+    (void)state;
+    blocked("t", "go");
+    assert_int_equal(create("late", "rust"), IFAB_CODE_NONE);
+    assert_int_equal(claim(BOB, "code", "late"), IFAB_CODE_NONE);
+    assert_int_equal(block_by(BOB, "late", &wanted, 1, fence), IFAB_CODE_NONE);
+    struct ifab_command one = {.type = IFAB_COMMAND_SWARM, .principal = &rig.principal, .why = IFAB_VIEW("a swarm")};
+    one.u.swarm.request = (struct ifab_swarm_request){.id = IFAB_VIEW("gophers"), .skills = go, .skill_count = 1, .members = eve, .member_count = 1,
+                                                      .concurrency = 1, .queue_limit = 1, .queue_policy = IFAB_QUEUE_REJECT};
+    assert_int_equal(rig_do(&rig, &one)->code, IFAB_CODE_NONE);
+    rig_pass(&rig, 3 * IFAB_SECOND);
     assert_int_equal(entries_with("\"operation\":\"help_assigned\""), 1);
+    assert_int_equal(ifab_swarm_queued(ifab_fabric_coordinator(rig.fabric), ifab_swarm_find(ifab_fabric_coordinator(rig.fabric), IFAB_VIEW("gophers"))->number), 1);
 }
 
 /* What is asked for is bounded, and told when it is too much; it used to be dropped without a word. */
@@ -238,6 +328,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_comes_later_is_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_wanted_after_the_block, setup, teardown),
         cmocka_unit_test_setup_teardown(each_has_its_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_is_looked_at_for_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(swarms_have_turns, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_more_are_asked_than_there_is_room, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_wanted_has_room, setup, teardown),
         cmocka_unit_test_setup_teardown(a_task_of_before_is_read, setup, teardown),
     };

@@ -14,6 +14,7 @@ struct swarm_node {
     uint8_t record32[32];    /* SHA-256 of its record */
     uint32_t in_flight, blocked; /* tasks it holds; of them blocked */
     ifab_usec heard;             /* run */
+    uint64_t looked;             /* which look for help for a task of it was the last */
     struct ifab_swarm_help help;
     uint8_t text[]; /* record, skills, members */
 };
@@ -75,7 +76,8 @@ struct ifab_coordinator {
     uint64_t ordered_newest; /* the largest number that was ever among them */
     uint32_t counts[IFAB_TASK_STATE_COUNT];
     uint32_t blocked; /* list of those */
-    uint32_t wanting, wanting_last; /* queue of those that want help */
+    uint32_t wanting, wanting_last, wanting_count; /* queue of those that want help */
+    uint64_t looks, places;         /* how many there were for them; see ifab_coordinator_places() */
     struct ifab_u64map creators; /* talent -> open tasks of it */
     /* queues */
     struct ifab_u64map account_by_key;

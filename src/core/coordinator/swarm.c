@@ -266,6 +266,7 @@ static struct swarm_node *node_new(const struct ifab_swarm *swarm, uint64_t numb
     node->swarm.number.n = number;
     node->in_flight = node->blocked = 0;
     node->heard = 0;
+    node->looked = 0;
     node->help = (struct ifab_swarm_help){0};
     node->swarm.record = ifab_view_of(copy(&at, swarm->record.data, swarm->record.size), swarm->record.size);
     node->swarm.skills.text = copy(&at, swarm->skills.text, swarm->skills.size);
@@ -304,7 +305,9 @@ static ifab_status take_in(struct ifab_coordinator *self, uint64_t number, const
     struct swarm_node *node = node_new(swarm, number);
     if (node == NULL)
         return ifab_fail(err, IFAB_NOMEM, "swarm");
+    self->places++;
     if (old != NULL) {
+        node->looked = old->looked;
         node->in_flight = old->in_flight;
         node->blocked = old->blocked;
         node->heard = old->heard;

@@ -54,6 +54,8 @@ ifab_usec ifab_swarm_heard(const struct ifab_coordinator *self, struct ifab_swar
 void ifab_swarm_hear(struct ifab_coordinator *self, struct ifab_swarm_number swarm, ifab_usec run)
 {
     struct swarm_node *node = ifab_coordinator__swarm(self, swarm.n);
-    if (node != NULL && run > node->heard)
-        node->heard = run;
+    if (node == NULL || run <= node->heard)
+        return;
+    self->places += run - node->heard >= IFAB_SWARM_HEARD_FOR;
+    node->heard = run;
 }

@@ -12,6 +12,12 @@
 #define CLOSED_VERSION 2
 enum { FLAG_MINTED = 1, FLAG_EARLY = 2, FLAG_TOLD = 4, FLAG_ALL = 7 };
 
+/* Texts with their sizes, then numbers; who is blocked waits for no other task, so wants and depends_on are not both there. */
+#define TEXTS (4 + 1 + 5 * 2 + 2 * IFAB_NAME_MAX + 128)
+#define FIGURES (153 + 16 + 4 + 32 + 8 * IFAB_COUNT_OF_UNITS + 8 + 1)
+_Static_assert(TEXTS + IFAB_TASK_SKILLS_SIZE + FIGURES <= IFAB_TASK_PACKED_MAX, "a blocked task has room");
+_Static_assert(TEXTS + IFAB_TASK_NEEDS_SIZE + FIGURES + 8 * IFAB_TASK_DEPENDS_MAX <= IFAB_TASK_PACKED_MAX, "a task that waits for others has room");
+
 static void put_text(uint8_t **at, const void *text, size_t size)
 {
     ifab_put_u8(at, (uint8_t)size);

@@ -235,6 +235,8 @@ static void enter_blocked(struct ifab_coordinator *self, uint32_t slot)
     self->blocked = slot;
 }
 
+/* A hand (2), or a place in a queue (1). */
+static int place_of(const struct ifab_task *task) { return ifab_task_owned(task->state) ? 2 : task->state == IFAB_TASK_QUEUED; }
 static bool wants(const struct ifab_task *task) { return task->wants_size > 0; }
 
 static void leave_wanting(struct ifab_coordinator *self, uint32_t slot)
@@ -243,6 +245,7 @@ static void leave_wanting(struct ifab_coordinator *self, uint32_t slot)
     *(item->wanting_previous != 0 ? &task_item_at(self, item->wanting_previous)->wanting_next : &self->wanting) = item->wanting_next;
     *(item->wanting_next != 0 ? &task_item_at(self, item->wanting_next)->wanting_previous : &self->wanting_last) = item->wanting_previous;
     item->wanting_next = item->wanting_previous = 0;
+    self->wanting_count--;
 }
 
 static void enter_wanting(struct ifab_coordinator *self, uint32_t slot)
@@ -250,6 +253,7 @@ static void enter_wanting(struct ifab_coordinator *self, uint32_t slot)
     task_item_at(self, slot)->wanting_previous = self->wanting_last;
     *(self->wanting_last != 0 ? &task_item_at(self, self->wanting_last)->wanting_next : &self->wanting) = slot;
     self->wanting_last = slot;
+    self->wanting_count++;
 }
 
 static void take_off(struct ifab_coordinator *self, uint32_t slot)
@@ -309,7 +313,9 @@ void ifab_task_put(struct ifab_coordinator *self, const struct ifab_task *task)
     self->reserved = 0;
     uint32_t slot = slot_of(self, task->number.n);
     if (slot != 0) {
-        bool wanted = wants(&task_item_at(self, slot)->task);
+        const struct ifab_task *old = &task_item_at(self, slot)->task;
+        bool wanted = wants(old);
+        self->places += place_of(old) != 0 && place_of(old) != place_of(task);
         take_off(self, slot);
         task_item_at(self, slot)->task = *task;
         hang_on(self, slot);
@@ -337,6 +343,7 @@ void ifab_task_remove(struct ifab_coordinator *self, struct ifab_task_number num
         return;
     struct task_item *item = task_item_at(self, slot);
     take_off(self, slot);
+    self->places += place_of(&item->task) != 0;
     if (wants(&item->task))
         leave_wanting(self, slot);
     for (uint32_t at = item->waiters, next; at != 0; at = next) { /* their records change in the same step */
@@ -455,10 +462,29 @@ size_t ifab_tasks_timed(const struct ifab_coordinator *self, ifab_usec wall, uin
 ifab_usec ifab_tasks_due_run(const struct ifab_coordinator *self) { return self->by_run.count == 0 ? IFAB_NEVER : self->by_run.items[0].when; }
 ifab_usec ifab_tasks_due_wall(const struct ifab_coordinator *self) { return self->by_wall.count == 0 ? IFAB_NEVER : self->by_wall.items[0].when; }
 
+static uint64_t last_look(const struct ifab_coordinator *self, uint32_t slot)
+{
+    const struct swarm_node *owner = ifab_coordinator__swarm(self, task_item_at(self, slot)->task.owner.n);
+    return owner == NULL ? 0 : owner->looked;
+}
+
+/* The first of the swarm whose turn is the longest ago, beyond that of `after`; 0: none. */
+static uint32_t next_wanting(const struct ifab_coordinator *self, uint32_t after)
+{
+    uint32_t best = 0;
+    size_t seen = 0;
+    for (uint32_t at = self->wanting; at != 0 && seen < IFAB_TASK_WANTING_SEEN; at = task_item_at(self, at)->wanting_next, seen++) {
+        bool later = after == 0 || (task_item_at(self, at)->task.owner.n != task_item_at(self, after)->task.owner.n && last_look(self, at) >= last_look(self, after));
+        if (later && (best == 0 || last_look(self, at) < last_look(self, best)))
+            best = at;
+    }
+    return best;
+}
+
 size_t ifab_tasks_wanting(const struct ifab_coordinator *self, uint64_t *ret_numbers, size_t max)
 {
     size_t count = 0;
-    for (uint32_t at = self->wanting; at != 0 && count < max; at = task_item_at(self, at)->wanting_next)
+    for (uint32_t at = next_wanting(self, 0); at != 0 && count < max; at = next_wanting(self, at))
         ret_numbers[count++] = task_item_at(self, at)->task.number.n;
     return count;
 }
@@ -466,11 +492,17 @@ size_t ifab_tasks_wanting(const struct ifab_coordinator *self, uint64_t *ret_num
 void ifab_task_looked_at(struct ifab_coordinator *self, struct ifab_task_number number)
 {
     uint32_t slot = slot_of(self, number.n);
+    struct swarm_node *owner = slot == 0 ? NULL : ifab_coordinator__swarm(self, task_item_at(self, slot)->task.owner.n);
+    if (owner != NULL)
+        owner->looked = ++self->looks;
     if (slot == 0 || !wants(&task_item_at(self, slot)->task))
         return;
     leave_wanting(self, slot);
     enter_wanting(self, slot);
 }
+
+uint32_t ifab_tasks_wanting_count(const struct ifab_coordinator *self) { return self->wanting_count; }
+uint64_t ifab_coordinator_places(const struct ifab_coordinator *self) { return self->places; }
 
 /* May this claimer take this one: is it in its queue or open to all, and do its skills cover what is needed? */
 bool ifab_task_fits(const struct ifab_coordinator *self, const struct ifab_task *task, struct ifab_swarm_number swarm, const struct ifab_names *skills)

@@ -461,6 +461,7 @@ struct ifab_outcome {
     ifab_usec issued_after;    /* restore: nothing issued up to here is taken; INT64_MIN: unchanged */
     uint64_t looked[2];        /* a TICK: tasks for which help was looked for once more */
     size_t looked_count;
+    uint64_t looked_places;
     bool no_circles;           /* a TICK: among the blocked tasks there is none, or none any more */
     struct ifab_view passed;   /* for the answer: members of an object about what a told cost passed, each behind a comma */
     struct ifab_lack lacks;    /* what the claim lacked; of 0: nothing */

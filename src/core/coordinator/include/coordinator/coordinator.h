@@ -359,9 +359,17 @@ size_t ifab_tasks_timed(const struct ifab_coordinator *self, ifab_usec wall, uin
 ifab_usec ifab_tasks_due_run(const struct ifab_coordinator *self);
 ifab_usec ifab_tasks_due_wall(const struct ifab_coordinator *self);
 
-/* Blocked tasks that want help: numbers of up to max whose last look for helpers is the longest ago. And: this one was looked at. */
+/*
+ * Blocked tasks that want help: numbers of up to max, at most two, each of another swarm, of those whose turn is the longest ago; of a swarm the one that
+ * was looked at the longest ago. Of the first IFAB_TASK_WANTING_SEEN in the queue. And: this one was looked at; how many there are.
+ */
+#define IFAB_TASK_WANTING_SEEN 1024
 size_t ifab_tasks_wanting(const struct ifab_coordinator *self, uint64_t *ret_numbers, size_t max);
 void ifab_task_looked_at(struct ifab_coordinator *self, struct ifab_task_number number);
+uint32_t ifab_tasks_wanting_count(const struct ifab_coordinator *self);
+/* Grows with each place that somebody may have for them: a hand that is free again, a place in a queue, a swarm that is registered or was heard of after a
+ * silence. Volatile. */
+uint64_t ifab_coordinator_places(const struct ifab_coordinator *self);
 
 /*
  * Blocked tasks that wait for themselves through others: one of each circle, which has to give way (waits.c says which). Numbers of up to max, the least
