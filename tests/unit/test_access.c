@@ -175,6 +175,32 @@ static void only_a_revocation_follows(void **state)
     close_fixture(&f);
 }
 
+/* Whoever makes and revokes tokens all the time keeps nobody else from having one. */
+static void revoked_ones_leave_room(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct ifab_accesses *empty = NULL;
+    bool keep;
+    open_fixture(&f);
+    assert_int_equal(ifab_accesses_new(1, &empty), IFAB_OK);
+    for (uint64_t n = 1; n <= IFAB_TOKEN_MAX; n++) {
+        struct ifab_access_request request = request_for(&f, "Demo.A", n);
+        ifab_buf_clear(&f.record);
+        assert_int_equal(ifab_token_create(empty, f.talents, &request, &f.record, &f.refusal), IFAB_CODE_NONE);
+        take(&f, IFAB_ACCESS_TOKEN, n);
+        if (n < IFAB_TOKEN_MAX / 2 - 1 || n > IFAB_TOKEN_MAX / 2 + 1)
+            continue;
+        ifab_buf_clear(&f.record);
+        assert_int_equal(ifab_token_revoke(f.all, ifab_accesses_next(f.all, 0), WALL + IFAB_SECOND, &f.record, &keep, &f.refusal), IFAB_CODE_NONE);
+        assert_int_equal(keep, n <= IFAB_TOKEN_MAX / 2);
+    }
+    struct ifab_access_request request = request_for(&f, "Ops", IFAB_TOKEN_MAX + 1);
+    assert_int_equal(create(&f, &request), IFAB_CODE_QUOTA_EXCEEDED); /* all of them live */
+    ifab_accesses_free(empty);
+    close_fixture(&f);
+}
+
 static void found_by_digest_until_it_goes(void **state)
 {
     (void)state;
@@ -342,6 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_have_one_spelling),
         cmocka_unit_test(only_a_revocation_follows),
+        cmocka_unit_test(revoked_ones_leave_room),
         cmocka_unit_test(found_by_digest_until_it_goes),
         cmocka_unit_test(bounds_and_refusals),
         cmocka_unit_test(valid_until_it_ends_is_revoked_or_its_talent_goes),

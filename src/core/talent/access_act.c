@@ -88,7 +88,7 @@ enum ifab_code ifab_token_revoke(const struct ifab_accesses *self, const struct 
         return ifab_refuse(ret_refusal, IFAB_CODE_SYSTEM_ERROR, "", "the clock is outside the years 1970 to 9999");
     struct ifab_access_item item = *token;
     item.revoked_at = whole_ms(wall);
-    *ret_keep = tokens_of(self, token->talent, wall, true) < IFAB_TOKEN_PER_TALENT;
+    *ret_keep = tokens_of(self, token->talent, wall, true) < IFAB_TOKEN_PER_TALENT && ifab_accesses_count(self, IFAB_ACCESS_TOKEN) <= IFAB_TOKEN_MAX / 2;
     return finish(&item, record, ret_refusal);
 }
 

@@ -11,7 +11,7 @@
 #include "talent/talent.h"
 
 #define IFAB_TOKEN_PER_TALENT  64    /* that are neither ended nor revoked; so many revoked ones are remembered beside them */
-#define IFAB_TOKEN_MAX         10000 /* in all, revoked ones too */
+#define IFAB_TOKEN_MAX         10000 /* in all; revoked ones are remembered up to half of it, so that they keep no live one out */
 #define IFAB_TOKEN_TTL_MIN     (60 * IFAB_SECOND)
 #define IFAB_TOKEN_TTL_MAX     IFAB_DAY
 #define IFAB_INVITE_MAX        1000
