@@ -340,6 +340,7 @@ def test_reports_sum_to_what_was_spent(f):
     for usd in ("1.2345678", "-1", "1,5", "0x10", "", "1.", "9007199254.740992", "1e3"):
         cli.wants(2, "cost", "track", "--usd", usd)
     cli.wants(0, "cost", "track", "--talent", "Demo.A", "--provider", "openai", "--usd", "0.000001", "--operation", "a")
+    assert "IF_ERR_208" in cli.wants(12, "cost", "track", "--as", "Demo.A", "--usd", "1001", "--operation", "b").err  # as an agent, also at the socket
     cli.wants(0, "cost", "track", "--as", "Demo.A", "--provider", "anthropic", "--model", "claude-sonnet-4.5", "--tokens-in", "1", "--operation", "b")
     cli.wants(0, "cost", "track", "--talent", "Demo.B", "--usd", "2", "--calls", "3")
     made = cli.json("budget", "reserve", "--talent", "Demo.A", "--provider", "openai", "--usd", "1")["reservation"]

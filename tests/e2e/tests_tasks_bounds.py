@@ -108,6 +108,18 @@ def test_a_dear_task_does_not_stop_claims(f):
     assert f.get("/v1/tasks/now").json["state"] == "done"
 
 
+def test_who_waits_for_a_person_waits_no_longer_than_told(f):
+    """A swarm that is stopped (303) is waited for like a budget without room, and --wait is for both."""
+    swarm(f)
+    budget(f, "data", 10)
+    assert f.post("/v1/costs", {"swarm": "data", "cost": {"usd_micro": 11}}).status == 402
+    create(f, "t")
+    refused(claim(f), 503, 303)
+    with Worker(Cli(f), "--wait", "300ms") as w:
+        assert w.end(60)[0] == 0
+    assert f.get("/v1/tasks/t").json["state"] == "queued"
+
+
 def refusals(f):
     lines = f.get("/metrics").body.decode().splitlines()
     return sum(int(line.split()[-1]) for line in lines if line.startswith('ifab_refusals_total{code="301"}'))

@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 from cli import Cli, Follow, Screen
 from fabric import PATIENCE, PROGRAM, wait_for
@@ -300,6 +302,8 @@ def test_whom_as_names_acts_also_at_the_socket(f):
         said = cli("--as", "Nobody", *words)
         assert said.code not in (0, 14) and "Nobody" in said.err, said
         assert cli(*words, env={"IFAB_AS": "Out"}).code == 10
+        assert cli("--as", "Out", *words, env={"IFAB_CERT": os.path.join(f.root, "nowhere.pem")}).code == 10  # of TLS, which a socket has not
+        assert "--as" in cli.wants(2, "--as", "", *words).err
     entries = f.entries(size)
     assert state(f, "t")["state"] == "queued" and not any(e["operation"] in ("claim", "complete") for e in entries), entries
     got = cli.json("task", "next", "--swarm", "data", "--as", "In/2")
@@ -338,6 +342,25 @@ def test_a_worker_of_a_talent_stays_that_talent(f):
     with Worker(cli, "--as", "In") as w:
         code, err = w.end()
         assert code == 10 and "IF_ERR_004" in err, (code, err)
+
+
+def test_a_command_reads_nothing_of_its_worker(f):
+    """The talent's key and token lie in the worker's memory, and its command is of the same user: what cannot be read belongs to root."""
+    cli = Cli(f)
+    cli.wants(0, "talent", "add", "In", "--new-key", *WHY)
+    swarm(cli, "data", "sql", "--members", "In")
+    create(cli, "t")
+    nobody = 65534 if os.getuid() == 0 else os.getuid()
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        os.chmod(place, 0o755)
+        program, key = os.path.join(place, "ifctl"), os.path.join(place, "key.pem")
+        shutil.copy(PROGRAM["ifctl"], program)
+        shutil.copy(os.path.join(f.dir, "keys", "In.pem"), key)
+        os.chown(key, nobody, -1)
+        args = (program, "worker", "run", "--as", "In", "--key", key, "--endpoint", at(f), "--swarm", "data", "--once", "--", "sh", "-c", "stat -c %u /proc/$PPID/mem")
+        done = subprocess.run(args, env={"PATH": os.environ["PATH"], "HOME": place}, cwd=place, capture_output=True, timeout=PATIENCE, user=nobody)
+    assert done.returncode == 0, done
+    assert cli.json("task", "show", "t")["result"] == 0
 
 
 def test_a_worker_of_a_talent_outlives_the_daemon_and_its_token(f):

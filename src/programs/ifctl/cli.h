@@ -91,6 +91,7 @@ struct cli {
     char token[64], token_id[48]; /* speak.c: of this command alone; "" */
     int retry;
     int64_t timeout_usec;
+    int stop_fd; /* ifab_client_set_stop() of each client that is opened; 0: none */
     struct ifab_client *client;
     uint64_t token_print; /* of what client shows; goes with it */
     struct ifab_identity *identity; /* of as, once read */
@@ -124,6 +125,7 @@ struct ifab_error *cli_clean_err(struct cli *cli);       /* cli->err, empty: for
 int cli_fail(const struct cli *cli, ifab_status status); /* says cli->err; exit code */
 __attribute__((format(printf, 2, 3))) void cli_say(const struct cli *cli, const char *format, ...); /* nothing when --quiet */
 void cli_keep_private(void); /* from now on no core file and no debugger of the same user: a key or a secret is in here */
+void cli_keep_unread(void);  /* the same without the limit of core files, which programs that it starts would inherit */
 bool cli_terminal(void);                                                    /* stdin and stderr are one */
 bool cli_prompt(const char *question, bool secret, char *ret_text, size_t size); /* false: no terminal, or no line */
 void cli_show_answer_error(const struct cli *cli, const struct ifab_answer_error *error);
@@ -163,6 +165,7 @@ struct cli_call {
     const char *first_act; /* of another admin, over the same request: stands before one's own; NULL: none */
     bool show_403;   /* a 403 without "error" is an answer (DENY) */
     bool silent;     /* says nothing when it fails; still an exit code */
+    bool last;       /* a token of speak.c that has ended is not asked for anew */
     uint64_t seq;    /* of a message, for the sentence about 104; with sender */
     const char *sender;
     const char *message_id;  /* of what is sent: a decision about another message is no answer; "": nobody can tell it; NULL: no message */
@@ -187,10 +190,13 @@ int cli_origin(struct cli *cli); /* fills cli->origin */
  * when a token or a certificate was given, or nobody was named. 0, or an exit code after saying why.
  */
 int cli_speak_begin(struct cli *cli);
-/* The same where the socket's own user may do it as well: for whom --as or IFAB_AS names, not for the context's talent. Until this command ends. */
-int cli_speak_as_said(struct cli *cli);
+/* The same where the socket's own user may do it as well: for whom --as or IFAB_AS names, not for the context's talent. For about so long; a token that
+ * ends before the command is asked for anew. */
+int cli_speak_as_said(struct cli *cli, int64_t usec);
+#define CLI_SPEAK_SHORT IFAB_MINUTE          /* one request: who kills the command leaves its token that long */
+#define CLI_SPEAK_LONG  (15 * IFAB_MINUTE)
 /* For one whose token has ended: another. Without one it keeps the old, which nobody lets in: nothing is ever asked as somebody else. */
-int cli_speak_again(struct cli *cli);
+int cli_speak_again(struct cli *cli, bool silent);
 void cli_speak_end(struct cli *cli); /* also when begin failed; says nothing */
 /* identity.c */
 #define CLI_PASSPHRASE_MAX 1024

@@ -89,6 +89,8 @@ int cli_post_once(struct cli *cli, const char *target, struct cli_body *body, co
     ifab_buf_fini(&hex);
     cli_body_end(body);
     int code = cli_body_good(cli, body);
+    if (code == 0)
+        code = cli_speak_as_said(cli, CLI_SPEAK_SHORT);
     const struct cli_call call = {.method = "POST", .target = target, .body = ifab_buf_as_view(&body->buf), .idempotency_key = key};
     if (code == 0)
         code = cli_call(cli, &call, &response);
@@ -167,7 +169,11 @@ static int act_on(struct cli *cli, const char *route, const char *tail, enum cli
     ifab_buf_char(&target, '\0');
     cli_body_begin(&body);
     cli_body_text(&body, "why", cli->why[0] == '\0' ? NULL : cli->why);
-    int code = ifab_buf_status(&target) == IFAB_OK ? cli_post(cli, (const char *)target.data, &body, act, columns) : cli_fail(cli, IFAB_NOMEM);
+    int code = ifab_buf_status(&target) != IFAB_OK ? cli_fail(cli, IFAB_NOMEM) : act == ACT_NONE ? cli_speak_as_said(cli, CLI_SPEAK_SHORT) : 0;
+    if (code == 0)
+        code = cli_post(cli, (const char *)target.data, &body, act, columns);
+    else
+        ifab_buf_fini(&body.buf);
     ifab_buf_fini(&target);
     return code;
 }

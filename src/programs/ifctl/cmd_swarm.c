@@ -87,7 +87,7 @@ int cmd_swarm_heartbeat(struct cli *cli)
     ifab_buf_char(&target, '\0');
     if (ifab_buf_status(&target) != IFAB_OK)
         return cli_usage(cli, "no swarm has such a long name");
-    int code = cli_speak_as_said(cli);
+    int code = cli_speak_as_said(cli, CLI_SPEAK_SHORT);
     if (code != 0)
         return code;
     cli_body_begin(&body);

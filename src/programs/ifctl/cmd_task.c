@@ -52,7 +52,7 @@ static int post(struct cli *cli, const char *target, struct cli_body *body, bool
     cli_body_end(body);
     int code = cli_body_good(cli, body);
     if (code == 0)
-        code = cli_speak_as_said(cli);
+        code = cli_speak_as_said(cli, cli->timeout_usec + CLI_SPEAK_SHORT);
     const struct cli_call call = {.method = "POST", .target = target, .body = ifab_buf_as_view(&body->buf),
                                   .idempotency_key = keyed && cli->retry > 0 ? key : NULL};
     return code == 0 ? cli_call(cli, &call, ret_response) : code;

@@ -74,35 +74,42 @@ static enum call call_once(struct worker *w, const struct ifab_request *request,
     return error->retryable ? CALL_AWAY : CALL_REFUSED;
 }
 
-/* A token ends. Its file may hold a fresh one by then; one that was asked for by the talent's key is asked for anew. *ret: refused until that is had. */
-static enum call come_in_again(struct worker *w)
+/* A token ends. Its file may hold a fresh one by then; one that the talent's key asked for is asked for anew, within the same time. What may pass by itself
+ * is waited for, as when nobody answers. */
+static enum call come_in_again(struct worker *w, int64_t timeout, bool may_stop)
 {
     struct cli *cli = w->cli;
     struct ifab_client *old = cli->client; /* the answer lies in it */
     cli->client = NULL;
-    int code = cli->token[0] == '\0' ? 0 : cli_speak_again(cli);
+    cli->timeout_usec = timeout;
+    cli->retry = 0;
+    cli->stop_fd = may_stop ? w->stop_fd : 0;
+    int code = cli->token[0] == '\0' ? 0 : cli_speak_again(cli, true);
     if (code == 0) {
         ifab_client_close(old);
         return CALL_OK;
     }
     ifab_client_close(cli->client);
     cli->client = old;
-    return code == EXIT_NO_ANSWER ? CALL_AWAY : CALL_REFUSED;
+    return code == EXIT_NO_ANSWER || cli->passes ? CALL_AWAY : CALL_REFUSED;
 }
 
+/* In all no longer than timeout: while a command runs, its lease is what waits. */
 static enum call call(struct worker *w, const struct ifab_request *request, int64_t timeout, bool may_stop, struct ifab_response *ret,
                       struct ifab_answer_error *error)
 {
+    int64_t end = worker_clock() + timeout;
     for (int n = 0;; n++) {
+        int64_t left = end - worker_clock();
         memset(error, 0, sizeof *error);
-        if (w->cli->client == NULL && cli_open_client(w->cli, true) != 0)
+        if (left <= 0 || (w->cli->client == NULL && cli_open_client(w->cli, true) != 0))
             return CALL_AWAY;
-        ifab_client_set_timeout(w->cli->client, timeout);
+        ifab_client_set_timeout(w->cli->client, left);
         ifab_client_set_stop(w->cli->client, may_stop ? w->stop_fd : -1);
         enum call got = call_once(w, request, ret, error);
         if (got != CALL_REFUSED || ret->status != 401 || n > 0)
             return got;
-        got = come_in_again(w);
+        got = come_in_again(w, end - worker_clock(), may_stop);
         if (got != CALL_OK)
             return got;
     }
@@ -493,7 +500,7 @@ static int look(struct worker *w, int64_t wait_ms, bool *ret_idle)
     if (got == CALL_REFUSED && !poor)
         return cli_refused(w->cli, &response);
     if (got != CALL_OK) {
-        *ret_idle = poor;
+        *ret_idle = poor || error.code == IFAB_CODE_CIRCUIT_BREAKER_OPEN; /* and that until a person has looked */
         if (!told_to_end(w, 0)) {
             say_away(w, &error);
             pause_for(w, error.code != 0 ? error.retry_after_ms : 0);
@@ -608,8 +615,10 @@ int cmd_worker_run(struct cli *cli)
     int code = settle_options(w);
     if (code == 0)
         code = put_claim(w);
+    if (cli->as_said) /* its key and token are not for the command, which is of the same user */
+        cli_keep_unread();
     if (code == 0)
-        code = cli_speak_as_said(cli);
+        code = cli_speak_as_said(cli, CLI_SPEAK_LONG);
     if (code == 0)
         code = cli_origin(cli); /* who does not answer at all, or lets nobody in, is told at once */
     if (code == 0)

@@ -514,11 +514,13 @@ void mcp_unsay(struct mcp_result *result)
     result->is_error = false;
 }
 
-/* A task is in the hands of the talent, not of whoever may use the socket. */
-static void call_of_task(struct call *c)
+/* Tasks and money are in the hands of the talent, not of whoever may use the socket. */
+static void call_of_talent(struct call *c)
 {
     if (mcp_speak(c->cli, c->result)) {
-        if (c->action->tool == MCP_TASK_NEXT)
+        if (c->action->tool == MCP_COST)
+            call_cost(c);
+        else if (c->action->tool == MCP_TASK_NEXT)
             call_task_next(c);
         else
             call_task(c, c->action->tool == MCP_TASK_PROGRESS ? "progress" : c->action->tool == MCP_TASK_COMPLETE ? "complete" : "fail");
@@ -551,13 +553,11 @@ void mcp_call(struct cli *cli, const struct mcp_action *action, const struct mcp
             finish_page(&c, get_page(&c, NULL, action->arguments.limit, 0), NULL);
             break;
         case MCP_COST:
-            call_cost(&c);
-            break;
         case MCP_TASK_NEXT:
         case MCP_TASK_PROGRESS:
         case MCP_TASK_COMPLETE:
         case MCP_TASK_FAIL:
-            call_of_task(&c);
+            call_of_talent(&c);
             break;
         }
     }

@@ -72,6 +72,8 @@ int cli_open_client(struct cli *cli, bool silent)
     ifab_status status = ifab_client_open(&options, &cli->client, cli_clean_err(cli));
     cli->token_print = ifab_hash64(ifab_view_str(token), 0);
     ifab_wipe(token, sizeof token);
+    if (status == IFAB_OK && cli->stop_fd > 0)
+        ifab_client_set_stop(cli->client, cli->stop_fd);
     if (status != IFAB_OK && silent)
         return EXIT_SYSTEM;
     if (status == IFAB_NOT_FOUND || status == IFAB_DENIED || status == IFAB_INVALID || status == IFAB_UNSUPPORTED) /* a file of --ca, --cert or --cert-key, or the endpoint */
@@ -252,13 +254,15 @@ static ifab_status attempt(struct cli *cli, const struct cli_call *call, const c
 }
 
 /* The token was refused: does its file hold another one by now? A process that lives longer than its token goes on with that. Only a regular
- * file can be read twice. */
-static bool renew_token(struct cli *cli)
+ * file can be read twice. One of speak.c is asked for anew. */
+static bool renew_token(struct cli *cli, const struct cli_call *call)
 {
     const char *file = token_file(cli);
     struct stat st;
     char token[4096];
-    if (cli->token[0] != '\0' || file == NULL || is_stdin(file))
+    if (cli->token[0] != '\0')
+        return !call->last && cli_speak_again(cli, call->silent) == 0;
+    if (file == NULL || is_stdin(file))
         return false;
     if (stat(file + (file[0] == '@'), &st) != 0 || !S_ISREG(st.st_mode) || read_token(cli, token, sizeof token) != 0)
         return false;
@@ -299,7 +303,7 @@ int cli_call(struct cli *cli, const struct cli_call *call, struct ifab_response 
                 continue;
             break;
         }
-        if (status == IFAB_OK && error.code == IFAB_CODE_INVALID_TOKEN && !renewed && renew_token(cli)) { /* nothing was done */
+        if (status == IFAB_OK && error.code == IFAB_CODE_INVALID_TOKEN && !renewed && renew_token(cli, call)) { /* nothing was done */
             renewed = true;
             memset(ret_response, 0, sizeof *ret_response);
             code = cli_open_client(cli, call->silent);

@@ -133,6 +133,8 @@ static int settle_as(struct cli *cli)
         as = environment;
     if (as != NULL && !cli_path(cli->as, sizeof cli->as, "%s", as))
         return cli_usage(cli, "--as is too long");
+    if (as != NULL && *as == '\0')
+        return cli_usage(cli, "--as names nobody");
     cli->as_said = as != NULL;
     cli->as_named = cli->as[0] != '\0';
     if (!cli->as_named)

@@ -8,14 +8,14 @@
 
 #include "crypto/crypto.h"
 
-#define TOKEN_TTL_S "900" /* an approval takes at most a plan's life of 600 */
+#define TTL_LONG CLI_SPEAK_LONG /* an approval takes at most a plan's life of ten minutes */
 #define FAREWELL (5 * IFAB_SECOND) /* no daemon that hangs keeps a command from ending: the token ends by itself */
 
 static bool spoken_for(const struct cli *cli)
 {
     const char *environment = getenv("IFAB_TOKEN_FILE");
     return !cli->as_named || cli->token[0] != '\0' || cli->token_file[0] != '\0' || cli_get(cli, "token-file") != NULL ||
-           (environment != NULL && *environment != '\0') || cli->cert_file[0] != '\0';
+           (environment != NULL && *environment != '\0') || (cli->cert_file[0] != '\0' && strncmp(cli->endpoint, "https:", 6) == 0);
 }
 
 static int take_token(struct cli *cli, struct ifab_view body)
@@ -31,24 +31,26 @@ static int take_token(struct cli *cli, struct ifab_view body)
     return 0;
 }
 
-int cli_speak_begin(struct cli *cli)
+static int speak(struct cli *cli, int64_t usec, bool silent)
 {
     struct cli_body body;
     struct ifab_response response;
-    char name[65];
+    char name[65], ttl[24];
     if (spoken_for(cli))
         return 0;
     int code = cli_identity(cli);
+    int64_t seconds = usec < IFAB_MINUTE ? 60 : usec > TTL_LONG ? TTL_LONG / IFAB_SECOND : usec / IFAB_SECOND; /* 60 is the least there is */
     if (code != 0)
         return code;
     cli_body_begin(&body);
     cli_body_text(&body, "talent", cli_as_name(cli, name));
-    cli_body_raw(&body, "ttl_s", TOKEN_TTL_S);
+    snprintf(ttl, sizeof ttl, "%lld", (long long)seconds);
+    cli_body_raw(&body, "ttl_s", ttl);
     cli_body_text(&body, "name", "ifctl");
     cli_body_text(&body, "why", cli->why[0] != '\0' ? cli->why : cli->command->name);
     cli_body_end(&body);
     code = cli_body_good(cli, &body);
-    const struct cli_call call = {.method = "POST", .target = "/v1/tokens", .body = ifab_buf_as_view(&body.buf), .act = ACT_ALWAYS};
+    const struct cli_call call = {.method = "POST", .target = "/v1/tokens", .body = ifab_buf_as_view(&body.buf), .act = ACT_ALWAYS, .silent = silent};
     if (code == 0)
         code = cli_call(cli, &call, &response);
     ifab_buf_fini(&body.buf);
@@ -59,15 +61,16 @@ int cli_speak_begin(struct cli *cli)
     return code;
 }
 
-int cli_speak_as_said(struct cli *cli) { return cli->as_said ? cli_speak_begin(cli) : 0; }
+int cli_speak_begin(struct cli *cli) { return speak(cli, TTL_LONG, false); }
+int cli_speak_as_said(struct cli *cli, int64_t usec) { return cli->as_said ? speak(cli, usec, false) : 0; }
 
-int cli_speak_again(struct cli *cli)
+int cli_speak_again(struct cli *cli, bool silent)
 {
     char token[sizeof cli->token], id[sizeof cli->token_id];
     memcpy(token, cli->token, sizeof token);
     memcpy(id, cli->token_id, sizeof id);
     cli->token[0] = '\0';
-    int code = cli_speak_begin(cli);
+    int code = speak(cli, TTL_LONG, silent);
     if (code != 0) {
         memcpy(cli->token, token, sizeof token);
         memcpy(cli->token_id, id, sizeof id);
@@ -80,7 +83,7 @@ void cli_speak_end(struct cli *cli)
 {
     struct ifab_response response;
     char target[80];
-    const struct cli_call call = {.method = "POST", .target = target, .body = IFAB_VIEW("{\"why\":\"the command has ended\"}"), .act = ACT_ALWAYS, .silent = true};
+    const struct cli_call call = {.method = "POST", .target = target, .body = IFAB_VIEW("{\"why\":\"the command has ended\"}"), .act = ACT_ALWAYS, .silent = true, .last = true};
     if (cli->token[0] == '\0')
         return;
     cli->retry = 0;

@@ -145,11 +145,13 @@ void cli_say(const struct cli *cli, const char *format, ...)
     fputc('\n', stderr);
 }
 
+void cli_keep_unread(void) { (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
+
 void cli_keep_private(void)
 {
     const struct rlimit none = {0, 0};
     (void)setrlimit(RLIMIT_CORE, &none);
-    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    cli_keep_unread();
 }
 
 bool cli_terminal(void)
