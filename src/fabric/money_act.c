@@ -156,7 +156,8 @@ static enum ifab_code set_budget(const struct ifab_fabric *self, const struct if
     request.wall = ifab_money__time(o);
     if (request.subject == IFAB_SUBJECT_TALENT && request.name.size > 0 && ifab_talents_find(self->talents, request.name) == NULL)
         return ifab_refuse(&o->reply.refusal, IFAB_CODE_TALENT_NOT_FOUND, "name", "no talent of this name");
-    if (request.subject == IFAB_SUBJECT_SWARM && request.name.size > 0 && ifab_swarm_find(self->coordinator, request.name) == NULL)
+    if (request.subject == IFAB_SUBJECT_SWARM && request.name.size > 0 && ifab_swarm_find(self->coordinator, request.name) == NULL &&
+        ifab_money_budget(self->money, request.id) == NULL) /* one that was set before this was asked can still be changed */
         return ifab_refuse(&o->reply.refusal, IFAB_CODE_NOT_FOUND, "name", "no swarm of this name");
     ifab_buf_clear(&o->scratch);
     enum ifab_code code = ifab_budget_set(self->money, &request, &o->scratch, &number, &o->reply.refusal);

@@ -123,7 +123,7 @@ bool ifab_fabric__flush_refusals(const struct ifab_fabric *self, struct ifab_out
     struct ifab_entry fields = {
         .event = IFAB_EVENT_REFUSALS_COUNTED,
         .actor = ifab_view_str(self->settings.fabric_actor),
-        .why = IFAB_VIEW("refused before a valid signature"),
+        .why = IFAB_VIEW("refused, and counted instead of written one by one"),
         .subject = ifab_view_str(self->settings.fabric_actor),
         .payload = ifab_buf_as_view(p),
     };

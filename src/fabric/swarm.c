@@ -29,7 +29,7 @@ enum ifab_code ifab_fabric__may_act_for(const struct ifab_fabric *self, const st
         return IFAB_CODE_NONE;
     ifab_refuse(refusal, IFAB_CODE_PERMISSION_DENIED, "swarm", "the swarm " IFAB_FMT " does not name you as a member", IFAB_ARG(swarm->id));
     if (refusal != NULL)
-        refusal->hint = "Ask an operator: ifctl swarm register NAME --members YOU --why TEXT.";
+        refusal->hint = "Ask an operator to register the swarm anew, with you beside its members: ifctl swarm register replaces all of it.";
     return IFAB_CODE_PERMISSION_DENIED;
 }
 

@@ -199,7 +199,7 @@ static enum ifab_code find_for(const struct ifab_secrets *self, const struct ifa
                     : ifab_refuse(r, IFAB_CODE_SECRET_NOT_FOUND, "name", old == NULL ? "no secret of this name" : "this secret is revoked");
     if (live)
         return ifab_refuse_hint(r, ifab_refuse(r, IFAB_CODE_CONFLICT, "name", "there is a secret of this name: rotate it, or revoke it first"),
-                                "A new value: ifctl secret rotate, its origins stay. Other origins: ifctl secret revoke, then ifctl secret set with all of them.");
+                                "A new value: ifctl secret rotate; its origins stay, or are those that --for names, all of them.");
     if (request->origin_count == 0)
         return ifab_refuse(r, IFAB_CODE_INVALID_PARAMS, "origins", "name the origins that it may go to");
     for (uint64_t n = 0; old == NULL;) {
@@ -262,5 +262,5 @@ enum ifab_code ifab_secret_for(const struct ifab_secrets *self, struct ifab_view
             return IFAB_CODE_NONE;
         }
     return ifab_refuse_hint(r, ifab_refuse(r, IFAB_CODE_PERMISSION_DENIED, "origin", "no operator has named this origin for this secret"),
-                            "Its origins: ifctl secret list. To name others: ifctl secret revoke, then ifctl secret set with all of them.");
+                            "Its origins: ifctl secret list. To name others: ifctl secret rotate NAME --for ORIGIN, all of them.");
 }
