@@ -793,6 +793,24 @@ def test_what_becomes_of_tasks_can_be_watched(f):
     assert "complete" in shown.out and shown.out.startswith("INDEX"), shown
 
 
+def test_a_person_who_watches_sees_that_help_is_wanted(f):
+    cli = Cli(f)
+    swarm(cli)
+    create(cli, "t")
+    got = cli.json("task", "next", "--swarm", "data")
+    with Follow(cli, "task", "watch") as all_, Follow(cli, "task", "watch", "t") as one:
+        wait_for(lambda: one.items, 10)
+        cli.wants(0, "task", "block", "t", "--fence", str(got["fence"]), "--needs", "go")
+        assert cli.json("task", "show", "t")["wants"] == ["go"]
+        wait_for(lambda: [e["operation"] for e in one.items][-2:] == ["block", "help_wanted"], 10)
+        swarm(cli, "gophers", "go")
+        wait_for(lambda: all_.items and all_.items[-1]["operation"] == "help_assigned", 10)
+        cli.wants(0, "budget", "set", "b", "--subject", "swarm:data", "--usd", "1", "--period", "total", *WHY)
+        cli.wants(0, "task", "unblock", "t", "--fence", str(got["fence"]))
+        wait_for(lambda: one.items[-1]["operation"] == "unblock", 10)
+    assert {e["component"] for e in all_.items} == {"IF.coordinator", "IF.governor"} and not any("budget" in e["operation"] for e in all_.items), all_.items
+
+
 def test_top_shows_all_once_or_live(f):
     cli = Cli(f)
     swarm(cli, "data", "sql", "--concurrency", "3")

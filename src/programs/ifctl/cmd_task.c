@@ -273,14 +273,21 @@ struct watched {
     const char *id; /* NULL: every task */
 };
 
+/* What the coordinator did to them, and the governor's word to a person that nobody can help, or who was asked. */
+static bool about_tasks(struct ifab_view component, struct ifab_view operation)
+{
+    return ifab_view_is(component, "IF.coordinator") || ifab_view_is(operation, "help_wanted") || ifab_view_is(operation, "help_assigned");
+}
+
 /* Renewals say nothing that a person waits for. With one task the stream ends when nothing more can become of it by itself. */
 static enum cli_pick pick(void *user, const struct ifab_json *entry, int *ret_code)
 {
     const struct watched *w = user;
-    struct ifab_view operation = {NULL, 0}, subject = {NULL, 0};
+    struct ifab_view operation = {NULL, 0}, subject = {NULL, 0}, component = {NULL, 0};
+    (void)ifab_json_string(ifab_json_get(entry, "component"), &component);
     (void)ifab_json_string(ifab_json_get(entry, "operation"), &operation);
     (void)ifab_json_string(ifab_json_get(entry, "subject"), &subject);
-    if (ifab_view_is(operation, "renew") || (w->id != NULL && !ifab_view_is(subject, w->id)))
+    if (!about_tasks(component, operation) || ifab_view_is(operation, "renew") || (w->id != NULL && !ifab_view_is(subject, w->id)))
         return CLI_PICK_SKIP;
     bool done = ifab_view_is(operation, "complete");
     if (w->id == NULL || (!done && !ifab_view_is(operation, "cancel") && !ifab_view_is(operation, "dead")))
@@ -330,5 +337,5 @@ int cmd_task_watch(struct cli *cli)
     bool closed = false;
     cli->rows = true;
     int code = watch_start(cli, w.id, after, sizeof after, &closed);
-    return code != 0 || closed ? code : cli_follow_some(cli, "/v1/events?component=IF.coordinator", after, ENTRY_COLUMNS, pick, &w);
+    return code != 0 || closed ? code : cli_follow_some(cli, "/v1/events", after, ENTRY_COLUMNS, pick, &w);
 }

@@ -22,7 +22,8 @@ bool doctor_mode(struct doctor *d, const char *check, const char *path, bool dir
     const char *kind = directory ? "directory" : "regular file";
     if (lstat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
         doctor_say(d, DOCTOR_BAD, check,
-                   directory                        ? "%s is not there: if it was moved, put it back"
+                   strcmp(check, "directory") == 0 ? "%s is not there: if it was moved, put it back; a new one is made by ifctl init"
+                   : directory                     ? "%s is not there: if it was moved, put it back"
                    : strcmp(check, "main.db") == 0 ? "%s is not there: if it was moved, put it back, else restore a backup: ifctl restore"
                                                     : "%s is not there: put it back from a backup of it",
                    path);
