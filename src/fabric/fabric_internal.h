@@ -382,6 +382,8 @@ void ifab_fabric__decide_secret(const struct ifab_fabric *self, const struct ifa
 void ifab_fabric__decide_secret_get(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o);
 void ifab_fabric__void_secret(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_secret *secret); /* after a restore */
 
+/* task_json.c: ifab_fabric_task_json() within a step (o NULL: in none), which may have made its helpers */
+void ifab_fabric__task_json(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_task *t, struct ifab_now now, struct ifab_buf *b);
 /* rescue.c: a task has just been blocked (its helpers are set in it); its block is over, whatever ended it; one that helped it is done; one came to nothing */
 void ifab_fabric__rescue(const struct ifab_fabric *self, const struct ifab_command *command, struct ifab_outcome *o, struct ifab_task *blocked);
 /* Who wants help is looked at once more, at most two in a TICK. When that is due (run; IFAB_NEVER), and what follows from it for the next time. */

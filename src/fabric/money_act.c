@@ -363,6 +363,20 @@ static enum ifab_code take_token(const struct ifab_fabric *self, struct ifab_out
 }
 
 /* {"budgets":[…as they are now…],"cost":{…},"entry":{…},"error"?:{…},"over":[…]}: 402 when some budget has been passed, and recorded all the same. */
+/* What to do next; a swarm that has passed its own budget is stopped by that. */
+static void put_hint(struct ifab_buf *b, const struct ifab_money_plan *plan, const char *usual)
+{
+    char text[2 * IFAB_SUBJECT_NAME_MAX + 160];
+    const struct ifab_budget *of_swarm = NULL;
+    for (size_t i = 0; i < plan->count && of_swarm == NULL; i++)
+        if (plan->lines[i].overrun > 0 && plan->lines[i].budget->subject == IFAB_SUBJECT_SWARM)
+            of_swarm = plan->lines[i].budget;
+    if (of_swarm != NULL)
+        snprintf(text, sizeof text, "The swarm " IFAB_FMT " is stopped by that. When it may go on: ifctl governor reset swarm:" IFAB_FMT " --why TEXT.", IFAB_ARG(of_swarm->name),
+                 IFAB_ARG(of_swarm->name));
+    ifab_json_put_cstr(b, of_swarm != NULL ? text : usual);
+}
+
 static void reply_spent(const struct ifab_fabric *self, struct ifab_outcome *o, const struct ifab_fabric__bill *bill, const struct ifab_money_spent *spent, int http)
 {
     struct ifab_buf *b = &o->payload;
@@ -385,7 +399,7 @@ static void reply_spent(const struct ifab_fabric *self, struct ifab_outcome *o, 
         while (first->overrun == 0)
             first++;
         ifab_buf_format(b, ",\"error\":{\"code\":\"IF_ERR_%03d\",\"hint\":", (int)info->code);
-        ifab_json_put_cstr(b, info->hint);
+        put_hint(b, spent->plan, info->hint);
         ifab_buf_format(b, ",\"message\":\"recorded in entry %llu, and it passed budget " IFAB_FMT ": %llu %s more than there were\",\"name\":\"%s\",\"retryable\":false}",
                         (unsigned long long)o->entries[spent->entry_at].index, IFAB_ARG(first->budget->id), (unsigned long long)first->overrun,
                         ifab_unit_name(first->budget->unit), info->name);

@@ -108,7 +108,7 @@ static void reply_task(const struct ifab_fabric *self, struct ifab_outcome *o, c
 {
     struct ifab_buf *b = &o->scratch;
     ifab_buf_clear(b);
-    ifab_fabric_task_json(self, task, o->now, b);
+    ifab_fabric__task_json(self, o, task, o->now, b);
     b->size -= b->size > 0; /* its last brace */
     put_entry(self, b, entry);
     ifab_buf_view(b, o->passed);

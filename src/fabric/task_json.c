@@ -64,12 +64,15 @@ static void put_depends(const struct ifab_fabric *self, struct ifab_buf *b, cons
     ifab_buf_str(b, "],");
 }
 
-/* Those that help it, as far as they are in memory: in the step that asks them they are not yet. */
-static void put_helpers(const struct ifab_fabric *self, struct ifab_buf *b, const struct ifab_task *t)
+/* Those that help it; those that are asked in this very step stand in it alone. */
+static void put_helpers(const struct ifab_fabric *self, const struct ifab_outcome *o, struct ifab_buf *b, const struct ifab_task *t)
 {
     bool some = false;
     for (size_t i = 0; i < IFAB_TASK_HELPERS_MAX; i++) {
+        struct ifab_task asked;
         const struct ifab_task *helper = t->helpers[i] == 0 ? NULL : ifab_task_at(self->coordinator, (struct ifab_task_number){t->helpers[i]});
+        if (helper == NULL && t->helpers[i] != 0 && o != NULL && ifab_fabric__task(self, o, t->helpers[i], &asked))
+            helper = &asked;
         if (helper == NULL)
             continue;
         ifab_buf_str(b, some ? "," : "\"helpers\":[");
@@ -103,6 +106,11 @@ static void put_rest(const struct ifab_fabric *self, struct ifab_buf *b, const s
 
 void ifab_fabric_task_json(const struct ifab_fabric *self, const struct ifab_task *t, struct ifab_now now, struct ifab_buf *b)
 {
+    ifab_fabric__task_json(self, NULL, t, now, b);
+}
+
+void ifab_fabric__task_json(const struct ifab_fabric *self, const struct ifab_outcome *o, const struct ifab_task *t, struct ifab_now now, struct ifab_buf *b)
+{
     struct ifab_names needs = ifab_task_needs(t);
     bool owned = ifab_task_owned(t->state);
     ifab_buf_format(b, "{\"attempt\":%u,", t->attempt);
@@ -117,7 +125,7 @@ void ifab_fabric_task_json(const struct ifab_fabric *self, const struct ifab_tas
         put_depends(self, b, t);
     if (owned)
         ifab_buf_format(b, "\"fence\":%llu,", (unsigned long long)t->fence.n);
-    put_helpers(self, b, t);
+    put_helpers(self, o, b, t);
     ifab_buf_str(b, "\"id\":");
     ifab_json_put_cstr(b, t->id);
     ifab_buf_format(b, ",\"index\":%llu,", (unsigned long long)t->created_index);

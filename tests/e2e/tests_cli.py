@@ -270,6 +270,7 @@ def test_witness_commands_and_offline_verification(f):
     cli.wants(12, "witness", "show", "99999")
     cli.wants(2, "witness", "show", "first")
     cli.wants(2, "witness", "query", "--from", "yesterday")
+    assert "119s" in cli.wants(2, "witness", "query", "--from", "119").err
     assert cli.json("witness", "query", "--from", "2999-01-01T00:00:00Z")["items"] == []
     assert len(cli.json("witness", "query", "--from", "2000-01-01T00:00:00Z", "--to", "2999-01-01T00:00:00Z")["items"]) == f.size()
     lines = cli.wants(0, "witness", "query", "--all", "--limit", "2", "-o", "csv").out.splitlines()

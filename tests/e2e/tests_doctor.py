@@ -1,5 +1,6 @@
 """doctor finds each of these wrong installations, says what mends it, and calls a good one good."""
 
+import json
 import os
 import shutil
 import signal
@@ -250,6 +251,9 @@ def test_doctor_names_what_a_capability_lacks(f):
     f.stop()
     f.start()
     assert "capabilities.config" not in [r["check"] for r in Cli(f).json("doctor")["items"]]
+    write(path(f, "desk.json"), json.dumps(signed(key, version="1.3.0", requires_config=["VMIX_DESK", "VMIX_URL"])))
+    said = Cli(f).wants(0, "capability", "allow", path(f, "desk.json"), "--why", "w").err  # and to whoever allows it
+    assert '"vmix.switcher VMIX_DESK VALUE"' in said and "VMIX_URL" not in said, said
 
 
 def test_doctor_beside_a_running_daemon(f):

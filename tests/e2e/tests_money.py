@@ -378,7 +378,8 @@ def test_a_swarm_over_its_budget_waits_for_a_person(f):
     assert set_budget(f, "s", "swarm:alpha", 10).code == f.post("/v1/costs", {"swarm": "alpha", "cost": {"usd_micro": 11}}).code == 404
     assert f.post("/v1/swarms", {"id": "alpha", "skills": ["sql"], "why": "w"}).status == 201
     assert set_budget(f, "s", "swarm:alpha", 10).status == 201
-    assert f.post("/v1/costs", {"swarm": "alpha", "cost": {"usd_micro": 11}}).status == 402
+    over = f.post("/v1/costs", {"swarm": "alpha", "cost": {"usd_micro": 11}})
+    assert over.status == 402 and "ifctl governor reset swarm:alpha" in over.error["hint"], over
     listed = cli.json("governor", "breakers")["items"]
     assert [(b["breaker"], b["state"], b["cause"]) for b in listed] == [("swarm:alpha", "open", "budget_exceeded")], listed
     assert all(b["error_budget_permille"] in range(1001) and b["p95_ms"] <= b["p99_ms"] for b in listed), listed

@@ -38,6 +38,17 @@ static uint64_t blocked(const char *id, const char *need)
     return fence;
 }
 
+static void the_answer_names_who_was_asked(void **state)
+{
+    (void)state;
+    assert_int_equal(swarm("gophers", "go", "Eve", 1), IFAB_CODE_NONE);
+    blocked("t", "go");
+    struct ifab_view body = rig.outcome.reply.body;
+    char said[128];
+    snprintf(said, sizeof said, "\"helpers\":[\"%s\"],", helper_of("t", 0)->id);
+    assert_non_null(memmem(body.data, body.size, said, strlen(said)));
+}
+
 static bool wants(const char *id, const char *need)
 {
     struct ifab_names names = ifab_task_wants(task(id));
@@ -324,6 +335,7 @@ static void a_task_of_before_is_read(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_answer_names_who_was_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(who_was_busy_is_asked_when_a_hand_is_free, setup, teardown),
         cmocka_unit_test_setup_teardown(who_comes_later_is_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_wanted_after_the_block, setup, teardown),

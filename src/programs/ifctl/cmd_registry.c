@@ -111,6 +111,27 @@ static void show_diff(struct cli *cli, const struct ifab_manifest *m)
     ifab_arena_fini(&arena);
 }
 
+/* It is allowed, and what its calls will lack is told now, not to the first who calls. */
+static void say_what_lacks(struct cli *cli, const struct ifab_manifest *m)
+{
+    IFAB_CLEANUP(ifab_arena_fini) struct ifab_arena arena;
+    struct ifab_buf target;
+    const struct ifab_json *tree = NULL;
+    char name[CLI_CAPABILITY_NAME_MAX], version[IFAB_CAPABILITY_VERSION_MAX + 1];
+    struct ifab_view key;
+    ifab_arena_init(&arena, (size_t)32 << 20);
+    cli_path(name, sizeof name, IFAB_FMT, IFAB_ARG(m->name));
+    cli_path(version, sizeof version, IFAB_FMT, IFAB_ARG(m->version));
+    if (capability_target(cli, name, version, &target) == 0)
+        (void)cli_get_quietly(cli, (const char *)target.data, &arena, &tree);
+    ifab_buf_fini(&target);
+    const struct ifab_json *lacks = tree == NULL ? NULL : ifab_json_get(tree, "lacks_config");
+    for (size_t i = 0; lacks != NULL && lacks->type == IFAB_JSON_ARRAY && i < lacks->u.array.count; i++)
+        if (ifab_json_string(&lacks->u.array.items[i], &key))
+            cli_say(cli, "its calls will be refused (506) until it has a value for " IFAB_FMT ": add the row \"%s " IFAB_FMT " VALUE\" to capabilities.config in ifd.yaml, and start ifd again",
+                    IFAB_ARG(key), name, IFAB_ARG(key));
+}
+
 int cmd_capability_allow(struct cli *cli)
 {
     struct cli_manifest m;
@@ -136,6 +157,8 @@ int cmd_capability_allow(struct cli *cli)
         code = cli_call(cli, &call, &response);
     if (code == 0)
         code = cli_print(cli, response.body, "CAPABILITY:subject|DIGEST:digest|ENTRY:entry.index");
+    if (code == 0)
+        say_what_lacks(cli, &m.manifest);
     else if (code == ifab_code_info(IFAB_CODE_CONFLICT)->exit)
         show_diff(cli, &m.manifest);
     ifab_buf_fini(&body.buf);

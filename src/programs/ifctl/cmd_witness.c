@@ -37,6 +37,8 @@ int cli_past_time_option(struct cli *cli, const char *name, char ret_text[25])
     int64_t wall, ago;
     if (text == NULL)
         return 0;
+    if (text[0] != '\0' && strspn(text, "0123456789") == strlen(text)) /* an index, as of witness tail, or seconds? */
+        return cli_usage(cli, "--%s %s: how long ago is written with its unit, e.g. %ss; an index is what witness tail takes", name, text, text);
     if (cli_duration(text, &ago))
         wall = ifab_wall_usec() - ago;
     else if (ifab_time_parse(ifab_view_str(text), &wall) != IFAB_OK &&

@@ -628,6 +628,7 @@ int cmd_worker_run(struct cli *cli)
     for (size_t i = 0; i < ENVIRONMENT; i++)
         ifab_free(w->environment[i]);
     ifab_buf_fini(&w->claim_body);
+    cli->stop_fd = 0; /* what is asked last is asked all the same */
     if (w->stop_fd >= 0)
         close(w->stop_fd);
     if (w->child_fd >= 0)

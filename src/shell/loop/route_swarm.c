@@ -19,7 +19,7 @@ static const struct ifab_schema_field cost_fields[] = {
 static const struct ifab_schema cost_schema = {"cost", cost_fields, IFAB_COUNT(cost_fields)};
 static const struct ifab_schema_field queue_fields[] = {
     {.name = "limit", .kind = IFAB_SCHEMA_INTEGER, .min = 1, .max = 100000},
-    {.name = "policy", .kind = IFAB_SCHEMA_STRING, .min = 5, .max = 11, .check = check_policy},
+    {.name = "policy", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 16, .check = check_policy},
 };
 static const struct ifab_schema queue_schema = {"queue", queue_fields, IFAB_COUNT(queue_fields)};
 static const struct ifab_schema_field swarm_fields[] = {

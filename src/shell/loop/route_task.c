@@ -44,7 +44,7 @@ static const struct ifab_schema_field create_fields[] = {
     FIELD_NAME("id", false),
     FIELD_NAME("type", true),
     FIELD_SKILLS("needs", false, IFAB_TASK_NEEDS_MAX),
-    {.name = "priority", .kind = IFAB_SCHEMA_STRING, .min = 2, .max = 2, .check = check_priority},
+    {.name = "priority", .kind = IFAB_SCHEMA_STRING, .min = 1, .max = 16, .check = check_priority},
     FIELD_NAME("swarm", false),
     {.name = "budget", .kind = IFAB_SCHEMA_OBJECT, .sub = &budget_schema},
     FIELD_TIME("deadline"),
@@ -72,7 +72,7 @@ static const struct ifab_schema_field progress_fields[] = {
 static const struct ifab_schema_field complete_fields[] = {FIELD_FENCE, {.name = "result", .kind = IFAB_SCHEMA_ANY}, FIELD_NOTE("note"), FIELD_COST};
 static const struct ifab_schema_field fail_fields[] = {
     FIELD_FENCE,
-    {.name = "kind", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 6, .max = 9, .check = check_fail_kind},
+    {.name = "kind", .kind = IFAB_SCHEMA_STRING, .required = true, .min = 1, .max = 16, .check = check_fail_kind},
     FIELD_NOTE("error"),
     FIELD_COST,
 };
